@@ -1,0 +1,62 @@
+"""What every encoder is: a module from movie (and behavior) to rates, with a Spec that says what it expects."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+BEHAVIOR_CHANNELS = ("pupil_dilation", "running_speed", "pupil_x", "pupil_y")
+"""Order of the channels in a behavior tensor `[B,4,T]`, in the units of the recording's files."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What an encoder sees and what it returns.
+
+    `frame_size` is (height, width) in pixels, `degrees_per_pixel` and `frame_rate` (Hz) fix the visual scale,
+    `context` counts the frames before and after on which a rate depends, `neuron_ids` are the recording's unit
+    ids in the order of the rates, `behavior` names the channels of `BEHAVIOR_CHANNELS` that the encoder uses,
+    and `response_transform` says what the rates predict: "raw" responses or responses "divided by std".
+    """
+
+    frame_size: tuple[int, int]
+    neuron_ids: tuple[int, ...]
+    frame_rate: float = 30.0
+    degrees_per_pixel: float = 1.45
+    channels: int = 1
+    context: tuple[int, int] = (0, 0)
+    behavior: tuple[str, ...] = ()
+    response_transform: str = "raw"
+
+
+class Encoder(nn.Module, ABC):
+    """A forward model of a population: movie `[B,C,T,H,W]` in [0,1] → rates `[B,N,T]`.
+
+    Rates near the start (end) of a movie, where `spec.context` reaches outside, rest on the encoder's own
+    padding. Range, luminance, padding, z-scoring and sliding windows belong inside the encoder.
+    """
+
+    spec: Spec
+
+    @abstractmethod
+    def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
+        """Return rates `[B,N,T]` for movie `[B,C,T,H,W]` and behavior `[B,4,T]` (see `BEHAVIOR_CHANNELS`)."""
+
+
+def freeze(encoder: Encoder) -> Encoder:
+    """Return the encoder in evaluation mode with no parameter gradients; only the movie can still be optimised."""
+    return encoder.eval().requires_grad_(False)
+
+
+def resolve_device(device: str = "auto") -> torch.device:
+    """Return the torch device that a setting names: "auto" is CUDA where there is one, else the CPU.
+
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if device != "auto":
+        return torch.device(device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

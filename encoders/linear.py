@@ -1,0 +1,45 @@
+"""Linear space–time filters with an optional link: tiny exact models for tests and closed forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from encoders.base import Encoder, Spec
+
+LINKS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda drive: drive,
+    "exp": torch.exp,
+    "softplus": functional.softplus,
+}
+
+
+class Linear(Encoder):
+    """Rates = link(Σ weights·movie + bias), causal in time: r(t) sees frames t−L+1 … t (before 0: black).
+
+    `weights` `[N,C,L,H,W]`, newest frame last; `bias` `[N]`; `link` is "identity", "exp" or "softplus".
+    """
+
+    def __init__(
+        self, weights: Tensor, bias: Tensor | None = None, *, link: str = "identity", spec: Spec | None = None
+    ) -> None:
+        super().__init__()
+        if weights.dim() != 5:
+            raise ValueError(f"weights: expected [N,C,L,H,W], got shape {tuple(weights.shape)}; add the missing axes")
+        if link not in LINKS:
+            raise ValueError(f"link: expected one of {', '.join(LINKS)}, got {link!r}; choose one of them")
+        neurons, channels, lags, height, width = weights.shape
+        self.link = link
+        self.weights = torch.nn.Parameter(weights.clone())
+        self.bias = torch.nn.Parameter(weights.new_zeros(neurons) if bias is None else bias.clone())
+        context = (lags - 1, 0)
+        self.spec = spec or Spec((height, width), tuple(range(neurons)), channels=channels, context=context)
+
+    def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
+        """Return rates `[B,N,T]` of a movie `[B,C,T,H,W]`; behavior plays no part."""
+        padded = functional.pad(movie, (0, 0, 0, 0, self.weights.shape[2] - 1, 0))
+        drive = functional.conv3d(padded, self.weights)[..., 0, 0]
+        return LINKS[self.link](drive + self.bias[:, None])

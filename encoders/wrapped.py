@@ -1,0 +1,58 @@
+"""Any torch module that maps movies (and behavior) to rates, as an Encoder."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
+
+
+class Wrapped(Encoder):
+    """A module of the user's with the Spec that it lacks; see `wrap`."""
+
+    def __init__(self, module: nn.Module, spec: Spec, *, frame_by_frame: bool = False) -> None:
+        super().__init__()
+        if frame_by_frame and spec.context != (0, 0):
+            raise ValueError(
+                f"context: expected (0, 0) frame by frame, got {spec.context}; a module of frames sees no other frames"
+            )
+        self.module, self.spec, self.frame_by_frame = module, spec, frame_by_frame
+
+    def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
+        """Return rates `[B,N,T]` of a movie `[B,C,T,H,W]`."""
+        chosen = chosen_behavior(self.spec, behavior)
+        rates = self._by_frame(movie, chosen) if self.frame_by_frame else self._call(movie, chosen)
+        expected = (len(movie), len(self.spec.neuron_ids), movie.shape[2])
+        if rates.shape != expected:
+            raise ValueError(f"rates: expected shape {expected}, got {tuple(rates.shape)}; wrap a module that returns it")
+        return rates
+
+    def _by_frame(self, movie: Tensor, behavior: Tensor | None) -> Tensor:
+        frames = movie.transpose(1, 2).flatten(0, 1)
+        states = None if behavior is None else behavior.transpose(1, 2).flatten(0, 1)
+        return self._call(frames, states).unflatten(0, (len(movie), movie.shape[2])).transpose(1, 2)
+
+    def _call(self, movie: Tensor, behavior: Tensor | None) -> Tensor:
+        rates: Tensor = self.module(movie) if behavior is None else self.module(movie, behavior)
+        return rates
+
+
+def chosen_behavior(spec: Spec, behavior: Tensor | None) -> Tensor | None:
+    """Return the channels `[B,K,T]` of behavior `[B,4,T]` that a spec names, or none where it names none."""
+    if not spec.behavior:
+        return None
+    if behavior is None:
+        raise ValueError(
+            f"behavior: expected the channels {', '.join(spec.behavior)}, got none; "
+            "give behavior [B,4,T] or use an encoder trained without it"
+        )
+    return behavior[:, [BEHAVIOR_CHANNELS.index(name) for name in spec.behavior]]
+
+
+def wrap(module: nn.Module, spec: Spec, *, frame_by_frame: bool = False) -> Encoder:
+    """Make an Encoder of a torch module that maps a movie, and the behavior that `spec` names, to rates.
+
+    As a whole the module maps `[B,C,T,H,W]` (and `[B,K,T]`) to `[B,N,T]`; frame by frame `[B*T,C,H,W]`
+    (and `[B*T,K]`) to `[B*T,N]`.
+    """
+    return Wrapped(module, spec, frame_by_frame=frame_by_frame)

@@ -1,0 +1,118 @@
+"""The command line: `recon data|simulate|train|benchmark|tune|report|list`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+Write = Callable[[str], None]
+
+OVERRIDES = "section.key=value"
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; bad input ends with one line on stderr and exit code 2, Ctrl-C with 130."""
+    options = parser().parse_args(arguments)
+    try:
+        # Commands are imported only now: `recon --help` must not wait for torch.
+        module, function = options.command.split(":")
+        getattr(importlib.import_module(f"recon.commands.{module}"), function)(options, write)
+    except KeyboardInterrupt:
+        return _fail("interrupted: what was finished is kept, run the same command again to go on", INTERRUPTED)
+    except BrokenPipeError:
+        return 0
+    except (ValueError, OSError, MemoryError, RuntimeError, ArithmeticError) as error:
+        if options.debug:
+            traceback.print_exc()
+        return _fail(_explain(error, sys.argv[0] if arguments is None else "recon"), BAD_INPUT)
+    return 0
+
+
+def write(line: str) -> None:
+    """Write one line to standard output, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    top = argparse.ArgumentParser(prog="recon", description="Reconstruct the movie an animal saw from brain activity.")
+    top.add_argument("--debug", action="store_true", help="show where in the code an error arose")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    _data(commands)
+    _simulate(commands)
+    _train(commands)
+    for name, about in (("reconstruct", "same as benchmark"), ("benchmark", "run the methods of a YAML file")):
+        _configured(commands.add_parser(name, help=about, description=about), "benchmark:benchmark")
+    _configured(commands.add_parser("tune", help="choose a method's settings on validation clips"), "tune:tune")
+    report = commands.add_parser("report", help="write the page of a run again")
+    report.add_argument("run", type=Path, help="the run's folder, for example runs/demo")
+    report.set_defaults(command="report:report")
+    listing = commands.add_parser("list", help="list methods, encoders, priors, fidelities and metrics")
+    listing.set_defaults(command="listing:listing")
+    return top
+
+
+def _configured(command: argparse.ArgumentParser, target: str) -> None:
+    command.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, for example configs/demo.yaml")
+    command.add_argument("overrides", nargs="*", metavar=OVERRIDES, help="change single settings")
+    command.set_defaults(command=target)
+
+
+def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    train = commands.add_parser("train", help="train an encoder").add_subparsers(required=True, metavar="WHAT")
+    _configured(train.add_parser("encoder", help="train an encoder as a YAML file says"), "train:encoder")
+
+
+def _simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    simulate = commands.add_parser("simulate", help="make a simulated recording with known truth")
+    simulate.add_argument("folder", type=Path, help="the recording's folder, for example recordings/simulated")
+    simulate.add_argument("overrides", nargs="*", metavar="key=value", help="settings, for example neurons=1000")
+    simulate.set_defaults(command="simulate:simulate")
+
+
+def _data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    data = commands.add_parser("data", help="import, check or describe a recording")
+    verbs = data.add_subparsers(required=True, metavar="WHAT")
+    for name, about in (("check", "say what is wrong with a recording"), ("info", "say what is in a recording")):
+        verb = verbs.add_parser(name, help=about)
+        verb.add_argument("folder", type=Path)
+        verb.set_defaults(command=f"data:{name}")
+    _import(verbs.add_parser("import", help="turn plain arrays (.npy, .npz, .h5) into a recording"))
+
+
+def _import(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("folder", type=Path, help="the recording's folder to be made")
+    verb.add_argument("--movie", required=True, help="(T,H,W), 0-255; FILE, FILE.npz:NAME or FILE.h5:NAME")
+    verb.add_argument("--responses", required=True, help="(N,T)")
+    verb.add_argument("--behavior", help="(2,T): pupil dilation, running speed")
+    verb.add_argument("--pupil", help="(2,T): pupil centre x, y")
+    verb.set_defaults(command="data:import_arrays")
+
+
+def _explain(error: BaseException, command: str) -> str:
+    from recon.store import disk_full
+
+    if disk_full(error):
+        return (
+            f"disk full: expected room for the results, got {_one_line(error)}; free some space and run the same "
+            "command again: what was finished is kept"
+        )
+    if isinstance(error, MemoryError):
+        return "memory: expected room for the arrays, got too little; use fewer clips or a smaller batch"
+    return _one_line(error)
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text or type(error).__name__
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"recon: {message}\n")
+    return code

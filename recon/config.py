@@ -1,0 +1,191 @@
+"""Configuration: YAML → resolved mapping → strictly checked records and registry entries."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import inspect
+import json
+import operator
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from yaml import YAMLError
+
+Tree = Mapping[str, Any]
+Registry = Mapping[str, Callable[..., Any]]
+Record = TypeVar("Record")
+
+NESTED = {"Method": "method", "Fidelity": "fidelity", "Likelihood": "fidelity", "Denoiser": "prior", "Encoder": "encoder"}
+"""Annotations of fields that a nested mapping with a `name` fills, and the registry that knows the names."""
+
+
+def registries() -> dict[str, Registry]:
+    """Return every registry by its kind; the only place that knows them all."""
+    from encoders import ENCODERS
+    from priors import PRIORS
+    from recon.fidelity import FIDELITIES
+    from recon.methods import METHODS
+    from recon.metrics import METRICS
+
+    return {"method": METHODS, "encoder": ENCODERS, "prior": PRIORS, "fidelity": FIDELITIES, "metric": METRICS}
+
+
+def listing() -> list[tuple[str, str, str]]:
+    """Return (kind, name, first line of its docstring) of everything that a configuration can name."""
+    return [
+        (kind, name, (inspect.getdoc(entry) or "").partition("\n")[0])
+        for kind, registry in registries().items()
+        for name, entry in registry.items()
+    ]
+
+
+def load(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the resolved mapping of a YAML file: interpolations, `section.key=value` overrides, presets."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"configuration: expected a YAML file, got {path}, which is not there; check the path")
+    try:
+        tree = OmegaConf.load(path)
+        for key, value in map(_override, overrides):
+            OmegaConf.update(tree, key, value, force_add=True, merge=False)
+        resolved = OmegaConf.to_container(tree, resolve=True)
+    except (YAMLError, OmegaConfBaseException, TypeError, IndexError) as error:
+        raise ValueError(f"{path}: expected valid YAML, got: {_one_line(error)}; correct the file") from error
+    if not isinstance(resolved, dict):
+        raise ValueError(f"{path}: expected `key: value` lines, got {type(resolved).__name__}; see configs/demo.yaml")
+    expanded: dict[str, Any] = expand(resolved, (path.parent / "methods", path.parent))
+    return expanded
+
+
+def expand(tree: Any, folders: Sequence[Path] = ()) -> Any:
+    """Return the tree with each `preset: X` replaced by configs/methods/X.yaml, which the other keys override."""
+    if isinstance(tree, Mapping):
+        own = {key: expand(value, folders) for key, value in tree.items() if key != "preset"}
+        return {**_preset(str(tree["preset"]), folders), **own} if "preset" in tree else own
+    if isinstance(tree, list | tuple):
+        return [expand(value, folders) for value in tree]
+    return tree
+
+
+def build(kind: str, tree: Any, *, where: str = "") -> Any:
+    """Return what a mapping describes: `name` picks the line of the registry, the other keys are its arguments."""
+    return _named(registries()[kind], tree, where or kind)
+
+
+def _named(registry: Registry, tree: Any, where: str) -> Any:
+    if not isinstance(tree, Mapping) or not isinstance(tree.get("name"), str):
+        raise ValueError(f"{where}: expected a mapping with a `name`, got {tree!r}; names: {', '.join(registry)}")
+    name = tree["name"]
+    if name not in registry:
+        raise ValueError(f"{where}.name: {_expected(name, registry)}, got {name!r}; `recon list` explains the names")
+    return call(registry[name], {key: value for key, value in tree.items() if key != "name"}, where=where)
+
+
+def call(entry: Callable[..., Record], tree: Tree, *, where: str) -> Record:
+    """Call a function or build a dataclass with arguments from a mapping; names and types are checked strictly."""
+    parameters = inspect.signature(entry, eval_str=True).parameters
+    for key in tree:
+        if key not in parameters:
+            raise ValueError(f"{where}: {_expected(str(key), parameters)}, got key {key!r}; correct or remove it")
+    missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in tree]
+    if missing:
+        raise ValueError(f"{where}: expected the key {missing[0]!r}, got {sorted(tree) or 'nothing'}; add it")
+    arguments = {key: convert(parameters[key].annotation, tree[key], where=f"{where}.{key}") for key in tree}
+    try:
+        return entry(**arguments)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def record(cls: type[Record], tree: Any, *, where: str) -> Record:
+    """Return the dataclass that a mapping describes."""
+    if not isinstance(tree, Mapping):
+        raise ValueError(f"{where}: expected a mapping, got {tree!r}; its keys: {', '.join(_fields(cls))}")
+    return call(cls, tree, where=where)
+
+
+def convert(annotation: Any, value: Any, *, where: str) -> Any:
+    """Return a value of YAML as the annotated type, without guessing: "3" is no number, 3.5 no integer."""
+    choice = _choose(annotation, value)
+    origin, arguments = get_origin(choice), get_args(choice)
+    if isinstance(choice, dict):
+        return _named(choice, value, where)
+    if isinstance(choice, type) and choice.__name__ in NESTED:
+        return build(NESTED[choice.__name__], value, where=where)
+    if isinstance(choice, type) and dataclasses.is_dataclass(choice):
+        return record(choice, value, where=where)
+    if origin is tuple and _special(arguments[0]) and isinstance(value, list | tuple):
+        return tuple(convert(arguments[0], item, where=f"{where}[{i}]") for i, item in enumerate(value))
+    if origin in (dict, Mapping) and _special(arguments[1]) and isinstance(value, Mapping):
+        return {key: convert(arguments[1], item, where=f"{where}.{key}") for key, item in value.items()}
+    return _plain(choice, value, where)
+
+
+def _plain(annotation: Any, value: Any, where: str) -> Any:
+    """Check with pydantic in its strict JSON mode: lists may be tuples, strings paths, integers floats."""
+    try:
+        return TypeAdapter(annotation).validate_json(json.dumps(value, default=str), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+        expected = first["msg"].replace("Input should be ", "").replace("a valid ", "")
+        raise ValueError(f"{where}{place}: expected {expected}, got {first['input']!r}; correct this value") from error
+    except PydanticUserError as error:
+        raise ValueError(f"{where}: expected no value here, got {value!r}; only Python sets it: remove it") from error
+
+
+def _choose(annotation: Any, value: Any) -> Any:
+    """Pick the member of a union that a mapping or list is meant for; plain values keep the plain members.
+
+    Where several records are allowed, the choice is a mapping from the names of their classes in small letters.
+    """
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return annotation
+    special = [member for member in get_args(annotation) if _special(member)]
+    plain = [member for member in get_args(annotation) if member not in special]
+    if plain and not (special and isinstance(value, Mapping | list | tuple)):
+        return functools.reduce(operator.or_, plain)
+    return special[0] if len(special) == 1 else {member.__name__.lower(): member for member in special}
+
+
+def _special(annotation: Any) -> bool:
+    if isinstance(annotation, type) and (annotation.__name__ in NESTED or dataclasses.is_dataclass(annotation)):
+        return True
+    return any(_special(argument) for argument in get_args(annotation))
+
+
+def _fields(cls: type[Any]) -> Iterator[str]:
+    return iter(inspect.signature(cls).parameters)
+
+
+def _preset(name: str, folders: Sequence[Path]) -> dict[str, Any]:
+    own = Path(__file__).resolve().parent.parent / "configs" / "methods"
+    for folder in (*folders, own):
+        if (folder / f"{name}.yaml").is_file():
+            return load(folder / f"{name}.yaml")
+    known = sorted(path.stem for folder in (*folders[:1], own) for path in folder.glob("*.yaml"))
+    raise ValueError(f"preset: {_expected(name, known)}, got {name!r}; or write configs/methods/{name}.yaml")
+
+
+def _override(text: str) -> tuple[str, Any]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ValueError(f"override: expected section.key=value, got {text!r}; write for example clips.count=4")
+    return key, OmegaConf.from_dotlist([f"value={value}"]).value
+
+
+def _expected(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"expected one of {', '.join(known)}{hint}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,66 @@
+"""The Sensorium 2023 folder layout: names, array loading, valid frames, content identity."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+VARIABLES = ("videos", "responses", "behavior", "pupil_center")
+"""Folders under `data/`; every array in them has time as its last axis."""
+STATISTICS = ("mean", "std", "min", "max", "median")
+MAX_FRAMES = 300
+"""Trials end here at the latest, whatever the files hold."""
+TRAIN, VALIDATION, TEST, ABSENT = "train", "oracle", "live_test_main", "none"
+TIERS = (TRAIN, VALIDATION, TEST, "live_test_bonus", "final_test_main", "final_test_bonus", ABSENT)
+TIERS_FILE = Path("meta/trials/tiers.npy")
+
+
+def load_array(path: Path, *, mapped: bool = False) -> Array:
+    """Load one .npy file without ever unpickling; `mapped` reads only what is used.
+
+    A missing, truncated or pickled file is a ValueError that names it.
+    """
+    try:
+        array: Array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: expected an .npy file, got none; copy or unpack the recording again") from error
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(
+            f"{path}: expected a complete .npy file of plain numbers or strings, got a damaged one ({error}); "
+            "copy or unpack the recording again"
+        ) from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{path}: expected one .npy array, got an archive; save the array with numpy.save")
+    return array
+
+
+def padded_from(array: Array) -> int:
+    """Return the frame from which an array `(..., T)` is padding: its trailing run of frames that hold a NaN.
+
+    >>> padded_from(np.array([[1.0, 2.0, np.nan], [1.0, np.nan, np.nan]]))
+    1
+    """
+    if array.dtype.kind != "f":
+        return int(array.shape[-1])
+    clean = ~np.isnan(array).any(axis=tuple(range(array.ndim - 1)))
+    return int(np.flatnonzero(clean)[-1]) + 1 if clean.any() else 0
+
+
+def content_id(frames: Array) -> str:
+    """Return the identity of a video's content `(T,H,W)` 0–255: equal to the grey level means equal id.
+
+    >>> content_id(np.zeros((2, 3, 4), np.uint8)) == content_id(np.zeros((2, 3, 4), np.float32))
+    True
+    """
+    levels = np.ascontiguousarray(np.clip(np.rint(frames), 0, 255).astype(np.uint8))
+    return hashlib.sha256(repr(levels.shape).encode() + levels.tobytes()).hexdigest()[:16]
+
+
+def data_file(root: Path, variable: str, index: int) -> Path:
+    """Return where a trial's array of a variable lies."""
+    return root / "data" / variable / f"{index}.npy"

@@ -1,0 +1,251 @@
+"""Lazy reader of the Sensorium 2023 folder layout, which is also the canonical format on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recon.data.layout import (
+    ABSENT,
+    MAX_FRAMES,
+    STATISTICS,
+    TIERS_FILE,
+    VARIABLES,
+    Array,
+    content_id,
+    data_file,
+    load_array,
+    padded_from,
+)
+from recon.types import AcquisitionTimes, Recording, Trial
+
+
+def open_recording(path: Path | str) -> SensoriumRecording:
+    """Open the recording in a folder, or in its only subfolder, as archives unpack it (`__MACOSX` is ignored)."""
+    root = Path(path)
+    if not root.is_dir():
+        raise ValueError(
+            f"{root}: expected the folder of a recording, got {'a file' if root.exists() else 'nothing'}; "
+            "check the path, or make a recording with `recon simulate` or `recon data import`"
+        )
+    if (root / TIERS_FILE).exists():
+        return SensoriumRecording(root)
+    inside = sorted(p for p in root.iterdir() if p.name != "__MACOSX" and (p / TIERS_FILE).exists())
+    if len(inside) != 1:
+        found = ", ".join(p.name for p in inside) or "none"
+        raise ValueError(
+            f"{root}: expected one recording with {TIERS_FILE}, got {found}; "
+            "name the folder of one animal, or make one with `recon data import`"
+        )
+    return SensoriumRecording(inside[0])
+
+
+class SensoriumRecording(Recording):
+    """One mouse folder of Sensorium 2023; metadata is read at once, arrays when a trial is asked for.
+
+    The valid frames of a trial end at the first padding (NaN) over all its arrays and after 300 frames. A trial
+    whose responses are absent or all zero was withheld by the publisher: it has a movie and no responses.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        header = self._header()
+        self.name = str(header.get("name", self.path.resolve().name))
+        self.frame_rate = float(header.get("frame_rate", 30.0))
+        self.degrees_per_pixel = float(header.get("degrees_per_pixel", 1.45))
+        self.made_by: Mapping[str, Any] = dict(header.get("made_by") or {})
+        self.unit_ids = tuple(int(i) for i in load_array(self.path / "meta/neurons/unit_ids.npy"))
+        self.coordinates = self._neuron_file("cell_motor_coordinates.npy", np.zeros((len(self.unit_ids), 3)))
+        self.tiers = tuple(str(tier) for tier in load_array(self.path / TIERS_FILE))
+        self.acquisition = self._acquisition(header.get("acquisition"))
+        self.frame_size = self._first_frame_size()
+        self._sidecar_ids = self._read_ids()
+
+    @property
+    def video_ids(self) -> tuple[str, ...]:
+        """Name of every trial's content, equal for repeats: from the sidecar, else hashes of all frames (read once)."""
+        return self._video_ids
+
+    @video_ids.setter
+    def video_ids(self, ids: tuple[str, ...]) -> None:
+        if len(ids) != len(self.tiers):
+            raise ValueError(f"{self.path}: expected {len(self.tiers)} video ids, one per trial, got {len(ids)}")
+        self.__dict__["_video_ids"] = ids
+
+    @cached_property
+    def _video_ids(self) -> tuple[str, ...]:
+        return self._sidecar_ids or tuple(
+            "" if tier == ABSENT else content_id(self.frames(i)) for i, tier in enumerate(self.tiers)
+        )
+
+    @cached_property
+    def _captions(self) -> dict[int, dict[str, Any]]:
+        sidecar = self.path / "meta/trials/captions.jsonl"
+        lines = sidecar.read_text("utf-8").splitlines() if sidecar.exists() else []
+        return {int(entry["trial"]): entry for entry in map(json.loads, lines)}
+
+    def captions(self, index: int) -> tuple[str, ...]:
+        """Return what is seen in a trial: the caption and its paraphrases; empty where nobody wrote any."""
+        return tuple(self._captions.get(index, {}).get("captions", ()))
+
+    def scenes(self, index: int) -> tuple[Mapping[str, Any], ...]:
+        """Return the scenes between a trial's cuts: first frame, end, caption, source."""
+        return tuple(self._captions.get(index, {}).get("scenes", ()))
+
+    def frames(self, index: int) -> Array:
+        """Return a trial's valid frames `(T,H,W)` in 0–255, also where its responses are withheld."""
+        arrays = self.arrays(index)
+        return np.moveaxis(arrays["videos"], -1, 0)
+
+    def has_responses(self, index: int) -> bool:
+        """Return whether a trial's responses were published: a file that is not all zero."""
+        file = data_file(self.path, "responses", index)
+        return self.tiers[index] != ABSENT and file.exists() and bool(np.nan_to_num(load_array(file)).any())
+
+    def trial(self, index: int) -> Trial:
+        """Read one trial; its movie is scaled to [0,1], behavior and pupil are stacked to `[4,T]`."""
+        arrays = self.arrays(index)
+        responses = arrays.get("responses")
+        if responses is None or not responses.any():
+            raise ValueError(
+                f"{data_file(self.path, 'responses', index)}: expected responses, got "
+                f"{'none' if responses is None else 'only zeros'}; the responses of this {self.tiers[index]} trial "
+                "were withheld, so take trials of another tier"
+            )
+        movie = torch.from_numpy(np.moveaxis(arrays["videos"], -1, 0).astype(np.float32) / 255)[None]
+        behavior = [arrays[name].astype(np.float32) for name in ("behavior", "pupil_center") if name in arrays]
+        return Trial(
+            index,
+            self.tiers[index],
+            movie,
+            torch.from_numpy(responses.astype(np.float32)),
+            torch.from_numpy(np.concatenate(behavior)) if len(behavior) == 2 else None,
+            self._sidecar_ids[index] if self._sidecar_ids else content_id(movie[0].numpy() * 255),
+            self._rates(index, movie.shape[1]),
+            next(iter(self.captions(index)), ""),
+        )
+
+    def arrays(self, index: int) -> dict[str, Array]:
+        """Return a trial's arrays by variable, checked and cut to the valid frames; absent variables are left out."""
+        if not 0 <= index < len(self.tiers) or self.tiers[index] == ABSENT:
+            raise ValueError(f"{self.path}: expected a trial of 0–{len(self.tiers) - 1} with files, got {index}")
+        files = {name: data_file(self.path, name, index) for name in VARIABLES}
+        loaded = {name: load_array(file) for name, file in files.items() if name == "videos" or file.exists()}
+        for name, array in loaded.items():
+            self._check_shape(files[name], name, array)
+        end = _valid_frames({files[name]: array for name, array in loaded.items()})
+        cut = {name: array[..., :end] for name, array in loaded.items()}
+        for name, array in cut.items():
+            _check_finite(files[name], array)
+        return cut
+
+    def statistic(self, variable: str, name: str, *, frames: int) -> Array:
+        """Return a published training statistic `(..., frames)` of "videos", "responses", "behavior" …"""
+        if variable not in VARIABLES or name not in STATISTICS:
+            raise ValueError(f"statistic: expected one of {VARIABLES} and {STATISTICS}, got {variable!r} and {name!r}")
+        array = load_array(self.path / "meta/statistics" / variable / "all" / f"{name}.npy")
+        timeless = 0 if variable == "videos" else 1
+        if array.ndim == timeless:
+            return np.broadcast_to(array[..., None], (*array.shape, frames))
+        if array.shape[-1] < frames:
+            raise ValueError(f"{variable}/{name}: expected ≥ {frames} frames, got {array.shape[-1]}; ask for fewer")
+        return array[..., :frames]
+
+    def fingerprint(self) -> str:
+        """Return a short hash of names and sizes of all files and of the contents of the meta files."""
+        digest = hashlib.sha256()
+        for part in ("data", "meta"):
+            files = [file for file in (self.path / part).rglob("*") if file.is_file() and file.name[0] != "."]
+            for file in sorted(files):
+                name = file.relative_to(self.path).as_posix()
+                digest.update(f"{name}:{file.stat().st_size};".encode())
+                if part == "meta":
+                    digest.update(file.read_bytes())
+        return digest.hexdigest()[:12]
+
+    def _header(self) -> dict[str, Any]:
+        file = self.path / "meta/recording.json"
+        if not file.exists():
+            return {}
+        try:
+            header: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{file}: expected JSON, got {error}; write the recording again") from error
+        return header
+
+    def _first_frame_size(self) -> tuple[int, int]:
+        """Height and width from the first readable video: one damaged file must not hide all others."""
+        files = (data_file(self.path, "videos", i) for i, tier in enumerate(self.tiers) if tier != ABSENT)
+        for file in files:
+            with contextlib.suppress(ValueError):
+                height, width, _ = load_array(file, mapped=True).shape
+                return int(height), int(width)
+        raise ValueError(f"{self.path / 'data/videos'}: expected .npy videos, got none; unpack the recording again")
+
+    def _read_ids(self) -> tuple[str, ...]:
+        file = self.path / "meta/trials/video_ids.npy"
+        ids = tuple(str(i) for i in load_array(file)) if file.exists() else ()
+        if ids and len(ids) != len(self.tiers):
+            raise ValueError(f"{file}: expected {len(self.tiers)} ids, got {len(ids)}; delete this optional file")
+        return ids
+
+    def _neuron_file(self, name: str, default: Array) -> Array:
+        file = self.path / "meta/neurons" / name
+        array = load_array(file) if file.exists() else default
+        if len(array) != len(self.unit_ids):
+            raise ValueError(
+                f"{file}: expected the {len(self.unit_ids)} neurons of unit_ids.npy, got {len(array)}; "
+                "unpack the recording again"
+            )
+        return array
+
+    def _acquisition(self, times: Mapping[str, Any] | None) -> AcquisitionTimes | None:
+        if times is None:
+            return None
+        plane = self._neuron_file("plane.npy", np.zeros(len(self.unit_ids), dtype=np.int64))
+        return AcquisitionTimes(float(times["rate"]), tuple(map(float, times["phase"])), tuple(map(int, plane)))
+
+    def _rates(self, index: int, frames: int) -> torch.Tensor | None:
+        file = data_file(self.path, "rates", index)
+        return torch.from_numpy(load_array(file)[..., :frames].astype(np.float32)) if file.exists() else None
+
+    def _check_shape(self, file: Path, variable: str, array: Array) -> None:
+        leading = {"videos": self.frame_size, "responses": (len(self.unit_ids),)}.get(variable, (2,))
+        if array.dtype.kind not in "fiu" or array.ndim != len(leading) + 1 or array.shape[:-1] != leading:
+            raise ValueError(
+                f"{file}: expected numbers of shape {(*leading, 'T')}, got {array.dtype} {array.shape}; "
+                "time is the last axis, and responses have one row for each of unit_ids.npy"
+            )
+
+
+def _valid_frames(arrays: Mapping[Path, Array]) -> int:
+    """Return the valid length; an array that merely stops (unpadded) before the others is an error."""
+    lengths = {file: min(array.shape[-1], MAX_FRAMES) for file, array in arrays.items()}
+    valid = {file: min(padded_from(array), MAX_FRAMES) for file, array in arrays.items()}
+    expected: int = min([max(lengths.values())] + [valid[file] for file in arrays if valid[file] < lengths[file]])
+    for file, length in lengths.items():
+        if length < expected:
+            raise ValueError(
+                f"{file}: expected {expected} frames as in the trial's other files, got {length}; "
+                "cut all files of a trial alike, or leave it out (tier 'none')"
+            )
+    if expected == 0:
+        raise ValueError(f"{min(arrays)}: expected valid frames, got only NaN; leave this trial out (tier 'none')")
+    return expected
+
+
+def _check_finite(file: Path, array: Array) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        frame = int(np.flatnonzero(~np.isfinite(array).all(axis=tuple(range(array.ndim - 1))))[0])
+        raise ValueError(
+            f"{file}: expected finite values in the {array.shape[-1]} valid frames, got NaN or infinity at frame "
+            f"{frame}; fill the gap or leave this trial out (tier 'none')"
+        )

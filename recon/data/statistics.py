@@ -1,0 +1,60 @@
+"""Training statistics of a recording, in the published form: `meta/statistics/<variable>/all/<name>.npy`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from recon.data.layout import STATISTICS, Array, data_file, load_array
+
+CHUNK = 256
+"""Channels that are held in memory at once, over all training trials."""
+
+
+def write_statistics(root: Path, *, trials: Sequence[int], frames: int) -> None:
+    """Write mean, std, min, max and median of every variable over `trials`, repeated along a time axis of `frames`."""
+    for variable in ("responses", "behavior", "pupil_center"):
+        present = [i for i in trials if data_file(root, variable, i).exists()]
+        if present:
+            _write(root, variable, channel_statistics(root, variable, present), frames)
+    if trials:
+        _write(root, "videos", video_statistics(root, trials), frames)
+
+
+def channel_statistics(root: Path, variable: str, trials: Sequence[int]) -> dict[str, Array]:
+    """Return per channel the five statistics `(channels,)` over all frames of the trials."""
+    arrays = [load_array(data_file(root, variable, i), mapped=True) for i in trials]
+    channels = arrays[0].shape[0]
+    parts = []
+    for first in range(0, channels, CHUNK):
+        values = np.concatenate([array[first : first + CHUNK] for array in arrays], -1).astype(np.float32)
+        parts.append(
+            [values.mean(-1, dtype=np.float64), values.std(-1, dtype=np.float64), values.min(-1), values.max(-1),
+             np.median(values, -1)]
+        )
+    return {name: np.concatenate([part[row] for part in parts]) for row, name in enumerate(STATISTICS)}
+
+
+def video_statistics(root: Path, trials: Sequence[int]) -> dict[str, Array]:
+    """Return the five statistics (scalars) of all pixels, from the histogram of grey levels and exact moments."""
+    counts, total, square, low, high = np.zeros(256), 0.0, 0.0, np.inf, -np.inf
+    for index in trials:
+        video = load_array(data_file(root, "videos", index), mapped=True)
+        counts += np.bincount(np.rint(video).astype(np.uint8).ravel(), minlength=256)
+        values = np.asarray(video, dtype=np.float64)
+        total, square = total + values.sum(), square + (values**2).sum()
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+    mean = total / counts.sum()
+    median = np.searchsorted(np.cumsum(counts), counts.sum() / 2)
+    figures = (mean, np.sqrt(max(square / counts.sum() - mean**2, 0.0)), low, high, median)
+    return {name: np.asarray(value) for name, value in zip(STATISTICS, figures, strict=True)}
+
+
+def _write(root: Path, variable: str, statistics: dict[str, Array], frames: int) -> None:
+    folder = root / "meta/statistics" / variable / "all"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, value in statistics.items():
+        repeated = np.broadcast_to(value[..., None], (*value.shape, frames))
+        np.save(folder / f"{name}.npy", repeated.astype(np.float32))

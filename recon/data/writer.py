@@ -1,0 +1,238 @@
+"""Writes a recording in the canonical layout, aside and atomically: it is there complete or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+import numpy as np
+
+from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, content_id, data_file
+from recon.data.statistics import write_statistics
+from recon.types import AcquisitionTimes
+
+LOCK = ".lock"
+
+
+class RecordingWriter:
+    """Collects trials in a hidden folder beside `destination`, which `finish` renames; use it as a context manager.
+
+    `unit_ids` `(N,)` are distinct integers, `coordinates` `(N,3)` in µm (zeros where unknown), `frame_rate` in Hz.
+    Leaving the context after an error removes what was written; leaving it well calls `finish`.
+    """
+
+    def __init__(
+        self,
+        destination: Path | str,
+        *,
+        unit_ids: Sequence[int] | Array,
+        coordinates: Array | None = None,
+        frame_rate: float = 30.0,
+        degrees_per_pixel: float = 1.45,
+        name: str = "",
+        acquisition: AcquisitionTimes | None = None,
+        made_by: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.destination = Path(destination).absolute()
+        self.unit_ids = np.asarray(unit_ids, dtype=np.int64)
+        self.coordinates = np.zeros((len(self.unit_ids), 3)) if coordinates is None else np.asarray(coordinates)
+        self.acquisition = acquisition
+        self.overwrite = overwrite
+        times = None if acquisition is None else {"rate": acquisition.rate, "phase": list(acquisition.phase)}
+        self._header = {
+            "name": name or self.destination.name,
+            "frame_rate": frame_rate,
+            "degrees_per_pixel": degrees_per_pixel,
+            "acquisition": times,
+            "made_by": dict(made_by or {}),
+        }
+        self._trials: dict[int, dict[str, Any]] = {}
+        self._frame_size: tuple[int, int] | None = None
+        self._check_settings()
+        with self._disk():
+            self._aside, self._lock = _open_aside(self.destination)
+
+    def __enter__(self) -> RecordingWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            self.discard()
+
+    def write_trial(
+        self,
+        index: int,
+        *,
+        tier: str,
+        video: Array,
+        responses: Array | None = None,
+        behavior: Array | None = None,
+        pupil_center: Array | None = None,
+        video_id: str | None = None,
+        captions: Sequence[str] = (),
+        scenes: Sequence[Mapping[str, Any]] = (),
+        rates: Array | None = None,
+    ) -> None:
+        """Write one trial: video `(T,H,W)` 0–255, responses and rates `(N,T)`, behavior and pupil_center `(2,T)`.
+
+        Responses may be none (withheld); without `video_id` the id is the hash of the content.
+        """
+        arrays = {"responses": responses, "behavior": behavior, "pupil_center": pupil_center, "rates": rates}
+        self._check_trial(index, tier, video, arrays)
+        with self._disk():
+            self._save("videos", index, np.moveaxis(video, 0, -1))
+            for variable, array in arrays.items():
+                if array is not None:
+                    self._save(variable, index, array)
+        self._frame_size = (int(video.shape[1]), int(video.shape[2]))
+        self._trials[index] = {
+            "tier": tier,
+            "frames": len(video),
+            "video_id": content_id(video) if video_id is None else str(video_id),
+            "captions": list(captions),
+            "scenes": [dict(scene) for scene in scenes],
+        }
+
+    def write_truth(self, name: str, array: Array) -> None:
+        """Write a planted parameter per neuron (simulations only) to `meta/truth/<name>.npy`."""
+        with self._disk():
+            self._save_to(self._aside / "meta/truth" / f"{name}.npy", array)
+
+    def finish(self) -> Path:
+        """Write meta files and statistics, move the folder to its destination, and return that; safe to call twice."""
+        if not self._aside.exists():
+            return self.destination
+        if not self._trials:
+            raise ValueError("recording: expected at least one trial, got none; call write_trial before finish")
+        with self._disk():
+            self._write_meta()
+            training = [i for i, trial in sorted(self._trials.items()) if trial["tier"] == TRAIN]
+            longest = max(trial["frames"] for trial in self._trials.values())
+            write_statistics(self._aside, trials=training or sorted(self._trials), frames=longest)
+            self._publish()
+        return self.destination
+
+    def discard(self) -> None:
+        """Remove what lies aside; after `finish` nothing is left to remove."""
+        self._lock.close()
+        shutil.rmtree(self._aside, ignore_errors=True)
+
+    def _check_settings(self) -> None:
+        count = len(self.unit_ids)
+        if self.unit_ids.ndim != 1 or count == 0 or len(np.unique(self.unit_ids)) != count:
+            raise ValueError(f"unit_ids: expected distinct integers (N,), got shape {self.unit_ids.shape}; number them")
+        if self.coordinates.shape != (count, 3):
+            raise ValueError(f"coordinates: expected shape ({count}, 3) in µm, got {self.coordinates.shape}")
+        if self.acquisition is not None and len(self.acquisition.plane) != count:
+            raise ValueError(f"acquisition: expected a plane for {count} neurons, got {len(self.acquisition.plane)}")
+        _check_destination(self.destination, overwrite=self.overwrite)
+
+    def _check_trial(self, index: int, tier: str, video: Array, arrays: Mapping[str, Array | None]) -> None:
+        if tier not in TIERS or tier == ABSENT:
+            raise ValueError(f"tier of trial {index}: expected one of {TIERS[:-1]}, got {tier!r}; rename it")
+        if index < 0 or index in self._trials:
+            raise ValueError(f"trial {index}: expected a new index ≥ 0, got one that is taken; number trials once each")
+        _check_video(index, video, self._frame_size)
+        frames, count = len(video), len(self.unit_ids)
+        shapes = {"responses": (count, frames), "rates": (count, frames)}
+        for variable, array in arrays.items():
+            expected = shapes.get(variable, (2, frames))
+            if array is not None and array.shape != expected:
+                raise ValueError(f"{variable} of trial {index}: expected {expected}, got {array.shape}; cut them alike")
+            if array is not None and not np.isfinite(array).all():
+                raise ValueError(f"{variable} of trial {index}: expected finite values, got NaN or infinity; fill them")
+
+    def _write_meta(self) -> None:
+        meta, last = self._aside / "meta", max(self._trials)
+        described = [self._trials.get(i, {"tier": ABSENT, "video_id": ""}) for i in range(last + 1)]
+        self._save_to(self._aside / TIERS_FILE, np.array([trial["tier"] for trial in described]))
+        self._save_to(meta / "trials/video_ids.npy", np.array([trial["video_id"] for trial in described]))
+        self._save_to(meta / "neurons/unit_ids.npy", self.unit_ids)
+        self._save_to(meta / "neurons/cell_motor_coordinates.npy", self.coordinates)
+        if self.acquisition is not None:
+            self._save_to(meta / "neurons/plane.npy", np.asarray(self.acquisition.plane, dtype=np.int64))
+        lines = [
+            json.dumps({"trial": i, "captions": trial["captions"], "scenes": trial["scenes"]}, ensure_ascii=False)
+            for i, trial in sorted(self._trials.items())
+            if trial["captions"] or trial["scenes"]
+        ]
+        if lines:
+            (meta / "trials/captions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (meta / "recording.json").write_text(json.dumps(self._header, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+    def _publish(self) -> None:
+        """Rename; an old recording that is replaced steps aside first, so that it is never half deleted."""
+        _check_destination(self.destination, overwrite=self.overwrite)
+        (self._aside / LOCK).unlink()
+        if self.destination.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{self.destination.name}.old-", dir=self.destination.parent))
+            self.destination.rename(old / "recording")
+            self._aside.rename(self.destination)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            self._aside.rename(self.destination)
+
+    def _save(self, variable: str, index: int, array: Array) -> None:
+        compact = array if array.dtype == np.uint8 else array.astype(np.float32)
+        self._save_to(data_file(self._aside, variable, index), np.ascontiguousarray(compact))
+
+    def _save_to(self, path: Path, array: Array) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, array, allow_pickle=False)
+
+    @contextlib.contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ValueError(
+                f"{self.destination}: expected to write the recording, got {error}; "
+                "free space or choose another destination (nothing there was changed)"
+            ) from error
+
+
+def _check_destination(destination: Path, *, overwrite: bool) -> None:
+    if destination.exists() and not overwrite and (not destination.is_dir() or any(destination.iterdir())):
+        raise ValueError(f"{destination}: expected a new folder, got one with content; choose another or overwrite it")
+
+
+def _check_video(index: int, video: Array, frame_size: tuple[int, int] | None) -> None:
+    if video.ndim != 3 or not 0 < len(video) <= MAX_FRAMES:
+        raise ValueError(f"video of trial {index}: expected (T,H,W), 1–{MAX_FRAMES} frames, got {video.shape}; cut it")
+    if frame_size is not None and video.shape[1:] != frame_size:
+        raise ValueError(f"video of trial {index}: expected frames of {frame_size}, got {video.shape[1:]}; resize them")
+    low, high = float(video.min()), float(video.max())
+    if not (low >= 0 and high <= 255):
+        raise ValueError(f"video of trial {index}: expected grey levels 0–255, got {low} to {high}; rescale it")
+
+
+def _open_aside(destination: Path) -> tuple[Path, TextIO]:
+    """Make the hidden sibling, locked while its process lives, and clear away those whose process was killed."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{destination.name}.partial-"
+    for left in destination.parent.glob(f"{prefix}*/{LOCK}"):
+        _remove_if_dead(left)
+    aside = Path(tempfile.mkdtemp(prefix=prefix, dir=destination.parent))
+    aside.chmod(0o755)
+    lock = (aside / LOCK).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return aside, lock
+
+
+def _remove_if_dead(left: Path) -> None:
+    with contextlib.suppress(OSError), left.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(left.parent, ignore_errors=True)

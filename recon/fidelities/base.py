@@ -1,0 +1,52 @@
+"""What every likelihood is: a frozen record, called with rates, responses and a mask, fitted to training trials."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Likelihood(ABC):
+    """A negative log likelihood of responses given rates, up to what does not depend on the rates."""
+
+    @abstractmethod
+    def __call__(self, rates: Tensor, responses: Tensor, mask: Tensor) -> Tensor:
+        """Return energies `[B]` of rates and responses `[B,N,K]`, summed over entries where `mask` `[B,N,K]` holds."""
+
+    @abstractmethod
+    def fit(self, rates: Tensor, responses: Tensor, mask: Tensor) -> Self:
+        """Return a copy fitted to training trials `[B,N,K]`, where `rates` are the encoder's for the true movies."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the likelihood with its tensors on a device."""
+        values: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)})
+
+
+def counted(values: Tensor, mask: Tensor, neutral: float) -> Tensor:
+    """Return values with `neutral` where the mask does not hold, so that garbage there reaches no gradient."""
+    return torch.where(mask, values, torch.full_like(values, neutral))
+
+
+def fitted(parameter: Tensor | None, like: Tensor) -> Tensor:
+    """Return a per-neuron parameter `[N,…]` as type and device of rates `[B,N,K]`; refuse an unfitted one."""
+    if parameter is None:
+        raise ValueError("fidelity: expected fitted parameters, got none; call fit(rates, responses, mask) first")
+    if len(parameter) != like.shape[1]:
+        raise ValueError(
+            f"fidelity: expected {len(parameter)} neurons as in its training data, got {like.shape[1]}; "
+            "fit it again on this recording"
+        )
+    return parameter.to(like)
+
+
+def by_neuron(values: Tensor, samples: int) -> Tensor:
+    """Return `[N,M]` from `[B,N,K]`: every neuron's bins over all trials, evenly thinned to at most M = `samples`."""
+    together = values.detach().transpose(0, 1).flatten(1)
+    return together[:, :: max(1, math.ceil(together.shape[1] / samples))].contiguous()

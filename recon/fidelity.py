@@ -1,0 +1,56 @@
+"""The registry of fidelities: negative log likelihoods (rates, responses, mask) `[B,N,K]` → energy `[B]`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from recon.fidelities.base import Likelihood
+from recon.fidelities.low_rank import LowRank
+from recon.fidelities.mixture import Mixture
+from recon.fidelities.simple import Gaussian, Poisson
+
+FIDELITIES: dict[str, type[Likelihood]] = {
+    "poisson": Poisson,
+    "gaussian": Gaussian,
+    "mixture": Mixture,
+    "low_rank": LowRank,
+}
+
+
+def save(fidelity: Likelihood, path: Path) -> None:
+    """Write a fidelity, fitted or not, as a safetensors file: tensors as they are, plain fields as JSON beside them."""
+    values: dict[str, Any] = {entry.name: getattr(fidelity, entry.name) for entry in fields(fidelity)}
+    tensors = {name: v.detach().cpu().contiguous() for name, v in values.items() if isinstance(v, Tensor)}
+    plain = {name: v for name, v in values.items() if name not in tensors}
+    names = {kind: name for name, kind in FIDELITIES.items()}
+    aside = path.with_name(f".{path.name}.part")
+    save_file(tensors, aside, {"fidelity": names[type(fidelity)], "fields": json.dumps(plain)})
+    aside.replace(path)
+
+
+def load(path: Path) -> Likelihood:
+    """Read what `save` wrote; a file of something else is refused."""
+    with safe_open(path, framework="pt") as file:
+        about = file.metadata() or {}
+        stored: list[str] = file.keys()
+        tensors = {name: file.get_tensor(name) for name in stored}
+    name = about.get("fidelity", "")
+    if name not in FIDELITIES:
+        raise ValueError(
+            f"{path}: expected a fidelity ({', '.join(FIDELITIES)}), got {name or 'a file without that mark'}; "
+            "fit the fidelity again and save it"
+        )
+    kind: type[Any] = FIDELITIES[name]
+    known = {entry.name for entry in fields(kind)}
+    given = {**json.loads(about["fields"]), **tensors}
+    if not set(given) <= known:
+        raise ValueError(f"{path}: expected fields {sorted(known)}, got {sorted(given)}; fit the fidelity again")
+    loaded: Likelihood = kind(**given)
+    return loaded

@@ -1,0 +1,28 @@
+"""Methods of reconstruction; one file each, one line here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recon.methods.base import Learner as Learner
+from recon.methods.base import Method as Method
+from recon.methods.base import fitted as fitted
+from recon.methods.combined import Average, Ensemble, Smoothed
+from recon.methods.gradient import Gradient
+from recon.methods.lbfgs import Lbfgs
+from recon.methods.mean import Mean
+from recon.methods.optimisers import Adam, Momentum, Optimiser
+from recon.methods.ridge import Ridge
+from recon.methods.sta import Sta
+
+METHODS: dict[str, type[Any]] = {
+    "mean": Mean,
+    "sta": Sta,
+    "ridge": Ridge,
+    "gradient": Gradient,
+    "smoothed": Smoothed,
+    "average": Average,
+    "ensemble": Ensemble,
+}
+
+OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "momentum": Momentum, "lbfgs": Lbfgs}

@@ -1,0 +1,129 @@
+"""Methods made of methods: smoothing afterwards, weighted means, and one reconstruction per encoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recon.methods.base import Method, fitted
+from recon.problem import Problem
+from recon.types import Iterate, Recording, State
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """Another method's movie after a Gaussian filter of widths `sigma` (frames, pixels down, pixels across).
+
+    The published post-processing is (0.5, 0.5, 0.5); much wider filters score better and are chosen on validation
+    clips. Borders are mirrored, as in SciPy's `gaussian_filter` with four standard deviations.
+    """
+
+    method: Method
+    sigma: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def fit(self, recording: Recording, *, neurons: Tensor, artefacts: Path, frames: int) -> Smoothed:
+        """Fit the inner method."""
+        return replace(
+            self, method=fitted(self.method, recording, neurons=neurons, artefacts=artefacts, frames=frames)
+        )
+
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield each iterate, smoothed; the inner state is passed on untouched."""
+        for iterate in self.method(problem, generator, state):
+            yield replace(iterate, movie=gaussian_filter(iterate.movie, self.sigma))
+
+
+@dataclass(frozen=True)
+class Average:
+    """Weighted mean of several methods' movies; their errors differ, so it often beats each of them.
+
+    The methods run one after another; each yields its own iterates and only the last iterate is the mean.
+    """
+
+    methods: Mapping[str, Method]
+    weights: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if set(self.methods) != set(self.weights) or not self.methods:
+            names = sorted(self.methods)
+            raise ValueError(f"average: expected one weight for each of {names}, got {sorted(self.weights)}")
+
+    def fit(self, recording: Recording, *, neurons: Tensor, artefacts: Path, frames: int) -> Average:
+        """Fit every inner method."""
+        ready = {
+            name: fitted(method, recording, neurons=neurons, artefacts=artefacts, frames=frames)
+            for name, method in self.methods.items()
+        }
+        return replace(self, methods=ready)
+
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the iterates of every method in turn, then the mean."""
+        parts = [(method, problem, self.weights[name]) for name, method in self.methods.items()]
+        yield from _in_turn(parts, generator, state)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """One reconstruction per encoder of the problem, averaged (reconstruction ensembling, Bauer et al. 2026)."""
+
+    method: Method
+
+    def fit(self, recording: Recording, *, neurons: Tensor, artefacts: Path, frames: int) -> Ensemble:
+        """Fit the inner method."""
+        return replace(
+            self, method=fitted(self.method, recording, neurons=neurons, artefacts=artefacts, frames=frames)
+        )
+
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the iterates for each encoder in turn, then the mean."""
+        parts = [(self.method, problem.alone(i), 1.0) for i in range(len(problem.observations))]
+        yield from _in_turn(parts, generator, state)
+
+
+def _in_turn(
+    parts: list[tuple[Method, Problem, float]], generator: torch.Generator, state: State | None
+) -> Iterator[Iterate]:
+    """Run each part to its end, adding up weighted movies; state keys of the running part are kept under "inner."."""
+    state = dict(state or {})
+    first = int(state.get("part", torch.zeros(1, dtype=torch.long)))
+    total = state.get("total", torch.zeros(1, device=parts[0][1].device))
+    weights = sum(weight for _, _, weight in parts)
+    inner = {key[6:]: value for key, value in state.items() if key.startswith("inner.")}
+    for index in range(first, len(parts)):
+        method, problem, weight = parts[index]
+        movie = state.get("movie") if inner else None
+        for iterate in method(problem, generator, inner or None):
+            movie = iterate.movie
+            kept = {"part": torch.tensor([index]), "total": total, "movie": movie}
+            yield replace(iterate, state=kept | {f"inner.{key}": value for key, value in iterate.state.items()})
+        if movie is None:
+            raise ValueError("ensemble: expected at least one iterate from each method, got none; allow an iteration")
+        total, inner = total + movie * (weight / weights), {}
+        last = index == len(parts) - 1
+        if last:
+            yield Iterate(total, {}, {"part": torch.tensor([index + 1]), "total": total})
+
+
+def gaussian_filter(movie: Tensor, sigma: tuple[float, float, float]) -> Tensor:
+    """Return the movie `[B,C,T,H,W]` after a Gaussian filter along (t, y, x) with mirrored borders."""
+    for axis, width in zip((2, 3, 4), sigma, strict=True):
+        if width > 0:
+            movie = _filter_axis(movie, width, axis)
+    return movie
+
+
+def _filter_axis(movie: Tensor, width: float, axis: int) -> Tensor:
+    size = movie.shape[axis]
+    reach = max(int(4 * width + 0.5), 1)
+    offsets = torch.arange(-reach, reach + 1, device=movie.device)
+    kernel = torch.exp(-0.5 * (offsets / width) ** 2) / (width * math.sqrt(2 * math.pi))
+    index = (torch.arange(size, device=movie.device)[:, None] + offsets) % (2 * size)
+    index = torch.where(index < size, index, 2 * size - 1 - index)
+    matrix = torch.zeros(size, size, device=movie.device, dtype=movie.dtype)
+    matrix.scatter_add_(1, index, (kernel / kernel.sum()).to(movie.dtype).expand(size, -1))
+    return (movie.transpose(axis, -1) @ matrix.T).transpose(axis, -1)

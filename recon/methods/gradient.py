@@ -1,0 +1,141 @@
+"""Encoder input optimisation: the movie is moved until predicted activity matches recorded activity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from priors.energies import weighted_energies
+from priors.spectrum import Spectrum, estimate_spectrum
+from recon.methods.base import Method, fitted
+from recon.methods.lagged import artefact_path, load_artefact, save_artefact
+from recon.methods.lbfgs import Lbfgs
+from recon.methods.optimisers import Adam, Momentum, Optimiser
+from recon.methods.stopping import SelectionStop
+from recon.methods.subclips import SubClips
+from recon.parameterise import Parameterisation, Pixels, Pyramid, Whitened, power_law
+from recon.problem import Problem
+from recon.types import Iterate, Recording, State
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """Minimise beta·misfit + prior·½‖z‖² + Σ weight·energy over the variable of a parameterisation.
+
+    `parameterisation`: "pixels", "spectrum" (cosine coefficients whitened by the training movies' spectrum),
+    "power_law" (the same with a 1/f amplitude, nothing learnt) or "pyramid". The start is `start_grey` everywhere, the
+    prior's mean for whitened variables, or another method's movie. With `subclips` the misfit's gradient is the
+    published average of unit gradients. With `stop` the iterate that best predicts the selection neurons is kept.
+    """
+
+    iterations: int = 20
+    parameterisation: Literal["pixels", "spectrum", "power_law", "pyramid"] = "pixels"
+    optimiser: Adam | Momentum | Lbfgs = field(default_factory=Adam)
+    subclips: SubClips | None = None
+    beta: float = 1.0
+    prior: float = 0.0
+    energies: Mapping[str, float] = field(default_factory=dict)
+    start: Method | None = None
+    start_grey: float = 0.5
+    stop: SelectionStop | None = None
+    artefact: Path | None = None
+
+    def fit(self, recording: Recording, *, neurons: Tensor, artefacts: Path, frames: int) -> Gradient:
+        """Fit the start's method; estimate the spectrum of training clips of `frames` frames where it is asked for."""
+        start = self.start and fitted(self.start, recording, neurons=neurons, artefacts=artefacts, frames=frames)
+        if self.parameterisation != "spectrum":
+            return replace(self, start=start)
+        settings = {"name": "spectrum", "frames": frames}
+        path = artefact_path(artefacts, recording, neurons=neurons[:0], settings=settings)
+        if not path.exists():
+            spectrum = estimate_spectrum(training_clips(recording, frames))
+            save_artefact({"power": spectrum.power, "mean": spectrum.mean}, path)
+        return replace(self, start=start, artefact=path)
+
+    @torch.no_grad()
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the movie after every step."""
+        x = self.build(problem)
+        optimiser: Optimiser = self.optimiser
+        if state:
+            x.variable.data, memory = state["variable"].clone(), dict(state)
+        else:
+            x.fit(self._start(problem, generator))
+            memory = optimiser.start(x.variable.data) | {"step": torch.zeros(1, dtype=torch.long)}
+            memory |= self.stop.start(x().clamp(0, 1)) if self.stop else {}
+        for step in count(int(memory["step"]) + 1):
+            if step > self.iterations or (self.stop and self.stop.done(memory)):
+                return
+            terms: dict[str, Tensor] = {}
+            evaluate = partial(self._evaluate, problem, x, terms)
+            x.variable.data, inner, terms["objective"] = optimiser.step(x.variable.data, memory, evaluate)
+            x.project()
+            movie = x().detach().clamp(0, 1)
+            memory |= inner | {"variable": x.variable.data, "step": torch.tensor([step])}
+            if self.stop:
+                memory |= self.stop.watch(problem, movie, memory, step)
+                movie, terms["selection_misfit"] = memory["stop_movie"], memory["stop_misfit"]
+            yield Iterate(movie, terms, memory)
+
+    def build(self, problem: Problem) -> Parameterisation:
+        """Return the parameterisation of a problem's movie, on its device."""
+        if self.parameterisation == "pyramid":
+            return Pyramid(problem.shape).to(problem.device)
+        if self.parameterisation == "pixels":
+            return Pixels(problem.shape).to(problem.device)
+        if self.parameterisation == "power_law":
+            return Whitened(problem.shape, power_law(problem.shape).to(problem.device))
+        learnt = load_artefact(self.artefact, method="gradient with a spectrum")
+        return Whitened(problem.shape, Spectrum(learnt["power"], learnt["mean"]).to(problem.device))
+
+    def _start(self, problem: Problem, generator: torch.Generator) -> Tensor:
+        if self.start is not None:
+            *_, last = self.start(problem, generator)
+            return last.movie
+        if self.parameterisation == "spectrum":
+            learnt = load_artefact(self.artefact, method="gradient with a spectrum")
+            return learnt["mean"].to(problem.device).expand(problem.shape).clone()
+        return torch.full(problem.shape, self.start_grey, device=problem.device)
+
+    @torch.enable_grad()
+    def _evaluate(
+        self, problem: Problem, x: Parameterisation, terms: dict[str, Tensor], variable: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the objective `[B]` and its gradient in the variable; leaves every weighted term in `terms`."""
+        x.variable.data = variable
+        movie = x()
+        source = self.subclips or _Whole()
+        misfit, pull = source.value_and_gradient(problem, movie.detach())
+        others = weighted_energies(movie, dict(self.energies))
+        if self.prior:
+            others["prior"] = self.prior * x.prior()
+        surrogate = self.beta * (pull * movie).sum() + sum((term.sum() for term in others.values()), movie.sum() * 0)
+        (gradient,) = torch.autograd.grad(surrogate, x.variable)
+        terms.clear()
+        terms |= {"misfit": self.beta * misfit} | {name: term.detach() for name, term in others.items()}
+        terms["gradient_norm"] = gradient.flatten(1).norm(dim=1)
+        objective = self.beta * misfit + sum((term.detach() for term in others.values()), torch.zeros_like(misfit))
+        return objective, gradient
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """The gradient of the whole clip's energy, as the problem gives it."""
+
+    def value_and_gradient(self, problem: Problem, movie: Tensor) -> tuple[Tensor, Tensor]:
+        return problem.value_and_gradient(movie)
+
+
+def training_clips(recording: Recording, frames: int) -> Iterator[Tensor]:
+    """Yield clips `[T,H,W]` of `frames` frames from the training trials, overlapping by half."""
+    for index in recording.trials("train"):
+        movie = recording.trial(index).movie[0]
+        for start in range(0, movie.shape[0] - frames + 1, max(frames // 2, 1)):
+            yield movie[start : start + frames]

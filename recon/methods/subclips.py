@@ -1,0 +1,52 @@
+"""The published gradient: unit gradients of overlapping sub-clips, averaged (Bauer et al. 2026)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recon.problem import Problem
+
+
+@dataclass(frozen=True)
+class SubClips:
+    """Sub-clips of `length` frames every `shift` frames, the last flush with the end.
+
+    Each sub-clip's gradient is divided by its L2 norm (+1e-6) per sample, clipped to ±`clip`, averaged over the
+    sub-clips that cover a frame and over the observations (gradient ensembling).
+    """
+
+    length: int = 32
+    shift: int = 8
+    clip: float = 1.0
+
+    def starts(self, frames: int) -> list[int]:
+        """Return the first frames of the sub-clips.
+
+        >>> SubClips(32, 8).starts(300)[-3:], len(SubClips(32, 8).starts(300))
+        ([256, 264, 268], 35)
+        """
+        last = max(frames - self.length, 0)
+        starts = list(range(0, last + 1, self.shift))
+        return starts if starts[-1] == last else [*starts, last]
+
+    def value_and_gradient(self, problem: Problem, movie: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean misfit of the sub-clips `[B]` and the averaged unit gradient, shaped like the movie."""
+        frames = movie.shape[2]
+        total, value = torch.zeros_like(movie), movie.new_zeros(len(movie))
+        cover = movie.new_zeros(frames)
+        starts = self.starts(frames)
+        for start in starts:
+            span = (start, min(start + self.length, frames))
+            cover[span[0] : span[1]] += 1
+            for index in range(len(problem.observations)):
+                energy, gradient = problem.value_and_gradient(movie, frames=span, observation=index)
+                total += self._unit(gradient) / len(problem.observations)
+                value += energy / len(problem.observations)
+        return value / len(starts), total / cover[:, None, None].clamp_min(1)
+
+    def _unit(self, gradient: Tensor) -> Tensor:
+        norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1) + 1e-6
+        return (gradient / norm.reshape(-1, 1, 1, 1, 1)).clamp(-self.clip, self.clip)

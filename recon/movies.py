@@ -1,0 +1,159 @@
+"""Movies as pictures and files: film strips, sprite sheets, PNG, GIF and MP4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Pixels = NDArray[np.uint8]
+
+SPACER = 255
+"""Grey of the gaps between pictures and of the margin that holds labels."""
+
+
+def to_uint8(movie: ArrayLike) -> Pixels:
+    """Return grey values 0–255 of a movie in [0,1] of any shape; values outside are clipped, NaN becomes black.
+
+    >>> to_uint8([0.0, 0.5, 1.2])
+    array([  0, 128, 255], dtype=uint8)
+    """
+    clean = np.nan_to_num(np.asarray(movie, dtype=np.float32), nan=0.0, posinf=1.0, neginf=0.0)
+    return np.floor(np.clip(clean, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def upscale(pictures: Pixels, factor: int) -> Pixels:
+    """Return pictures `[…,H,W]` with every pixel repeated `factor` times in both directions (nearest neighbour).
+
+    >>> upscale(np.array([[1, 2]], np.uint8), 2).tolist()
+    [[1, 1, 2, 2], [1, 1, 2, 2]]
+    """
+    if factor < 1:
+        raise ValueError(f"upscaling factor: expected a whole number of at least 1, got {factor}")
+    return pictures.repeat(factor, axis=-2).repeat(factor, axis=-1)
+
+
+def side_by_side(movies: Sequence[Pixels], *, gap: int = 2, below: bool = False) -> Pixels:
+    """Return one movie `[T,h,w]` that shows movies `[T,H,W]` beside (or below) each other, `gap` pixels apart."""
+    axis = 1 if below else 2
+    _same_shape(movies)
+    shape = list(movies[0].shape)
+    shape[axis] = gap
+    spacer = np.full(shape, SPACER, np.uint8)
+    parts = [part for movie in movies for part in (spacer, movie)][1:]
+    return np.concatenate(parts, axis=axis)
+
+
+def film_strip(
+    movies: Sequence[Pixels], *, frames: Sequence[int], scale: int = 2, gap: int = 2, labels: Sequence[str] = ()
+) -> Pixels:
+    """Return a picture `[h,w]`: one row per movie `[T,H,W]`, one column per frame, an optional label before each row."""
+    _same_shape(movies)
+    if not frames or min(frames) < 0 or max(frames) >= len(movies[0]):
+        raise ValueError(f"frames of a film strip: expected some of 0 to {len(movies[0]) - 1}, got {list(frames)}")
+    if labels and len(labels) != len(movies):
+        raise ValueError(f"labels of a film strip: expected one per movie ({len(movies)}), got {len(labels)}")
+    cells = [side_by_side([upscale(movie[None, frame], scale) for frame in frames], gap=gap) for movie in movies]
+    strip = side_by_side(cells, gap=gap, below=True)[0]
+    return np.concatenate([_label_margin(labels, strip.shape[0], gap), strip], axis=1) if labels else strip
+
+
+def spread_frames(frames: int, *, count: int = 8, first: int = 0, end: int | None = None) -> list[int]:
+    """Return up to `count` frames spread evenly over first ≤ frame < end, for a film strip.
+
+    >>> spread_frames(100, count=3, first=50)
+    [58, 75, 91]
+    """
+    last = frames if end is None else min(end, frames)
+    count = max(1, min(count, last - first))
+    return [int(first + (last - first) * (index + 0.5) / count) for index in range(count)]
+
+
+def sprite_sheet(movie: Pixels, *, columns: int) -> Pixels:
+    """Return the frames of a movie `[T,H,W]` as one picture `[rows·H, columns·W]`, row by row; unused cells are black.
+
+    >>> sprite_sheet(np.arange(3, dtype=np.uint8).reshape(3, 1, 1), columns=2).tolist()
+    [[0, 1], [2, 0]]
+    """
+    frames, height, width = movie.shape
+    rows = -(-frames // columns)
+    padded = np.zeros((rows * columns, height, width), np.uint8)
+    padded[:frames] = movie
+    grid = padded.reshape(rows, columns, height, width).swapaxes(1, 2)
+    return np.ascontiguousarray(grid.reshape(rows * height, columns * width))
+
+
+def encode_png(picture: Pixels) -> bytes:
+    """Return the bytes of an 8-bit grey PNG of a picture `[H,W]`; the grey values survive exactly."""
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def encode_gif(movie: Pixels, *, frame_rate: float) -> bytes:
+    """Return the bytes of an endless grey GIF of a movie `[T,H,W]` that plays at `frame_rate` (Hz) on average.
+
+    A GIF counts in hundredths of a second and browsers slow down below two, so faster movies are thinned out.
+    """
+    stride = max(1, int(np.ceil(frame_rate / 50)))
+    kept = movie[::stride]
+    ticks = np.floor(np.arange(len(kept) + 1) * stride * 100 / frame_rate + 0.5)
+    pictures = [Image.fromarray(frame) for frame in kept]
+    durations = [int(tick) * 10 for tick in np.diff(ticks)]
+    buffer = BytesIO()
+    pictures[0].save(
+        buffer, format="GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=False
+    )
+    return buffer.getvalue()
+
+
+def write_png(path: Path, picture: Pixels) -> Path:
+    """Write a picture `[H,W]` as PNG and return the path."""
+    path.write_bytes(encode_png(picture))
+    return path
+
+
+def write_gif(path: Path, movie: Pixels, *, frame_rate: float) -> Path:
+    """Write a movie `[T,H,W]` as endless GIF and return the path."""
+    path.write_bytes(encode_gif(movie, frame_rate=frame_rate))
+    return path
+
+
+def write_mp4(path: Path, movie: Pixels, *, frame_rate: float) -> Path:
+    """Write a movie `[T,H,W]` as H.264 MP4 and return the path; odd sizes grow by a repeated row or column."""
+    import av
+
+    # yuv420p halves the colour planes, so both sides have to be even.
+    even = np.pad(movie, ((0, 0), (0, movie.shape[1] % 2), (0, movie.shape[2] % 2)), mode="edge")
+    with av.open(str(path), mode="w", format="mp4") as container:
+        stream: Any = container.add_stream("libx264", rate=Fraction(frame_rate).limit_denominator(1001))
+        stream.height, stream.width, stream.pix_fmt = even.shape[1], even.shape[2], "yuv420p"
+        stream.options = {"crf": "16"}
+        for frame in even:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode())
+    return path
+
+
+def _same_shape(movies: Sequence[Pixels]) -> None:
+    shapes = sorted({movie.shape for movie in movies})
+    if len(shapes) != 1 or len(shapes[0]) != 3:
+        raise ValueError(f"movies shown together: expected one shape [T,H,W], got {shapes}; cut them to equal frames")
+
+
+def _label_margin(labels: Sequence[str], height: int, gap: int) -> Pixels:
+    size = max(10, min(18, height // len(labels) // 3))
+    font = ImageFont.load_default(size)
+    width = int(max(font.getlength(label) for label in labels)) + size
+    margin = Image.new("L", (width, height), SPACER)
+    row = (height + gap) / len(labels)
+    for index, label in enumerate(labels):
+        middle = index * row + (row - gap) / 2
+        ImageDraw.Draw(margin).text((width - size / 2, middle), label, fill=0, font=font, anchor="rm")
+    return np.asarray(margin, dtype=np.uint8)

@@ -1,0 +1,112 @@
+"""Writes one self-contained page about a run: films, scores, traces and the exact configuration."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from recon.report_data import COLUMNS, read_clips, read_methods, read_tasks
+from recon.statistics import bootstrap_interval
+
+ASSETS = ("page.css", "plots.js", "table.js", "player.js", "page.js")
+
+
+def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Path:
+    """Write `report.html` into a run directory and return its path.
+
+    The page needs no network. The first `max_clips` clips are shown as movies, the first `max_frames` frames of
+    each; scores are over all clips.
+    """
+    run = Path(run)
+    tasks = read_tasks(run)
+    clips, truths = read_clips(run, max_clips=max_clips, max_frames=max_frames)
+    methods = read_methods(tasks, truths, _interval)
+    page = {"name": run.resolve().name, "columns": _shown_columns(methods), "clips": clips, "methods": methods}
+    path = run / "report.html"
+    aside = run / ".report.html.aside"
+    aside.write_text(_fill(run, page), encoding="utf-8")
+    os.replace(aside, path)
+    return path
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    low, high = bootstrap_interval(values, generator=np.random.default_rng(0))
+    return float(low), float(high)
+
+
+def _shown_columns(methods: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [asdict(column) for column in COLUMNS if any(column.key in method["scores"] for method in methods)]
+
+
+def _fill(run: Path, page: Mapping[str, Any]) -> str:
+    assets = resources.files("recon") / "report_assets"
+    style, *scripts = ((assets / name).read_text(encoding="utf-8") for name in ASSETS)
+    return Template((assets / "template.html").read_text(encoding="utf-8")).substitute(
+        title=html.escape(str(page["name"])),
+        lead=html.escape(_lead(run, page)),
+        behavior=html.escape(_behavior(page["methods"])),
+        config=html.escape(_text(run / "config.yaml")),
+        environment=html.escape(_text(run / "environment.json")),
+        style=style,
+        script="\n".join(scripts),
+        data=_json(page),
+    )
+
+
+def _json(page: Mapping[str, Any]) -> str:
+    """Return JSON that cannot end the script element that holds it."""
+    text = json.dumps(_without_nan(page), separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else "not recorded"
+
+
+def _lead(run: Path, page: Mapping[str, Any]) -> str:
+    methods, clips = page["methods"], page["clips"]
+    scored = max(method["clips"] for method in methods)
+    seconds = sum(clip["total"] / clip["frame_rate"] for clip in clips) / len(clips)
+    recordings = ", ".join(dict.fromkeys(method["recording"] for method in methods if method["recording"]))
+    rows = "1 way" if len(methods) == 1 else f"{len(methods)} ways"
+    neurons = _neurons(run)
+    return (
+        f"{scored} held-out clip{'s' if scored != 1 else ''} of about {seconds:.1f} s, reconstructed in {rows} from "
+        f"the activity of {neurons}neurons{f' ({recordings})' if recordings else ''}."
+    )
+
+
+def _neurons(run: Path) -> str:
+    path = run / "neuron_sets.json"
+    if not path.exists():
+        return ""
+    sets = json.loads(path.read_text(encoding="utf-8"))
+    return f"{len(sets['fit'])} " if "fit" in sets else ""
+
+
+def _behavior(methods: Sequence[Mapping[str, Any]]) -> str:
+    """Say which methods saw behavior: pupil size carries luminance."""
+    said = {name: [m["label"] for m in methods if m["behavior"] is seen] for name, seen in _SEEN.items()}
+    parts = [f"{name} {', '.join(dict.fromkeys(labels))}" for name, labels in said.items() if labels]
+    return "; ".join(parts)
+
+
+_SEEN = {"saw behavior:": True, "did not see behavior:": False, "not recorded for:": None}

@@ -1,0 +1,268 @@
+"""Reads a run directory into the plain numbers and pictures that its page shows."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.movies import Pixels, encode_png, sprite_sheet, to_uint8
+from recon.trace import read_trace
+
+Row = Mapping[str, Any]
+Interval = Callable[[Sequence[float]], tuple[float, float]]
+"""Values over clips → lower and upper end of the 95 % interval of their mean."""
+
+TRACE_POINTS = 160
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: the key in `row.json`, its heading, what it means, and how it is printed."""
+
+    key: str
+    title: str
+    meaning: str
+    digits: int = 3
+    higher: bool = True
+    true_key: str = ""
+
+
+COLUMNS = (
+    Column("video_correlation", "Video r", "Pearson correlation over all scored pixels and frames of a clip"),
+    Column("ssim", "SSIM", "Structural similarity, Gaussian window, mean over scored frames"),
+    Column("frame_correlation", "Frame r", "Spatial correlation of each frame, mean over scored frames"),
+    Column("pixel_correlation", "Pixel r", "Temporal correlation of each pixel, mean over scored pixels"),
+    Column("motion_energy_correlation", "Motion r", "Correlation of motion energies"),
+    Column("psnr", "PSNR dB", "Peak signal-to-noise ratio, data range 1", 1),
+    Column("lpips", "LPIPS", "Learnt perceptual distance; lower is better", 3, False),
+    Column(
+        "judge_correlation",
+        "Judge r",
+        "Response correlation of an encoder of another architecture, against other repeats or noise-free rates",
+        true_key="judge_correlation_true",
+    ),
+    Column(
+        "heldout_neuron_correlation",
+        "Held-out neurons r",
+        "Response correlation over neurons that no method was given",
+        true_key="heldout_neuron_correlation_true",
+    ),
+    Column(
+        "response_correlation",
+        "Fitted trial r",
+        "Response correlation on the very trial that was fitted, by the encoder used: it rewards fitting noise",
+        true_key="response_correlation_true",
+    ),
+    Column("evaluations", "Evaluations", "Encoder passes over the whole clip", 0, False),
+    Column("seconds", "Seconds", "Wall-clock time of the whole batch of clips", 1, False),
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task's directory and its rows, one per trial."""
+
+    folder: Path
+    rows: tuple[Row, ...]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What one line of the table stands for."""
+        return tuple(str(self.rows[0].get(name, "")) for name in ("recording", "method", "encoder", "condition"))
+
+
+def read_tasks(run: Path) -> list[Task]:
+    """Return the finished tasks of a run, ordered by what they are and by seed."""
+    tasks = []
+    for file in sorted(run.glob("tasks/*/row.json")):
+        rows = tuple(json.loads(file.read_text(encoding="utf-8"))["rows"])
+        tasks += [Task(file.parent, rows)] if rows else []
+    if not tasks:
+        raise ValueError(f"run directory {run}: expected finished tasks in tasks/*/row.json, got none; run it first")
+    return sorted(tasks, key=lambda task: (task.key, int(task.rows[0].get("seed") or 0)))
+
+
+def read_clips(run: Path, *, max_clips: int, max_frames: int) -> tuple[list[dict[str, Any]], dict[str, Pixels]]:
+    """Return what the page needs of the first clips, and their true movies `[T,H,W]` by trial."""
+    path = run / "clips.h5"
+    if not path.exists():
+        raise ValueError(f"run directory {run}: expected clips.h5 with the true movies, got none; run it first")
+    with h5py.File(path, "r") as file:
+        trials = sorted(file, key=lambda name: (len(name), name))
+        truths = {trial: file[trial]["truth"][:max_frames] for trial in trials[:max_clips]}
+        clips = [_clip(trial, file[trial].attrs, file[trial]["truth"].shape[0], truths[trial]) for trial in truths]
+    return clips, truths
+
+
+def _clip(trial: str, attributes: Mapping[str, Any], total: int, truth: Pixels) -> dict[str, Any]:
+    frames, height, width = truth.shape
+    return {
+        "trial": trial,
+        "caption": str(attributes.get("caption", "")),
+        "video_id": str(attributes.get("video_id", "")),
+        "frame_rate": float(attributes.get("frame_rate", 30.0)),
+        "warmup": min(int(attributes.get("warmup", 0)), frames),
+        "tail": max(0, int(attributes.get("tail", 0)) - (total - frames)),
+        "total": total,
+        **{"frames": frames, "height": height, "width": width, "columns": _columns(truth)},
+        "sprite": _sprite(truth),
+    }
+
+
+def group_of(condition: str) -> str:
+    """Return where a condition stands in the table: with the results, the upper references or the nulls.
+
+    >>> group_of("recorded"), group_of("predicted"), group_of("wrong_clip")
+    ('results', 'references', 'nulls')
+    """
+    if any(word in condition for word in ("wrong", "null", "shuffle")):
+        return "nulls"
+    return "references" if any(word in condition for word in ("predicted", "noise_free", "rates")) else "results"
+
+
+def read_methods(tasks: Sequence[Task], truths: Mapping[str, Pixels], interval: Interval) -> list[dict[str, Any]]:
+    """Return one entry per line of the table: results first, then upper references, then nulls, best first."""
+    keys = list(dict.fromkeys(task.key for task in tasks))
+    entries = [_method([task for task in tasks if task.key == key], truths, interval) for key in keys]
+    order = {"results": 0, "references": 1, "nulls": 2}
+
+    def rank(entry: dict[str, Any]) -> tuple[int, float]:
+        mean = entry["scores"].get("video_correlation", {}).get("mean")
+        return order[entry["group"]], math.inf if mean is None else -mean
+
+    return sorted(entries, key=rank)
+
+
+def _method(tasks: Sequence[Task], truths: Mapping[str, Pixels], interval: Interval) -> dict[str, Any]:
+    recording, method, encoder, condition = tasks[0].key
+    rows = [row for task in tasks for row in task.rows]
+    movies = _movies(tasks[0].folder / "movie.h5", truths)
+    return {
+        **{"label": method, "encoder": encoder, "condition": condition, "recording": recording},
+        "group": group_of(condition),
+        "oracle": any(_is_true(row.get("oracle")) for row in rows),
+        "behavior": _common([row.get("behavior") for row in rows]),
+        "clips": len({row["trial"] for row in rows}),
+        "seeds": len({row.get("seed") for row in rows}),
+        "failures": sorted({_failure(row) for row in rows} - {""}),
+        "scores": {column.key: score for column in COLUMNS if (score := _score(rows, column, interval))},
+        "movies": {trial: _sprite(movie) for trial, movie in movies.items()},
+        "frame_correlation": {trial: _frame_correlation(movie, truths[trial]) for trial, movie in movies.items()},
+        "trace": _trace(tasks[0].folder / "trace.jsonl"),
+        "curves": _curves(tasks[0].folder / "curves.json"),
+    }
+
+
+def _score(rows: Sequence[Row], column: Column, interval: Interval) -> dict[str, Any] | None:
+    """Mean over seeds, then mean and interval over clips; none where no clip has a value."""
+    by_trial: dict[str, list[float]] = {}
+    for row in rows:
+        by_trial.setdefault(str(row["trial"]), []).extend(_finite([row.get(column.key)]))
+    values = {trial: float(np.mean(seeds)) for trial, seeds in by_trial.items() if seeds}
+    if not values:
+        return None
+    low, high = interval(list(values.values())) if len(values) > 1 else (math.nan, math.nan)
+    truth = _finite(row.get(column.true_key) for row in rows) if column.true_key else []
+    return {
+        "mean": float(np.mean(list(values.values()))),
+        "interval": [low, high] if math.isfinite(low) and math.isfinite(high) else None,
+        "values": values,
+        "true": float(np.mean(truth)) if truth else None,
+    }
+
+
+def _finite(values: Iterable[Any]) -> list[float]:
+    numbers = [float(value) for value in values if isinstance(value, int | float)]
+    return [number for number in numbers if math.isfinite(number)]
+
+
+def _is_true(value: Any) -> bool:
+    return value is True or str(value).lower() in ("true", "1")
+
+
+def _common(values: Sequence[Any]) -> bool | None:
+    known = {_is_true(value) for value in values if value is not None}
+    return known.pop() if len(known) == 1 else None
+
+
+def _failure(row: Row) -> str:
+    status = str(row.get("status", ""))
+    return f"trial {row['trial']}: {status}. {row.get('message', '')}" if status in ("diverged", "failed") else ""
+
+
+def _movies(path: Path, truths: Mapping[str, Pixels]) -> dict[str, Pixels]:
+    if not path.exists():
+        return {}
+    with h5py.File(path, "r") as file:
+        shown = {trial: file[trial]["reconstruction"][: len(truths[trial])] for trial in truths if trial in file}
+    movies = {trial: to_uint8(movie) for trial, movie in shown.items()}
+    return {trial: movie for trial, movie in movies.items() if movie.shape == truths[trial].shape}
+
+
+def _columns(movie: Pixels) -> int:
+    """About as wide as high: browsers limit the sides of a picture."""
+    frames, height, width = movie.shape
+    return max(1, min(frames, round(math.sqrt(frames * height / width))))
+
+
+def _sprite(movie: Pixels) -> str:
+    png = encode_png(sprite_sheet(movie, columns=_columns(movie)))
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _frame_correlation(movie: Pixels, truth: Pixels) -> list[float | None]:
+    a, b = (_standardised(frames) for frames in (movie, truth))
+    return _rounded(np.einsum("tp,tp->t", a, b))
+
+
+def _standardised(movie: Pixels) -> NDArray[np.float64]:
+    flat = movie.reshape(len(movie), -1).astype(np.float64)
+    flat -= flat.mean(1, keepdims=True)
+    norm = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.divide(flat, norm, out=np.full_like(flat, np.nan), where=norm > 0)
+
+
+def _rounded(values: Iterable[Any]) -> list[float | None]:
+    return [float(f"{value:.4g}") if value is not None and math.isfinite(value) else None for value in values]
+
+
+def _trace(path: Path) -> dict[str, Any] | None:
+    lines = read_trace(path)
+    if not lines:
+        return None
+    chosen = [lines[index] for index in _log_spaced(len(lines))]
+    trace: dict[str, Any] = {axis: [line.get(axis) for line in chosen] for axis in ("step", "evaluations", "seconds")}
+    for group in ("terms", "metrics"):
+        names = dict.fromkeys(name for line in chosen for name in line.get(group, {}))
+        trace[group] = {name: _rounded(_mean(line.get(group, {}).get(name)) for line in chosen) for name in names}
+    return trace
+
+
+def _log_spaced(count: int) -> list[int]:
+    points = np.geomspace(1, count, min(count, TRACE_POINTS)).round().astype(int) - 1
+    return sorted({0, *points.tolist(), count - 1}) if count > TRACE_POINTS else list(range(count))
+
+
+def _mean(values: Any) -> float | None:
+    finite = _finite(values or [])
+    return float(np.mean(finite)) if finite else None
+
+
+def _curves(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    curves = {}
+    for name, curve in json.loads(path.read_text(encoding="utf-8")).items():
+        trials = list(curve["correlation"].values())
+        mean = [_mean([trial[index] for trial in trials]) for index in range(len(curve["axis"]))]
+        curves[name] = {"axis": curve["axis"], "correlation": _rounded(mean)}
+    return curves

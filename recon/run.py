@@ -1,0 +1,190 @@
+"""The runner: owns stopping, counting, logging and saving, so that every method is measured in the same way."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recon.methods.base import Method
+from recon.problem import Problem
+from recon.types import Iterate, Reconstruction, State, Trace
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Where a run ends at the latest: seconds, encoder evaluations, iterations."""
+
+    seconds: float = math.inf
+    evaluations: float = math.inf
+    iterations: float = math.inf
+
+
+@dataclass
+class Counter:
+    """Counts what the encoders saw: `evaluations` is frames seen over frames of the clips."""
+
+    frames_per_clip: int
+    frames: float = 0.0
+
+    @property
+    def evaluations(self) -> float:
+        """Encoder passes over the whole clip."""
+        return self.frames / self.frames_per_clip
+
+    def hook(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
+        """Add the frames of one forward pass."""
+        self.frames += arguments[0].shape[0] * arguments[0].shape[2]
+
+
+@contextmanager
+def counted(problem: Problem) -> Iterator[Counter]:
+    """Count encoder passes of a problem while the block runs."""
+    counter = Counter(problem.shape[0] * problem.shape[2])
+    encoders = {id(observation.encoder): observation.encoder for observation in problem.observations}
+    handles = [encoder.register_forward_hook(counter.hook) for encoder in encoders.values()]
+    try:
+        yield counter
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@dataclass
+class Progress:
+    """What a run has spent so far, and its last iterate."""
+
+    step: int = 0
+    seconds: float = 0.0
+    last: Iterate | None = None
+    saved: float = field(default_factory=time.monotonic)
+
+
+def reconstruct(
+    method: Method,
+    problem: Problem,
+    *,
+    seed: int = 0,
+    budget: Budget | None = None,
+    trace: Trace | None = None,
+    checkpoint: Path | None = None,
+    every: float = 5.0,
+) -> Reconstruction:
+    """Run a method to its end or its budget and return the movie `[B,C,T,H,W]` with what it cost.
+
+    With `checkpoint` the state is saved every `every` seconds and at an interrupt, and taken up again if the file is
+    there; the end result is that of an uninterrupted run. A non-finite iterate ends the run with status "diverged"
+    and the last finite movie. Raises what the method raises on bad input.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    progress, state = Progress(), None
+    with counted(problem) as counter:
+        if checkpoint is not None and checkpoint.exists():
+            progress, state = load_checkpoint(checkpoint, counter, generator, device=problem.device)
+        try:
+            watch = _Watch(trace, checkpoint, every, budget or Budget(), generator)
+            status, message = _drive(method(problem, generator, state), progress, counter, watch)
+        except (KeyboardInterrupt, SystemExit):
+            _save(checkpoint, progress, counter, generator)
+            raise
+    if progress.last is None:
+        raise ValueError("method: expected at least one iterate, got none; allow at least one iteration")
+    last, evaluations = progress.last, counter.evaluations
+    return Reconstruction(last.movie, last.terms, progress.step, evaluations, progress.seconds, status, message)
+
+
+@dataclass(frozen=True)
+class _Watch:
+    trace: Trace | None
+    checkpoint: Path | None
+    every: float
+    budget: Budget
+    generator: torch.Generator
+
+
+def _drive(iterates: Iterator[Iterate], progress: Progress, counter: Counter, watch: _Watch) -> tuple[str, str]:
+    """Pull iterates until the method ends, the budget is spent or a value is not finite."""
+    began = time.monotonic()
+    for iterate in iterates:
+        now = time.monotonic()
+        progress.seconds, began = progress.seconds + now - began, now
+        broken = not_finite(iterate)
+        if broken:
+            progress.last = progress.last or _blank(iterate)
+            step = progress.step + 1
+            return "diverged", f"{broken} is not finite at iterate {step}; lower the step or raise the prior"
+        progress.step, progress.last = progress.step + 1, iterate
+        if watch.trace is not None:
+            watch.trace(progress.step, iterate, _rates(progress, counter))
+        if now - progress.saved > watch.every:
+            _save(watch.checkpoint, progress, counter, watch.generator)
+        spent = _spent(progress, counter, watch.budget)
+        if spent:
+            return "budget", f"the budget of {spent} is spent; raise it to go on"
+        began = time.monotonic()
+    return "finished", ""
+
+
+def not_finite(iterate: Iterate) -> str:
+    """Return the name of what is not finite in an iterate, or nothing."""
+    values = {"movie": iterate.movie, **iterate.terms}
+    return next((name for name, value in values.items() if not bool(torch.isfinite(value).all())), "")
+
+
+def _blank(iterate: Iterate) -> Iterate:
+    grey = torch.full_like(iterate.movie, 0.5)
+    return Iterate(grey, {name: torch.full_like(value, torch.nan) for name, value in iterate.terms.items()})
+
+
+def _rates(progress: Progress, counter: Counter) -> dict[str, float]:
+    per_second = counter.evaluations / max(progress.seconds, 1e-9)
+    return {"evaluations": counter.evaluations, "seconds": progress.seconds, "evaluations_per_second": per_second}
+
+
+def _spent(progress: Progress, counter: Counter, budget: Budget) -> str:
+    if progress.step >= budget.iterations:
+        return f"{budget.iterations:g} iterations"
+    if counter.evaluations >= budget.evaluations:
+        return f"{budget.evaluations:g} evaluations"
+    return f"{budget.seconds:g} seconds" if progress.seconds >= budget.seconds else ""
+
+
+def _save(path: Path | None, progress: Progress, counter: Counter, generator: torch.Generator) -> None:
+    """Write the checkpoint aside and rename it."""
+    progress.saved = time.monotonic()
+    if path is None or progress.last is None:
+        return
+    from safetensors.torch import save_file
+
+    last = progress.last
+    tensors: dict[str, Tensor] = {f"state.{name}": value for name, value in last.state.items()}
+    tensors |= {f"terms.{name}": value for name, value in last.terms.items()}
+    tensors |= {"movie": last.movie, "generator": generator.get_state()}
+    spent = [float(progress.step), progress.seconds, counter.frames]
+    tensors["spent"] = torch.tensor(spent, dtype=torch.float64)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".writing")
+    save_file({name: value.detach().clone().contiguous() for name, value in tensors.items()}, str(aside))
+    aside.replace(path)
+
+
+def load_checkpoint(
+    path: Path, counter: Counter, generator: torch.Generator, *, device: torch.device
+) -> tuple[Progress, State]:
+    """Read a checkpoint: what was spent, the last iterate, the state to go on from."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(str(path), device=str(device))
+    step, seconds, frames = tensors["spent"].tolist()
+    generator.set_state(tensors["generator"].cpu())
+    counter.frames = frames
+    state = {name[6:]: value for name, value in tensors.items() if name.startswith("state.")}
+    terms = {name[6:]: value for name, value in tensors.items() if name.startswith("terms.")}
+    return Progress(int(step), seconds, Iterate(tensors["movie"], terms, state)), state

@@ -1,0 +1,114 @@
+"""What a benchmark's YAML file may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from recon.bins import Bins
+
+Condition = Literal["recorded", "wrong_clip", "predicted", "repeat_average", "repeats_joint"]
+Named = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Which clips: the first presentation of each of the first `count` videos of a tier."""
+
+    tier: str = "live_test_main"
+    count: int = 8
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"count: expected at least 1 clip, got {self.count}; correct this value")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames at the start and at the end of a clip that are not scored."""
+
+    warmup: int = 50
+    tail: int = 8
+
+    def __post_init__(self) -> None:
+        if min(self.warmup, self.tail) < 0:
+            raise ValueError(f"frames: expected 0 or more, got {self.warmup} and {self.tail}; correct these values")
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """Fractions of the neurons that only choose (*selection*) and that only score (*report*)."""
+
+    selection: float = 0.05
+    report: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.selection, self.report) < 0 or self.selection + self.report >= 1:
+            raise ValueError(
+                f"neurons: expected fractions that sum to less than 1, got {self.selection} and {self.report}; lower them"
+            )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a method, the encoders and the fidelity of its problem, and what it is given.
+
+    Conditions: "recorded"; "wrong_clip", another clip's whole measurement; "predicted", the encoder's noise-free
+    rates of the true movie; "repeat_average"; "repeats_joint", one observation per repeat. `bins` is a number of
+    frames or "acquisition".
+    """
+
+    label: str
+    method: Named
+    encoders: tuple[str, ...] = ()
+    fidelity: Named = field(default_factory=lambda: {"name": "poisson"})
+    condition: Condition = "recorded"
+    bins: Bins = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A benchmark: a recording, its clips, the encoders by name, an independent judge, and the rows of the table.
+
+    Where `simulate` is given, the recording is simulated if its folder is absent. `batch` clips are optimised
+    together, encoders see `window` frames at once (0: all), `pixels` (first row, end row, first column, end column)
+    bounds what is scored.
+    """
+
+    run: Path
+    recording: Path
+    encoders: Mapping[str, Named]
+    rows: tuple[Row, ...]
+    judge: Named | None = None
+    simulate: Named | None = None
+    clips: Clips = field(default_factory=Clips)
+    frames: Frames = field(default_factory=Frames)
+    neurons: Neurons = field(default_factory=Neurons)
+    seed: int = 0
+    device: str = "auto"
+    batch: int = 24
+    window: int = 0
+    pixels: tuple[int, int, int, int] | None = None
+    trace_every: int = 5
+    artefacts: Path = Path("runs/artefacts")
+
+    def __post_init__(self) -> None:
+        labels = [row.label for row in self.rows]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice or not labels:
+            raise ValueError(f"rows: expected different labels, got {twice or 'no rows'}; name each row once")
+        if not self.encoders:
+            raise ValueError("encoders: expected at least one, got none; name one, for example seed0")
+        for row in self.rows:
+            unknown = sorted(set(row.encoders) - set(self.encoders))
+            if unknown:
+                raise ValueError(
+                    f"row {row.label}: expected encoders of {sorted(self.encoders)}, got {unknown}; add or correct them"
+                )
+
+    def names(self, row: Row) -> tuple[str, ...]:
+        """Return the names of a row's encoders: by default the first."""
+        return row.encoders or tuple(self.encoders)[:1]

@@ -1,0 +1,96 @@
+"""The committed split of sources: which photographs and which seeds belong to training, validation and test."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLITS = ("train", "validation", "test")
+KINDS = ("leaves", "objects", "pan")
+TRAINING_PHOTOGRAPHS = 0.18
+"""Share of training scenes that look at a photograph; only eight of them are there to learn from."""
+SEEDS_PER_TRIAL = 16
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a scene is made from: `seed` of everything random in it, its `kind`, and the `photograph` if it has one."""
+
+    seed: int
+    kind: str
+    photograph: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the source in the captions' sidecar; equal names are equal sources."""
+        return f"photograph:{self.photograph}" if self.photograph else f"seed:{self.seed}"
+
+
+@functools.cache
+def split_of_sources() -> dict[str, Any]:
+    """Return the committed split (`sources.json`)."""
+    text = files("recon.simulate").joinpath("sources.json").read_text(encoding="utf-8")
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+def scene_source(split: str, index: int, scene: int) -> Source:
+    """Return the source of one scene of clip `index`; training scenes each have their own, other clips have one.
+
+    >>> scene_source("test", 3, 0).name == scene_source("test", 3, 1).name
+    True
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    return _training_source(index, scene) if split == "train" else _held_out_source(split, index)
+
+
+def read_photograph(name: str) -> NDArray[np.float32]:
+    """Return a photograph that ships with scikit-image as grey values `[H,W]` in [0,255]."""
+    from PIL import Image
+
+    path = _photograph_folder() / name
+    if not path.is_file():
+        raise ValueError(f"photograph {name}: expected it in {path.parent}, got nothing; install scikit-image again")
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L"), dtype=np.float32)
+
+
+def _training_source(index: int, scene: int) -> Source:
+    seed = _seed("train", index * SEEDS_PER_TRIAL + scene)
+    choice = np.random.default_rng([seed, 1])
+    if choice.random() < TRAINING_PHOTOGRAPHS:
+        names = split_of_sources()["photographs"]["train"]
+        return Source(seed, "photograph", str(names[choice.integers(len(names))]))
+    return Source(seed, KINDS[choice.choice(3, p=(0.36, 0.38, 0.26))])
+
+
+def _held_out_source(split: str, index: int) -> Source:
+    """Every fourth clip looks at a photograph while there are any; the others go through the kinds in turn."""
+    names, seed = split_of_sources()["photographs"][split], _seed(split, index)
+    order, remainder = divmod(index, 4)
+    if remainder == 3 and order < len(names):
+        return Source(seed, "photograph", str(names[order]))
+    return Source(seed, KINDS[(index - min(order, len(names))) % 3])
+
+
+def _seed(split: str, offset: int) -> int:
+    first, last = split_of_sources()["seeds"][split]
+    if not 0 <= offset <= last - first:
+        raise ValueError(f"seeds of {split}: expected an offset in 0…{last - first}, got {offset}; ask for fewer trials")
+    return int(first + offset)
+
+
+def _photograph_folder() -> Path:
+    specification = find_spec("skimage")
+    if specification is None or specification.origin is None:
+        raise ValueError("scikit-image: expected it to be installed for its photographs, got nothing; pip install it")
+    return Path(specification.origin).parent / "data"

@@ -1,0 +1,123 @@
+"""Still pictures that movies are made of: 1/f noise, dead leaves, photographs and objects with a texture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.simulate.sources import read_photograph
+
+Picture = NDArray[np.float32]
+Generator = np.random.Generator
+
+SHAPES = ("disc", "square", "triangle", "star", "bar", "ring")
+TEXTURES = ("plain", "striped", "spotted", "checkered", "mottled")
+
+
+def noise_texture(generator: Generator, size: int, *, exponent: float = 1.0, orientation: float = 0.0) -> Picture:
+    """Return periodic 1/f^exponent noise `[size,size]` of mean 0 and sd 1; `orientation` in [0,1) stretches it."""
+    fy, fx = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :]
+    radius = np.hypot(fx * (1 + 2 * orientation), fy)
+    radius[0, 0] = 1.0
+    amplitude = radius**-exponent
+    amplitude[0, 0] = 0.0
+    spectrum = np.fft.rfft2(generator.standard_normal((size, size))) * amplitude
+    return _standardised(np.fft.irfft2(spectrum, s=(size, size)))
+
+
+def clouds(generator: Generator, size: int) -> Picture:
+    """Return a periodic canvas of soft clouds or of wood-like grain, mean 0 and sd 1."""
+    return noise_texture(generator, size, exponent=generator.uniform(1.1, 1.5), orientation=generator.choice([0.0, 2.0]))
+
+
+def dead_leaves(generator: Generator, size: int, *, smallest: float = 2.0, cover: float = 3.0) -> Picture:
+    """Return a periodic dead-leaves canvas `[size,size]`: occluding textured ellipses with p(r) ∝ r⁻³ (Lee et al. 2001).
+
+    `smallest` is the smallest radius in pixels, `cover` how many times the leaves cover the canvas.
+    """
+    canvas = noise_texture(generator, size, exponent=1.2)
+    texture = noise_texture(generator, size, exponent=0.9)
+    largest, covered = size / 5, 0.0
+    while covered < cover * size**2:
+        u = generator.random()
+        radius = (smallest**-2 - u * (smallest**-2 - largest**-2)) ** -0.5
+        _paint_leaf(canvas, texture, generator, radius)
+        covered += np.pi * radius**2 * 0.7
+    return _standardised(canvas)
+
+
+def photograph(generator: Generator, name: str, *, width: int) -> Picture:
+    """Return a photograph resized (with antialiasing) to `width` pixels and mirrored on all sides, so it is periodic."""
+    from PIL import Image
+
+    picture = read_photograph(name)
+    if generator.random() < 0.5:
+        picture = picture[:, ::-1]
+    height = round(width * picture.shape[0] / picture.shape[1])
+    resized = np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize((width, height), Image.Resampling.LANCZOS))
+    doubled = np.concatenate([resized, resized[:, ::-1]], axis=1)
+    return _standardised(np.concatenate([doubled, doubled[::-1]], axis=0))
+
+
+def sprite(generator: Generator, shape: str, texture: str, *, radius: float) -> tuple[Picture, Picture]:
+    """Return grey values (mean near 0) and opacity in [0,1] of an object of `radius` pixels in a square picture."""
+    half = int(np.ceil(1.25 * radius)) + 2
+    y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float32) / radius
+    opacity = np.clip(0.5 - _distance(shape, x, y) * radius, 0, 1).astype(np.float32)
+    values = generator.choice([-1.0, 1.0]) * generator.uniform(0.7, 1.9) + _pattern(generator, texture, x, y)
+    return values.astype(np.float32), opacity
+
+
+def _paint_leaf(canvas: Picture, texture: Picture, generator: Generator, radius: float) -> None:
+    aspect, angle = generator.uniform(0.45, 1.0), generator.uniform(0, np.pi)
+    centre = generator.uniform(0, len(canvas), 2)
+    half = int(radius) + 2
+    first = np.floor(centre).astype(int) - half
+    dy = (first[0] + np.arange(2 * half + 1) - centre[0])[:, None]
+    dx = (first[1] + np.arange(2 * half + 1) - centre[1])[None, :]
+    along, across = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
+    opacity = np.clip((1 - np.hypot(along, across / aspect) / radius) * radius * aspect + 0.5, 0, 1)
+    offset = generator.integers(len(canvas), size=2)
+    grain = generator.uniform(0.1, 0.6)
+    value = generator.normal(0, 1)
+    rows, columns = (first[0] + np.arange(2 * half + 1)), (first[1] + np.arange(2 * half + 1))
+    place = np.ix_(rows % len(canvas), columns % len(canvas))
+    source = np.ix_((rows + offset[0]) % len(canvas), (columns + offset[1]) % len(canvas))
+    canvas[place] += (opacity * (value + grain * texture[source] - canvas[place])).astype(np.float32)
+
+
+def _distance(shape: str, x: Picture, y: Picture) -> NDArray[Any]:
+    """Signed distance (radius 1, negative inside) to the outline of a shape."""
+    distance, angle = np.hypot(x, y), np.arctan2(y, x)
+    if shape == "disc":
+        return distance - 1
+    if shape == "ring":
+        return np.abs(distance - 0.75) - 0.25
+    if shape == "square":
+        return np.maximum(np.abs(x), np.abs(y)) - 0.85
+    if shape == "bar":
+        return np.maximum(np.abs(x) - 1.1, np.abs(y) - 0.28)
+    if shape == "triangle":
+        return np.maximum(y - 0.55, 0.5 * (np.sqrt(3) * np.abs(x) - y) - 0.55)
+    return distance - (0.72 + 0.3 * np.cos(5 * angle + np.pi / 2))
+
+
+def _pattern(generator: Generator, texture: str, x: Picture, y: Picture) -> NDArray[Any]:
+    angle, frequency = generator.uniform(0, np.pi), generator.uniform(1.2, 2.6)
+    u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    if texture == "striped":
+        return np.tanh(3 * np.sin(np.pi * frequency * u))
+    if texture == "checkered":
+        return np.tanh(3 * np.sin(np.pi * frequency * u)) * np.tanh(3 * np.sin(np.pi * frequency * v))
+    if texture == "spotted":
+        return 1.8 * (np.cos(2 * np.pi * frequency * u) + np.cos(2 * np.pi * frequency * v) > 0.7) - 0.5
+    grain = noise_texture(generator, 64, exponent=1.0)
+    size = len(x)
+    tiled = np.tile(grain, (size // 64 + 1, size // 64 + 1))[:size, :size]
+    return (0.7 if texture == "mottled" else 0.12) * tiled
+
+
+def _standardised(picture: NDArray[Any]) -> Picture:
+    return ((picture - picture.mean()) / max(float(picture.std()), 1e-6)).astype(np.float32)

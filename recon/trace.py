@@ -1,0 +1,285 @@
+"""Watching a run while it goes on: TensorBoard event files and a plain JSON-lines log."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recon.movies import Pixels, encode_gif, encode_png, film_strip, side_by_side, spread_frames, to_uint8, upscale
+from recon.types import Iterate, Trace
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """The movies that were shown `[B,C,T,H,W]` and how they are scored; only traces and scores hold it, never a method.
+
+    The first `warmup` and last `tail` frames are not scored; `pixels` `[H,W]` are those that count.
+    """
+
+    movie: Tensor
+    warmup: int = 0
+    tail: int = 0
+    pixels: Tensor | None = None
+    metrics: tuple[str, ...] = ("video_correlation", "ssim")
+
+    @torch.no_grad()
+    def scores(self, movie: Tensor) -> dict[str, Tensor]:
+        """Return each metric `[B]` of a reconstruction `[B,C,T,H,W]` over the scored frames."""
+        from recon.metrics import METRICS
+
+        scored = slice(self.warmup, self.movie.shape[2] - self.tail)
+        shown, seen = self.movie[:, :, scored].to(movie), movie[:, :, scored]
+        return {name: METRICS[name](seen, shown, self.pixels) for name in self.metrics}
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Several traces as one."""
+
+    members: tuple[Trace, ...]
+
+    def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
+        for member in self.members:
+            member(step, iterate, rates)
+
+
+class JsonlTrace:
+    """Appends one line per logged step to a file: step, seconds, evaluations, terms and oracle metrics per clip.
+
+    A run that goes on at step k first drops the lines from k onwards, and a last line that a kill cut in two.
+    """
+
+    def __init__(self, path: Path, *, every: int = 1, truth: GroundTruth | None = None) -> None:
+        self.path, self.every, self.truth = path, _at_least_one(every), truth
+        self._started = False
+
+    def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
+        if not self._started:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _drop_lines(self.path, step)
+            self._started = True
+        if step % self.every and not _is_milestone(step):
+            return
+        metrics = self.truth.scores(iterate.movie) if self.truth else {}
+        line: dict[str, Any] = {"step": step, **{name: _number(value) for name, value in rates.items()}}
+        line["terms"] = {name: _numbers(value) for name, value in iterate.terms.items()}
+        line["metrics"] = {name: _numbers(value) for name, value in metrics.items()}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+class TensorBoardTrace:
+    """Writes what TensorBoard shows of a run that is still going: scalars, film strips and movies.
+
+    Scalars are written every `every` steps, film strips (truth above reconstruction) at steps 0, 1, 2, 5, 10, 20 …,
+    movies at 0, 10, 100 … and at the end. Everything that needs the true movie has a tag below "oracle/".
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        every: int = 1,
+        truth: GroundTruth | None = None,
+        labels: Sequence[str] = (),
+        frame_rate: float = 30.0,
+        clips: int = 4,
+    ) -> None:
+        self.folder, self.every, self.truth = folder, _at_least_one(every), truth
+        self.labels, self.frame_rate, self.clips = tuple(labels), frame_rate, clips
+        self._names = _tag_names(self.labels)
+        self._writer: Any = None
+        self._last: tuple[int, Iterate] | None = None
+        self._shown = -1
+
+    def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
+        if self._writer is None:
+            self._open(step)
+        self._last = (step, iterate)
+        if step % self.every == 0 or _is_milestone(step):
+            self._write(step, [_scalar(tag, value) for tag, value in self._scalars(iterate, rates).items()])
+        if _is_milestone(step):
+            self._show(step, iterate, with_movie=_is_power_of_ten(step))
+
+    def close(self) -> None:
+        """Show the last iterate and end the event file; a later call goes on in a new one."""
+        if self._writer is None or self._last is None:
+            return
+        if self._shown != self._last[0] or not _is_power_of_ten(self._last[0]):
+            self._show(*self._last, with_movie=True)
+        self._writer.close()
+        self._writer = None
+
+    def __enter__(self) -> TensorBoardTrace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self, step: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self._writer = EventFileWriter(str(self.folder), flush_secs=1)
+        # TensorBoard forgets what an earlier, killed part of the run wrote at this step and later.
+        start = SessionLog(status=SessionLog.START)
+        self._writer.add_event(Event(wall_time=time.time(), step=step, session_log=start))
+        if self.labels:
+            self._write(step, [_text("clips", "\n".join(f"1. {_plain(label)}" for label in self.labels))])
+
+    def _scalars(self, iterate: Iterate, rates: Mapping[str, float]) -> dict[str, float]:
+        scalars = {f"run/{name}": float(value) for name, value in rates.items()}
+        groups = {"energy": iterate.terms}
+        if self.truth:
+            groups["oracle"] = self.truth.scores(iterate.movie)
+        for group, terms in groups.items():
+            for name, values in terms.items():
+                scalars |= self._term(group, name, values.detach().double().cpu().flatten().tolist())
+        return scalars
+
+    def _term(self, group: str, name: str, values: Sequence[float]) -> dict[str, float]:
+        clips = {f"{group}/{name} per clip/{self._name(index)}": value for index, value in enumerate(values)}
+        return {f"{group}/{name}": sum(values) / len(values)} | (clips if len(values) > 1 else {})
+
+    def _name(self, clip: int) -> str:
+        return self._names[clip] if clip < len(self._names) else f"clip {clip}"
+
+    def _show(self, step: int, iterate: Iterate, *, with_movie: bool) -> None:
+        values = []
+        for clip in range(min(self.clips, len(iterate.movie))):
+            movies = [to_uint8(movie[clip].mean(0).detach().float().cpu()) for movie in self._movies(iterate)]
+            values.append(_image(self._tag("film strip", clip), encode_png(self._strip(movies)), "png"))
+            if with_movie:
+                shown = upscale(side_by_side(movies), 2)
+                values.append(_image(self._tag("movie", clip), encode_gif(shown, frame_rate=self.frame_rate), "gif"))
+        self._write(step, values)
+        self._writer.flush()
+        self._shown = step
+
+    def _movies(self, iterate: Iterate) -> list[Tensor]:
+        return [self.truth.movie, iterate.movie] if self.truth else [iterate.movie]
+
+    def _strip(self, movies: Sequence[Pixels]) -> Pixels:
+        frames = len(movies[0])
+        first, tail = (self.truth.warmup, self.truth.tail) if self.truth else (0, 0)
+        labels = ("truth", "reconstruction") if self.truth else ()
+        return film_strip(movies, frames=spread_frames(frames, first=first, end=frames - tail), labels=labels)
+
+    def _tag(self, kind: str, clip: int) -> str:
+        return f"{'oracle/' if self.truth else ''}{kind}/{self._name(clip)}"
+
+    def _write(self, step: int, values: Sequence[Any]) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+
+
+def _at_least_one(every: int) -> int:
+    if every < 1:
+        raise ValueError(f"every (steps between two log entries): expected at least 1, got {every}")
+    return every
+
+
+def _is_power_of_ten(step: int) -> bool:
+    return step == 0 or step == 10 ** round(math.log10(step))
+
+
+def _is_milestone(step: int) -> bool:
+    """Hold at 0, 1, 2, 5, 10, 20, 50 …: pictures cost too much for every step.
+
+    >>> [step for step in range(60) if _is_milestone(step)]
+    [0, 1, 2, 5, 10, 20, 50]
+    """
+    return step == 0 or step / 10 ** math.floor(math.log10(step)) in (1, 2, 5)
+
+
+def _tag_names(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return names that fit into a tag: no separators, not too long, all different.
+
+    >>> _tag_names(["a/b", "cats", "cats"])
+    ('a_b', '1 cats', '2 cats')
+    """
+    names = [re.sub(r"[^\w .-]+", "_", label)[:60] for label in labels]
+    return tuple(name if names.count(name) == 1 else f"{index} {name}" for index, name in enumerate(names))
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None  # JSON has no NaN
+
+
+def _numbers(values: Tensor) -> list[float | None]:
+    return [_number(value) for value in values.detach().double().cpu().flatten().tolist()]
+
+
+def _drop_lines(path: Path, step: int) -> None:
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if _step_of(line) < step]
+    if len(kept) == len(lines):
+        return
+    aside = path.with_name(f".{path.name}.aside")
+    aside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    os.replace(aside, path)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def read_trace(path: Path) -> list[dict[str, Any]]:
+    """Return the complete lines of a trace, by step; a line that is just being written is left out."""
+    lines: Iterable[str] = path.read_text(encoding="utf-8").splitlines() if path.exists() else ()
+    return [json.loads(line) for line in lines if math.isfinite(_step_of(line))]
+
+
+def _plain(text: str) -> str:
+    """Return text that neither Markdown nor HTML takes for markup."""
+    return re.sub(r"([\\`*_{}\[\]()#+.!|~-])", r"\\\1", html.escape(" ".join(text.split())))
+
+
+def _scalar(tag: str, value: float) -> Any:
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    return Summary.Value(tag=tag, simple_value=value)
+
+
+def _image(tag: str, encoded: bytes, kind: str) -> Any:
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    width, height = _size(encoded, kind)
+    image = Summary.Image(height=height, width=width, colorspace=1, encoded_image_string=encoded)
+    return Summary.Value(tag=tag, image=image)
+
+
+def _size(encoded: bytes, kind: str) -> tuple[int, int]:
+    if kind == "gif":
+        return int.from_bytes(encoded[6:8], "little"), int.from_bytes(encoded[8:10], "little")
+    return int.from_bytes(encoded[16:20], "big"), int.from_bytes(encoded[20:24], "big")
+
+
+def _text(tag: str, text: str) -> Any:
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
+    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+
+    plugin = SummaryMetadata.PluginData(plugin_name="text")
+    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
+    tensor = TensorProto(dtype="DT_STRING", string_val=[text.encode()], tensor_shape=shape)
+    return Summary.Value(tag=f"{tag}/text_summary", metadata=SummaryMetadata(plugin_data=plugin), tensor=tensor)
+

@@ -1,0 +1,369 @@
+"""Fidelities: closed forms, gradients, left-out neurons, fits that find planted parameters, files."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from recon.fidelities.base import Likelihood
+from recon.fidelities.low_rank import factor_analysis
+from recon.fidelities.mixture import log_density
+from recon.fidelity import FIDELITIES, Gaussian, LowRank, Mixture, Poisson, load, save
+
+NEURONS, BINS = 6, 9
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def uniform(*shape: int, seed: int) -> Tensor:
+    return torch.rand(*shape, generator=generator(seed), dtype=torch.float64)
+
+
+def ready(name: str) -> Likelihood:
+    """A fidelity with planted parameters for NEURONS neurons."""
+    a, b = 0.2 + uniform(NEURONS, seed=1), 0.3 + uniform(NEURONS, seed=2)
+    lags = torch.tensor([1.0, 0.6, 0.3], dtype=torch.float64)
+    shared = uniform(NEURONS, 2, seed=3) - 0.3
+    planted: dict[str, Likelihood] = {
+        "poisson": Poisson(),
+        "gaussian": Gaussian(intercept=a, slope=b),
+        "mixture": Mixture(floor_scale=0.1 * a, amplitude=1 + b, shape=1.5 + b),
+        "low_rank": LowRank(intercept=a, slope=b, private=0.5 + a, shared=shared, autocorrelation=lags),
+    }
+    return planted[name]
+
+
+def world(batch: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    rates = 0.1 + 2 * uniform(batch, NEURONS, BINS, seed=4)
+    responses = (3 * uniform(batch, NEURONS, BINS, seed=5) - 1).relu()
+    mask = torch.ones(batch, NEURONS, BINS, dtype=torch.bool)
+    mask[..., :2] = False
+    mask[:, 1] = False
+    return rates, responses, mask
+
+
+def value_and_gradient(fidelity: Likelihood, rates: Tensor, responses: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    leaf = rates.clone().requires_grad_(True)
+    energy = fidelity(leaf, responses, mask)
+    (gradient,) = torch.autograd.grad(energy.sum(), leaf)
+    return energy.detach(), gradient
+
+
+every = pytest.mark.parametrize("name", FIDELITIES)
+
+
+@every
+def test_shape_and_gradcheck(name: str) -> None:
+    rates, responses, mask = world()
+    fidelity = ready(name)
+    assert fidelity(rates, responses, mask).shape == (2,)
+    assert torch.autograd.gradcheck(lambda r: fidelity(r, responses, mask), rates.requires_grad_(True))
+
+
+@every
+def test_left_out_neuron_changes_neither_energy_nor_gradient(name: str) -> None:
+    rates, responses, mask = world()
+    energy, gradient = value_and_gradient(ready(name), rates, responses, mask)
+    garbage, noise = rates.clone(), responses.clone()
+    garbage[:, 1], noise[:, 1] = math.nan, math.inf
+    garbage[..., :2], noise[..., :2] = -math.inf, math.nan
+    again, pull = value_and_gradient(ready(name), garbage, noise, mask)
+    torch.testing.assert_close(again, energy)
+    torch.testing.assert_close(pull, gradient)
+    assert not pull[:, 1].any() and not pull[..., :2].any()
+
+
+@every
+def test_left_out_equals_absent(name: str) -> None:
+    """Masking a neuron gives what a fidelity of the remaining neurons gives: exact marginalisation."""
+    rates, responses, mask = world()
+    keep = torch.tensor([0, 2, 3, 4, 5])
+    values = vars(ready(name))
+    fewer = {key: v[keep] for key, v in values.items() if isinstance(v, Tensor) and len(v) == NEURONS}
+    smaller = replace(ready(name), **fewer)
+    torch.testing.assert_close(
+        ready(name)(rates, responses, mask), smaller(rates[:, keep, 2:], responses[:, keep, 2:], mask[:, keep, 2:])
+    )
+
+
+@every
+def test_samples_are_independent_and_neurons_permute(name: str) -> None:
+    rates, responses, mask = world(3)
+    mask[0, :, -3:] = False
+    fidelity = ready(name)
+    together = fidelity(rates, responses, mask)
+    alone = torch.cat([fidelity(rates[i : i + 1], responses[i : i + 1], mask[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(together, alone)
+    order = torch.tensor([3, 1, 0, 5, 2, 4])
+    values = {key: v[order] for key, v in vars(fidelity).items() if isinstance(v, Tensor) and len(v) == NEURONS}
+    permuted = replace(fidelity, **values)
+    torch.testing.assert_close(permuted(rates[:, order], responses[:, order], mask[:, order]), together)
+
+
+@every
+def test_finite_for_tiny_negative_and_zero(name: str) -> None:
+    fidelity = ready(name)
+    for level in (-1e4, -1.0, -1e-12, 0.0, 1e-30, 1e-8, 1e4):
+        for response in (0.0, 1e-30, 5.0):
+            rates = torch.full((1, NEURONS, BINS), level)
+            responses = torch.full((1, NEURONS, BINS), response)
+            energy, pull = value_and_gradient(fidelity, rates, responses, torch.ones_like(rates, dtype=torch.bool))
+            assert energy.isfinite().all() and pull.isfinite().all(), (level, response)
+
+
+@every
+def test_nothing_counted_is_zero(name: str) -> None:
+    rates, responses, mask = world()
+    energy, pull = value_and_gradient(ready(name), rates, responses, torch.zeros_like(mask))
+    assert not energy.any() and not pull.any()
+
+
+@every
+def test_saved_and_loaded(name: str, tmp_path: Path) -> None:
+    rates, responses, mask = world()
+    for fidelity in (FIDELITIES[name](), ready(name)):
+        save(fidelity, tmp_path / "fidelity.safetensors")
+        again = load(tmp_path / "fidelity.safetensors")
+        assert type(again) is type(fidelity) and vars(again).keys() == vars(fidelity).keys()
+        for key, value in vars(fidelity).items():
+            other = getattr(again, key)
+            assert torch.equal(other, value) if isinstance(value, Tensor) else other == value
+    assert torch.equal(again(rates, responses, mask), fidelity(rates, responses, mask))
+    assert [path.name for path in tmp_path.iterdir()] == ["fidelity.safetensors"]
+
+
+@every
+def test_moves_and_fits_silently(name: str) -> None:
+    """A neuron that never answers, one that is never counted, and global randomness that stays untouched."""
+    before = torch.get_rng_state()
+    rates, responses, mask = (value.float() if value.dtype == torch.float64 else value for value in world(4))
+    rates[:, 2], responses[:, 2] = 0.0, 0.0
+    fitted = FIDELITIES[name]().fit(rates, responses, mask).to("cpu")
+    energy, pull = value_and_gradient(fitted, rates, responses, torch.ones_like(mask))
+    assert energy.isfinite().all() and pull.isfinite().all()
+    assert all(v.isfinite().all() and v.dtype == torch.float32 for v in vars(fitted).values() if isinstance(v, Tensor))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_unfitted_and_mismatched_are_refused() -> None:
+    rates, responses, mask = world()
+    for name in ("gaussian", "mixture", "low_rank"):
+        with pytest.raises(ValueError, match="expected fitted parameters"):
+            FIDELITIES[name]()(rates, responses, mask)
+        with pytest.raises(ValueError, match="expected 6 neurons"):
+            ready(name)(rates[:, :3], responses[:, :3], mask[:, :3])
+
+
+def test_load_refuses_other_files(tmp_path: Path) -> None:
+    save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="expected a fidelity"):
+        load(tmp_path / "other.safetensors")
+
+
+def test_poisson_is_torchs() -> None:
+    rates, responses, mask = world()
+    reference = torch.nn.functional.poisson_nll_loss(
+        rates, responses, log_input=False, full=False, eps=1e-8, reduction="none"
+    )
+    torch.testing.assert_close(Poisson()(rates, responses, mask), (reference * mask).sum((1, 2)))
+    negative = responses - 10.0
+    torch.testing.assert_close(Poisson()(rates, negative, mask), (rates * mask).sum((1, 2)))
+
+
+def test_poisson_gradient_leads_back_from_below_zero() -> None:
+    _, pull = value_and_gradient(Poisson(), torch.tensor([[[-2.0]]]), torch.zeros(1, 1, 1), torch.tensor([[[True]]]))
+    assert float(pull) == -1.0
+
+
+def test_gaussian_is_torchs() -> None:
+    rates, responses, mask = world()
+    fidelity = ready("gaussian")
+    assert isinstance(fidelity, Gaussian)
+    reference = torch.nn.functional.gaussian_nll_loss(rates, responses, fidelity.variance(rates), reduction="none")
+    torch.testing.assert_close(fidelity(rates, responses, mask), (reference * mask).sum((1, 2)))
+
+
+def test_gaussian_fit_finds_planted_variance() -> None:
+    rates = 3 * uniform(4, 5, 20_000, seed=6)
+    a, b = torch.tensor([0.5, 1, 2, 0.3, 1.0])[:, None], torch.tensor([0.0, 0.5, 2.0, 1.0, 0.2])[:, None]
+    noise = torch.randn(rates.shape, generator=generator(7), dtype=torch.float64)
+    responses = rates + noise * (a + b * rates).sqrt()
+    mask = uniform(*rates.shape, seed=8) > 0.3
+    fitted = Gaussian().fit(rates, torch.where(mask, responses, math.nan), mask)
+    assert fitted.intercept is not None and fitted.slope is not None
+    torch.testing.assert_close(fitted.intercept, a[:, 0].double(), atol=0.05, rtol=0)
+    torch.testing.assert_close(fitted.slope, b[:, 0].double(), atol=0.05, rtol=0)
+
+
+def test_gaussian_fit_is_the_maximum_of_the_likelihood() -> None:
+    rates, responses, mask = 3 * uniform(2, 3, 400, seed=9), 4 * uniform(2, 3, 400, seed=10), torch.ones(2, 3, 400) > 0
+    fitted = Gaussian().fit(rates, responses, mask)
+    assert fitted.intercept is not None and fitted.slope is not None
+    best = fitted(rates, responses, mask).sum()
+    for da, db in ((0.02, 0.0), (-0.02, 0.0), (0.0, 0.02), (0.02, -0.02)):
+        moved = replace(fitted, intercept=fitted.intercept + da, slope=(fitted.slope + db).clamp_min(0))
+        assert moved(rates, responses, mask).sum() >= best - 1e-9
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.05, 0.1, 0.3, 1.0, 4.0])
+def test_mixture_is_a_density_with_the_stated_mean(rate: float) -> None:
+    y = torch.logspace(-9, 2, 200_001, dtype=torch.float64)
+    floor, amplitude, shape = (torch.tensor(v, dtype=torch.float64) for v in (0.1, 0.8, 2.5))
+    level = torch.tensor(rate, dtype=torch.float64)
+    density = log_density(y, level, floor=floor, amplitude=amplitude, shape=shape).exp()
+    assert float(torch.trapezoid(density, y)) == pytest.approx(1.0, abs=1e-4)
+    x = rate - 0.1
+    mean = 0.1 + 0.5 * (x + math.hypot(x, 0.05))
+    assert float(torch.trapezoid(density * y, y)) == pytest.approx(mean, abs=1e-4)
+    assert 0 <= mean - max(rate, 0.1) <= 0.025 + 1e-9
+
+
+def mixture_world(neurons: int, bins: int) -> tuple[Tensor, Tensor, tuple[float, float, float]]:
+    """Responses drawn from the model of `Mixture` by NumPy-free sampling with planted s, A, k."""
+    s, amplitude, shape = 0.05, 0.6, 2.0
+    rates = s + 0.8 * torch.rand(1, neurons, bins, generator=generator(11)).square()
+    x = rates - s
+    events = 0.5 * (x + (x.square() + s**2 / 4).sqrt())
+    q = -torch.expm1(-events / amplitude)
+    happens = torch.rand(rates.shape, generator=generator(12)) < q
+    exponentials = -torch.log(torch.rand(3, *rates.shape, generator=generator(13)).clamp_min(1e-12))
+    gamma = (exponentials[0] + exponentials[1]) / shape * (s + events / q)
+    return rates, torch.where(happens, gamma, s * exponentials[2]), (s, amplitude, shape)
+
+
+def test_mixture_fit_finds_planted_parameters() -> None:
+    rates, responses, planted = mixture_world(20, 6000)
+    fitted = Mixture(samples=6000).fit(rates, responses, torch.ones_like(rates) > 0)
+    found = (fitted.floor_scale, fitted.amplitude, fitted.shape)
+    for value, parameter in zip(planted, found, strict=True):
+        assert parameter is not None and float(parameter.mean()) == pytest.approx(value, rel=0.1)
+    gaussian = Gaussian().fit(rates, responses, torch.ones_like(rates) > 0)
+    true, wrong = rates, rates.roll(1, 2)
+    mask = torch.ones_like(rates) > 0
+    assert fitted(true, responses, mask) < fitted(wrong, responses, mask)
+    assert gaussian(true, responses, mask) < gaussian(wrong, responses, mask)
+
+
+def test_mixture_does_not_depend_on_the_unit_of_responses() -> None:
+    rates, responses, _ = mixture_world(4, 1000)
+    mask = torch.ones_like(rates) > 0
+    one, ten = Mixture().fit(rates, responses, mask), Mixture().fit(10 * rates, 10 * responses, mask)
+    assert one.amplitude is not None and ten.amplitude is not None
+    torch.testing.assert_close(10 * one.amplitude, ten.amplitude, rtol=1e-3, atol=0)
+
+
+def dense_energy(fidelity: LowRank, rates: Tensor, responses: Tensor) -> Tensor:
+    """−log N(y; λ, S(A ⊗ C)S) through the full covariance matrix."""
+    assert fidelity.private is not None and fidelity.shared is not None and fidelity.autocorrelation is not None
+    neurons = torch.diag(fidelity.private) + fidelity.shared @ fidelity.shared.T
+    lags = [float(v) for v in fidelity.autocorrelation]
+    first = (lags[1] - lags[1] * lags[2]) / (1 - lags[1] ** 2)
+    second = (lags[2] - lags[1] ** 2) / (1 - lags[1] ** 2)
+    while len(lags) < rates.shape[2]:
+        lags.append(first * lags[-1] + second * lags[-2])
+    steps = torch.arange(rates.shape[2])
+    times = torch.tensor(lags, dtype=torch.float64)[(steps[:, None] - steps[None, :]).abs()]
+    assert fidelity.intercept is not None and fidelity.slope is not None
+    scale = (fidelity.intercept[:, None] + fidelity.slope[:, None] * rates).sqrt().flatten(1)
+    covariance = scale[:, :, None] * torch.kron(neurons, times) * scale[:, None, :]
+    normal = torch.distributions.MultivariateNormal(rates.flatten(1), covariance)
+    return -normal.log_prob(responses.flatten(1))
+
+
+def test_low_rank_is_the_dense_gaussian() -> None:
+    fidelity = ready("low_rank")
+    assert isinstance(fidelity, LowRank)
+    rates, responses, _ = world()
+    mask = torch.ones_like(rates) > 0
+    others = rates.roll(1, 0)
+    difference = fidelity(rates, responses, mask) - fidelity(others, responses, mask)
+    torch.testing.assert_close(
+        difference, dense_energy(fidelity, rates, responses) - dense_energy(fidelity, others, responses)
+    )
+
+
+def test_low_rank_with_a_gap_is_the_dense_marginal() -> None:
+    """Bins left out in the middle: the residuals around the gap stay correlated as ρ says."""
+    fidelity = ready("low_rank")
+    assert isinstance(fidelity, LowRank) and fidelity.autocorrelation is not None
+    rates, responses, mask = world(1)
+    mask[:], mask[..., 3:6] = True, False
+    full = replace(fidelity, shared=torch.zeros(NEURONS, 2, dtype=torch.float64))
+    bins = mask[0, 0]
+    lags = full._lags(rates)
+    first = (lags[1] - lags[1] * lags[2]) / (1 - lags[1] ** 2)
+    second = (lags[2] - lags[1] ** 2) / (1 - lags[1] ** 2)
+    values = [float(v) for v in lags]
+    while len(values) < BINS:
+        values.append(float(first * values[-1] + second * values[-2]))
+    steps = torch.arange(BINS)
+    times = torch.tensor(values, dtype=torch.float64)[(steps[:, None] - steps[None, :]).abs()][bins][:, bins]
+    assert full.private is not None and full.intercept is not None and full.slope is not None
+    variance = (full.intercept[:, None] + full.slope[:, None] * rates[0])[:, bins]
+    scores = (responses - rates)[0][:, bins] / variance.sqrt()
+    quadratic = ((scores @ times.inverse()) * scores).sum(1) / full.private
+    expected = 0.5 * (quadratic.sum() + variance.log().sum())
+    torch.testing.assert_close(full(rates, responses, mask)[0], expected)
+
+
+def test_low_rank_without_correlations_is_the_gaussian() -> None:
+    rates, responses, mask = world()
+    plain = ready("gaussian")
+    assert isinstance(plain, Gaussian)
+    white = LowRank(
+        intercept=plain.intercept,
+        slope=plain.slope,
+        private=torch.ones(NEURONS),
+        shared=torch.zeros(NEURONS, 3),
+        autocorrelation=torch.tensor([1.0, 0.0]),
+    )
+    torch.testing.assert_close(white(rates, responses, mask), plain(rates, responses, mask))
+
+
+def test_low_rank_drops_bins_that_count_for_some_neurons_only() -> None:
+    rates, responses, mask = world()
+    ragged, square = mask.clone(), mask.clone()
+    ragged[:, 3, -1], square[..., -1] = False, False
+    torch.testing.assert_close(
+        ready("low_rank")(rates, responses, ragged), ready("low_rank")(rates, responses, square)
+    )
+
+
+def test_factor_analysis_finds_planted_covariance() -> None:
+    shared = torch.randn(12, 2, generator=generator(14), dtype=torch.float64)
+    private = 0.3 + torch.rand(12, generator=generator(15), dtype=torch.float64)
+    noise = torch.randn(14, 40_000, generator=generator(16), dtype=torch.float64)
+    d, u = factor_analysis(shared @ noise[:2] + private.sqrt()[:, None] * noise[2:], 2, 60)
+    torch.testing.assert_close(d, private, atol=0.05, rtol=0.05)
+    torch.testing.assert_close(u @ u.T, shared @ shared.T, atol=0.1, rtol=0.05)
+
+
+def test_low_rank_fit_finds_correlations_and_beats_independence() -> None:
+    """Planted shared noise and AR(1) residuals: found, and the held-out likelihood of the truth is higher."""
+    neurons, bins = 20, 400
+    white = torch.randn(8, neurons + 1, bins, generator=generator(17), dtype=torch.float64)
+    noise = white.clone()
+    for t in range(1, bins):
+        noise[..., t] = 0.7 * noise[..., t - 1] + (1 - 0.49) ** 0.5 * white[..., t]
+    rates = 1 + uniform(8, neurons, bins, seed=18)
+    responses = rates + 0.6 * noise[:, :neurons] + 0.4 * noise[:, neurons:]
+    mask = torch.ones_like(rates) > 0
+    fitted = LowRank(rank=1, order=2, nugget=0.0).fit(rates[:6], responses[:6], mask[:6])
+    assert fitted.autocorrelation is not None and fitted.shared is not None and fitted.private is not None
+    torch.testing.assert_close(fitted.autocorrelation[1:], torch.tensor([0.7, 0.49]).double(), atol=0.04, rtol=0)
+    expected = torch.full((neurons,), 0.16 / 0.52, dtype=torch.float64)
+    torch.testing.assert_close(fitted.shared[:, 0].square(), expected, atol=0.12, rtol=0)
+    plain = Gaussian().fit(rates[:6], responses[:6], mask[:6])
+    offset = 0.15 * torch.ones_like(rates)
+    # The plain likelihood is over-confident about an offset that shared, slow noise explains.
+    plain_gap = plain(rates + offset, responses, mask) - plain(rates, responses, mask)
+    gap = fitted(rates + offset, responses, mask) - fitted(rates, responses, mask)
+    assert gap[6:].abs().mean() < 0.3 * plain_gap[6:].abs().mean()

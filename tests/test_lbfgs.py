@@ -1,0 +1,88 @@
+"""Batched L-BFGS and the first-order optimisers."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import rosen, rosen_der
+
+from recon.methods.lbfgs import Lbfgs, two_loop
+from recon.methods.optimisers import Adam, Momentum
+
+
+def rosenbrock(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    values = torch.tensor([rosen(row) for row in x.numpy()])
+    return values, torch.from_numpy(np.stack([rosen_der(row) for row in x.numpy()]))
+
+
+def run(optimiser, x: torch.Tensor, steps: int, evaluate=rosenbrock) -> torch.Tensor:
+    state = optimiser.start(x)
+    for _ in range(steps):
+        x, inner, _ = optimiser.step(x, state, evaluate)
+        state = state | inner
+    return x
+
+
+def test_solves_rosenbrock() -> None:
+    x = torch.tensor([[-1.2, 1.0, 0.3], [2.0, -1.0, 1.5]], dtype=torch.float64)
+    assert torch.allclose(run(Lbfgs(), x, 150), torch.ones(2, 3, dtype=torch.float64), atol=1e-3)
+
+
+def test_a_batch_moves_as_its_samples_alone() -> None:
+    x = torch.tensor([[-1.2, 1.0], [40.0, -3.0], [1.0, 1.0]], dtype=torch.float64)
+    together = run(Lbfgs(), x, 20)
+    alone = torch.cat([run(Lbfgs(), sample[None], 20) for sample in x])
+    assert torch.allclose(together, alone, rtol=1e-9)
+
+
+def test_the_objective_never_rises() -> None:
+    x = torch.tensor([[-1.2, 1.0], [30.0, -3.0]], dtype=torch.float64)
+    optimiser, last = Lbfgs(), torch.full((2,), torch.inf, dtype=torch.float64)
+    state = optimiser.start(x)
+    for _ in range(30):
+        x, inner, value = optimiser.step(x, state, rosenbrock)
+        assert bool((value <= last).all())
+        state, last = state | inner, value
+
+
+def test_two_loop_is_the_dense_bfgs_matrix() -> None:
+    """H ← (I − ρsyᵀ)H(I − ρysᵀ) + ρssᵀ, Nocedal & Wright (2006), equation 6.17."""
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.randn(6, 6, generator=generator, dtype=torch.float64)
+    hessian = basis @ basis.T + torch.eye(6, dtype=torch.float64)
+    s = torch.randn(3, 1, 6, generator=generator, dtype=torch.float64)
+    y = s @ hessian
+    curvature = (s * y).sum(2)
+    dense = torch.eye(6, dtype=torch.float64) * (curvature[2] / (y[2] ** 2).sum())
+    for si, yi, c in zip(s[:, 0], y[:, 0], curvature[:, 0], strict=True):
+        left = torch.eye(6, dtype=torch.float64) - torch.outer(si, yi) / c
+        dense = left @ dense @ left.T + torch.outer(si, si) / c
+    g = torch.randn(1, 6, generator=generator, dtype=torch.float64)
+    assert torch.allclose(two_loop(g, s, y, curvature), g @ dense)
+
+
+def test_adam_is_torchs() -> None:
+    x = torch.tensor([[-1.2, 1.0]], dtype=torch.float64)
+    leaf = x.clone().requires_grad_(True)
+    reference = torch.optim.Adam([leaf], lr=0.05)
+    for _ in range(25):
+        leaf.grad = rosenbrock(leaf.detach())[1]
+        reference.step()
+    assert torch.allclose(run(Adam(0.05), x, 25), leaf.detach(), atol=1e-12)
+
+
+def test_momentum_follows_the_published_schedule() -> None:
+    """Written out from the published loop: warm-up over 10, first update nothing, Adam's corrections, no v."""
+    expected, m = np.zeros(3), np.zeros(3)
+    gradient = np.array([1.0, -2.0, 0.5])
+    for i in range(14):
+        m = 0.9 * m + 0.1 * gradient * (1 + i)
+        rate = 7.0 * min(i / 10, 1) * np.sqrt(1 - 0.999 ** (i + 1)) / (1 - 0.9 ** (i + 1))
+        expected = expected - rate * m / (1 - 0.9 ** (i + 1))
+        if i == 0:
+            assert np.array_equal(expected, np.zeros(3))
+    steps = iter(range(14))
+
+    def evaluate(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(1, dtype=torch.float64), torch.from_numpy(gradient * (1 + next(steps)))[None]
+
+    assert run(Momentum(7.0), torch.zeros(1, 3, dtype=torch.float64), 14, evaluate)[0].numpy() == pytest.approx(expected)
