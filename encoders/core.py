@@ -25,10 +25,10 @@ class CoreSettings:
 
 
 class Core(nn.Module):
-    """Normalised movie `[B,T+L−1,H,W]` → features `[B·T,F,H/2,W/2]`, frame t seeing frames t−L+1 … t.
+    """Factorised space–time features: temporal filters, a wide strided convolution, rectifier, mixing, rectifier.
 
-    Time first (Toeplitz matrix product), then 2×2 blocks of pixels as channels, so that the wide convolution with
-    stride two runs as a dense one; ELU; a mixing convolution; ELU.
+    Time comes first (`temporal_filters`, applied by the caller to whole clips); 2×2 blocks of pixels are channels,
+    so that the convolution with stride two runs as a dense one.
     """
 
     def __init__(self, settings: CoreSettings) -> None:
@@ -50,17 +50,15 @@ class Core(nn.Module):
                 layer.weight.normal_(0, layer.weight[0].numel() ** -0.5, generator=generator)
                 layer.bias.zero_()
 
-    def forward(self, movie: Tensor) -> Tensor:
-        """Return features of a movie that carries its L−1 frames of history."""
-        return functional.elu(self.mixing(functional.elu(self.filtered(movie))))
-
-    def filtered(self, movie: Tensor) -> Tensor:
-        """Return the linear space–time filters' outputs `[B·T,F,H/2,W/2]`."""
-        planes = temporal_filters(movie, self.temporal)
-        blocks = functional.pixel_unshuffle(planes, BLOCK).contiguous(memory_format=torch.channels_last)
+    def forward(self, planes: Tensor) -> Tensor:
+        """Return features `[M,F,⌈H/2⌉,⌈W/2⌉]` of temporally filtered planes `[M,R,H,W]`."""
+        height, width = planes.shape[-2:]
+        even = functional.pad(planes, (0, width % BLOCK, 0, height % BLOCK))
+        blocks = functional.pixel_unshuffle(even, BLOCK).contiguous(memory_format=torch.channels_last)
         before = self.settings.kernel // 2
         after = self.settings.kernel - 1 - before
-        return self.space(functional.pad(blocks, (before, after, before, after)))
+        filtered = self.space(functional.pad(blocks, (before, after, before, after)))
+        return functional.relu(self.mixing(functional.relu(filtered)))
 
     def smoothness(self) -> Tensor:
         """Return the mean squared Laplacian of the spatial filters in pixels, and of the temporal filters."""
@@ -71,19 +69,19 @@ class Core(nn.Module):
         return space / weight.square().mean() + time / self.temporal.square().mean()
 
 
-def temporal_filters(movie: Tensor, filters: Tensor) -> Tensor:
-    """Return the movie `[B,T+L−1,H,W]` filtered in time by `[R,L]` (newest last) as planes `[B·T,R,H,W]`.
+def temporal_filters(movie: Tensor, filters: Tensor, *, span: int) -> Tensor:
+    """Return planes `[B,T,R,H,W]` of a movie `[B,T+L−1,H,W]` filtered in time by `[R,L]` (newest last).
 
-    One product with a banded Toeplitz matrix is many times faster on a CPU than a convolution with one channel.
+    `span` divides T. Products of spans with a banded Toeplitz matrix are many times faster on a CPU than a
+    convolution with one channel.
     """
     batch, seen, height, width = movie.shape
     rank, lags = filters.shape
-    frames = seen - lags + 1
-    offset = torch.arange(seen, device=movie.device) - torch.arange(frames, device=movie.device)[:, None]
+    offset = torch.arange(span + lags - 1, device=movie.device) - torch.arange(span, device=movie.device)[:, None]
     outside = (offset < 0) | (offset >= lags)
-    banded = functional.pad(filters, (0, 1))[:, offset.masked_fill(outside, lags)]
-    planes = banded.transpose(0, 1).reshape(frames * rank, seen) @ movie.reshape(batch, seen, height * width)
-    return planes.reshape(batch * frames, rank, height, width)
+    banded = functional.pad(filters, (0, 1))[:, offset.masked_fill(outside, lags)].transpose(0, 1)
+    windows = movie.reshape(batch, seen, -1).unfold(1, span + lags - 1, span).transpose(2, 3)
+    return (banded.flatten(0, 1) @ windows).reshape(batch, seen - lags + 1, rank, height, width)
 
 
 def _laplacian(images: Tensor) -> Tensor:

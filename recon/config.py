@@ -22,7 +22,13 @@ Tree = Mapping[str, Any]
 Registry = Mapping[str, Callable[..., Any]]
 Record = TypeVar("Record")
 
-NESTED = {"Method": "method", "Fidelity": "fidelity", "Likelihood": "fidelity", "Denoiser": "prior", "Encoder": "encoder"}
+NESTED = {
+    "Method": "method",
+    "Fidelity": "fidelity",
+    "Likelihood": "fidelity",
+    "Denoiser": "prior",
+    "Encoder": "encoder",
+}
 """Annotations of fields that a nested mapping with a `name` fills, and the registry that knows the names."""
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
@@ -17,6 +15,7 @@ import numpy as np
 
 from recon.report_data import COLUMNS, read_clips, read_methods, read_tasks
 from recon.statistics import bootstrap_interval
+from recon.store import finite, write_bytes
 
 ASSETS = ("page.css", "plots.js", "table.js", "player.js", "page.js")
 
@@ -33,9 +32,7 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
     methods = read_methods(tasks, truths, _interval)
     page = {"name": run.resolve().name, "columns": _shown_columns(methods), "clips": clips, "methods": methods}
     path = run / "report.html"
-    aside = run / ".report.html.aside"
-    aside.write_text(_fill(run, page), encoding="utf-8")
-    os.replace(aside, path)
+    write_bytes(path, _fill(run, page).encode())
     return path
 
 
@@ -65,16 +62,8 @@ def _fill(run: Path, page: Mapping[str, Any]) -> str:
 
 def _json(page: Mapping[str, Any]) -> str:
     """Return JSON that cannot end the script element that holds it."""
-    text = json.dumps(_without_nan(page), separators=(",", ":"))
+    text = json.dumps(finite(page), separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text(path: Path) -> str:

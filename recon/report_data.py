@@ -83,7 +83,7 @@ class Task:
 def read_tasks(run: Path) -> list[Task]:
     """Return the finished tasks of a run, ordered by what they are and by seed."""
     tasks = []
-    for file in sorted(run.glob("tasks/*/row.json")):
+    for file in sorted(run.glob("tasks/[!.]*/row.json")):  # unfinished tasks are hidden
         rows = tuple(json.loads(file.read_text(encoding="utf-8"))["rows"])
         tasks += [Task(file.parent, rows)] if rows else []
     if not tasks:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from recon.bins import Bins
+from recon.data.measurement import Bins
 
 Condition = Literal["recorded", "wrong_clip", "predicted", "repeat_average", "repeats_joint"]
 Named = Mapping[str, Any]
@@ -48,7 +48,7 @@ class Neurons:
     def __post_init__(self) -> None:
         if min(self.selection, self.report) < 0 or self.selection + self.report >= 1:
             raise ValueError(
-                f"neurons: expected fractions that sum to less than 1, got {self.selection} and {self.report}; lower them"
+                f"neurons: expected fractions that sum to less than 1, got {self.selection}, {self.report}; lower them"
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import os
@@ -17,7 +16,8 @@ import torch
 from torch import Tensor
 
 from recon.movies import Pixels, encode_gif, encode_png, film_strip, side_by_side, spread_frames, to_uint8, upscale
-from recon.types import Iterate, Trace
+from recon.summaries import picture, plain, scalar, text
+from recon.types import Iterate
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,16 @@ class GroundTruth:
 class Traces:
     """Several traces as one."""
 
-    members: tuple[Trace, ...]
+    members: tuple[JsonlTrace | TensorBoardTrace, ...]
 
     def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
         for member in self.members:
             member(step, iterate, rates)
+
+    def close(self) -> None:
+        """Let every member log its last step."""
+        for member in self.members:
+            member.close()
 
 
 class JsonlTrace:
@@ -63,20 +68,29 @@ class JsonlTrace:
     def __init__(self, path: Path, *, every: int = 1, truth: GroundTruth | None = None) -> None:
         self.path, self.every, self.truth = path, _at_least_one(every), truth
         self._started = False
+        self._unlogged: tuple[int, Iterate, Mapping[str, float]] | None = None
 
     def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
         if not self._started:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _drop_lines(self.path, step)
             self._started = True
-        if step % self.every and not _is_milestone(step):
+        self._unlogged = (step, iterate, rates)
+        if step % self.every == 0 or _is_milestone(step):
+            self.close()
+
+    def close(self) -> None:
+        """Log the last step if it is not yet in the file."""
+        if self._unlogged is None:
             return
+        step, iterate, rates = self._unlogged
         metrics = self.truth.scores(iterate.movie) if self.truth else {}
         line: dict[str, Any] = {"step": step, **{name: _number(value) for name, value in rates.items()}}
         line["terms"] = {name: _numbers(value) for name, value in iterate.terms.items()}
         line["metrics"] = {name: _numbers(value) for name, value in metrics.items()}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        self._unlogged = None
 
 
 class TensorBoardTrace:
@@ -108,7 +122,7 @@ class TensorBoardTrace:
             self._open(step)
         self._last = (step, iterate)
         if step % self.every == 0 or _is_milestone(step):
-            self._write(step, [_scalar(tag, value) for tag, value in self._scalars(iterate, rates).items()])
+            self._write(step, [scalar(tag, value) for tag, value in self._scalars(iterate, rates).items()])
         if _is_milestone(step):
             self._show(step, iterate, with_movie=_is_power_of_ten(step))
 
@@ -136,7 +150,7 @@ class TensorBoardTrace:
         start = SessionLog(status=SessionLog.START)
         self._writer.add_event(Event(wall_time=time.time(), step=step, session_log=start))
         if self.labels:
-            self._write(step, [_text("clips", "\n".join(f"1. {_plain(label)}" for label in self.labels))])
+            self._write(step, [text("clips", "\n".join(f"1. {plain(label)}" for label in self.labels))])
 
     def _scalars(self, iterate: Iterate, rates: Mapping[str, float]) -> dict[str, float]:
         scalars = {f"run/{name}": float(value) for name, value in rates.items()}
@@ -159,10 +173,10 @@ class TensorBoardTrace:
         values = []
         for clip in range(min(self.clips, len(iterate.movie))):
             movies = [to_uint8(movie[clip].mean(0).detach().float().cpu()) for movie in self._movies(iterate)]
-            values.append(_image(self._tag("film strip", clip), encode_png(self._strip(movies)), "png"))
+            values.append(picture(self._tag("film strip", clip), encode_png(self._strip(movies)), "png"))
             if with_movie:
                 shown = upscale(side_by_side(movies), 2)
-                values.append(_image(self._tag("movie", clip), encode_gif(shown, frame_rate=self.frame_rate), "gif"))
+                values.append(picture(self._tag("movie", clip), encode_gif(shown, frame_rate=self.frame_rate), "gif"))
         self._write(step, values)
         self._writer.flush()
         self._shown = step
@@ -226,7 +240,7 @@ def _numbers(values: Tensor) -> list[float | None]:
 def _drop_lines(path: Path, step: int) -> None:
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.readtext(encoding="utf-8").splitlines()
     kept = [line for line in lines if _step_of(line) < step]
     if len(kept) == len(lines):
         return
@@ -244,42 +258,5 @@ def _step_of(line: str) -> float:
 
 def read_trace(path: Path) -> list[dict[str, Any]]:
     """Return the complete lines of a trace, by step; a line that is just being written is left out."""
-    lines: Iterable[str] = path.read_text(encoding="utf-8").splitlines() if path.exists() else ()
+    lines: Iterable[str] = path.readtext(encoding="utf-8").splitlines() if path.exists() else ()
     return [json.loads(line) for line in lines if math.isfinite(_step_of(line))]
-
-
-def _plain(text: str) -> str:
-    """Return text that neither Markdown nor HTML takes for markup."""
-    return re.sub(r"([\\`*_{}\[\]()#+.!|~-])", r"\\\1", html.escape(" ".join(text.split())))
-
-
-def _scalar(tag: str, value: float) -> Any:
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    return Summary.Value(tag=tag, simple_value=value)
-
-
-def _image(tag: str, encoded: bytes, kind: str) -> Any:
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    width, height = _size(encoded, kind)
-    image = Summary.Image(height=height, width=width, colorspace=1, encoded_image_string=encoded)
-    return Summary.Value(tag=tag, image=image)
-
-
-def _size(encoded: bytes, kind: str) -> tuple[int, int]:
-    if kind == "gif":
-        return int.from_bytes(encoded[6:8], "little"), int.from_bytes(encoded[8:10], "little")
-    return int.from_bytes(encoded[16:20], "big"), int.from_bytes(encoded[20:24], "big")
-
-
-def _text(tag: str, text: str) -> Any:
-    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-    from tensorboard.compat.proto.tensor_pb2 import TensorProto
-    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-
-    plugin = SummaryMetadata.PluginData(plugin_name="text")
-    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
-    tensor = TensorProto(dtype="DT_STRING", string_val=[text.encode()], tensor_shape=shape)
-    return Summary.Value(tag=f"{tag}/text_summary", metadata=SummaryMetadata(plugin_data=plugin), tensor=tensor)
-

@@ -197,7 +197,7 @@ def test_gaussian_fit_finds_planted_variance() -> None:
     noise = torch.randn(rates.shape, generator=generator(7), dtype=torch.float64)
     responses = rates + noise * (a + b * rates).sqrt()
     mask = uniform(*rates.shape, seed=8) > 0.3
-    fitted = Gaussian().fit(rates, torch.where(mask, responses, math.nan), mask)
+    fitted = Gaussian(samples=80_000).fit(rates, torch.where(mask, responses, math.nan), mask)
     assert fitted.intercept is not None and fitted.slope is not None
     torch.testing.assert_close(fitted.intercept, a[:, 0].double(), atol=0.05, rtol=0)
     torch.testing.assert_close(fitted.slope, b[:, 0].double(), atol=0.05, rtol=0)

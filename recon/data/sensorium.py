@@ -67,24 +67,20 @@ class SensoriumRecording(Recording):
         self.tiers = tuple(str(tier) for tier in load_array(self.path / TIERS_FILE))
         self.acquisition = self._acquisition(header.get("acquisition"))
         self.frame_size = self._first_frame_size()
-        self._sidecar_ids = self._read_ids()
+        self._ids = self._read_ids()
 
     @property
     def video_ids(self) -> tuple[str, ...]:
         """Name of every trial's content, equal for repeats: from the sidecar, else hashes of all frames (read once)."""
-        return self._video_ids
+        if not self._ids:
+            self._ids = tuple("" if tier == ABSENT else content_id(self.frames(i)) for i, tier in enumerate(self.tiers))
+        return self._ids
 
     @video_ids.setter
     def video_ids(self, ids: tuple[str, ...]) -> None:
         if len(ids) != len(self.tiers):
             raise ValueError(f"{self.path}: expected {len(self.tiers)} video ids, one per trial, got {len(ids)}")
-        self.__dict__["_video_ids"] = ids
-
-    @cached_property
-    def _video_ids(self) -> tuple[str, ...]:
-        return self._sidecar_ids or tuple(
-            "" if tier == ABSENT else content_id(self.frames(i)) for i, tier in enumerate(self.tiers)
-        )
+        self._ids = ids
 
     @cached_property
     def _captions(self) -> dict[int, dict[str, Any]]:
@@ -120,7 +116,8 @@ class SensoriumRecording(Recording):
                 f"{'none' if responses is None else 'only zeros'}; the responses of this {self.tiers[index]} trial "
                 "were withheld, so take trials of another tier"
             )
-        movie = torch.from_numpy(np.moveaxis(arrays["videos"], -1, 0).astype(np.float32) / 255)[None]
+        frames = np.moveaxis(arrays["videos"], -1, 0)
+        movie = torch.from_numpy(frames.astype(np.float32) / 255)[None]
         behavior = [arrays[name].astype(np.float32) for name in ("behavior", "pupil_center") if name in arrays]
         return Trial(
             index,
@@ -128,8 +125,8 @@ class SensoriumRecording(Recording):
             movie,
             torch.from_numpy(responses.astype(np.float32)),
             torch.from_numpy(np.concatenate(behavior)) if len(behavior) == 2 else None,
-            self._sidecar_ids[index] if self._sidecar_ids else content_id(movie[0].numpy() * 255),
-            self._rates(index, movie.shape[1]),
+            self._ids[index] if self._ids else content_id(frames),
+            self._rates(index, len(frames)),
             next(iter(self.captions(index)), ""),
         )
 

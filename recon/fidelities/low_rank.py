@@ -92,7 +92,8 @@ def _woodbury(white: Tensor, precision: Tensor, shared: Tensor) -> Tensor:
     scaled = precision[:, :, None] * shared
     inner = torch.eye(shared.shape[1], dtype=shared.dtype, device=shared.device) + shared.mT @ scaled
     explained = torch.linalg.solve_triangular(torch.linalg.cholesky(inner), (white @ scaled).mT, upper=False)
-    return (white.square() * precision[:, None, :]).sum((1, 2)) - explained.square().sum((1, 2))
+    energy: Tensor = (white.square() * precision[:, None, :]).sum((1, 2)) - explained.square().sum((1, 2))
+    return energy
 
 
 def factor_analysis(samples: Tensor, rank: int, steps: int) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from recon.problem import Problem
 
 @dataclass(frozen=True)
 class SelectionStop:
-    """Every `every` iterations the misfit of the *selection* neurons is measured; its minimum is kept per sample.
+    """After the first and every `every`-th iteration the misfit of the *selection* neurons is measured; its minimum is kept per sample.
 
     A run ends when no sample has improved for `patience` measurements.
     """
@@ -27,7 +27,7 @@ class SelectionStop:
 
     def watch(self, problem: Problem, movie: Tensor, state: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Return the memory after iterate `step`."""
-        if step % self.every:
+        if step > 1 and step % self.every:
             return state
         misfit = problem.selection_misfit(movie)
         better = misfit < state["stop_misfit"]

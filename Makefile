@@ -1,0 +1,36 @@
+# `make demo` and `make test` need only Python ≥ 3.11 and make: each sets up .venv when setup.cfg has changed.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(shell $(name) -c 'import sys; print("$(name)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
+BIN := .venv/bin
+INSTALLED := .venv/installed
+# Tests run in two processes; one thread each keeps them from getting in each other's way.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.PHONY: demo test table lint clean help
+
+demo: $(INSTALLED)  ## reconstruct held-out clips of the simulated recording and write runs/demo/report.html
+	@$(BIN)/recon benchmark configs/demo.yaml
+
+test: lint  ## style, types, tests, doctests, coverage
+	@$(ONE_THREAD) $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+
+table: $(INSTALLED)  ## the full table of README.md; takes as long as it needs
+	@$(BIN)/recon benchmark configs/table.yaml
+
+clean:  ## remove the environment; recordings and runs stay
+	rm -rf .venv
+
+help:
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/:/'
+
+$(INSTALLED): setup.cfg pyproject.toml
+	@test -n "$(PYTHON)" || { echo "expected Python 3.11 or newer, got none on PATH; install it or run make PYTHON=/path/to/python3"; exit 1; }
+	@echo "setting up .venv: once, a few minutes"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@

@@ -1,0 +1,182 @@
+"""From trials to problems: which clips, which neurons, and what a method is given under each condition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from encoders.base import Encoder
+from recon.data.sensorium import SensoriumRecording
+from recon.problem import Observation, Problem, windowed_rates
+from recon.settings import Clips, Condition
+from recon.types import Acquisition, Fidelity, Measurement, Trial, stack
+
+Presentation = tuple[Tensor, Tensor | None]
+"""Responses `[B,N,T]` and behavior `[B,4,T]` that belong together."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The presentation of a video that is reconstructed, and the trials that repeat it."""
+
+    trial: Trial
+    repeats: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips of equal length of one recording, which are optimised together."""
+
+    recording: SensoriumRecording
+    clips: tuple[Clip, ...]
+
+    @cached_property
+    def trials(self) -> tuple[Trial, ...]:
+        """The trials that are reconstructed, in order."""
+        return tuple(clip.trial for clip in self.clips)
+
+    @cached_property
+    def movie(self) -> Tensor:
+        """The movies that were shown `[B,C,T,H,W]`; never given to a method."""
+        return stack(self.trials)[0]
+
+    @property
+    def frames(self) -> int:
+        """Length of the clips in frames."""
+        return int(self.movie.shape[2])
+
+    @property
+    def recorded(self) -> Presentation:
+        """What was recorded in the trials themselves."""
+        _, responses, behavior = stack(self.trials)
+        return responses, behavior
+
+    @cached_property
+    def repeated(self) -> tuple[Presentation, ...]:
+        """The further presentations of the clips, as many as every clip has."""
+        count = min(len(clip.repeats) for clip in self.clips)
+        trials = [[self._cut(clip.repeats[i]) for clip in self.clips] for i in range(count)]
+        return tuple(stack(presentation)[1:] for presentation in trials)
+
+    def _cut(self, index: int) -> Trial:
+        trial = self.recording.trial(index)
+        if trial.movie.shape[1] != self.frames:
+            raise ValueError(
+                f"trial {index}: expected {self.frames} frames as in the other presentations of {trial.video_id}, "
+                f"got {trial.movie.shape[1]}; use condition recorded"
+            )
+        return trial
+
+
+def choose_clips(recording: SensoriumRecording, clips: Clips) -> tuple[Clip, ...]:
+    """Return one trial per distinct video of a tier, the first presentation, with the trials that repeat it."""
+    shown: dict[str, list[int]] = {}
+    for index in recording.trials(clips.tier):
+        if recording.has_responses(index):
+            shown.setdefault(recording.video_ids[index], []).append(index)
+    if len(shown) < clips.count:
+        tiers = sorted(set(recording.tiers) - {"none"})
+        raise ValueError(
+            f"clips: expected {clips.count} videos with responses in tier {clips.tier}, got {len(shown)} in "
+            f"{recording.path}; lower clips.count or take another tier of {', '.join(tiers)}"
+        )
+    chosen = list(shown.values())[: clips.count]
+    return tuple(Clip(recording.trial(first), tuple(others)) for first, *others in chosen)
+
+
+def batches(recording: SensoriumRecording, clips: Sequence[Clip], *, size: int) -> list[Batch]:
+    """Return the clips in batches of at most `size` clips of equal length."""
+    by_length: dict[int, list[Clip]] = {}
+    for clip in clips:
+        by_length.setdefault(clip.trial.movie.shape[1], []).append(clip)
+    return [
+        Batch(recording, tuple(alike[first : first + size]))
+        for alike in by_length.values()
+        for first in range(0, len(alike), size)
+    ]
+
+
+def presentations(batch: Batch, condition: Condition, encoder: Encoder, *, window: int = 0) -> list[Presentation]:
+    """Return what a method is given under a condition; one presentation, or one per repeat."""
+    if condition == "recorded":
+        return [batch.recorded]
+    if condition == "wrong_clip":
+        return [_next_clip(batch)]
+    if condition == "predicted":
+        behavior = batch.recorded[1]
+        return [(clip_rates(encoder, batch.movie, behavior, window=window), behavior)]
+    if not batch.repeated:
+        raise ValueError(f"condition {condition}: expected clips shown at least twice, got once; use recorded")
+    every = [batch.recorded, *batch.repeated]
+    return every if condition == "repeats_joint" else [_average(every)]
+
+
+def pose(
+    batch: Batch,
+    condition: Condition,
+    encoders: Sequence[Encoder],
+    *,
+    fidelity: Fidelity,
+    sets: Mapping[str, Tensor],
+    acquisition: Acquisition | None,
+    device: torch.device,
+    window: int = 0,
+) -> Problem:
+    """Return the problem of a batch under a condition: one observation per presentation and encoder."""
+    observations = []
+    for encoder in encoders:
+        scale = response_scale(batch.recording, encoder)
+        for responses, behavior in presentations(batch, condition, encoder, window=window):
+            known = responses if condition == "predicted" else responses / scale
+            measurement = Measurement(
+                known * ~sets["report"][:, None],
+                behavior,
+                sets["fit"],
+                sets["selection"],
+                torch.ones(len(known), known.shape[-1], dtype=torch.bool),
+                acquisition,
+            )
+            observations.append(Observation(encoder, measurement.to(device), 1 / len(encoders)))
+    return Problem(fidelity, tuple(observations), window)
+
+
+def response_scale(recording: SensoriumRecording, encoder: Encoder) -> Tensor:
+    """Return `[N,1]`, by which recorded responses are divided before they are compared with an encoder's rates."""
+    if encoder.spec.response_transform == "raw":
+        return torch.ones(len(recording.unit_ids), 1)
+    if encoder.spec.response_transform != "divided by std":
+        raise ValueError(
+            f"encoder: expected response_transform raw or divided by std, got {encoder.spec.response_transform!r}; "
+            "train it on one of these"
+        )
+    std = torch.from_numpy(recording.statistic("responses", "std", frames=1).astype(np.float32))
+    return std.clamp_min(0.01 * float(std.mean()))
+
+
+@torch.no_grad()
+def clip_rates(encoder: Encoder, movie: Tensor, behavior: Tensor | None, *, window: int = 0) -> Tensor:
+    """Return rates `[B,N,T]` on the CPU, clip by clip, so that memory does not grow with the batch."""
+    device = next((tensor.device for tensor in (*encoder.parameters(), *encoder.buffers())), movie.device)
+    rates = []
+    for index in range(len(movie)):
+        seen = None if behavior is None else behavior[index : index + 1].to(device)
+        rates.append(windowed_rates(encoder, movie[index : index + 1].to(device), seen, window).cpu())
+    return torch.cat(rates)
+
+
+def _next_clip(batch: Batch) -> Presentation:
+    if len(batch.clips) < 2:
+        raise ValueError("condition wrong_clip: expected at least 2 clips of equal length, got 1; raise clips.count")
+    responses, behavior = batch.recorded
+    return responses.roll(-1, 0), None if behavior is None else behavior.roll(-1, 0)
+
+
+def _average(every: Sequence[Presentation]) -> Presentation:
+    responses = torch.stack([responses for responses, _ in every]).mean(0)
+    behaviors = [behavior for _, behavior in every if behavior is not None]
+    return responses, torch.stack(behaviors).mean(0) if behaviors else None

@@ -1,0 +1,28 @@
+"""Resizing by area: every new pixel is the mean of what it covers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recon.data.layout import Array
+
+
+def area_matrix(size: int, new: int) -> Array:
+    """Return the averaging matrix `[new, size]`; each row holds the overlap of a new pixel with the old, sum 1.
+
+    >>> area_matrix(3, 2).round(3).tolist()
+    [[0.667, 0.333, 0.0], [0.0, 0.333, 0.667]]
+    """
+    edges, old = np.linspace(0, size, new + 1), np.arange(size)
+    overlap = np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old)
+    weights: Array = np.clip(overlap, 0, None)
+    return np.asarray(weights / weights.sum(1, keepdims=True), dtype=np.float32)
+
+
+def resize_area(frames: Array, size: tuple[int, int]) -> Array:
+    """Return frames `(T,H,W)` averaged to `(T, *size)` in float32."""
+    if frames.shape[1:] == size:
+        return frames.astype(np.float32)
+    rows, columns = area_matrix(frames.shape[1], size[0]), area_matrix(frames.shape[2], size[1])
+    resized: Array = rows @ frames.astype(np.float32) @ columns.T
+    return resized

@@ -1,0 +1,208 @@
+"""What is inside a recording and what is wrong with it, each on one screen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from recon.data.duplicates import Progress, leaks
+from recon.data.layout import ABSENT, TIERS, TRAIN, VARIABLES, Array
+from recon.data.oracle import oracle_correlation
+from recon.data.sensorium import SensoriumRecording
+from recon.data.survey import Survey, survey
+
+Level = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence about a recording: "error" (unusable file), "warning" (usable, but look) or "note"."""
+
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings of a check; `ok` without errors; `str` gives one line each."""
+
+    name: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no finding is an error."""
+        return all(finding.level != "error" for finding in self.findings)
+
+    def __str__(self) -> str:
+        lines = [f"{finding.level:8s}{finding.text}" for finding in self.findings]
+        return "\n".join([f"{self.name}: {'usable' if self.ok else 'has errors'}", *lines])
+
+
+def check(recording: SensoriumRecording, *, progress: Progress = iter) -> Report:
+    """Read every file of a recording and report all that is wrong; a bad file never stops the walk."""
+    found = survey(recording, progress=progress)
+    return Report(recording.name, tuple(findings(recording, found)))
+
+
+def findings(recording: SensoriumRecording, found: Survey) -> list[Finding]:
+    """Return the findings of a survey, errors first."""
+    return [
+        *(Finding("error", text) for text in found.errors.values()),
+        *_tier_findings(recording),
+        *_split_findings(recording, found),
+        *_response_findings(recording, found),
+        *_content_findings(recording, found),
+    ]
+
+
+def info(recording: SensoriumRecording, *, progress: Progress = iter) -> str:
+    """Return one screen: neurons, trials by tier, lengths, rates, repeats, statistics, oracle correlation, findings."""
+    found = survey(recording, progress=progress)
+    rows = [
+        ("recording", f"{recording.name}  ({recording.fingerprint()})"),
+        ("neurons", f"{len(recording.unit_ids)}{_planes(recording)}"),
+        ("frames", _frames(recording)),
+        ("trials", _counts(recording.tiers)),
+        ("lengths", _lengths(found)),
+        ("repeats", _repeats(found)),
+        ("withheld", _some([i for i, one in found.facts.items() if not one.responses])),
+        ("padded ends", _some([i for i, one in found.facts.items() if one.padded])),
+        ("no behavior", _some([i for i, one in found.facts.items() if not one.behavior])),
+        ("statistics", ", ".join(v for v in VARIABLES if _has_statistics(recording, v)) or "none"),
+        ("responses", _response_summary(found)),
+        ("oracle r", _oracle(recording, found)),
+    ]
+    lines = [f"{label:12s}{text}" for label, text in rows]
+    problems = [f"{one.level}: {one.text}" for one in findings(recording, found)]
+    more = [f"… and {len(problems) - 10} more: see `recon data check`"] if len(problems) > 10 else []
+    return "\n".join([*lines, "", *(problems[:10] or ["nothing wrong was found"]), *more])
+
+
+def neuron_moments(found: Survey) -> tuple[Array, Array]:
+    """Return mean and standard deviation per neuron `(N,)` over all frames with responses."""
+    with_responses = [one for one in found.facts.values() if one.responses]
+    frames = sum(one.frames for one in with_responses)
+    mean: Array = np.sum([one.total for one in with_responses], axis=0) / frames
+    square = np.sum([one.square for one in with_responses], axis=0) / frames
+    return mean, np.sqrt(np.clip(square - mean**2, 0, None))
+
+
+def _tier_findings(recording: SensoriumRecording) -> list[Finding]:
+    unknown = sorted(set(recording.tiers) - set(TIERS))
+    out = [Finding("warning", f"tier {tier!r} is none of {', '.join(TIERS)}") for tier in unknown]
+    if TRAIN not in recording.tiers:
+        out.append(Finding("warning", "no trial has tier 'train': encoders and decoders cannot be fitted"))
+    listed = {str(i) for i, tier in enumerate(recording.tiers) if tier != ABSENT}
+    stray = sorted(file.name for file in (recording.path / "data/videos").glob("[0-9]*.npy") if file.stem not in listed)
+    if stray:
+        out.append(Finding("warning", f"{len(stray)} videos belong to no trial of tiers.npy (first: {stray[0]})"))
+    return out
+
+
+def _split_findings(recording: SensoriumRecording, found: Survey) -> list[Finding]:
+    trials = list(found.groups)
+    leaked = leaks([recording.tiers[i] for i in trials], list(found.groups.values()), trials)
+    if not leaked:
+        return []
+    pairs = ", ".join(f"{leak.trial} in {leak.tier} {leak.other}" for leak in leaked[:5])
+    text = f"{len(leaked)} training videos occur (nearly) in another tier ({pairs}): split by content"
+    return [Finding("warning", text)]
+
+
+def _response_findings(recording: SensoriumRecording, found: Survey) -> list[Finding]:
+    withheld = [i for i, one in found.facts.items() if not one.responses]
+    out = [Finding("note", f"responses are withheld in trials {_some(withheld)}")] if withheld else []
+    training = [i for i in withheld if recording.tiers[i] == TRAIN]
+    if training:
+        out.append(Finding("warning", f"training trials without responses: {_some(training)}"))
+    if len(withheld) == len(found.facts):
+        return [*out, Finding("error", "no trial has responses")]
+    constant = int((neuron_moments(found)[1] == 0).sum())
+    if constant:
+        out.append(Finding("warning", f"{constant} neurons never change: their correlations are undefined"))
+    negative = sum(one.negative for one in found.facts.values())
+    if negative:
+        out.append(Finding("note", f"{negative} responses are clearly negative: a Poisson fidelity needs them clipped"))
+    return out
+
+
+def _content_findings(recording: SensoriumRecording, found: Survey) -> list[Finding]:
+    out = []
+    high = max((one.high for one in found.facts.values()), default=0.0)
+    low = min((one.low for one in found.facts.values()), default=0.0)
+    if found.facts and (high <= 1 or high > 255 or low < 0):
+        out.append(Finding("error", f"videos: expected grey levels 0–255, got {low:g} to {high:g}; rescale them"))
+    partial = [i for i, one in found.facts.items() if not one.behavior]
+    if 0 < len(partial) < len(found.facts):
+        out.append(Finding("warning", f"behavior or pupil_center is missing in some trials: {_some(partial)}"))
+    missing = [v for v in VARIABLES if not _has_statistics(recording, v)]
+    if "responses" in missing:
+        out.append(Finding("note", f"no statistics for {', '.join(missing)}"))
+    return out
+
+
+def _has_statistics(recording: SensoriumRecording, variable: str) -> bool:
+    return (recording.path / "meta/statistics" / variable / "all/std.npy").exists()
+
+
+def _planes(recording: SensoriumRecording) -> str:
+    times = recording.acquisition
+    return "" if times is None else f", imaged at {times.rate:g} Hz in {len(times.phase)} planes"
+
+
+def _frames(recording: SensoriumRecording) -> str:
+    height, width = recording.frame_size
+    angle = f"{height * recording.degrees_per_pixel:.0f}×{width * recording.degrees_per_pixel:.0f}°"
+    return f"{height}×{width} pixels ({angle}) at {recording.frame_rate:g} Hz"
+
+
+def _counts(tiers: Sequence[str]) -> str:
+    return ", ".join(f"{count} {tier}" for tier, count in Counter(tiers).items())
+
+
+def _lengths(found: Survey) -> str:
+    lengths = Counter(one.frames for one in found.facts.values())
+    common = ", ".join(f"{count} × {length}" for length, count in lengths.most_common(4))
+    total = sum(one.frames for one in found.facts.values())
+    return f"{common}{', …' if len(lengths) > 4 else ''} frames; {total} in all"
+
+
+def _repeats(found: Survey) -> str:
+    sizes = [size for size in Counter(found.groups.values()).values() if size > 1]
+    shown = f"{len(sizes)} videos shown {min(sizes)}–{max(sizes)} times" if sizes else "none"
+    return f"{shown}; {len(set(found.groups.values()))} different videos"
+
+
+def _some(trials: Sequence[int]) -> str:
+    shown = ", ".join(map(str, trials[:8]))
+    return f"{len(trials)} ({shown}{', …' if len(trials) > 8 else ''})" if trials else "none"
+
+
+def _response_summary(found: Survey) -> str:
+    if not any(one.responses for one in found.facts.values()):
+        return "none"
+    mean, deviation = neuron_moments(found)
+    return f"mean {mean.mean():.3g}, std {deviation.mean():.3g} per neuron; {int((deviation == 0).sum())} constant"
+
+
+def _oracle(recording: SensoriumRecording, found: Survey) -> str:
+    clips = [torch.stack([recording.trial(i).responses for i in trials]) for trials in repeat_sets(recording, found)]
+    if not clips:
+        return "unknown: no repeats with responses"
+    values = oracle_correlation(clips)
+    return f"{values.nanmean():.3f} (leave-one-out over {len(clips)} repeated clips, mean over neurons)"
+
+
+def repeat_sets(recording: SensoriumRecording, found: Survey) -> list[tuple[int, ...]]:
+    """Return the sets of trials that repeat one video at one length, with responses."""
+    sets: dict[tuple[str, int, int], list[int]] = {}
+    for i, group in found.groups.items():
+        if found.facts[i].responses:
+            sets.setdefault((recording.tiers[i], group, found.facts[i].frames), []).append(i)
+    return [tuple(trials) for trials in sets.values() if len(trials) > 1]

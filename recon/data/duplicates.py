@@ -1,0 +1,184 @@
+"""Which videos show the same content (exactly, nearly, or one an excerpt of the other), and splits that respect it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recon.data.area import resize_area
+from recon.data.layout import ABSENT, TRAIN, Array
+from recon.data.sensorium import SensoriumRecording
+
+Progress = Callable[[Sequence[int]], Iterable[int]]
+"""Wraps the indices of a long walk, for example in a progress bar."""
+
+CODE_SIZE, REDUCED_SIZE = (8, 9), (9, 16)
+CODE_STEP = 1.0
+"""Grey levels that a difference must exceed to count; without it, noise writes the hash of flat regions."""
+CODE_DISTANCE = 10
+"""Bits of 64 in which the hashes of near duplicates may differ; unrelated videos differ in 32 ± 4."""
+GREY_LEVELS, SHARE = 1.0, 0.85
+EXCERPT_FRAMES = 15
+"""Frames that must agree at one shift before two videos are compared as excerpts (0.5 s at 30 Hz)."""
+COMMON_FRAME = 32
+"""A frame that occurs in more videos than this (black, a title) says nothing about excerpts."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What is kept of a video for comparison: its hash, a hash per frame `(T,)`, and small frames `(T,9,16)`."""
+
+    code: int
+    frame_codes: Array
+    reduced: Array
+
+
+def signature(frames: Array) -> Signature:
+    """Return the signature of a video `(T,H,W)` 0–255.
+
+    The difference hash of a frame (8×9 grey means, is each brighter than its left neighbour) has 64 bits; the
+    video's hash is the exclusive-or over five frames spread evenly, as in the folds of lRomul/sensorium.
+    """
+    codes = frame_codes(frames)
+    five = np.linspace(0, len(frames) - 1, 5).round().astype(int)
+    reduced = resize_area(frames, REDUCED_SIZE).astype(np.float16)
+    return Signature(int(np.bitwise_xor.reduce(codes[five])), codes, reduced)
+
+
+def frame_codes(frames: Array) -> Array:
+    """Return the 64-bit difference hash of every frame `(T,)`, uint64."""
+    rises = np.diff(resize_area(frames, CODE_SIZE), axis=-1) > CODE_STEP
+    return np.packbits(rises.reshape(len(frames), -1), axis=1).view(np.uint64)[:, 0]
+
+
+def same_content(first: Signature, second: Signature, *, shift: int = 0) -> bool:
+    """Return whether over 85 % of the frames that two videos share at a shift agree within one grey level."""
+    length = min(len(first.reduced) - shift, len(second.reduced))
+    one = first.reduced[shift : shift + length].astype(np.float32)
+    gap = np.abs(one - second.reduced[:length].astype(np.float32))
+    return bool((gap.max(axis=(1, 2)) <= GREY_LEVELS).mean() > SHARE)
+
+
+def duplicate_groups(signatures: Sequence[Signature]) -> tuple[int, ...]:
+    """Return a group label per video: the position of the first video with the same content (union–find)."""
+    parents = list(range(len(signatures)))
+    for i, j in _near(signatures):
+        if _root(parents, i) != _root(parents, j) and same_content(signatures[i], signatures[j]):
+            _join(parents, i, j)
+    for i, j, shift in _excerpts(signatures):
+        if _root(parents, i) != _root(parents, j) and same_content(signatures[i], signatures[j], shift=shift):
+            _join(parents, i, j)
+    return tuple(_root(parents, i) for i in range(len(parents)))
+
+
+def split_by_content(
+    groups: Sequence[int], fractions: Mapping[str, float], *, seed: int | None = None
+) -> tuple[str, ...]:
+    """Return a tier per video so that a group never stands in two tiers; what `fractions` leaves is "train".
+
+    With a seed the groups are drawn at random; without one they go by time, the latest to the last tier named.
+
+    >>> split_by_content([0, 1, 2, 0, 4, 5, 6, 7, 8, 9], {"oracle": 0.1, "live_test_main": 0.2})[-3:]
+    ('oracle', 'live_test_main', 'live_test_main')
+    """
+    if any(share < 0 for share in fractions.values()) or sum(fractions.values()) >= 1:
+        raise ValueError(f"split: expected fractions ≥ 0 of sum below 1, got {dict(fractions)}; leave some to train")
+    members = {group: [i for i, g in enumerate(groups) if g == group] for group in dict.fromkeys(groups)}
+    order = sorted(members, key=lambda group: members[group][0], reverse=True)
+    if seed is not None:
+        order = [int(group) for group in np.random.default_rng(seed).permutation(sorted(members))]
+    tiers = [TRAIN] * len(groups)
+    for tier, share in reversed(list(fractions.items())):
+        for group in _take(order, members, round(share * len(groups)) if share else 0, at_least=share > 0):
+            order.remove(group)
+            for i in members[group]:
+                tiers[i] = tier
+    if not order:
+        raise ValueError(
+            f"split: expected different videos for training and each of {list(fractions)}, got {len(members)}; "
+            "record more, cut shorter trials, or ask for fewer tiers"
+        )
+    return tuple(tiers)
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A training trial whose video (nearly) occurs in another tier."""
+
+    trial: int
+    other: int
+    tier: str
+
+
+def leaks(tiers: Sequence[str], groups: Sequence[int], trials: Sequence[int]) -> tuple[Leak, ...]:
+    """Return every pair of a training trial and a trial of another tier in one group; one row per trial."""
+    held_out = {group: (i, tier) for i, tier, group in zip(trials, tiers, groups, strict=True) if tier != TRAIN}
+    return tuple(
+        Leak(i, *held_out[group])
+        for i, tier, group in zip(trials, tiers, groups, strict=True)
+        if tier == TRAIN and group in held_out
+    )
+
+
+def check_split(recording: SensoriumRecording, *, progress: Progress = iter) -> tuple[Leak, ...]:
+    """Return the training trials whose video occurs, exactly or nearly, in another tier; empty is good."""
+    trials = [i for i, tier in enumerate(recording.tiers) if tier != ABSENT]
+    signatures = [signature(recording.frames(i)) for i in progress(trials)]
+    return leaks([recording.tiers[i] for i in trials], duplicate_groups(signatures), trials)
+
+
+def _take(order: Sequence[int], members: Mapping[int, list[int]], count: int, *, at_least: bool) -> list[int]:
+    """Groups in order until `count` videos are reached; one that would overshoot is passed over, unless none fits."""
+    taken: list[int] = []
+    room = max(count, 1) if at_least else count
+    for group in order:
+        if len(members[group]) <= room:
+            taken.append(group)
+            room -= len(members[group])
+    if at_least and not taken and order:
+        taken = [min(order, key=lambda group: len(members[group]))]
+    return taken
+
+
+def _near(signatures: Sequence[Signature]) -> Iterable[tuple[int, int]]:
+    """Pairs of videos whose hashes differ in few bits; identical hashes only against the first that had them."""
+    codes = np.array([s.code for s in signatures], dtype=np.uint64)
+    for j in range(1, len(codes)):
+        distance = np.bitwise_count(codes[:j] ^ codes[j])
+        for i in np.flatnonzero(distance <= CODE_DISTANCE):
+            yield int(i), j
+
+
+def _excerpts(signatures: Sequence[Signature]) -> Iterable[tuple[int, int, int]]:
+    """Pairs (i, j, shift) whose frame hashes agree in many frames when j starts `shift` frames into i."""
+    votes: dict[tuple[int, int, int], int] = {}
+    for places in _shared_frames(signatures):
+        for a, (i, s) in enumerate(places):
+            for j, t in places[a + 1 :]:
+                key = (i, j, s - t) if s >= t else (j, i, t - s)
+                votes[key] = votes.get(key, 0) + 1
+    return (key for key, count in votes.items() if count >= EXCERPT_FRAMES)
+
+
+def _shared_frames(signatures: Sequence[Signature]) -> Iterable[list[tuple[int, int]]]:
+    """Places (video, frame) of each telling frame hash that occurs in several, not too many, videos."""
+    places: dict[int, dict[int, int]] = {}
+    for video, item in enumerate(signatures):
+        for frame, code in enumerate(item.frame_codes.tolist()):
+            if code:
+                places.setdefault(code, {}).setdefault(video, frame)
+    return (list(found.items()) for found in places.values() if 2 <= len(found) <= COMMON_FRAME)
+
+
+def _root(parents: list[int], i: int) -> int:
+    while parents[i] != i:
+        parents[i] = parents[parents[i]]
+        i = parents[i]
+    return i
+
+
+def _join(parents: list[int], i: int, j: int) -> None:
+    first, second = sorted((_root(parents, i), _root(parents, j)))
+    parents[second] = first

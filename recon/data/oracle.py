@@ -1,0 +1,73 @@
+"""Noise ceilings from repeats of a clip, responses `[R,N,T]`; undefined values are NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def pearson(first: Tensor, second: Tensor) -> Tensor:
+    """Return the correlation over the last axis; NaN where one of the two is constant.
+
+    >>> pearson(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 6.0])).item()
+    1.0
+    """
+    first, second = first - first.mean(-1, keepdim=True), second - second.mean(-1, keepdim=True)
+    scale = first.square().sum(-1).sqrt() * second.square().sum(-1).sqrt()
+    return (first * second).sum(-1) / torch.where(scale > 0, scale, torch.nan)
+
+
+def oracle_correlation(clips: Sequence[Tensor]) -> Tensor:
+    """Return per neuron `[N]` the correlation of every repeat with the mean of the others, over all clips `[R,N,T]`.
+
+    The clips' frames are joined before the correlation, as in the Sensorium competitions.
+    """
+    pairs = [_leave_one_out(clip.double()) for clip in clips]
+    return pearson(torch.cat([one for one, _ in pairs], -1), torch.cat([rest for _, rest in pairs], -1))
+
+
+def signal_power(responses: Tensor) -> Tensor:
+    """Return `[N]` SP = (Var Σ_r y_r − Σ_r Var y_r) / (R (R − 1)) (Sahani & Linden 2003; Schoppe et al. 2016)."""
+    repeats = _repeats(responses)
+    total = responses.double().sum(0).var(-1, correction=0)
+    alone = responses.double().var(-1, correction=0).sum(0)
+    return (total - alone) / (repeats * (repeats - 1))
+
+
+def noise_power(responses: Tensor) -> Tensor:
+    """Return `[N]` NP = mean_r Var y_r − SP (Sahani & Linden 2003)."""
+    return responses.double().var(-1, correction=0).mean(0) - signal_power(responses)
+
+
+def explainable_variance(responses: Tensor) -> Tensor:
+    """Return `[N]` the fraction of a single trial's variance that repeats: SP / (SP + NP); NaN for silent neurons."""
+    total = responses.double().var(-1, correction=0).mean(0)
+    return signal_power(responses) / torch.where(total > 0, total, torch.nan)
+
+
+def correlation_ceiling(responses: Tensor) -> Tensor:
+    """Return `[N]` CCmax = √(SP / Var ȳ), the best correlation with the mean of the repeats (Schoppe et al. 2016)."""
+    power, spread = signal_power(responses), responses.double().mean(0).var(-1, correction=0)
+    return torch.where(power > 0, power / spread, torch.nan).sqrt()
+
+
+def normalised_correlation(responses: Tensor, prediction: Tensor) -> Tensor:
+    """Return `[N]` CCnorm = Cov(ŷ, ȳ) / √(Var ŷ · SP) of a prediction `[N,T]` (Schoppe et al. 2016)."""
+    mean, prediction = responses.double().mean(0), prediction.double()
+    deviation = prediction - prediction.mean(-1, keepdim=True)
+    scale = (prediction.var(-1, correction=0) * signal_power(responses)).clamp(min=0).sqrt()
+    return (deviation * mean).mean(-1) / torch.where(scale > 0, scale, torch.nan)
+
+
+def _leave_one_out(clip: Tensor) -> tuple[Tensor, Tensor]:
+    """Return every repeat and the mean of the others, both `[N, R·T]`."""
+    rest = (clip.sum(0) - clip) / (_repeats(clip) - 1)
+    return clip.transpose(0, 1).flatten(1), rest.transpose(0, 1).flatten(1)
+
+
+def _repeats(responses: Tensor) -> int:
+    if responses.ndim != 3 or len(responses) < 2:
+        raise ValueError(f"repeats: expected responses [R,N,T] with R ≥ 2, got {tuple(responses.shape)}; stack repeats")
+    return len(responses)

@@ -1,0 +1,148 @@
+"""Plain arrays to import from: .npy, .npy.gz, .npz, .h5 or in memory, read piece by piece with named axes."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from recon.data.layout import Array, load_array
+
+ArrayLike = str | Path | Array
+"""An array, or the path of one: `movie.npy`, `spikes.npy.gz`, `all.npz:movie`, `session.h5:stimulus/movie`."""
+
+
+class Stored(Protocol):
+    """What numpy arrays, memory maps and HDF5 data sets have in common."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, index: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """A stored array and one letter per axis: r trials, t frames, h rows, w columns, n channels (neurons).
+
+    With `bits` (two sizes) the last stored axis is packed bits, 8 pixels a byte (numpy.packbits), and stands for
+    the last two letters of `axes`.
+    """
+
+    name: str
+    stored: Stored
+    axes: str
+    bits: tuple[int, int] | None = None
+
+    def size(self, axis: str) -> int:
+        """Return how long an axis is; a missing trial axis counts as one trial."""
+        shape = self.stored.shape if self.bits is None else (*self.stored.shape[:-1], *self.bits)
+        return int(shape[self.axes.index(axis)]) if axis in self.axes else 1
+
+    def read(self, trial: int, span: tuple[int, int], order: str) -> Array:
+        """Return frames `span` (first, end) of a trial with the axes in `order`, for example "thw"."""
+        pick = {"r": trial, "t": slice(*span)}
+        stored_axes = self.axes if self.bits is None else self.axes[:-1]
+        piece = np.asarray(self.stored[tuple(pick.get(axis, slice(None)) for axis in stored_axes)])
+        if self.bits is not None:
+            flat = np.unpackbits(piece, axis=-1)[..., : self.bits[0] * self.bits[1]]
+            piece = flat.reshape(*flat.shape[:-1], *self.bits)
+        left = self.axes.replace("r", "")
+        return piece.transpose([left.index(axis) for axis in order])
+
+
+def open_source(
+    name: str, value: ArrayLike, *, axes: str, stack: ExitStack, bits: tuple[int, int] | None = None
+) -> Source:
+    """Open an array to import; files stay open as long as `stack`."""
+    stored = value if isinstance(value, np.ndarray) else _open(str(value), stack)
+    expected = len(axes) - (bits is not None)
+    if name == "movie" and sorted(axes.replace("r", "", 1)) != ["h", "t", "w"]:
+        raise ValueError(f"axes: expected the letters t, h, w and perhaps r, each once, got {axes!r}")
+    if len(stored.shape) != expected:
+        raise ValueError(
+            f"{name}: expected {expected} axes ({axes}), got shape {tuple(stored.shape)}; "
+            "say which axis is which (r trials, t frames, h rows, w columns, n channels)"
+        )
+    if bits is not None and not -7 <= bits[0] * bits[1] - 8 * stored.shape[-1] <= 0:
+        raise ValueError(f"{name}: expected {bits[0]}×{bits[1]} pixels in packed bits, got {8 * stored.shape[-1]} bits")
+    return Source(name, stored, axes, bits)
+
+
+def open_channels(name: str, value: ArrayLike, *, movie: Source, stack: ExitStack, axes: str = "") -> Source:
+    """Open channels over time, `(N,T)` or `(T,N)`, with trials first where the movie has them.
+
+    The frames axis is named by `axes` ("nt" or "tn") or found as the one that is as long as the movie.
+    """
+    if axes not in ("", "nt", "tn"):
+        raise ValueError(f"{name}: expected axes 'nt' or 'tn', got {axes!r}; trials come first by themselves")
+    stored = value if isinstance(value, np.ndarray) else _open(str(value), stack)
+    lead = "r" if "r" in movie.axes else ""
+    named = [lead + axes] if axes else [lead + "nt", lead + "tn"]
+    fitting = [one for one in named if _fits(stored.shape, one, movie)]
+    if not fitting:
+        wanted = f"{movie.size('r')} trials of {movie.size('t')} frames" if lead else f"{movie.size('t')} frames"
+        raise ValueError(f"{name}: expected {wanted} as the movie has, got {tuple(stored.shape)}; cut both alike")
+    if len(fitting) == 2:
+        raise ValueError(f"{name}: expected one axis of {movie.size('t')} frames, got two; name it (response_axes)")
+    return Source(name, stored, fitting[0])
+
+
+def _fits(shape: Sequence[int], axes: str, movie: Source) -> bool:
+    if len(shape) != len(axes) or shape[axes.index("t")] != movie.size("t"):
+        return False
+    return "r" not in axes or shape[0] == movie.size("r")
+
+
+def _open(value: str, stack: ExitStack) -> Stored:
+    path, _, key = value.partition(":")
+    file = Path(path)
+    if not file.is_file():
+        raise ValueError(f"{path}: expected an array file, got none; check the path")
+    if file.suffix in (".h5", ".hdf5", ".nwb", ".mat"):
+        return _open_hdf5(file, key, stack)
+    if file.suffix == ".gz":
+        with gzip.open(file, "rb") as stream:
+            unpacked: Stored = _loaded(file, stream)
+            return unpacked
+    if file.suffix == ".npz":
+        picked: Stored = _pick(file, key, _loaded(file, file))
+        return picked
+    if file.suffix == ".npy":
+        return load_array(file, mapped=True)
+    raise ValueError(f"{path}: expected .npy, .npy.gz, .npz or .h5, got {file.suffix or 'no suffix'}; convert it")
+
+
+def _loaded(file: Path, stream: Any) -> Any:
+    try:
+        return np.load(stream, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{file}: expected complete numpy arrays, got {error}; save the file again") from error
+
+
+def _open_hdf5(file: Path, key: str, stack: ExitStack) -> Stored:
+    import h5py
+
+    try:
+        opened = stack.enter_context(h5py.File(file, "r"))
+    except OSError as error:
+        raise ValueError(f"{file}: expected an HDF5 file, got {error}; save the file again") from error
+    found = _pick(file, key, opened)
+    if not isinstance(found, h5py.Dataset):
+        raise ValueError(f"{file}: expected a data set, got the group {key!r}; name the data set after the colon")
+    data: Stored = found
+    return data
+
+
+def _pick(file: Path, key: str, archive: Any) -> Any:
+    names = list(archive.keys())
+    if not key and len(names) == 1:
+        key = names[0]
+    if not key or key not in archive:
+        raise ValueError(f"{file}: expected FILE:NAME with one of {names}, got {key or 'no name'}; add it")
+    return archive[key]

@@ -1,0 +1,49 @@
+"""Pearson correlation with weights; every correlation of a movie, a frequency band or a response is one of these."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+CONSTANT = 1e-12
+"""A series whose standard deviation is below this fraction of its root mean square is constant."""
+
+
+def pearson(first: Tensor, second: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Return Pearson's r `[…]` over the last dimension of two `[…,M]`, in double precision.
+
+    `weight` (broadcast to `[…,M]`, zero: left out, whatever stands there) weights the entries. r is NaN where a
+    series is constant, not finite or has fewer than two counted entries.
+
+    >>> pearson(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 7.0])).item().__round__(4)
+    0.9934
+    """
+    first, second = torch.broadcast_tensors(first.double(), second.double())
+    if weight is None:
+        weight = torch.ones_like(first[..., :1]).expand_as(first)
+    weight = weight.to(first).expand_as(first)
+    total = weight.sum(-1, keepdim=True)
+    x, power_x = _centred(first, weight, total)
+    y, power_y = _centred(second, weight, total)
+    scale = ((weight * x * x).sum(-1) * (weight * y * y).sum(-1)).sqrt()
+    correlation = ((weight * x * y).sum(-1) / scale).clamp(-1.0, 1.0)
+    varies = _varies(x, weight, power_x) & _varies(y, weight, power_y) & ((weight > 0).sum(-1) > 1)
+    return torch.where(varies, correlation, torch.nan)
+
+
+def mean_defined(values: Tensor, dim: int | tuple[int, ...] = -1) -> Tensor:
+    """Return the mean of the values that are not NaN; NaN where none is.
+
+    >>> mean_defined(torch.tensor([1.0, float("nan"), 3.0]))
+    tensor(2.)
+    """
+    return torch.nanmean(values, dim)
+
+
+def _centred(values: Tensor, weight: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+    values = torch.where(weight > 0, values, torch.zeros_like(values))
+    return values - (weight * values).sum(-1, keepdim=True) / total, (weight * values.square()).sum(-1)
+
+
+def _varies(centred: Tensor, weight: Tensor, power: Tensor) -> Tensor:
+    return (weight * centred.square()).sum(-1) > CONSTANT**2 * power

@@ -1,0 +1,137 @@
+"""How alike two movies are at each spatial and temporal frequency, and in their motion energy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from recon.metrics.correlation import mean_defined, pearson
+from recon.metrics.movie import paired
+
+SPATIAL_EDGES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+"""Edges of the spatial bands in cycles/degree: octaves up to the Nyquist limit of pixels of 1.45°."""
+
+TEMPORAL_EDGES = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 15.01)
+"""Edges of the temporal bands in Hz, up to and with the Nyquist limit of 30 frames per second."""
+
+MOTION_BANDS = ((0.04, 4.0), (0.08, 2.0))
+"""Preferred (cycles/degree, Hz) of the motion-energy bank: a coarse fast and a finer slow channel."""
+
+DIRECTIONS = 8
+
+
+def spatial_frequency_correlation(
+    reconstruction: Tensor,
+    truth: Tensor,
+    pixels: Tensor | None = None,
+    *,
+    degrees_per_pixel: float = 1.45,
+    edges: tuple[float, ...] = SPATIAL_EDGES,
+) -> tuple[Tensor, Tensor]:
+    """Return band centres `[F]` in cycles/degree and the correlation `[B,F]` of the movies passed through each band.
+
+    Re Σ X·Y* / √(Σ|X|²·Σ|Y|²) over the band's spatial Fourier coefficients of all frames: by Parseval the Pearson r
+    of the band-passed movies. Frames lose their mean over the counted pixels and are tapered by a Hann window;
+    pixels that do not count are 0. A band without a frequency or without power is NaN.
+    """
+    height, width = truth.shape[-2:]
+    taper = _hann(height, truth)[:, None] * _hann(width, truth)
+    paired(reconstruction, truth, pixels)
+    counts = torch.ones_like(taper) if pixels is None else pixels.to(taper)
+    spectra = [torch.fft.fft2(_without_mean(m.double(), counts) * taper).flatten(3) for m in (reconstruction, truth)]
+    rows, columns = torch.fft.fftfreq(height, degrees_per_pixel), torch.fft.fftfreq(width, degrees_per_pixel)
+    frequency = torch.hypot(rows[:, None], columns).flatten().to(truth.device)
+    return _centres(edges), _bands(spectra[0], spectra[1], frequency, edges)
+
+
+def temporal_frequency_correlation(
+    reconstruction: Tensor,
+    truth: Tensor,
+    pixels: Tensor | None = None,
+    *,
+    frame_rate: float = 30.0,
+    edges: tuple[float, ...] = TEMPORAL_EDGES,
+) -> tuple[Tensor, Tensor]:
+    """Return band centres `[F]` in Hz and the correlation `[B,F]` of the movies passed through each temporal band.
+
+    As `spatial_frequency_correlation`, over the temporal Fourier coefficients of the counted pixels; each pixel
+    loses its mean over time and is tapered by a Hann window.
+    """
+    taper = _hann(truth.shape[2], truth)[:, None]
+    series = [movie.double() for movie in paired(reconstruction, truth, pixels)]
+    spectra = [torch.fft.fft((s - s.mean(2, keepdim=True)) * taper, dim=2).transpose(2, 3) for s in series]
+    frequency = torch.fft.fftfreq(truth.shape[2], 1 / frame_rate).abs().to(truth.device)
+    return _centres(edges), _bands(spectra[0], spectra[1], frequency, edges)
+
+
+def motion_energy_correlation(
+    reconstruction: Tensor,
+    truth: Tensor,
+    pixels: Tensor | None = None,
+    *,
+    degrees_per_pixel: float = 1.45,
+    frame_rate: float = 30.0,
+) -> Tensor:
+    """Return the correlation `[B]` of motion-energy maps over (frame, pixel), mean over a bank of 16 channels.
+
+    A channel's energy is the squared modulus of the movie filtered by a drifting Gabor in quadrature (Adelson &
+    Bergen 1985): a Gaussian in Fourier space around ±(cycles/degree, direction, Hz) of `MOTION_BANDS`, on one side
+    only. Energy ignores polarity: a movie and its negative correlate with 1. Borders wrap around.
+    """
+    paired(reconstruction, truth, pixels)
+    clips = [_motion_energy(x, y, pixels, (degrees_per_pixel, frame_rate)) for x, y in zip(reconstruction, truth, strict=True)]
+    return torch.stack(clips).float()
+
+
+def _motion_energy(x: Tensor, y: Tensor, pixels: Tensor | None, scale: tuple[float, float]) -> Tensor:
+    """Return one clip's `[C,T,H,W]` correlation, channel after channel so that memory stays flat."""
+    spectra = [torch.fft.fftn(movie - movie.mean((1, 2, 3), keepdim=True), dim=(1, 2, 3)) for movie in (x, y)]
+    scores = []
+    for transfer in _transfers(x, scale):
+        energies = [torch.fft.ifftn(s * transfer, dim=(1, 2, 3)).abs().square()[None] for s in spectra]
+        first, second = paired(energies[0], energies[1], pixels)
+        scores.append(pearson(first.flatten(1), second.flatten(1))[0])
+    return mean_defined(torch.stack(scores))
+
+
+def _transfers(like: Tensor, scale: tuple[float, float]) -> Iterator[Tensor]:
+    """Yield the transfer function `[T,H,W]` of each channel; bandwidths are half the preferred frequencies."""
+    _, frames, height, width = like.shape
+    time = torch.fft.fftfreq(frames, 1 / scale[1], device=like.device)[:, None, None]
+    rows = torch.fft.fftfreq(height, scale[0], device=like.device)[:, None]
+    columns = torch.fft.fftfreq(width, scale[0], device=like.device)
+    for cycles, hertz in MOTION_BANDS:
+        for direction in range(DIRECTIONS):
+            angle = 2 * math.pi * direction / DIRECTIONS
+            space = (rows - cycles * math.sin(angle)).square() + (columns - cycles * math.cos(angle)).square()
+            # A grating cos(2π(k·x − ft)) drifts along k: its energy lies at (k, −f) and, mirrored, at (−k, f).
+            yield torch.exp(-0.5 * (space / (0.5 * cycles) ** 2 + ((time + hertz) / (0.5 * hertz)).square()))
+
+
+def _bands(first: Tensor, second: Tensor, frequency: Tensor, edges: tuple[float, ...]) -> Tensor:
+    """Return `[B,F]`: normalised real cross-spectrum of `[B,…,M]` over the frequencies `[M]` of each half-open band."""
+    cross = (first * second.conj()).real.flatten(1, -2).sum(1)
+    power = [spectrum.abs().square().flatten(1, -2).sum(1) for spectrum in (first, second)]
+    values = []
+    for low, high in zip(edges, edges[1:], strict=False):
+        members = (frequency >= low) & (frequency < high)
+        scale = (power[0][:, members].sum(1) * power[1][:, members].sum(1)).sqrt()
+        empty = scale <= 1e-20 * (power[0].sum(1) * power[1].sum(1)).sqrt()
+        values.append(torch.where(empty, torch.nan, cross[:, members].sum(1) / scale))
+    return torch.stack(values, 1).float()
+
+
+def _without_mean(movie: Tensor, counts: Tensor) -> Tensor:
+    mean = (movie * counts).sum((-2, -1), keepdim=True) / counts.sum().clamp_min(1)
+    return (movie - mean) * counts
+
+
+def _hann(length: int, like: Tensor) -> Tensor:
+    return torch.hann_window(length + 2, periodic=False, dtype=torch.float64, device=like.device)[1:-1]
+
+
+def _centres(edges: tuple[float, ...]) -> Tensor:
+    return torch.tensor([math.sqrt(low * high) for low, high in zip(edges, edges[1:], strict=False)])

@@ -1,0 +1,107 @@
+"""How alike two movies are: correlations, SSIM and PSNR of `[B,C,T,H,W]` in [0,1], one value per clip `[B]`.
+
+`pixels` `[H,W]` (bool) says which pixels count; none: all. What is undefined is NaN.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recon.metrics.correlation import mean_defined, pearson
+
+SSIM_SIGMA, SSIM_RADIUS, SSIM_K = 1.5, 5, (0.01, 0.03)
+
+
+def paired(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return both movies as `[B,C,T,P]` of the counted pixels; refuse movies of different shape."""
+    _check(reconstruction, truth, pixels)
+    if pixels is None:
+        return reconstruction.flatten(3), truth.flatten(3)
+    chosen = pixels.to(reconstruction.device)
+    return reconstruction[..., chosen], truth[..., chosen]
+
+
+def video_correlation(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+    """Return Pearson's r `[B]` over all counted (channel, frame, pixel) of a clip together (Bauer et al. 2026).
+
+    >>> movie = torch.linspace(0, 1, 24).reshape(1, 1, 2, 3, 4)
+    >>> video_correlation(1 - movie, movie).item()
+    -1.0
+    """
+    first, second = paired(reconstruction, truth, pixels)
+    return pearson(first.flatten(1), second.flatten(1)).float()
+
+
+def frame_correlation(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+    """Return the mean over frames of each frame's spatial Pearson r `[B]`; constant frames are left out."""
+    first, second = paired(reconstruction, truth, pixels)
+    return mean_defined(pearson(first.transpose(1, 2).flatten(2), second.transpose(1, 2).flatten(2))).float()
+
+
+def pixel_correlation(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+    """Return the mean over pixels of each pixel's temporal Pearson r `[B]`; constant pixels are left out."""
+    first, second = paired(reconstruction, truth, pixels)
+    return mean_defined(pearson(first.transpose(2, 3), second.transpose(2, 3)), (1, 2)).float()
+
+
+def psnr(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+    """Return the peak signal-to-noise ratio 10·log₁₀(1/MSE) `[B]` in dB of the whole clip; equal movies: infinite.
+
+    >>> psnr(torch.full((1, 1, 1, 2, 2), 0.6), torch.full((1, 1, 1, 2, 2), 0.5)).round()
+    tensor([20.])
+    """
+    first, second = paired(reconstruction, truth, pixels)
+    return -10.0 * torch.log10((first.double() - second.double()).square().mean((1, 2, 3))).float()
+
+
+def ssim(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+    """Return the structural similarity `[B]`, mean over frames (Wang et al. 2004, eq. 13).
+
+    Gaussian window of 11 × 11 pixels, σ 1.5, K 0.01 and 0.03, data range 1. Only windows that lie inside the frame
+    count (the outer five pixels have none, as in scikit-image), and with `pixels` only those centred on a counted
+    pixel, though they see its neighbours. NaN where no window counts.
+    """
+    _check(reconstruction, truth, pixels)
+    if min(truth.shape[-2:]) <= 2 * SSIM_RADIUS:
+        return truth.new_full((len(truth),), torch.nan)
+    inside = slice(SSIM_RADIUS, -SSIM_RADIUS)
+    maps = torch.stack([_ssim_map(x, y) for x, y in zip(reconstruction, truth, strict=True)])
+    if pixels is None:
+        return maps.flatten(1).mean(1)
+    return maps[..., pixels.to(maps.device)[inside, inside]].flatten(1).mean(1)
+
+
+def _ssim_map(x: Tensor, y: Tensor) -> Tensor:
+    """Return the map `[C,T,H−10,W−10]` of one clip's `[C,T,H,W]`; double precision keeps small variances exact."""
+    x, y = x.double(), y.double()
+    mean_x, mean_y = _window(x), _window(y)
+    variance_x = _window(x * x) - mean_x.square()
+    variance_y = _window(y * y) - mean_y.square()
+    covariance = _window(x * y) - mean_x * mean_y
+    c1, c2 = SSIM_K[0] ** 2, SSIM_K[1] ** 2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
+    return (luminance * (2 * covariance + c2) / (variance_x + variance_y + c2)).float()
+
+
+def _window(frames: Tensor) -> Tensor:
+    offsets = torch.arange(-SSIM_RADIUS, SSIM_RADIUS + 1, dtype=frames.dtype, device=frames.device)
+    taps = torch.exp(-0.5 * (offsets / SSIM_SIGMA).square())
+    taps = taps / taps.sum()
+    images = frames.reshape(-1, 1, *frames.shape[-2:])
+    images = functional.conv2d(functional.conv2d(images, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
+    return images.reshape(*frames.shape[:-2], *images.shape[-2:])
+
+
+def _check(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None) -> None:
+    if reconstruction.shape != truth.shape or truth.ndim != 5:
+        raise ValueError(
+            f"movies: expected two of equal shape [B,C,T,H,W], got {tuple(reconstruction.shape)} and "
+            f"{tuple(truth.shape)}; cut both to the scored frames and resize the reconstruction"
+        )
+    if pixels is not None and (pixels.shape != truth.shape[-2:] or pixels.dtype != torch.bool):
+        raise ValueError(
+            f"pixels: expected a bool mask {tuple(truth.shape[-2:])}, got {pixels.dtype} {tuple(pixels.shape)}; "
+            "make the mask at the movie's resolution"
+        )

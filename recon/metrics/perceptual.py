@@ -1,0 +1,94 @@
+"""LPIPS, where the backbone's weights are to be had; never with random ones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from recon.metrics.movie import paired
+
+BACKBONE_VARIABLE = "RECON_LPIPS_BACKBONE"
+"""Environment variable with the path of torchvision's AlexNet weights (.pth or .safetensors), or of a folder of them."""
+
+CHUNK = 64
+"""Frames that pass through the network together."""
+
+SLICES = {0: "slice1.0", 3: "slice2.3", 6: "slice3.6", 8: "slice4.8", 10: "slice5.10"}
+"""Where the convolutions of torchvision's AlexNet (`features.i`) stand in the lpips package's network."""
+
+
+def lpips_available() -> str | None:
+    """Return the path of the AlexNet weights on this machine, or none (see `lpips_reason`); asks no network."""
+    named = os.environ.get(BACKBONE_VARIABLE, "")
+    place = Path(named) if named else Path(torch.hub.get_dir()) / "checkpoints"
+    files = [place] if place.is_file() else sorted(place.glob("alexnet*.pth")) + sorted(place.glob("alexnet*.safetensors"))
+    return str(files[0]) if files else None
+
+
+def lpips_reason() -> str | None:
+    """Return why LPIPS is not available and how to get it; none where it is."""
+    if lpips_available() is not None:
+        return None
+    return (
+        "not available: LPIPS needs torchvision's AlexNet weights. Download "
+        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth into "
+        f"{Path(torch.hub.get_dir()) / 'checkpoints'} or set {BACKBONE_VARIABLE} to where it lies"
+    )
+
+
+@torch.no_grad()
+def lpips(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+    """Return the learned perceptual distance `[B]` (0: equal), AlexNet, mean over frames (Zhang et al. 2018, eq. 1).
+
+    Frames enter at their own size, one channel repeated to three; pixels that do not count are grey in both movies.
+    NaN where the backbone's weights are not on this machine (`lpips_reason`).
+    """
+    paired(reconstruction, truth, pixels)
+    backbone = lpips_available()
+    if backbone is None:
+        return truth.new_full((len(truth),), torch.nan)
+    network = _network(backbone).to(truth.device)
+    first, second = (_images(movie, pixels) for movie in (reconstruction, truth))
+    parts = zip(first.split(CHUNK), second.split(CHUNK), strict=True)
+    distances = torch.cat([network(x, y, normalize=True).flatten() for x, y in parts])
+    return distances.reshape(len(truth), -1).mean(1)
+
+
+def _images(movie: Tensor, pixels: Tensor | None) -> Tensor:
+    """Return frames `[B·T,3,H,W]`."""
+    if pixels is not None:
+        movie = torch.where(pixels.to(movie.device), movie, torch.full_like(movie, 0.5))
+    images = movie.float().transpose(1, 2).flatten(0, 1)
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+
+
+def _network(backbone: str) -> nn.Module:
+    """Return the lpips package's network (it ships the linear heads) with the backbone's weights of a file."""
+    from lpips import LPIPS
+
+    with torch.random.fork_rng(devices=[]):  # its constructor draws weights, all of which are overwritten below
+        network: nn.Module = LPIPS(net="alex", pnet_rand=True, verbose=False)
+    weights = _read(Path(backbone))
+    names = [f"features.{index}.{part}" for index in SLICES for part in ("weight", "bias")]
+    missing = [name for name in names if name not in weights]
+    if missing:
+        raise ValueError(
+            f"{backbone}: expected torchvision's AlexNet weights, got no {missing[0]}; see {BACKBONE_VARIABLE}"
+        )
+    state = network.state_dict()
+    for index, place in SLICES.items():
+        for part in ("weight", "bias"):
+            state[f"net.{place}.{part}"] = weights[f"features.{index}.{part}"]
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return dict(load_file(path))
+    return dict(torch.load(path, map_location="cpu", weights_only=True))

@@ -1,0 +1,177 @@
+"""Scores of reconstructions: the movie against the truth, and what encoders make of it against recorded activity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from encoders.base import Encoder
+from recon.conditions import Batch, clip_rates, response_scale
+from recon.data.sensorium import SensoriumRecording
+from recon.metrics import METRICS, motion_energy_correlation, spatial_frequency_correlation
+from recon.metrics import temporal_frequency_correlation as temporal_correlation
+from recon.metrics.activity import response_correlation
+from recon.metrics.perceptual import lpips_reason
+from recon.problem import Problem
+from recon.settings import Settings
+
+Scores = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What scores a batch's reconstructions; it holds the truth, so no method ever sees it.
+
+    Frames [first, end) and `pixels` `[H,W]` (none: all) count; `judge` is an encoder that had no part in the
+    reconstructions.
+    """
+
+    batch: Batch
+    sets: Mapping[str, Tensor]
+    first: int
+    end: int
+    pixels: Tensor | None = None
+    judge: Encoder | None = None
+    window: int = 0
+    true_scores: dict[str, Scores] = field(default_factory=dict)
+    """Scores of the true movies by what was asked; the same for every row of a table, so computed once."""
+
+    def movie_scores(self, movie: Tensor) -> Scores:
+        """Return every metric `[B]` of movies `[B,C,T,H,W]` over the scored frames and pixels."""
+        scale = {"degrees_per_pixel": self.recording.degrees_per_pixel, "frame_rate": self.recording.frame_rate}
+        metrics = METRICS | {"motion_energy_correlation": partial(motion_energy_correlation, **scale)}
+        seen, shown = self._scored(movie), self._scored(self.batch.movie)
+        return {name: metric(seen, shown, self.pixels) for name, metric in metrics.items()}
+
+    def curves(self, movie: Tensor) -> dict[str, Any]:
+        """Return correlations resolved by spatial (cycles/degree) and temporal (Hz) frequency, per trial."""
+        seen, shown = self._scored(movie), self._scored(self.batch.movie)
+        pitch, rate = self.recording.degrees_per_pixel, self.recording.frame_rate
+        return {
+            "spatial_frequency": self._curve(
+                spatial_frequency_correlation(seen, shown, self.pixels, degrees_per_pixel=pitch)
+            ),
+            "temporal_frequency": self._curve(temporal_correlation(seen, shown, self.pixels, frame_rate=rate)),
+        }
+
+    def response_scores(self, movie: Tensor, problem: Problem) -> Scores:
+        """Return how well the problem's encoders explain what was fitted, from the movie and from the truth."""
+        return {
+            "response_correlation": self._fitted(movie, problem),
+            "response_correlation_true": self._fitted(self.batch.movie, problem),
+        }
+
+    def heldout_scores(self, movie: Tensor, encoders: Sequence[Encoder], *, key: str) -> Scores:
+        """Return how well encoders explain the recorded responses of the *report* neurons, also from the truth."""
+        if key not in self.true_scores:
+            self.true_scores[key] = {"heldout": self._heldout(self.batch.movie, encoders)}
+        return {
+            "heldout_neuron_correlation": self._heldout(movie, encoders),
+            "heldout_neuron_correlation_true": self.true_scores[key]["heldout"],
+        }
+
+    def judge_scores(self, movie: Tensor, *, repeats: bool) -> tuple[Scores, str]:
+        """Return the judge's scores and what they are measured against; `repeats` says that others are left to see.
+
+        The reference is the noise-free rates where a simulation has them, else the mean of the other repeats, else
+        the recorded responses of the *report* neurons.
+        """
+        if self.judge is None:
+            undefined = torch.full((len(movie),), torch.nan)
+            return {"judge_correlation": undefined, "judge_correlation_true": undefined}, "no judge encoder is named"
+        reference, neurons, about = self._reference(repeats)
+        key = f"judge:{about}"
+        if key not in self.true_scores:
+            self.true_scores[key] = {"judge": self._judged(self.batch.movie, reference, neurons)}
+        scores = {
+            "judge_correlation": self._judged(movie, reference, neurons),
+            "judge_correlation_true": self.true_scores[key]["judge"],
+        }
+        return scores, f"judged against {about}"
+
+    @property
+    def recording(self) -> SensoriumRecording:
+        """The recording that the clips are from."""
+        return self.batch.recording
+
+    def _scored(self, movie: Tensor) -> Tensor:
+        return movie[:, :, self.first : self.end].cpu()
+
+    def _curve(self, curve: tuple[Tensor, Tensor]) -> dict[str, Any]:
+        axis, values = curve
+        rows = {str(trial.index): row.tolist() for trial, row in zip(self.batch.trials, values, strict=True)}
+        return {"axis": axis.tolist(), "correlation": rows}
+
+    def _frames(self) -> Tensor:
+        counted = torch.zeros(self.batch.frames, dtype=torch.bool)
+        counted[self.first : self.end] = True
+        return counted
+
+    def _fitted(self, movie: Tensor, problem: Problem) -> Tensor:
+        scores = []
+        for observation in problem.observations:
+            known = observation.measurement
+            behavior = None if known.behavior is None else known.behavior.cpu()
+            rates = clip_rates(observation.encoder, movie, behavior, window=self.window)
+            scores.append(response_correlation(rates, known.responses.cpu(), known.neurons.cpu(), self._frames()))
+        return torch.stack(scores).mean(0)
+
+    def _heldout(self, movie: Tensor, encoders: Sequence[Encoder]) -> Tensor:
+        responses, behavior = self.batch.recorded
+        scores = []
+        for encoder in encoders:
+            rates = clip_rates(encoder, movie, behavior, window=self.window)
+            known = responses / response_scale(self.recording, encoder)
+            scores.append(response_correlation(rates, known, self.sets["report"], self._frames()))
+        return torch.stack(scores).mean(0)
+
+    def _judged(self, movie: Tensor, reference: Tensor, neurons: Tensor | None) -> Tensor:
+        if self.judge is None:
+            return torch.full((len(movie),), torch.nan)
+        rates = clip_rates(self.judge, movie, self.batch.recorded[1], window=self.window)
+        return response_correlation(rates, reference, neurons, self._frames())
+
+    def _reference(self, repeats: bool) -> tuple[Tensor, Tensor | None, str]:
+        rates = [trial.rates for trial in self.batch.trials if trial.rates is not None]
+        if len(rates) == len(self.batch.trials):
+            return torch.stack(rates), None, "noise-free rates"
+        if repeats and self.batch.repeated:
+            others = torch.stack([responses for responses, _ in self.batch.repeated])
+            return others.mean(0), None, "other repeats"
+        return self.batch.recorded[0], self.sets["report"], "report neurons"
+
+
+def make_judge(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor], judge: Encoder | None) -> Judge:
+    """Return what scores a batch, with the frames and pixels of the settings."""
+    first, end = settings.frames.warmup, batch.frames - settings.frames.tail
+    if end - first < 2:
+        raise ValueError(
+            f"frames: expected clips of more than {settings.frames.warmup + settings.frames.tail + 2} frames, got "
+            f"{batch.frames}; lower frames.warmup or frames.tail"
+        )
+    return Judge(batch, sets, first, end, scored_pixels(settings.pixels, batch), judge, settings.window)
+
+
+def scored_pixels(bounds: tuple[int, int, int, int] | None, batch: Batch) -> Tensor | None:
+    """Return the mask `[H,W]` of the pixels within (first row, end row, first column, end column), or none for all."""
+    if bounds is None:
+        return None
+    height, width = batch.recording.frame_size
+    top, bottom, left, right = bounds
+    if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+        raise ValueError(f"pixels: expected rows in 0–{height} and columns in 0–{width}, got {bounds}; correct them")
+    mask = torch.zeros(height, width, dtype=torch.bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def undefined(scores: Scores, clip: int) -> list[str]:
+    """Return a sentence per score of a clip that is undefined."""
+    missing = [name for name, values in scores.items() if not bool(torch.isfinite(values[clip]))]
+    reasons = {"lpips": f"lpips {lpips_reason() or 'undefined'}"}
+    return [reasons.get(name, f"{name} undefined: constant or missing") for name in missing]

@@ -1,0 +1,82 @@
+"""From rates to recorded activity: Poisson spikes, calcium-like deconvolved traces, shared gain noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recon.simulate.behavior import modulation
+from recon.simulate.cells import Cells
+
+FIRING = 0.12
+"""Median mean rate in spikes per frame; sets the single-trial oracle correlation to 0.3–0.4."""
+SMEAR = (0.6, 0.3, 0.1)
+"""Where deconvolution puts a spike: in its frame and the two after it."""
+EVENT_SHAPE = 3.0
+"""Shape of the gamma distribution of one spike's amplitude."""
+FLOOR = 0.01
+"""Mean of the exponential floor, as a share of the amplitude of a spike."""
+SHARED_NOISE, SHARED_SECONDS = 0.15, 2.0
+"""Deviation and time constant of the log gain that neurons share."""
+
+
+def spike_rates(cells: Cells, drive: Tensor, behavior: Tensor) -> Tensor:
+    """Return expected spikes per frame `[B,N,T]` from drive `[B,N,T]` and behavior `[B,4,T]`.
+
+    λ = FIRING · rate · (baseline + (1 − baseline) · drive) · exp(g_run · running + g_pupil · pupil).
+    """
+    baseline, rate, running, pupil = (
+        torch.from_numpy(values).float()[None, :, None]
+        for values in (cells.baseline, cells.rate, cells.running_gain, cells.pupil_gain)
+    )
+    states = [modulation(b) for b in behavior.double().numpy()]
+    run, dilation = (torch.from_numpy(np.stack(s)).float()[:, None] for s in zip(*states, strict=True))
+    gain = (running * run + pupil * dilation).exp()
+    return FIRING * rate * (baseline + (1 - baseline) * drive) * gain
+
+
+def expected_responses(cells: Cells, rates: Tensor) -> Tensor:
+    """Return expected responses `[B,N,T]` in response units from expected spikes per frame."""
+    amplitude = torch.from_numpy(cells.amplitude).float()[None, :, None]
+    return amplitude * (_smeared(rates) + FLOOR)
+
+
+def sample_responses(cells: Cells, rates: Tensor, generator: torch.Generator) -> Tensor:
+    """Return one noisy trial `[B,N,T]` per sample, in response units; its mean is `expected_responses`."""
+    shared = _shared_gain(rates.shape[0], rates.shape[2], generator)[:, None]
+    spikes = torch.poisson(rates * shared, generator=generator)
+    events = _gamma(EVENT_SHAPE * spikes, generator) / EVENT_SHAPE
+    floor = FLOOR * torch.empty_like(rates).exponential_(generator=generator)
+    amplitude = torch.from_numpy(cells.amplitude).float()[None, :, None]
+    return amplitude * (_smeared(events) + floor)
+
+
+def _gamma(shape: Tensor, generator: torch.Generator) -> Tensor:
+    """Sample gamma variables of integer shape (zero stays zero): sums of exponentials, in one pass over the spikes."""
+    values = torch.zeros_like(shape)
+    present = shape > 0
+    counts = shape[present].long()
+    draws = torch.empty(int(counts.sum())).exponential_(generator=generator)
+    owners = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    values[present] = torch.zeros(len(counts)).index_add_(0, owners, draws)
+    return values
+
+
+def _smeared(signal: Tensor) -> Tensor:
+    kernel = torch.tensor(SMEAR).flip(0)[None, None]
+    flat = functional.pad(signal.reshape(-1, 1, signal.shape[-1]), (len(SMEAR) - 1, 0))
+    return functional.conv1d(flat, kernel).reshape(signal.shape)
+
+
+def _shared_gain(batch: int, frames: int, generator: torch.Generator) -> Tensor:
+    """Log-normal Ornstein–Uhlenbeck gain `[B,T]` of mean 1, common to all neurons."""
+    keep = float(np.exp(-1 / (SHARED_SECONDS * 30.0)))
+    noise = torch.randn(batch, frames, generator=generator)
+    path = torch.empty(batch, frames)
+    value = noise[:, 0]
+    for t in range(frames):
+        value = keep * value + (1 - keep**2) ** 0.5 * noise[:, t] if t else value
+        path[:, t] = value
+    return (SHARED_NOISE * path - SHARED_NOISE**2 / 2).exp()

@@ -1,0 +1,147 @@
+"""The planted population: receptive fields, tuning and modulation of mouse V1 cells."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.simulate.scenes import ATTRIBUTES
+from recon.simulate.settings import SimulationSettings
+
+Array = NDArray[np.float64]
+
+SIMPLE, COMPLEX, LUMINANCE = 0, 1, 2
+LOW_LEVEL, MIXED, SEMANTIC = 0, 1, 2
+PLANES = 10
+PATCH = 1000.0
+"""Side of the imaged cortex in µm; receptive fields move across the screen along it."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Parameters per neuron `[N]` (and `[N,A]`), written to the recording as planted truth.
+
+    `centre_x`, `centre_y` (degrees from the middle of the screen, y down), `radius` (sd of the Gaussian envelope,
+    degrees), `aspect`, `spatial_frequency` (cycles/°), `temporal_frequency` (Hz), `direction` (radians,
+    anticlockwise from right), `phase`, `selectivity` (of direction, 0–1), `latency` (seconds to the kernel's peak),
+    `kind` (0 simple, 1 complex, 2 luminance), `sign` (1 ON, −1 OFF), `threshold`, `exponent`, `baseline` (share of
+    the mean rate), `rate` (relative mean rate), `running_gain`, `pupil_gain`, `amplitude` (response units per
+    spike), `role` (0 low-level, 1 mixed, 2 semantic), `weights` on the scenes' attributes, `position` (µm), `plane`.
+    """
+
+    centre_x: Array
+    centre_y: Array
+    radius: Array
+    aspect: Array
+    spatial_frequency: Array
+    temporal_frequency: Array
+    direction: Array
+    phase: Array
+    selectivity: Array
+    latency: Array
+    kind: NDArray[np.int64]
+    sign: Array
+    threshold: Array
+    exponent: Array
+    baseline: Array
+    rate: Array
+    running_gain: Array
+    pupil_gain: Array
+    amplitude: Array
+    role: NDArray[np.int64]
+    weights: Array
+    position: Array
+    plane: NDArray[np.int64]
+
+    def as_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the parameters by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def plant_cells(settings: SimulationSettings) -> Cells:
+    """Return the population of the settings; every parameter has its own random stream over neurons."""
+    return Cells(**_optics(settings), **_rates(settings), **_roles(settings))
+
+
+def _stream(settings: SimulationSettings, name: str) -> np.random.Generator:
+    return np.random.default_rng([settings.seed, 11, zlib.crc32(name.encode())])
+
+
+def _uniform(settings: SimulationSettings, name: str, low: float, high: float) -> Array:
+    return _stream(settings, name).uniform(low, high, settings.neurons)
+
+
+def _normal(settings: SimulationSettings, name: str) -> Array:
+    return _stream(settings, name).standard_normal(settings.neurons)
+
+
+def _optics(settings: SimulationSettings) -> dict[str, NDArray[Any]]:
+    """Receptive fields and tuning after Niell & Stryker 2008: 5–20° across, 0.02–0.16 cycles/°, 0.5–4 Hz."""
+    kind_draw = _uniform(settings, "kind", 0, 1)
+    kind = np.where(kind_draw < 0.14, LUMINANCE, np.where(kind_draw < 0.6, SIMPLE, COMPLEX))
+    frequency = np.clip(0.045 * np.exp(0.6 * _normal(settings, "spatial_frequency")), 0.02, 0.16)
+    cycles = _uniform(settings, "cycles", 0.2, 0.5)
+    flat = kind == LUMINANCE
+    centre, position = _retinotopy(settings)
+    wide = _uniform(settings, "luminance_radius", 3.0, 10.0)
+    return {
+        "centre_x": centre[:, 0],
+        "centre_y": centre[:, 1],
+        "position": position,
+        "plane": _plane(settings),
+        "kind": kind,
+        "spatial_frequency": np.where(flat, 0.0, frequency),
+        "radius": np.where(flat, wide, np.clip(cycles / frequency, 2.5, 10.0)),
+        "aspect": _uniform(settings, "aspect", 0.8, 1.5),
+        "temporal_frequency": np.clip(1.7 * np.exp(0.6 * _normal(settings, "temporal_frequency")), 0.5, 4.0),
+        "direction": _directions(settings),
+        "phase": _uniform(settings, "phase", 0, 2 * np.pi),
+        "selectivity": np.where(flat, 0.0, np.sqrt(_uniform(settings, "selectivity", 0, 1))),
+        "latency": _uniform(settings, "latency", 0.06, 0.13),
+        "sign": np.where(_uniform(settings, "sign", 0, 1) < 0.45, 1.0, -1.0),
+    }
+
+
+def _retinotopy(settings: SimulationSettings) -> tuple[Array, Array]:
+    """Centres spread over a rectangle of the covered area; cortical position is linear in the centre plus scatter."""
+    screen = np.array(settings.frame_size[::-1]) * settings.degrees_per_pixel
+    side = np.sqrt(settings.coverage)
+    offset = _stream(settings, "coverage").uniform(-0.5, 0.5, 2) * (1 - side)
+    share = _stream(settings, "centre").uniform(-0.5, 0.5, (settings.neurons, 2))
+    scatter = _stream(settings, "scatter").normal(0, 40.0, (settings.neurons, 2))
+    depth = 150.0 + 25.0 * _plane(settings) + _stream(settings, "depth").normal(0, 2.0, settings.neurons)
+    return (share * side + offset) * screen, np.column_stack([share * PATCH + scatter, depth])
+
+
+def _plane(settings: SimulationSettings) -> NDArray[np.int64]:
+    return _stream(settings, "plane").integers(0, PLANES, settings.neurons)
+
+
+def _directions(settings: SimulationSettings) -> Array:
+    """Directions of all kinds, with 40 % of the cells near the cardinal ones."""
+    anywhere = _uniform(settings, "direction", -np.pi, np.pi)
+    cardinal = np.round(anywhere / (np.pi / 2)) * np.pi / 2 + 0.2 * _normal(settings, "cardinal")
+    return np.where(_uniform(settings, "cardinality", 0, 1) < 0.4, cardinal, anywhere)
+
+
+def _rates(settings: SimulationSettings) -> dict[str, NDArray[Any]]:
+    return {
+        "threshold": _uniform(settings, "threshold", 0.1, 0.7),
+        "exponent": _uniform(settings, "exponent", 1.2, 2.0),
+        "baseline": _uniform(settings, "baseline", 0.05, 0.25),
+        "rate": np.exp(0.6 * _normal(settings, "rate")),
+        "running_gain": 0.12 + 0.15 * _normal(settings, "running_gain"),
+        "pupil_gain": 0.08 + 0.1 * _normal(settings, "pupil_gain"),
+        "amplitude": 10.0 * np.exp(0.4 * _normal(settings, "amplitude")),
+    }
+
+
+def _roles(settings: SimulationSettings) -> dict[str, NDArray[Any]]:
+    draw = _uniform(settings, "role", 0, 1)
+    role = np.where(draw < settings.semantic, SEMANTIC, np.where(draw < settings.semantic + settings.mixed, MIXED, 0))
+    weights = _stream(settings, "weights").normal(0, 1.0, (settings.neurons, len(ATTRIBUTES)))
+    return {"role": role, "weights": np.where((role != LOW_LEVEL)[:, None], weights, 0.0)}

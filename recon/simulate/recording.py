@@ -1,0 +1,201 @@
+"""Writes a simulated recording: movies, captions, behavior, noisy activity, expected responses and planted truth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from recon.data.writer import RecordingWriter
+from recon.simulate.acquisition import acquire, acquisition_times
+from recon.simulate.activity import expected_responses, sample_responses, spike_rates
+from recon.simulate.behavior import gaze_degrees, simulate_behavior
+from recon.simulate.movies import Clip, make_clip
+from recon.simulate.population import Population
+from recon.simulate.settings import SimulationSettings
+from recon.simulate.sources import SPLITS
+from recon.types import AcquisitionTimes
+
+GENERATOR_VERSION = 1
+"""Raised whenever equal settings would give other data."""
+TIERS = {"train": "train", "validation": "oracle", "test": "live_test_main"}
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """One showing of clip `index` of a split; `trial` is its place in the recording."""
+
+    trial: int
+    split: str
+    index: int
+    repeat: int
+
+
+def simulate(path: Path | str, settings: SimulationSettings, progress: bool = True) -> Path:
+    """Write the recording of the settings to `path`, or reuse the one that is there if its settings are equal.
+
+    Interrupted, nothing is left behind; another recording at `path` is an error and stays as it is.
+    """
+    folder = Path(path)
+    made_by = _made_by(settings)
+    if _is_there(folder, made_by):
+        return folder
+    population = Population(settings)
+    times = acquisition_times(population.cells) if settings.acquisition == "8hz" else None
+    with RecordingWriter(
+        folder,
+        unit_ids=np.arange(1, settings.neurons + 1),
+        coordinates=population.cells.position,
+        degrees_per_pixel=settings.degrees_per_pixel,
+        name=folder.name,
+        acquisition=times,
+        made_by=made_by,
+    ) as writer:
+        _write_trials(writer, population, times, progress=progress)
+        for name, array in population.cells.as_arrays().items():
+            writer.write_truth(name, array)
+    return folder
+
+
+@torch.no_grad()
+def simulate_movie_responses(
+    settings: SimulationSettings, movies: Tensor, generator: torch.Generator, repeats: int = 1
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return responses `[B,R,N,T]`, expected responses `[B,N,T]` and behavior `[B,4,T]` to movies `[B,1,T,H,W]`.
+
+    The population is the settings' own; movies are in [0,1], grey, at 30 Hz and of its frame size. Repeats share the
+    behavior of their movie, so that the expected responses hold for all of them.
+    """
+    if movies.ndim != 5 or movies.shape[1] != 1 or tuple(movies.shape[3:]) != settings.frame_size:
+        raise ValueError(
+            f"movies: expected [B,1,T,{settings.frame_size[0]},{settings.frame_size[1]}] in [0,1], "
+            f"got {tuple(movies.shape)}; convert to grey and resize"
+        )
+    population = Population(settings)
+    times = acquisition_times(population.cells) if settings.acquisition == "8hz" else None
+    random = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+    light = movies.mean((1, 3, 4)).double().numpy() * 255
+    behavior = torch.from_numpy(np.stack([simulate_behavior(random, row) for row in light])).float()
+    drive = population.drive(movies, gaze=_gaze(settings, behavior))
+    rates = spike_rates(population.cells, drive, behavior)
+    trials = [_acquired(sample_responses(population.cells, rates, generator), times) for _ in range(repeats)]
+    return torch.stack(trials, 1), _acquired(expected_responses(population.cells, rates), times), behavior
+
+
+def presentations(settings: SimulationSettings) -> list[Presentation]:
+    """Return all trials in their order: training clips once, then each validation and test clip `repeats` times."""
+    counts = {"train": settings.train_trials, "validation": settings.validation_clips, "test": settings.test_clips}
+    shown = [
+        (split, index, repeat)
+        for split in SPLITS
+        for index in range(counts[split])
+        for repeat in range(1 if split == "train" else settings.repeats)
+    ]
+    return [Presentation(trial, *what) for trial, what in enumerate(shown)]
+
+
+def _write_trials(
+    writer: RecordingWriter, population: Population, times: AcquisitionTimes | None, *, progress: bool
+) -> None:
+    settings, clip, drive = population.settings, None, torch.empty(0)
+    for shown in tqdm(presentations(settings), desc="simulate", unit="trial", disable=not progress):
+        if clip is None or shown.repeat == 0:
+            clip = _clip(settings, shown)
+            drive = population.drive(_movie(clip), _attributes(clip))
+        _write_trial(writer, population, times, shown, clip, drive)
+
+
+@torch.no_grad()
+def _write_trial(
+    writer: RecordingWriter,
+    population: Population,
+    times: AcquisitionTimes | None,
+    /,
+    shown: Presentation,
+    clip: Clip,
+    drive: Tensor,
+) -> None:
+    settings, cells = population.settings, population.cells
+    seeds = [settings.seed, 12, SPLITS.index(shown.split), shown.index, shown.repeat]
+    luminance = clip.video.mean((1, 2), dtype=np.float64)
+    behavior = torch.from_numpy(simulate_behavior(np.random.default_rng(seeds), luminance)).float()[None]
+    gaze = _gaze(settings, behavior)
+    if gaze is not None:
+        drive = population.drive(_movie(clip), _attributes(clip), gaze)
+    rates = spike_rates(cells, drive, behavior)
+    noise = torch.Generator().manual_seed(int(np.random.SeedSequence([*seeds, 1]).generate_state(1)[0]))
+    expected = _acquired(expected_responses(cells, rates), times)[0].numpy()
+    writer.write_trial(
+        shown.trial,
+        tier=TIERS[shown.split],
+        video=clip.video,
+        responses=_acquired(sample_responses(cells, rates, noise), times)[0].numpy(),
+        behavior=behavior[0, :2].numpy(),
+        pupil_center=behavior[0, 2:].numpy(),
+        video_id=clip.name,
+        captions=clip.captions,
+        scenes=clip.describe(),
+        rates=None if shown.split == "train" else expected,
+    )
+
+
+def _clip(settings: SimulationSettings, shown: Presentation) -> Clip:
+    return make_clip(
+        shown.split,
+        shown.index,
+        frames=settings.train_frames if shown.split == "train" else settings.clip_frames,
+        frame_size=settings.frame_size,
+        degrees_per_pixel=settings.degrees_per_pixel,
+    )
+
+
+def _movie(clip: Clip) -> Tensor:
+    return torch.from_numpy(clip.video).float()[None, None] / 255
+
+
+def _attributes(clip: Clip) -> Tensor:
+    return torch.from_numpy(clip.attributes)[None]
+
+
+def _gaze(settings: SimulationSettings, behavior: Tensor) -> Tensor | None:
+    if not settings.eye_movements:
+        return None
+    return torch.from_numpy(np.stack([gaze_degrees(b) for b in behavior.double().numpy()])).float()
+
+
+def _acquired(responses: Tensor, times: AcquisitionTimes | None) -> Tensor:
+    return responses if times is None else acquire(responses, times)
+
+
+def _made_by(settings: SimulationSettings) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(json.dumps({"generator": GENERATOR_VERSION, "settings": asdict(settings)}))
+    return content
+
+
+def _is_there(folder: Path, made_by: dict[str, Any]) -> bool:
+    """True if the folder holds a recording of these settings; any other content is an error."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    header = folder / "meta/recording.json"
+    found = json.loads(header.read_text(encoding="utf-8")).get("made_by", {}) if header.is_file() else {}
+    if found == made_by:
+        return True
+    raise ValueError(
+        f"{folder}: expected a new folder or a simulation of the same settings, got {_difference(found, made_by)}; "
+        "choose another folder or remove this one"
+    )
+
+
+def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    settings = found.get("settings")
+    if not settings:
+        return "something else"
+    names = [f"{k}={settings.get(k)}" for k, v in wanted["settings"].items() if settings.get(k) != v]
+    return f"one with {', '.join(names)}" if names else f"one of generator version {found.get('generator')}"
+

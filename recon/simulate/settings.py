@@ -1,0 +1,71 @@
+"""Settings of a simulated recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recon.simulate.movies import DEGREES_PER_PIXEL
+
+ACQUISITIONS = ("frame", "8hz")
+
+
+@dataclass(frozen=True)
+class SimulationSettings:
+    """What to simulate; equal settings give equal recordings.
+
+    `minutes` of training movie in trials of `train_frames`; validation and test clips of `clip_frames` are shown
+    `repeats` times. `acquisition` is "frame" or "8hz". `eye_movements` lets gaze shift receptive fields; `coverage`
+    is the share of the screen's area in which receptive fields lie; `semantic` and `mixed` are the shares of neurons
+    that respond to what is shown, alone or multiplied with what they see. `seed` fixes the population, behavior and
+    noise; movies depend on the committed split of sources only. Neurons are prefix-stable: the first 256 of 1000
+    have the parameters of the 256.
+    """
+
+    neurons: int = 1000
+    minutes: float = 20.0
+    validation_clips: int = 24
+    test_clips: int = 24
+    repeats: int = 10
+    train_frames: int = 300
+    clip_frames: int = 180
+    frame_size: tuple[int, int] = (36, 64)
+    degrees_per_pixel: float = DEGREES_PER_PIXEL
+    acquisition: str = "frame"
+    eye_movements: bool = False
+    coverage: float = 1.0
+    semantic: float = 0.0
+    mixed: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.acquisition not in ACQUISITIONS:
+            raise ValueError(f'acquisition: expected "frame" or "8hz", got {self.acquisition!r}; choose one')
+        for name in ("coverage", "semantic", "mixed"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected a share in 0–1, got {getattr(self, name)}; give a fraction")
+        if self.semantic + self.mixed > 1 or self.coverage == 0:
+            raise ValueError("semantic + mixed: expected at most 1, and coverage above 0; lower the shares")
+        counts = (self.neurons, self.repeats, self.train_trials, self.validation_clips + 1, self.test_clips + 1)
+        if min(counts) < 1 or not 2 <= min(self.train_frames, self.clip_frames):
+            raise ValueError(f"sizes: expected positive neurons, repeats, minutes and frames, got {self}; raise them")
+        if max(self.train_frames, self.clip_frames) > 300:
+            raise ValueError("frames: expected at most 300 per trial (the layout's limit), got more; use more trials")
+
+    @property
+    def train_trials(self) -> int:
+        """Number of training trials."""
+        return round(self.minutes * 1800 / self.train_frames)
+
+
+TINY = SimulationSettings(
+    neurons=24,
+    minutes=0.5,
+    validation_clips=2,
+    test_clips=3,
+    repeats=4,
+    train_frames=150,
+    clip_frames=90,
+    frame_size=(16, 24),
+    degrees_per_pixel=4.0,
+)
+"""A recording of seconds, for tests and first tries."""

@@ -1,0 +1,109 @@
+"""Statistics over clips: bootstrap intervals, sign-flip tests, paired differences, correction for many tests.
+
+Clips are the units; those whose value is NaN (undefined) are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+EXACT_PAIRS = 20
+"""Up to this many pairs all sign patterns are counted (2²⁰ ≈ 10⁶)."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired comparison: mean difference, its interval, two-sided p of the sign-flip test, number of pairs."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    pairs: int
+
+
+def bootstrap_interval(
+    values: ArrayLike, *, generator: np.random.Generator, level: float = 0.95, resamples: int = 10_000
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the mean over clips (Efron 1979); NaN with fewer than two.
+
+    >>> bootstrap_interval([1.0, 1.0, 1.0], generator=np.random.default_rng(0))
+    (1.0, 1.0)
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level: expected a probability between 0 and 1, got {level}; 0.95 is usual")
+    known = _known(values)
+    if len(known) < 2:
+        return float("nan"), float("nan")
+    means = known[generator.integers(0, len(known), (resamples, len(known)))].mean(1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def sign_flip_test(differences: ArrayLike, *, generator: np.random.Generator, flips: int = 100_000) -> float:
+    """Return the two-sided p that paired differences `[n]` are symmetric around 0 (Fisher 1935), by their mean.
+
+    Exact for at most 20 pairs, else by `flips` random sign patterns, the observed one counted among them.
+
+    >>> sign_flip_test([1.0, 2.0, 3.0], generator=np.random.default_rng(0))
+    0.25
+    """
+    known = _known(differences)
+    if not len(known):
+        return float("nan")
+    exact = len(known) <= EXACT_PAIRS
+    sums = _all_sums(known) if exact else _random_sums(known, generator, flips)
+    extreme = np.abs(sums) >= abs(known.sum()) - 1e-10 * np.abs(known).sum()
+    return float(extreme.mean()) if exact else float((extreme.sum() + 1) / (flips + 1))
+
+
+def paired_difference(
+    first: ArrayLike, second: ArrayLike, *, generator: np.random.Generator, level: float = 0.95
+) -> Comparison:
+    """Return the comparison first − second of the same clips under two methods; pairs with a NaN are left out."""
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"pairs: expected two equally long lists, got {a.shape} and {b.shape}; pair them by clip")
+    known = _known(a - b)
+    low, high = bootstrap_interval(known, generator=generator, level=level)
+    mean = float(known.mean()) if len(known) else float("nan")
+    return Comparison(mean, low, high, sign_flip_test(known, generator=generator), len(known))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number by Holm's step-down procedure (Holm 1979), in the same order.
+
+    NaN stays NaN and does not count.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(len(values), np.nan)
+    known = np.flatnonzero(~np.isnan(values))
+    order = known[np.argsort(values[known], kind="stable")]
+    factors = len(order) - np.arange(len(order))
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * values[order]), 1.0)
+    return [float(value) for value in adjusted]
+
+
+def _known(values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64).ravel()
+    return array[~np.isnan(array)]
+
+
+def _all_sums(differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    sums = np.zeros(1)
+    for difference in differences:
+        sums = np.concatenate([sums + difference, sums - difference])
+    return sums
+
+
+def _random_sums(differences: NDArray[np.float64], generator: np.random.Generator, flips: int) -> NDArray[np.float64]:
+    signs = generator.integers(0, 2, (flips, len(differences)), dtype=np.int8)
+    sums: NDArray[np.float64] = (2.0 * signs - 1.0) @ differences
+    return sums
