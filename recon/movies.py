@@ -25,7 +25,8 @@ def to_uint8(movie: ArrayLike) -> Pixels:
     array([  0, 128, 255], dtype=uint8)
     """
     clean = np.nan_to_num(np.asarray(movie, dtype=np.float32), nan=0.0, posinf=1.0, neginf=0.0)
-    return np.floor(np.clip(clean, 0, 1) * 255 + 0.5).astype(np.uint8)
+    grey: Pixels = np.floor(np.clip(clean, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return grey
 
 
 def upscale(pictures: Pixels, factor: int) -> Pixels:
@@ -53,7 +54,7 @@ def side_by_side(movies: Sequence[Pixels], *, gap: int = 2, below: bool = False)
 def film_strip(
     movies: Sequence[Pixels], *, frames: Sequence[int], scale: int = 2, gap: int = 2, labels: Sequence[str] = ()
 ) -> Pixels:
-    """Return a picture `[h,w]`: one row per movie `[T,H,W]`, one column per frame, an optional label before each row."""
+    """Return a picture `[h,w]`: one row per movie `[T,H,W]`, one column per frame, optionally labelled rows."""
     _same_shape(movies)
     if not frames or min(frames) < 0 or max(frames) >= len(movies[0]):
         raise ValueError(f"frames of a film strip: expected some of 0 to {len(movies[0]) - 1}, got {list(frames)}")

@@ -113,7 +113,10 @@ def _clip(trial: str, attributes: Mapping[str, Any], total: int, truth: Pixels) 
         "warmup": min(int(attributes.get("warmup", 0)), frames),
         "tail": max(0, int(attributes.get("tail", 0)) - (total - frames)),
         "total": total,
-        **{"frames": frames, "height": height, "width": width, "columns": _columns(truth)},
+        "frames": frames,
+        "height": height,
+        "width": width,
+        "columns": _columns(truth),
         "sprite": _sprite(truth),
     }
 
@@ -147,7 +150,10 @@ def _method(tasks: Sequence[Task], truths: Mapping[str, Pixels], interval: Inter
     rows = [row for task in tasks for row in task.rows]
     movies = _movies(tasks[0].folder / "movie.h5", truths)
     return {
-        **{"label": method, "encoder": encoder, "condition": condition, "recording": recording},
+        "recording": recording,
+        "label": method,
+        "encoder": encoder,
+        "condition": condition,
         "group": group_of(condition),
         "oracle": any(_is_true(row.get("oracle")) for row in rows),
         "behavior": _common([row.get("behavior") for row in rows]),
@@ -211,7 +217,7 @@ def _movies(path: Path, truths: Mapping[str, Pixels]) -> dict[str, Pixels]:
 def _columns(movie: Pixels) -> int:
     """About as wide as high: browsers limit the sides of a picture."""
     frames, height, width = movie.shape
-    return max(1, min(frames, round(math.sqrt(frames * height / width))))
+    return int(max(1, min(frames, round(math.sqrt(frames * height / width)))))
 
 
 def _sprite(movie: Pixels) -> str:
@@ -228,7 +234,8 @@ def _standardised(movie: Pixels) -> NDArray[np.float64]:
     flat = movie.reshape(len(movie), -1).astype(np.float64)
     flat -= flat.mean(1, keepdims=True)
     norm = np.linalg.norm(flat, axis=1, keepdims=True)
-    return np.divide(flat, norm, out=np.full_like(flat, np.nan), where=norm > 0)
+    unit: NDArray[np.float64] = np.divide(flat, norm, out=np.full_like(flat, np.nan), where=norm > 0)
+    return unit
 
 
 def _rounded(values: Iterable[Any]) -> list[float | None]:

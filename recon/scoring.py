@@ -43,8 +43,9 @@ class Judge:
 
     def movie_scores(self, movie: Tensor) -> Scores:
         """Return every metric `[B]` of movies `[B,C,T,H,W]` over the scored frames and pixels."""
-        scale = {"degrees_per_pixel": self.recording.degrees_per_pixel, "frame_rate": self.recording.frame_rate}
-        metrics = METRICS | {"motion_energy_correlation": partial(motion_energy_correlation, **scale)}
+        pitch, rate = self.recording.degrees_per_pixel, self.recording.frame_rate
+        energy = partial(motion_energy_correlation, degrees_per_pixel=pitch, frame_rate=rate)
+        metrics = METRICS | {"motion_energy_correlation": energy}
         seen, shown = self._scored(movie), self._scored(self.batch.movie)
         return {name: metric(seen, shown, self.pixels) for name, metric in metrics.items()}
 

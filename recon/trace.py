@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -240,13 +239,13 @@ def _numbers(values: Tensor) -> list[float | None]:
 def _drop_lines(path: Path, step: int) -> None:
     if not path.exists():
         return
-    lines = path.readtext(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if _step_of(line) < step]
     if len(kept) == len(lines):
         return
     aside = path.with_name(f".{path.name}.aside")
     aside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    os.replace(aside, path)
+    aside.replace(path)
 
 
 def _step_of(line: str) -> float:
@@ -258,5 +257,5 @@ def _step_of(line: str) -> float:
 
 def read_trace(path: Path) -> list[dict[str, Any]]:
     """Return the complete lines of a trace, by step; a line that is just being written is left out."""
-    lines: Iterable[str] = path.readtext(encoding="utf-8").splitlines() if path.exists() else ()
+    lines: Iterable[str] = path.read_text(encoding="utf-8").splitlines() if path.exists() else ()
     return [json.loads(line) for line in lines if math.isfinite(_step_of(line))]

@@ -23,7 +23,7 @@ def response_correlation(
 def pooled_response_correlation(
     rates: Tensor, responses: Tensor, neurons: Tensor | None = None, frames: Tensor | None = None
 ) -> Tensor:
-    """Return the mean over neurons `[]` of Pearson's r over the frames of all clips joined (Sensorium's single-trial r)."""
+    """Return the mean over neurons `[]` of Pearson's r over all clips' frames joined (Sensorium's single-trial r)."""
     weight = _weight(rates, responses, neurons=neurons, frames=frames)
     joined = (value.transpose(0, 1).flatten(1) for value in (rates, responses, weight))
     return mean_defined(pearson(*joined)).float()

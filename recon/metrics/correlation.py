@@ -18,10 +18,8 @@ def pearson(first: Tensor, second: Tensor, weight: Tensor | None = None) -> Tens
     >>> pearson(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 7.0])).item().__round__(4)
     0.9934
     """
-    first, second = torch.broadcast_tensors(first.double(), second.double())
-    if weight is None:
-        weight = torch.ones_like(first[..., :1]).expand_as(first)
-    weight = weight.to(first).expand_as(first)
+    first, second = first.double(), second.double()
+    weight = torch.ones_like(first) if weight is None else weight.to(first).expand_as(first)
     total = weight.sum(-1, keepdim=True)
     x, power_x = _centred(first, weight, total)
     y, power_y = _centred(second, weight, total)

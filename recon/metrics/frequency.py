@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from recon.metrics.correlation import mean_defined, pearson
-from recon.metrics.movie import paired
+from recon.metrics.correlation import CONSTANT, mean_defined, pearson
+from recon.metrics.movie import check_movies, paired
 
 SPATIAL_EDGES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 """Edges of the spatial bands in cycles/degree: octaves up to the Nyquist limit of pixels of 1.45°."""
@@ -38,13 +39,15 @@ def spatial_frequency_correlation(
     pixels that do not count are 0. A band without a frequency or without power is NaN.
     """
     height, width = truth.shape[-2:]
+    check_movies(reconstruction, truth, pixels)
     taper = _hann(height, truth)[:, None] * _hann(width, truth)
-    paired(reconstruction, truth, pixels)
     counts = torch.ones_like(taper) if pixels is None else pixels.to(taper)
-    spectra = [torch.fft.fft2(_without_mean(m.double(), counts) * taper).flatten(3) for m in (reconstruction, truth)]
+    movies = (reconstruction.double(), truth.double())
+    spectra = [torch.fft.fft2(_without_mean(movie, counts) * taper).flatten(3) for movie in movies]
     rows, columns = torch.fft.fftfreq(height, degrees_per_pixel), torch.fft.fftfreq(width, degrees_per_pixel)
     frequency = torch.hypot(rows[:, None], columns).flatten().to(truth.device)
-    return _centres(edges), _bands(spectra[0], spectra[1], frequency, edges)
+    powers = [_power(spectrum, movie, height * width) for spectrum, movie in zip(spectra, movies, strict=True)]
+    return _centres(edges), _bands(spectra[0] * spectra[1].conj(), powers, frequency, edges)
 
 
 def temporal_frequency_correlation(
@@ -64,7 +67,8 @@ def temporal_frequency_correlation(
     series = [movie.double() for movie in paired(reconstruction, truth, pixels)]
     spectra = [torch.fft.fft((s - s.mean(2, keepdim=True)) * taper, dim=2).transpose(2, 3) for s in series]
     frequency = torch.fft.fftfreq(truth.shape[2], 1 / frame_rate).abs().to(truth.device)
-    return _centres(edges), _bands(spectra[0], spectra[1], frequency, edges)
+    powers = [_power(spectrum, movie, truth.shape[2]) for spectrum, movie in zip(spectra, series, strict=True)]
+    return _centres(edges), _bands(spectra[0] * spectra[1].conj(), powers, frequency, edges)
 
 
 def motion_energy_correlation(
@@ -81,20 +85,24 @@ def motion_energy_correlation(
     Bergen 1985): a Gaussian in Fourier space around ±(cycles/degree, direction, Hz) of `MOTION_BANDS`, on one side
     only. Energy ignores polarity: a movie and its negative correlate with 1. Borders wrap around.
     """
-    paired(reconstruction, truth, pixels)
-    clips = [_motion_energy(x, y, pixels, (degrees_per_pixel, frame_rate)) for x, y in zip(reconstruction, truth, strict=True)]
-    return torch.stack(clips).float()
+    check_movies(reconstruction, truth, pixels)
+    scale = (degrees_per_pixel, frame_rate)
+    pairs = zip(reconstruction.float(), truth.float(), strict=True)
+    return torch.stack([_motion_energy(x, y, pixels, scale) for x, y in pairs]).float()
 
 
 def _motion_energy(x: Tensor, y: Tensor, pixels: Tensor | None, scale: tuple[float, float]) -> Tensor:
     """Return one clip's `[C,T,H,W]` correlation, channel after channel so that memory stays flat."""
-    spectra = [torch.fft.fftn(movie - movie.mean((1, 2, 3), keepdim=True), dim=(1, 2, 3)) for movie in (x, y)]
+    changes = [movie - movie.mean((1, 2, 3), keepdim=True) for movie in (x, y)]
+    if any(float(change.abs().max()) <= 1e-6 for change in changes):
+        return x.new_tensor(torch.nan)
+    spectra = [torch.fft.fftn(change, dim=(1, 2, 3)) for change in changes]
     scores = []
     for transfer in _transfers(x, scale):
         energies = [torch.fft.ifftn(s * transfer, dim=(1, 2, 3)).abs().square()[None] for s in spectra]
         first, second = paired(energies[0], energies[1], pixels)
         scores.append(pearson(first.flatten(1), second.flatten(1))[0])
-    return mean_defined(torch.stack(scores))
+    return mean_defined(torch.stack(scores)).float()
 
 
 def _transfers(like: Tensor, scale: tuple[float, float]) -> Iterator[Tensor]:
@@ -111,16 +119,21 @@ def _transfers(like: Tensor, scale: tuple[float, float]) -> Iterator[Tensor]:
             yield torch.exp(-0.5 * (space / (0.5 * cycles) ** 2 + ((time + hertz) / (0.5 * hertz)).square()))
 
 
-def _bands(first: Tensor, second: Tensor, frequency: Tensor, edges: tuple[float, ...]) -> Tensor:
-    """Return `[B,F]`: normalised real cross-spectrum of `[B,…,M]` over the frequencies `[M]` of each half-open band."""
-    cross = (first * second.conj()).real.flatten(1, -2).sum(1)
-    power = [spectrum.abs().square().flatten(1, -2).sum(1) for spectrum in (first, second)]
+def _power(spectrum: Tensor, movie: Tensor, size: int) -> Tensor:
+    """Return |X|² `[B,M]` of `[B,…,M]`, summed over the rest; what is rounding error of a transform of `size` is 0."""
+    power = spectrum.abs().square().flatten(1, -2).sum(1)
+    smallest = CONSTANT**2 * size * movie.square().flatten(1).sum(1, keepdim=True)
+    return torch.where(power <= smallest, torch.zeros_like(power), power)
+
+
+def _bands(cross: Tensor, powers: list[Tensor], frequency: Tensor, edges: tuple[float, ...]) -> Tensor:
+    """Return `[B,F]`: real cross-spectrum `[B,…,M]` over √(power·power) in each half-open band of frequencies `[M]`."""
+    real = cross.real.flatten(1, -2).sum(1)
     values = []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         members = (frequency >= low) & (frequency < high)
-        scale = (power[0][:, members].sum(1) * power[1][:, members].sum(1)).sqrt()
-        empty = scale <= 1e-20 * (power[0].sum(1) * power[1].sum(1)).sqrt()
-        values.append(torch.where(empty, torch.nan, cross[:, members].sum(1) / scale))
+        scale = (powers[0][:, members].sum(1) * powers[1][:, members].sum(1)).sqrt()
+        values.append(torch.where(scale > 0, real[:, members].sum(1) / scale, torch.nan))
     return torch.stack(values, 1).float()
 
 
@@ -134,4 +147,4 @@ def _hann(length: int, like: Tensor) -> Tensor:
 
 
 def _centres(edges: tuple[float, ...]) -> Tensor:
-    return torch.tensor([math.sqrt(low * high) for low, high in zip(edges, edges[1:], strict=False)])
+    return torch.tensor([math.sqrt(low * high) for low, high in pairwise(edges)])

@@ -14,9 +14,23 @@ from recon.metrics.correlation import mean_defined, pearson
 SSIM_SIGMA, SSIM_RADIUS, SSIM_K = 1.5, 5, (0.01, 0.03)
 
 
+def check_movies(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None) -> None:
+    """Refuse movies of different shape and a mask that is not theirs."""
+    if reconstruction.shape != truth.shape or truth.ndim != 5:
+        raise ValueError(
+            f"movies: expected two of equal shape [B,C,T,H,W], got {tuple(reconstruction.shape)} and "
+            f"{tuple(truth.shape)}; cut both to the scored frames and resize the reconstruction"
+        )
+    if pixels is not None and (pixels.shape != truth.shape[-2:] or pixels.dtype != torch.bool):
+        raise ValueError(
+            f"pixels: expected a bool mask {tuple(truth.shape[-2:])}, got {pixels.dtype} {tuple(pixels.shape)}; "
+            "make the mask at the movie's resolution"
+        )
+
+
 def paired(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return both movies as `[B,C,T,P]` of the counted pixels; refuse movies of different shape."""
-    _check(reconstruction, truth, pixels)
+    check_movies(reconstruction, truth, pixels)
     if pixels is None:
         return reconstruction.flatten(3), truth.flatten(3)
     chosen = pixels.to(reconstruction.device)
@@ -63,7 +77,7 @@ def ssim(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) ->
     count (the outer five pixels have none, as in scikit-image), and with `pixels` only those centred on a counted
     pixel, though they see its neighbours. NaN where no window counts.
     """
-    _check(reconstruction, truth, pixels)
+    check_movies(reconstruction, truth, pixels)
     if min(truth.shape[-2:]) <= 2 * SSIM_RADIUS:
         return truth.new_full((len(truth),), torch.nan)
     inside = slice(SSIM_RADIUS, -SSIM_RADIUS)
@@ -92,16 +106,3 @@ def _window(frames: Tensor) -> Tensor:
     images = frames.reshape(-1, 1, *frames.shape[-2:])
     images = functional.conv2d(functional.conv2d(images, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
     return images.reshape(*frames.shape[:-2], *images.shape[-2:])
-
-
-def _check(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None) -> None:
-    if reconstruction.shape != truth.shape or truth.ndim != 5:
-        raise ValueError(
-            f"movies: expected two of equal shape [B,C,T,H,W], got {tuple(reconstruction.shape)} and "
-            f"{tuple(truth.shape)}; cut both to the scored frames and resize the reconstruction"
-        )
-    if pixels is not None and (pixels.shape != truth.shape[-2:] or pixels.dtype != torch.bool):
-        raise ValueError(
-            f"pixels: expected a bool mask {tuple(truth.shape[-2:])}, got {pixels.dtype} {tuple(pixels.shape)}; "
-            "make the mask at the movie's resolution"
-        )

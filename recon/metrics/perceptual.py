@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from recon.metrics.movie import paired
+from recon.metrics.movie import check_movies
 
 BACKBONE_VARIABLE = "RECON_LPIPS_BACKBONE"
-"""Environment variable with the path of torchvision's AlexNet weights (.pth or .safetensors), or of a folder of them."""
+"""Environment variable: path of torchvision's AlexNet weights (.pth or .safetensors), or of a folder with them."""
 
 CHUNK = 64
 """Frames that pass through the network together."""
@@ -24,7 +24,9 @@ def lpips_available() -> str | None:
     """Return the path of the AlexNet weights on this machine, or none (see `lpips_reason`); asks no network."""
     named = os.environ.get(BACKBONE_VARIABLE, "")
     place = Path(named) if named else Path(torch.hub.get_dir()) / "checkpoints"
-    files = [place] if place.is_file() else sorted(place.glob("alexnet*.pth")) + sorted(place.glob("alexnet*.safetensors"))
+    if place.is_file():
+        return str(place)
+    files = [*sorted(place.glob("alexnet*.pth")), *sorted(place.glob("alexnet*.safetensors"))]
     return str(files[0]) if files else None
 
 
@@ -46,15 +48,15 @@ def lpips(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -
     Frames enter at their own size, one channel repeated to three; pixels that do not count are grey in both movies.
     NaN where the backbone's weights are not on this machine (`lpips_reason`).
     """
-    paired(reconstruction, truth, pixels)
+    check_movies(reconstruction, truth, pixels)
     backbone = lpips_available()
     if backbone is None:
         return truth.new_full((len(truth),), torch.nan)
     network = _network(backbone).to(truth.device)
     first, second = (_images(movie, pixels) for movie in (reconstruction, truth))
-    parts = zip(first.split(CHUNK), second.split(CHUNK), strict=True)
-    distances = torch.cat([network(x, y, normalize=True).flatten() for x, y in parts])
-    return distances.reshape(len(truth), -1).mean(1)
+    starts = range(0, len(first), CHUNK)
+    parts = [network(first[i : i + CHUNK], second[i : i + CHUNK], normalize=True).flatten() for i in starts]
+    return torch.cat(parts).reshape(len(truth), -1).mean(1)
 
 
 def _images(movie: Tensor, pixels: Tensor | None) -> Tensor:

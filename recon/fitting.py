@@ -1,0 +1,93 @@
+"""What is learnt from the training trials before a batch is reconstructed: methods' artefacts, fidelities' noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from encoders.base import Encoder
+from recon.conditions import clip_rates, response_scale
+from recon.data.measurement import Bins, binning
+from recon.data.sensorium import SensoriumRecording
+from recon.fidelities.base import Likelihood
+from recon.fidelity import load, save
+from recon.store import digest
+from recon.types import Trial, stack
+
+TRIALS = 40
+"""Training trials from which a fidelity's noise is estimated, spread evenly over the recording."""
+
+
+def needs_fit(fidelity: Likelihood) -> bool:
+    """Say whether a fidelity has parameters that training data must give."""
+    return any(getattr(fidelity, field.name) is None for field in fields(fidelity))
+
+
+def fit_fidelity(
+    fidelity: Likelihood,
+    recording: SensoriumRecording,
+    encoders: Mapping[str, Encoder],
+    *,
+    sets: Mapping[str, Tensor],
+    frames: int,
+    bins: Bins,
+    artefacts: Path,
+    hashes: Mapping[str, str],
+    window: int = 0,
+) -> Likelihood:
+    """Return the fidelity fitted to the encoders' rates of training trials; kept in `artefacts` by what goes in."""
+    if not needs_fit(fidelity):
+        return fidelity
+    neurons = {name: mask.nonzero().flatten().tolist() for name, mask in sets.items()}
+    key = digest([repr(fidelity), recording.fingerprint(), hashes, neurons, frames, bins, TRIALS])
+    path = artefacts / f"fidelity-{key}.safetensors"
+    if not path.exists():
+        artefacts.mkdir(parents=True, exist_ok=True)
+        trials = training_trials(recording, frames)
+        pairs = [_pair(recording, trials, encoder, bins, window) for encoder in encoders.values()]
+        rates, responses, counted = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        mask = counted & ~sets["report"][:, None]
+        save(fidelity.fit(rates, responses, mask), path)
+    return load(path)
+
+
+def training_trials(recording: SensoriumRecording, frames: int) -> list[Trial]:
+    """Return training trials cut to equal length: `frames`, or that of the shortest trial."""
+    indices = recording.trials("train")
+    if not indices:
+        raise ValueError("training: expected trials of tier 'train', got none; import or simulate some")
+    chosen = [recording.trial(i) for i in indices[:: max(len(indices) // TRIALS, 1)][:TRIALS]]
+    return cut(chosen, min(frames, *(trial.movie.shape[1] for trial in chosen)))
+
+
+def cut(trials: Sequence[Trial], frames: int) -> list[Trial]:
+    """Return the first `frames` frames of trials."""
+    return [
+        Trial(
+            trial.index,
+            trial.tier,
+            trial.movie[:, :frames],
+            trial.responses[:, :frames],
+            None if trial.behavior is None else trial.behavior[:, :frames],
+            trial.video_id,
+        )
+        for trial in trials
+    ]
+
+
+def _pair(
+    recording: SensoriumRecording, trials: Sequence[Trial], encoder: Encoder, bins: Bins, window: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return rates, responses and what counts, all `[B,N,K]`; frames that need context before the trial do not."""
+    movie, responses, behavior = stack(trials)
+    rates, known = clip_rates(encoder, movie, behavior, window=window), responses / response_scale(recording, encoder)
+    frames = torch.ones(len(movie), movie.shape[2], dtype=torch.bool)
+    frames[:, : min(encoder.spec.context[0], movie.shape[2] // 2)] = False
+    operator = binning(recording, frames=movie.shape[2], bins=bins)
+    if operator is None:
+        return rates, known, frames[:, None].expand_as(rates)
+    return operator.bin_rates(rates), operator.bin_responses(known), operator.bin_mask(frames)

@@ -1,0 +1,116 @@
+"""What single methods promise beyond the contract."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import worlds
+from scipy.ndimage import gaussian_filter as scipy_filter
+
+from recon.methods import Average, Gradient, Mean, Ridge, Sta
+from recon.methods.combined import gaussian_filter
+from recon.methods.gradient import training_clips
+from recon.methods.lagged import Lags, measure_scaling, training_pairs
+from recon.methods.optimisers import Momentum
+from recon.methods.ridge import cross_validate, solve
+from recon.methods.subclips import SubClips
+
+ALL = torch.ones(worlds.NEURONS, dtype=torch.bool)
+
+
+def test_the_filter_is_scipys() -> None:
+    movie = torch.rand(2, 1, 12, 9, 7, dtype=torch.float64)
+    for sigma in [(0.5, 0.5, 0.5), (3.0, 0.0, 2.0)]:
+        expected = np.stack([scipy_filter(sample[0].numpy(), sigma, mode="reflect") for sample in movie])
+        assert np.allclose(gaussian_filter(movie, sigma)[:, 0].numpy(), expected, atol=1e-6)
+
+
+def test_lags_reach_forward_and_backward() -> None:
+    responses = torch.zeros(1, 10)
+    responses[0, 5] = 1.0
+    features = Lags(-1, 2, 99).apply(responses)
+    frames, lags = features.nonzero().T.tolist()
+    assert sorted(zip(frames, lags, strict=True)) == [(3, 3), (4, 2), (5, 1), (6, 0)]
+
+
+def test_ridge_solves_the_normal_equations() -> None:
+    recording, lags = worlds.TinyRecording(), Lags(0, 2, 3)
+    scaling = measure_scaling(recording, neurons=ALL, root=True)
+    method = Ridge(lags=lags, folds=3)
+    folds = method._fold_moments(recording, ALL, scaling)
+    total = folds[0] + folds[1] + folds[2]
+    weights, mean = solve(total, 0.5, out=total.cross.shape[1])
+    pairs = list(training_pairs(recording, neurons=ALL, lags=lags, scaling=scaling))
+    x, y = (torch.cat(parts).double() for parts in zip(*pairs, strict=True))
+    xc, yc = x - x.mean(0), y - y.mean(0)
+    expected = torch.linalg.solve(xc.T @ xc + 0.5 * len(x) * torch.eye(x.shape[1]), xc.T @ yc)
+    assert torch.allclose(weights.double(), expected, atol=1e-4)
+    assert torch.allclose(mean.double(), y.mean(0) - x.mean(0) @ expected, atol=1e-4)
+
+
+def test_cross_validation_prefers_strong_penalties_for_noise() -> None:
+    recording = worlds.TinyRecording()
+    recording.responses = torch.poisson(torch.ones_like(recording.responses), torch.Generator().manual_seed(0))
+    scaling = measure_scaling(recording, neurons=ALL, root=False)
+    folds = Ridge(lags=Lags(0, 2, 3), folds=3)._fold_moments(recording, ALL, scaling)
+    errors = cross_validate(folds, (0.01, 1.0, 100.0))
+    assert int(errors.argmin()) == 2
+
+
+def test_ridge_beats_the_mean_on_new_clips(tmp_path: Path) -> None:
+    recording, problem, truth = worlds.TinyRecording(60), worlds.problem(4), worlds.movies(4, seed=5)
+    errors = {}
+    for name, method in {"mean": Mean(), "ridge": Ridge(lags=Lags(0, 3, 4)), "sta": Sta(lags=Lags(0, 3, 4))}.items():
+        ready = method.fit(recording, neurons=worlds.sets()[0], artefacts=tmp_path, frames=worlds.FRAMES)
+        (last,) = ready(problem, torch.Generator())
+        errors[name] = float(((last.movie - truth) ** 2).mean())
+    assert errors["ridge"] < errors["sta"] < errors["mean"]
+
+
+def test_artefacts_are_reused_and_depend_on_the_neurons(tmp_path: Path) -> None:
+    recording, method = worlds.TinyRecording(), Ridge(lags=Lags(0, 1, 2), folds=2)
+    first = method.fit(recording, neurons=ALL, artefacts=tmp_path, frames=worlds.FRAMES)
+    stamp = first.artefact.stat().st_mtime_ns
+    assert method.fit(recording, neurons=ALL, artefacts=tmp_path, frames=worlds.FRAMES) == first
+    assert first.artefact.stat().st_mtime_ns == stamp
+    other = method.fit(recording, neurons=worlds.sets()[0], artefacts=tmp_path, frames=worlds.FRAMES)
+    assert other.artefact != first.artefact
+
+
+@pytest.mark.parametrize("method", [Mean(), Ridge(), Sta(), Gradient(parameterisation="spectrum")])
+def test_an_unfitted_method_says_what_to_do(method) -> None:
+    with pytest.raises(ValueError, match="call fit"):
+        next(method(worlds.problem(), torch.Generator()))
+
+
+def test_the_published_gradient_is_the_mean_of_unit_gradients() -> None:
+    problem, movie = worlds.problem(), worlds.movies(2, seed=3)
+    subclips = SubClips(8, 4)
+    value, gradient = subclips.value_and_gradient(problem, movie)
+    parts = [problem.value_and_gradient(movie, frames=span) for span in [(0, 8), (4, 12)]]
+    units = [g / (g.flatten(1).norm(dim=1) + 1e-6).reshape(-1, 1, 1, 1, 1) for _, g in parts]
+    cover = torch.tensor([1.0] * 4 + [2.0] * 4 + [1.0] * 4)[:, None, None]
+    assert torch.allclose(gradient, (units[0] + units[1]) / cover, atol=1e-6)
+    assert torch.allclose(value, (parts[0][0] + parts[1][0]) / 2)
+
+
+def test_subclips_end_flush_with_the_clip() -> None:
+    assert SubClips(32, 8).starts(150) == [*range(0, 113, 8), 118]
+    assert SubClips(32, 8).starts(20) == [0]
+
+
+def test_the_published_loop_leaves_the_start_in_its_first_update() -> None:
+    method = Gradient(iterations=2, optimiser=Momentum(1.0), subclips=SubClips(8, 4), start_grey=0.4)
+    first, second = method(worlds.problem(), torch.Generator())
+    assert torch.equal(first.movie, torch.full_like(first.movie, 0.4))
+    assert not torch.equal(second.movie, first.movie)
+
+
+def test_training_clips_overlap_by_half() -> None:
+    assert sum(1 for _ in training_clips(worlds.TinyRecording(2, 24), 12)) == 2 * 3
+
+
+def test_average_needs_a_weight_for_each_method() -> None:
+    with pytest.raises(ValueError, match="one weight for each"):
+        Average({"a": Mean()}, {"b": 1.0})
