@@ -1,0 +1,49 @@
+"""Forward models: movie (and behavior) → rates. Everything else of the project sees only `Encoder` and `Spec`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, freeze, resolve_device
+from encoders.checkpoints import load_encoder
+from encoders.ensemble import Ensemble
+from encoders.wrapped import wrap
+
+
+def core_readout(weights: str) -> Encoder:
+    """Factorised convolutional core and full Gaussian readout, from a weights file or a shipped name."""
+    return load_encoder(weights, architecture="core_readout")
+
+
+def judge(weights: str) -> Encoder:
+    """Full space–time convolutions and separable masks: scores what was made with the others."""
+    return load_encoder(weights, architecture="judge")
+
+
+def linear(weights: str) -> Encoder:
+    """Linear space–time filters with an optional link, from a weights file; exact and tiny."""
+    return load_encoder(weights, architecture="linear")
+
+
+def ensemble(members: tuple[Encoder, ...]) -> Encoder:
+    """The mean of several encoders' rates."""
+    return Ensemble(members)
+
+
+ENCODERS: dict[str, Callable[..., Encoder]] = {
+    "core_readout": core_readout,
+    "judge": judge,
+    "linear": linear,
+    "ensemble": ensemble,
+}
+
+
+def load(name: str, **arguments: Any) -> Encoder:
+    """Build a registered encoder: `load("core_readout", weights="v1_seed0")`."""
+    if name not in ENCODERS:
+        raise ValueError(f"encoder: expected one of {', '.join(ENCODERS)}, got {name!r}; `recon list` explains them")
+    return ENCODERS[name](**arguments)
+
+
+__all__ = ["BEHAVIOR_CHANNELS", "ENCODERS", "Encoder", "Spec", "freeze", "load", "resolve_device", "wrap"]

@@ -8,36 +8,41 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-BLOCK = 2
-"""Pixels per feature position and axis; every pixel reaches the filters, so that none lies in a null space."""
-
-
 @dataclass(frozen=True)
 class CoreSettings:
-    """Sizes of the core: temporal filters of `lags` frames, `kernel` and `mixing` in units of two pixels."""
+    """Sizes of the core: `temporal` filters of `lags` frames, then convolutions in units of blocks of pixels.
+
+    `block` is the number of pixels per feature position and axis; every pixel reaches the filters, so that none lies
+    in a null space.
+    """
 
     lags: int = 14
     temporal: int = 4
+    block: int = 2
     kernel: int = 4
     features: int = 32
     mixing: int = 3
+    dilation: int = 1
     hidden: int = 32
 
 
 class Core(nn.Module):
     """Factorised space–time features: temporal filters, a wide strided convolution, rectifier, mixing, rectifier.
 
-    Time comes first (`temporal_filters`, applied by the caller to whole clips); 2×2 blocks of pixels are channels,
-    so that the convolution with stride two runs as a dense one.
+    Time comes first (`temporal_filters`, applied by the caller to whole clips); blocks of pixels are channels, so
+    that the strided convolution runs as a dense one.
     """
 
     def __init__(self, settings: CoreSettings) -> None:
         super().__init__()
         self.settings = settings
-        blocks = settings.temporal * BLOCK**2
+        blocks = settings.temporal * settings.block**2
         self.temporal = nn.Parameter(torch.zeros(settings.temporal, settings.lags))
         self.space = nn.Conv2d(blocks, settings.features, settings.kernel)
-        self.mixing = nn.Conv2d(settings.features, settings.hidden, settings.mixing, padding=settings.mixing // 2)
+        reach = settings.mixing // 2 * settings.dilation
+        self.mixing = nn.Conv2d(
+            settings.features, settings.hidden, settings.mixing, padding=reach, dilation=settings.dilation
+        )
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw smooth temporal filters and small Gaussian weights."""
@@ -51,10 +56,11 @@ class Core(nn.Module):
                 layer.bias.zero_()
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Return features `[M,F,⌈H/2⌉,⌈W/2⌉]` of temporally filtered planes `[M,R,H,W]`."""
+        """Return features `[M,F,⌈H/block⌉,⌈W/block⌉]` of temporally filtered planes `[M,R,H,W]`."""
         height, width = planes.shape[-2:]
-        even = functional.pad(planes, (0, width % BLOCK, 0, height % BLOCK))
-        blocks = functional.pixel_unshuffle(even, BLOCK).contiguous(memory_format=torch.channels_last)
+        block = self.settings.block
+        even = functional.pad(planes, (0, -width % block, 0, -height % block))
+        blocks = functional.pixel_unshuffle(even, block).contiguous(memory_format=torch.channels_last)
         before = self.settings.kernel // 2
         after = self.settings.kernel - 1 - before
         filtered = self.space(functional.pad(blocks, (before, after, before, after)))
@@ -63,7 +69,7 @@ class Core(nn.Module):
     def smoothness(self) -> Tensor:
         """Return the mean squared Laplacian of the spatial filters in pixels, and of the temporal filters."""
         weight = self.space.weight
-        pixels = functional.pixel_shuffle(weight, BLOCK)
+        pixels = functional.pixel_shuffle(weight, self.settings.block)
         space = _laplacian(pixels.flatten(0, 1)[:, None]).square().mean()
         time = self.temporal.diff(n=2, dim=1).square().mean()
         return space / weight.square().mean() + time / self.temporal.square().mean()

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from encoders.base import Encoder, Spec
-from encoders.core import BLOCK, Core, CoreSettings, temporal_filters
+from encoders.core import Core, CoreSettings, temporal_filters
 from encoders.modulation import BehaviorGain, pupil_shift
-from encoders.readout import SparseReadout, gaussian_readout, readout_matrix, sampled_readout
+from encoders.readout import Matrix, SparseReadout, gaussian_readout, readout_matrix, sampled_positions
 from encoders.wrapped import chosen_behavior
 
 SPAN = 45
@@ -49,7 +49,7 @@ class CoreReadout(Encoder):
         if spec.channels != 1:
             raise ValueError(f"channels: expected 1 (grey), got {spec.channels}; convert the movie to grey first")
         neurons = len(spec.neuron_ids)
-        height, width = (math.ceil(side / BLOCK) for side in spec.frame_size)
+        height, width = (math.ceil(side / self.settings.core.block) for side in spec.frame_size)
         with torch.random.fork_rng(devices=[]):
             self.core = Core(self.settings.core)
             self.gain = BehaviorGain(len(spec.behavior), neurons) if spec.behavior else None
@@ -58,7 +58,7 @@ class CoreReadout(Encoder):
         self.readout: Any = gaussian_readout(size, neurons, init_sigma=self.settings.init_sigma)
         self.register_buffer("scale", torch.ones(neurons))
         self.generator: torch.Generator | None = None
-        self._matrix: tuple[Any, Tensor, Tensor] | None = None
+        self._kept: tuple[Any, Matrix] | None = None
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw all starting weights from a generator, which training also uses for the sampled positions."""
@@ -71,6 +71,16 @@ class CoreReadout(Encoder):
             self.readout.bias.zero_()
             if self.gain is not None:
                 self.gain.initialise(generator)
+
+    @torch.no_grad()
+    def place(self, positions: Tensor, level: Tensor) -> None:
+        """Put receptive fields at `positions` `[N,2]` (−1 … 1 of the frame), biases where rates are `level`·scale."""
+        height, width = self.spec.frame_size
+        pixels = torch.tensor([width, height], dtype=positions.dtype)
+        cells = torch.tensor([self.readout.in_shape[2], self.readout.in_shape[1]], dtype=positions.dtype)
+        cell = (positions + 1) / 2 * pixels / self.settings.core.block - 0.5
+        self.readout.mu[0, :, 0].copy_((2 * cell / (cells - 1).clamp_min(1) - 1).clamp(-1, 1))
+        self.readout.bias.copy_(torch.where(level > 1, level - 1, level.clamp_min(1e-3).log()))
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
         """Return rates `[B,N,T]`."""
@@ -96,28 +106,30 @@ class CoreReadout(Encoder):
         normal = (movie[:, 0] - self.settings.mean) / self.settings.std
         planes = temporal_filters(functional.pad(normal, (0, 0, 0, 0, before, after)), self.core.temporal, span=span)
         if shift is not None:
-            return self._read(self.core(planes[:, :frames].flatten(0, 1)), shift)
-        parts = [self._read(self.core(part), None) for part in planes.flatten(0, 1).split(span)]
-        return torch.cat(parts).unflatten(0, (batch, -1))[:, :frames].flatten(0, 1)
+            return self._shifted(self.core(planes[:, :frames].flatten(0, 1)), shift)
+        matrix = self._matrix()
+        parts = [self._read(self.core(part), matrix) for part in planes.flatten(0, 1).split(span)]
+        return torch.cat(parts).unflatten(0, (batch, -1))[:, :frames].flatten(0, 1) + self.readout.bias
 
-    def _read(self, features: Tensor, shift: Tensor | None) -> Tensor:
-        if self.training and self.generator is not None:
-            return sampled_readout(self.readout, features, self.generator, shift)
-        if shift is not None or self._learning():
-            drive: Tensor = self.readout(features, sample=False, shift=shift)
-            return drive
-        matrix, transposed = self._frozen_readout()
+    def _read(self, features: Tensor, matrix: Matrix) -> Tensor:
         flat = features.permute(0, 2, 3, 1).flatten(1)
-        product: Tensor = SparseReadout.apply(flat, matrix, transposed)  # autograd functions are untyped
-        return product + self.readout.bias
+        drive: Tensor = SparseReadout.apply(flat, matrix.values, matrix)
+        return drive
 
-    def _learning(self) -> bool:
-        return torch.is_grad_enabled() and self.readout.features.requires_grad
+    def _shifted(self, features: Tensor, shift: Tensor) -> Tensor:
+        """Read at positions that move with the pupil; those differ from frame to frame, so no matrix holds them."""
+        drive: Tensor = self.readout(features, sample=False, shift=shift)
+        return drive
 
-    def _frozen_readout(self) -> tuple[Tensor, Tensor]:
+    def _matrix(self) -> Matrix:
+        """Return the readout as a matrix: drawn afresh in training, kept as long as its weights stay the same."""
+        if self.training and self.generator is not None:
+            return readout_matrix(self.readout, sampled_positions(self.readout, self.generator))
+        if torch.is_grad_enabled() and self.readout.features.requires_grad:
+            return readout_matrix(self.readout, self.readout.mu[0, :, 0])
         parts = (self.readout.mu, self.readout.features)
         key = tuple((part.data_ptr(), part._version, part.dtype, part.device) for part in parts)
-        if self._matrix is None or self._matrix[0] != key:
-            matrix = readout_matrix(self.readout)
-            self._matrix = (key, matrix.to_sparse_csr(), matrix.t().coalesce().to_sparse_csr())
-        return self._matrix[1:]
+        if self._kept is None or self._kept[0] != key:
+            with torch.no_grad():
+                self._kept = (key, readout_matrix(self.readout, self.readout.mu[0, :, 0]))
+        return self._kept[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,58 +20,82 @@ def gaussian_readout(in_shape: tuple[int, int, int], neurons: int, *, init_sigma
     return readout
 
 
-def sampled_readout(
-    readout: Any, features: Tensor, generator: torch.Generator, shift: Tensor | None = None
-) -> Tensor:
-    """Return drives `[M,N]` at positions drawn afresh per frame, μ + Σ·noise, as in training (Lurz et al. 2021).
-
-    The same as `readout(features)` in training mode, except that the noise comes from a given generator.
-    """
-    frames, neurons = len(features), readout.outdims
-    noise = torch.randn(frames, neurons, 2, generator=generator).to(features)
-    grid = torch.einsum("ncd,bnd->bnc", readout.sigma[0], noise) + readout.mu[0, :, 0]
-    grid = grid.clamp(-1, 1) if shift is None else grid.clamp(-1, 1) + shift[:, None]
-    at = functional.grid_sample(features, grid[:, :, None], align_corners=True)[..., 0]
-    return torch.einsum("bcn,cn->bn", at, readout.features[0, :, 0]) + readout.bias
+def sampled_positions(readout: Any, generator: torch.Generator) -> Tensor:
+    """Return positions `[N,2]` drawn around the means, μ + Σ·noise, one draw for a whole batch (Lurz et al. 2021)."""
+    mean = readout.mu[0, :, 0]
+    noise = torch.randn(mean.shape, generator=generator).to(mean)
+    grid: Tensor = mean + torch.einsum("ncd,nd->nc", readout.sigma[0], noise)
+    return grid.clamp(-1, 1)
 
 
-@torch.no_grad()
-def readout_matrix(readout: Any) -> Tensor:
-    """Return the readout at its mean positions as a sparse matrix `[N, h·w·C]` (features channels-last).
+@dataclass(frozen=True)
+class Matrix:
+    """A readout at fixed positions: `values` `[N·4·C]` at (`rows`, `columns`) of S `[N, h·w·C]`, and S, Sᵀ as CSR."""
 
-    Row n holds bilinear corner weights × feature weights: 4·C entries; the bias stays outside.
+    values: Tensor
+    rows: Tensor
+    columns: Tensor
+    forward: Tensor
+    transposed: Tensor
+
+
+def readout_matrix(readout: Any, positions: Tensor) -> Matrix:
+    """Return the sparse matrix of a readout at positions `[N,2]` (x, y in −1 … 1, corners aligned).
+
+    Row n holds bilinear corner weights × feature weights for features with channels last; the bias stays outside.
     """
     channels, height, width = readout.in_shape
-    position = (readout.mu[0, :, 0].clamp(-1, 1) + 1) / 2
-    x, y = position[:, 0] * (width - 1), position[:, 1] * (height - 1)
-    left, top = x.floor().clamp(max=max(width - 2, 0)), y.floor().clamp(max=max(height - 2, 0))
-    rows, columns, values = [], [], []
-    for down in (0, 1):
-        for right in (0, 1):
-            weight = (1 - (y - top - down).abs()).clamp_min(0) * (1 - (x - left - right).abs()).clamp_min(0)
-            place = (top + down).clamp(max=height - 1) * width + (left + right).clamp(max=width - 1)
-            columns.append(place.long()[:, None] * channels + torch.arange(channels, device=place.device))
-            values.append(weight[:, None] * readout.features[0, :, 0].T)
-            rows.append(torch.arange(len(weight), device=place.device)[:, None].expand(-1, channels))
-    index = torch.stack([torch.cat(rows).flatten(), torch.cat(columns).flatten()])
-    size = (readout.outdims, height * width * channels)
-    return torch.sparse_coo_tensor(index, torch.cat(values).flatten(), size, check_invariants=False).coalesce()
+    x, y = ((positions.clamp(-1, 1) + 1) / 2 * positions.new_tensor([width - 1, height - 1])).unbind(1)
+    left, top = (at.detach().floor().clamp(max=max(side - 2, 0)) for at, side in ((x, width), (y, height)))
+    corners = [
+        ((1 - (y - top - down).abs()) * (1 - (x - left - right).abs()), (top + down) * width + left + right)
+        for down, right in ((0, 0), (0, 1), (1, 0), (1, 1))
+        if down < height and right < width
+    ]
+    weight = torch.stack([corner[0] for corner in corners], 1)
+    place = torch.stack([corner[1] for corner in corners], 1).long()
+    values = (weight[:, :, None] * readout.features[0, :, 0].T[:, None]).flatten()
+    columns = (place[:, :, None] * channels + torch.arange(channels, device=place.device)).flatten()
+    rows = torch.arange(len(place), device=place.device).repeat_interleave(len(corners) * channels)
+    size = (len(place), height * width * channels)
+    return Matrix(values, rows, columns, *_both_ways(rows, columns, values.detach(), size))
+
+
+def _both_ways(rows: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    pointer = torch.arange(size[0] + 1, device=rows.device) * (len(rows) // size[0])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse")
+        forward = torch.sparse_csr_tensor(pointer, columns, values, size, check_invariants=False)
+        order = columns.argsort(stable=True)
+        count = torch.bincount(columns, minlength=size[1])
+        start = functional.pad(count.cumsum(0), (1, 0))
+        flipped = (size[1], size[0])
+        return forward, torch.sparse_csr_tensor(start, rows[order], values[order], flipped, check_invariants=False)
 
 
 class SparseReadout(torch.autograd.Function):
-    """drives `[M,N]` = features `[M,h·w·C]` Sᵀ, with its gradient gS written out; S and Sᵀ are CSR and constant.
+    """drives `[M,N]` = features `[M,h·w·C]` Sᵀ for a `Matrix` S, with the gradients gS and gᵀ·features (at S) written out.
 
     Forward multiplies a row-major copy, backward a column-major view: each is the faster one for its shape.
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
-        """Multiply with S."""
-        ctx.save_for_backward(transposed)
-        return (matrix @ features.T.contiguous()).T
+    def forward(ctx: Any, features: Tensor, values: Tensor, matrix: Matrix) -> Tensor:
+        """Multiply with S; `values` are those of the matrix, for their gradient."""
+        ctx.matrix = matrix
+        ctx.save_for_backward(features if values.requires_grad else None)
+        return (matrix.forward @ features.T.contiguous()).T
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """Multiply with Sᵀ."""
-        (transposed,) = ctx.saved_tensors
-        return (transposed @ gradients[0].contiguous().T).T, None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        """Multiply with Sᵀ; gradients of the values are products of columns, taken only where S has entries."""
+        matrix, gradient = ctx.matrix, gradients[0].contiguous()
+        (features,) = ctx.saved_tensors
+        values = None if features is None else _products(matrix.forward, gradient, features)
+        return (matrix.transposed @ gradient.T).T, values, None
+
+
+def _products(pattern: Tensor, gradient: Tensor, features: Tensor) -> Tensor:
+    """Return Σ_m gradient `[M,N]` · features `[M,K]` at the entries of a CSR pattern `[N,K]`."""
+    product = torch.sparse.sampled_addmm(pattern, gradient.T, features, beta=0.0)
+    return product.values()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +18,9 @@ BAD_INPUT, INTERRUPTED = 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; bad input ends with one line on stderr and exit code 2, Ctrl-C with 130."""
     options = parser().parse_args(arguments)
+    if not options.debug:
+        # Libraries warn about themselves; what users can mend is an error with a remedy.
+        warnings.simplefilter("ignore")
     try:
         # Commands are imported only now: `recon --help` must not wait for torch.
         module, function = options.command.split(":")
@@ -26,10 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("interrupted: what was finished is kept, run the same command again to go on", INTERRUPTED)
     except BrokenPipeError:
         return 0
-    except (ValueError, OSError, MemoryError, RuntimeError, ArithmeticError) as error:
-        if options.debug:
-            traceback.print_exc()
-        return _fail(_explain(error, sys.argv[0] if arguments is None else "recon"), BAD_INPUT)
+    except Exception as error:
+        if options.debug or not _is_input(error):
+            raise
+        return _fail(_explain(error), BAD_INPUT)
     return 0
 
 
@@ -87,15 +90,38 @@ def _data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def _import(verb: argparse.ArgumentParser) -> None:
+    files, form, tiers = (verb.add_argument_group(name) for name in ("arrays: FILE, or FILE:NAME", "form", "tiers"))
     verb.add_argument("folder", type=Path, help="the recording's folder to be made")
-    verb.add_argument("--movie", required=True, help="(T,H,W), 0-255; FILE, FILE.npz:NAME or FILE.h5:NAME")
-    verb.add_argument("--responses", required=True, help="(N,T)")
-    verb.add_argument("--behavior", help="(2,T): pupil dilation, running speed")
-    verb.add_argument("--pupil", help="(2,T): pupil centre x, y")
+    files.add_argument("--movie", required=True, metavar="FILE", help="(T,H,W), or (R,T,H,W) in trials")
+    files.add_argument("--responses", required=True, metavar="FILE", help="(N,T) or (T,N)")
+    files.add_argument("--behavior", metavar="FILE", help="(2,T): pupil dilation, running speed")
+    files.add_argument("--pupil", metavar="FILE", help="(2,T): pupil centre x, y")
+    files.add_argument("--unit-ids", metavar="FILE", help="(N,)")
+    files.add_argument("--coordinates", metavar="FILE", help="(N,3) in micrometres")
+    form.add_argument("--frame-rate", type=float, required=True, metavar="HZ")
+    form.add_argument("--degrees-per-pixel", type=float, required=True, metavar="DEGREES")
+    form.add_argument("--axes", default="", help="order of the movie's axes, for example thw or rhwt")
+    form.add_argument("--packed", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="frames are packed bits")
+    form.add_argument("--movie-range", type=float, nargs=2, metavar=("BLACK", "WHITE"))
+    form.add_argument("--frame-size", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="resize to this")
+    form.add_argument("--trial-frames", type=int, default=300, metavar="T", help="cut trials of this length")
+    form.add_argument("--name", default="")
+    form.add_argument("--overwrite", action="store_true")
+    tiers.add_argument("--train-frames", type=int, metavar="T", help="the first T frames train, all others test")
+    tiers.add_argument("--validation", type=float, default=0.1, metavar="SHARE")
+    tiers.add_argument("--test", type=float, default=0.1, metavar="SHARE")
+    tiers.add_argument("--seed", type=int, default=0)
     verb.set_defaults(command="data:import_arrays")
 
 
-def _explain(error: BaseException, command: str) -> str:
+def _is_input(error: Exception) -> bool:
+    """Tell what the user can mend from a defect of this program, whose traceback must be seen."""
+    from recon.store import disk_full
+
+    return isinstance(error, ValueError | OSError | MemoryError) or disk_full(error)
+
+
+def _explain(error: BaseException) -> str:
     from recon.store import disk_full
 
     if disk_full(error):

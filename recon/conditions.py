@@ -34,6 +34,8 @@ class Batch:
 
     recording: SensoriumRecording
     clips: tuple[Clip, ...]
+    strangers: tuple[Trial, ...]
+    """For each clip the trial of another video: whose measurement the null condition gives."""
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
@@ -95,7 +97,11 @@ def batches(recording: SensoriumRecording, clips: Sequence[Clip], *, size: int) 
     for clip in clips:
         by_length.setdefault(clip.trial.movie.shape[1], []).append(clip)
     return [
-        Batch(recording, tuple(alike[first : first + size]))
+        Batch(
+            recording,
+            tuple(alike[first : first + size]),
+            tuple(alike[i % len(alike)].trial for i in range(first + 1, min(first + size, len(alike)) + 1)),
+        )
         for alike in by_length.values()
         for first in range(0, len(alike), size)
     ]
@@ -106,7 +112,7 @@ def presentations(batch: Batch, condition: Condition, encoder: Encoder, *, windo
     if condition == "recorded":
         return [batch.recorded]
     if condition == "wrong_clip":
-        return [_next_clip(batch)]
+        return [_of_strangers(batch)]
     if condition == "predicted":
         behavior = batch.recorded[1]
         return [(clip_rates(encoder, batch.movie, behavior, window=window), behavior)]
@@ -169,11 +175,10 @@ def clip_rates(encoder: Encoder, movie: Tensor, behavior: Tensor | None, *, wind
     return torch.cat(rates)
 
 
-def _next_clip(batch: Batch) -> Presentation:
-    if len(batch.clips) < 2:
+def _of_strangers(batch: Batch) -> Presentation:
+    if batch.strangers[0].index == batch.trials[0].index:
         raise ValueError("condition wrong_clip: expected at least 2 clips of equal length, got 1; raise clips.count")
-    responses, behavior = batch.recorded
-    return responses.roll(-1, 0), None if behavior is None else behavior.roll(-1, 0)
+    return stack(batch.strangers)[1:]
 
 
 def _average(every: Sequence[Presentation]) -> Presentation:

@@ -59,15 +59,21 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise ValueError(f"configuration: expected a YAML file, got {path}, which is not there; check the path")
     try:
         tree = OmegaConf.load(path)
-        for key, value in map(_override, overrides):
-            OmegaConf.update(tree, key, value, force_add=True, merge=False)
-        resolved = OmegaConf.to_container(tree, resolve=True)
+        resolved = overridden(tree, overrides)
     except (YAMLError, OmegaConfBaseException, TypeError, IndexError) as error:
         raise ValueError(f"{path}: expected valid YAML, got: {_one_line(error)}; correct the file") from error
     if not isinstance(resolved, dict):
         raise ValueError(f"{path}: expected `key: value` lines, got {type(resolved).__name__}; see configs/demo.yaml")
     expanded: dict[str, Any] = expand(resolved, (path.parent / "methods", path.parent))
     return expanded
+
+
+def overridden(tree: Any, overrides: Sequence[str]) -> Any:
+    """Return a tree as plain mappings and lists with `section.key=value` applied; rows[0].seed=1 reaches into lists."""
+    changed = OmegaConf.create(tree)
+    for key, value in map(_override, overrides):
+        OmegaConf.update(changed, key, value, force_add=True, merge=False)
+    return OmegaConf.to_container(changed, resolve=True)
 
 
 def expand(tree: Any, folders: Sequence[Path] = ()) -> Any:

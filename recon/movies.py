@@ -93,7 +93,7 @@ def sprite_sheet(movie: Pixels, *, columns: int) -> Pixels:
 def encode_png(picture: Pixels) -> bytes:
     """Return the bytes of an 8-bit grey PNG of a picture `[H,W]`; the grey values survive exactly."""
     buffer = BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(picture).save(buffer, format="PNG", compress_level=5)
     return buffer.getvalue()
 
 

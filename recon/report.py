@@ -23,13 +23,14 @@ ASSETS = ("page.css", "plots.js", "table.js", "player.js", "page.js")
 def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Path:
     """Write `report.html` into a run directory and return its path.
 
-    The page needs no network. The first `max_clips` clips are shown as movies, the first `max_frames` frames of
-    each; scores are over all clips.
+    The page needs no network. The first `max_clips` clips are shown as movies (fewer where the table is long), the
+    first `max_frames` frames of each; scores are over all clips.
     """
     run = Path(run)
     tasks = read_tasks(run)
-    clips, truths = read_clips(run, max_clips=max_clips, max_frames=max_frames)
-    methods = read_methods(tasks, truths, _interval)
+    lines = len({task.key for task in tasks})
+    clips, truths = read_clips(run, max_clips=max_clips, max_frames=max_frames, movies=lines + 1)
+    methods = read_methods(tasks, truths, interval=_interval)
     page = {"name": run.resolve().name, "columns": _shown_columns(methods), "clips": clips, "methods": methods}
     path = run / "report.html"
     write_bytes(path, _fill(run, page).encode())
@@ -94,8 +95,8 @@ def _neurons(run: Path) -> str:
 def _behavior(methods: Sequence[Mapping[str, Any]]) -> str:
     """Say which methods saw behavior: pupil size carries luminance."""
     said = {name: [m["label"] for m in methods if m["behavior"] is seen] for name, seen in _SEEN.items()}
-    parts = [f"{name} {', '.join(dict.fromkeys(labels))}" for name, labels in said.items() if labels]
-    return "; ".join(parts)
+    parts = [f"{name}: {', '.join(dict.fromkeys(labels))}." for name, labels in said.items() if labels]
+    return " ".join(parts)
 
 
-_SEEN = {"saw behavior:": True, "did not see behavior:": False, "not recorded for:": None}
+_SEEN = {"Seen by": True, "Not seen by": False, "Not recorded for": None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.movies import Pixels, encode_png, sprite_sheet, to_uint8
-from recon.trace import read_trace
+from recon.report_traces import curves_of, finite_numbers, rounded, trace_of
+from recon.trace_file import read_trace
 
 Row = Mapping[str, Any]
 Interval = Callable[[Sequence[float]], tuple[float, float]]
 """Values over clips → lower and upper end of the 95 % interval of their mean."""
 
-TRACE_POINTS = 160
+Clip = dict[str, Any]
+
+MOVIE_BYTES = 22_000_000
+"""What the movies of a page may weigh."""
+BYTES_PER_PIXEL = 0.8
+"""Of a reconstruction as PNG in base64; measured 0.5–0.9."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,11 @@ class Task:
         """What one line of the table stands for."""
         return tuple(str(self.rows[0].get(name, "")) for name in ("recording", "method", "encoder", "condition"))
 
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return int(self.rows[0].get("seed") or 0)
+
 
 def read_tasks(run: Path) -> list[Task]:
     """Return the finished tasks of a run, ordered by what they are and by seed."""
@@ -88,22 +99,27 @@ def read_tasks(run: Path) -> list[Task]:
         tasks += [Task(file.parent, rows)] if rows else []
     if not tasks:
         raise ValueError(f"run directory {run}: expected finished tasks in tasks/*/row.json, got none; run it first")
-    return sorted(tasks, key=lambda task: (task.key, int(task.rows[0].get("seed") or 0)))
+    return sorted(tasks, key=lambda task: (task.key, task.seed))
 
 
-def read_clips(run: Path, *, max_clips: int, max_frames: int) -> tuple[list[dict[str, Any]], dict[str, Pixels]]:
-    """Return what the page needs of the first clips, and their true movies `[T,H,W]` by trial."""
+def read_clips(run: Path, *, max_clips: int, max_frames: int, movies: int) -> tuple[list[Clip], dict[str, Pixels]]:
+    """Return what the page needs of the first clips, and their true movies `[T,H,W]` by trial.
+
+    With `movies` pictures per clip, fewer clips than `max_clips` are taken where the page would become too heavy.
+    """
     path = run / "clips.h5"
     if not path.exists():
         raise ValueError(f"run directory {run}: expected clips.h5 with the true movies, got none; run it first")
     with h5py.File(path, "r") as file:
         trials = sorted(file, key=lambda name: (len(name), name))
-        truths = {trial: file[trial]["truth"][:max_frames] for trial in trials[:max_clips]}
+        pixels = int(np.prod(file[trials[0]]["truth"][:max_frames].shape))
+        fitting = max(1, min(max_clips, int(MOVIE_BYTES / (pixels * movies * BYTES_PER_PIXEL))))
+        truths = {trial: file[trial]["truth"][:max_frames] for trial in trials[:fitting]}
         clips = [_clip(trial, file[trial].attrs, file[trial]["truth"].shape[0], truths[trial]) for trial in truths]
     return clips, truths
 
 
-def _clip(trial: str, attributes: Mapping[str, Any], total: int, truth: Pixels) -> dict[str, Any]:
+def _clip(trial: str, attributes: Mapping[str, Any], total: int, truth: Pixels) -> Clip:
     frames, height, width = truth.shape
     return {
         "trial": trial,
@@ -121,18 +137,18 @@ def _clip(trial: str, attributes: Mapping[str, Any], total: int, truth: Pixels) 
     }
 
 
-def group_of(condition: str) -> str:
-    """Return where a condition stands in the table: with the results, the upper references or the nulls.
+def group_of(condition: str, *, oracle: bool = False) -> str:
+    """Return where a row stands in the table: with the results, the upper references or the nulls.
 
     >>> group_of("recorded"), group_of("predicted"), group_of("wrong_clip")
     ('results', 'references', 'nulls')
     """
     if any(word in condition for word in ("wrong", "null", "shuffle")):
         return "nulls"
-    return "references" if any(word in condition for word in ("predicted", "noise_free", "rates")) else "results"
+    return "references" if oracle or condition == "predicted" else "results"
 
 
-def read_methods(tasks: Sequence[Task], truths: Mapping[str, Pixels], interval: Interval) -> list[dict[str, Any]]:
+def read_methods(tasks: Sequence[Task], truths: Mapping[str, Pixels], *, interval: Interval) -> list[dict[str, Any]]:
     """Return one entry per line of the table: results first, then upper references, then nulls, best first."""
     keys = list(dict.fromkeys(task.key for task in tasks))
     entries = [_method([task for task in tasks if task.key == key], truths, interval) for key in keys]
@@ -148,14 +164,17 @@ def read_methods(tasks: Sequence[Task], truths: Mapping[str, Pixels], interval: 
 def _method(tasks: Sequence[Task], truths: Mapping[str, Pixels], interval: Interval) -> dict[str, Any]:
     recording, method, encoder, condition = tasks[0].key
     rows = [row for task in tasks for row in task.rows]
-    movies = _movies(tasks[0].folder / "movie.h5", truths)
+    folders = [task.folder for task in tasks if task.seed == tasks[0].seed]  # batches of clips; pictures of one seed
+    movies = {trial: movie for folder in folders for trial, movie in _movies(folder / "movie.h5", truths).items()}
+    oracle = any(_is_true(row.get("oracle")) for row in rows)
     return {
         "recording": recording,
         "label": method,
         "encoder": encoder,
         "condition": condition,
-        "group": group_of(condition),
-        "oracle": any(_is_true(row.get("oracle")) for row in rows),
+        "fidelity": str(rows[0].get("fidelity") or ""),
+        "group": group_of(condition, oracle=oracle),
+        "oracle": oracle,
         "behavior": _common([row.get("behavior") for row in rows]),
         "clips": len({row["trial"] for row in rows}),
         "seeds": len({row.get("seed") for row in rows}),
@@ -163,8 +182,8 @@ def _method(tasks: Sequence[Task], truths: Mapping[str, Pixels], interval: Inter
         "scores": {column.key: score for column in COLUMNS if (score := _score(rows, column, interval))},
         "movies": {trial: _sprite(movie) for trial, movie in movies.items()},
         "frame_correlation": {trial: _frame_correlation(movie, truths[trial]) for trial, movie in movies.items()},
-        "trace": _trace(tasks[0].folder / "trace.jsonl"),
-        "curves": _curves(tasks[0].folder / "curves.json"),
+        "trace": trace_of([read_trace(folder / "trace.jsonl") for folder in folders]),
+        "curves": curves_of([folder / "curves.json" for folder in folders]),
     }
 
 
@@ -172,23 +191,18 @@ def _score(rows: Sequence[Row], column: Column, interval: Interval) -> dict[str,
     """Mean over seeds, then mean and interval over clips; none where no clip has a value."""
     by_trial: dict[str, list[float]] = {}
     for row in rows:
-        by_trial.setdefault(str(row["trial"]), []).extend(_finite([row.get(column.key)]))
+        by_trial.setdefault(str(row["trial"]), []).extend(finite_numbers([row.get(column.key)]))
     values = {trial: float(np.mean(seeds)) for trial, seeds in by_trial.items() if seeds}
     if not values:
         return None
     low, high = interval(list(values.values())) if len(values) > 1 else (math.nan, math.nan)
-    truth = _finite(row.get(column.true_key) for row in rows) if column.true_key else []
+    truth = finite_numbers(row.get(column.true_key) for row in rows) if column.true_key else []
     return {
         "mean": float(np.mean(list(values.values()))),
         "interval": [low, high] if math.isfinite(low) and math.isfinite(high) else None,
         "values": values,
         "true": float(np.mean(truth)) if truth else None,
     }
-
-
-def _finite(values: Iterable[Any]) -> list[float]:
-    numbers = [float(value) for value in values if isinstance(value, int | float)]
-    return [number for number in numbers if math.isfinite(number)]
 
 
 def _is_true(value: Any) -> bool:
@@ -227,7 +241,7 @@ def _sprite(movie: Pixels) -> str:
 
 def _frame_correlation(movie: Pixels, truth: Pixels) -> list[float | None]:
     a, b = (_standardised(frames) for frames in (movie, truth))
-    return _rounded(np.einsum("tp,tp->t", a, b))
+    return rounded(np.einsum("tp,tp->t", a, b))
 
 
 def _standardised(movie: Pixels) -> NDArray[np.float64]:
@@ -236,40 +250,3 @@ def _standardised(movie: Pixels) -> NDArray[np.float64]:
     norm = np.linalg.norm(flat, axis=1, keepdims=True)
     unit: NDArray[np.float64] = np.divide(flat, norm, out=np.full_like(flat, np.nan), where=norm > 0)
     return unit
-
-
-def _rounded(values: Iterable[Any]) -> list[float | None]:
-    return [float(f"{value:.4g}") if value is not None and math.isfinite(value) else None for value in values]
-
-
-def _trace(path: Path) -> dict[str, Any] | None:
-    lines = read_trace(path)
-    if not lines:
-        return None
-    chosen = [lines[index] for index in _log_spaced(len(lines))]
-    trace: dict[str, Any] = {axis: [line.get(axis) for line in chosen] for axis in ("step", "evaluations", "seconds")}
-    for group in ("terms", "metrics"):
-        names = dict.fromkeys(name for line in chosen for name in line.get(group, {}))
-        trace[group] = {name: _rounded(_mean(line.get(group, {}).get(name)) for line in chosen) for name in names}
-    return trace
-
-
-def _log_spaced(count: int) -> list[int]:
-    points = np.geomspace(1, count, min(count, TRACE_POINTS)).round().astype(int) - 1
-    return sorted({0, *points.tolist(), count - 1}) if count > TRACE_POINTS else list(range(count))
-
-
-def _mean(values: Any) -> float | None:
-    finite = _finite(values or [])
-    return float(np.mean(finite)) if finite else None
-
-
-def _curves(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    curves = {}
-    for name, curve in json.loads(path.read_text(encoding="utf-8")).items():
-        trials = list(curve["correlation"].values())
-        mean = [_mean([trial[index] for trial in trials]) for index in range(len(curve["axis"]))]
-        curves[name] = {"axis": curve["axis"], "correlation": _rounded(mean)}
-    return curves

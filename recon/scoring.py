@@ -83,8 +83,8 @@ class Judge:
         the recorded responses of the *report* neurons.
         """
         if self.judge is None:
-            undefined = torch.full((len(movie),), torch.nan)
-            return {"judge_correlation": undefined, "judge_correlation_true": undefined}, "no judge encoder is named"
+            nothing = torch.full((len(movie),), torch.nan)
+            return {"judge_correlation": nothing, "judge_correlation_true": nothing}, "no judge"
         reference, neurons, about = self._reference(repeats)
         key = f"judge:{about}"
         if key not in self.true_scores:
@@ -172,7 +172,8 @@ def scored_pixels(bounds: tuple[int, int, int, int] | None, batch: Batch) -> Ten
 
 
 def undefined(scores: Scores, clip: int) -> list[str]:
-    """Return a sentence per score of a clip that is undefined."""
+    """Return why scores of a clip are undefined."""
     missing = [name for name, values in scores.items() if not bool(torch.isfinite(values[clip]))]
-    reasons = {"lpips": f"lpips {lpips_reason() or 'undefined'}"}
-    return [reasons.get(name, f"{name} undefined: constant or missing") for name in missing]
+    absent = [f"{name} not available" for name in missing if name == "lpips" and lpips_reason()]
+    constant = [name for name in missing if name != "lpips" and not name.endswith("_true")]
+    return absent + ([f"undefined because something is constant: {', '.join(constant)}"] if constant else [])

@@ -37,15 +37,9 @@ def code_version(*modules: str) -> str:
     return digest([(str(file.relative_to(SOURCE)), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files])
 
 
-def file_hash(path: Path) -> str:
-    """Return 16 hexadecimal digits of a file's content."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
-
-
 @dataclass(frozen=True)
 class Store:
-    """The task directories of a run: `tasks/<key>` is complete or absent, `tasks/.partial-<key>` unfinished."""
+    """The task directories of a run: `tasks/<key>` is complete or absent, `partial/<key>` unfinished."""
 
     root: Path
 
@@ -55,7 +49,7 @@ class Store:
 
     def partial(self, key: str) -> Path:
         """Return the folder of the unfinished task, made if it is not there."""
-        folder = self.root / "tasks" / f".partial-{key}"
+        folder = self.root / "partial" / key
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -79,9 +73,20 @@ class Store:
             flush(path)
         if final.exists():
             shutil.rmtree(final)
+        final.parent.mkdir(parents=True, exist_ok=True)
         partial.rename(final)
         flush(final.parent)
         return final
+
+    def select(self, keys: Iterable[str]) -> None:
+        """Keep the named tasks in `tasks/`; others move to `retired/` and come back when they are named again."""
+        wanted = set(keys)
+        places = (self.root / "tasks", self.root / "retired")
+        for source, target in (places, places[::-1]):
+            for folder in sorted(source.glob("*")) if source.exists() else ():
+                if (folder.name in wanted) == (target is places[0]) and not (target / folder.name).exists():
+                    target.mkdir(parents=True, exist_ok=True)
+                    folder.rename(target / folder.name)
 
     def rows(self, keys: Iterable[str]) -> list[dict[str, Any]]:
         """Return the rows of finished tasks, in the order of the keys."""
@@ -91,6 +96,8 @@ class Store:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file in one step: whatever happens, the old or the new content stands there."""
+    if path.is_file() and path.read_bytes() == content:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:

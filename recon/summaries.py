@@ -23,7 +23,7 @@ def scalar(tag: str, value: float) -> Any:
     return Summary.Value(tag=tag, simple_value=value)
 
 
-def picture(tag: str, encoded: bytes, kind: str) -> Any:
+def picture(tag: str, encoded: bytes, *, kind: str) -> Any:
     """Return an encoded grey picture under a tag; `kind` is "png" or "gif", which TensorBoard plays."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 

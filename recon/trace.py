@@ -6,8 +6,8 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from recon.movies import Pixels, encode_gif, encode_png, film_strip, side_by_side, spread_frames, to_uint8, upscale
 from recon.summaries import picture, plain, scalar, text
+from recon.trace_file import drop_lines
 from recon.types import Iterate
 
 
@@ -31,6 +32,14 @@ class GroundTruth:
     tail: int = 0
     pixels: Tensor | None = None
     metrics: tuple[str, ...] = ("video_correlation", "ssim")
+    _last: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def of(self, iterate: Iterate) -> dict[str, Tensor]:
+        """Return the scores of an iterate; several traces that ask for the same one share the work."""
+        if self._last.get("iterate") is not iterate:
+            self._last.update(iterate=iterate, scores=self.scores(iterate.movie))
+        scores: dict[str, Tensor] = self._last["scores"]
+        return scores
 
     @torch.no_grad()
     def scores(self, movie: Tensor) -> dict[str, Tensor]:
@@ -39,7 +48,8 @@ class GroundTruth:
 
         scored = slice(self.warmup, self.movie.shape[2] - self.tail)
         shown, seen = self.movie[:, :, scored].to(movie), movie[:, :, scored]
-        return {name: METRICS[name](seen, shown, self.pixels) for name in self.metrics}
+        pixels = None if self.pixels is None else self.pixels.to(movie.device)
+        return {name: METRICS[name](seen, shown, pixels) for name in self.metrics}
 
 
 @dataclass(frozen=True)
@@ -61,35 +71,38 @@ class Traces:
 class JsonlTrace:
     """Appends one line per logged step to a file: step, seconds, evaluations, terms and oracle metrics per clip.
 
+    Metrics cost more than terms, so their steps become sparser: ten between a step and its double.
     A run that goes on at step k first drops the lines from k onwards, and a last line that a kill cut in two.
     """
 
     def __init__(self, path: Path, *, every: int = 1, truth: GroundTruth | None = None) -> None:
         self.path, self.every, self.truth = path, _at_least_one(every), truth
         self._started = False
-        self._unlogged: tuple[int, Iterate, Mapping[str, float]] | None = None
+        self._unfinished: tuple[int, Iterate, Mapping[str, float]] | None = None
 
     def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
         if not self._started:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            _drop_lines(self.path, step)
+            drop_lines(self.path, step)
             self._started = True
-        self._unlogged = (step, iterate, rates)
+        self._unfinished = (step, iterate, rates)
         if step % self.every == 0 or _is_milestone(step):
-            self.close()
+            self._log(step, iterate, rates, scored=_is_scored(step, self.every))
 
     def close(self) -> None:
-        """Log the last step if it is not yet in the file."""
-        if self._unlogged is None:
-            return
-        step, iterate, rates = self._unlogged
-        metrics = self.truth.scores(iterate.movie) if self.truth else {}
+        """Log the last step with its scores, if that is not yet in the file."""
+        if self._unfinished is not None:
+            drop_lines(self.path, self._unfinished[0])
+            self._log(*self._unfinished, scored=True)
+
+    def _log(self, step: int, iterate: Iterate, rates: Mapping[str, float], *, scored: bool) -> None:
+        metrics = self.truth.of(iterate) if self.truth and scored else {}
         line: dict[str, Any] = {"step": step, **{name: _number(value) for name, value in rates.items()}}
         line["terms"] = {name: _numbers(value) for name, value in iterate.terms.items()}
         line["metrics"] = {name: _numbers(value) for name, value in metrics.items()}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        self._unlogged = None
+        self._unfinished = None if scored else self._unfinished
 
 
 class TensorBoardTrace:
@@ -113,24 +126,29 @@ class TensorBoardTrace:
         self.labels, self.frame_rate, self.clips = tuple(labels), frame_rate, clips
         self._names = _tag_names(self.labels)
         self._writer: Any = None
-        self._last: tuple[int, Iterate] | None = None
-        self._shown = -1
+        self._last: tuple[int, Iterate, Mapping[str, float]] | None = None
+        self._logged = self._scored = self._shown = -1
 
     def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
         if self._writer is None:
             self._open(step)
-        self._last = (step, iterate)
+        self._last = (step, iterate, rates)
         if step % self.every == 0 or _is_milestone(step):
-            self._write(step, [scalar(tag, value) for tag, value in self._scalars(iterate, rates).items()])
+            self._log(step, iterate, rates, scored=_is_scored(step, self.every))
         if _is_milestone(step):
             self._show(step, iterate, with_movie=_is_power_of_ten(step))
 
     def close(self) -> None:
-        """Show the last iterate and end the event file; a later call goes on in a new one."""
+        """Log and show the last iterate and end the event file; a later call goes on in a new one."""
         if self._writer is None or self._last is None:
             return
-        if self._shown != self._last[0] or not _is_power_of_ten(self._last[0]):
-            self._show(*self._last, with_movie=True)
+        step, iterate, rates = self._last
+        if self._logged != step:
+            self._log(step, iterate, rates, scored=False)
+        if self._scored != step:
+            self._score(step, iterate)
+        if self._shown != step or not _is_power_of_ten(step):
+            self._show(step, iterate, with_movie=True)
         self._writer.close()
         self._writer = None
 
@@ -151,19 +169,30 @@ class TensorBoardTrace:
         if self.labels:
             self._write(step, [text("clips", "\n".join(f"1. {plain(label)}" for label in self.labels))])
 
-    def _scalars(self, iterate: Iterate, rates: Mapping[str, float]) -> dict[str, float]:
+    def _log(self, step: int, iterate: Iterate, rates: Mapping[str, float], *, scored: bool) -> None:
         scalars = {f"run/{name}": float(value) for name, value in rates.items()}
-        groups = {"energy": iterate.terms}
-        if self.truth:
-            groups["oracle"] = self.truth.scores(iterate.movie)
-        for group, terms in groups.items():
-            for name, values in terms.items():
-                scalars |= self._term(group, name, values.detach().double().cpu().flatten().tolist())
-        return scalars
+        self._write_terms(step, scalars | self._terms("energy", iterate.terms))
+        self._logged = step
+        if scored:
+            self._score(step, iterate)
 
-    def _term(self, group: str, name: str, values: Sequence[float]) -> dict[str, float]:
-        clips = {f"{group}/{name} per clip/{self._name(index)}": value for index, value in enumerate(values)}
-        return {f"{group}/{name}": sum(values) / len(values)} | (clips if len(values) > 1 else {})
+    def _score(self, step: int, iterate: Iterate) -> None:
+        if self.truth:
+            self._write_terms(step, self._terms("oracle", self.truth.of(iterate)))
+        self._scored = step
+
+    def _write_terms(self, step: int, scalars: Mapping[str, float]) -> None:
+        self._write(step, [scalar(tag, value) for tag, value in scalars.items()])
+
+    def _terms(self, group: str, terms: Mapping[str, Tensor]) -> dict[str, float]:
+        scalars: dict[str, float] = {}
+        for name, tensor in terms.items():
+            values = tensor.detach().double().cpu().flatten().tolist()
+            scalars[f"{group}/{name}"] = sum(values) / len(values)
+            if len(values) > 1:
+                clips = enumerate(values)
+                scalars |= {f"{group}/{name} per clip/{self._name(clip)}": value for clip, value in clips}
+        return scalars
 
     def _name(self, clip: int) -> str:
         return self._names[clip] if clip < len(self._names) else f"clip {clip}"
@@ -172,10 +201,10 @@ class TensorBoardTrace:
         values = []
         for clip in range(min(self.clips, len(iterate.movie))):
             movies = [to_uint8(movie[clip].mean(0).detach().float().cpu()) for movie in self._movies(iterate)]
-            values.append(picture(self._tag("film strip", clip), encode_png(self._strip(movies)), "png"))
+            values.append(picture(self._tag("film strip", clip), encode_png(self._strip(movies)), kind="png"))
             if with_movie:
-                shown = upscale(side_by_side(movies), 2)
-                values.append(picture(self._tag("movie", clip), encode_gif(shown, frame_rate=self.frame_rate), "gif"))
+                gif = encode_gif(upscale(side_by_side(movies), 2), frame_rate=self.frame_rate)
+                values.append(picture(self._tag("movie", clip), gif, kind="gif"))
         self._write(step, values)
         self._writer.flush()
         self._shown = step
@@ -228,34 +257,19 @@ def _tag_names(labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(name if names.count(name) == 1 else f"{index} {name}" for index, name in enumerate(names))
 
 
+def _is_scored(step: int, every: int) -> bool:
+    """Hold for log-spaced steps and for multiples of `every` that become sparser.
+
+    >>> [step for step in range(30, 100) if _is_scored(step, 2)]
+    [30, 32, 34, 36, 38, 40, 44, 48, 50, 52, 56, 60, 64, 68, 72, 76, 80, 88, 96]
+    """
+    octaves = max(0, int(math.log2(max(step, 1) / (10 * every))))
+    return _is_milestone(step) or step % (every * 2**octaves) == 0
+
+
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None  # JSON has no NaN
 
 
 def _numbers(values: Tensor) -> list[float | None]:
     return [_number(value) for value in values.detach().double().cpu().flatten().tolist()]
-
-
-def _drop_lines(path: Path, step: int) -> None:
-    if not path.exists():
-        return
-    lines = path.read_text(encoding="utf-8").splitlines()
-    kept = [line for line in lines if _step_of(line) < step]
-    if len(kept) == len(lines):
-        return
-    aside = path.with_name(f".{path.name}.aside")
-    aside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    aside.replace(path)
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf
-
-
-def read_trace(path: Path) -> list[dict[str, Any]]:
-    """Return the complete lines of a trace, by step; a line that is just being written is left out."""
-    lines: Iterable[str] = path.read_text(encoding="utf-8").splitlines() if path.exists() else ()
-    return [json.loads(line) for line in lines if math.isfinite(_step_of(line))]

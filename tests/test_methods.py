@@ -13,7 +13,7 @@ from recon.methods.combined import gaussian_filter
 from recon.methods.gradient import training_clips
 from recon.methods.lagged import Lags, measure_scaling, training_pairs
 from recon.methods.optimisers import Momentum
-from recon.methods.ridge import cross_validate, solve
+from recon.methods.ridge import cross_validate, fold_moments, solve
 from recon.methods.subclips import SubClips
 
 ALL = torch.ones(worlds.NEURONS, dtype=torch.bool)
@@ -37,8 +37,7 @@ def test_lags_reach_forward_and_backward() -> None:
 def test_ridge_solves_the_normal_equations() -> None:
     recording, lags = worlds.TinyRecording(), Lags(0, 2, 3)
     scaling = measure_scaling(recording, neurons=ALL, root=True)
-    method = Ridge(lags=lags, folds=3)
-    folds = method._fold_moments(recording, ALL, scaling)
+    folds = fold_moments(training_pairs(recording, neurons=ALL, lags=lags, scaling=scaling), 3)
     total = folds[0] + folds[1] + folds[2]
     weights, mean = solve(total, 0.5, out=total.cross.shape[1])
     pairs = list(training_pairs(recording, neurons=ALL, lags=lags, scaling=scaling))
@@ -53,7 +52,7 @@ def test_cross_validation_prefers_strong_penalties_for_noise() -> None:
     recording = worlds.TinyRecording()
     recording.responses = torch.poisson(torch.ones_like(recording.responses), torch.Generator().manual_seed(0))
     scaling = measure_scaling(recording, neurons=ALL, root=False)
-    folds = Ridge(lags=Lags(0, 2, 3), folds=3)._fold_moments(recording, ALL, scaling)
+    folds = fold_moments(training_pairs(recording, neurons=ALL, lags=Lags(0, 2, 3), scaling=scaling), 3)
     errors = cross_validate(folds, (0.01, 1.0, 100.0))
     assert int(errors.argmin()) == 2
 

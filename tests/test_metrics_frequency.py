@@ -13,6 +13,7 @@ from torch import Tensor
 from recon.metrics.frequency import (
     DIRECTIONS,
     MOTION_BANDS,
+    _energy,
     _transfers,
     motion_energy_correlation,
     spatial_frequency_correlation,
@@ -110,6 +111,12 @@ def test_motion_energy_ignores_polarity_and_sees_direction() -> None:
     assert motion_energy_correlation(backwards, right) < 0.6
     noisy = right + 0.05 * torch.randn(right.shape, generator=generator)
     assert motion_energy_correlation(noisy, right) > 0.8
+
+
+def test_folded_energy_is_the_thinned_one() -> None:
+    movie = torch.rand(1, 8, 9, 6, generator=torch.Generator().manual_seed(2))
+    spectrum = torch.fft.fftn(movie, dim=(1, 2, 3))
+    torch.testing.assert_close(_energy(spectrum)[0], movie.square()[:, ::2, :, ::2])
 
 
 def test_motion_energy_counts_pixels() -> None:

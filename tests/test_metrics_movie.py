@@ -60,7 +60,8 @@ def test_correlations_are_numpys(pixels: Tensor | None) -> None:
     a, b = x.numpy()[:, 0][..., mask].astype(float), y.numpy()[:, 0][..., mask].astype(float)
     pooled = [np.corrcoef(p.ravel(), q.ravel())[0, 1] for p, q in zip(a, b, strict=True)]
     frames = [np.mean([np.corrcoef(p[t], q[t])[0, 1] for t in range(7)]) for p, q in zip(a, b, strict=True)]
-    series = [np.mean([np.corrcoef(p[:, i], q[:, i])[0, 1] for i in range(mask.sum())]) for p, q in zip(a, b, strict=True)]
+    count = int(mask.sum())
+    series = [np.mean([np.corrcoef(p[:, i], q[:, i])[0, 1] for i in range(count)]) for p, q in zip(a, b, strict=True)]
     np.testing.assert_allclose(video_correlation(x, y, pixels), pooled, atol=1e-6)
     np.testing.assert_allclose(frame_correlation(x, y, pixels), frames, atol=1e-6)
     np.testing.assert_allclose(pixel_correlation(x, y, pixels), series, atol=1e-6)

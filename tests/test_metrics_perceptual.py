@@ -74,8 +74,9 @@ def test_weights_are_found_and_used(place: str, tmp_path: Path, monkeypatch: pyt
         convolution.weight.data = weights()[f"features.{index}.weight"]
         convolution.bias.data = weights()[f"features.{index}.bias"]
     with torch.no_grad():
-        frames = [reference(x[0, :, t].expand(1, 3, -1, -1), y[0, :, t].expand(1, 3, -1, -1), normalize=True) for t in range(3)]
-    torch.testing.assert_close(values[0], torch.stack(frames).mean())
+        colour = [movie[0].transpose(0, 1).expand(-1, 3, -1, -1) for movie in (x, y)]
+        frames = reference(*colour, normalize=True)
+    torch.testing.assert_close(values[0], frames.mean())
     torch.testing.assert_close(lpips(x, x), torch.zeros(2))
 
 

@@ -77,7 +77,7 @@ def test_paired_difference() -> None:
     assert 0.4 < result.low < result.difference < result.high < 0.6
     assert result.p_value < 0.001
     reference = stats.ttest_1samp(expected, 0).confidence_interval(0.95)
-    assert result.low == pytest.approx(reference.low, abs=0.01) and result.high == pytest.approx(reference.high, abs=0.01)
+    np.testing.assert_allclose((result.low, result.high), reference, atol=0.01)
     nothing = paired_difference([math.nan], [1.0], generator=rng())
     assert nothing.pairs == 0 and math.isnan(nothing.difference) and math.isnan(nothing.p_value)
     with pytest.raises(ValueError, match="expected two equally long lists"):

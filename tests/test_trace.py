@@ -10,7 +10,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from recon.trace import GroundTruth, JsonlTrace, TensorBoardTrace, Traces, read_trace
+from recon.trace import GroundTruth, JsonlTrace, TensorBoardTrace, Traces
+from recon.trace_file import read_trace
 from recon.types import Iterate
 
 RATES = {"evaluations": 3.0, "seconds": 0.5, "evaluations_per_second": 6.0, "gradient_norm": 0.1}
@@ -18,8 +19,8 @@ RATES = {"evaluations": 3.0, "seconds": 0.5, "evaluations_per_second": 6.0, "gra
 
 @pytest.fixture
 def truth() -> GroundTruth:
-    movie = torch.rand(2, 1, 24, 16, 18, generator=torch.Generator().manual_seed(0))
-    return GroundTruth(movie, warmup=6, tail=2)
+    movie = torch.rand(2, 1, 12, 12, 18, generator=torch.Generator().manual_seed(0))
+    return GroundTruth(movie, warmup=3, tail=1)
 
 
 def iterate(truth: GroundTruth, step: int) -> Iterate:
@@ -59,7 +60,7 @@ def test_film_strips_and_movies_appear_at_log_spaced_steps(truth: GroundTruth, t
     assert [event.step for event in movies] == [1, 10, 24]
     assert strips[0].encoded_image_string.startswith(b"\x89PNG")
     assert movies[0].encoded_image_string.startswith(b"GIF89a")
-    assert (movies[0].width, movies[0].height) == (2 * (18 + 2 + 18), 32)
+    assert (movies[0].width, movies[0].height) == (2 * (18 + 2 + 18), 24)
 
 
 def test_without_truth_nothing_is_called_oracle(truth: GroundTruth, tmp_path: Path) -> None:
@@ -100,6 +101,22 @@ def test_lines_hold_every_clip_and_undefined_numbers_are_null(truth: GroundTruth
     assert (line["step"], line["evaluations"], line["gradient_norm"]) == (1, 3.0, None)
 
 
+def test_scores_become_sparser_and_are_shared(truth: GroundTruth, tmp_path: Path) -> None:
+    calls = []
+    measured = GroundTruth(truth.movie, metrics=())
+    object.__setattr__(measured, "scores", lambda movie: calls.append(1) or {"ssim": torch.zeros(2)})
+    log = JsonlTrace(tmp_path / "trace.jsonl", truth=measured)
+    both = Traces((log, TensorBoardTrace(tmp_path, truth=measured, clips=0)))
+    run(both, truth, range(1, 82))
+    both.close()
+    lines = read_trace(tmp_path / "trace.jsonl")
+    scored = [line["step"] for line in lines if line["metrics"]]
+    assert [line["step"] for line in lines] == list(range(1, 82))
+    assert scored == [*range(1, 20), *range(20, 40, 2), 40, 44, 48, 50, *range(52, 80, 4), 80, 81]
+    assert len(calls) == len(scored)
+    assert [event.step for event in events(tmp_path).Scalars("oracle/ssim")] == scored
+
+
 def test_every_nth_step_the_log_spaced_ones_and_the_last_are_logged(truth: GroundTruth, tmp_path: Path) -> None:
     trace = JsonlTrace(tmp_path / "trace.jsonl", every=7)
     run(trace, truth, range(1, 24))
@@ -119,11 +136,11 @@ def test_a_killed_trace_goes_on_without_a_seam(truth: GroundTruth, tmp_path: Pat
 
 
 def test_scores_leave_out_unscored_frames_and_pixels(truth: GroundTruth) -> None:
-    pixels = torch.zeros(16, 18, dtype=torch.bool)
+    pixels = torch.zeros(12, 18, dtype=torch.bool)
     pixels[:, 4:] = True
-    masked = GroundTruth(truth.movie, warmup=6, tail=2, pixels=pixels, metrics=("video_correlation",))
+    masked = GroundTruth(truth.movie, warmup=3, tail=1, pixels=pixels, metrics=("video_correlation",))
     damaged = truth.movie.clone()
-    damaged[:, :, :6], damaged[:, :, -2:], damaged[..., :4] = 0, 1, 0.3
+    damaged[:, :, :3], damaged[:, :, -1:], damaged[..., :4] = 0, 1, 0.3
     assert torch.allclose(masked.scores(damaged)["video_correlation"], torch.ones(2), atol=1e-4)
     assert (truth.scores(damaged)["video_correlation"] < 0.95).all()
 
@@ -133,7 +150,7 @@ def test_traces_together_do_what_each_does_alone(truth: GroundTruth, tmp_path: P
     run(both, truth, range(1, 4))
     both.close()
     assert [line["step"] for line in read_trace(tmp_path / "a.jsonl")] == [1, 2, 3]
-    assert [event.step for event in events(tmp_path / "events").Scalars("energy/prior")] == [1, 2]
+    assert [event.step for event in events(tmp_path / "events").Scalars("energy/prior")] == [1, 2, 3]
 
 
 def test_watching_changes_neither_movie_nor_gradient_mode(truth: GroundTruth, tmp_path: Path) -> None:
@@ -174,5 +191,5 @@ def test_film_strips_show_the_scored_frames(truth: GroundTruth, tmp_path: Path) 
     seen = events(tmp_path).Images("oracle/film strip/clip 0")[0]
     shown = np.asarray(Image.open(BytesIO(seen.encoded_image_string)))
     grey = to_uint8(truth.movie[0, 0])
-    strip = film_strip([grey, grey], frames=spread_frames(24, first=6, end=22))
+    strip = film_strip([grey, grey], frames=spread_frames(12, first=3, end=11))
     assert np.array_equal(shown[:, -strip.shape[1] :], strip)

@@ -10,8 +10,8 @@ from recon.data.layout import Array
 def area_matrix(size: int, new: int) -> Array:
     """Return the averaging matrix `[new, size]`; each row holds the overlap of a new pixel with the old, sum 1.
 
-    >>> area_matrix(3, 2).round(3).tolist()
-    [[0.667, 0.333, 0.0], [0.0, 0.333, 0.667]]
+    >>> (5 * area_matrix(5, 2)).round().astype(int).tolist()
+    [[2, 2, 1, 0, 0], [0, 0, 1, 2, 2]]
     """
     edges, old = np.linspace(0, size, new + 1), np.arange(size)
     overlap = np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old)

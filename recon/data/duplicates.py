@@ -54,11 +54,15 @@ def frame_codes(frames: Array) -> Array:
 
 
 def same_content(first: Signature, second: Signature, *, shift: int = 0) -> bool:
-    """Return whether over 85 % of the frames that two videos share at a shift agree within one grey level."""
+    """Return whether over 85 % of the frames that two videos share at a shift agree within one grey level.
+
+    The difference of two small frames is their root mean square: the mean would pass a small bright object that is
+    elsewhere, the maximum would fail a noisy copy.
+    """
     length = min(len(first.reduced) - shift, len(second.reduced))
     one = first.reduced[shift : shift + length].astype(np.float32)
-    gap = np.abs(one - second.reduced[:length].astype(np.float32))
-    return bool((gap.max(axis=(1, 2)) <= GREY_LEVELS).mean() > SHARE)
+    gap = np.sqrt(np.square(one - second.reduced[:length].astype(np.float32)).mean((1, 2)))
+    return bool((gap <= GREY_LEVELS).mean() > SHARE)
 
 
 def duplicate_groups(signatures: Sequence[Signature]) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from recon.data.area import resize_area
 from recon.data.duplicates import Progress, duplicate_groups, leaks, signature, split_by_content
-from recon.data.layout import MAX_FRAMES, TEST, TRAIN, VALIDATION, Array
+from recon.data.layout import MAX_FRAMES, TEST, TRAIN, VALIDATION, Array, grey_levels
 from recon.data.sensorium import SensoriumRecording
 from recon.data.sources import ArrayLike, Source, open_channels, open_source
 from recon.data.writer import RecordingWriter
@@ -48,7 +48,7 @@ class Inputs:
         raw = self.movie.read(piece.source, (piece.first, piece.end), "thw").astype(np.float32)
         if not (raw.min() >= low and raw.max() <= high):
             raise ValueError(f"movie: expected values in {low}–{high}, got {raw.min()} to {raw.max()}; set movie_range")
-        return np.rint(resize_area((raw - low) * (255 / (high - low)), self.frame_size)).astype(np.uint8)
+        return np.ascontiguousarray(grey_levels(resize_area((raw - low) * (255 / (high - low)), self.frame_size)))
 
     def channels(self, source: Source | None, piece: Piece) -> Array | None:
         """Return a trial's channels over time `(N,T)`."""

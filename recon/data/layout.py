@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,17 @@ def load_array(path: Path, *, mapped: bool = False) -> Array:
     return array
 
 
+def save_array(path: Path, array: Array) -> None:
+    """Save one .npy file, with its folder, so that a full disk is an OSError.
+
+    numpy.save straight to a file loses the error when the last buffer of a small array cannot be flushed.
+    """
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(buffer.getbuffer())
+
+
 def padded_from(array: Array) -> int:
     """Return the frame from which an array `(..., T)` is padding: its trailing run of frames that hold a NaN.
 
@@ -57,8 +69,13 @@ def content_id(frames: Array) -> str:
     >>> content_id(np.zeros((2, 3, 4), np.uint8)) == content_id(np.zeros((2, 3, 4), np.float32))
     True
     """
-    levels = np.ascontiguousarray(np.clip(np.rint(frames), 0, 255).astype(np.uint8))
+    levels = np.ascontiguousarray(grey_levels(frames))
     return hashlib.sha256(repr(levels.shape).encode() + levels.tobytes()).hexdigest()[:16]
+
+
+def grey_levels(frames: Array) -> Array:
+    """Return frames rounded to whole grey levels, uint8; those that are so already are passed on."""
+    return frames if frames.dtype == np.uint8 else np.clip(np.rint(frames), 0, 255).astype(np.uint8)
 
 
 def data_file(root: Path, variable: str, index: int) -> Path:

@@ -64,7 +64,7 @@ class SensoriumRecording(Recording):
         self.made_by: Mapping[str, Any] = dict(header.get("made_by") or {})
         self.unit_ids = tuple(int(i) for i in load_array(self.path / "meta/neurons/unit_ids.npy"))
         self.coordinates = self._neuron_file("cell_motor_coordinates.npy", np.zeros((len(self.unit_ids), 3)))
-        self.tiers = tuple(str(tier) for tier in load_array(self.path / TIERS_FILE))
+        self.tiers = tuple(str(tier) for tier in load_array(self.path / TIERS_FILE).astype(str))
         self.acquisition = self._acquisition(header.get("acquisition"))
         self.frame_size = self._first_frame_size()
         self._ids = self._read_ids()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.data.layout import STATISTICS, Array, data_file, load_array
+from recon.data.layout import STATISTICS, Array, data_file, grey_levels, load_array, save_array
 
 CHUNK = 256
 """Channels that are held in memory at once, over all training trials."""
@@ -41,20 +41,28 @@ def video_statistics(root: Path, trials: Sequence[int]) -> dict[str, Array]:
     """Return the five statistics (scalars) of all pixels, from the histogram of grey levels and exact moments."""
     counts, total, square, low, high = np.zeros(256), 0.0, 0.0, np.inf, -np.inf
     for index in trials:
-        video = load_array(data_file(root, "videos", index), mapped=True)
-        counts += np.bincount(np.rint(video).astype(np.uint8).ravel(), minlength=256)
-        values = np.asarray(video, dtype=np.float64)
-        total, square = total + values.sum(), square + (values**2).sum()
-        low, high = min(low, float(values.min())), max(high, float(values.max()))
+        video = load_array(data_file(root, "videos", index))
+        histogram = np.bincount(grey_levels(video).ravel(), minlength=256)
+        exact = _moments(video) if video.dtype.kind == "f" else _histogram_moments(histogram)
+        counts, total, square = counts + histogram, total + exact[0], square + exact[1]
+        low, high = min(low, float(video.min())), max(high, float(video.max()))
     mean = total / counts.sum()
     median = np.searchsorted(np.cumsum(counts), counts.sum() / 2)
     figures = (mean, np.sqrt(max(square / counts.sum() - mean**2, 0.0)), low, high, median)
     return {name: np.asarray(value) for name, value in zip(STATISTICS, figures, strict=True)}
 
 
+def _moments(video: Array) -> tuple[float, float]:
+    return float(video.sum(dtype=np.float64)), float(np.square(video, dtype=np.float64).sum())
+
+
+def _histogram_moments(histogram: Array) -> tuple[float, float]:
+    levels = np.arange(256.0)
+    return float(histogram @ levels), float(histogram @ levels**2)
+
+
 def _write(root: Path, variable: str, statistics: dict[str, Array], frames: int) -> None:
     folder = root / "meta/statistics" / variable / "all"
-    folder.mkdir(parents=True, exist_ok=True)
     for name, value in statistics.items():
         repeated = np.broadcast_to(value[..., None], (*value.shape, frames))
-        np.save(folder / f"{name}.npy", repeated.astype(np.float32))
+        save_array(folder / f"{name}.npy", repeated.astype(np.float32))

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, content_id, data_file
+from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, content_id, data_file, save_array
 from recon.data.statistics import write_statistics
 from recon.types import AcquisitionTimes
 
@@ -109,7 +109,7 @@ class RecordingWriter:
     def write_truth(self, name: str, array: Array) -> None:
         """Write a planted parameter per neuron (simulations only) to `meta/truth/<name>.npy`."""
         with self._disk():
-            self._save_to(self._aside / "meta/truth" / f"{name}.npy", array)
+            save_array(self._aside / "meta/truth" / f"{name}.npy", array)
 
     def finish(self) -> Path:
         """Write meta files and statistics, move the folder to its destination, and return that; safe to call twice."""
@@ -158,12 +158,12 @@ class RecordingWriter:
     def _write_meta(self) -> None:
         meta, last = self._aside / "meta", max(self._trials)
         described = [self._trials.get(i, {"tier": ABSENT, "video_id": ""}) for i in range(last + 1)]
-        self._save_to(self._aside / TIERS_FILE, np.array([trial["tier"] for trial in described]))
-        self._save_to(meta / "trials/video_ids.npy", np.array([trial["video_id"] for trial in described]))
-        self._save_to(meta / "neurons/unit_ids.npy", self.unit_ids)
-        self._save_to(meta / "neurons/cell_motor_coordinates.npy", self.coordinates)
+        save_array(self._aside / TIERS_FILE, np.array([trial["tier"] for trial in described]))
+        save_array(meta / "trials/video_ids.npy", np.array([trial["video_id"] for trial in described]))
+        save_array(meta / "neurons/unit_ids.npy", self.unit_ids)
+        save_array(meta / "neurons/cell_motor_coordinates.npy", self.coordinates)
         if self.acquisition is not None:
-            self._save_to(meta / "neurons/plane.npy", np.asarray(self.acquisition.plane, dtype=np.int64))
+            save_array(meta / "neurons/plane.npy", np.asarray(self.acquisition.plane, dtype=np.int64))
         lines = [
             json.dumps({"trial": i, "captions": trial["captions"], "scenes": trial["scenes"]}, ensure_ascii=False)
             for i, trial in sorted(self._trials.items())
@@ -187,11 +187,7 @@ class RecordingWriter:
 
     def _save(self, variable: str, index: int, array: Array) -> None:
         compact = array if array.dtype == np.uint8 else array.astype(np.float32)
-        self._save_to(data_file(self._aside, variable, index), np.ascontiguousarray(compact))
-
-    def _save_to(self, path: Path, array: Array) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, array, allow_pickle=False)
+        save_array(data_file(self._aside, variable, index), compact)
 
     @contextlib.contextmanager
     def _disk(self) -> Iterator[None]:

@@ -13,6 +13,9 @@ from recon.fidelities.base import Likelihood, by_neuron, counted, fitted
 STD_FLOOR = 0.01
 """A neuron's noise is at least this fraction of the population's, as the field floors the std of responses."""
 
+BLOCK = 500
+"""Neurons that are fitted together, so that memory stays flat."""
+
 
 @final
 @dataclass(frozen=True)
@@ -31,7 +34,9 @@ class Poisson(Likelihood):
     def __call__(self, rates: Tensor, responses: Tensor, mask: Tensor) -> Tensor:
         """Return Σ |λ| − y·log(λ + ε) `[B]` over the counted entries."""
         rates, spikes = counted(rates, mask, 1.0), counted(responses, mask, 0.0).relu()
-        terms = rates.abs() - spikes * torch.log(rates.relu() + self.epsilon)
+        # Unlike that of relu, its derivative at 0 is 1: the gradient of Bauer et al.'s loss holds at silent rates too.
+        positive = torch.where(rates < 0, torch.zeros_like(rates), rates)
+        terms = positive + (-rates).relu() - spikes * torch.log(positive + self.epsilon)
         return (terms * mask).sum((1, 2))
 
     def fit(self, rates: Tensor, responses: Tensor, mask: Tensor) -> Poisson:
@@ -74,12 +79,21 @@ class Gaussian(Likelihood):
         residuals = counted(responses, mask, 0.0) - counted(rates, mask, 0.0)
         square = by_neuron(residuals, self.samples).double().square()
         scale = _scale((square * counts).sum(1) / counts.sum(1).clamp_min(1.0), counts.sum(1) > 0)
-        powers = torch.stack([counts, rate, square, rate.square(), rate * square], 1) * counts[:, None]
-        intercept, slope = scale, torch.zeros_like(scale)
-        for _ in range(15):
-            weight = (intercept[:, None] + slope[:, None] * rate).pow(-2)
-            intercept, slope = _affine((powers @ weight[:, :, None])[..., 0].T, self.floor * scale)
-        return replace(self, intercept=intercept.to(rates), slope=slope.to(rates))
+        blocks = [slice(first, first + BLOCK) for first in range(0, len(scale), BLOCK)]
+        pieces = [_maximise(counts[block], rate[block], square[block], (scale[block], self.floor)) for block in blocks]
+        intercept, slope = (torch.cat(parts).to(rates) for parts in zip(*pieces, strict=True))
+        return replace(self, intercept=intercept, slope=slope)
+
+
+def _maximise(counts: Tensor, rate: Tensor, square: Tensor, start: tuple[Tensor, float]) -> tuple[Tensor, Tensor]:
+    """Return a and b `[N]` of squared residuals at rates `[N,M]`; `start` is the mean square and the floor's share."""
+    scale, floor = start
+    powers = torch.stack([counts, rate, square, rate.square(), rate * square], 1) * counts[:, None]
+    intercept, slope = scale, torch.zeros_like(scale)
+    for _ in range(15):
+        weight = (intercept[:, None] + slope[:, None] * rate).pow(-2)
+        intercept, slope = _affine((powers @ weight[:, :, None])[..., 0].T, floor * scale)
+    return intercept, slope
 
 
 def _scale(mean: Tensor, known: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ class Lags:
 
     first: int = -1
     last: int = 14
-    bases: int = 6
+    bases: int = 5
 
     def kernels(self) -> Tensor:
         """Return the bumps `[bases, last-first+1]`; they overlap by half and each sums to 1.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -61,8 +61,8 @@ class Ridge:
     """
 
     lags: Lags = field(default_factory=Lags)
-    penalties: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-    folds: int = 4
+    penalties: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
+    folds: int = 3
     root: bool = True
     artefact: Path | None = None
 
@@ -72,7 +72,8 @@ class Ridge:
         path = artefact_path(artefacts, recording, neurons=neurons, settings=settings)
         if not path.exists():
             scaling = measure_scaling(recording, neurons=neurons, root=self.root)
-            folds = self._fold_moments(recording, neurons, scaling)
+            pairs = training_pairs(recording, neurons=neurons, lags=self.lags, scaling=scaling)
+            folds = fold_moments(pairs, self.folds)
             errors = cross_validate(folds, self.penalties)
             penalty = self.penalties[int(errors.argmin())]
             total = _sum(folds)
@@ -82,21 +83,6 @@ class Ridge:
             save_artefact(learnt, path)
         return replace(self, artefact=path)
 
-    def _fold_moments(self, recording: Recording, neurons: Tensor, scaling: Scaling) -> list[Moments]:
-        folds: list[Moments | None] = [None] * self.folds
-        pairs = training_pairs(recording, neurons=neurons, lags=self.lags, scaling=scaling)
-        waiting: list[list[tuple[Tensor, Tensor]]] = [[] for _ in folds]
-        for index, pair in enumerate(pairs):
-            fold = index % self.folds
-            waiting[fold].append(pair)
-            if len(waiting[fold]) == 8:
-                folds[fold] = _merge(folds[fold], waiting[fold])
-                waiting[fold] = []
-        merged = [_merge(done, rest) for done, rest in zip(folds, waiting, strict=True) if rest or done is not None]
-        if len(merged) < 2:
-            raise ValueError(f"ridge: expected at least 2 training trials, got {len(merged)}; cut more trials")
-        return merged
-
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the decoded movie once."""
         if state:
@@ -104,6 +90,22 @@ class Ridge:
         learnt = load_artefact(self.artefact, method="ridge")
         movie = decode(mean_responses(problem), learnt, lags=self.lags, root=self.root, shape=problem.shape)
         yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+
+
+def fold_moments(pairs: Iterable[tuple[Tensor, Tensor]], folds: int) -> list[Moments]:
+    """Return the moments of each fold; trials are dealt to the folds in turn and multiplied in blocks of eight."""
+    moments: list[Moments | None] = [None] * folds
+    waiting: list[list[tuple[Tensor, Tensor]]] = [[] for _ in moments]
+    for index, pair in enumerate(pairs):
+        fold = index % folds
+        waiting[fold].append(pair)
+        if len(waiting[fold]) == 8:
+            moments[fold] = _merge(moments[fold], waiting[fold])
+            waiting[fold] = []
+    merged = [_merge(done, rest) for done, rest in zip(moments, waiting, strict=True) if rest or done is not None]
+    if len(merged) < 2:
+        raise ValueError(f"ridge: expected at least 2 training trials, got {len(merged)}; cut more trials")
+    return merged
 
 
 def _merge(done: Moments | None, pairs: list[tuple[Tensor, Tensor]]) -> Moments:

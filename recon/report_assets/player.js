@@ -19,10 +19,10 @@ function movieFigure(name, clip, address, parts) {
 }
 
 function scoreLine(method, trial, columns) {
-  const line = html("p");
-  for (const column of columns.filter((each) => ["video_correlation", "ssim", "judge_correlation"].includes(each.key))) {
+  const line = html("p"), names = { video_correlation: "r", ssim: "SSIM", judge_correlation: "judge r" };
+  for (const column of columns.filter((each) => names[each.key])) {
     const score = method.scores[column.key], value = score && score.values[trial];
-    if (isNumber(value)) line.append(`${column.title} `, html("b", {}, decimals(value, column.digits)), "  ");
+    if (isNumber(value)) line.append(html("span", { title: column.meaning }, `${names[column.key]} `, html("b", {}, decimals(value, column.digits))));
   }
   return line;
 }
@@ -74,7 +74,7 @@ function createPlayer(page) {
       return { name: method.name, colour, dash, points: method.frame_correlation[trial].map((value, frame) => [frame, value]) };
     });
     const hatched = [[0, warmup], [frames - 1 - tail, frames - 1]].filter(([from, to]) => to > from);
-    const { plot, x, box } = linePlot(lines, { width: 1160, height: 190, xDomain: [0, Math.max(1, frames - 1)], hatched, label: "frame", title: "Correlation per frame" });
+    const { plot, x, box } = linePlot(lines, { width: Math.max(320, by("perframe").clientWidth), height: 190, xDomain: [0, Math.max(1, frames - 1)], hatched, label: "frame", title: "Correlation per frame" });
     const line = svg("line", { class: "cursor", y1: box.top, y2: box.bottom });
     plot.append(line);
     plot.addEventListener("click", (event) => {
@@ -92,6 +92,13 @@ function createPlayer(page) {
     return [truth, ...others];
   }
 
+  // Whole multiples of the stored pixels, as large as leaves four movies in a row (two on a narrow screen).
+  function fit() {
+    const room = movies.clientWidth, across = room < 560 ? 2 : room < 860 ? 3 : 4;
+    const cell = (room - 14 * (across - 1)) / across, pixel = state.clip.width / (window.devicePixelRatio || 1);
+    movies.style.setProperty("--cell", `${cell < pixel ? cell : Math.floor(cell / pixel) * pixel}px`);
+  }
+
   function choose(index) {
     const clip = state.clip = page.clips[index];
     by("clips").querySelectorAll("button").forEach((pill, each) => pill.setAttribute("aria-checked", String(each === index)));
@@ -100,11 +107,13 @@ function createPlayer(page) {
     state.shown = figures(clip);
     movies.replaceChildren(...state.shown.map((movie) => movie.figure));
     for (const movie of state.shown) movie.sheet.addEventListener("load", () => state.clip === clip && show(state.frame));
+    fit();
     bands();
     perFrame();
     show(clip.warmup);
   }
 
+  window.addEventListener("resize", () => { fit(); perFrame(); show(state.frame); });
   button.addEventListener("click", () => play(!state.playing));
   slider.addEventListener("input", () => show(Number(slider.value)));
   document.addEventListener("keydown", (event) => {
@@ -121,5 +130,7 @@ function createPlayer(page) {
     pill.addEventListener("click", () => choose(index));
     return pill;
   }));
+  const scored = Math.max(...page.methods.map((method) => method.clips));
+  if (scored > page.clips.length) by("clips").append(html("small", {}, `of ${scored} that are scored`));
   choose(0);
 }

@@ -2,7 +2,7 @@
 
 const GROUPS = [
   ["results", ""],
-  ["references", "Upper reference · fitted to the encoder's noise-free prediction, not to the animal"],
+  ["references", "Upper references · fitted to a noise-free prediction, or given something of the true movie (oracle)"],
   ["nulls", "Null · another clip's whole measurement"],
 ];
 
@@ -14,7 +14,7 @@ function scoreCell(score, column) {
   if (score.interval && column.key !== "evaluations" && column.key !== "seconds") {
     cell.append(html("small", {}, `${decimals(score.interval[0], column.digits)} to ${decimals(score.interval[1], column.digits)}`));
   }
-  if (isNumber(score.true)) cell.append(html("small", {}, `true movie ${decimals(score.true, column.digits)}`));
+  if (isNumber(score.true)) cell.append(html("small", {}, `true ${decimals(score.true, column.digits)}`));
   return cell;
 }
 
@@ -22,7 +22,7 @@ function tags(method) {
   const found = [];
   if (method.oracle) found.push(html("span", { class: "tag oracle" }, "oracle"));
   if (method.group === "nulls") found.push(html("span", { class: "tag" }, "null"));
-  if (method.group === "references") found.push(html("span", { class: "tag" }, "reference"));
+  if (method.group === "references" && !method.oracle) found.push(html("span", { class: "tag" }, "reference"));
   return found;
 }
 
@@ -35,7 +35,7 @@ function methodCell(method) {
   const who = html("span", { class: "who" }, dot(method), html("span", {}, method.label), ...tags(method));
   const seeds = method.seeds > 1 ? ` · ${method.seeds} seeds` : "";
   const behavior = { true: " · saw behavior", false: " · no behavior" }[String(method.behavior)] || "";
-  const encoder = method.encoder ? `${method.encoder} · ` : "";
+  const encoder = [method.encoder, method.fidelity].filter(Boolean).map((word) => `${word} · `).join("");
   return html("th", { scope: "row" }, who, html("small", {}, `${encoder}${method.clips} clips${seeds}${behavior}`));
 }
 
@@ -44,7 +44,7 @@ function forest(method, column, domain) {
   const width = 230, middle = 17, score = method.scores[column.key];
   const x = scale(domain, [8, width - 8]);
   const plot = svg("svg", { class: "plot", viewBox: `0 0 ${width} 34`, style: `--series:${paint(method).colour}`, "aria-hidden": "true" });
-  for (const tick of niceTicks(...domain, 4)) plot.append(svg("line", { class: tick === 0 ? "zero" : "grid", x1: x(tick), x2: x(tick), y1: 0, y2: 34 }));
+  for (const tick of niceTicks(...domain, 4)) plot.append(svg("line", { class: tick === 0 ? "zero" : "grid", x1: x(tick), x2: x(tick), y1: -60, y2: 94 }));
   if (!score) return plot;
   Object.values(score.values).forEach((value, index) => plot.append(svg("circle", { class: "clip", cx: x(value), cy: middle + ((index * 7) % 11) - 5, r: 2.6 })));
   if (score.interval) plot.append(svg("line", { class: "whisker", x1: x(score.interval[0]), x2: x(score.interval[1]), y1: middle, y2: middle }));
@@ -80,7 +80,7 @@ function buildTable(page, table) {
     if (!methods.length) return [];
     methods.sort((a, b) => (state.down ? value(b) - value(a) : value(a) - value(b)) || 0);
     const rows = methods.map((method) => html("tr", { "data-method": method.name }, methodCell(method),
-      html("td", { class: "forest" }, forest(method, column, domain)),
+      html("td", { class: "forest" }, html("div", {}, forest(method, column, domain))),
       ...page.columns.map((each) => scoreCell(method.scores[each.key], each))));
     if (title) rows.unshift(html("tr", { class: "group" }, html("th", { colspan: page.columns.length + 2 }, title)));
     return [html("tbody", { class: group }, ...rows)];

@@ -10,7 +10,7 @@ from torch.nn import functional
 from recon.simulate.behavior import modulation
 from recon.simulate.cells import Cells
 
-FIRING = 0.12
+FIRING = 0.075
 """Median mean rate in spikes per frame; sets the single-trial oracle correlation to 0.3–0.4."""
 SMEAR = (0.6, 0.3, 0.1)
 """Where deconvolution puts a spike: in its frame and the two after it."""

@@ -27,7 +27,8 @@ def simulate_behavior(generator: np.random.Generator, luminance: Array) -> Array
     running = np.clip(bout * (14 + 5 * _slow(generator, frames, seconds=1.0)), 0, None)
     light = _lowpass((luminance - 100.0) / 50.0, seconds=0.7)
     pupil = PUPIL_MEAN + PUPIL_SD * (0.8 * arousal - 0.5 * light + 0.2 * _slow(generator, frames, seconds=1.0))
-    return np.stack([np.clip(pupil, 10, None), running, *_gaze(generator, frames)])
+    channels: Array = np.stack([np.clip(pupil, 10, None), running, *_gaze(generator, frames)])
+    return channels
 
 
 def modulation(behavior: Array) -> tuple[Array, Array]:
@@ -37,7 +38,8 @@ def modulation(behavior: Array) -> tuple[Array, Array]:
 
 def gaze_degrees(behavior: Array) -> Array:
     """Return the gaze `[2,T]` in degrees (x, y down) that a pupil position stands for."""
-    return (behavior[2:4] - np.array(PUPIL_CENTRE)[:, None]) * DEGREES_PER_PUPIL_PIXEL
+    shift: Array = (behavior[2:4] - np.array(PUPIL_CENTRE)[:, None]) * DEGREES_PER_PUPIL_PIXEL
+    return shift
 
 
 def _gaze(generator: np.random.Generator, frames: int) -> Array:

@@ -67,9 +67,7 @@ def make_clip(
     spans, videos, records, shown = _cuts(split, index, frames), [], [], []
     for part, (first, end) in enumerate(spans):
         source = scene_source(split, index, part)
-        scene = make_scene(
-            source, part, frames=end - first, frame_size=frame_size, degrees_per_pixel=degrees_per_pixel
-        )
+        scene = make_scene(source, part, frames=end - first, frame_size=frame_size, degrees_per_pixel=degrees_per_pixel)
         videos.append(_frames(scene, end - first, frame_size, degrees_per_pixel))
         records.append(SceneRecord(first, end, scene.captions, source.name))
         shown.append(np.repeat(scene.attributes[:, None], end - first, axis=1))

@@ -130,9 +130,8 @@ def _shifted(signal: Tensor, shift: Tensor) -> Tensor:
     batch, frames, height, width = signal.shape
     x = torch.arange(width)[None, None, :] + shift[:, 0].reshape(-1, 1, 1)
     y = torch.arange(height)[None, :, None] + shift[:, 1].reshape(-1, 1, 1)
-    x, y = torch.broadcast_tensors(2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1)
+    size = (batch * frames, height, width)
+    grid = torch.stack([(2 * x / (width - 1) - 1).expand(size), (2 * y / (height - 1) - 1).expand(size)], -1)
     flat = signal.reshape(batch * frames, 1, height, width)
-    moved = functional.grid_sample(flat, torch.stack([x, y], -1), padding_mode="zeros", align_corners=True)
+    moved = functional.grid_sample(flat, grid, padding_mode="zeros", align_corners=True)
     return moved.reshape(signal.shape)
-
-

@@ -198,4 +198,3 @@ def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
         return "something else"
     names = [f"{k}={settings.get(k)}" for k, v in wanted["settings"].items() if settings.get(k) != v]
     return f"one with {', '.join(names)}" if names else f"one of generator version {found.get('generator')}"
-

@@ -93,7 +93,8 @@ def _wander(generator: Generator, frames: int, deviation: float) -> NDArray[np.f
     for t in range(frames):
         value = keep * value + noise[t]
         path[t] = value
-    return path - path.mean()
+    centred: NDArray[np.float64] = path - path.mean()
+    return centred
 
 
 def _background(layer: Layer, x: Tensor, y: Tensor, pitch: float) -> Tensor:

@@ -46,7 +46,7 @@ class SimulationSettings:
         if self.semantic + self.mixed > 1 or self.coverage == 0:
             raise ValueError("semantic + mixed: expected at most 1, and coverage above 0; lower the shares")
         counts = (self.neurons, self.repeats, self.train_trials, self.validation_clips + 1, self.test_clips + 1)
-        if min(counts) < 1 or not 2 <= min(self.train_frames, self.clip_frames):
+        if min(counts) < 1 or min(self.train_frames, self.clip_frames) < 2:
             raise ValueError(f"sizes: expected positive neurons, repeats, minutes and frames, got {self}; raise them")
         if max(self.train_frames, self.clip_frames) > 300:
             raise ValueError("frames: expected at most 300 per trial (the layout's limit), got more; use more trials")

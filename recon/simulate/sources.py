@@ -85,7 +85,9 @@ def _held_out_source(split: str, index: int) -> Source:
 def _seed(split: str, offset: int) -> int:
     first, last = split_of_sources()["seeds"][split]
     if not 0 <= offset <= last - first:
-        raise ValueError(f"seeds of {split}: expected an offset in 0…{last - first}, got {offset}; ask for fewer trials")
+        raise ValueError(
+            f"seeds of {split}: expected one of {last - first + 1}, got number {offset}; ask for fewer trials"
+        )
     return int(first + offset)
 
 

@@ -17,7 +17,7 @@ TEXTURES = ("plain", "striped", "spotted", "checkered", "mottled")
 
 
 def noise_texture(generator: Generator, size: int, *, exponent: float = 1.0, orientation: float = 0.0) -> Picture:
-    """Return periodic 1/f^exponent noise `[size,size]` of mean 0 and sd 1; `orientation` in [0,1) stretches it."""
+    """Return periodic 1/f^exponent noise `[size,size]` of mean 0 and sd 1; `orientation` above 0 stretches it."""
     fy, fx = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :]
     radius = np.hypot(fx * (1 + 2 * orientation), fy)
     radius[0, 0] = 1.0
@@ -29,16 +29,17 @@ def noise_texture(generator: Generator, size: int, *, exponent: float = 1.0, ori
 
 def clouds(generator: Generator, size: int) -> Picture:
     """Return a periodic canvas of soft clouds or of wood-like grain, mean 0 and sd 1."""
-    return noise_texture(generator, size, exponent=generator.uniform(1.1, 1.5), orientation=generator.choice([0.0, 2.0]))
+    exponent = generator.uniform(1.1, 1.5)
+    return noise_texture(generator, size, exponent=exponent, orientation=float(generator.choice([0.0, 2.0])))
 
 
 def dead_leaves(generator: Generator, size: int, *, smallest: float = 2.0, cover: float = 3.0) -> Picture:
-    """Return a periodic dead-leaves canvas `[size,size]`: occluding textured ellipses with p(r) ∝ r⁻³ (Lee et al. 2001).
+    """Return a periodic canvas `[size,size]` of occluding textured ellipses, p(r) ∝ r⁻³ (dead leaves; Lee et al. 2001).
 
     `smallest` is the smallest radius in pixels, `cover` how many times the leaves cover the canvas.
     """
     canvas = noise_texture(generator, size, exponent=1.2)
-    texture = noise_texture(generator, size, exponent=0.9)
+    texture = np.tile(noise_texture(generator, size, exponent=0.9), (2, 2))
     largest, covered = size / 5, 0.0
     while covered < cover * size**2:
         u = generator.random()
@@ -49,14 +50,15 @@ def dead_leaves(generator: Generator, size: int, *, smallest: float = 2.0, cover
 
 
 def photograph(generator: Generator, name: str, *, width: int) -> Picture:
-    """Return a photograph resized (with antialiasing) to `width` pixels and mirrored on all sides, so it is periodic."""
+    """Return a photograph resized (with antialiasing) to `width` pixels, mirrored so that it is periodic."""
     from PIL import Image
 
     picture = read_photograph(name)
     if generator.random() < 0.5:
         picture = picture[:, ::-1]
     height = round(width * picture.shape[0] / picture.shape[1])
-    resized = np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize((width, height), Image.Resampling.LANCZOS))
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    resized = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
     doubled = np.concatenate([resized, resized[:, ::-1]], axis=1)
     return _standardised(np.concatenate([doubled, doubled[::-1]], axis=0))
 
@@ -71,53 +73,57 @@ def sprite(generator: Generator, shape: str, texture: str, *, radius: float) -> 
 
 
 def _paint_leaf(canvas: Picture, texture: Picture, generator: Generator, radius: float) -> None:
+    """Paint one leaf; `texture` is the grain tiled twice on both axes, so that any part of it is one slice."""
     aspect, angle = generator.uniform(0.45, 1.0), generator.uniform(0, np.pi)
-    centre = generator.uniform(0, len(canvas), 2)
+    size, centre = len(canvas), generator.uniform(0, len(canvas), 2)
     half = int(radius) + 2
     first = np.floor(centre).astype(int) - half
-    dy = (first[0] + np.arange(2 * half + 1) - centre[0])[:, None]
-    dx = (first[1] + np.arange(2 * half + 1) - centre[1])[None, :]
+    reach = np.arange(2 * half + 1)
+    dy, dx = (first[0] + reach - centre[0])[:, None], (first[1] + reach - centre[1])[None, :]
     along, across = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
-    opacity = np.clip((1 - np.hypot(along, across / aspect) / radius) * radius * aspect + 0.5, 0, 1)
-    offset = generator.integers(len(canvas), size=2)
-    grain = generator.uniform(0.1, 0.6)
-    value = generator.normal(0, 1)
-    rows, columns = (first[0] + np.arange(2 * half + 1)), (first[1] + np.arange(2 * half + 1))
-    place = np.ix_(rows % len(canvas), columns % len(canvas))
-    source = np.ix_((rows + offset[0]) % len(canvas), (columns + offset[1]) % len(canvas))
-    canvas[place] += (opacity * (value + grain * texture[source] - canvas[place])).astype(np.float32)
+    distance = np.sqrt(along**2 + (across / aspect) ** 2)
+    opacity = ((1 - distance / radius) * radius * aspect + 0.5).clip(0, 1)
+    top, left = (first + generator.integers(size, size=2)) % size
+    grain, value = generator.uniform(0.1, 0.6), generator.normal(0, 1)
+    leaf = value + grain * texture[top : top + len(reach), left : left + len(reach)]
+    if first.min() >= 0 and first.max() + len(reach) <= size:
+        place = canvas[first[0] : first[0] + len(reach), first[1] : first[1] + len(reach)]
+        place += (opacity * (leaf - place)).astype(np.float32)
+    else:
+        wrapped = np.ix_((first[0] + reach) % size, (first[1] + reach) % size)
+        canvas[wrapped] += (opacity * (leaf - canvas[wrapped])).astype(np.float32)
 
 
 def _distance(shape: str, x: Picture, y: Picture) -> NDArray[Any]:
     """Signed distance (radius 1, negative inside) to the outline of a shape."""
     distance, angle = np.hypot(x, y), np.arctan2(y, x)
     if shape == "disc":
-        return distance - 1
+        return np.asarray(distance - 1)
     if shape == "ring":
-        return np.abs(distance - 0.75) - 0.25
+        return np.asarray(np.abs(distance - 0.75) - 0.25)
     if shape == "square":
-        return np.maximum(np.abs(x), np.abs(y)) - 0.85
+        return np.asarray(np.maximum(np.abs(x), np.abs(y)) - 0.85)
     if shape == "bar":
-        return np.maximum(np.abs(x) - 1.1, np.abs(y) - 0.28)
+        return np.asarray(np.maximum(np.abs(x) - 1.1, np.abs(y) - 0.28))
     if shape == "triangle":
-        return np.maximum(y - 0.55, 0.5 * (np.sqrt(3) * np.abs(x) - y) - 0.55)
-    return distance - (0.72 + 0.3 * np.cos(5 * angle + np.pi / 2))
+        return np.asarray(np.maximum(y - 0.55, 0.5 * (np.sqrt(3) * np.abs(x) - y) - 0.55))
+    return np.asarray(distance - (0.72 + 0.3 * np.cos(5 * angle + np.pi / 2)))
 
 
 def _pattern(generator: Generator, texture: str, x: Picture, y: Picture) -> NDArray[Any]:
-    angle, frequency = generator.uniform(0, np.pi), generator.uniform(1.2, 2.6)
+    angle, frequency = generator.uniform(0, np.pi), np.pi * generator.uniform(1.2, 2.6)
     u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     if texture == "striped":
-        return np.tanh(3 * np.sin(np.pi * frequency * u))
+        return np.asarray(np.tanh(3 * np.sin(frequency * u)))
     if texture == "checkered":
-        return np.tanh(3 * np.sin(np.pi * frequency * u)) * np.tanh(3 * np.sin(np.pi * frequency * v))
+        return np.asarray(np.tanh(3 * np.sin(frequency * u)) * np.tanh(3 * np.sin(frequency * v)))
     if texture == "spotted":
-        return 1.8 * (np.cos(2 * np.pi * frequency * u) + np.cos(2 * np.pi * frequency * v) > 0.7) - 0.5
+        return np.asarray(1.8 * (np.cos(2 * frequency * u) + np.cos(2 * frequency * v) > 0.7) - 0.5)
     grain = noise_texture(generator, 64, exponent=1.0)
     size = len(x)
     tiled = np.tile(grain, (size // 64 + 1, size // 64 + 1))[:size, :size]
-    return (0.7 if texture == "mottled" else 0.12) * tiled
+    return np.asarray((0.7 if texture == "mottled" else 0.12) * tiled)
 
 
 def _standardised(picture: NDArray[Any]) -> Picture:
-    return ((picture - picture.mean()) / max(float(picture.std()), 1e-6)).astype(np.float32)
+    return np.asarray((picture - picture.mean()) / max(float(picture.std()), 1e-6), dtype=np.float32)

@@ -1,0 +1,162 @@
+"""Checkpoints of encoders: safetensors with architecture, settings, spec and card in the header; a card beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from encoders.base import Encoder, Spec
+
+FORMAT = "recon-encoder-1"
+SHIPPED = Path(__file__).parent / "weights"
+
+Built = tuple[str, Any]
+
+
+def save_encoder(encoder: Encoder, path: Path, *, card: Mapping[str, Any], dtype: torch.dtype | None = None) -> None:
+    """Write weights and header to `path` and the card to the .json beside it, each at once or not at all.
+
+    With `dtype` floating weights are stored in it (half precision halves the file); they load as float32.
+    """
+    tensors = {name: _stored(value, dtype) for name, value in encoder.state_dict().items()}
+    architecture, settings = _description(encoder)
+    header = {
+        "format": FORMAT,
+        "architecture": architecture,
+        "settings": json.dumps(dataclasses.asdict(settings)),
+        "spec": json.dumps(dataclasses.asdict(encoder.spec)),
+        "card": json.dumps(card),
+    }
+    write_atomically(path, save(tensors, header))
+    text = json.dumps({"architecture": architecture, "settings": dataclasses.asdict(settings), **card}, indent=2)
+    write_atomically(path.with_suffix(".json"), (text + "\n").encode())
+
+
+def load_encoder(weights: str | Path, *, architecture: str | None = None) -> Encoder:
+    """Return the frozen-ready encoder of a file, or of a shipped name such as "v1_seed0", in evaluation mode."""
+    path = find_weights(weights)
+    header, tensors = _read(path)
+    found = header.get("architecture", "none")
+    if architecture is not None and found != architecture:
+        raise ValueError(f"{path}: expected weights of {architecture!r}, got {found!r}; load it as {found!r}")
+    encoder = _build(path, found, header)
+    _check(path, encoder.state_dict(), tensors)
+    encoder.load_state_dict({name: value.to(encoder.state_dict()[name].dtype) for name, value in tensors.items()})
+    return encoder.eval()
+
+
+def read_card(weights: str | Path) -> dict[str, Any]:
+    """Return the card in the header of a file or shipped name: data, training, scores, command."""
+    card: dict[str, Any] = json.loads(_read(find_weights(weights))[0].get("card", "{}"))
+    return card
+
+
+def find_weights(weights: str | Path) -> Path:
+    """Return the path of a weights file or shipped name."""
+    path = Path(weights)
+    if path.is_file():
+        return path
+    shipped = SHIPPED / f"{weights}.safetensors"
+    if path.name == str(weights) and shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
+    raise ValueError(
+        f"weights: expected a file or a shipped name ({names}), got {str(weights)!r}; "
+        "check the path or train one with `recon train encoder`"
+    )
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write aside, flush to disk, rename: a reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _architectures() -> dict[str, tuple[type[Any], type[Any]]]:
+    from encoders.core_readout import CoreReadout, CoreReadoutSettings
+    from encoders.judge import Judge, JudgeSettings
+
+    return {"core_readout": (CoreReadout, CoreReadoutSettings), "judge": (Judge, JudgeSettings)}
+
+
+def _description(encoder: Encoder) -> Built:
+    for name, (cls, _) in _architectures().items():
+        if isinstance(encoder, cls):
+            return name, encoder.settings
+    known = ", ".join(_architectures())
+    raise ValueError(f"encoder: expected one of {known}, got {type(encoder).__name__}; save its module yourself")
+
+
+def _build(path: Path, architecture: str, header: Mapping[str, str]) -> Encoder:
+    known = _architectures()
+    if architecture not in known or header.get("format") != FORMAT:
+        raise ValueError(
+            f"{path}: expected an encoder ({FORMAT}; {', '.join(known)}), got format "
+            f"{header.get('format', 'none')!r}, architecture {architecture!r}; train it again with this version"
+        )
+    cls, settings = known[architecture]
+    try:
+        built: Encoder = cls(_spec(json.loads(header["spec"])), from_mapping(settings, json.loads(header["settings"])))
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: expected settings of {architecture!r}, got {error}; train it again") from error
+    return built
+
+
+def from_mapping(cls: type[Any], tree: Mapping[str, Any]) -> Any:
+    """Return the (nested) dataclass that a mapping describes; unknown keys are an error."""
+    names = {entry.name: entry for entry in dataclasses.fields(cls)}
+    unknown = [key for key in tree if key not in names]
+    if unknown:
+        raise ValueError(f"{cls.__name__}: expected keys {', '.join(names)}, got {unknown[0]!r}; correct or remove it")
+    defaults = cls()
+    values = {
+        key: from_mapping(type(getattr(defaults, key)), value) if isinstance(value, Mapping) else value
+        for key, value in tree.items()
+    }
+    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+def _spec(tree: dict[str, Any]) -> Spec:
+    return Spec(**{key: tuple(value) if isinstance(value, list) else value for key, value in tree.items()})
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path}: expected a whole safetensors file, got {error}; pickled or truncated weights are not read: "
+            "copy the file again or retrain it"
+        ) from error
+
+
+def _check(path: Path, expected: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> None:
+    for name in sorted({*expected, *got}):
+        wanted, found = (tuple(side[name].shape) if name in side else "nothing" for side in (expected, got))
+        if wanted != found:
+            raise ValueError(f"{path}: {name}: expected shape {wanted}, got {found}; the file is of another architecture")
+
+
+def _stored(value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    stored = value.detach().cpu().contiguous()
+    return stored.to(dtype) if dtype is not None and stored.is_floating_point() else stored.clone()

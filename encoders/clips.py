@@ -1,0 +1,70 @@
+"""What encoders learn from, and how well they predict: plain clips, so that encoders need no recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from encoders.base import Encoder
+
+
+class Clip(NamedTuple):
+    """One trial: movie `[C,T,H,W]` in [0,1], responses `[N,T]`, behavior `[4,T]` or none."""
+
+    movie: Tensor
+    responses: Tensor
+    behavior: Tensor | None = None
+
+
+@torch.no_grad()
+def evaluate(encoder: Encoder, clips: Sequence[Clip], *, warmup: int = 50) -> Tensor:
+    """Return each neuron's Pearson correlation `[N]` of rates and responses over the concatenated frames of clips.
+
+    The first `warmup` frames of every clip are dropped; a constant neuron is NaN. The field's single-trial score is
+    the mean over neurons; with noise-free rates as responses it is the correlation with those.
+    """
+    training = encoder.training
+    encoder.eval()
+    sums = torch.zeros(6, len(encoder.spec.neuron_ids), dtype=torch.float64)
+    for clip in clips:
+        behavior = None if clip.behavior is None else clip.behavior[None]
+        rates = encoder(clip.movie[None], behavior)[0, :, warmup:].double().cpu()
+        responses = clip.responses[:, warmup:].double()
+        ones = torch.ones_like(rates)
+        terms = (ones, rates, responses, rates**2, responses**2, rates * responses)
+        sums += torch.stack([term.sum(1) for term in terms])
+    encoder.train(training)
+    return _correlation(sums)
+
+
+def _correlation(sums: Tensor) -> Tensor:
+    count, x, y, xx, yy, xy = sums
+    variance = (xx - x**2 / count) * (yy - y**2 / count)
+    return torch.where(variance > 1e-12, (xy - x * y / count) / variance.clamp_min(1e-24).sqrt(), torch.nan).float()
+
+
+def draw_chunks(
+    clips: Sequence[Clip], generator: torch.Generator, *, batch: int, frames: int
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return a batch of random chunks: movies `[B,C,F,H,W]`, responses `[B,N,F]`, behavior `[B,4,F]`."""
+    chosen = torch.randint(len(clips), (batch,), generator=generator).tolist()
+    frames = min(frames, *(clips[index].movie.shape[1] for index in chosen))
+    parts = []
+    for index in chosen:
+        late = clips[index].movie.shape[1] - frames
+        start = int(torch.randint(late + 1, (1,), generator=generator))
+        parts.append(_cut(clips[index], start, start + frames))
+    behaviors = [part.behavior for part in parts if part.behavior is not None]
+    return (
+        torch.stack([part.movie for part in parts]),
+        torch.stack([part.responses for part in parts]),
+        torch.stack(behaviors) if behaviors else None,
+    )
+
+
+def _cut(clip: Clip, first: int, end: int) -> Clip:
+    behavior = None if clip.behavior is None else clip.behavior[:, first:end]
+    return Clip(clip.movie[:, first:end], clip.responses[:, first:end], behavior)

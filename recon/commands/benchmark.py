@@ -1,0 +1,65 @@
+"""`recon benchmark CONFIG`: run a table, print it, write its page."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from recon.benchmark import benchmark as run_benchmark
+from recon.config import load
+from recon.report import write_report
+from recon.statistics import bootstrap_interval
+
+SHOWN = {
+    "video_correlation": "video r",
+    "ssim": "SSIM",
+    "frame_correlation": "frame r",
+    "judge_correlation": "judge r",
+    "evaluations": "evaluations",
+    "seconds": "seconds",
+}
+"""Columns of the printed table; the page has them all."""
+COSTS = ("evaluations", "seconds")
+Write = Callable[[str], None]
+
+
+def benchmark(options: argparse.Namespace, write: Write) -> None:
+    """Run what is not finished, then show where everything is."""
+    run = run_benchmark(load(options.config, options.overrides), say=write, progress=True)
+    page, results = run / "report.html", run / "results.csv"
+    if not page.exists() or page.stat().st_mtime < results.stat().st_mtime:
+        page = write_report(run)
+    for line in table(results):
+        write(line)
+    write(f"page: {page}")
+    write(f"TensorBoard: tensorboard --logdir {run / 'tensorboard'}")
+
+
+def table(results: Path) -> list[str]:
+    """Return the lines of a table: per method the mean over clips and the half width of its 95 % interval."""
+    with results.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    cells = [["method", "clips", *SHOWN.values()]]
+    for method in methods:
+        own = [row for row in rows if row["method"] == method]
+        marks = " (oracle)" if own[0]["oracle"] == "True" else ""
+        numbers = [_cell(name, [float(row[name]) for row in own if row[name]]) for name in SHOWN]
+        cells.append([method + marks, str(len(own)), *numbers])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _cell(name: str, values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    mean = float(np.mean(values))
+    if name in COSTS:
+        return f"{mean:.0f}" if mean >= 10 else f"{mean:.1f}"
+    low, high = bootstrap_interval(values, generator=np.random.default_rng(0))
+    return f"{mean:.3f}" if math.isnan(low) else f"{mean:.3f} ± {(high - low) / 2:.3f}"

@@ -1,0 +1,14 @@
+"""`recon tune CONFIG`: choose settings on validation clips."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from recon.config import load
+from recon.tune import tune as run_tune
+
+
+def tune(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+    """Run the study of a configuration."""
+    run_tune(load(options.config, options.overrides), say=write)

@@ -1,0 +1,76 @@
+"""What names a task: hashes of encoders and of the code behind a method, and whether encoder and recording match."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+
+from torch import nn
+
+from encoders.base import Encoder
+from recon.types import Recording
+
+
+def state_hash(encoder: Encoder) -> str:
+    """Return 16 hexadecimal digits of an encoder's Spec, parameters and buffers."""
+    digest = hashlib.sha256(repr((type(encoder).__name__, encoder.spec)).encode())
+    for name, tensor in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def modules_of(*parts: object) -> set[str]:
+    """Return the names of the Python modules that define records and torch modules, and what they are made of."""
+    return {type(part).__module__ for root in parts for part in _parts(root)}
+
+
+def planned_iterations(method: object) -> int | None:
+    """Return how many iterates a method will yield at most, where it or the method inside it says so."""
+    values = dict(_entries(method))
+    iterations = values.get("iterations")
+    if isinstance(iterations, int):
+        return iterations
+    return planned_iterations(values["method"]) if "method" in values else None
+
+
+def check_encoder(encoder: Encoder, recording: Recording, where: str) -> None:
+    """Refuse an encoder of other neurons, another order of them, another frame size or another frame rate."""
+    spec, units = encoder.spec, recording.unit_ids
+    if len(spec.neuron_ids) != len(units):
+        raise ValueError(
+            f"{where}: expected {len(units)} neurons as in {recording.path}, got {len(spec.neuron_ids)} in it; "
+            "train one on this recording with `recon train encoder`"
+        )
+    if spec.neuron_ids != units:
+        first = next(i for i, pair in enumerate(zip(spec.neuron_ids, units, strict=True)) if pair[0] != pair[1])
+        raise ValueError(
+            f"{where}: expected neuron {units[first]} at place {first} as in {recording.path}, got "
+            f"{spec.neuron_ids[first]}; train an encoder on this recording"
+        )
+    if spec.frame_size != recording.frame_size or spec.frame_rate != recording.frame_rate:
+        raise ValueError(
+            f"{where}: expected frames {recording.frame_size} at {recording.frame_rate:g} Hz as in {recording.path}, "
+            f"got an encoder of {spec.frame_size} at {spec.frame_rate:g} Hz; resample the recording or train another"
+        )
+
+
+def _parts(root: object) -> Iterator[object]:
+    if isinstance(root, nn.Module):
+        yield from root.modules()
+    elif is_dataclass(root):
+        yield root
+        for _, value in _entries(root):
+            yield from _parts(value)
+    elif isinstance(root, Mapping):
+        for value in root.values():
+            yield from _parts(value)
+    elif isinstance(root, tuple):
+        for value in root:
+            yield from _parts(value)
+
+
+def _entries(record: object) -> Iterator[tuple[str, object]]:
+    if is_dataclass(record):
+        yield from ((field.name, getattr(record, field.name)) for field in fields(record))

@@ -1,0 +1,139 @@
+"""What a benchmark writes beside its tasks, and what a task writes: rows, movies, curves, inputs."""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from recon.conditions import Batch
+from recon.settings import Settings
+from recon.store import SOURCE, write_bytes, write_json
+
+COLUMNS = (
+    "recording",
+    "trial",
+    "video_id",
+    "method",
+    "encoder",
+    "fidelity",
+    "bins",
+    "seed",
+    "condition",
+    "status",
+    "iterations",
+    "evaluations",
+    "seconds",
+    "video_correlation",
+    "frame_correlation",
+    "pixel_correlation",
+    "ssim",
+    "psnr",
+    "motion_energy_correlation",
+    "lpips",
+    "response_correlation",
+    "response_correlation_true",
+    "judge_correlation",
+    "judge_correlation_true",
+    "heldout_neuron_correlation",
+    "heldout_neuron_correlation_true",
+    "behavior",
+    "oracle",
+    "message",
+)
+"""Columns of results.csv."""
+
+PACKAGES = ("recon", "torch", "torchvision", "numpy", "scipy", "neuralpredictors", "kornia", "omegaconf", "pydantic")
+
+
+def movie_file(batch: Batch, movie: Tensor) -> bytes:
+    """Return an HDF5 file: per trial a group with `reconstruction` (T,H,W), float16 in [0,1] (mean over channels)."""
+    grey = movie.mean(1).half().numpy()
+    groups = {str(trial.index): {"reconstruction": grey[i]} for i, trial in enumerate(batch.trials)}
+    return _hdf5(groups, {name: {} for name in groups})
+
+
+def clips_file(batches: Sequence[Batch], settings: Settings) -> bytes:
+    """Return an HDF5 file: per trial a group with `truth` (T,H,W) uint8, and what is known of the clip."""
+    groups: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
+    about: dict[str, dict[str, Any]] = {}
+    for batch in batches:
+        for trial in batch.trials:
+            grey = (trial.movie.mean(0) * 255).round().clamp(0, 255).to(torch.uint8)
+            groups[str(trial.index)] = {"truth": grey.numpy()}
+            about[str(trial.index)] = {
+                "caption": trial.caption,
+                "video_id": trial.video_id,
+                "frame_rate": batch.recording.frame_rate,
+                "warmup": settings.frames.warmup,
+                "tail": settings.frames.tail,
+            }
+    return _hdf5(groups, about)
+
+
+def write_inputs(
+    settings: Settings, tree: Mapping[str, Any], *, sets: Mapping[str, Tensor], batches: Sequence[Batch], device: str
+) -> None:
+    """Write the resolved configuration, the environment, the neuron sets and the true clips of a run."""
+    run = settings.run
+    write_bytes(run / "config.yaml", to_yaml(tree))
+    write_json(run / "environment.json", environment(device))
+    write_json(run / "neuron_sets.json", {name: mask.nonzero().flatten().tolist() for name, mask in sets.items()})
+    write_bytes(run / "clips.h5", clips_file(batches, settings))
+
+
+def to_yaml(tree: Mapping[str, Any]) -> bytes:
+    """Return a mapping as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.create(dict(tree))).encode()
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Return what numbers may depend on beside the configuration."""
+    return {
+        "packages": {name: _version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "device": device,
+        "accelerator": torch.cuda.get_device_name() if device.startswith("cuda") else None,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "git_commit": _commit(),
+    }
+
+
+def _hdf5(groups: Mapping[str, Mapping[str, np.ndarray[Any, Any]]], about: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Build the file in memory: one write then either succeeds or leaves nothing, also on a full disk."""
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        for name, arrays in groups.items():
+            group = file.create_group(name)
+            group.attrs.update(about[name])
+            for key, array in arrays.items():
+                group.create_dataset(key, data=array, compression="gzip", compression_opts=4, shuffle=True)
+    return memory.getvalue()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    try:
+        asked = ["git", "-C", str(SOURCE), "rev-parse", "HEAD"]
+        found = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,292 @@
+"""The benchmark: scores, conditions, resuming and what stands on disk."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from tiny_bench import configuration, make_world
+
+from recon import config
+from recon.benchmark import benchmark
+from recon.conditions import batches, choose_clips, presentations
+from recon.data.sensorium import SensoriumRecording
+from recon.fitting import cut, fit_fidelity
+from recon.metrics.correlation import pearson
+from recon.outputs import COLUMNS
+from recon.settings import Clips, Settings
+from recon.tasks import Bench, Task, plan
+
+MAP = {"preset": "map_spectrum", "iterations": 2}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    make_world(folder)
+    return folder
+
+
+@pytest.fixture
+def tree(world: Path, tmp_path: Path) -> dict[str, Any]:
+    return configuration(world) | {"run": str(tmp_path / "run")}
+
+
+def bench_of(tree: dict[str, Any]) -> Bench:
+    settings = config.record(Settings, config.expand(tree), where="benchmark")
+    return Bench(settings, plan(settings))
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    with (run / "results.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_every_clip_of_every_row_is_in_the_table_and_on_disk(tree: dict[str, Any]) -> None:
+    run = benchmark(tree)
+    rows = rows_of(run)
+    assert [row["method"] for row in rows] == ["ridge"] * 3 + ["map"] * 3
+    assert tuple(rows[0]) == COLUMNS
+    assert all(row["status"] == "finished" and float(row["video_correlation"]) <= 1 for row in rows)
+    for folder in (run / "tasks").iterdir():
+        stored = json.loads((folder / "row.json").read_text())["rows"]
+        with h5py.File(folder / "movie.h5") as movies, h5py.File(run / "clips.h5") as clips:
+            for row in stored:
+                movie, truth = movies[str(row["trial"])]["reconstruction"], clips[str(row["trial"])]["truth"]
+                assert movie.dtype == np.float16 and movie.shape == truth.shape == (90, 16, 24)
+                assert 0 <= np.min(movie) <= np.max(movie) <= 1
+        assert json.loads((folder / "curves.json").read_text())["temporal_frequency"]["axis"]
+    assert not list((run / "partial").iterdir())
+
+
+def test_scores_are_those_of_the_stored_movie_against_the_truth(tree: dict[str, Any]) -> None:
+    run = benchmark(tree)
+    for folder in (run / "tasks").iterdir():
+        for row in json.loads((folder / "row.json").read_text())["rows"]:
+            with h5py.File(folder / "movie.h5") as movies, h5py.File(run / "clips.h5") as clips:
+                movie = torch.from_numpy(movies[str(row["trial"])]["reconstruction"][20:86].astype(float))
+                truth = torch.from_numpy(clips[str(row["trial"])]["truth"][20:86].astype(float))
+            assert row["video_correlation"] == pytest.approx(float(pearson(movie.flatten(), truth.flatten())), abs=2e-3)
+
+
+def test_a_second_run_changes_no_file(tree: dict[str, Any]) -> None:
+    said: list[str] = []
+    run = benchmark(tree)
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
+    benchmark(tree, say=said.append)
+    assert said == ["[1/2] ridge: done already", "[2/2] map: done already"]
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_rows_that_are_no_longer_asked_for_retire_and_come_back(tree: dict[str, Any]) -> None:
+    run = benchmark(tree)
+    names = sorted(path.name for path in (run / "tasks").iterdir())
+    benchmark(tree | {"rows": tree["rows"][:1]})
+    assert [row["method"] for row in rows_of(run)] == ["ridge"] * 3
+    assert len(list((run / "tasks").iterdir())) == 1
+    said: list[str] = []
+    benchmark(tree, say=said.append)
+    assert names == sorted(path.name for path in (run / "tasks").iterdir())
+    assert all("done already" in line for line in said)
+
+
+def test_batches_give_what_all_clips_together_give(tree: dict[str, Any], tmp_path: Path) -> None:
+    together = rows_of(benchmark(tree))
+    apart = rows_of(benchmark(tree | {"batch": 2, "run": str(tmp_path / "apart")}))
+    for name in ("video_correlation", "judge_correlation", "heldout_neuron_correlation"):
+        np.testing.assert_allclose(
+            [float(row[name]) for row in together], [float(row[name]) for row in apart], atol=2e-3, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("condition", ["wrong_clip", "predicted", "repeat_average", "repeats_joint"])
+def test_conditions_run_with_an_ensemble_of_encoders(tree: dict[str, Any], condition: str) -> None:
+    row = {"label": "x", "method": MAP, "condition": condition, "encoders": ["first", "second"]}
+    rows = rows_of(benchmark(tree | {"rows": [row]}))
+    assert {row["encoder"] for row in rows} == {"first+second"}
+    assert {row["oracle"] for row in rows} == {str(condition == "predicted")}
+    assert all(row["judge_correlation"] and row["response_correlation"] for row in rows)
+
+
+@pytest.mark.parametrize("fidelity", ["gaussian", "mixture", "low_rank"])
+@pytest.mark.parametrize("bins", [1, 3])
+def test_fidelities_are_fitted_once_and_give_finite_movies(tree: dict[str, Any], fidelity: str, bins: int) -> None:
+    row = {"label": "x", "method": MAP, "fidelity": {"name": fidelity}, "bins": bins}
+    rows = rows_of(benchmark(tree | {"rows": [row]}))
+    assert {row["status"] for row in rows} == {"finished"}
+    bench = bench_of(tree | {"rows": [row]})
+    before = sorted(bench.settings.artefacts.glob("fidelity-*"))
+    Task(bench, bench.plans[0], bench.batches[0]).pose()
+    assert before == sorted(bench.settings.artefacts.glob("fidelity-*"))
+
+
+def test_the_null_gets_the_measurement_of_the_next_clip(tree: dict[str, Any]) -> None:
+    bench = bench_of(tree)
+    clips = choose_clips(bench.recording, Clips(count=3))
+    for size in (3, 2, 1):
+        given = []
+        for batch in batches(bench.recording, clips, size=size):
+            ((responses, behavior),) = presentations(batch, "wrong_clip", bench.encoders["first"])
+            assert behavior is not None and len(behavior) == len(responses)
+            given.append(responses)
+        expected = torch.stack([clips[i].trial.responses for i in (1, 2, 0)])
+        torch.testing.assert_close(torch.cat(given), expected)
+
+
+def test_a_clip_is_the_first_presentation_of_its_video(tree: dict[str, Any]) -> None:
+    recording = bench_of(tree).recording
+    clips = choose_clips(recording, Clips(count=3))
+    assert len({clip.trial.video_id for clip in clips}) == 3
+    for clip in clips:
+        shown = [i for i, name in enumerate(recording.video_ids) if name == clip.trial.video_id]
+        assert [clip.trial.index, *clip.repeats] == shown
+
+
+def test_report_neurons_reach_no_method(tree: dict[str, Any]) -> None:
+    bench = bench_of(tree)
+    problem = Task(bench, bench.plans[0], bench.batches[0]).pose()
+    measurement = problem.observations[0].measurement
+    report = bench.sets["report"]
+    assert int(report.sum()) > 0
+    assert not measurement.responses[:, report].any()
+    assert not (measurement.neurons | measurement.selection)[report].any()
+
+
+def test_the_truth_scores_highest_and_judge_sees_noise_free_rates(tree: dict[str, Any]) -> None:
+    bench = bench_of(tree)
+    batch = bench.batches[0]
+    scorer = bench.scorer(batch)
+    scores = scorer.movie_scores(batch.movie)
+    for name in ("video_correlation", "frame_correlation", "pixel_correlation", "ssim"):
+        torch.testing.assert_close(scores[name], torch.ones(3), atol=1e-4, rtol=0)
+    judged, about = scorer.judge_scores(batch.movie, repeats=True)
+    assert about == "judged against noise-free rates"
+    torch.testing.assert_close(judged["judge_correlation"], judged["judge_correlation_true"])
+
+
+def test_without_rates_the_judge_sees_other_repeats_then_report_neurons(tree: dict[str, Any]) -> None:
+    import dataclasses
+
+    bench = bench_of(tree)
+    batch = bench.batches[0]
+    blind = tuple(dataclasses.replace(c, trial=dataclasses.replace(c.trial, rates=None)) for c in batch.clips)
+    scorer = bench.scorer(dataclasses.replace(batch, clips=blind))
+    assert scorer.judge_scores(batch.movie, repeats=True)[1] == "judged against other repeats"
+    assert scorer.judge_scores(batch.movie, repeats=False)[1] == "judged against report neurons"
+
+
+def test_a_diverged_method_is_a_row(tree: dict[str, Any]) -> None:
+    method = {"name": "gradient", "iterations": 3, "optimiser": {"name": "momentum", "learning_rate": float("nan")}}
+    rows = rows_of(benchmark(tree | {"rows": [{"label": "bad", "method": method}]}))
+    assert {row["status"] for row in rows} == {"diverged"}
+    assert all("not finite" in row["message"] for row in rows)
+
+
+def test_a_constant_reconstruction_has_empty_scores_with_a_reason(tree: dict[str, Any]) -> None:
+    row = {"label": "grey", "method": {"name": "gradient", "iterations": 1, "optimiser": {"name": "adam"}, "beta": 0.0}}
+    (first, *_) = rows_of(benchmark(tree | {"rows": [row]}))
+    assert first["pixel_correlation"] == "" and "undefined" in first["message"]
+
+
+def test_the_key_of_a_task_depends_on_what_goes_into_it(tree: dict[str, Any]) -> None:
+    def key(**changes: Any) -> str:
+        bench = bench_of(tree | changes)
+        return Task(bench, bench.plans[-1], bench.batches[0]).key
+
+    row = tree["rows"][1]
+    variants = [
+        {"seed": 1},
+        {"clips": {"count": 2}},
+        {"frames": {"warmup": 21, "tail": 4}},
+        {"neurons": {"selection": 0.1, "report": 0.2, "seed": 1}},
+        {"rows": [row | {"method": row["method"] | {"beta": 0.5}}]},
+        {"rows": [row | {"encoders": ["second"]}]},
+        {"rows": [row | {"bins": 2}]},
+        {"rows": [row | {"fidelity": {"name": "gaussian"}}]},
+        {"rows": [row | {"condition": "wrong_clip"}]},
+        {"judge": None},
+    ]
+    keys = [key(), *(key(**variant) for variant in variants)]
+    assert len(set(keys)) == len(keys)
+    assert key() == keys[0] == key(rows=[row])
+
+
+def test_fitted_noise_ignores_report_neurons(tree: dict[str, Any], tmp_path: Path) -> None:
+    bench = bench_of(tree)
+    fidelity = config.build("fidelity", {"name": "gaussian"})
+    arguments: dict[str, Any] = {"sets": bench.sets, "frames": 60, "bins": 1, "hashes": {}, "artefacts": tmp_path}
+    fitted = fit_fidelity(fidelity, bench.recording, bench.encoders, **arguments)
+    rates = torch.rand(1, 24, 10)
+    mask = bench.sets["fit"][None, :, None].expand_as(rates)
+    leaf = rates.clone().requires_grad_(True)
+    fitted(leaf, torch.rand_like(rates), mask).sum().backward()
+    assert leaf.grad is not None and torch.isfinite(leaf.grad).all()
+    assert not leaf.grad[:, ~bench.sets["fit"]].any()
+
+
+def test_trials_are_cut_to_equal_length(tree: dict[str, Any]) -> None:
+    recording = SensoriumRecording(Path(tree["recording"]))
+    (trial,) = cut([recording.trial(0)], 30)
+    assert trial.movie.shape[1] == trial.responses.shape[1] == 30 and trial.behavior is not None
+    torch.testing.assert_close(trial.responses, recording.trial(0).responses[:, :30])
+
+
+def test_only_pixels_within_the_bounds_are_scored(tree: dict[str, Any]) -> None:
+    bench = bench_of(tree | {"pixels": [4, 12, 6, 18]})
+    batch = bench.batches[0]
+    movie = batch.movie.clone()
+    movie[..., :4, :] = 0.5
+    torch.testing.assert_close(bench.scorer(batch).movie_scores(movie)["video_correlation"], torch.ones(3))
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+import recon.run, recon.methods.gradient as gradient
+from recon import config
+from recon.benchmark import benchmark
+step = gradient.Lbfgs.step
+def slow(self, *arguments, **named):
+    time.sleep(0.15)
+    return step(self, *arguments, **named)
+gradient.Lbfgs.step = slow
+recon.run.reconstruct.__kwdefaults__["every"] = 0.0
+benchmark(config.load(sys.argv[1], sys.argv[2:]))
+"""
+
+
+def test_a_killed_run_ends_with_the_numbers_of_an_uninterrupted_one(tree: dict[str, Any], tmp_path: Path) -> None:
+    from omegaconf import OmegaConf
+
+    row = {"label": "map", "method": {"preset": "map_spectrum", "iterations": 12}}
+    tree = tree | {"rows": [row], "trace_every": 1}
+    path = tmp_path / "bench.yaml"
+    OmegaConf.save(OmegaConf.create(tree), path)
+    torch.set_num_threads(1)
+    expected = rows_of(benchmark(tree))
+    run = tmp_path / "killed"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(path), f"run={run}"], env=environment) as process:
+        deadline = time.monotonic() + 60
+        while not list(run.glob("partial/*/state.safetensors")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert not list(run.glob("tasks/*")), "the run ended before it was killed"
+    said: list[str] = []
+    got = rows_of(benchmark(tree | {"run": str(run)}, say=said.append))
+    assert "done already" not in said[0]
+    for one, other in zip(expected, got, strict=True):
+        assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in other.items() if k != "seconds"}
+    trace = next(run.glob("tasks/*/trace.jsonl")).read_text().splitlines()
+    assert [json.loads(line)["step"] for line in trace] == list(range(1, 13))

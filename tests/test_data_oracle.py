@@ -1,0 +1,82 @@
+"""Noise ceilings against planted signal and noise, and against plain numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recon.data.oracle import (
+    correlation_ceiling,
+    explainable_variance,
+    noise_power,
+    normalised_correlation,
+    oracle_correlation,
+    pearson,
+    signal_power,
+)
+
+
+def _planted(repeats=20, neurons=3, frames=4000, noise=2.0, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    signal = torch.randn(neurons, frames, generator=generator, dtype=torch.float64)
+    noisy = signal + noise * torch.randn(repeats, neurons, frames, generator=generator, dtype=torch.float64)
+    return signal, noisy
+
+
+def test_planted_powers_are_found():
+    _, responses = _planted()
+    np.testing.assert_allclose(signal_power(responses), 1.0, atol=0.1)
+    np.testing.assert_allclose(noise_power(responses), 4.0, atol=0.15)
+    np.testing.assert_allclose(explainable_variance(responses), 0.2, atol=0.02)
+    np.testing.assert_allclose(correlation_ceiling(responses), np.sqrt(1 / (1 + 4 / 20)), atol=0.02)
+
+
+def test_the_true_signal_reaches_one_after_normalisation():
+    signal, responses = _planted(repeats=5)
+    np.testing.assert_allclose(normalised_correlation(responses, signal), 1.0, atol=0.05)
+    np.testing.assert_allclose(normalised_correlation(responses, 7 - 3 * signal), -1.0, atol=0.05)
+
+
+def test_normalised_correlation_is_the_correlation_over_its_ceiling():
+    signal, responses = _planted(repeats=4)
+    prediction = signal + torch.randn(signal.shape, generator=torch.Generator().manual_seed(3))
+    expected = pearson(prediction, responses.mean(0)) / correlation_ceiling(responses)
+    torch.testing.assert_close(normalised_correlation(responses, prediction), expected)
+
+
+def test_signal_power_of_equal_repeats_is_their_variance():
+    one = torch.randn(1, 4, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    same = one.expand(6, 4, 50)
+    torch.testing.assert_close(signal_power(same), one[0].var(-1, correction=0))
+    torch.testing.assert_close(noise_power(same), torch.zeros(4, dtype=torch.float64))
+    torch.testing.assert_close(oracle_correlation([same]), torch.ones(4, dtype=torch.float64))
+
+
+def test_oracle_correlation_equals_the_loop_in_numpy():
+    clips = [_planted(repeats, 3, frames, seed=repeats)[1] for repeats, frames in ((4, 60), (3, 80))]
+    for neuron in range(3):
+        one, rest = [], []
+        for clip in clips:
+            values = clip[:, neuron].numpy()
+            for r in range(len(values)):
+                one.append(values[r])
+                rest.append(np.delete(values, r, 0).mean(0))
+        expected = np.corrcoef(np.concatenate(one), np.concatenate(rest))[0, 1]
+        assert oracle_correlation(clips)[neuron].item() == pytest.approx(expected)
+
+
+def test_oracle_of_planted_signal():
+    _, responses = _planted(repeats=10)
+    expected = 1 / np.sqrt(5 * (1 + 4 / 9))
+    np.testing.assert_allclose(oracle_correlation([responses]), expected, atol=0.02)
+
+
+def test_silent_neurons_are_nan_and_single_repeats_refused():
+    silent = torch.zeros(3, 2, 10)
+    for function in (explainable_variance, correlation_ceiling):
+        assert function(silent).isnan().all()
+    assert oracle_correlation([silent]).isnan().all()
+    assert normalised_correlation(silent, torch.randn(2, 10)).isnan().all()
+    with pytest.raises(ValueError, match="R ≥ 2"):
+        signal_power(torch.zeros(1, 2, 10))

@@ -1,0 +1,57 @@
+"""A benchmark of seconds: a tiny simulated recording, an untrained encoder of its neurons, two rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from encoders.base import Spec
+from encoders.checkpoints import save_encoder
+from encoders.core import CoreSettings
+from encoders.core_readout import CoreReadout, CoreReadoutSettings
+from recon.data.sensorium import SensoriumRecording
+from recon.simulate.recording import simulate
+from recon.simulate.settings import TINY
+
+SMALL = CoreReadoutSettings(core=CoreSettings(lags=3, temporal=2, kernel=2, features=4, mixing=1, hidden=4))
+
+
+def make_world(folder: Path) -> Path:
+    """Write recording, encoders and bench.yaml into a folder; return the path of the YAML file."""
+    recording = SensoriumRecording(simulate(folder / "recording", TINY, progress=False))
+    for seed in range(3):
+        write_encoder(folder / f"encoder{seed}.safetensors", recording, seed=seed)
+    OmegaConf.save(OmegaConf.create(configuration(folder)), folder / "bench.yaml")
+    return folder / "bench.yaml"
+
+
+def write_encoder(path: Path, recording: SensoriumRecording, *, seed: int, neurons: int | None = None) -> None:
+    """Write an untrained encoder of (the first) neurons of a recording."""
+    units = recording.unit_ids[:neurons]
+    spec = Spec(recording.frame_size, units, degrees_per_pixel=recording.degrees_per_pixel, behavior=("running_speed",))
+    encoder = CoreReadout(spec, SMALL)
+    encoder.initialise(torch.Generator().manual_seed(seed))
+    save_encoder(encoder, path, card={})
+
+
+def configuration(folder: Path) -> dict[str, Any]:
+    """Return a benchmark of a learning decoder and of input optimisation in the folder's world."""
+    encoders = [{"name": "core_readout", "weights": str(folder / f"encoder{seed}.safetensors")} for seed in range(3)]
+    return {
+        "run": str(folder / "run"),
+        "recording": str(folder / "recording"),
+        "artefacts": str(folder / "artefacts"),
+        "encoders": {"first": encoders[0], "second": encoders[1]},
+        "judge": encoders[2],
+        "clips": {"count": 3},
+        "frames": {"warmup": 20, "tail": 4},
+        "neurons": {"selection": 0.1, "report": 0.2},
+        "device": "cpu",
+        "rows": [
+            {"label": "ridge", "method": {"name": "ridge"}},
+            {"label": "map", "method": {"preset": "map_spectrum", "iterations": 3}},
+        ],
+    }
