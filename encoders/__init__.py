@@ -21,19 +21,25 @@ def judge(weights: str) -> Encoder:
     return load_encoder(weights, architecture="judge")
 
 
+def glm(weights: str) -> Encoder:
+    """Generalised linear model: few separable space–time filters per cell, from a weights file."""
+    return load_encoder(weights, architecture="glm")
+
+
 def linear(weights: str) -> Encoder:
-    """Linear space–time filters with an optional link, from a weights file; exact and tiny."""
+    """Linear space–time filters with an optional link, from a weights file: tiny and exact."""
     return load_encoder(weights, architecture="linear")
 
 
 def ensemble(members: tuple[Encoder, ...]) -> Encoder:
-    """The mean of several encoders' rates."""
+    """Mean rates of several encoders of one population."""
     return Ensemble(members)
 
 
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "core_readout": core_readout,
     "judge": judge,
+    "glm": glm,
     "linear": linear,
     "ensemble": ensemble,
 }

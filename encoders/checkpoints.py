@@ -6,9 +6,9 @@ import dataclasses
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -90,34 +90,50 @@ def write_atomically(path: Path, content: bytes) -> None:
         aside.unlink(missing_ok=True)
 
 
-def _architectures() -> dict[str, tuple[type[Any], type[Any]]]:
-    from encoders.core_readout import CoreReadout, CoreReadoutSettings
-    from encoders.judge import Judge, JudgeSettings
+class Architecture(NamedTuple):
+    """A class of encoders that has checkpoints, the record of its settings, and build(spec, settings)."""
 
-    return {"core_readout": (CoreReadout, CoreReadoutSettings), "judge": (Judge, JudgeSettings)}
+    encoder: type[Encoder]
+    settings: type[Any]
+    build: Callable[[Spec, Any], Encoder]
+
+
+def architectures() -> dict[str, Architecture]:
+    """Return what a checkpoint can hold, by name."""
+    from encoders.core_readout import CoreReadout, CoreReadoutSettings
+    from encoders.glm import Glm, GlmSettings
+    from encoders.judge import Judge, JudgeSettings
+    from encoders.linear import Linear, LinearSettings, empty_linear
+
+    return {
+        "core_readout": Architecture(CoreReadout, CoreReadoutSettings, CoreReadout),
+        "judge": Architecture(Judge, JudgeSettings, Judge),
+        "glm": Architecture(Glm, GlmSettings, Glm),
+        "linear": Architecture(Linear, LinearSettings, empty_linear),
+    }
 
 
 def _description(encoder: Encoder) -> Built:
-    for name, (cls, _) in _architectures().items():
-        if isinstance(encoder, cls):
-            return name, encoder.settings
-    known = ", ".join(_architectures())
+    for name, architecture in architectures().items():
+        if isinstance(encoder, architecture.encoder):
+            return name, vars(encoder)["settings"]
+    known = ", ".join(architectures())
     raise ValueError(f"encoder: expected one of {known}, got {type(encoder).__name__}; save its module yourself")
 
 
 def _build(path: Path, architecture: str, header: Mapping[str, str]) -> Encoder:
-    known = _architectures()
+    known = architectures()
     if architecture not in known or header.get("format") != FORMAT:
         raise ValueError(
             f"{path}: expected an encoder ({FORMAT}; {', '.join(known)}), got format "
             f"{header.get('format', 'none')!r}, architecture {architecture!r}; train it again with this version"
         )
-    cls, settings = known[architecture]
+    chosen = known[architecture]
     try:
-        built: Encoder = cls(_spec(json.loads(header["spec"])), from_mapping(settings, json.loads(header["settings"])))
+        settings = from_mapping(chosen.settings, json.loads(header["settings"]))
+        return chosen.build(_spec(json.loads(header["spec"])), settings)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: expected settings of {architecture!r}, got {error}; train it again") from error
-    return built
 
 
 def from_mapping(cls: type[Any], tree: Mapping[str, Any]) -> Any:
@@ -135,7 +151,8 @@ def from_mapping(cls: type[Any], tree: Mapping[str, Any]) -> Any:
 
 
 def _spec(tree: dict[str, Any]) -> Spec:
-    return Spec(**{key: tuple(value) if isinstance(value, list) else value for key, value in tree.items()})
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in tree.items()}
+    return Spec(**fields)
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -154,7 +171,7 @@ def _check(path: Path, expected: Mapping[str, Tensor], got: Mapping[str, Tensor]
     for name in sorted({*expected, *got}):
         wanted, found = (tuple(side[name].shape) if name in side else "nothing" for side in (expected, got))
         if wanted != found:
-            raise ValueError(f"{path}: {name}: expected shape {wanted}, got {found}; the file is of another architecture")
+            raise ValueError(f"{path}: {name}: expected shape {wanted}, got {found}; take a file of this architecture")
 
 
 def _stored(value: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
 
 @dataclass(frozen=True)
 class CoreSettings:
@@ -51,20 +53,44 @@ class Core(nn.Module):
         waves = torch.sin(torch.pi * order * ((lag + 0.5) / self.settings.lags).sqrt()) * torch.exp(-lag / 8)
         with torch.no_grad():
             self.temporal.copy_(waves / waves.norm(dim=1, keepdim=True))
+            self.space.weight.copy_(self._gabors(generator))
+            self.mixing.weight.normal_(0, self.mixing.weight[0].numel() ** -0.5, generator=generator)
             for layer in (self.space, self.mixing):
-                layer.weight.normal_(0, layer.weight[0].numel() ** -0.5, generator=generator)
-                layer.bias.zero_()
+                nn.init.zeros_(cast(Tensor, layer.bias))
+
+    def _gabors(self, generator: torch.Generator) -> Tensor:
+        """Return Gabor patches of random orientation, frequency, phase and width, with random weights over time."""
+        count, side = self.settings.features, self.settings.kernel * self.settings.block
+        at = torch.arange(side) - (side - 1) / 2
+        angle, phase, width, frequency = torch.rand(4, count, 1, 1, generator=generator)
+        along = torch.cos(2 * torch.pi * angle) * at + torch.sin(2 * torch.pi * angle) * at[:, None]
+        envelope = torch.exp(-0.5 * (at**2 + at[:, None] ** 2) / (side * (0.12 + 0.12 * width)) ** 2)
+        patches = envelope * torch.cos(2 * torch.pi * ((0.25 * frequency**2 + 0.02) * along + phase))
+        patches = patches / patches.flatten(1).norm(dim=1)[:, None, None]
+        weights = torch.randn(count, self.settings.temporal, 1, 1, generator=generator)
+        return functional.pixel_unshuffle(weights * patches[:, None], self.settings.block)
+
+    @torch.no_grad()
+    def calibrate(self, planes: Tensor) -> None:
+        """Scale both layers so that their outputs have deviation one on planes `[M,R,H,W]`."""
+        self.space.weight.div_(self.filtered(planes).std((0, 2, 3))[:, None, None, None].clamp_min(1e-6))
+        mixed = self.mixing(functional.relu(self.filtered(planes)))
+        self.mixing.weight.div_(mixed.std((0, 2, 3))[:, None, None, None].clamp_min(1e-6))
 
     def forward(self, planes: Tensor) -> Tensor:
         """Return features `[M,F,⌈H/block⌉,⌈W/block⌉]` of temporally filtered planes `[M,R,H,W]`."""
+        return functional.relu(self.mixing(functional.relu(self.filtered(planes))))
+
+    def filtered(self, planes: Tensor) -> Tensor:
+        """Return the outputs of the linear space–time filters."""
         height, width = planes.shape[-2:]
         block = self.settings.block
         even = functional.pad(planes, (0, -width % block, 0, -height % block))
         blocks = functional.pixel_unshuffle(even, block).contiguous(memory_format=torch.channels_last)
         before = self.settings.kernel // 2
         after = self.settings.kernel - 1 - before
-        filtered = self.space(functional.pad(blocks, (before, after, before, after)))
-        return functional.relu(self.mixing(functional.relu(filtered)))
+        outputs: Tensor = self.space(functional.pad(blocks, (before, after, before, after)))
+        return outputs
 
     def smoothness(self) -> Tensor:
         """Return the mean squared Laplacian of the spatial filters in pixels, and of the temporal filters."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from encoders.base import Encoder, Spec
@@ -29,7 +29,7 @@ class CoreReadoutSettings:
     core: CoreSettings = field(default_factory=CoreSettings)
     mean: float = 0.45
     std: float = 0.25
-    init_sigma: float = 0.2
+    init_sigma: float = 0.05
     shifter: bool = False
 
 
@@ -40,7 +40,7 @@ class CoreReadout(Encoder):
     (Lurz et al. 2021); frozen, the readout is one sparse matrix.
     """
 
-    Settings = CoreReadoutSettings
+    scale: Tensor
 
     def __init__(self, spec: Spec, settings: CoreReadoutSettings | None = None) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class CoreReadout(Encoder):
         self.generator = generator
         self.core.initialise(generator)
         with torch.no_grad():
-            self.readout.features.normal_(0, self.settings.core.hidden**-0.5, generator=generator)
+            self.readout.features.normal_(0, self.settings.core.hidden**-0.5 * 0.3, generator=generator)
             self.readout.sigma.normal_(0, self.settings.init_sigma, generator=generator)
             self.readout.mu.uniform_(-0.8, 0.8, generator=generator)
             self.readout.bias.zero_()
@@ -87,29 +87,41 @@ class CoreReadout(Encoder):
         batch, _, frames, _, _ = movie.shape
         chosen = chosen_behavior(self.spec, behavior)
         shift = None if self.shifter is None or chosen is None else self.shifter(chosen).flatten(0, 1)
-        drive = self._drive(movie, shift).unflatten(0, (batch, frames))
+        drive = self._drive(movie, shift).reshape(batch, frames, -1)
         rates = functional.elu(drive) + (1 + FLOOR)
         if self.gain is not None and chosen is not None:
             rates = rates * self.gain(chosen)
-        return (rates * self.scale).transpose(1, 2)
+        scaled: Tensor = rates * self.scale
+        return scaled.transpose(1, 2)
 
     def regulariser(self, *, smooth: float, sparse: float) -> Tensor:
         """Return `smooth` × roughness of the filters + `sparse` × mean absolute feature weight of a neuron."""
-        return smooth * self.core.smoothness() + sparse * self.readout.features.abs().sum(1).mean()
+        size: Tensor = self.readout.features.abs().sum(1).mean()
+        return smooth * self.core.smoothness() + sparse * size
+
+    @torch.no_grad()
+    def calibrate(self, movie: Tensor) -> None:
+        """Scale the core's layers to outputs of deviation one on a movie `[C,T,H,W]`."""
+        planes = self._planes(movie[None], len(movie[0]), 0)
+        self.core.calibrate(planes.flatten(0, 1))
+
+    def _planes(self, movie: Tensor, span: int, after: int) -> Tensor:
+        normal = (movie[:, 0] - self.settings.mean) / self.settings.std
+        padded = functional.pad(normal, (0, 0, 0, 0, self.spec.context[0], after))
+        return temporal_filters(padded, self.core.temporal, span=span)
 
     def _drive(self, movie: Tensor, shift: Tensor | None) -> Tensor:
         """Return `[B·T,N]`; frames run in spans, the last of them filled up with frames that are cut away."""
         batch, _, frames, _, _ = movie.shape
         spans = math.ceil(frames / SPAN)
         span = math.ceil(frames / spans)
-        before, after = self.spec.context[0], spans * span - frames
-        normal = (movie[:, 0] - self.settings.mean) / self.settings.std
-        planes = temporal_filters(functional.pad(normal, (0, 0, 0, 0, before, after)), self.core.temporal, span=span)
+        planes = self._planes(movie, span, spans * span - frames)
         if shift is not None:
             return self._shifted(self.core(planes[:, :frames].flatten(0, 1)), shift)
         matrix = self._matrix()
-        parts = [self._read(self.core(part), matrix) for part in planes.flatten(0, 1).split(span)]
-        return torch.cat(parts).unflatten(0, (batch, -1))[:, :frames].flatten(0, 1) + self.readout.bias
+        parts = [self._read(self.core(part), matrix) for part in torch.split(planes.flatten(0, 1), span)]
+        drive: Tensor = torch.cat(parts).reshape(batch, spans * span, -1)[:, :frames].flatten(0, 1) + self.readout.bias
+        return drive
 
     def _read(self, features: Tensor, matrix: Matrix) -> Tensor:
         flat = features.permute(0, 2, 3, 1).flatten(1)

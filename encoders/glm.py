@@ -18,7 +18,7 @@ FLOOR = 1e-6
 class GlmSettings:
     """Frames and pairs of filters per cell; `mean` and `std` normalise the movie."""
 
-    lags: int = 12
+    lags: int = 20
     rank: int = 1
     mean: float = 0.5
     std: float = 0.125
@@ -73,4 +73,4 @@ def separable_drive(movie: Tensor, space: Tensor, time: Tensor) -> Tensor:
     series = (movie.flatten(2) @ space.reshape(neurons * rank, -1).T).transpose(1, 2)
     kernels = time.flip(-1).reshape(neurons * rank, 1, lags)
     filtered = functional.conv1d(functional.pad(series, (lags - 1, 0)), kernels, groups=neurons * rank)
-    return filtered.unflatten(1, (neurons, rank)).sum(2)
+    return filtered.reshape(len(movie), neurons, rank, -1).sum(2)

@@ -7,6 +7,7 @@ estimate than free weights, and every number less is noise that stays out of the
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from encoders.clips import Clip, draw_chunks
+from encoders.clips import Clip, draw_chunks, evaluate
 from encoders.glm import FLOOR, Glm, separable_drive
+from encoders.training import Outcome
 
 REACH = 12.0
 """Where the envelope's exponent stops: exp(−12) of the peak is nothing, and float32 still divides by it."""
@@ -30,14 +32,21 @@ class GlmFit:
     likelihood of all training frames. Each cell keeps the width that predicts its validation clips best.
     """
 
-    widths: tuple[float, ...] = (1.2, 1.8, 2.6)
+    widths: tuple[float, ...] = (0.9, 1.3, 1.9, 2.7)
     ridge: float = 3.0
     smooth: float = 30.0
-    steps: int = 300
+    steps: int = 150
     batch: int = 8
     frames: int = 300
-    learning_rate: float = 0.03
+    learning_rate: float = 0.015
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.widths or min(*self.widths, self.steps, self.batch, self.frames) <= 0:
+            raise ValueError(
+                f"glm fit: expected widths, steps, batch and frames above 0, got {self.widths}, {self.steps}, "
+                f"{self.batch}, {self.frames}; correct these values"
+            )
 
 
 @dataclass(frozen=True)
@@ -49,21 +58,23 @@ class Start:
     distance: Tensor
 
 
-def fit_glm(encoder: Glm, training: Sequence[Clip], validation: Sequence[Clip], settings: GlmFit) -> Tensor:
-    """Fit an encoder in place and return each cell's validation log likelihood `[N]`, nats above its mean rate."""
-    average = spike_triggered_average(encoder, training)
+def fit_glm(encoder: Glm, training: Sequence[Clip], validation: Sequence[Clip], settings: GlmFit) -> Outcome:
+    """Fit an encoder in place, from clips of at least `lags` frames, and return how it ended."""
+    began, average = time.monotonic(), spike_triggered_average(encoder, training)
     best = torch.full((len(average),), -math.inf)
     kept = {name: value.clone() for name, value in encoder.state_dict().items()}
+    constant = mean_rate_likelihood(training, validation, encoder.spec.context[0])
     for width in settings.widths:
         _maximise(encoder, localised_start(encoder, average, width), training, settings, width=width)
-        score = log_likelihood(encoder, validation) - mean_rate_likelihood(training, validation, encoder.spec.context[0])
-        better = score > best
+        gained = log_likelihood(encoder, validation) - constant
+        better = gained > best
         for name, value in encoder.state_dict().items():
             kept[name][better] = value[better]
-        best = torch.where(better, score, best)
+        best = torch.where(better, gained, best)
     encoder.load_state_dict(kept)
-    encoder.eval()
-    return best
+    score = float(evaluate(encoder.eval(), validation, warmup=encoder.spec.context[0]).nanmean())
+    steps = settings.steps * len(settings.widths)
+    return Outcome(score, steps, steps, time.monotonic() - began)
 
 
 @torch.no_grad()
@@ -86,10 +97,10 @@ def localised_start(encoder: Glm, average: Tensor, width: float) -> Start:
     For Gaussian white noise and an exponential nonlinearity the average *is* the filter (Chichilnisky 2001).
     """
     height, columns = encoder.spec.frame_size
-    power = functional.avg_pool2d(average.unflatten(2, (height, columns)), 3, 1, 1).square().sum(1)
+    power = functional.avg_pool2d(average.reshape(*average.shape[:2], height, columns), 3, 1, 1).square().sum(1)
     peak = power.flatten(1).argmax(1)
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(columns), indexing="ij")
-    distance = ((y.flatten() - (peak // columns)[:, None]) ** 2 + (x.flatten() - (peak % columns)[:, None]) ** 2).float()
+    place = torch.cartesian_prod(torch.arange(height), torch.arange(columns))
+    distance = (place - place[peak][:, None]).square().sum(2).float()
     left, size, right = torch.linalg.svd(average * _envelope(distance, width)[:, None], full_matrices=False)
     root = size[:, : encoder.settings.rank, None].sqrt()
     rank = encoder.settings.rank
@@ -136,19 +147,19 @@ def _maximise(encoder: Glm, start: Start, clips: Sequence[Clip], settings: GlmFi
         torch.autograd.backward([misfit + _penalty(leaves, envelope, settings)], inputs=leaves)
         optimiser.step()
     with torch.no_grad():
-        space, time, bias, gain = leaves
-        encoder.space.copy_((space * envelope).unflatten(2, encoder.spec.frame_size))
-        encoder.time.copy_(time)
+        space, course, bias, gain = leaves
+        encoder.space.copy_((space * envelope).reshape(encoder.space.shape))
+        encoder.time.copy_(course)
         encoder.bias.copy_(bias)
         encoder.gain.copy_(gain.exp())
 
 
 def _misfit(encoder: Glm, leaves: list[Tensor], envelope: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
     """Return −log likelihood of drawn clips `[B,1,F,H,W]` and responses `[B,N,F]`, summed over all cells."""
-    space, time, bias, gain = leaves
+    space, course, bias, gain = leaves
     movie, first = drawn[0][:, 0], encoder.spec.context[0]
     normal = (movie - encoder.settings.mean) / encoder.settings.std
-    drive = separable_drive(normal, (space * envelope).unflatten(2, movie.shape[2:]), time) + bias[:, None]
+    drive = separable_drive(normal, (space * envelope).reshape(encoder.space.shape), course) + bias[:, None]
     rates = (gain.exp()[:, None] * functional.softplus(drive) + FLOOR)[..., first:]
     return (rates - drawn[1][..., first:] * rates.log()).sum()
 
@@ -158,9 +169,9 @@ def _penalty(leaves: list[Tensor], envelope: Tensor, settings: GlmFit) -> Tensor
 
     The last term chooses among the equal products those with factors of equal size.
     """
-    space, time = leaves[:2]
-    size, length = (space * envelope).square().sum(2), time.square().sum(2)
-    roughness = time.diff(n=2, dim=2).square().sum(2)
+    space, course = leaves[:2]
+    size, length = (space * envelope).square().sum(2), course.square().sum(2)
+    roughness = course.diff(n=2, dim=2).square().sum(2)
     local = settings.ridge * space.square().sum(2) * length
     return (local + settings.smooth * roughness * size + (size - length).square()).sum()
 

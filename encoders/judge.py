@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ class Judge(Encoder):
     (Klindt et al. 2017) where the other architecture reads one point.
     """
 
-    Settings = JudgeSettings
+    scale: Tensor
 
     def __init__(self, spec: Spec, settings: JudgeSettings | None = None) -> None:
         super().__init__()
@@ -47,7 +48,8 @@ class Judge(Encoder):
         neurons = len(spec.neuron_ids)
         height, width = (math.ceil(side / STRIDE) for side in spec.frame_size)
         with torch.random.fork_rng(devices=[]):
-            self.filters = nn.Conv2d(spec.channels * chosen.lags, chosen.filters, chosen.width, STRIDE, chosen.width // 2)
+            seen = spec.channels * chosen.lags
+            self.filters = nn.Conv2d(seen, chosen.filters, chosen.width, STRIDE, chosen.width // 2)
             inside = chosen.filters + chosen.filters // 2
             self.mixing = nn.Conv2d(inside * chosen.mixing_lags, chosen.hidden, 1)
             self.gain = BehaviorGain(len(spec.behavior), neurons) if spec.behavior else None
@@ -64,7 +66,8 @@ class Judge(Encoder):
         with torch.no_grad():
             for layer in (self.filters, self.mixing):
                 layer.weight.normal_(0, layer.weight[0].numel() ** -0.5, generator=generator)
-                layer.bias.zero_()
+            for bias in (self.filters.bias, self.mixing.bias):
+                nn.init.zeros_(cast(Tensor, bias))
             for mask in (self.rows, self.columns):
                 mask.normal_(0.05, 0.02, generator=generator)
             self.weights.normal_(0, self.settings.hidden**-0.5, generator=generator)
@@ -81,6 +84,13 @@ class Judge(Encoder):
             width = 2 * STRIDE / self.spec.frame_size[1 - axis] * 1.5
             mask.copy_(torch.exp(-0.5 * ((at - positions[:, axis : axis + 1]) / width) ** 2))
         self.bias.copy_(torch.expm1(level).clamp_min(1e-3).log())
+
+    @torch.no_grad()
+    def calibrate(self, movie: Tensor) -> None:
+        """Scale the filters to outputs of deviation one on a movie `[C,T,H,W]`."""
+        normal = (movie - self.settings.mean) / self.settings.std
+        outputs = self.filters(_past(normal.transpose(0, 1), self.settings.lags))
+        self.filters.weight.div_(outputs.std((0, 2, 3))[:, None, None, None].clamp_min(1e-6))
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
         """Return rates `[B,N,T]`."""

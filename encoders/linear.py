@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,6 +16,13 @@ LINKS: dict[str, Callable[[Tensor], Tensor]] = {
     "exp": torch.exp,
     "softplus": functional.softplus,
 }
+
+
+@dataclass(frozen=True)
+class LinearSettings:
+    """What a checkpoint of a linear encoder says beside its spec."""
+
+    link: str = "identity"
 
 
 class Linear(Encoder):
@@ -32,7 +40,7 @@ class Linear(Encoder):
         if link not in LINKS:
             raise ValueError(f"link: expected one of {', '.join(LINKS)}, got {link!r}; choose one of them")
         neurons, channels, lags, height, width = weights.shape
-        self.link = link
+        self.settings = LinearSettings(link)
         self.weights = torch.nn.Parameter(weights.clone())
         self.bias = torch.nn.Parameter(weights.new_zeros(neurons) if bias is None else bias.clone())
         context = (lags - 1, 0)
@@ -42,4 +50,10 @@ class Linear(Encoder):
         """Return rates `[B,N,T]` of a movie `[B,C,T,H,W]`; behavior plays no part."""
         padded = functional.pad(movie, (0, 0, 0, 0, self.weights.shape[2] - 1, 0))
         drive = functional.conv3d(padded, self.weights)[..., 0, 0]
-        return LINKS[self.link](drive + self.bias[:, None])
+        return LINKS[self.settings.link](drive + self.bias[:, None])
+
+
+def empty_linear(spec: Spec, settings: LinearSettings) -> Linear:
+    """Return a linear encoder of a spec with zero weights, to be filled from a checkpoint."""
+    size = (len(spec.neuron_ids), spec.channels, spec.context[0] + 1, *spec.frame_size)
+    return Linear(torch.zeros(size), link=settings.link, spec=spec)

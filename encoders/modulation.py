@@ -13,6 +13,9 @@ LIMIT = 1.5
 class BehaviorGain(nn.Module):
     """gain `[B,T,N]` = exp(bounded MLP of z-scored behavior `[B,K,T]`), one value per neuron and frame."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, channels: int, neurons: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(channels))
@@ -37,6 +40,9 @@ class BehaviorGain(nn.Module):
 
 class PupilShift(nn.Module):
     """Shift `[B,T,2]` of all readout positions (x, y in units of half a frame) by neuralpredictors' MLP shifter."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, rows: tuple[int, int]) -> None:
         super().__init__()
@@ -63,5 +69,5 @@ class PupilShift(nn.Module):
 def pupil_shift(behavior: tuple[str, ...]) -> PupilShift:
     """Return a shifter that reads the pupil's position from the channels of an encoder."""
     if "pupil_x" not in behavior or "pupil_y" not in behavior:
-        raise ValueError(f"shifter: expected behavior channels pupil_x and pupil_y, got {behavior}; add them or no shifter")
+        raise ValueError(f"shifter: expected behavior channels pupil_x and pupil_y, got {behavior}; add them both")
     return PupilShift((behavior.index("pupil_x"), behavior.index("pupil_y")))

@@ -27,6 +27,7 @@ def prepare(encoder: Encoder, clips: Sequence[Clip]) -> None:
     for module in encoder.modules():
         if type(module).__name__ in ("BehaviorGain", "PupilShift"):
             _behavior_statistics(module, encoder.spec.behavior, clips)
+    model.calibrate(clips[0].movie)
     model.place(receptive_fields(clips), mean / std)
 
 
@@ -83,7 +84,7 @@ def _coarse(movie: Tensor, rows: int, columns: int) -> Tensor:
 
 def _peak(power: Tensor) -> Tensor:
     """Return the peak (x, y) of smoothed maps `[N,rows,columns]`, refined to the centroid around it."""
-    count, rows, columns = power.shape
+    rows, columns = power.shape[1:]
     smooth = functional.avg_pool2d(power[:, None], 3, 1, 1, count_include_pad=False)[:, 0]
     best = smooth.flatten(1).argmax(1)
     y, x = best // columns, best % columns

@@ -16,7 +16,9 @@ def gaussian_readout(in_shape: tuple[int, int, int], neurons: int, *, init_sigma
     from neuralpredictors.layers.readouts import FullGaussian2d
 
     with torch.random.fork_rng(devices=[]):
-        readout: nn.Module = FullGaussian2d(in_shape, neurons, bias=True, init_mu_range=0.8, init_sigma=init_sigma)
+        readout: nn.Module = FullGaussian2d(
+            in_shape, neurons, bias=True, init_mu_range=0.8, init_sigma=init_sigma, mean_activity=torch.zeros(neurons)
+        )
     return readout
 
 
@@ -74,9 +76,9 @@ def _both_ways(rows: Tensor, columns: Tensor, values: Tensor, size: tuple[int, i
 
 
 class SparseReadout(torch.autograd.Function):
-    """drives `[M,N]` = features `[M,h·w·C]` Sᵀ for a `Matrix` S, with the gradients gS and gᵀ·features (at S) written out.
+    """drives `[M,N]` = features `[M,h·w·C]` Sᵀ for a `Matrix` S, with the gradients gS and gᵀ·features written out.
 
-    Forward multiplies a row-major copy, backward a column-major view: each is the faster one for its shape.
+    Copies between row- and column-major are faster than products of mixed order.
     """
 
     @staticmethod
@@ -92,10 +94,11 @@ class SparseReadout(torch.autograd.Function):
         matrix, gradient = ctx.matrix, gradients[0].contiguous()
         (features,) = ctx.saved_tensors
         values = None if features is None else _products(matrix.forward, gradient, features)
-        return (matrix.transposed @ gradient.T).T, values, None
+        return (matrix.transposed @ gradient.T.contiguous()).T.contiguous(), values, None
 
 
 def _products(pattern: Tensor, gradient: Tensor, features: Tensor) -> Tensor:
     """Return Σ_m gradient `[M,N]` · features `[M,K]` at the entries of a CSR pattern `[N,K]`."""
     product = torch.sparse.sampled_addmm(pattern, gradient.T, features, beta=0.0)
-    return product.values()
+    values: Tensor = product.values()
+    return values

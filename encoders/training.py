@@ -147,8 +147,9 @@ def poisson_loss(rates: Tensor, responses: Tensor, scale: Tensor) -> Tensor:
 def _step(run: Training, training: Sequence[Clip], settings: TrainingSettings) -> dict[str, float]:
     model: Any = run.learner.train()
     device = model.scale.device
-    drawn = draw_chunks(training, run.generator, batch=settings.batch, frames=settings.frames)
-    movie, responses, behavior = (part if part is None else part.to(device) for part in drawn)
+    movie, responses, behavior = draw_chunks(training, run.generator, batch=settings.batch, frames=settings.frames)
+    movie, responses = movie.to(device), responses.to(device)
+    behavior = None if behavior is None else behavior.to(device)
     first = min(model.spec.context[0], movie.shape[2] - 1)
     for group in run.optimiser.param_groups:
         group["lr"] = settings.learning_rate * learning_rate_factor(run.step, settings)

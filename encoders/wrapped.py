@@ -24,13 +24,13 @@ class Wrapped(Encoder):
         rates = self._by_frame(movie, chosen) if self.frame_by_frame else self._call(movie, chosen)
         expected = (len(movie), len(self.spec.neuron_ids), movie.shape[2])
         if rates.shape != expected:
-            raise ValueError(f"rates: expected shape {expected}, got {tuple(rates.shape)}; wrap a module that returns it")
+            raise ValueError(f"rates: expected {expected}, got {tuple(rates.shape)}; wrap a module that returns this")
         return rates
 
     def _by_frame(self, movie: Tensor, behavior: Tensor | None) -> Tensor:
         frames = movie.transpose(1, 2).flatten(0, 1)
         states = None if behavior is None else behavior.transpose(1, 2).flatten(0, 1)
-        return self._call(frames, states).unflatten(0, (len(movie), movie.shape[2])).transpose(1, 2)
+        return self._call(frames, states).reshape(len(movie), movie.shape[2], -1).transpose(1, 2)
 
     def _call(self, movie: Tensor, behavior: Tensor | None) -> Tensor:
         rates: Tensor = self.module(movie) if behavior is None else self.module(movie, behavior)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recon import config
-from recon.outputs import COLUMNS, write_inputs
+from recon.outputs import columns, write_inputs
 from recon.settings import Settings
 from recon.store import Store, one_writer, write_table
 from recon.tasks import Bench, Task, plan
@@ -28,6 +28,8 @@ def benchmark(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress
     store = Store(settings.run)
     tasks = [Task(bench, row, batch) for row in bench.plans for batch in bench.batches]
     keys = [task.key for task in tasks]
+    for batch in bench.batches:
+        bench.scorer(batch)  # refuses frames and pixels that leave nothing to score, before anything is written
     with one_writer(settings.run):
         store.select(keys)
         write_inputs(settings, tree, sets=bench.sets, batches=bench.batches, device=str(bench.device))
@@ -37,7 +39,7 @@ def benchmark(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress
                 say(f"{title} {task.plan.row.label}: done already")
             else:
                 say(f"{title} {task.plan.row.label}: {_describe(task.run(store, title=title))}")
-            write_table(settings.run / "results.csv", store.rows(keys), COLUMNS)
+            write_table(settings.run / "results.csv", store.rows(keys), columns(settings))
     return settings.run
 
 

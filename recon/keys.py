@@ -40,7 +40,7 @@ def check_encoder(encoder: Encoder, recording: Recording, where: str) -> None:
     spec, units = encoder.spec, recording.unit_ids
     if len(spec.neuron_ids) != len(units):
         raise ValueError(
-            f"{where}: expected {len(units)} neurons as in {recording.path}, got {len(spec.neuron_ids)} in it; "
+            f"{where}: expected {len(units)} neurons as in {recording.path}, got {len(spec.neuron_ids)} in its file; "
             "train one on this recording with `recon train encoder`"
         )
     if spec.neuron_ids != units:

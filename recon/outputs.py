@@ -56,6 +56,12 @@ COLUMNS = (
 PACKAGES = ("recon", "torch", "torchvision", "numpy", "scipy", "neuralpredictors", "kornia", "omegaconf", "pydantic")
 
 
+def columns(settings: Settings) -> tuple[str, ...]:
+    """Return the columns of a run's results.csv: `COLUMNS`, with those of its poolings beside the frame correlation."""
+    after = COLUMNS.index("frame_correlation") + 1
+    return (*COLUMNS[:after], *settings.pooled_columns, *COLUMNS[after:])
+
+
 def movie_file(batch: Batch, movie: Tensor) -> bytes:
     """Return an HDF5 file: per trial a group with `reconstruction` (T,H,W), float16 in [0,1] (mean over channels)."""
     grey = movie.mean(1).half().numpy()

@@ -62,6 +62,7 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.bar.close()
+        self.log.close()
         self.events.close()
 
 

@@ -17,8 +17,9 @@ from recon.metrics import METRICS, motion_energy_correlation, spatial_frequency_
 from recon.metrics import temporal_frequency_correlation as temporal_correlation
 from recon.metrics.activity import response_correlation
 from recon.metrics.perceptual import lpips_reason
+from recon.metrics.pooling import Pooling
 from recon.problem import Problem
-from recon.settings import Settings
+from recon.settings import Settings, pooled_column
 
 Scores = dict[str, Tensor]
 
@@ -38,6 +39,7 @@ class Judge:
     pixels: Tensor | None = None
     judge: Encoder | None = None
     window: int = 0
+    poolings: Mapping[str, Pooling] = field(default_factory=dict)
     true_scores: dict[str, Scores] = field(default_factory=dict)
     """Scores of the true movies by what was asked; the same for every row of a table, so computed once."""
 
@@ -46,6 +48,7 @@ class Judge:
         pitch, rate = self.recording.degrees_per_pixel, self.recording.frame_rate
         energy = partial(motion_energy_correlation, degrees_per_pixel=pitch, frame_rate=rate)
         metrics = METRICS | {"motion_energy_correlation": energy}
+        metrics |= {pooled_column(name): pooling for name, pooling in self.poolings.items()}
         seen, shown = self._scored(movie), self._scored(self.batch.movie)
         return {name: metric(seen, shown, self.pixels) for name, metric in metrics.items()}
 
@@ -155,7 +158,10 @@ def make_judge(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor], 
             f"frames: expected clips of more than {settings.frames.warmup + settings.frames.tail + 2} frames, got "
             f"{batch.frames}; lower frames.warmup or frames.tail"
         )
-    return Judge(batch, sets, first, end, scored_pixels(settings.pixels, batch), judge, settings.window)
+    pixels = scored_pixels(settings.pixels, batch)
+    return Judge(
+        batch, sets, first, end, pixels=pixels, judge=judge, window=settings.window, poolings=settings.poolings
+    )
 
 
 def scored_pixels(bounds: tuple[int, int, int, int] | None, batch: Batch) -> Tensor | None:

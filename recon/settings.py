@@ -8,9 +8,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recon.data.measurement import Bins
+from recon.metrics.pooling import Pooling
 
 Condition = Literal["recorded", "wrong_clip", "predicted", "repeat_average", "repeats_joint"]
 Named = Mapping[str, Any]
+
+
+def pooled_column(name: str) -> str:
+    """Return the column of the pooling that the configuration calls `name`.
+
+    >>> pooled_column("9x9")
+    'frame_correlation_9x9'
+    """
+    return f"frame_correlation_{name}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ class Settings:
 
     Where `simulate` is given, the recording is simulated if its folder is absent. `batch` clips are optimised
     together, encoders see `window` frames at once (0: all), `pixels` (first row, end row, first column, end column)
-    bounds what is scored.
+    bounds what is scored, `poolings` adds the columns `frame_correlation_<name>`, at coarser grains.
     """
 
     run: Path
@@ -92,6 +102,7 @@ class Settings:
     batch: int = 24
     window: int = 0
     pixels: tuple[int, int, int, int] | None = None
+    poolings: Mapping[str, Pooling] = field(default_factory=dict)
     trace_every: int = 5
     artefacts: Path = Path("runs/artefacts")
 
@@ -108,6 +119,11 @@ class Settings:
                 raise ValueError(
                     f"row {row.label}: expected encoders of {sorted(self.encoders)}, got {unknown}; add or correct them"
                 )
+
+    @property
+    def pooled_columns(self) -> tuple[str, ...]:
+        """Names of the columns that `poolings` adds."""
+        return tuple(pooled_column(name) for name in self.poolings)
 
     def names(self, row: Row) -> tuple[str, ...]:
         """Return the names of a row's encoders: by default the first."""

@@ -119,6 +119,7 @@ class Bench:
             "judge": None if self.judge is None else state_hash(self.judge),
             "frames": asdict(settings.frames),
             "pixels": settings.pixels,
+            "poolings": repr(dict(settings.poolings)),
             "neurons": asdict(settings.neurons),
             "seed": settings.seed,
             "window": settings.window,

@@ -6,6 +6,7 @@ The cases are the table of README.md.
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from tiny_bench import make_world, write_encoder
 
+from encoders.base import Spec
 from encoders.checkpoints import save_encoder
 from encoders.judge import Judge
 from recon import cli
@@ -95,15 +97,9 @@ def unknown_name(world: Path) -> list[str]:
 
 def checkpoint_of_another_architecture(world: Path) -> list[str]:
     recording = SensoriumRecording(world / "recording")
-    spec = cli_spec(recording)
+    spec = Spec(recording.frame_size, recording.unit_ids, degrees_per_pixel=recording.degrees_per_pixel)
     save_encoder(Judge(spec), world / "judge.safetensors", card={})
     return [f"encoders.first.weights={world / 'judge.safetensors'}"]
-
-
-def cli_spec(recording: SensoriumRecording) -> object:
-    from encoders.base import Spec
-
-    return Spec(recording.frame_size, recording.unit_ids, degrees_per_pixel=recording.degrees_per_pixel)
 
 
 def truncated_checkpoint(world: Path) -> list[str]:
@@ -120,8 +116,9 @@ def no_frames_left(world: Path) -> list[str]:
     return ["frames.warmup=85"]
 
 
+README = Path(__file__).resolve().parents[1] / "README.md"
 CASES: dict[Callable[[Path], list[str]], tuple[str, ...]] = {
-    missing_folder: ("expected the folder of a recording", "got none", "check the path"),
+    missing_folder: ("expected the folder of a recording", "got nothing", "check the path"),
     truncated_array: ("responses", "expected a complete .npy file", "got a damaged one", "copy or unpack"),
     nan_in_valid_frames: ("responses", "expected finite values", "NaN", "frame 10"),
     behavior_of_another_length: ("behavior", "expected 90 frames", "got 83"),
@@ -136,6 +133,31 @@ CASES: dict[Callable[[Path], list[str]], tuple[str, ...]] = {
 }
 
 
+NAMED = {
+    missing_folder: "a missing folder",
+    truncated_array: "a truncated .npy file",
+    nan_in_valid_frames: "NaN inside valid frames",
+    behavior_of_another_length: "behavior of another length",
+    fewer_neurons_in_the_encoder: "an encoder of another number of neurons",
+    unknown_key: "an unknown key in YAML",
+    wrong_type: "a wrong type in YAML",
+    unknown_name: "an unknown name in YAML",
+    checkpoint_of_another_architecture: "an encoder checkpoint of another architecture",
+    truncated_checkpoint: "a truncated checkpoint",
+    too_many_clips: "more clips than there are",
+    no_frames_left: "clips shorter than what is not scored",
+}
+FULL_DISK = "a full disk"
+
+
+def promised(case: str) -> re.Pattern[str]:
+    """The error that README.md promises for a case; … stands for anything."""
+    rows = re.findall(r"^\| (.+?) \| `(.+)` \|$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    errors = dict(rows)
+    assert case in errors, f"README.md, table of bad input: expected a row {case!r}"
+    return re.compile("recon: " + ".*".join(map(re.escape, errors[case].split("…"))) + "\n")
+
+
 @pytest.mark.parametrize("spoil", CASES, ids=lambda spoil: spoil.__name__)
 def test_bad_input_is_refused_in_one_line(
     world: Path, spoil: Callable[[Path], list[str]], capsys: pytest.CaptureFixture[str]
@@ -148,6 +170,7 @@ def test_bad_input_is_refused_in_one_line(
     for part in CASES[spoil]:
         assert part in shown.err
     assert contents(world) == before
+    assert promised(NAMED[spoil]).fullmatch(shown.err)
 
 
 def test_an_encoder_of_the_same_neurons_in_another_order_is_refused(
@@ -179,6 +202,7 @@ def test_a_full_disk_harms_nothing_and_the_same_command_goes_on(world: Path) -> 
     assert failed.returncode == 2, failed.stderr
     assert failed.stderr.startswith("recon: disk full: expected room") and "Traceback" not in failed.stderr
     assert failed.stderr.count("\n") == 1 and "run the same command again" in failed.stderr
+    assert promised(FULL_DISK).fullmatch(failed.stderr)
     assert contents(world / "recording") == before
     assert not list((world / "run").glob("tasks/*")) and not list((world / "run").rglob(".*.h5*"))
     again = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

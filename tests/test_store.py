@@ -70,7 +70,7 @@ def test_a_failure_while_publishing_leaves_no_task(tmp_path: Path, monkeypatch: 
     assert store.complete("a")
 
 
-def test_a_failed_write_leaves_the_old_content_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "results.csv"
     write_bytes(path, b"old")
 

@@ -41,6 +41,7 @@ def import_arrays(options: argparse.Namespace, write: Write) -> None:
         frame_rate=options.frame_rate,
         degrees_per_pixel=options.degrees_per_pixel,
         axes=options.axes,
+        response_axes=options.response_axes,
         packed=options.packed and tuple(options.packed),
         movie_range=options.movie_range and tuple(options.movie_range),
         frame_size=options.frame_size and tuple(options.frame_size),

@@ -50,7 +50,8 @@ def _gaze(generator: np.random.Generator, frames: int) -> Array:
         position = 0.995 * position + jumps[:, t]
         path[:, t] = position
     drift = np.stack([_slow(generator, frames, seconds=3.0) for _ in range(2)])
-    return path + 1.5 * drift + np.array(PUPIL_CENTRE)[:, None]
+    position_path: Array = path + 1.5 * drift + np.array(PUPIL_CENTRE)[:, None]
+    return position_path
 
 
 def _slow(generator: np.random.Generator, frames: int, *, seconds: float) -> Array:

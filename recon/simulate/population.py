@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch.nn import functional
 
 from recon.simulate.cells import COMPLEX, LOW_LEVEL, SEMANTIC, Cells, plant_cells
 from recon.simulate.filters import KERNEL, pixel_grid, spatial_filters, temporal_filters
-from recon.simulate.movies import make_clip
+from recon.simulate.movies import Clip, make_clip
 from recon.simulate.settings import SimulationSettings
 
 GREY, CONTRAST = 100.0, 50.0
@@ -59,8 +61,11 @@ class Population:
             filtered.append(_causal(projected, self._time[time]))
         return torch.stack(filtered)
 
-    def _energy(self, signal: Tensor) -> Tensor:
-        """Half-rectified opponent motion (simple, luminance) or quadrature energy (complex; Adelson & Bergen 1985)."""
+    def energy(self, signal: Tensor) -> Tensor:
+        """Return the rectified signal `[B,N,T]` before normalisation, for signals `[B,T,H,W]` in units of contrast.
+
+        Opponent motion, half-rectified (simple, luminance), or quadrature energy (complex; Adelson & Bergen 1985).
+        """
         a, b, c, d = self.linear(signal)
         selectivity = torch.from_numpy(self.cells.selectivity).float()[:, None]
         simple = (a - selectivity * b).clamp_min(0)
@@ -72,7 +77,7 @@ class Population:
     def _visual(self, signal: Tensor) -> Tensor:
         cells = self.cells
         contrast = self._contrast(signal) / self._contrast_scale
-        energy = self._energy(signal) / self._energy_scale[:, None]
+        energy = self.energy(signal) / self._energy_scale[:, None]
         normalised = energy * (1 + SEMI_SATURATION) / (SEMI_SATURATION + contrast)
         threshold, exponent = (torch.from_numpy(v).float()[:, None] for v in (cells.threshold, cells.exponent))
         power = (normalised - threshold).clamp_min(0) ** exponent
@@ -99,17 +104,22 @@ class Population:
         return torch.stack([(weights @ a).exp().mean(1) for a in self._shown]).mean(0)
 
     def _calibrate(self) -> None:
-        """Scale energies, contrast and mean drive to 1 on the first training clips (at most one of each screen)."""
+        """Scale energies, contrast and mean drive to 1 on the first training clips."""
         settings = self.settings
-        clips = [
-            make_clip("train", i, frame_size=settings.frame_size, degrees_per_pixel=settings.degrees_per_pixel)
-            for i in range(CALIBRATION_CLIPS)
-        ]
+        clips = _calibration_clips(settings.frame_size, settings.degrees_per_pixel)
         self._shown = [torch.from_numpy(clip.attributes) for clip in clips]
         signals = [(torch.from_numpy(clip.video).float()[None] - GREY) / CONTRAST for clip in clips]
-        self._energy_scale = torch.stack([self._energy(s).square().mean((0, 2)) for s in signals]).mean(0).sqrt()
+        self._energy_scale = torch.stack([self.energy(s).square().mean((0, 2)) for s in signals]).mean(0).sqrt()
         self._contrast_scale = float(torch.stack([self._contrast(s).mean() for s in signals]).mean())
         self._visual_mean = torch.stack([self._visual(s).mean((0, 2)) for s in signals]).mean(0).clamp_min(1e-3)
+
+
+@functools.lru_cache(maxsize=2)
+def _calibration_clips(frame_size: tuple[int, int], degrees_per_pixel: float) -> tuple[Clip, ...]:
+    return tuple(
+        make_clip("train", i, frame_size=frame_size, degrees_per_pixel=degrees_per_pixel)
+        for i in range(CALIBRATION_CLIPS)
+    )
 
 
 def _pooling(cells: Cells, settings: SimulationSettings) -> Tensor:

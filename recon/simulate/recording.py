@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from recon.simulate.movies import Clip, make_clip
 from recon.simulate.population import Population
 from recon.simulate.settings import SimulationSettings
 from recon.simulate.sources import SPLITS
+from recon.simulate.threads import one_thread, use_one_thread
 from recon.types import AcquisitionTimes
 
 GENERATOR_VERSION = 1
@@ -37,6 +39,15 @@ class Presentation:
     repeat: int
 
 
+@dataclass(frozen=True)
+class _Stage:
+    """The animal and the microscope; `times` is none where imaging runs at the frame rate."""
+
+    population: Population
+    times: AcquisitionTimes | None
+
+
+@one_thread()
 def simulate(path: Path | str, settings: SimulationSettings, progress: bool = True) -> Path:
     """Write the recording of the settings to `path`, or reuse the one that is there if its settings are equal.
 
@@ -46,23 +57,24 @@ def simulate(path: Path | str, settings: SimulationSettings, progress: bool = Tr
     made_by = _made_by(settings)
     if _is_there(folder, made_by):
         return folder
-    population = Population(settings)
-    times = acquisition_times(population.cells) if settings.acquisition == "8hz" else None
+    stage = _stage(settings)
+    cells = stage.population.cells
     with RecordingWriter(
         folder,
         unit_ids=np.arange(1, settings.neurons + 1),
-        coordinates=population.cells.position,
+        coordinates=cells.position,
         degrees_per_pixel=settings.degrees_per_pixel,
         name=folder.name,
-        acquisition=times,
+        acquisition=stage.times,
         made_by=made_by,
     ) as writer:
-        _write_trials(writer, population, times, progress=progress)
-        for name, array in population.cells.as_arrays().items():
+        _write_trials(writer, stage, progress=progress)
+        for name, array in cells.as_arrays().items():
             writer.write_truth(name, array)
     return folder
 
 
+@one_thread()
 @torch.no_grad()
 def simulate_movie_responses(
     settings: SimulationSettings, movies: Tensor, generator: torch.Generator, repeats: int = 1
@@ -70,15 +82,16 @@ def simulate_movie_responses(
     """Return responses `[B,R,N,T]`, expected responses `[B,N,T]` and behavior `[B,4,T]` to movies `[B,1,T,H,W]`.
 
     The population is the settings' own; movies are in [0,1], grey, at 30 Hz and of its frame size. Repeats share the
-    behavior of their movie, so that the expected responses hold for all of them.
+    behavior of their movie, so that the expected responses hold for all of them. What such movies show is unknown, so
+    semantic and mixed neurons respond to them as low-level ones.
     """
     if movies.ndim != 5 or movies.shape[1] != 1 or tuple(movies.shape[3:]) != settings.frame_size:
         raise ValueError(
             f"movies: expected [B,1,T,{settings.frame_size[0]},{settings.frame_size[1]}] in [0,1], "
             f"got {tuple(movies.shape)}; convert to grey and resize"
         )
-    population = Population(settings)
-    times = acquisition_times(population.cells) if settings.acquisition == "8hz" else None
+    stage = _stage(settings)
+    population, times = stage.population, stage.times
     random = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
     light = movies.mean((1, 3, 4)).double().numpy() * 255
     behavior = torch.from_numpy(np.stack([simulate_behavior(random, row) for row in light])).float()
@@ -100,37 +113,37 @@ def presentations(settings: SimulationSettings) -> list[Presentation]:
     return [Presentation(trial, *what) for trial, what in enumerate(shown)]
 
 
-def _write_trials(
-    writer: RecordingWriter, population: Population, times: AcquisitionTimes | None, *, progress: bool
-) -> None:
-    settings, clip, drive = population.settings, None, torch.empty(0)
-    for shown in tqdm(presentations(settings), desc="simulate", unit="trial", disable=not progress):
-        if clip is None or shown.repeat == 0:
-            clip = _clip(settings, shown)
-            drive = population.drive(_movie(clip), _attributes(clip))
-        _write_trial(writer, population, times, shown, clip, drive)
+def _write_trials(writer: RecordingWriter, stage: _Stage, *, progress: bool) -> None:
+    """Simulate and write all trials in order; the next clip is drawn on another thread meanwhile."""
+    settings = stage.population.settings
+    shown = presentations(settings)
+    firsts = [p for p in shown if p.repeat == 0]
+    with (
+        ThreadPoolExecutor(1, initializer=use_one_thread) as pool,
+        tqdm(shown, desc="simulate", unit="trial", disable=not progress) as bar,
+    ):
+        coming = pool.submit(_clip, settings, firsts[0])
+        for number, first in enumerate(firsts):
+            clip = coming.result()
+            if number + 1 < len(firsts):
+                coming = pool.submit(_clip, settings, firsts[number + 1])
+            drive = stage.population.drive(_movie(clip), _attributes(clip))
+            for repeat in range(1 if first.split == "train" else settings.repeats):
+                _write_trial(writer, stage, replace(first, trial=first.trial + repeat, repeat=repeat), clip, drive)
+                bar.update()
 
 
 @torch.no_grad()
-def _write_trial(
-    writer: RecordingWriter,
-    population: Population,
-    times: AcquisitionTimes | None,
-    /,
-    shown: Presentation,
-    clip: Clip,
-    drive: Tensor,
-) -> None:
-    settings, cells = population.settings, population.cells
+def _write_trial(writer: RecordingWriter, stage: _Stage, shown: Presentation, clip: Clip, drive: Tensor) -> None:
+    settings, cells, times = stage.population.settings, stage.population.cells, stage.times
     seeds = [settings.seed, 12, SPLITS.index(shown.split), shown.index, shown.repeat]
     luminance = clip.video.mean((1, 2), dtype=np.float64)
     behavior = torch.from_numpy(simulate_behavior(np.random.default_rng(seeds), luminance)).float()[None]
     gaze = _gaze(settings, behavior)
     if gaze is not None:
-        drive = population.drive(_movie(clip), _attributes(clip), gaze)
+        drive = stage.population.drive(_movie(clip), _attributes(clip), gaze)
     rates = spike_rates(cells, drive, behavior)
     noise = torch.Generator().manual_seed(int(np.random.SeedSequence([*seeds, 1]).generate_state(1)[0]))
-    expected = _acquired(expected_responses(cells, rates), times)[0].numpy()
     writer.write_trial(
         shown.trial,
         tier=TIERS[shown.split],
@@ -141,8 +154,13 @@ def _write_trial(
         video_id=clip.name,
         captions=clip.captions,
         scenes=clip.describe(),
-        rates=None if shown.split == "train" else expected,
+        rates=None if shown.split == "train" else _acquired(expected_responses(cells, rates), times)[0].numpy(),
     )
+
+
+def _stage(settings: SimulationSettings) -> _Stage:
+    population = Population(settings)
+    return _Stage(population, acquisition_times(population.cells) if settings.acquisition == "8hz" else None)
 
 
 def _clip(settings: SimulationSettings, shown: Presentation) -> Clip:

@@ -18,6 +18,8 @@ ATTRIBUTES = ("leaves", "clouds", "photograph", *SHAPES, *TEXTURES, *CONTENTS)
 CANVAS = 320
 """Side of a periodic canvas in pixels (two per pixel of the movie, so 2.5 to 4.4 screens)."""
 FASTEST = 60.0
+SIZES = {"small": 0.17, "medium-sized": 0.27, "large": 0.4}
+"""Radius of an object as a share of the screen's height."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,26 @@ class Scene:
     contrast: float
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Where a scene plays: its `frames`, the `screen` (width, height in degrees), the `pitch` of pictures (°/pixel)."""
+
+    frames: int
+    screen: tuple[float, float]
+    pitch: float
+
+
 def make_scene(
     source: Source, part: int, *, frames: int, frame_size: tuple[int, int], degrees_per_pixel: float
 ) -> Scene:
     """Return part `part` of a source as a scene of `frames` frames."""
     generator = np.random.default_rng([source.seed, 2, part])
     screen = (frame_size[1] * degrees_per_pixel, frame_size[0] * degrees_per_pixel)
-    pitch = degrees_per_pixel / OVERSAMPLING
-    makers = {"leaves": _leaves, "objects": _objects, "pan": _pan, "photograph": _photograph}
-    layers, texts, shown = makers[source.kind](generator, frames, screen, pitch, source.photograph)
+    stage = Stage(frames, screen, degrees_per_pixel / OVERSAMPLING)
+    if source.photograph:
+        layers, texts, shown = _photograph(generator, stage, source.photograph)
+    else:
+        layers, texts, shown = {"leaves": _leaves, "objects": _objects, "pan": _pan}[source.kind](generator, stage)
     attributes = np.array([name in shown for name in ATTRIBUTES], dtype=np.float32)
     return Scene(layers, texts, attributes, mean=generator.uniform(75, 125), contrast=generator.uniform(38, 62))
 
@@ -60,52 +73,43 @@ def _surface(generator: Generator) -> tuple[textures.Picture, str, str]:
     return textures.clouds(generator, CANVAS), "a cloudy background", "clouds"
 
 
-def _leaves(generator: Generator, frames: int, screen: tuple[float, float], pitch: float, photograph: str) -> Made:
+def _leaves(generator: Generator, stage: Stage) -> Made:
     """A sheet of leaves that drifts or expands, with nearer clumps of leaves that move faster (parallax)."""
     coarse = generator.random() < 0.5
     canvas = textures.dead_leaves(generator, CANVAS, smallest=7.0 if coarse else 3.0)
     direction, speed = generator.uniform(-np.pi, np.pi), _speed(generator, 11.0)
     growth = _growth(generator)
-    motion = smooth_motion(generator, frames, speed=speed, direction=direction, growth=growth)
+    motion = smooth_motion(generator, stage.frames, speed=speed, direction=direction, growth=growth)
     layers = [Layer(canvas, motion)]
     for _ in range(int(generator.integers(0, 4))):
-        heading = (speed * generator.uniform(1.3, 2.0), direction)
-        layers.append(_clump(generator, canvas, frames, screen, pitch, heading))
+        pace = speed * generator.uniform(1.3, 2.0)
+        layers.append(_clump(generator, stage, canvas, speed=pace, direction=direction))
     name = "a pile of large leaves" if coarse else "a pile of small leaves"
     return layers, captions.surface_captions(name, motion.velocity, growth), {"leaves"}
 
 
-def _clump(
-    generator: Generator,
-    canvas: textures.Picture,
-    frames: int,
-    screen: tuple[float, float],
-    pitch: float,
-    heading: tuple[float, float],
-) -> Layer:
-    radius = generator.uniform(0.15, 0.35) * screen[1]
-    _, opacity = textures.sprite(generator, "disc", "plain", radius=radius / pitch)
+def _clump(generator: Generator, stage: Stage, canvas: textures.Picture, *, speed: float, direction: float) -> Layer:
+    screen, radius = stage.screen, generator.uniform(0.15, 0.35) * stage.screen[1]
+    _, opacity = textures.sprite(generator, "disc", "plain", radius=radius / stage.pitch)
     offset, side = generator.integers(CANVAS, size=2), np.arange(len(opacity))
     values = canvas[np.ix_((offset[0] + side) % CANVAS, (offset[1] + side) % CANVAS)]
-    start = generator.uniform(-0.5, 0.5, 2) * screen
-    motion = smooth_motion(
-        generator, frames, speed=heading[0], direction=heading[1], start=(float(start[0]), float(start[1]))
-    )
+    x, y = generator.uniform(-0.5, 0.5, 2) * screen
+    motion = smooth_motion(generator, stage.frames, speed=speed, direction=direction, start=(float(x), float(y)))
     reach = 2.6 * radius
     return Layer(values + np.float32(generator.normal(0, 0.8)), motion, opacity, (screen[0] + reach, screen[1] + reach))
 
 
-def _objects(generator: Generator, frames: int, screen: tuple[float, float], pitch: float, photograph: str) -> Made:
+def _objects(generator: Generator, stage: Stage) -> Made:
     """One to four textured objects over a textured background that is still or drifts slowly."""
     canvas, background, attribute = _surface(generator)
     drift = _speed(generator, 5.0) if generator.random() < 0.5 else 0.0
-    behind = smooth_motion(generator, frames, speed=drift, direction=generator.uniform(-np.pi, np.pi))
+    behind = smooth_motion(generator, stage.frames, speed=drift, direction=generator.uniform(-np.pi, np.pi))
     layers, subjects, shown = [Layer(0.6 * canvas, behind)], [], {attribute}
     for _ in range(int(generator.integers(1, 5))):
         shape, texture = str(generator.choice(SHAPES)), str(generator.choice(TEXTURES))
-        size = str(generator.choice(["small", "medium-sized", "large"]))
-        radius = {"small": 0.17, "medium-sized": 0.27, "large": 0.4}[size] * generator.uniform(0.85, 1.15) * screen[1]
-        layer = _moving_object(generator, frames, screen, (shape, texture, radius, pitch))
+        size = str(generator.choice(list(SIZES)))
+        radius = SIZES[size] * generator.uniform(0.85, 1.15) * stage.screen[1]
+        layer = _moving_object(generator, stage, shape, texture, radius=radius)
         layers.append(layer)
         subjects.append((captions.object_words(size, texture, shape), layer.motion.velocity, layer.motion.growth))
         shown |= {shape, texture}
@@ -114,59 +118,51 @@ def _objects(generator: Generator, frames: int, screen: tuple[float, float], pit
     return layers, captions.objects_captions(subjects, background, moving=moving), shown
 
 
-def _moving_object(
-    generator: Generator, frames: int, screen: tuple[float, float], look: tuple[str, str, float, float]
-) -> Layer:
-    shape, texture, radius, pitch = look
-    values, opacity = textures.sprite(generator, shape, texture, radius=radius / pitch)
-    start = generator.uniform(-0.42, 0.42, 2) * screen
+def _moving_object(generator: Generator, stage: Stage, shape: str, texture: str, *, radius: float) -> Layer:
+    values, opacity = textures.sprite(generator, shape, texture, radius=radius / stage.pitch)
+    x, y = generator.uniform(-0.42, 0.42, 2) * stage.screen
     motion = smooth_motion(
         generator,
-        frames,
+        stage.frames,
         speed=_speed(generator, 18.0),
         direction=generator.uniform(-np.pi, np.pi),
-        start=(float(start[0]), float(start[1])),
+        start=(float(x), float(y)),
         growth=generator.uniform(-0.7, 0.7) if generator.random() < 0.4 else 0.0,
         spin=generator.uniform(-1.2, 1.2) if generator.random() < 0.5 else 0.0,
     )
     reach = 2.6 * radius * float(motion.scale.max())
-    return Layer(values, motion, opacity, (screen[0] + reach, screen[1] + reach))
+    return Layer(values, motion, opacity, (stage.screen[0] + reach, stage.screen[1] + reach))
 
 
-def _pan(generator: Generator, frames: int, screen: tuple[float, float], pitch: float, photograph: str) -> Made:
+def _pan(generator: Generator, stage: Stage) -> Made:
     """A camera that pans and zooms over a large canvas."""
     canvas, name, attribute = _surface(generator)
-    layer, growth = _camera(generator, frames, canvas)
+    growth = _growth(generator)
+    speed, direction = _speed(generator, 17.0), generator.uniform(-np.pi, np.pi)
+    motion = smooth_motion(generator, stage.frames, speed=speed, direction=direction, growth=growth)
     surface = name.replace("a background of", "a wide field of").replace("a cloudy background", "a cloudy landscape")
-    return [layer], captions.camera_captions(surface, layer.motion.velocity, growth), {attribute}
+    return [Layer(canvas, motion)], captions.camera_captions(surface, motion.velocity, growth), {attribute}
 
 
-def _photograph(generator: Generator, frames: int, screen: tuple[float, float], pitch: float, photograph: str) -> Made:
-    """A camera that pans and zooms over a photograph wider than the screen, without looking past its edges."""
-    picture = textures.photograph(generator, photograph, width=round(generator.uniform(1.35, 2.4) * screen[0] / pitch))
-    growth, seconds = _growth(generator), frames / FRAME_RATE
-    widest = np.exp(abs(growth) / 2)
-    slack = np.maximum(np.array(picture.shape[::-1]) / 2 * pitch - np.array(screen) * widest, 0.0)
+def _photograph(generator: Generator, stage: Stage, photograph: str) -> Made:
+    """A camera that pans and zooms over a photograph wider than the screen, hardly looking past its edges."""
+    width = round(generator.uniform(1.35, 2.4) * stage.screen[0] / stage.pitch)
+    picture = textures.photograph(generator, photograph, width=width)
+    growth, seconds = _growth(generator), stage.frames / FRAME_RATE
+    size = np.array(picture.shape[::-1]) / 2 * stage.pitch
+    slack = np.maximum(size - np.array(stage.screen) * np.exp(abs(growth) / 2), 0.0)
     direction = generator.uniform(-np.pi, np.pi)
-    heading = np.abs([np.cos(direction), np.sin(direction)])
-    speed = min(_speed(generator, 14.0), float((slack / np.maximum(heading, 1e-3)).min()) / seconds)
-    travel = speed * seconds * np.array([np.cos(direction), -np.sin(direction)])
-    middle = np.array(picture.shape[::-1]) / 4 * pitch
-    start = middle + generator.uniform(-0.5, 0.5, 2) * (slack - np.abs(travel)) - travel / 2
+    heading = np.array([np.cos(direction), -np.sin(direction)])
+    fastest = float((slack / np.maximum(np.abs(heading), 1e-3)).min()) / seconds
+    travel = min(_speed(generator, 14.0), fastest) * seconds * heading
+    x, y = size / 2 + generator.uniform(-0.5, 0.5, 2) * (slack - np.abs(travel)) - travel / 2
+    speed = float(np.hypot(*travel)) / seconds
     motion = smooth_motion(
-        generator, frames, speed=speed, direction=direction, growth=growth, start=(float(start[0]), float(start[1]))
+        generator, stage.frames, speed=speed, direction=direction, growth=growth, start=(float(x), float(y))
     )
     words, content = split_of_sources()["contents"][photograph]
     texts = captions.camera_captions(words, motion.velocity, growth)
     return [Layer(picture, motion)], texts, {"photograph", content}
-
-
-def _camera(generator: Generator, frames: int, canvas: textures.Picture) -> tuple[Layer, float]:
-    growth = _growth(generator)
-    motion = smooth_motion(
-        generator, frames, speed=_speed(generator, 17.0), direction=generator.uniform(-np.pi, np.pi), growth=growth
-    )
-    return Layer(canvas, motion), growth
 
 
 def _growth(generator: Generator) -> float:

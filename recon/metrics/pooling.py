@@ -1,0 +1,62 @@
+"""Frame correlation at coarser grain: of movies averaged over blocks of pixels and runs of frames.
+
+Where activity says little about single pixels of single frames, as with white noise, scores at several grains tell
+what was recovered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recon.metrics.movie import check_movies, frame_correlation
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """A grain: frames are averaged to `size` (height, width), then over runs of `frames` frames."""
+
+    size: tuple[int, int]
+    frames: int = 1
+
+    def __post_init__(self) -> None:
+        if min(*self.size, self.frames) < 1:
+            raise ValueError(f"pooling: expected sizes of at least 1, got {self.size} and {self.frames}; raise them")
+
+    def __call__(self, reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+        """Return the pooled frame correlation `[B]` of movies `[B,C,T,H,W]`."""
+        return pooled_frame_correlation(reconstruction, truth, pixels, size=self.size, frames=self.frames)
+
+
+def pooled_frame_correlation(
+    reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None, *, size: tuple[int, int], frames: int = 1
+) -> Tensor:
+    """Return the mean over pooled frames of their spatial Pearson r `[B]`; constant frames are left out.
+
+    Movies `[B,C,T,H,W]` are averaged over equal blocks to `size` and over successive runs of `frames` frames (an
+    incomplete last run is left out). With `pixels` a block counts when all its pixels do.
+    """
+    check_movies(reconstruction, truth, pixels)
+    height, width = truth.shape[-2:]
+    if height % size[0] or width % size[1]:
+        raise ValueError(f"pooling: expected a size that divides {height} × {width} pixels, got {size}; choose another")
+    if truth.shape[2] < frames:
+        raise ValueError(f"pooling: expected at least {frames} scored frames, got {truth.shape[2]}; pool fewer")
+    blocks = None
+    if pixels is not None:
+        blocks = functional.avg_pool2d(pixels.double()[None], (height // size[0], width // size[1]))[0] > 1 - 1e-9
+    return frame_correlation(pool(reconstruction, size, frames), pool(truth, size, frames), blocks)
+
+
+def pool(movie: Tensor, size: tuple[int, int], frames: int) -> Tensor:
+    """Return the movie `[B,C,T,H,W]` as means over blocks of pixels and runs of frames `[B,C,T//frames,*size]`.
+
+    >>> pool(torch.arange(8.0).reshape(1, 1, 4, 1, 2), (1, 1), 2).flatten()
+    tensor([1.5000, 5.5000])
+    """
+    height, width = movie.shape[-2:]
+    kernel = (frames, height // size[0], width // size[1])
+    return functional.avg_pool3d(movie.double(), kernel).to(torch.float32)

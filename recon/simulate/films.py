@@ -1,0 +1,77 @@
+"""Clips of a user's own films, as the simulated animal would see them: grey, 30 Hz, screen-sized."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recon.data.area import resize_area
+
+Array = np.ndarray[Any, Any]
+
+SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".gif")
+FRAME_RATE = 30
+
+
+def film_clips(folder: Path, *, frames: int, frame_size: tuple[int, int], per_film: int = 3) -> list[tuple[str, Array]]:
+    """Return (name, video `[T,H,W]` float32 in 0–255) of up to `per_film` clips of each film in a folder.
+
+    Clips are spread evenly over a film and do not overlap; films that are too short for one clip give none.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"films: expected a folder with {', '.join(SUFFIXES)} files, got {folder}; check the path")
+    clips = []
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES):
+        film = read_film(path, frame_size=frame_size)
+        count = min(per_film, len(film) // frames)
+        starts = np.linspace(0, len(film) - frames, count + 2)[1:-1].astype(int) if count > 1 else [0]
+        clips += [(f"{path.stem}-{start}", film[start : start + frames]) for start in starts[:count]]
+    if not clips:
+        raise ValueError(f"films: expected at least one film of {frames / FRAME_RATE:g} s in {folder}, got none; add")
+    return clips
+
+
+def read_film(path: Path, *, frame_size: tuple[int, int], limit: float = 60.0) -> Array:
+    """Return the first `limit` seconds of a film as `[T,H,W]` float32 in 0–255 at 30 Hz.
+
+    The picture is cut to the screen's proportions about its centre and averaged over areas; each frame at 30 Hz is
+    the film's frame that is on screen at that time.
+    """
+    times, pictures = [], []
+    for time, picture in _decoded(path):
+        if time > limit:
+            break
+        times.append(time)
+        pictures.append(resize_area(_cut(picture, frame_size)[None], frame_size)[0].astype(np.float32))
+    if len(pictures) < 2:
+        raise ValueError(f"{path}: expected a film of at least 2 frames, got {len(pictures)}; check the file")
+    wanted = np.arange(times[0], times[-1], 1 / FRAME_RATE)
+    shown = np.searchsorted(np.array(times), wanted + 1e-6, side="right") - 1
+    return np.stack(pictures)[np.maximum(shown, 0)]
+
+
+def _decoded(path: Path) -> Iterator[tuple[float, Array]]:
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            rate = stream.average_rate or Fraction(FRAME_RATE)
+            for number, frame in enumerate(container.decode(stream)):
+                time = frame.time if frame.time is not None else float(number / rate)
+                yield float(time), frame.to_ndarray(format="gray").astype(np.float32)
+    except (av.error.FFmpegError, IndexError) as error:
+        raise ValueError(f"{path}: expected a film that FFmpeg reads, got: {error}; convert it to mp4") from error
+
+
+def _cut(picture: Array, frame_size: tuple[int, int]) -> Array:
+    """Cut a picture to the proportions of the screen, about its centre."""
+    height, width = picture.shape
+    kept_width = min(width, round(height * frame_size[1] / frame_size[0]))
+    kept_height = min(height, round(width * frame_size[0] / frame_size[1]))
+    top, left = (height - kept_height) // 2, (width - kept_width) // 2
+    return picture[top : top + kept_height, left : left + kept_width]

@@ -1,0 +1,162 @@
+"""`recon train encoder`: from a configuration and a recording on disk to a weights file with its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
+from encoders.checkpoints import architectures, from_mapping, save_encoder
+from encoders.clips import Clip, evaluate
+from encoders.glm import Glm
+from encoders.glm_fit import GlmFit, fit_glm
+from encoders.training import Outcome, TrainingSettings, train
+from recon.data.sensorium import open_recording
+from recon.types import Recording, Trial
+
+
+@dataclass(frozen=True)
+class EncoderTraining:
+    """A configuration: which architecture learns from which recording, how, and where the weights go.
+
+    `architecture` holds the settings of the architecture `encoder`; the movie's mean and deviation are taken from
+    the training trials. `behavior` names the channels that modulate rates; a recording without behavior trains
+    without. A `glm` is fitted as `fit` says, the others are trained as `training` says. `validations` is the number
+    of validation trials that stop the training; the card's scores use all.
+    """
+
+    name: str
+    recording: Path
+    output: Path
+    encoder: str = "core_readout"
+    behavior: tuple[str, ...] = ("pupil_dilation", "running_speed")
+    architecture: dict[str, Any] = field(default_factory=dict)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    fit: GlmFit | None = None
+    validations: int = 24
+    command: str = ""
+
+
+def train_encoder(config: Mapping[str, Any], *, log: Path | None = None) -> Path:
+    """Train the encoder of a configuration and return the path of its weights; the card lies beside them.
+
+    Gradients come from trials of the tier `train` only, early stopping from the tier `oracle`. An interrupted
+    training goes on where it stopped when it is called again.
+    """
+    chosen: EncoderTraining = from_mapping_with_paths(config)
+    recording = open_recording(chosen.recording)
+    training, validation = _trials(recording, "train"), _trials(recording, "oracle")
+    encoder = build_encoder(chosen, recording, training)
+    clips = [_clip(trial) for trial in training]
+    outcome = learn(
+        encoder, clips, [_clip(trial) for trial in _first_showings(validation, chosen.validations)], chosen, log=log
+    )
+    card = _card(chosen, recording, outcome) | _scores(encoder, validation, chosen.training.warmup_frames)
+    save_encoder(encoder, chosen.output, card=card, dtype=torch.float16)
+    return chosen.output
+
+
+def learn(
+    encoder: Encoder, training: Sequence[Clip], validation: Sequence[Clip], chosen: EncoderTraining, *, log: Path | None
+) -> Outcome:
+    """Train an encoder in place, in the way of its kind."""
+    if isinstance(encoder, Glm) != (chosen.fit is not None):
+        raise ValueError(
+            f"fit: expected it for the encoder glm and only there, got {chosen.fit} for {chosen.encoder}; "
+            "write `fit: {}` for a glm, `training: {…}` for the others"
+        )
+    if isinstance(encoder, Glm) and chosen.fit is not None:
+        return fit_glm(encoder, training, validation, chosen.fit)
+    checkpoint = chosen.output.with_suffix(".training")
+    return train(encoder, training, validation, chosen.training, checkpoint=checkpoint, log=log)
+
+
+def from_mapping_with_paths(config: Mapping[str, Any]) -> EncoderTraining:
+    """Return the record of a configuration; names and types are checked strictly."""
+    from recon.config import record
+
+    return record(EncoderTraining, config, where="train")
+
+
+def build_encoder(chosen: EncoderTraining, recording: Recording, training: Sequence[Trial]) -> Encoder:
+    """Return the untrained encoder of a configuration for a recording."""
+    known = architectures()
+    if chosen.encoder not in known:
+        raise ValueError(f"encoder: expected one of {', '.join(known)}, got {chosen.encoder!r}; choose one of them")
+    settings = from_mapping(known[chosen.encoder].settings, chosen.architecture)
+    pixels = torch.cat([trial.movie.flatten()[::7] for trial in training])
+    with_behavior = all(trial.behavior is not None for trial in training)
+    spec = Spec(
+        frame_size=recording.frame_size,
+        neuron_ids=recording.unit_ids,
+        frame_rate=recording.frame_rate,
+        degrees_per_pixel=recording.degrees_per_pixel,
+        behavior=tuple(name for name in BEHAVIOR_CHANNELS if name in chosen.behavior) if with_behavior else (),
+    )
+    settings = replace(settings, mean=round(float(pixels.mean()), 4), std=round(float(pixels.std()), 4))
+    return known[chosen.encoder].build(spec, settings)
+
+
+def _trials(recording: Recording, tier: str) -> list[Trial]:
+    trials = [recording.trial(index) for index in recording.trials(tier)]
+    if not trials:
+        raise ValueError(f"{recording.path}: expected trials of tier {tier!r}, got none; import them with this tier")
+    return trials
+
+
+def _clip(trial: Trial) -> Clip:
+    return Clip(trial.movie, trial.responses, trial.behavior)
+
+
+def _first_showings(trials: Sequence[Trial], count: int) -> list[Trial]:
+    """Return up to `count` trials, those of different content first: repeats tell less about a model."""
+    seen: dict[str, int] = {}
+    order = []
+    for trial in trials:
+        seen[trial.video_id] = seen.get(trial.video_id, -1) + 1
+        order.append((seen[trial.video_id], trial.index))
+    first = {index for _, index in sorted(order)[:count]}
+    return [trial for trial in trials if trial.index in first]
+
+
+def _card(chosen: EncoderTraining, recording: Recording, outcome: Outcome) -> dict[str, Any]:
+    made_by = getattr(recording, "made_by", {})
+    return {
+        "name": chosen.name,
+        "data": {"recording": recording.name, "fingerprint": recording.fingerprint(), "made_by": dict(made_by)},
+        "training": asdict(chosen.fit or chosen.training),
+        "steps": outcome.steps,
+        "best_step": outcome.best_step,
+        "seconds": round(outcome.seconds, 1),
+        "device": f"CPU, {torch.get_num_threads()} threads",
+        "command": chosen.command or f"recon train encoder configs/train/{chosen.name}.yaml",
+    }
+
+
+def _scores(encoder: Encoder, trials: Sequence[Trial], warmup: int) -> dict[str, Any]:
+    """Return mean correlations over neurons on all validation trials; the last two need noise-free rates."""
+    single = evaluate(encoder, [_clip(trial) for trial in trials], warmup=warmup)
+    scores: dict[str, Any] = {"validation_correlation": _mean(single)}
+    known = [trial for trial in trials if trial.rates is not None]
+    if known:
+        rates = [Clip(t.movie, t.rates, t.behavior) for t in known if t.rates is not None]
+        scores["validation_correlation_with_noise_free_rates"] = _mean(evaluate(encoder, rates, warmup=warmup))
+        scores["oracle_ceiling"] = _mean(oracle_correlation(known, warmup=warmup))
+    return scores
+
+
+def oracle_correlation(trials: Sequence[Trial], *, warmup: int) -> torch.Tensor:
+    """Return the correlation `[N]` of noise-free rates with single trials: what a perfect encoder would reach."""
+    rates = torch.cat([t.rates[:, warmup:] for t in trials if t.rates is not None], 1).double()
+    responses = torch.cat([t.responses[:, warmup:] for t in trials if t.rates is not None], 1).double()
+    rates, responses = (x - x.mean(1, keepdim=True) for x in (rates, responses))
+    scale = rates.square().sum(1) * responses.square().sum(1)
+    return torch.where(scale > 0, (rates * responses).sum(1) / scale.sqrt(), torch.nan)
+
+
+def _mean(values: torch.Tensor) -> float:
+    return round(float(values.nanmean()), 4)
