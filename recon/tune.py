@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from recon import config
-from recon.benchmark import Bench, Task, plan
 from recon.methods.combined import gaussian_filter
 from recon.metrics import METRICS
 from recon.scoring import Judge
 from recon.settings import Settings
 from recon.store import write_json
+from recon.tasks import Bench, Task, plan
 
 Sigma = tuple[float, float, float]
 VALIDATION = "oracle"

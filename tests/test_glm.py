@@ -21,6 +21,7 @@ from encoders.glm_fit import (
     mean_rate_likelihood,
     spike_triggered_average,
 )
+from recon.training import EncoderTraining, learn
 
 SIZE, LAGS, CELLS = (8, 10), 6, 5
 
@@ -166,3 +167,9 @@ def test_bad_settings_are_refused() -> None:
         Glm(Spec(SIZE, (0,), channels=3))
     with pytest.raises(ValueError, match="glm fit"):
         GlmFit(widths=())
+
+
+def test_the_way_of_training_must_be_that_of_the_encoder() -> None:
+    chosen = EncoderTraining("cells", Path("recording"), Path("cells.safetensors"), encoder="glm")
+    with pytest.raises(ValueError, match="fit: expected"):
+        learn(planted(), [], [], chosen, log=None)

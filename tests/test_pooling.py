@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import pearsonr
+from tiny_bench import configuration, make_world
 from torch import Tensor
 
+from recon.benchmark import benchmark
 from recon.metrics.movie import frame_correlation
 from recon.metrics.pooling import Pooling, pool, pooled_frame_correlation
 
@@ -74,3 +79,17 @@ def test_grains_that_do_not_fit_are_refused(size: tuple[int, int], frames: int) 
 def test_empty_pooling_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Pooling((3, 0))
+
+
+def test_a_benchmark_writes_a_column_for_each_pooling(tmp_path: Path) -> None:
+    make_world(tmp_path)
+    tree = configuration(tmp_path)
+    height, width = np.load(tmp_path / "recording/data/videos/0.npy").shape[:2]
+    tree["rows"] = tree["rows"][:1]
+    tree["poolings"] = {"all": {"size": [height, width]}, "halves_of_3": {"size": [2, 2], "frames": 3}}
+    with (benchmark(tree) / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]).index("frame_correlation_all") == list(rows[0]).index("frame_correlation") + 1
+    for row in rows:
+        assert float(row["frame_correlation_all"]) == pytest.approx(float(row["frame_correlation"]), abs=1e-5)
+        assert -1 <= float(row["frame_correlation_halves_of_3"]) <= 1

@@ -16,7 +16,8 @@ def test_left_out_neurons_change_neither_energy_nor_gradient() -> None:
     measured = problem.observations[0].measurement
     changed = measured.responses.clone()
     changed[:, ~measured.neurons] = 99.0
-    other = Problem(problem.fidelity, (replace(problem.observations[0], measurement=replace(measured, responses=changed)),))
+    altered = replace(problem.observations[0], measurement=replace(measured, responses=changed))
+    other = Problem(problem.fidelity, (altered,))
     movie = worlds.movies(2, seed=3)
     for ours, theirs in zip(problem.value_and_gradient(movie), other.value_and_gradient(movie), strict=True):
         assert torch.equal(ours, theirs)

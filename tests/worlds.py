@@ -54,7 +54,8 @@ def measurement(movie: Tensor, *, seed: int = 1, link: str = "exp") -> Measureme
     """Return Poisson (exp link) or unit-variance Gaussian responses to a movie."""
     generator = torch.Generator().manual_seed(seed)
     rates = encoder(link=link)(movie)
-    responses = torch.poisson(rates, generator) if link == "exp" else rates + torch.randn(rates.shape, generator=generator)
+    noisy = rates + torch.randn(rates.shape, generator=generator)
+    responses = torch.poisson(rates, generator) if link == "exp" else noisy
     fit, selection = sets()
     responses[:, ~(fit | selection)] = 0
     return Measurement(responses, None, fit, selection, torch.ones(movie.shape[0], movie.shape[2], dtype=torch.bool))

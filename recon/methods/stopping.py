@@ -12,9 +12,9 @@ from recon.problem import Problem
 
 @dataclass(frozen=True)
 class SelectionStop:
-    """After the first and every `every`-th iteration the misfit of the *selection* neurons is measured; its minimum is kept per sample.
+    """The misfit of the *selection* neurons is measured after the first and every `every`-th iteration.
 
-    A run ends when no sample has improved for `patience` measurements.
+    The iterate of its minimum is kept, per sample. A run ends when no sample has improved for `patience` measurements.
     """
 
     every: int = 2

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from recon.data.area import resize_area
+from recon.simulate.movies import Clip, SceneRecord
 
 Array = np.ndarray[Any, Any]
 
@@ -28,10 +29,22 @@ def film_clips(folder: Path, *, frames: int, frame_size: tuple[int, int], per_fi
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES):
         film = read_film(path, frame_size=frame_size)
         count = min(per_film, len(film) // frames)
-        starts = np.linspace(0, len(film) - frames, count + 2)[1:-1].astype(int) if count > 1 else [0]
-        clips += [(f"{path.stem}-{start}", film[start : start + frames]) for start in starts[:count]]
+        share = len(film) / max(count, 1)
+        starts = [int(share * i + (share - frames) / 2) for i in range(count)]
+        clips += [(f"{path.stem}-{start}", film[start : start + frames]) for start in starts]
     if not clips:
         raise ValueError(f"films: expected at least one film of {frames / FRAME_RATE:g} s in {folder}, got none; add")
+    return clips
+
+
+def film_set(folder: Path, *, frames: int, frame_size: tuple[int, int], attributes: int) -> list[Clip]:
+    """Return the clips of a folder of films as a simulation shows them; what they show is unknown: no attributes."""
+    clips = []
+    for name, video in film_clips(folder, frames=frames, frame_size=frame_size):
+        caption = f"a film, {name}"
+        record = SceneRecord(0, frames, (caption,), name)
+        levels = np.clip(np.round(video), 0, 255).astype(np.uint8)
+        clips.append(Clip(name, levels, np.zeros((attributes, frames), np.float32), (caption,), (record,)))
     return clips
 
 

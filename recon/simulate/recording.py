@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from recon.data.writer import RecordingWriter
 from recon.simulate.acquisition import acquire, acquisition_times
 from recon.simulate.activity import expected_responses, sample_responses, spike_rates
 from recon.simulate.behavior import gaze_degrees, simulate_behavior
+from recon.simulate.films import film_set
 from recon.simulate.movies import Clip, make_clip
 from recon.simulate.population import Population
+from recon.simulate.scenes import ATTRIBUTES
 from recon.simulate.settings import SimulationSettings
 from recon.simulate.sources import SPLITS
 from recon.simulate.threads import one_thread, use_one_thread
@@ -103,7 +106,8 @@ def simulate_movie_responses(
 
 def presentations(settings: SimulationSettings) -> list[Presentation]:
     """Return all trials in their order: training clips once, then each validation and test clip `repeats` times."""
-    counts = {"train": settings.train_trials, "validation": settings.validation_clips, "test": settings.test_clips}
+    tests = settings.test_clips if settings.films is None else len(_films(settings))
+    counts = {"train": settings.train_trials, "validation": settings.validation_clips, "test": tests}
     shown = [
         (split, index, repeat)
         for split in SPLITS
@@ -164,6 +168,8 @@ def _stage(settings: SimulationSettings) -> _Stage:
 
 
 def _clip(settings: SimulationSettings, shown: Presentation) -> Clip:
+    if shown.split == "test" and settings.films is not None:
+        return _films(settings)[shown.index]
     return make_clip(
         shown.split,
         shown.index,
@@ -171,6 +177,13 @@ def _clip(settings: SimulationSettings, shown: Presentation) -> Clip:
         frame_size=settings.frame_size,
         degrees_per_pixel=settings.degrees_per_pixel,
     )
+
+
+@lru_cache(maxsize=1)
+def _films(settings: SimulationSettings) -> list[Clip]:
+    folder = settings.films or Path()
+    count = len(ATTRIBUTES)
+    return film_set(folder, frames=settings.clip_frames, frame_size=settings.frame_size, attributes=count)
 
 
 def _movie(clip: Clip) -> Tensor:
@@ -192,7 +205,11 @@ def _acquired(responses: Tensor, times: AcquisitionTimes | None) -> Tensor:
 
 
 def _made_by(settings: SimulationSettings) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(json.dumps({"generator": GENERATOR_VERSION, "settings": asdict(settings)}))
+    """Return what a recording is made from; a setting that came later stands there only when it is used."""
+    used = {name: value for name, value in asdict(settings).items() if name != "films" or value is not None}
+    content: dict[str, Any] = json.loads(
+        json.dumps({"generator": GENERATOR_VERSION, "settings": used}, default=str)
+    )
     return content
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from recon.simulate.movies import DEGREES_PER_PIXEL
 
@@ -18,7 +19,7 @@ class SimulationSettings:
     is the share of the screen's area in which receptive fields lie; `semantic` and `mixed` are the shares of neurons
     that respond to what is shown, alone or multiplied with what they see. `seed` fixes the population, behavior and
     noise; movies depend on the committed split of sources only. Neurons are prefix-stable: the first 256 of 1000
-    have the parameters of the 256.
+    have the parameters of the 256. With `films`, a folder, the test clips are cut from the films in it.
     """
 
     neurons: int = 1000
@@ -36,6 +37,7 @@ class SimulationSettings:
     semantic: float = 0.0
     mixed: float = 0.0
     seed: int = 0
+    films: Path | None = None
 
     def __post_init__(self) -> None:
         if self.acquisition not in ACQUISITIONS:

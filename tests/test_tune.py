@@ -1,0 +1,71 @@
+"""Tuning: the search, its study, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_bench import configuration, make_world
+
+from recon.tune import tune
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    make_world(folder)
+    return folder
+
+
+@pytest.fixture
+def tree(world: Path, tmp_path: Path) -> dict[str, Any]:
+    search = {
+        "study": str(tmp_path / "study.json"),
+        "space": {"method.beta": [0.1, 1.0], "fidelity.name": ["poisson", "gaussian"]},
+        "iterations": [1, 3],
+        "sigma": [[0, 0, 0], [1, 1, 1]],
+        "objective": {"video_correlation": 1},
+    }
+    rows = [{"label": "map", "method": {"preset": "map_spectrum", "iterations": 3}, "fidelity": {"name": "poisson"}}]
+    clips = {"tier": "oracle", "count": 2}
+    return configuration(world) | {"rows": rows, "clips": clips, "search": search, "run": str(tmp_path / "run")}
+
+
+def test_the_study_holds_every_combination_and_its_best(tree: dict[str, Any]) -> None:
+    study = json.loads(tune(tree).read_text())
+    places = {json.dumps([t["settings"], t["iterations"], t["sigma"]]) for t in study["trials"]}
+    assert len(study["trials"]) == len(places) == 2 * 2 * 2 * 2
+    assert study["best"]["objective"] == max(trial["objective"] for trial in study["trials"])
+    assert study["best"]["objective"] == pytest.approx(study["best"]["scores"]["video_correlation"])
+
+
+def test_what_is_done_is_not_done_again(tree: dict[str, Any]) -> None:
+    tree["search"]["space"] = {"method.beta": [0.1]}
+    first = json.loads(tune(tree).read_text())
+    tree["search"]["space"] = {"method.beta": [0.1, 1.0]}
+    lines: list[str] = []
+    second = json.loads(tune(tree, say=lines.append).read_text())
+    assert second["trials"][: len(first["trials"])] == first["trials"]
+    assert len(lines) == 2
+    assert "1/1" in lines[0]
+
+
+def test_another_search_never_overwrites_a_study(tree: dict[str, Any]) -> None:
+    tree["search"]["space"] = {"method.beta": [0.1]}
+    before = tune(tree).read_bytes()
+    tree["search"]["sigma"] = [[2, 2, 2]]
+    with pytest.raises(ValueError, match="study of the same search"):
+        tune(tree)
+    assert Path(tree["search"]["study"]).read_bytes() == before
+
+
+def test_test_clips_are_refused(tree: dict[str, Any]) -> None:
+    tree["clips"] = {"tier": "live_test_main", "count": 2}
+    with pytest.raises(ValueError, match="never chosen on test clips"):
+        tune(tree)
+
+
+def test_an_unknown_metric_is_named(tree: dict[str, Any]) -> None:
+    tree["search"]["objective"] = {"video_corelation": 1}
+    with pytest.raises(ValueError, match="video_corelation"):
+        tune(tree)
