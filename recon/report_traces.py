@@ -60,6 +60,7 @@ def _log_spaced(count: int) -> list[int]:
 
 
 def mean_of(values: Sequence[Any]) -> float | None:
+    """Return the mean of the finite numbers among values, or none without any."""
     finite = finite_numbers(values)
     return float(np.mean(finite)) if finite else None
 
