@@ -46,6 +46,11 @@ class Core(nn.Module):
             settings.features, settings.hidden, settings.mixing, padding=reach, dilation=settings.dilation
         )
 
+    @property
+    def first(self) -> float:
+        """Where feature position 0 lies, in blocks from the edge: an even kernel is centred between blocks."""
+        return 0.5 if self.settings.kernel % 2 else 0.0
+
     def initialise(self, generator: torch.Generator) -> None:
         """Draw smooth temporal filters and small Gaussian weights."""
         lag = torch.arange(self.settings.lags).flip(0)

@@ -78,7 +78,7 @@ class CoreReadout(Encoder):
         height, width = self.spec.frame_size
         pixels = torch.tensor([width, height], dtype=positions.dtype)
         cells = torch.tensor([self.readout.in_shape[2], self.readout.in_shape[1]], dtype=positions.dtype)
-        cell = (positions + 1) / 2 * pixels / self.settings.core.block - 0.5
+        cell = (positions + 1) / 2 * pixels / self.settings.core.block - self.core.first
         self.readout.mu[0, :, 0].copy_((2 * cell / (cells - 1).clamp_min(1) - 1).clamp(-1, 1))
         self.readout.bias.copy_(torch.where(level > 1, level - 1, level.clamp_min(1e-3).log()))
 

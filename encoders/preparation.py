@@ -11,11 +11,12 @@ from torch.nn import functional
 
 from encoders.base import BEHAVIOR_CHANNELS, Encoder
 from encoders.clips import Clip
+from encoders.core import Core, CoreSettings, temporal_filters
 
-COARSE = 4
-"""Pixels per cell and axis of the grid on which receptive fields are first located."""
-LAGS = (1, 4)
-"""Frames back that the first look at a receptive field uses."""
+BANK = CoreSettings(lags=14, temporal=3, block=4, kernel=4, features=48, mixing=1, hidden=1)
+"""Filters with which receptive fields are first located."""
+EVERY = 2
+"""Of so many frames one is used for it."""
 
 
 @torch.no_grad()
@@ -49,49 +50,46 @@ def _behavior_statistics(module: Any, names: tuple[str, ...], clips: Sequence[Cl
     module.std.copy_(values.std(1).clamp_min(1e-6))
 
 
+@torch.no_grad()
 def receptive_fields(clips: Sequence[Clip]) -> Tensor:
     """Return first guesses `[N,2]` of receptive-field centres (x, y in −1 … 1 of the frame).
 
-    Ridge regression of responses on coarse luminance and contrast at two lags; the centre is where the smoothed
-    squared weights peak. Starting positions near the truth spare the readout a search over the whole frame.
+    At every place of a coarse grid the responses are regressed (ridge) on a fixed bank of rectified space–time
+    Gabor filters there; the centre is the peak of the smoothed explained variance. Starting positions near the truth
+    spare the readout a search over the whole frame.
     """
-    rows = clips[0].movie.shape[2] // COARSE or 1
-    columns = clips[0].movie.shape[3] // COARSE or 1
+    bank = Core(BANK).requires_grad_(False)
+    bank.initialise(torch.Generator().manual_seed(0))
     gram, cross = torch.zeros(()), torch.zeros(())
     for clip in clips:
-        features = _coarse(clip.movie, rows, columns)
-        responses = clip.responses[:, max(LAGS) :].T
-        centred = features - features.mean(0)
-        gram = gram + centred.T @ centred
-        cross = cross + centred.T @ (responses - responses.mean(0))
-    ridge = 0.3 * gram.diagonal().mean()
-    weights = torch.linalg.solve(gram + ridge * torch.eye(len(gram)), cross)
-    power = weights.T.reshape(-1, len(gram) // (rows * columns), rows, columns).square().sum(1)
-    return _peak(power)
+        features = _outputs(bank, clip.movie)
+        responses = clip.responses[:, BANK.lags - 1 :: EVERY].T
+        gram = gram + features.transpose(1, 2) @ features
+        cross = cross + features.transpose(1, 2) @ (responses - responses.mean(0))
+    ridge = 0.02 * gram.diagonal(dim1=1, dim2=2).mean() * torch.eye(BANK.features)
+    explained = (torch.linalg.solve(gram + ridge, cross) * cross).sum(1)
+    rows, columns = (-(-side // BANK.block) for side in clips[0].movie.shape[2:])
+    side = torch.tensor([columns, rows])
+    return (_peak(explained.T.reshape(-1, rows, columns)) + bank.first) / side * 2 - 1
 
 
-def _coarse(movie: Tensor, rows: int, columns: int) -> Tensor:
-    """Return standardised features `[T−lag, 4·rows·columns]` of a grey movie."""
-    frames = movie.mean(0)[:, None]
-    local = frames - functional.avg_pool2d(frames, 5, 1, 2, count_include_pad=False)
-    change = frames.diff(dim=0, prepend=frames[:1])
-    maps = torch.cat([frames, local.abs(), change.abs()], 1)
-    coarse = functional.adaptive_avg_pool2d(maps, (rows, columns)).flatten(2)
-    coarse = (coarse / coarse.std((0, 2), keepdim=True).clamp_min(1e-6)).flatten(1)
-    latest = max(LAGS)
-    return torch.cat([coarse[latest - lag : len(coarse) - lag] for lag in LAGS], 1)
+def _outputs(bank: Core, movie: Tensor) -> Tensor:
+    """Return centred outputs `[places,T,F]` of the bank for the frames of a movie that have all their history."""
+    grey = (movie.mean(0) - movie.mean())[None] / movie.std().clamp_min(1e-6)
+    frames = movie.shape[1] - BANK.lags + 1
+    planes = temporal_filters(grey, bank.temporal, span=frames)[0, ::EVERY]
+    outputs = functional.relu(bank.filtered(planes)).flatten(2).permute(2, 0, 1)
+    return outputs - outputs.mean(1, keepdim=True)
 
 
 def _peak(power: Tensor) -> Tensor:
-    """Return the peak (x, y) of smoothed maps `[N,rows,columns]`, refined to the centroid around it."""
+    """Return the peak (x, y) of smoothed maps `[N,rows,columns]`, refined to the centroid around it, in cells."""
     rows, columns = power.shape[1:]
     smooth = functional.avg_pool2d(power[:, None], 3, 1, 1, count_include_pad=False)[:, 0]
     best = smooth.flatten(1).argmax(1)
     y, x = best // columns, best % columns
     grid_y, grid_x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
     near = ((grid_y - y[:, None, None]).abs() <= 1) & ((grid_x - x[:, None, None]).abs() <= 1)
-    weight = power * near
+    weight = (power - power.amin((1, 2), keepdim=True)) ** 2 * near
     total = weight.sum((1, 2)).clamp_min(1e-20)
-    centre_x = ((weight * (grid_x + 0.5)).sum((1, 2)) / total) / columns
-    centre_y = ((weight * (grid_y + 0.5)).sum((1, 2)) / total) / rows
-    return torch.stack([centre_x, centre_y], 1) * 2 - 1
+    return torch.stack([(weight * grid).sum((1, 2)) / total for grid in (grid_x, grid_y)], 1)

@@ -55,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
     _configured(commands.add_parser("tune", help="choose a method's settings on validation clips"), "tune:tune")
     report = commands.add_parser("report", help="write the page of a run again")
     report.add_argument("run", type=Path, help="the run's folder, for example runs/demo")
+    report.add_argument("--markdown", action="store_true", help="print the table of results instead")
+    report.add_argument("--baseline", default="ridge", help="the method to which differences are taken")
     report.set_defaults(command="report:report")
     listing = commands.add_parser("list", help="list methods, encoders, priors, fidelities and metrics")
     listing.set_defaults(command="listing:listing")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from recon.report_data import COLUMNS, read_clips, read_methods, read_tasks
+from recon.report_data import columns_of, read_clips, read_methods, read_tasks
 from recon.statistics import bootstrap_interval
 from recon.store import finite, write_bytes
 
@@ -43,7 +43,8 @@ def _interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _shown_columns(methods: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [asdict(column) for column in COLUMNS if any(column.key in method["scores"] for method in methods)]
+    shown = dict.fromkeys(key for method in methods for key in method["scores"])
+    return [asdict(column) for column in columns_of(shown) if column.key in shown]
 
 
 def _fill(run: Path, page: Mapping[str, Any]) -> str:

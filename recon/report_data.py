@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,19 @@ COLUMNS = (
     Column("evaluations", "Evaluations", "Encoder passes over the whole clip", 0, False),
     Column("seconds", "Seconds", "Wall-clock time of the whole batch of clips", 1, False),
 )
+
+
+def columns_of(keys: Iterable[str]) -> tuple[Column, ...]:
+    """Return `COLUMNS` with those of the run's poolings beside the frame correlation.
+
+    >>> [column.title for column in columns_of(["frame_correlation_9x9"])][2:4]
+    ['Frame r', 'Frame r 9x9']
+    """
+    start = "frame_correlation_"
+    names = [key.removeprefix(start) for key in dict.fromkeys(keys) if key.startswith(start)]
+    about = "Spatial correlation after averaging over blocks of pixels (and frames)"
+    pooled = [Column(start + name, f"Frame r {name}", about) for name in names]
+    return (*COLUMNS[:3], *pooled, *COLUMNS[3:])
 
 
 @dataclass(frozen=True)
@@ -179,7 +192,7 @@ def _method(tasks: Sequence[Task], truths: Mapping[str, Pixels], interval: Inter
         "clips": len({row["trial"] for row in rows}),
         "seeds": len({row.get("seed") for row in rows}),
         "failures": sorted({_failure(row) for row in rows} - {""}),
-        "scores": {column.key: score for column in COLUMNS if (score := _score(rows, column, interval))},
+        "scores": {column.key: score for column in columns_of(rows[0]) if (score := _score(rows, column, interval))},
         "movies": {trial: _sprite(movie) for trial, movie in movies.items()},
         "frame_correlation": {trial: _frame_correlation(movie, truths[trial]) for trial, movie in movies.items()},
         "trace": trace_of([read_trace(folder / "trace.jsonl") for folder in folders]),

@@ -15,16 +15,14 @@ from recon.config import load
 from recon.report import write_report
 from recon.statistics import bootstrap_interval
 
+COSTS = {"evaluations": "evaluations", "seconds": "seconds"}
 SHOWN = {
     "video_correlation": "video r",
     "ssim": "SSIM",
     "frame_correlation": "frame r",
     "judge_correlation": "judge r",
-    "evaluations": "evaluations",
-    "seconds": "seconds",
-}
-"""Columns of the printed table; the page has them all."""
-COSTS = ("evaluations", "seconds")
+} | COSTS
+"""Columns of the printed table (a run with poolings shows those instead); the page has them all."""
 Write = Callable[[str], None]
 
 
@@ -45,11 +43,13 @@ def table(results: Path) -> list[str]:
     with results.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    cells = [["method", "clips", *SHOWN.values()]]
+    pooled = {key: f"frame r {key[18:]}" for key in rows[0] if key.startswith("frame_correlation_")}
+    shown = pooled | COSTS if pooled else SHOWN
+    cells = [["method", "clips", *shown.values()]]
     for method in methods:
         own = [row for row in rows if row["method"] == method]
         marks = " (oracle)" if own[0]["oracle"] == "True" else ""
-        numbers = [_cell(name, [float(row[name]) for row in own if row[name]]) for name in SHOWN]
+        numbers = [_cell(name, [float(row[name]) for row in own if row[name]]) for name in shown]
         cells.append([method + marks, str(len(own)), *numbers])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]

@@ -1,0 +1,72 @@
+"""The results of a run as a Markdown table: means with bootstrap intervals, and paired differences to one method."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from recon.statistics import bootstrap_interval, paired_difference
+
+Rows = Sequence[Mapping[str, str]]
+
+SCORES = {
+    "video_correlation": "video r",
+    "ssim": "SSIM",
+    "frame_correlation": "frame r",
+    "motion_energy_correlation": "motion r",
+    "judge_correlation": "judge r",
+    "response_correlation": "fitted trial r",
+}
+DIFFERENCES = ("video_correlation", "ssim")
+COSTS = {"evaluations": "evaluations", "seconds": "s"}
+
+
+def markdown(results: Path, *, baseline: str = "ridge") -> str:
+    """Return the table of a run's results.csv; differences are to `baseline`, clip by clip.
+
+    A run with poolings shows those instead of the other scores.
+    """
+    with results.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    if not rows:
+        raise ValueError(f"{results}: expected at least one row, got none; run the benchmark first")
+    pooled = {key: key.removeprefix("frame_correlation_") for key in rows[0] if key.startswith("frame_correlation_")}
+    scores = pooled or SCORES
+    methods = {row["method"]: [other for other in rows if other["method"] == row["method"]] for row in rows}
+    against = methods.get(baseline, [])
+    differences = [key for key in (pooled or DIFFERENCES) if against]
+    head = ["method", *scores.values(), *(f"Δ {scores[key]} to {baseline}" for key in differences), *COSTS.values()]
+    lines = [head, ["---"] * len(head)]
+    for name, own in methods.items():
+        cells = [_mean(own, key) for key in scores] + [_difference(own, against, key) for key in differences]
+        lines.append([name + _mark(own), *cells, *(_cost(own, key) for key in COSTS)])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def _cost(rows: Rows, key: str) -> str:
+    value = float(np.mean([float(row[key]) for row in rows]))
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _mark(rows: Rows) -> str:
+    return " (oracle)" if rows[0]["oracle"] == "True" else ""
+
+
+def _mean(rows: Rows, key: str) -> str:
+    values = [float(row[key]) for row in rows if row[key]]
+    if not values:
+        return "–"
+    low, high = bootstrap_interval(values, generator=np.random.default_rng(0))
+    return f"{np.mean(values):.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _difference(rows: Rows, against: Rows, key: str) -> str:
+    pairs = [(row, other) for row in rows for other in against if row["trial"] == other["trial"]]
+    first, second = ([float(row[key] or "nan") for row in side] for side in zip(*pairs, strict=True))
+    if rows[0]["method"] == against[0]["method"] or np.isnan([first, second]).any():
+        return ""
+    found = paired_difference(first, second, generator=np.random.default_rng(0))
+    return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"

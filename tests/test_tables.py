@@ -1,0 +1,52 @@
+"""The Markdown table of a run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recon.statistics import bootstrap_interval, paired_difference
+from recon.tables import markdown
+
+HEAD = "method,trial,oracle,video_correlation,ssim,frame_correlation,motion_energy_correlation,judge_correlation"
+RIDGE, MAP = [0.5, 0.6, 0.4], [0.6, 0.65, 0.55]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    lines = [f"{HEAD},response_correlation,evaluations,seconds"]
+    for name, values in {"ridge": RIDGE, "map": MAP}.items():
+        lines += [f"{name},{i},False,{v},0.2,0.3,0.1,,0.4,20,3.21" for i, v in enumerate(values)]
+    path = tmp_path / "results.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_means_intervals_and_paired_differences(results: Path) -> None:
+    head, rule, ridge, mapped = markdown(results).splitlines()
+    assert head.count("|") == rule.count("|") == ridge.count("|") == mapped.count("|")
+    low, high = bootstrap_interval(MAP, generator=np.random.default_rng(0))
+    assert f"0.600 [{low:.3f}, {high:.3f}]" in mapped
+    found = paired_difference(MAP, RIDGE, generator=np.random.default_rng(0))
+    assert f"+0.100 [{found.low:+.3f}, {found.high:+.3f}]" in mapped
+    assert "Δ" not in ridge and "+0.000" not in ridge
+    assert "| – |" in mapped
+    assert mapped.endswith("| 20 | 3.2 |")
+
+
+def test_without_the_baseline_there_are_no_differences(results: Path) -> None:
+    assert "Δ" not in markdown(results, baseline="nothing")
+
+
+def test_poolings_take_the_place_of_other_scores(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("method,trial,oracle,evaluations,seconds,frame_correlation_9x9\nridge,0,True,1,1,0.25\n")
+    assert "9x9" in markdown(path)
+    assert "ridge (oracle) | 0.250" in markdown(path)
+
+
+def test_an_empty_table_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("method,trial\n")
+    with pytest.raises(ValueError, match="at least one row"):
+        markdown(path)
