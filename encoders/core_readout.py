@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +14,7 @@ from torch.nn import functional
 from encoders.base import Encoder, Spec
 from encoders.core import Core, CoreSettings, temporal_filters
 from encoders.modulation import BehaviorGain, pupil_shift
-from encoders.readout import Matrix, SparseReadout, gaussian_readout, readout_matrix, sampled_positions
+from encoders.readout import Keeper, Matrix, SparseReadout, gaussian_readout, readout_matrix, sampled_positions
 from encoders.wrapped import chosen_behavior
 
 SPAN = 45
@@ -58,7 +59,7 @@ class CoreReadout(Encoder):
         self.readout: Any = gaussian_readout(size, neurons, init_sigma=self.settings.init_sigma)
         self.register_buffer("scale", torch.ones(neurons))
         self.generator: torch.Generator | None = None
-        self._kept: tuple[Any, Matrix] | None = None
+        self._keeper = Keeper()
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw all starting weights from a generator, which training also uses for the sampled positions."""
@@ -134,14 +135,9 @@ class CoreReadout(Encoder):
         return drive
 
     def _matrix(self) -> Matrix:
-        """Return the readout as a matrix: drawn afresh in training, kept as long as its weights stay the same."""
+        """Return the readout as a matrix; in training its positions are drawn afresh for every batch."""
+        readout = self.readout
         if self.training and self.generator is not None:
-            return readout_matrix(self.readout, sampled_positions(self.readout, self.generator))
-        if torch.is_grad_enabled() and self.readout.features.requires_grad:
-            return readout_matrix(self.readout, self.readout.mu[0, :, 0])
-        parts = (self.readout.mu, self.readout.features)
-        key = tuple((part.data_ptr(), part._version, part.dtype, part.device) for part in parts)
-        if self._kept is None or self._kept[0] != key:
-            with torch.no_grad():
-                self._kept = (key, readout_matrix(self.readout, self.readout.mu[0, :, 0]))
-        return self._kept[1]
+            return readout_matrix(readout, sampled_positions(readout, self.generator))
+        build = functools.partial(readout_matrix, readout, readout.mu[0, :, 0])
+        return self._keeper(build, (readout.mu, readout.features), learning=self.training)

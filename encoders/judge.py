@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,115 +11,164 @@ from torch.nn import functional
 
 from encoders.base import Encoder, Spec
 from encoders.modulation import BehaviorGain
+from encoders.readout import Keeper, Matrix, SparseReadout, sparse_matrix
 from encoders.wrapped import chosen_behavior
 
-STRIDE = 2
+SPAN = 45
+"""Frames that are filtered in time by one matrix product."""
 
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """Sizes: two full space–time convolutions and a factorised readout of `rank` separable maps per neuron."""
+    """Sizes: `filters` in space (`width` blocks of `block` pixels), `temporal` filters of each, `units`, `patch`."""
 
-    lags: int = 12
-    filters: int = 20
-    width: int = 9
-    mixing_lags: int = 3
-    hidden: int = 24
-    rank: int = 1
+    lags: int = 14
+    filters: int = 32
+    temporal: int = 3
+    block: int = 4
+    width: int = 5
+    units: int = 48
+    patch: int = 3
     mean: float = 0.45
     std: float = 0.25
 
 
 class Judge(Encoder):
-    """rates = scale · gain(behavior) · softplus(Σ mask_y·mask_x·weights·features + bias), causal.
+    """rates = scale · gain(behavior) · softplus(⟨patch mask × weights, features⟩ + bias), causal over `lags` frames.
 
-    Full (not separable) space–time filters from pixels, pairs of them squared and summed as energy beside their
-    rectified outputs, a causal space–time convolution, and a readout over the whole frame by separable masks
-    (Klindt et al. 2017) where the other architecture reads one point.
+    An energy model with divisive normalisation (Heeger 1992): wide filters in space, each with temporal filters of
+    its own, mixed linearly to units; features are the units, rectified, and the amplitudes of pairs of them, both
+    divided by the local energy. A neuron reads a small patch through a mask times channel weights
+    (Klindt et al. 2017). The demo's other encoders filter time first, stack rectifiers, and read one point.
     """
 
     scale: Tensor
+    corner: Tensor
 
     def __init__(self, spec: Spec, settings: JudgeSettings | None = None) -> None:
         super().__init__()
         self.settings = chosen = settings or JudgeSettings()
-        self.spec = replace(spec, context=(chosen.lags + chosen.mixing_lags - 2, 0))
+        self.spec = replace(spec, context=(chosen.lags - 1, 0))
+        if spec.channels != 1:
+            raise ValueError(f"channels: expected 1 (grey), got {spec.channels}; convert the movie to grey first")
         neurons = len(spec.neuron_ids)
-        height, width = (math.ceil(side / STRIDE) for side in spec.frame_size)
+        self.grid = tuple(math.ceil(side / chosen.block) for side in spec.frame_size)
         with torch.random.fork_rng(devices=[]):
-            seen = spec.channels * chosen.lags
-            self.filters = nn.Conv2d(seen, chosen.filters, chosen.width, STRIDE, chosen.width // 2)
-            inside = chosen.filters + chosen.filters // 2
-            self.mixing = nn.Conv2d(inside * chosen.mixing_lags, chosen.hidden, 1)
+            self.space = nn.Conv2d(chosen.block**2, chosen.filters, chosen.width, padding=chosen.width // 2, bias=False)
             self.gain = BehaviorGain(len(spec.behavior), neurons) if spec.behavior else None
-        self.rows = nn.Parameter(torch.zeros(neurons, height))
-        self.columns = nn.Parameter(torch.zeros(neurons, width))
-        self.weights = nn.Parameter(torch.zeros(neurons, chosen.hidden))
+        self.time = nn.Parameter(torch.zeros(chosen.filters, chosen.temporal, chosen.lags))
+        self.mixing = nn.Parameter(torch.zeros(chosen.units, chosen.filters * chosen.temporal))
+        self.threshold = nn.Parameter(torch.zeros(chosen.units, 1))
+        self.sigma = nn.Parameter(torch.ones(()))
+        self.mask = nn.Parameter(torch.ones(neurons, min(chosen.patch, *self.grid) ** 2))
+        self.weights = nn.Parameter(torch.zeros(neurons, chosen.units + chosen.units // 2))
         self.bias = nn.Parameter(torch.zeros(neurons))
         self.register_buffer("scale", torch.ones(neurons))
+        self.register_buffer("corner", torch.zeros(neurons, 2))
         self.generator: torch.Generator | None = None
+        self._keeper = Keeper()
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw all starting weights from a generator."""
         self.generator = generator
+        lag = torch.arange(self.settings.lags).flip(0)
+        peak = 2 + 3 * torch.rand(*self.time.shape[:2], 1, generator=generator)
+        phase = 2 * torch.pi * torch.rand(*self.time.shape[:2], 1, generator=generator)
         with torch.no_grad():
-            for layer in (self.filters, self.mixing):
-                layer.weight.normal_(0, layer.weight[0].numel() ** -0.5, generator=generator)
-            for bias in (self.filters.bias, self.mixing.bias):
-                nn.init.zeros_(cast(Tensor, bias))
-            for mask in (self.rows, self.columns):
-                mask.normal_(0.05, 0.02, generator=generator)
-            self.weights.normal_(0, self.settings.hidden**-0.5, generator=generator)
-            self.bias.zero_()
+            self.time.copy_(torch.exp(-0.5 * ((lag - peak) / 2) ** 2) * torch.cos(0.35 * (lag - peak) + phase))
+            smooth = torch.randn(self.space.weight.shape, generator=generator)
+            pixels = functional.pixel_shuffle(smooth, self.settings.block)
+            blurred = functional.avg_pool2d(functional.avg_pool2d(pixels, 5, 1, 2), 5, 1, 2)
+            self.space.weight.copy_(functional.pixel_unshuffle(blurred * _window(blurred), self.settings.block))
+            self.mixing.normal_(0, self.mixing.shape[1] ** -0.5, generator=generator)
+            self.weights.normal_(0, 0.3 * self.weights.shape[1] ** -0.5, generator=generator)
             if self.gain is not None:
                 self.gain.initialise(generator)
 
     @torch.no_grad()
-    def place(self, positions: Tensor, level: Tensor) -> None:
-        """Put Gaussian masks at `positions` `[N,2]` (−1 … 1 of the frame), biases where rates are `level`·scale."""
-        for axis, mask in ((0, self.columns), (1, self.rows)):
-            cells = mask.shape[1]
-            at = (torch.arange(cells) + 0.5) / cells * 2 - 1
-            width = 2 * STRIDE / self.spec.frame_size[1 - axis] * 1.5
-            mask.copy_(torch.exp(-0.5 * ((at - positions[:, axis : axis + 1]) / width) ** 2))
-        self.bias.copy_(torch.expm1(level).clamp_min(1e-3).log())
+    def calibrate(self, movie: Tensor) -> None:
+        """Scale the filters so that units have deviation one on a movie `[C,T,H,W]`."""
+        self.mixing.div_(self._units(movie[None]).std((0, 1, 3))[:, None].clamp_min(1e-6))
 
     @torch.no_grad()
-    def calibrate(self, movie: Tensor) -> None:
-        """Scale the filters to outputs of deviation one on a movie `[C,T,H,W]`."""
-        normal = (movie - self.settings.mean) / self.settings.std
-        outputs = self.filters(_past(normal.transpose(0, 1), self.settings.lags))
-        self.filters.weight.div_(outputs.std((0, 2, 3))[:, None, None, None].clamp_min(1e-6))
+    def place(self, positions: Tensor, level: Tensor) -> None:
+        """Put patches around `positions` `[N,2]` (−1 … 1 of the frame), biases where rates are `level`·scale."""
+        side = math.isqrt(self.mask.shape[1])
+        cells = (positions.flip(1) + 1) / 2 * torch.tensor(self.grid) - side / 2
+        last = torch.tensor(self.grid) - side
+        self.corner.copy_(cells.round().clamp_min(0).minimum(last.to(cells)))
+        offset = cells - self.corner + side / 2 - 0.5
+        at = torch.arange(side)
+        near = [torch.exp(-0.5 * (at - offset[:, axis : axis + 1]) ** 2) for axis in (0, 1)]
+        self.mask.copy_((near[0][:, :, None] * near[1][:, None]).flatten(1))
+        self.bias.copy_(torch.expm1(level).clamp_min(1e-3).log())
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
         """Return rates `[B,N,T]`."""
         chosen = chosen_behavior(self.spec, behavior)
-        rates = torch.stack([self._rates(clip) for clip in movie])
+        features = self._features(self._units(movie))
+        matrix = self._keeper(self._matrix, (self.mask, self.weights, self.corner), learning=self.training)
+        drive = SparseReadout.apply(features.flatten(0, 1).flatten(1), matrix.values, matrix)
+        rates = functional.softplus(drive + self.bias).reshape(len(movie), movie.shape[2], -1) + 1e-4
         if self.gain is not None and chosen is not None:
             rates = rates * self.gain(chosen)
-        return (rates * self.scale).transpose(1, 2)
+        scaled: Tensor = rates * self.scale
+        return scaled.transpose(1, 2)
 
     def regulariser(self, *, smooth: float, sparse: float) -> Tensor:
         """Return `smooth` × roughness of the filters + `sparse` × mean absolute readout weight of a neuron."""
-        filters = self.filters.weight
-        rough = filters.diff(n=2, dim=2).square().mean() + filters.diff(n=2, dim=3).square().mean()
-        size = self.rows.abs().sum(1) * self.columns.abs().sum(1) * self.weights.abs().sum(1)
-        return smooth * rough / filters.square().mean() + sparse * size.mean()
+        pixels = functional.pixel_shuffle(self.space.weight, self.settings.block)
+        rough = (pixels.diff(n=2, dim=2).square().mean() + pixels.diff(n=2, dim=3).square().mean()) / pixels.var()
+        rough = rough + self.time.diff(n=2, dim=2).square().mean() / self.time.square().mean()
+        size = self.mask.abs().mean(1) * self.weights.abs().sum(1)
+        return smooth * rough + sparse * size.mean()
 
-    def _rates(self, clip: Tensor) -> Tensor:
-        """Return rates `[T,N]` of one clip `[C,T,H,W]`: past frames are channels of an ordinary convolution."""
-        normal = (clip - self.settings.mean) / self.settings.std
-        outputs = self.filters(_past(normal.transpose(0, 1), self.settings.lags))
-        even, odd = outputs[:, ::2], outputs[:, 1::2]
-        energy = (even.square() + odd.square() + 1e-4).sqrt()
-        features = torch.cat([functional.relu(outputs), energy], 1)
-        hidden = functional.silu(self.mixing(_past(features, self.settings.mixing_lags)))
-        seen = torch.einsum("tchw,nw->tchn", hidden, self.columns)
-        drive = torch.einsum("tchn,nh,nc->tn", seen, self.rows, self.weights)
-        return functional.softplus(drive + self.bias)
+    def _units(self, movie: Tensor) -> Tensor:
+        """Return the units' linear outputs `[B,T,U,places]`."""
+        batch, _, frames, height, width = movie.shape
+        spans = math.ceil(frames / SPAN)
+        span = math.ceil(frames / spans)
+        block, before = self.settings.block, self.spec.context[0]
+        normal = (movie[:, 0] - self.settings.mean) / self.settings.std
+        padded = functional.pad(normal, (0, -width % block, 0, -height % block, before, spans * span - frames))
+        outputs = self.space(functional.pixel_unshuffle(padded.flatten(0, 1)[:, None], block))
+        series = outputs.reshape(batch, -1, *outputs.shape[1:]).flatten(3)
+        windows = series.unfold(1, span + before, span).transpose(3, 4)
+        filtered = _banded(self.time, span) @ windows
+        inputs = filtered.reshape(batch, spans, -1, self.settings.temporal, span, windows.shape[4]).movedim(4, 2)
+        units: Tensor = self.mixing @ inputs.flatten(1, 2).flatten(2, 3)
+        return units[:, :frames]
+
+    def _features(self, units: Tensor) -> Tensor:
+        """Return rectified units and amplitudes of pairs, divided by the local energy: `[B,T,F,places]`."""
+        even, odd = units[:, :, ::2], units[:, :, 1::2]
+        energy = even.square() + odd.square()
+        pooled = energy.mean(2).reshape(-1, 1, *self.grid)
+        local = functional.avg_pool2d(pooled, 3, 1, 1, count_include_pad=False).reshape(*units.shape[:2], 1, -1)
+        outputs = torch.cat([functional.relu(units - self.threshold), (energy + 1e-3).sqrt()], 2)
+        return outputs / (self.sigma.square() + local + 1e-3).sqrt()
+
+    def _matrix(self) -> Matrix:
+        side = math.isqrt(self.mask.shape[1])
+        steps = torch.arange(side, device=self.corner.device)
+        rows, columns = self.corner[:, 0, None].long() + steps, self.corner[:, 1, None].long() + steps
+        place = (rows[:, :, None] * self.grid[1] + columns[:, None]).flatten(1)
+        channels = self.weights.shape[1]
+        places = math.prod(self.grid)
+        column = torch.arange(channels, device=place.device)[:, None] * places + place[:, None]
+        values = self.weights[:, :, None] * self.mask[:, None]
+        return sparse_matrix(values.flatten(1), column.flatten(1), channels * places)
 
 
-def _past(frames: Tensor, lags: int) -> Tensor:
-    """Return `[T,C·lags,H,W]`: each frame of `[T,C,H,W]` with the lags−1 before it (zeros before the first)."""
-    padded = functional.pad(frames, (0, 0, 0, 0, 0, 0, lags - 1, 0))
-    return padded.unfold(0, lags, 1).movedim(-1, 2).flatten(1, 2)
+def _banded(filters: Tensor, span: int) -> Tensor:
+    """Return `[F,K·span,span+L−1]`: filters `[F,K,L]` (newest last) as Toeplitz matrices over a span of frames."""
+    lags = filters.shape[-1]
+    frame = torch.arange(span, device=filters.device)
+    offset = torch.arange(span + lags - 1, device=filters.device) - frame[:, None]
+    outside = (offset < 0) | (offset >= lags)
+    return functional.pad(filters, (0, 1))[:, :, offset.masked_fill(outside, lags)].flatten(1, 2)
+
+
+def _window(images: Tensor) -> Tensor:
+    at = torch.linspace(-1, 1, images.shape[-1])
+    return torch.exp(-2 * (at**2 + at[:, None] ** 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +33,9 @@ def sampled_positions(readout: Any, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A readout at fixed positions: `values` `[N·4·C]` at (`rows`, `columns`) of S `[N, h·w·C]`, and S, Sᵀ as CSR."""
+    """A readout at fixed places: the `values` `[N·E]` of S `[N,K]` with their graph, and S and Sᵀ as constant CSR."""
 
     values: Tensor
-    rows: Tensor
-    columns: Tensor
     forward: Tensor
     transposed: Tensor
 
@@ -56,23 +55,46 @@ def readout_matrix(readout: Any, positions: Tensor) -> Matrix:
     ]
     weight = torch.stack([corner[0] for corner in corners], 1)
     place = torch.stack([corner[1] for corner in corners], 1).long()
-    values = (weight[:, :, None] * readout.features[0, :, 0].T[:, None]).flatten()
-    columns = (place[:, :, None] * channels + torch.arange(channels, device=place.device)).flatten()
-    rows = torch.arange(len(place), device=place.device).repeat_interleave(len(corners) * channels)
-    size = (len(place), height * width * channels)
-    return Matrix(values, rows, columns, *_both_ways(rows, columns, values.detach(), size))
+    values = weight[:, :, None] * readout.features[0, :, 0].T[:, None]
+    columns = place[:, :, None] * channels + torch.arange(channels, device=place.device)
+    return sparse_matrix(values.flatten(1), columns.flatten(1), height * width * channels)
 
 
-def _both_ways(rows: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    pointer = torch.arange(size[0] + 1, device=rows.device) * (len(rows) // size[0])
+def sparse_matrix(values: Tensor, columns: Tensor, width: int) -> Matrix:
+    """Return the matrix `[N,width]` with `values` `[N,E]` at `columns` `[N,E]`, rising along each row."""
+    neurons, entries = values.shape
+    pointer = torch.arange(neurons + 1, device=columns.device) * entries
+    constant, places = values.detach().flatten(), columns.flatten()
+    order = places.argsort(stable=True)
+    start = functional.pad(torch.bincount(places, minlength=width).cumsum(0), (1, 0))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse")
-        forward = torch.sparse_csr_tensor(pointer, columns, values, size, check_invariants=False)
-        order = columns.argsort(stable=True)
-        count = torch.bincount(columns, minlength=size[1])
-        start = functional.pad(count.cumsum(0), (1, 0))
-        flipped = (size[1], size[0])
-        return forward, torch.sparse_csr_tensor(start, rows[order], values[order], flipped, check_invariants=False)
+        forward = torch.sparse_csr_tensor(pointer, places, constant, (neurons, width), check_invariants=False)
+        transposed = torch.sparse_csr_tensor(
+            start, order // entries, constant[order], (width, neurons), check_invariants=False
+        )
+    return Matrix(values.flatten(), forward, transposed)
+
+
+class Keeper:
+    """Keeps a matrix as long as the tensors that it is made of stay the same; while they are learnt it keeps none."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[Any, Matrix] | None = None
+
+    def __call__(self, build: Callable[[], Matrix], parts: tuple[Tensor, ...], *, learning: bool) -> Matrix:
+        """Return the matrix of `parts`, built anew where that is needed."""
+        if learning or (torch.is_grad_enabled() and any(part.requires_grad for part in parts)):
+            return build()
+        key = tuple((part.data_ptr(), part._version, part.dtype, part.device) for part in parts)
+        if self._kept is None or self._kept[0] != key:
+            with torch.no_grad():
+                self._kept = (key, build())
+        return self._kept[1]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Keeper:
+        """Copies of an encoder keep their own."""
+        return Keeper()
 
 
 class SparseReadout(torch.autograd.Function):

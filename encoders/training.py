@@ -160,7 +160,7 @@ def _step(run: Training, training: Sequence[Clip], settings: TrainingSettings) -
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
     run.optimiser.step()
     _average(run, min(settings.average, (1 + run.step) / (10 + run.step)))
-    return {"loss": float(loss), "gradient_norm": float(norm)}
+    return {"loss": float(loss.detach()), "gradient_norm": float(norm)}
 
 
 def learning_rate_factor(step: int, settings: TrainingSettings) -> float:

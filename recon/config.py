@@ -64,7 +64,8 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise ValueError(f"{path}: expected valid YAML, got: {_one_line(error)}; correct the file") from error
     if not isinstance(resolved, dict):
         raise ValueError(f"{path}: expected `key: value` lines, got {type(resolved).__name__}; see configs/demo.yaml")
-    expanded: dict[str, Any] = expand(resolved, (path.parent / "methods", path.parent))
+    methods = path.parent if path.parent.name == "methods" else path.parent / "methods"
+    expanded: dict[str, Any] = expand(resolved, (methods,))
     return expanded
 
 

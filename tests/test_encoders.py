@@ -18,21 +18,22 @@ from encoders.readout import SparseReadout, gaussian_readout, readout_matrix
 BEHAVIOR = ("running_speed", "pupil_x", "pupil_y")
 
 
-def core_readout(*, shifter: bool = False, size: tuple[int, int] = (9, 12), behavior: tuple[str, ...] = BEHAVIOR) -> Encoder:
+def core_readout(*, shifter: bool = False, behavior: tuple[str, ...] = BEHAVIOR) -> Encoder:
     settings = CoreReadoutSettings(CoreSettings(lags=4, temporal=2, features=5, hidden=6), shifter=shifter)
-    encoder = CoreReadout(Spec(size, tuple(range(7)), behavior=behavior), settings)
+    encoder = CoreReadout(Spec((9, 12), tuple(range(7)), behavior=behavior), settings)
     return _ready(encoder)
 
 
-def judge(size: tuple[int, int] = (9, 12)) -> Encoder:
-    settings = JudgeSettings(lags=3, filters=6, width=5, mixing_lags=2, hidden=4)
-    return _ready(Judge(Spec(size, tuple(range(7)), behavior=BEHAVIOR), settings))
+def judge() -> Encoder:
+    settings = JudgeSettings(lags=4, filters=6, block=2, width=3, units=8)
+    return _ready(Judge(Spec((9, 12), tuple(range(7)), behavior=BEHAVIOR), settings))
 
 
 def _ready(encoder: CoreReadout | Judge) -> Encoder:
     """Weights of all parts away from their starting values, so that every part matters."""
     generator = torch.Generator().manual_seed(0)
     encoder.initialise(generator)
+    encoder.place(2 * torch.rand(7, 2, generator=generator) - 1, torch.ones(7))
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
@@ -99,9 +100,8 @@ def test_gradient_with_respect_to_the_movie(name: str) -> None:
     assert torch.autograd.gradcheck(lambda x: encoder(x, behavior), (movie.requires_grad_(True),), fast_mode=True)
 
 
-@pytest.mark.parametrize("name", ["core_readout", "judge"])
-def test_every_pixel_moves_some_rate(name: str) -> None:
-    encoder = ALL[name]()
+def test_every_pixel_moves_some_rate() -> None:
+    encoder = core_readout()
     movie, behavior = stimulus(20, batch=1)
     (gradient,) = torch.autograd.grad(encoder(movie.requires_grad_(True), behavior).sum(), movie)
     assert (gradient[0, 0].abs().sum(0) > 0).all()

@@ -28,7 +28,7 @@ def _small(name: str) -> Encoder:
     encoder: CoreReadout | Judge = (
         CoreReadout(SPEC, CoreReadoutSettings(CoreSettings(lags=3, features=4, hidden=4, temporal=2)))
         if name == "core_readout"
-        else Judge(SPEC, JudgeSettings(lags=3, filters=4, width=5, mixing_lags=2, hidden=4))
+        else Judge(SPEC, JudgeSettings(lags=3, filters=4, units=4))
     )
     encoder.initialise(torch.Generator().manual_seed(0))
     return encoder.eval()
@@ -74,7 +74,7 @@ def test_other_tensors_are_refused(damage: str, tmp_path: Path) -> None:
     else:
         tensors["more"] = torch.zeros(2)
     save_file(tensors, path, header)
-    with pytest.raises(ValueError, match="expected shape|expected nothing"):
+    with pytest.raises(ValueError, match=r"expected shape|expected nothing"):
         load_encoder(path)
 
 

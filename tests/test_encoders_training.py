@@ -61,7 +61,7 @@ def model() -> CoreReadout:
 
 
 def judge() -> Judge:
-    settings = JudgeSettings(lags=3, filters=8, width=5, mixing_lags=2, hidden=6, mean=0.5, std=0.2)
+    settings = JudgeSettings(lags=4, filters=8, block=2, width=5, units=8, mean=0.5, std=0.2)
     return Judge(Spec(FRAME, tuple(range(NEURONS)), behavior=("running_speed",)), settings)
 
 
