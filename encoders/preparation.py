@@ -58,7 +58,8 @@ def receptive_fields(clips: Sequence[Clip]) -> Tensor:
     Gabor filters there; the centre is the peak of the smoothed explained variance. Starting positions near the truth
     spare the readout a search over the whole frame.
     """
-    bank = Core(BANK).requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):
+        bank = Core(BANK).requires_grad_(False)
     bank.initialise(torch.Generator().manual_seed(0))
     gram, cross = torch.zeros(()), torch.zeros(())
     for clip in clips:
