@@ -29,9 +29,10 @@ def evaluate(encoder: Encoder, clips: Sequence[Clip], *, warmup: int = 50) -> Te
     training = encoder.training
     encoder.eval()
     sums = torch.zeros(6, len(encoder.spec.neuron_ids), dtype=torch.float64)
+    device = next(encoder.parameters(), torch.empty(0)).device
     for clip in clips:
-        behavior = None if clip.behavior is None else clip.behavior[None]
-        rates = encoder(clip.movie[None], behavior)[0, :, warmup:].double().cpu()
+        behavior = None if clip.behavior is None else clip.behavior[None].to(device)
+        rates = encoder(clip.movie[None].to(device), behavior)[0, :, warmup:].double().cpu()
         responses = clip.responses[:, warmup:].double()
         ones = torch.ones_like(rates)
         terms = (ones, rates, responses, rates**2, responses**2, rates * responses)

@@ -96,8 +96,9 @@ class Judge(Encoder):
         side = math.isqrt(self.mask.shape[1])
         cells = (positions.flip(1) + 1) / 2 * torch.tensor(self.grid) - side / 2
         last = torch.tensor(self.grid) - side
-        self.corner.copy_(cells.round().clamp_min(0).minimum(last.to(cells)))
-        offset = cells - self.corner + side / 2 - 0.5
+        corner = cells.round().clamp_min(0).minimum(last.to(cells))
+        self.corner.copy_(corner)
+        offset = cells - corner + side / 2 - 0.5
         at = torch.arange(side)
         near = [torch.exp(-0.5 * (at - offset[:, axis : axis + 1]) ** 2) for axis in (0, 1)]
         self.mask.copy_((near[0][:, :, None] * near[1][:, None]).flatten(1))

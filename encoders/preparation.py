@@ -28,7 +28,7 @@ def prepare(encoder: Encoder, clips: Sequence[Clip]) -> None:
     for module in encoder.modules():
         if type(module).__name__ in ("BehaviorGain", "PupilShift"):
             _behavior_statistics(module, encoder.spec.behavior, clips)
-    model.calibrate(clips[0].movie)
+    model.calibrate(clips[0].movie.to(model.scale.device))
     model.place(receptive_fields(clips), mean / std)
 
 

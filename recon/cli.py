@@ -57,6 +57,8 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("run", type=Path, help="the run's folder, for example runs/demo")
     report.add_argument("--markdown", action="store_true", help="print the table of results instead")
     report.add_argument("--baseline", default="ridge", help="the method to which differences are taken")
+    report.add_argument("--strip", type=Path, metavar="PNG", help="draw a film strip instead")
+    report.add_argument("--methods", nargs="+", metavar="METHOD", help="methods on the strip (all)")
     report.set_defaults(command="report:report")
     listing = commands.add_parser("list", help="list methods, encoders, priors, fidelities and metrics")
     listing.set_defaults(command="listing:listing")

@@ -1,0 +1,66 @@
+"""Film strips of a run: truth above reconstructions, for people and for README."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from recon.movies import Pixels, film_strip, side_by_side, spread_frames, to_uint8, write_png
+
+
+def write_strip(run: Path, picture: Path, *, methods: Sequence[str] = (), clips: int = 2, count: int = 8) -> Path:
+    """Write a PNG: per clip the true movie and each method's reconstruction, `count` scored frames of each.
+
+    Without `methods` all of the run's recorded conditions are shown.
+    """
+    truths = _truths(run, clips)
+    shown = {name: movies for name, movies in _movies(run).items() if name in methods or not methods}
+    missing = sorted(set(methods) - set(shown))
+    if missing or not shown:
+        raise ValueError(f"strip: expected methods of {run}, got {missing or 'an empty run'}; see `recon report {run}`")
+    parts = []
+    for trial, (truth, first, end) in truths.items():
+        rows = [truth, *(movies[trial] for movies in shown.values())]
+        frames = spread_frames(len(truth), count=count, first=first, end=end)
+        parts.append(film_strip(rows, frames=frames, scale=2, labels=["true movie", *shown])[None])
+    write_png(picture, side_by_side(parts, gap=8, below=True)[0])
+    return picture
+
+
+def _truths(run: Path, clips: int) -> dict[str, tuple[Pixels, int, int]]:
+    with h5py.File(run / "clips.h5", "r") as file:
+        names = sorted(file, key=int)[:clips]
+        return {
+            name: (np.asarray(file[name]["truth"]), int(file[name].attrs["warmup"]), _end(file[name])) for name in names
+        }
+
+
+def _end(clip: h5py.Group) -> int:
+    return len(clip["truth"]) - int(clip.attrs["tail"])
+
+
+def _movies(run: Path) -> dict[str, dict[str, Pixels]]:
+    """Return reconstructions by method and trial, in the order of the table."""
+    found: dict[str, dict[str, Pixels]] = {}
+    for folder in (path.parent for path in (run / "tasks").glob("*/row.json")):
+        rows = json.loads((folder / "row.json").read_text(encoding="utf-8"))["rows"]
+        if rows[0]["condition"] == "recorded":
+            with h5py.File(folder / "movie.h5", "r") as file:
+                found.setdefault(rows[0]["method"], {}).update(
+                    {name: to_uint8(file[name]["reconstruction"][:]) for name in file}
+                )
+    order = _order(run)
+    return dict(sorted(found.items(), key=lambda item: order.get(item[0], len(order))))
+
+
+def _order(run: Path) -> dict[str, int]:
+    if not (run / "results.csv").exists():
+        return {}
+    with (run / "results.csv").open(newline="", encoding="utf-8") as stream:
+        names = dict.fromkeys(row["method"] for row in csv.DictReader(stream))
+    return {name: place for place, name in enumerate(names)}

@@ -1,0 +1,24 @@
+"""Film strips of a run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic_run import make_run
+
+from recon.strips import write_strip
+
+
+def test_a_strip_shows_the_truth_above_the_methods(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    picture = write_strip(run, tmp_path / "strip.png", methods=["ridge", "map_spectrum"], clips=2, count=3)
+    strip = np.asarray(Image.open(picture))
+    assert strip.shape[0] == 2 * (3 * 24 + 2 * 2) + 8
+    assert strip.shape[1] > 3 * 40
+
+
+def test_methods_that_are_not_there_are_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    with pytest.raises(ValueError, match="rigde"):
+        write_strip(run, tmp_path / "strip.png", methods=["rigde"])
