@@ -47,7 +47,7 @@ def _end(clip: h5py.Group) -> int:
 def _movies(run: Path) -> dict[str, dict[str, Pixels]]:
     """Return reconstructions by method and trial, in the order of the table."""
     found: dict[str, dict[str, Pixels]] = {}
-    for folder in (path.parent for path in (run / "tasks").glob("*/row.json")):
+    for folder in (path.parent for path in (run / "tasks").glob("[!.]*/row.json")):
         rows = json.loads((folder / "row.json").read_text(encoding="utf-8"))["rows"]
         if rows[0]["condition"] == "recorded":
             with h5py.File(folder / "movie.h5", "r") as file:
