@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,25 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
         """Return rates `[B,N,T]` for movie `[B,C,T,H,W]` and behavior `[B,4,T]` (see `BEHAVIOR_CHANNELS`)."""
+
+
+@runtime_checkable
+class TemporalFirst(Protocol):
+    """An encoder that mixes frames only in a linear causal filter that comes first.
+
+    Its rates are `respond(filtered(movie), behavior)`, and `respond` treats every frame alone. Overlapping sub-clips
+    can then share the costly part.
+    """
+
+    spec: Spec
+
+    def filtered(self, movie: Tensor) -> Tensor:
+        """Return what later stages see, `[B,T,…]`, linear in the movie `[B,C,T,H,W]`."""
+        ...
+
+    def respond(self, planes: Tensor, behavior: Tensor | None) -> Tensor:
+        """Return rates `[B,N,T]` for filtered movies `[B,T,…]`."""
+        ...
 
 
 def freeze(encoder: Encoder) -> Encoder:

@@ -85,10 +85,18 @@ class CoreReadout(Encoder):
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
         """Return rates `[B,N,T]`."""
-        batch, _, frames, _, _ = movie.shape
+        return self.respond(self.filtered(movie), behavior)
+
+    def filtered(self, movie: Tensor) -> Tensor:
+        """Return the normalised movie after the temporal filters, `[B,T,R,H,W]`; the only mixing of frames."""
+        span, spans = _spans(movie.shape[2])
+        return self._planes(movie, span, spans * span - movie.shape[2])[:, : movie.shape[2]]
+
+    def respond(self, planes: Tensor, behavior: Tensor | None) -> Tensor:
+        """Return rates `[B,N,T]` for filtered movies `[B,T,R,H,W]`, frame by frame."""
         chosen = chosen_behavior(self.spec, behavior)
         shift = None if self.shifter is None or chosen is None else self.shifter(chosen).flatten(0, 1)
-        drive = self._drive(movie, shift).reshape(batch, frames, -1)
+        drive = self._drive(planes, shift).reshape(*planes.shape[:2], -1)
         rates = functional.elu(drive) + (1 + FLOOR)
         if self.gain is not None and chosen is not None:
             rates = rates * self.gain(chosen)
@@ -111,17 +119,14 @@ class CoreReadout(Encoder):
         padded = functional.pad(normal, (0, 0, 0, 0, self.spec.context[0], after))
         return temporal_filters(padded, self.core.temporal, span=span)
 
-    def _drive(self, movie: Tensor, shift: Tensor | None) -> Tensor:
-        """Return `[B·T,N]`; frames run in spans, the last of them filled up with frames that are cut away."""
-        batch, _, frames, _, _ = movie.shape
-        spans = math.ceil(frames / SPAN)
-        span = math.ceil(frames / spans)
-        planes = self._planes(movie, span, spans * span - frames)
+    def _drive(self, planes: Tensor, shift: Tensor | None) -> Tensor:
+        """Return `[B·T,N]`; frames run in spans that stay in the cache."""
+        flat = planes.flatten(0, 1)
         if shift is not None:
-            return self._shifted(self.core(planes[:, :frames].flatten(0, 1)), shift)
-        matrix = self._matrix()
-        parts = [self._read(self.core(part), matrix) for part in torch.split(planes.flatten(0, 1), span)]
-        drive: Tensor = torch.cat(parts).reshape(batch, spans * span, -1)[:, :frames].flatten(0, 1) + self.readout.bias
+            return self._shifted(self.core(flat), shift)
+        matrix, (span, _) = self._matrix(), _spans(planes.shape[1])
+        parts = [self._read(self.core(part), matrix) for part in torch.split(flat, span)]
+        drive: Tensor = torch.cat(parts) + self.readout.bias
         return drive
 
     def _read(self, features: Tensor, matrix: Matrix) -> Tensor:
@@ -141,3 +146,9 @@ class CoreReadout(Encoder):
             return readout_matrix(readout, sampled_positions(readout, self.generator))
         build = functools.partial(readout_matrix, readout, readout.mu[0, :, 0])
         return self._keeper(build, (readout.mu, readout.features), learning=self.training)
+
+
+def _spans(frames: int) -> tuple[int, int]:
+    """Return length and number of the spans of at most SPAN frames into which a clip is cut."""
+    spans = math.ceil(frames / SPAN)
+    return math.ceil(frames / spans), spans

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder
+from encoders.base import Encoder, TemporalFirst
 from recon.types import Fidelity, Measurement
 
 Frames = tuple[int, int]
+
+
+@dataclass
+class Meter:
+    """Counts the frames that encoders were shown, over all samples of the batch."""
+
+    frames: int = 0
+
+    def count(self, movie: Tensor) -> None:
+        """Add the frames of a movie `[B,C,T,H,W]`."""
+        self.frames += movie.shape[0] * movie.shape[2]
 
 
 @dataclass(frozen=True)
@@ -35,12 +47,14 @@ class Problem:
     """A fidelity and its observations; the only place where masks are applied.
 
     Several observations share one movie: repeats of a clip, animals that saw the same clip, members of an ensemble.
-    `window` bounds the frames that the encoder sees in one backward pass (0: all), so that memory stays flat.
+    `window` bounds the frames that the encoder sees in one backward pass (0: all), so that memory stays flat; `meter`
+    counts what the encoders were shown.
     """
 
     fidelity: Fidelity
     observations: tuple[Observation, ...]
     window: int = 0
+    meter: Meter = field(default_factory=Meter, compare=False, repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -57,7 +71,7 @@ class Problem:
     def alone(self, observation: int) -> Problem:
         """Return the problem with one of its observations, at weight 1."""
         chosen = self.observations[observation]
-        return Problem(self.fidelity, (Observation(chosen.encoder, chosen.measurement),), self.window)
+        return Problem(self.fidelity, (Observation(chosen.encoder, chosen.measurement),), self.window, self.meter)
 
     @torch.no_grad()
     def energy(self, movie: Tensor) -> Tensor:
@@ -81,17 +95,37 @@ class Problem:
             return _value_and_gradient(self.alone(observation), movie.detach(), frames)
         return _value_and_gradient(self, movie.detach(), frames)
 
+    def subclip_gradients(
+        self, movie: Tensor, spans: Sequence[Frames], *, observation: int, separable: bool
+    ) -> Iterator[tuple[Frames, Tensor, Tensor]]:
+        """Yield each sub-clip's (first, end), energy `[B]` and gradient `[B,C,end−first,H,W]`, as `frames` gives them.
+
+        With a `separable` fidelity (a sum over frames) and an encoder that filters time first, overlapping sub-clips
+        share one pass: a rate that counts has all its context inside its sub-clip, so it is the same in all of them.
+        """
+        alone, movie = self.alone(observation), movie.detach()
+        if separable and isinstance(alone.observations[0].encoder, TemporalFirst):
+            yield from _shared_subclips(alone, alone.observations[0].encoder, movie, spans)
+            return
+        for span in spans:
+            value, gradient = _subclip(alone, alone.observations[0], movie, span)
+            yield span, value, gradient
+
     def _total(self, movie: Tensor, *, selection: bool) -> Tensor:
         total = movie.new_zeros(len(movie))
         for observation in self.observations:
-            rates = windowed_rates(observation.encoder, movie, observation.measurement.behavior, self.window)
+            behavior, meter = observation.measurement.behavior, self.meter
+            rates = windowed_rates(observation.encoder, movie, behavior, self.window, meter=meter)
             total += observation.weight * _misfit(self.fidelity, rates, observation.measurement, selection=selection)
         return total
 
 
-def windowed_rates(encoder: Encoder, movie: Tensor, behavior: Tensor | None, window: int = 0) -> Tensor:
+def windowed_rates(
+    encoder: Encoder, movie: Tensor, behavior: Tensor | None, window: int = 0, *, meter: Meter | None = None
+) -> Tensor:
     """Return rates `[B,N,T]`, computed over windows of `window` frames with their context; equal to one pass."""
-    pieces = [_window_rates(encoder, movie, behavior, span) for span in _spans(movie.shape[2], window)]
+    meter = meter or Meter()
+    pieces = [_window_rates(encoder, movie, behavior, span, meter) for span in _spans(movie.shape[2], window)]
     return torch.cat(pieces, -1) if len(pieces) > 1 else pieces[0]
 
 
@@ -100,11 +134,12 @@ def _spans(frames: int, window: int) -> list[Frames]:
     return [(start, min(start + step, frames)) for start in range(0, frames, step)]
 
 
-def _window_rates(encoder: Encoder, movie: Tensor, behavior: Tensor | None, span: Frames) -> Tensor:
+def _window_rates(encoder: Encoder, movie: Tensor, behavior: Tensor | None, span: Frames, meter: Meter) -> Tensor:
     before, after = encoder.spec.context
     first, end = max(span[0] - before, 0), min(span[1] + after, movie.shape[2])
-    part = None if behavior is None else behavior[..., first:end]
-    rates: Tensor = encoder(movie[:, :, first:end], part)
+    part, seen = None if behavior is None else behavior[..., first:end], movie[:, :, first:end]
+    meter.count(seen)
+    rates: Tensor = encoder(seen, part)
     return rates[..., span[0] - first : span[1] - first]
 
 
@@ -120,23 +155,25 @@ def _misfit(fidelity: Fidelity, rates: Tensor, measurement: Measurement, *, sele
 
 def _value_and_gradient(problem: Problem, movie: Tensor, frames: Frames | None) -> tuple[Tensor, Tensor]:
     value, gradient = movie.new_zeros(len(movie)), torch.zeros_like(movie)
+    first, end = frames or (0, movie.shape[2])
     for observation in problem.observations:
         if frames is not None:
-            energy, part = _subclip(problem.fidelity, observation, movie, frames)
+            energy, part = _subclip(problem, observation, movie, frames)
         elif len(_spans(movie.shape[2], problem.window)) == 1:
-            energy, part = _one_pass(problem.fidelity, observation, movie)
+            energy, part = _one_pass(problem, observation, movie)
         else:
             energy, part = _two_pass(problem, observation, movie)
         value += observation.weight * energy
-        gradient += observation.weight * part
+        gradient[:, :, first:end] += observation.weight * part
     return value, gradient
 
 
 @torch.enable_grad()
-def _one_pass(fidelity: Fidelity, observation: Observation, movie: Tensor) -> tuple[Tensor, Tensor]:
+def _one_pass(problem: Problem, observation: Observation, movie: Tensor) -> tuple[Tensor, Tensor]:
     leaf = movie.requires_grad_(True)
+    problem.meter.count(leaf)
     rates = observation.encoder(leaf, observation.measurement.behavior)
-    energy = _misfit(fidelity, rates, observation.measurement)
+    energy = _misfit(problem.fidelity, rates, observation.measurement)
     (gradient,) = torch.autograd.grad(energy.sum(), leaf)
     return energy.detach(), gradient
 
@@ -146,36 +183,72 @@ def _two_pass(problem: Problem, observation: Observation, movie: Tensor) -> tupl
 
     A fidelity may couple frames (bins, residual covariance over lags), so windows cannot be scored one by one.
     """
-    encoder, measurement = observation.encoder, observation.measurement
+    encoder, measurement, meter = observation.encoder, observation.measurement, problem.meter
     with torch.no_grad():
-        rates = windowed_rates(encoder, movie, measurement.behavior, problem.window)
+        rates = windowed_rates(encoder, movie, measurement.behavior, problem.window, meter=meter)
     with torch.enable_grad():
         energy = _misfit(problem.fidelity, rates.requires_grad_(True), measurement)
         (pull,) = torch.autograd.grad(energy.sum(), rates)
         gradient = torch.zeros_like(movie)
         for span in _spans(movie.shape[2], problem.window):
             leaf = movie.detach().requires_grad_(True)
-            part = _window_rates(encoder, leaf, measurement.behavior, span)
+            part = _window_rates(encoder, leaf, measurement.behavior, span, meter)
             gradient += torch.autograd.grad(part, leaf, pull[..., span[0] : span[1]])[0]
     return energy.detach(), gradient
 
 
 @torch.enable_grad()
-def _subclip(fidelity: Fidelity, observation: Observation, movie: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
-    first, end = frames
+def _subclip(problem: Problem, observation: Observation, movie: Tensor, span: Frames) -> tuple[Tensor, Tensor]:
     encoder, measurement = observation.encoder, observation.measurement
+    leaf = movie[:, :, span[0] : span[1]].detach().clone().requires_grad_(True)
+    behavior = None if measurement.behavior is None else measurement.behavior[..., span[0] : span[1]]
+    problem.meter.count(leaf)
+    rates = encoder(leaf, behavior)
+    energy = _span_misfit(problem.fidelity, rates, observation, span)
+    (gradient,) = torch.autograd.grad(energy.sum(), leaf)
+    return energy.detach(), gradient
+
+
+def _span_misfit(fidelity: Fidelity, rates: Tensor, observation: Observation, span: Frames) -> Tensor:
+    """Return the misfit `[B]` of a sub-clip's rates `[B,N,end−first]` over the frames that count in it."""
+    measurement = observation.measurement
+    counted = _counted(observation, span)
+    mask = (measurement.neurons[None, :, None] & counted[:, None, :]).expand_as(rates)
+    return fidelity(rates, measurement.responses[..., span[0] : span[1]], mask)
+
+
+def _counted(observation: Observation, span: Frames) -> Tensor:
+    """Return `[B,end−first]`: frames of a sub-clip whose context lies inside it or beyond the ends of the movie."""
+    measurement, (before, after) = observation.measurement, observation.encoder.spec.context
     if measurement.acquisition is not None:
         raise ValueError("sub-clips: expected responses at the frame rate, got acquisition bins; set bins to frames")
-    leaf = movie[:, :, first:end].detach().clone().requires_grad_(True)
-    behavior = None if measurement.behavior is None else measurement.behavior[..., first:end]
-    rates = encoder(leaf, behavior)
-    before = encoder.spec.context[0] if first > 0 else 0
-    after = encoder.spec.context[1] if end < movie.shape[2] else 0
-    counted = measurement.frames[:, first:end].clone()
-    counted[:, :before] = False
-    counted[:, counted.shape[1] - after :] = False
-    mask = (measurement.neurons[None, :, None] & counted[:, None, :]).expand_as(rates)
-    energy = fidelity(rates, measurement.responses[..., first:end], mask)
-    gradient = torch.zeros_like(movie)
-    gradient[:, :, first:end] = torch.autograd.grad(energy.sum(), leaf)[0]
-    return energy.detach(), gradient
+    counted = measurement.frames[:, span[0] : span[1]].clone()
+    counted[:, : before if span[0] > 0 else 0] = False
+    counted[:, counted.shape[1] - (after if span[1] < measurement.frames.shape[1] else 0) :] = False
+    return counted
+
+
+def _shared_subclips(
+    problem: Problem, encoder: TemporalFirst, movie: Tensor, spans: Sequence[Frames]
+) -> Iterator[tuple[Frames, Tensor, Tensor]]:
+    """One pass up to the filtered movie for all sub-clips; each has its own way back through the linear filter."""
+    observation = problem.observations[0]
+    rates, pull = _pull_to_planes(problem, encoder, movie)
+    for span in spans:
+        counted = _counted(observation, span)
+        with torch.enable_grad():
+            leaf = movie[:, :, span[0] : span[1]].clone().requires_grad_(True)
+            planes = encoder.filtered(leaf)
+            masked = pull[:, span[0] : span[1]] * counted.reshape(*counted.shape, *[1] * (pull.dim() - 2))
+            (gradient,) = torch.autograd.grad(planes, leaf, masked)
+        yield span, _span_misfit(problem.fidelity, rates[..., span[0] : span[1]], observation, span), gradient
+
+
+@torch.enable_grad()
+def _pull_to_planes(problem: Problem, encoder: TemporalFirst, movie: Tensor) -> tuple[Tensor, Tensor]:
+    measurement = problem.observations[0].measurement
+    problem.meter.count(movie)
+    planes = encoder.filtered(movie).detach().requires_grad_(True)
+    rates = encoder.respond(planes, measurement.behavior)
+    (pull,) = torch.autograd.grad(_misfit(problem.fidelity, rates, measurement).sum(), planes)
+    return rates.detach(), pull

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from recon.methods.base import Method
 from recon.problem import Problem
@@ -29,32 +27,23 @@ class Budget:
 
 @dataclass
 class Counter:
-    """Counts what the encoders saw: `evaluations` is frames seen over frames of the clips."""
+    """Counts what the encoders saw since it was made: `evaluations` is frames seen over frames of the clips."""
 
-    frames_per_clip: int
+    problem: Problem
     frames: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.before = self.problem.meter.frames - self.frames
+
+    @property
+    def seen(self) -> float:
+        """Frames that the encoders were shown."""
+        return self.problem.meter.frames - self.before
 
     @property
     def evaluations(self) -> float:
         """Encoder passes over the whole clip."""
-        return self.frames / self.frames_per_clip
-
-    def hook(self, module: nn.Module, arguments: tuple[Any, ...], output: object) -> None:
-        """Add the frames of one forward pass."""
-        self.frames += arguments[0].shape[0] * arguments[0].shape[2]
-
-
-@contextmanager
-def counted(problem: Problem) -> Iterator[Counter]:
-    """Count encoder passes of a problem while the block runs."""
-    counter = Counter(problem.shape[0] * problem.shape[2])
-    encoders = {id(observation.encoder): observation.encoder for observation in problem.observations}
-    handles = [encoder.register_forward_hook(counter.hook) for encoder in encoders.values()]
-    try:
-        yield counter
-    finally:
-        for handle in handles:
-            handle.remove()
+        return self.seen / (self.problem.shape[0] * self.problem.shape[2])
 
 
 @dataclass
@@ -85,15 +74,16 @@ def reconstruct(
     """
     generator = torch.Generator().manual_seed(seed)
     progress, state = Progress(), None
-    with counted(problem) as counter:
-        if checkpoint is not None and checkpoint.exists():
-            progress, state = load_checkpoint(checkpoint, counter, generator, device=problem.device)
-        try:
-            watch = _Watch(trace, checkpoint, every, budget or Budget(), generator)
-            status, message = _drive(method(problem, generator, state), progress, counter, watch)
-        except (KeyboardInterrupt, SystemExit):
-            _save(checkpoint, progress, counter, generator)
-            raise
+    counter = Counter(problem)
+    if checkpoint is not None and checkpoint.exists():
+        progress, state, frames = load_checkpoint(checkpoint, generator, device=problem.device)
+        counter = Counter(problem, frames)
+    try:
+        watch = _Watch(trace, checkpoint, every, budget or Budget(), generator)
+        status, message = _drive(method(problem, generator, state), progress, counter, watch)
+    except (KeyboardInterrupt, SystemExit):
+        _save(checkpoint, progress, counter, generator)
+        raise
     if progress.last is None:
         raise ValueError("method: expected at least one iterate, got none; allow at least one iteration")
     last, evaluations = progress.last, counter.evaluations
@@ -167,7 +157,7 @@ def _save(path: Path | None, progress: Progress, counter: Counter, generator: to
     tensors: dict[str, Tensor] = {f"state.{name}": value for name, value in last.state.items()}
     tensors |= {f"terms.{name}": value for name, value in last.terms.items()}
     tensors |= {"movie": last.movie, "generator": generator.get_state()}
-    spent = [float(progress.step), progress.seconds, counter.frames]
+    spent = [float(progress.step), progress.seconds, counter.seen]
     tensors["spent"] = torch.tensor(spent, dtype=torch.float64)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".writing")
@@ -176,15 +166,14 @@ def _save(path: Path | None, progress: Progress, counter: Counter, generator: to
 
 
 def load_checkpoint(
-    path: Path, counter: Counter, generator: torch.Generator, *, device: torch.device
-) -> tuple[Progress, State]:
-    """Read a checkpoint: what was spent, the last iterate, the state to go on from."""
+    path: Path, generator: torch.Generator, *, device: torch.device
+) -> tuple[Progress, State, float]:
+    """Read a checkpoint: what was spent with the last iterate, the state to go on from, the frames seen."""
     from safetensors.torch import load_file
 
     tensors = load_file(str(path), device=str(device))
     step, seconds, frames = tensors["spent"].tolist()
     generator.set_state(tensors["generator"].cpu())
-    counter.frames = frames
     state = {name[6:]: value for name, value in tensors.items() if name.startswith("state.")}
     terms = {name[6:]: value for name, value in tensors.items() if name.startswith("terms.")}
-    return Progress(int(step), seconds, Iterate(tensors["movie"], terms, state)), state
+    return Progress(int(step), seconds, Iterate(tensors["movie"], terms, state)), state, frames

@@ -6,6 +6,9 @@ import pytest
 import torch
 import worlds
 
+from encoders.base import Spec, freeze
+from encoders.core import CoreSettings
+from encoders.core_readout import CoreReadout, CoreReadoutSettings
 from recon.fidelity import FIDELITIES
 from recon.problem import Observation, Problem, windowed_rates
 from recon.types import Acquisition, Trial, stack
@@ -129,3 +132,24 @@ def test_stacking_refuses_ragged_trials() -> None:
     trials = [Trial(i, "train", torch.zeros(1, 4 + i, 2, 2), torch.zeros(3, 4 + i)) for i in range(2)]
     with pytest.raises(ValueError, match=r"got \[4, 5\]"):
         stack(trials)
+
+
+def test_sub_clips_that_share_a_pass_are_those_that_stand_alone() -> None:
+    """With an encoder that filters time first, one pass serves all overlapping sub-clips, exactly."""
+    spec = Spec((6, 8), tuple(range(worlds.NEURONS)), behavior=("running_speed",))
+    settings = CoreReadoutSettings(CoreSettings(lags=4, temporal=2, block=2, kernel=2, features=5, hidden=6))
+    encoder = CoreReadout(spec, settings)
+    encoder.initialise(torch.Generator().manual_seed(0))
+    measured = replace(worlds.problem().observations[0].measurement, behavior=torch.rand(2, 4, worlds.FRAMES))
+    problem = Problem(FIDELITIES["poisson"](), (Observation(freeze(encoder), measured),))
+    movie, spans = worlds.movies(2, seed=3), [(0, 6), (2, 8), (4, 10), (6, 12)]
+    shared = list(problem.subclip_gradients(movie, spans, observation=0, separable=True))
+    seen = problem.meter.frames
+    alone = list(problem.subclip_gradients(movie, spans, observation=0, separable=False))
+    assert seen == 2 * worlds.FRAMES
+    assert problem.meter.frames - seen == 4 * 2 * 6
+    for (span, value, gradient), (other, expected, exact) in zip(shared, alone, strict=True):
+        assert span == other
+        assert torch.allclose(value, expected, rtol=1e-5)
+        assert torch.allclose(gradient, exact, rtol=1e-4, atol=1e-6 * float(exact.abs().max()) + 1e-9)
+        assert float(exact.abs().max()) > 0

@@ -60,12 +60,6 @@ def test_evaluations_count_frames_over_clip_length() -> None:
     assert windowed.evaluations == pytest.approx(6 * 2 * (1 + overlap))
 
 
-def test_no_hook_stays_behind() -> None:
-    problem = worlds.problem()
-    reconstruct(METHOD, problem)
-    assert not problem.observations[0].encoder._forward_hooks
-
-
 def test_the_trace_sees_every_iterate() -> None:
     seen: list[tuple[int, float]] = []
     reconstruct(METHOD, worlds.problem(), trace=lambda step, iterate, rates: seen.append((step, rates["evaluations"])))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from encoders.base import freeze
-from encoders.checkpoints import load_encoder
+from encoders.checkpoints import SHIPPED, load_encoder
 from encoders.clips import Clip, evaluate
 from recon.data.sensorium import open_recording
-from recon.simulate.recording import simulate
-from recon.simulate.settings import TINY
+from recon.simulate.recording import GENERATOR_VERSION, simulate
+from recon.simulate.settings import TINY, SimulationSettings
 from recon.training import oracle_correlation, train_encoder
 
 SETTINGS = replace(TINY, neurons=8, minutes=0.2, validation_clips=2, test_clips=1, repeats=2, train_frames=90)
@@ -76,3 +76,13 @@ def test_a_wrong_configuration_is_refused(
     with pytest.raises(ValueError, match=message):
         train_encoder(_config(recording, tmp_path / "x.safetensors", changes=changes))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["v1_seed0", "v1_seed1", "v1_seed2", "v1_judge"])
+def test_shipped_weights_were_trained_on_the_default_simulation(name: str) -> None:
+    """Fails when the simulation's defaults change: then retrain with the commands of the cards."""
+    made_by = json.loads((SHIPPED / f"{name}.json").read_text())["data"]["made_by"]
+    settings = json.loads(json.dumps(asdict(SimulationSettings()), default=str))
+    assert made_by["generator"] == GENERATOR_VERSION
+    assert made_by["settings"] == {name: settings[name] for name in made_by["settings"]}
+    assert load_encoder(name).spec.degrees_per_pixel == settings["degrees_per_pixel"]

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from recon.fidelities.mixture import Mixture
+from recon.fidelities.simple import Gaussian, Poisson
 from recon.problem import Problem
+
+SEPARABLE = (Poisson, Gaussian, Mixture)
+"""Fidelities that are sums over frames."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +41,17 @@ class SubClips:
         """Return the mean misfit of the sub-clips `[B]` and the averaged unit gradient, shaped like the movie."""
         frames = movie.shape[2]
         total, value = torch.zeros_like(movie), movie.new_zeros(len(movie))
-        cover = movie.new_zeros(frames)
-        starts = self.starts(frames)
-        for start in starts:
-            span = (start, min(start + self.length, frames))
-            cover[span[0] : span[1]] += 1
-            for index in range(len(problem.observations)):
-                energy, gradient = problem.value_and_gradient(movie, frames=span, observation=index)
-                total += self._unit(gradient) / len(problem.observations)
-                value += energy / len(problem.observations)
-        return value / len(starts), total / cover[:, None, None].clamp_min(1)
+        cover, members = movie.new_zeros(frames), len(problem.observations)
+        spans = [(start, min(start + self.length, frames)) for start in self.starts(frames)]
+        for first, end in spans:
+            cover[first:end] += 1
+        separable = isinstance(problem.fidelity, SEPARABLE)
+        for index in range(members):
+            parts = problem.subclip_gradients(movie, spans, observation=index, separable=separable)
+            for (first, end), energy, gradient in parts:
+                total[:, :, first:end] += self._unit(gradient) / members
+                value += energy / (members * len(spans))
+        return value, total / cover[:, None, None].clamp_min(1)
 
     def _unit(self, gradient: Tensor) -> Tensor:
         norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1) + 1e-6
