@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -234,14 +234,24 @@ def _shared_subclips(
     """One pass up to the filtered movie for all sub-clips; each has its own way back through the linear filter."""
     observation = problem.observations[0]
     rates, pull = _pull_to_planes(problem, encoder, movie)
+    back = {length: _adjoint(encoder, movie, length) for length in {end - first for first, end in spans}}
     for span in spans:
         counted = _counted(observation, span)
-        with torch.enable_grad():
-            leaf = movie[:, :, span[0] : span[1]].clone().requires_grad_(True)
-            planes = encoder.filtered(leaf)
-            masked = pull[:, span[0] : span[1]] * counted.reshape(*counted.shape, *[1] * (pull.dim() - 2))
-            (gradient,) = torch.autograd.grad(planes, leaf, masked)
+        masked = pull[:, span[0] : span[1]] * counted.reshape(*counted.shape, *[1] * (pull.dim() - 2))
+        gradient = back[span[1] - span[0]](masked)
         yield span, _span_misfit(problem.fidelity, rates[..., span[0] : span[1]], observation, span), gradient
+
+
+@torch.enable_grad()
+def _adjoint(encoder: TemporalFirst, movie: Tensor, length: int) -> Callable[[Tensor], Tensor]:
+    """Return the adjoint of the encoder's filter on sub-clips of `length` frames; linear, so one graph serves all."""
+    leaf = torch.zeros_like(movie[:, :, :length], requires_grad=True)
+    planes = encoder.filtered(leaf)
+
+    def pulled(gradient: Tensor) -> Tensor:
+        return torch.autograd.grad(planes, leaf, gradient, retain_graph=True)[0]
+
+    return pulled
 
 
 @torch.enable_grad()

@@ -15,6 +15,9 @@ from recon.methods.base import Method
 from recon.problem import Problem
 from recon.types import Iterate, Reconstruction, State, Trace
 
+SHARE_SPENT_WORKING = 5
+"""A checkpoint that took a second to write is followed by this many seconds of work at least."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -48,12 +51,13 @@ class Counter:
 
 @dataclass
 class Progress:
-    """What a run has spent so far, and its last iterate."""
+    """What a run has spent so far, its last iterate, when it was saved and for how long."""
 
     step: int = 0
     seconds: float = 0.0
     last: Iterate | None = None
     saved: float = field(default_factory=time.monotonic)
+    saving: float = 0.0
 
 
 def reconstruct(
@@ -68,9 +72,9 @@ def reconstruct(
 ) -> Reconstruction:
     """Run a method to its end or its budget and return the movie `[B,C,T,H,W]` with what it cost.
 
-    With `checkpoint` the state is saved every `every` seconds and at an interrupt, and taken up again if the file is
-    there; the end result is that of an uninterrupted run. A non-finite iterate ends the run with status "diverged"
-    and the last finite movie. Raises what the method raises on bad input.
+    With `checkpoint` the state is saved every `every` seconds (later where saving is slow) and at an interrupt, and
+    taken up again if the file is there; the end result is that of an uninterrupted run. A non-finite iterate ends
+    the run with status "diverged" and the last finite movie. Raises what the method raises on bad input.
     """
     generator = torch.Generator().manual_seed(seed)
     progress, state = Progress(), None
@@ -113,7 +117,7 @@ def _drive(iterates: Iterator[Iterate], progress: Progress, counter: Counter, wa
         progress.step, progress.last = progress.step + 1, iterate
         if watch.trace is not None:
             watch.trace(progress.step, iterate, _rates(progress, counter))
-        if now - progress.saved > watch.every:
+        if now - progress.saved > max(watch.every, SHARE_SPENT_WORKING * progress.saving):
             _save(watch.checkpoint, progress, counter, watch.generator)
         spent = _spent(progress, counter, watch.budget)
         if spent:
@@ -163,6 +167,7 @@ def _save(path: Path | None, progress: Progress, counter: Counter, generator: to
     aside = path.with_suffix(".writing")
     save_file({name: value.detach().clone().contiguous() for name, value in tensors.items()}, str(aside))
     aside.replace(path)
+    progress.saving = time.monotonic() - progress.saved
 
 
 def load_checkpoint(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon.simulate.activity import expected_responses, spike_rates
 from recon.simulate.cells import COMPLEX, LUMINANCE, SEMANTIC, SIMPLE, plant_cells
-from recon.simulate.filters import pixel_grid, temporal_filters
+from recon.simulate.filters import pixel_grid, spatial_filters, temporal_filters
 from recon.simulate.population import Population
 from recon.simulate.scenes import ATTRIBUTES
 from recon.simulate.settings import TINY, SimulationSettings
@@ -116,6 +116,13 @@ def test_responses_are_causal_and_remember_fourteen_frames(population: Populatio
     )
     touched = ((before - after).abs().amax((0, 1)) > 1e-5).nonzero().ravel()
     assert touched.min() >= 20 and touched.max() <= 20 + 13
+
+
+def test_no_filter_holds_subnormal_numbers() -> None:
+    """They made a simulation of one minute last seven on some processors."""
+    settings = SimulationSettings(neurons=200)
+    filters = spatial_filters(plant_cells(settings), settings.frame_size, settings.degrees_per_pixel)
+    assert float(filters.abs()[filters != 0].min()) > torch.finfo(torch.float32).tiny
 
 
 def test_kernels_peak_at_their_latency_and_end_in_zero() -> None:

@@ -6,6 +6,7 @@ Here every sample has its own curvature pairs, its own backtracking and its own 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,9 +27,9 @@ class Lbfgs(Optimiser):
     def start(self, variable: Tensor) -> dict[str, Tensor]:
         """Return an empty memory; the first call of `step` evaluates the start."""
         flat = variable.flatten(1)
-        pairs = flat.new_zeros(self.memory, *flat.shape)
-        empty = {"s": pairs, "y": pairs.clone(), "curvature": flat.new_zeros(self.memory, len(flat))}
-        return empty | {"value": flat.new_full((len(flat),), torch.inf), "gradient": torch.zeros_like(flat)}
+        pairs = {f"{name}{index}": flat.new_zeros(0) for name in "sy" for index in range(self.memory)}
+        empty = {"curvature": flat.new_zeros(self.memory, len(flat)), "gradient": torch.zeros_like(flat)}
+        return pairs | empty | {"value": flat.new_full((len(flat),), torch.inf)}
 
     def step(
         self, variable: Tensor, state: dict[str, Tensor], evaluate: Evaluate
@@ -44,7 +45,8 @@ class Lbfgs(Optimiser):
         return moved.reshape(variable.shape), memory | {"value": new_value, "gradient": new_g}, new_value
 
     def _direction(self, g: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        direction = -two_loop(g, state["s"], state["y"], state["curvature"])
+        s, y = ([state[f"{name}{index}"] for index in range(self.memory)] for name in "sy")
+        direction = -two_loop(g, s, y, state["curvature"])
         fresh = (state["curvature"] <= 0).all(0)
         scale = self.first_step * g.shape[1] ** 0.5 / g.norm(dim=1).clamp_min(1e-30)
         steepest = -g * scale[:, None]
@@ -59,12 +61,14 @@ class Lbfgs(Optimiser):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Halve (at first: quarter) the step of the samples that did not descend enough; the rest keep theirs."""
         length = torch.ones_like(value)
-        best, best_value, best_g = x.clone(), value.clone(), g.clone()
+        best, best_value, best_g = x, value, g
         waiting = torch.ones_like(value, dtype=torch.bool)
         for attempt in range(self.backtracks):
             trial = torch.where(waiting[:, None], x + length[:, None] * direction, best)
             trial_value, trial_g = _flat(evaluate, trial, shape)
             enough = waiting & (trial_value <= value + self.armijo * length * slope)
+            if attempt == 0 and bool(enough.all()):
+                return trial, trial_value, trial_g
             best = torch.where(enough[:, None], trial, best)
             best_value = torch.where(enough, trial_value, best_value)
             best_g = torch.where(enough[:, None], trial_g, best_g)
@@ -75,40 +79,46 @@ class Lbfgs(Optimiser):
         return best, best_value, best_g
 
     def _remember(self, state: dict[str, Tensor], s: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Push the new pair; a sample without positive curvature (or that stood still) gets an empty one."""
+        """Push the new pair; a sample without positive curvature (or that stood still) has none in its place.
+
+        The pairs s0, y0 … (oldest first) move down by name, so that nothing is copied.
+        """
         sy = (s * y).sum(1)
         good = sy > 1e-10 * s.norm(dim=1) * y.norm(dim=1)
         stood = s.abs().amax(1) == 0
         curvature = torch.where(good, sy, torch.zeros_like(sy))
         kept = torch.where(stood, torch.zeros_like(state["curvature"]), state["curvature"])
-        return {
-            "s": torch.cat([state["s"][1:], torch.where(good[:, None], s, torch.zeros_like(s))[None]]),
-            "y": torch.cat([state["y"][1:], torch.where(good[:, None], y, torch.zeros_like(y))[None]]),
-            "curvature": torch.cat([kept[1:], curvature[None]]),
-        }
+        moved = {f"{name}{i}": state[f"{name}{i + 1}"] for name in "sy" for i in range(self.memory - 1)}
+        newest = {f"s{self.memory - 1}": s, f"y{self.memory - 1}": y}
+        return moved | newest | {"curvature": torch.cat([kept[1:], curvature[None]])}
 
 
-def two_loop(g: Tensor, s: Tensor, y: Tensor, curvature: Tensor) -> Tensor:
-    """Return H·g `[B,D]` for pairs s, y `[M,B,D]` (oldest first) and curvatures sᵀy `[M,B]`; pairs ≤ 0 are skipped."""
+def two_loop(g: Tensor, s: Sequence[Tensor], y: Sequence[Tensor], curvature: Tensor) -> Tensor:
+    """Return H·g `[B,D]` for M pairs s, y `[B,D]` (oldest first) and curvatures sᵀy `[M,B]`; pairs ≤ 0 are skipped.
+
+    A pair that no sample has may be empty.
+    """
     inverse = torch.where(curvature > 0, 1 / curvature.clamp_min(1e-30), torch.zeros_like(curvature))
-    q, alphas = g, []
-    for i in range(len(s) - 1, -1, -1):
-        alpha = inverse[i] * (s[i] * q).sum(1)
-        q = q - alpha[:, None] * y[i]
-        alphas.append(alpha)
-    q = q * _initial_scale(s, y, curvature)[:, None]
-    for i, alpha in zip(range(len(s)), reversed(alphas), strict=True):
+    known = [i for i in range(len(s)) if bool((curvature[i] > 0).any())]
+    q, alphas = g, dict[int, Tensor]()
+    for i in reversed(known):
+        alphas[i] = inverse[i] * (s[i] * q).sum(1)
+        q = torch.addcmul(q, -alphas[i][:, None], y[i])
+    q = q * _initial_scale(y, curvature, known)[:, None]
+    for i in known:
         beta = inverse[i] * (y[i] * q).sum(1)
-        q = q + (alpha - beta)[:, None] * s[i]
+        q = torch.addcmul(q, (alphas[i] - beta)[:, None], s[i])
     return q
 
 
-def _initial_scale(s: Tensor, y: Tensor, curvature: Tensor) -> Tensor:
+def _initial_scale(y: Sequence[Tensor], curvature: Tensor, known: list[int]) -> Tensor:
     """γ = sᵀy/yᵀy of each sample's newest valid pair; 1 without one."""
-    scale = torch.ones_like(curvature[0])
-    for i in range(len(s)):
-        valid = curvature[i] > 0
-        scale = torch.where(valid, curvature[i] / (y[i] ** 2).sum(1).clamp_min(1e-30), scale)
+    scale, missing = torch.ones_like(curvature[0]), torch.ones_like(curvature[0], dtype=torch.bool)
+    for i in reversed(known):
+        newest = missing & (curvature[i] > 0)
+        if bool(newest.any()):
+            scale = torch.where(newest, curvature[i] / (y[i] ** 2).sum(1).clamp_min(1e-30), scale)
+            missing = missing & ~newest
     return scale
 
 

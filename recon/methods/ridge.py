@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -21,6 +22,9 @@ from recon.methods.lagged import (
 )
 from recon.problem import Problem
 from recon.types import Iterate, Recording, State
+
+BLOCKS = 8
+"""Blocks per axis of a symmetric product; those below the diagonal are copied."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ class Moments:
 
     def centred(self) -> tuple[Tensor, Tensor]:
         """Return the covariances features × features and features × pixels."""
-        gram = self.gram / self.count - torch.outer(self.features, self.features) / self.count**2
-        cross = self.cross / self.count - torch.outer(self.features, self.pixels) / self.count**2
+        gram = (self.gram / self.count).addr_(self.features, self.features, alpha=-1 / self.count**2)
+        cross = (self.cross / self.count).addr_(self.features, self.pixels, alpha=-1 / self.count**2)
         return gram, cross
 
 
@@ -94,28 +98,50 @@ class Ridge:
 
 def fold_moments(pairs: Iterable[tuple[Tensor, Tensor]], folds: int) -> list[Moments]:
     """Return the moments of each fold; trials are dealt to the folds in turn and multiplied in blocks of eight."""
-    moments: list[Moments | None] = [None] * folds
-    waiting: list[list[tuple[Tensor, Tensor]]] = [[] for _ in moments]
+    sums: list[_Sums | None] = [None] * folds
+    waiting: list[list[tuple[Tensor, Tensor]]] = [[] for _ in sums]
     for index, pair in enumerate(pairs):
         fold = index % folds
         waiting[fold].append(pair)
         if len(waiting[fold]) == 8:
-            moments[fold] = _merge(moments[fold], waiting[fold])
+            sums[fold] = _added(sums[fold], waiting[fold])
             waiting[fold] = []
-    merged = [_merge(done, rest) for done, rest in zip(moments, waiting, strict=True) if rest or done is not None]
+    merged = [_added(done, rest) for done, rest in zip(sums, waiting, strict=True) if rest or done is not None]
     if len(merged) < 2:
         raise ValueError(f"ridge: expected at least 2 training trials, got {len(merged)}; cut more trials")
-    return merged
+    return [done.moments() for done in merged]
 
 
-def _merge(done: Moments | None, pairs: list[tuple[Tensor, Tensor]]) -> Moments:
-    if not pairs:
-        if done is None:
-            raise ValueError("ridge: expected training trials in every fold, got none; use fewer folds")
-        return done
-    features, pixels = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-    new = Moments(features.T @ features, features.T @ pixels, pixels.sum(0), features.sum(0), len(features))
-    return new if done is None else done + new
+class _Sums:
+    """Moments that grow in place; of the symmetric gram only blocks on and above the diagonal are multiplied."""
+
+    def __init__(self, features: int, pixels: int) -> None:
+        self.gram, self.cross = torch.zeros(features, features), torch.zeros(features, pixels)
+        self.pixels, self.features, self.count = torch.zeros(pixels), torch.zeros(features), 0
+        self.edges = [features * block // BLOCKS for block in range(BLOCKS + 1)]
+
+    def add(self, features: Tensor, pixels: Tensor) -> None:
+        for first, end in pairwise(self.edges):
+            self.gram[first:end, first:].addmm_(features[:, first:end].T, features[:, first:])
+        self.cross.addmm_(features.T, pixels)
+        self.pixels += pixels.sum(0)
+        self.features += features.sum(0)
+        self.count += len(features)
+
+    def moments(self) -> Moments:
+        for first, end in pairwise(self.edges):
+            self.gram[end:, first:end] = self.gram[first:end, end:].T
+        return Moments(self.gram, self.cross, self.pixels, self.features, self.count)
+
+
+def _added(done: _Sums | None, pairs: list[tuple[Tensor, Tensor]]) -> _Sums:
+    if pairs:
+        features, pixels = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        done = done or _Sums(features.shape[1], pixels.shape[1])
+        done.add(features, pixels)
+    if done is None:
+        raise ValueError("ridge: expected training trials in every fold, got none; use fewer folds")
+    return done
 
 
 def _sum(folds: list[Moments]) -> Moments:
@@ -128,10 +154,15 @@ def _sum(folds: list[Moments]) -> Moments:
 def solve(moments: Moments, penalty: float, *, out: int) -> tuple[Tensor, Tensor]:
     """Return weights `[features, out]` for the first `out` pixels, and the mean `[out]` that goes with them."""
     gram, cross = moments.centred()
-    ridge = gram + penalty * torch.eye(len(gram), dtype=gram.dtype)
-    weights = torch.cholesky_solve(cross[:, :out], torch.linalg.cholesky(ridge))
+    weights = _weights(gram, cross[:, :out], penalty)
     mean = moments.pixels[:out] / moments.count - (moments.features / moments.count) @ weights
     return weights, mean
+
+
+def _weights(gram: Tensor, cross: Tensor, penalty: float) -> Tensor:
+    ridge = gram.clone()
+    ridge.diagonal().add_(penalty)
+    return torch.cholesky_solve(cross, torch.linalg.cholesky(ridge))
 
 
 def cross_validate(folds: list[Moments], penalties: tuple[float, ...], *, targets: int = 64) -> Tensor:
@@ -145,9 +176,9 @@ def cross_validate(folds: list[Moments], penalties: tuple[float, ...], *, target
     total = _sum(mixed)
     errors = torch.zeros(len(penalties))
     for fold in mixed:
+        learning, (gram, cross) = (total - fold).centred(), fold.centred()
         for index, penalty in enumerate(penalties):
-            weights, _ = solve(total - fold, penalty, out=targets)
-            gram, cross = fold.centred()
+            weights = _weights(*learning, penalty)
             errors[index] += float(((gram @ weights) * weights).sum() - 2 * (cross * weights).sum())
     return errors
 

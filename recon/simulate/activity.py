@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.signal import lfilter
 from torch import Tensor
 from torch.nn import functional
 
@@ -73,10 +74,9 @@ def _smeared(signal: Tensor) -> Tensor:
 def _shared_gain(batch: int, frames: int, generator: torch.Generator) -> Tensor:
     """Log-normal Ornstein–Uhlenbeck gain `[B,T]` of mean 1, common to all neurons."""
     keep = float(np.exp(-1 / (SHARED_SECONDS * 30.0)))
-    noise = torch.randn(batch, frames, generator=generator)
-    path = torch.empty(batch, frames)
-    value = noise[:, 0]
-    for t in range(frames):
-        value = keep * value + (1 - keep**2) ** 0.5 * noise[:, t] if t else value
-        path[:, t] = value
+    noise = torch.randn(batch, frames, generator=generator).numpy()
+    first, weights = noise[:, :1], np.array([1.0, -keep], dtype=np.float32)
+    change = np.array([(1 - keep**2) ** 0.5], dtype=np.float32)
+    rest, _ = lfilter(change, weights, noise[:, 1:], zi=np.float32(keep) * first)
+    path = torch.from_numpy(np.concatenate([first, rest], axis=1))
     return (SHARED_NOISE * path - SHARED_NOISE**2 / 2).exp()

@@ -55,11 +55,9 @@ class Population:
         """Return the four filtered signals `[4,B,N,T]` (even·even, odd·odd, even·odd, odd·even; space·time)."""
         batch, frames = signal.shape[:2]
         flat = signal.reshape(batch * frames, -1)
-        filtered = []
-        for space, time in ((0, 0), (1, 1), (0, 1), (1, 0)):
-            projected = (flat @ self._space[space].T).reshape(batch, frames, -1).transpose(1, 2)
-            filtered.append(_causal(projected, self._time[time]))
-        return torch.stack(filtered)
+        even, odd = ((flat @ space.T).reshape(batch, frames, -1).transpose(1, 2) for space in self._space)
+        pairs = ((even, 0), (odd, 1), (even, 1), (odd, 0))
+        return torch.stack([_causal(projected, self._time[time]) for projected, time in pairs])
 
     def energy(self, signal: Tensor) -> Tensor:
         """Return the rectified signal `[B,N,T]` before normalisation, for signals `[B,T,H,W]` in units of contrast.

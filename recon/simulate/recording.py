@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -27,6 +28,8 @@ from recon.simulate.sources import SPLITS
 from recon.simulate.threads import one_thread, use_one_thread
 from recon.types import AcquisitionTimes
 
+AHEAD = 2
+"""Clips that are drawn while the responses to one are simulated."""
 GENERATOR_VERSION = 1
 """Raised whenever equal settings would give other data."""
 TIERS = {"train": "train", "validation": "oracle", "test": "live_test_main"}
@@ -118,19 +121,18 @@ def presentations(settings: SimulationSettings) -> list[Presentation]:
 
 
 def _write_trials(writer: RecordingWriter, stage: _Stage, *, progress: bool) -> None:
-    """Simulate and write all trials in order; the next clip is drawn on another thread meanwhile."""
+    """Simulate and write all trials in order; the next clips are drawn on other threads meanwhile."""
     settings = stage.population.settings
     shown = presentations(settings)
     firsts = [p for p in shown if p.repeat == 0]
     with (
-        ThreadPoolExecutor(1, initializer=use_one_thread) as pool,
+        ThreadPoolExecutor(AHEAD, initializer=use_one_thread) as pool,
         tqdm(shown, desc="simulate", unit="trial", disable=not progress) as bar,
     ):
-        coming = pool.submit(_clip, settings, firsts[0])
+        coming = deque(pool.submit(_clip, settings, first) for first in firsts[:AHEAD])
         for number, first in enumerate(firsts):
-            clip = coming.result()
-            if number + 1 < len(firsts):
-                coming = pool.submit(_clip, settings, firsts[number + 1])
+            clip = coming.popleft().result()
+            coming.extend(pool.submit(_clip, settings, later) for later in firsts[number + AHEAD :][:1])
             drive = stage.population.drive(_movie(clip), _attributes(clip))
             for repeat in range(1 if first.split == "train" else settings.repeats):
                 _write_trial(writer, stage, replace(first, trial=first.trial + repeat, repeat=repeat), clip, drive)

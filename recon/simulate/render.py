@@ -105,7 +105,7 @@ def _background(layer: Layer, x: Tensor, y: Tensor, pitch: float) -> Tensor:
     rows, columns = layer.values.shape
     column = torch.remainder((u - motion[:, 0, None, None]) / pitch + columns / 2, columns) * (2 / columns) - 1
     row = torch.remainder((v - motion[:, 1, None, None]) / pitch + rows / 2, rows) * (2 / rows) - 1
-    return _sample(picture[None], torch.stack([column, row], -1), "border")[:, 0]
+    return _sample(picture[None], column, row, "border")[:, 0]
 
 
 def _object(frame: Tensor, layer: Layer, x: Tensor, y: Tensor, pitch: float) -> Tensor:
@@ -117,7 +117,7 @@ def _object(frame: Tensor, layer: Layer, x: Tensor, y: Tensor, pitch: float) -> 
     opacity = torch.from_numpy(layer.opacity)
     half = (len(opacity) - 1) / 2 * pitch
     picture = torch.stack([torch.from_numpy(layer.values) * opacity, opacity])
-    sampled = _sample(picture, torch.stack([u / half, v / half], -1), "zeros")
+    sampled = _sample(picture, u / half, v / half, "zeros")
     return frame * (1 - sampled[:, 1]) + sampled[:, 0]
 
 
@@ -132,6 +132,9 @@ def _rotated(x: Tensor, y: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
     return cosine * x + sine * y, cosine * y - sine * x
 
 
-def _sample(picture: Tensor, grid: Tensor, padding: str) -> Tensor:
+def _sample(picture: Tensor, x: Tensor, y: Tensor, padding: str) -> Tensor:
+    """Sample a picture `[C,h,w]` at places `[T,H,W]` (−1 … 1, corners aligned)."""
+    grid = torch.empty(*x.shape, 2)
+    grid[..., 0], grid[..., 1] = x, y
     batch = picture[None].expand(len(grid), *picture.shape)
     return functional.grid_sample(batch, grid, mode="bilinear", padding_mode=padding, align_corners=True)

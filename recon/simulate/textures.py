@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ Generator = np.random.Generator
 
 SHAPES = ("disc", "square", "triangle", "star", "bar", "ring")
 TEXTURES = ("plain", "striped", "spotted", "checkered", "mottled")
+LEAVES_AT_A_TIME = 512
 
 
 def noise_texture(generator: Generator, size: int, *, exponent: float = 1.0, orientation: float = 0.0) -> Picture:
@@ -40,12 +44,8 @@ def dead_leaves(generator: Generator, size: int, *, smallest: float = 2.0, cover
     """
     canvas = noise_texture(generator, size, exponent=1.2)
     texture = np.tile(noise_texture(generator, size, exponent=0.9), (2, 2))
-    largest, covered = size / 5, 0.0
-    while covered < cover * size**2:
-        u = generator.random()
-        radius = (smallest**-2 - u * (smallest**-2 - largest**-2)) ** -0.5
-        _paint_leaf(canvas, texture, generator, radius)
-        covered += np.pi * radius**2 * 0.7
+    for leaves in _leaves(generator, size, smallest=smallest, area=cover * size**2):
+        _paint(canvas, texture, leaves)
     return _standardised(canvas)
 
 
@@ -72,26 +72,78 @@ def sprite(generator: Generator, shape: str, texture: str, *, radius: float) -> 
     return values.astype(np.float32), opacity
 
 
-def _paint_leaf(canvas: Picture, texture: Picture, generator: Generator, radius: float) -> None:
-    """Paint one leaf; `texture` is the grain tiled twice on both axes, so that any part of it is one slice."""
-    aspect, angle = generator.uniform(0.45, 1.0), generator.uniform(0, np.pi)
-    size, centre = len(canvas), generator.uniform(0, len(canvas), 2)
-    half = int(radius) + 2
-    first = np.floor(centre).astype(int) - half
+@dataclass(frozen=True)
+class _Leaf:
+    """An ellipse: radius along its long axis, `aspect`, `angle`, centre, corner of its grain, contrast, grey."""
+
+    radius: float
+    aspect: float
+    angle: float
+    centre: NDArray[np.float64]
+    corner: NDArray[np.int64]
+    grain: float
+    value: float
+
+    @property
+    def half(self) -> int:
+        """Half the side of the square of pixels that it covers."""
+        return int(self.radius) + 2
+
+
+def _leaves(generator: Generator, size: int, *, smallest: float, area: float) -> Iterator[list[_Leaf]]:
+    """Draw leaves until they cover `area` pixels, a few hundred at a time."""
+    largest, covered, leaves = size / 5, 0.0, list[_Leaf]()
+    while covered < area:
+        u = generator.random()
+        radius = (smallest**-2 - u * (smallest**-2 - largest**-2)) ** -0.5
+        aspect, angle = generator.uniform(0.45, 1.0), generator.uniform(0, np.pi)
+        centre, corner = generator.uniform(0, size, 2), generator.integers(size, size=2)
+        grain, value = generator.uniform(0.1, 0.6), generator.normal(0, 1)
+        leaves.append(_Leaf(radius, aspect, angle, centre, corner, grain, value))
+        covered += np.pi * radius**2 * 0.7
+        if len(leaves) == LEAVES_AT_A_TIME:
+            yield leaves
+            leaves = []
+    yield leaves
+
+
+def _paint(canvas: Picture, texture: Picture, leaves: list[_Leaf]) -> None:
+    """Paint leaves in their order; `texture` is the grain tiled twice on both axes, so any part of it is one slice.
+
+    Outlines of equal size are drawn together: most leaves are a few pixels wide, and a call costs more than they do.
+    """
+    size, equal = len(canvas), defaultdict[int, list[_Leaf]](list)
+    for leaf in leaves:
+        equal[leaf.half].append(leaf)
+    outlines = {half: iter(_outlines(alike, half)) for half, alike in equal.items()}
+    for leaf in leaves:
+        half = leaf.half
+        opacity, side = next(outlines[half]), 2 * half + 1
+        row, column = (int(at) - half for at in leaf.centre)
+        top, left = (row + leaf.corner[0]) % size, (column + leaf.corner[1]) % size
+        colour = leaf.value + leaf.grain * texture[top : top + side, left : left + side]
+        if min(row, column) >= 0 and max(row, column) + side <= size:
+            place = canvas[row : row + side, column : column + side]
+            place += (opacity * (colour - place)).astype(np.float32)
+        else:
+            wrapped = np.ix_(np.arange(row, row + side) % size, np.arange(column, column + side) % size)
+            canvas[wrapped] += (opacity * (colour - canvas[wrapped])).astype(np.float32)
+
+
+def _outlines(leaves: list[_Leaf], half: int) -> NDArray[np.float64]:
+    """Return the antialiased opacity `[K,2·half+1,2·half+1]` of K leaves."""
+    centre = np.stack([leaf.centre for leaf in leaves])
     reach = np.arange(2 * half + 1)
-    dy, dx = (first[0] + reach - centre[0])[:, None], (first[1] + reach - centre[1])[None, :]
-    along, across = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
+    offset = (np.floor(centre).astype(int) - half)[..., None] + reach - centre[..., None]
+    dy, dx = offset[:, 0, :, None], offset[:, 1, None, :]
+    angle, radius, aspect = (
+        np.array([getattr(leaf, name) for leaf in leaves])[:, None, None] for name in ("angle", "radius", "aspect")
+    )
+    cosine, sine = np.cos(angle), np.sin(angle)
+    along, across = dx * cosine + dy * sine, dy * cosine - dx * sine
     distance = np.sqrt(along**2 + (across / aspect) ** 2)
-    opacity = ((1 - distance / radius) * radius * aspect + 0.5).clip(0, 1)
-    top, left = (first + generator.integers(size, size=2)) % size
-    grain, value = generator.uniform(0.1, 0.6), generator.normal(0, 1)
-    leaf = value + grain * texture[top : top + len(reach), left : left + len(reach)]
-    if first.min() >= 0 and first.max() + len(reach) <= size:
-        place = canvas[first[0] : first[0] + len(reach), first[1] : first[1] + len(reach)]
-        place += (opacity * (leaf - place)).astype(np.float32)
-    else:
-        wrapped = np.ix_((first[0] + reach) % size, (first[1] + reach) % size)
-        canvas[wrapped] += (opacity * (leaf - canvas[wrapped])).astype(np.float32)
+    opacity: NDArray[np.float64] = ((1 - distance / radius) * radius * aspect + 0.5).clip(0, 1)
+    return opacity
 
 
 def _distance(shape: str, x: Picture, y: Picture) -> NDArray[Any]:
