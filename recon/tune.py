@@ -3,54 +3,24 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import json
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from recon import config
-from recon.methods.combined import gaussian_filter
-from recon.metrics import METRICS
-from recon.scoring import Judge
+from recon.keys import planned_iterations
+from recon.readings import Place, Readings, Search
+from recon.run import reconstruct
 from recon.settings import Settings
 from recon.store import write_json
 from recon.tasks import Bench, Task, plan
 
-Sigma = tuple[float, float, float]
 VALIDATION = "oracle"
-
-
-@dataclass(frozen=True)
-class Search:
-    """What is searched: every combination of `space` (keys of the row → values), read at each of `iterations` and
-    after smoothing by each of `sigma` (frames, pixels, pixels); the highest weighted sum of metrics `objective` wins.
-    """
-
-    study: Path
-    space: Mapping[str, list[Any]] = field(default_factory=dict)
-    iterations: tuple[int, ...] = ()
-    sigma: tuple[Sigma, ...] = ((0.0, 0.0, 0.0),)
-    objective: Mapping[str, float] = field(default_factory=lambda: {"video_correlation": 1.0, "ssim": 1.0})
-
-    def __post_init__(self) -> None:
-        unknown = sorted(set(self.objective) - set(METRICS))
-        if unknown or not self.objective:
-            known = ", ".join(METRICS)
-            raise ValueError(f"objective: expected metrics out of {known}, got {unknown or 'none'}; add one")
-
-    def combinations(self) -> list[dict[str, Any]]:
-        """Return every combination of the space's values.
-
-        >>> Search(Path("s.json"), {"method.beta": [1.0, 2.0]}).combinations()
-        [{'method.beta': 1.0}, {'method.beta': 2.0}]
-        """
-        return [dict(zip(self.space, values, strict=True)) for values in itertools.product(*self.space.values())]
 
 
 def tune(tree: Mapping[str, Any], *, say: Callable[[str], None] = lambda line: None) -> Path:
@@ -73,7 +43,7 @@ def tune(tree: Mapping[str, Any], *, say: Callable[[str], None] = lambda line: N
     for number, chosen in enumerate(combinations, 1):
         began = time.monotonic()
         study["trials"] += _run(bench, search, tree, chosen)
-        study["best"] = max(study["trials"], key=lambda trial: float(trial["objective"]))
+        study["best"] = max(study["trials"], key=lambda trial: float(trial["objective"]), default=None)
         write_json(search.study, study)
         left = (time.monotonic() - began) * (len(combinations) - number)
         best = study["trials"][-1] if not study["best"] else study["best"]
@@ -129,48 +99,36 @@ def with_settings(tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[st
 
 
 def _run(bench: Bench, search: Search, tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Run one combination over all batches and score it along the way."""
+    """Run one combination over all batches and score it along the way; interrupted, it goes on where it stopped."""
     row = with_settings(tree["rows"][0], chosen)
     (planned,) = plan(config.record(Settings, {**tree, "rows": [row]}, where="tune"))
-    began, tables = time.monotonic(), []
+    seconds, tables = 0.0, []
     for batch in bench.batches:
         task = Task(bench, planned, batch)
-        judge = bench.scorer(batch)
-        movies = _watched(task, search.iterations)
-        tables.append(
-            {
-                (step, sigma): _scores(search, gaussian_filter(movie, sigma), judge)
-                for step, movie in movies
-                for sigma in search.sigma
-            }
-        )
-    seconds = time.monotonic() - began
-    return [_trial(search, chosen, key, [table[key] for table in tables], seconds) for key in tables[0]]
-
-
-def _watched(task: Task, iterations: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-    """Yield (step, movie) at the asked iterations, or the last iterate when none are asked for."""
-    generator = torch.Generator().manual_seed(task.bench.settings.seed)
-    step, movie = 0, None
-    for step, iterate in enumerate(task.method()(task.pose(), generator), 1):
-        movie = iterate.movie.cpu()
-        if step in iterations:
-            yield step, movie
-    if movie is not None and not iterations:
-        yield step, movie
-
-
-def _scores(search: Search, movie: Tensor, judge: Judge) -> dict[str, Tensor]:
-    span = slice(judge.first, judge.end)
-    seen, shown = movie[:, :, span], judge.batch.movie[:, :, span]
-    return {name: METRICS[name](seen, shown, judge.pixels) for name in search.objective}
+        folder = bench.settings.run / "tuning" / task.key
+        with Readings(folder / "readings.jsonl", search, bench.scorer(batch), title=str(dict(chosen))) as readings:
+            readings.bar.total = planned_iterations(planned.method)
+            result = reconstruct(
+                task.method(),
+                task.pose(),
+                seed=bench.settings.seed,
+                trace=readings,
+                checkpoint=folder / "state.safetensors",
+            )
+            readings.finish(result)
+        seconds += result.seconds
+        tables.append(readings.table())
+        shutil.rmtree(folder)
+    places = [place for place in tables[0] if all(place in table for table in tables)]
+    return [_trial(search, chosen, place, [table[place] for table in tables], seconds) for place in places]
 
 
 def _trial(
-    search: Search, chosen: Mapping[str, Any], key: tuple[int, Sigma], tables: list[dict[str, Tensor]], seconds: float
+    search: Search, chosen: Mapping[str, Any], place: Place, tables: list[dict[str, list[float]]], seconds: float
 ) -> dict[str, Any]:
-    means = {name: float(torch.cat([table[name] for table in tables]).nanmean()) for name in search.objective}
+    pooled = {name: [value for table in tables for value in table[name]] for name in search.objective}
+    means = {name: float(torch.tensor(values, dtype=torch.float64).nanmean()) for name, values in pooled.items()}
     objective = sum(weight * means[name] for name, weight in search.objective.items())
-    step, sigma = key
-    place = {"settings": dict(chosen), "iterations": step, "sigma": list(sigma)}
-    return place | {"scores": means, "objective": objective, "seconds": round(seconds, 2)}
+    step, sigma = place
+    where = {"settings": dict(chosen), "iterations": step, "sigma": list(sigma)}
+    return where | {"scores": means, "objective": objective, "seconds": round(seconds, 2)}

@@ -31,7 +31,7 @@ LAYERS = (
     ("recon.run",),
     ("recon.config", "recon.settings", "recon.keys", "recon.progress"),
     ("recon.conditions", "recon.fitting", "recon.scoring", "recon.outputs"),
-    ("recon.tasks", "recon.benchmark", "recon.tune", "recon.training"),
+    ("recon.tasks", "recon.benchmark", "recon.readings", "recon.tune", "recon.training"),
     ("recon.report", "recon.strips", "recon.tables"),
     ("recon.commands",),
     ("recon.cli",),
@@ -239,7 +239,7 @@ def test_every_preset_builds_a_method(file: Path) -> None:
 def test_every_configuration_is_valid(file: Path) -> None:
     tree = config.load(file)
     if "search" in tree:
-        from recon.tune import Search
+        from recon.readings import Search
 
         config.record(Search, tree.pop("search"), where="search")
     settings = config.record(Settings, tree, where=file.stem)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tiny_bench import configuration, make_world
 
+from recon.methods.lbfgs import Lbfgs
 from recon.tune import tune
 
 
@@ -48,6 +49,29 @@ def test_what_is_done_is_not_done_again(tree: dict[str, Any]) -> None:
     assert second["trials"][: len(first["trials"])] == first["trials"]
     assert len(lines) == 2
     assert "1/1" in lines[0]
+
+
+def test_a_killed_search_goes_on_in_the_middle_of_a_combination(
+    tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree["search"]["space"] = {"method.beta": [0.1]}
+    whole = json.loads(tune(tree).read_text())["trials"]
+    steps, step = [], Lbfgs.step
+
+    def killed_at_the_third(self: Lbfgs, *arguments: Any) -> Any:
+        steps.append(len(steps))
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        return step(self, *arguments)
+
+    monkeypatch.setattr(Lbfgs, "step", killed_at_the_third)
+    tree["search"]["study"] = str(tmp_path / "killed.json")
+    with pytest.raises(KeyboardInterrupt):
+        tune(tree)
+    again = json.loads(tune(tree).read_text())["trials"]
+    assert len(steps) == 4, "three steps, of which the third was cut off and done again"
+    assert [trial | {"seconds": 0} for trial in again] == [trial | {"seconds": 0} for trial in whole]
+    assert not any((tmp_path / "run" / "tuning").iterdir())
 
 
 def test_another_search_never_overwrites_a_study(tree: dict[str, Any]) -> None:

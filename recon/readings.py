@@ -1,0 +1,107 @@
+"""What a search asks for, and the scores of one combination, read while its method runs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from recon.methods.combined import gaussian_filter
+from recon.metrics import METRICS
+from recon.scoring import Judge
+from recon.trace_file import drop_lines, read_trace
+from recon.types import Iterate, Reconstruction
+
+Sigma = tuple[float, float, float]
+Place = tuple[int, Sigma]
+"""Where a combination is read: after this step, smoothed by this width."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched: every combination of `space` (keys of the row → values), read at each of `iterations` and
+    after smoothing by each of `sigma` (frames, pixels, pixels); the highest weighted sum of metrics `objective` wins.
+    """
+
+    study: Path
+    space: Mapping[str, list[Any]] = field(default_factory=dict)
+    iterations: tuple[int, ...] = ()
+    sigma: tuple[Sigma, ...] = ((0.0, 0.0, 0.0),)
+    objective: Mapping[str, float] = field(default_factory=lambda: {"video_correlation": 1.0, "ssim": 1.0})
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.objective) - set(METRICS))
+        if unknown or not self.objective:
+            known = ", ".join(METRICS)
+            raise ValueError(f"objective: expected metrics out of {known}, got {unknown or 'none'}; add one")
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """Return every combination of the space's values.
+
+        >>> Search(Path("s.json"), {"method.beta": [1.0, 2.0]}).combinations()
+        [{'method.beta': 1.0}, {'method.beta': 2.0}]
+        """
+        return [dict(zip(self.space, values, strict=True)) for values in itertools.product(*self.space.values())]
+
+
+class Readings:
+    """A trace that scores the steps of a search and appends them to a file, so that a killed search loses little.
+
+    Used in a `with` block; a run that goes on at step k first drops the lines from k onwards.
+    """
+
+    def __init__(self, path: Path, search: Search, judge: Judge, *, title: str = "") -> None:
+        self.path, self.search, self.judge = path, search, judge
+        # disable=None: no bar where standard error is no terminal.
+        self.bar = tqdm(desc=title, unit="step", leave=False, disable=None)
+        self._started = False
+
+    def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
+        if not self._started:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            drop_lines(self.path, step)
+            self._started = True
+        self.bar.update(step - self.bar.n)
+        if step in self.search.iterations:
+            self._read(step, iterate.movie)
+
+    def __enter__(self) -> Readings:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def finish(self, result: Reconstruction) -> None:
+        """Read the end of a run where the search names no steps."""
+        if not self.search.iterations:
+            drop_lines(self.path, 0)
+            self._read(result.iterations, result.movie)
+
+    def table(self) -> dict[Place, dict[str, list[float]]]:
+        """Return each metric per clip, by step and width; undefined scores are NaN."""
+        found: dict[Place, dict[str, list[float]]] = {}
+        for line in read_trace(self.path):
+            for sigma, scores in line["readings"]:
+                values = {name: [float("nan") if v is None else v for v in row] for name, row in scores.items()}
+                found[int(line["step"]), tuple(sigma)] = values
+        return found
+
+    def _read(self, step: int, movie: Tensor) -> None:
+        readings = [[sigma, self._scores(gaussian_filter(movie.cpu(), sigma))] for sigma in self.search.sigma]
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "readings": readings}) + "\n")
+
+    def _scores(self, movie: Tensor) -> dict[str, list[float | None]]:
+        judge = self.judge
+        span = slice(judge.first, judge.end)
+        seen, shown = movie[:, :, span], judge.batch.movie[:, :, span]
+        scores: dict[str, Any] = {
+            name: METRICS[name](seen, shown, judge.pixels).double().tolist() for name in self.search.objective
+        }
+        return {name: [value if value == value else None for value in row] for name, row in scores.items()}
