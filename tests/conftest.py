@@ -23,6 +23,32 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny benchmark: recording, encoders and bench.yaml."""
+    from tiny_bench import make_world
+
+    folder = tmp_path_factory.mktemp("world")
+    make_world(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run with synthetic results."""
+    from synthetic_run import make_run
+
+    return make_run(tmp_path_factory.mktemp("runs") / "demo <1>")
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> Path:
+    """The page about that run."""
+    from recon.report import write_report
+
+    return write_report(run)
+
+
 @pytest.fixture
 def published(tmp_path: Path) -> Published:
     """Write a mouse folder as Sensorium 2023 publishes it, with numpy alone: `published(tiers=…, neurons=…, …)`."""

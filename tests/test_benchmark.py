@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tiny_bench import configuration, make_world
+from tiny_bench import configuration
 
 from recon import config
 from recon.benchmark import benchmark
@@ -29,13 +29,6 @@ from recon.settings import Clips, Settings
 from recon.tasks import Bench, Task, plan
 
 MAP = {"preset": "map_spectrum", "iterations": 2}
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("world")
-    make_world(folder)
-    return folder
 
 
 @pytest.fixture

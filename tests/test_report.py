@@ -15,16 +15,6 @@ from recon.report import write_report
 from recon.report_data import group_of, read_tasks
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("runs") / "demo <1>")
-
-
-@pytest.fixture(scope="module")
-def page(run: Path) -> Path:
-    return write_report(run)
-
-
 def embedded(page: Path) -> dict[str, Any]:
     text = page.read_text()
     start = text.index('id="data">') + len('id="data">')

@@ -11,10 +11,9 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from synthetic_run import EVIL, make_run
+from synthetic_run import EVIL
 
 from recon.movies import to_uint8
-from recon.report import write_report
 from recon.report_data import read_tasks
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -29,16 +28,6 @@ FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
 )
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("runs") / "demo <1>")
-
-
-@pytest.fixture(scope="module")
-def page(run: Path) -> Path:
-    return write_report(run)
 
 
 @pytest.fixture(scope="module")

@@ -5,17 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_bench import configuration, make_world
+from tiny_bench import configuration
 
 from recon.methods.lbfgs import Lbfgs
 from recon.tune import tune
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("world")
-    make_world(folder)
-    return folder
 
 
 @pytest.fixture
