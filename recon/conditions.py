@@ -132,15 +132,20 @@ def pose(
     acquisition: Acquisition | None,
     device: torch.device,
     window: int = 0,
+    silent: Tensor | None = None,
 ) -> Problem:
-    """Return the problem of a batch under a condition: one observation per presentation and encoder."""
+    """Return the problem of a batch under a condition: one observation per presentation and encoder.
+
+    Responses of the *report* neurons, and of the `silent` ones `[N]`, are zero; the former are not fitted.
+    """
     observations = []
+    unseen = sets["report"] if silent is None else sets["report"] | silent
     for encoder in encoders:
         scale = response_scale(batch.recording, encoder)
         for responses, behavior in presentations(batch, condition, encoder, window=window):
             known = responses if condition == "predicted" else responses / scale
             measurement = Measurement(
-                known * ~sets["report"][:, None],
+                known * ~unseen[:, None],
                 behavior,
                 sets["fit"],
                 sets["selection"],

@@ -28,6 +28,7 @@ COLUMNS = (
     "encoder",
     "fidelity",
     "bins",
+    "neurons",
     "seed",
     "condition",
     "status",

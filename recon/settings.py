@@ -63,12 +63,29 @@ class Neurons:
 
 
 @dataclass(frozen=True)
+class Population:
+    """The share of the *fit* neurons that a row is given, nested by `seed`; the others are left out of everything.
+
+    With `silent` they stay in the misfit with responses of zero, as in the published ablation, whose removed neurons
+    were fitted as neurons that say nothing: a defect, here for comparison.
+    """
+
+    share: float = 1.0
+    seed: int = 0
+    silent: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"population.share: expected above 0 and at most 1, got {self.share:g}; correct it")
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table: a method, the encoders and the fidelity of its problem, and what it is given.
 
     Conditions: "recorded"; "wrong_clip", another clip's whole measurement; "predicted", the encoder's noise-free
     rates of the true movie; "repeat_average"; "repeats_joint", one observation per repeat. `bins` is a number of
-    frames or "acquisition".
+    frames or "acquisition"; `population` leaves neurons out.
     """
 
     label: str
@@ -77,6 +94,7 @@ class Row:
     fidelity: Named = field(default_factory=lambda: {"name": "poisson"})
     condition: Condition = "recorded"
     bins: Bins = 1
+    population: Population = field(default_factory=Population)
 
 
 @dataclass(frozen=True)

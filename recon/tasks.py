@@ -17,7 +17,7 @@ from recon import config
 from recon.conditions import Batch, batches, choose_clips, pose
 from recon.data.measurement import binning
 from recon.data.sensorium import SensoriumRecording, open_recording
-from recon.data.sets import neuron_sets
+from recon.data.sets import left_out_neurons, neuron_sets
 from recon.fidelities.base import Likelihood
 from recon.fitting import fit_fidelity
 from recon.keys import check_encoder, modules_of, planned_iterations, state_hash
@@ -158,6 +158,7 @@ class Task:
             "condition": row.condition,
             "strangers": [trial.index for trial in self.batch.strangers if row.condition == "wrong_clip"],
             "bins": row.bins,
+            "population": repr(row.population),
             "code": code_version(*modules_of(self.plan.method, self.plan.fidelity, *encoders.values()), *ENGINE),
         }
         return digest(self.bench.common | own)
@@ -166,6 +167,20 @@ class Task:
     def encoders(self) -> dict[str, Encoder]:
         """The encoders of the row by name."""
         return {name: self.bench.encoders[name] for name in self.bench.settings.names(self.plan.row)}
+
+    @cached_property
+    def left_out(self) -> Tensor:
+        """Mask `[N]` of the neurons that the row's population lacks."""
+        bench, chosen = self.bench, self.plan.row.population
+        return left_out_neurons(bench.sets, bench.recording.unit_ids, share=chosen.share, seed=chosen.seed)
+
+    @cached_property
+    def sets(self) -> dict[str, Tensor]:
+        """The bench's sets of neurons for this row: what it lacks is neither fitted nor shown, as *report* neurons."""
+        sets = self.bench.sets
+        if self.plan.row.population.silent:
+            return sets
+        return sets | {"fit": sets["fit"] & ~self.left_out, "report": sets["report"] | self.left_out}
 
     def run(self, store: Store, *, title: str = "") -> Reconstruction:
         """Reconstruct the batch, score it and publish the result."""
@@ -183,7 +198,7 @@ class Task:
 
     def method(self) -> Method:
         """Return the method, fitted on the training trials where it learns."""
-        neurons, artefacts = self.bench.sets["fit"], self.bench.settings.artefacts
+        neurons, artefacts = self.sets["fit"], self.bench.settings.artefacts
         recording, frames = self.bench.recording, self.batch.frames
         return fitted(self.plan.method, recording, neurons=neurons, artefacts=artefacts, frames=frames)
 
@@ -194,7 +209,7 @@ class Task:
             self.plan.fidelity,
             bench.recording,
             self.encoders,
-            sets=bench.sets,
+            sets=self.sets,
             frames=self.batch.frames,
             bins=row.bins,
             artefacts=bench.settings.artefacts,
@@ -206,7 +221,8 @@ class Task:
             row.condition,
             list(self.encoders.values()),
             fidelity=fidelity.to(bench.device),
-            sets=bench.sets,
+            sets=self.sets,
+            silent=self.left_out if row.population.silent else None,
             acquisition=binning(bench.recording, frames=self.batch.frames, bins=row.bins),
             device=bench.device,
             window=bench.settings.window,
@@ -238,6 +254,7 @@ class Task:
             "encoder": "+".join(self.encoders),
             "fidelity": str(row.fidelity["name"]),
             "bins": row.bins,
+            "neurons": int((self.bench.sets["fit"] & ~self.left_out).sum()),
             "seed": self.bench.settings.seed,
             "condition": row.condition,
             "status": result.status,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -34,6 +34,23 @@ def neuron_sets(
     return {"fit": ~(held_out | chosen), "selection": chosen, "report": held_out}
 
 
-def _draw(unit: int, seed: int) -> float:
+def left_out_neurons(sets: Mapping[str, Tensor], unit_ids: Sequence[int], *, share: float, seed: int = 0) -> Tensor:
+    """Return the mask `[N]` of the *fit* neurons that a smaller population lacks; a `share` of them stays.
+
+    Drawn neuron by neuron from its unit id, so the neurons of a smaller share are among those of a larger one.
+
+    >>> sets = neuron_sets(range(1000))
+    >>> half, quarter = (left_out_neurons(sets, range(1000), share=share) for share in (0.5, 0.25))
+    >>> int((sets["fit"] & ~half).sum()), int((sets["fit"] & ~quarter).sum()), bool((half <= quarter).all())
+    (475, 224, True)
+    """
+    draws = torch.tensor([_draw(unit, f"population {seed}") for unit in unit_ids], dtype=torch.float64)
+    out = sets["fit"] & (draws >= share)
+    if bool((out == sets["fit"]).all()):
+        raise ValueError(f"population: expected neurons to fit, got none of {len(unit_ids)}; raise the share {share:g}")
+    return out
+
+
+def _draw(unit: int, seed: int | str) -> float:
     digest = hashlib.sha256(f"{seed}:{int(unit)}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
