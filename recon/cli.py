@@ -72,8 +72,10 @@ def _configured(command: argparse.ArgumentParser, target: str) -> None:
 
 
 def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    train = commands.add_parser("train", help="train an encoder").add_subparsers(required=True, metavar="WHAT")
+    about = "train an encoder or a mask"
+    train = commands.add_parser("train", help=about).add_subparsers(required=True, metavar="WHAT")
     _configured(train.add_parser("encoder", help="train an encoder as a YAML file says"), "train:encoder")
+    _configured(train.add_parser("mask", help="learn where a population looks, as a YAML file says"), "train:mask")
 
 
 def _simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,12 +1,15 @@
-"""`recon train encoder CONFIG`: learn an encoder from a recording."""
+"""`recon train encoder|mask CONFIG`: learn an encoder from a recording, or where its neurons look."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from tqdm import tqdm
+
 from recon.config import load
+from recon.masks import train_mask
 from recon.training import train_encoder
 
 
@@ -17,3 +20,14 @@ def encoder(options: argparse.Namespace, write: Callable[[str], None]) -> None:
     weights = train_encoder(load(options.config, options.overrides), log=log)
     write(f"weights: {weights}")
     write(f"card: {weights.with_suffix('.json')}")
+
+
+def mask(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+    """Learn a transparency mask as the configuration says."""
+    written = train_mask(load(options.config, options.overrides), progress=_bar)
+    write(f"mask: {written}")
+
+
+def _bar(steps: Iterable[int]) -> Iterable[int]:
+    bar: Iterable[int] = tqdm(steps, desc="mask", unit="step", disable=None)
+    return bar

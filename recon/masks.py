@@ -1,0 +1,151 @@
+"""Transparency masks: where on the screen a recorded population sees anything (Bauer, Margrie & Clopath 2026).
+
+A clip is blended with another one behind a mask, alpha·shown + (1 − alpha)·other; the mask is moved until the encoder's
+prediction from the blend matches the responses to the clip that was shown. It opens where the population looks.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from encoders.base import Encoder, freeze
+from recon import config
+from recon.conditions import response_scale
+from recon.data.sensorium import SensoriumRecording, open_recording
+from recon.keys import check_encoder
+from recon.methods.combined import gaussian_filter
+from recon.store import write_bytes
+from recon.types import Trial, stack
+
+CANVAS, SCREEN, ROWS_OF_SCREEN = (64, 64), (36, 64), slice(14, 50)
+"""Published masks cover the padded canvas, whose rows 14–49 are the screen."""
+Progress = Callable[[Iterable[int]], Iterable[int]]
+
+
+@dataclass(frozen=True)
+class MaskLearning:
+    """`steps` of `rate` on pairs of `frames` frames after the first `skip`; gradients blurred by `blur` pixels.
+
+    Published: 1000 steps of rate 10 on one pair, start uniform in 0–0.05, blur 5. More `pairs` per step are steadier.
+    """
+
+    steps: int = 1000
+    pairs: int = 1
+    frames: int = 32
+    skip: int = 50
+    rate: float = 10.0
+    blur: float = 5.0
+    start: float = 0.05
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class MaskTraining:
+    """A configuration of `recon train mask`: which recording and encoder, how, and the .npy file that it ends in."""
+
+    recording: Path
+    encoder: Mapping[str, Any]
+    output: Path
+    learning: MaskLearning = field(default_factory=MaskLearning)
+
+
+def train_mask(tree: Mapping[str, Any], *, progress: Progress = iter) -> Path:
+    """Learn the mask of a configuration and write it; names and types are checked before anything is computed."""
+    chosen = config.record(MaskTraining, tree, where="mask")
+    encoder: Encoder = config.build("encoder", chosen.encoder, where="encoder")
+    recording = open_recording(chosen.recording)
+    check_encoder(encoder, recording, "encoder")
+    mask = learn_mask(freeze(encoder), recording, chosen.learning, progress=progress)
+    content = io.BytesIO()
+    np.save(content, mask.numpy())
+    chosen.output.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(chosen.output, content.getvalue())
+    return chosen.output
+
+
+def learn_mask(
+    encoder: Encoder, recording: SensoriumRecording, chosen: MaskLearning, *, progress: Progress = iter
+) -> Tensor:
+    """Return the mask `[H,W]`; it starts near 0 and may grow beyond 1 (blends use it clipped to [0,1]).
+
+    Only training trials are used. Raises ValueError where they are too few or too short.
+    """
+    generator = torch.Generator().manual_seed(chosen.seed)
+    indices = _long_enough(recording, chosen)
+    scale = response_scale(recording, encoder)
+    mask = chosen.start * torch.rand(recording.frame_size, generator=generator)
+    for _ in progress(range(chosen.steps)):
+        drawn = torch.randint(len(indices), (2, chosen.pairs), generator=generator).tolist()
+        shown, other = ([_part(recording.trial(indices[i]), chosen) for i in row] for row in drawn)
+        gradient = _gradient(encoder, mask, shown, other, scale)
+        mask = mask - chosen.rate * gaussian_filter(gradient, (0.0, chosen.blur, chosen.blur))[0, 0, 0]
+    return mask
+
+
+def _gradient(encoder: Encoder, mask: Tensor, shown: list[Trial], other: list[Trial], scale: Tensor) -> Tensor:
+    """Return the gradient `[1,1,1,H,W]`: per pair over its frames' masks, of unit norm, clipped to ±1, then averaged."""
+    movie, responses, behavior = stack(shown)
+    background = stack(other)[0]
+    leaf = mask.expand(len(movie), 1, movie.shape[2], *mask.shape).clone().requires_grad_(True)
+    alpha = leaf.clamp(0, 1)
+    rates = encoder(alpha * movie + (1 - alpha) * background, behavior)
+    first = encoder.spec.context[0]
+    misfit = (rates - responses / scale)[..., first:].square().mean((1, 2)).sum()
+    (gradient,) = torch.autograd.grad(misfit, leaf)
+    norm = gradient.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1, 1) + 1e-6
+    averaged: Tensor = (gradient / norm).clamp(-1, 1).mean((0, 1, 2), keepdim=True)
+    return averaged
+
+
+def _long_enough(recording: SensoriumRecording, chosen: MaskLearning) -> list[int]:
+    needed = chosen.skip + chosen.frames
+    found = [i for i in recording.trials("train") if recording.trial(i).movie.shape[1] >= needed]
+    if len(found) < 2:
+        raise ValueError(
+            f"mask: expected at least 2 training trials of {needed} frames or more, got {len(found)} in "
+            f"{recording.path}; lower skip or frames"
+        )
+    return found
+
+
+def _part(trial: Trial, chosen: MaskLearning) -> Trial:
+    span = slice(chosen.skip, chosen.skip + chosen.frames)
+    behavior = None if trial.behavior is None else trial.behavior[:, span]
+    return Trial(trial.index, trial.tier, trial.movie[:, span], trial.responses[:, span], behavior, trial.video_id)
+
+
+def read_mask(path: Path, frame_size: tuple[int, int]) -> Tensor:
+    """Return the mask `[H,W]` of a .npy file: of the frame's size, or a published 64×64 canvas around a 36×64 screen.
+
+    Raises ValueError for other sizes, or values that are not finite.
+    """
+    if not path.is_file():
+        raise ValueError(f"mask: expected a .npy file, got nothing at {path}; make one with `recon train mask`")
+    try:
+        mask = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path}: expected a .npy file of plain numbers, got a damaged one ({error})") from error
+    if not bool(torch.isfinite(mask).all()):
+        raise ValueError(f"{path}: expected finite values, got NaN or infinity; learn the mask again")
+    if tuple(mask.shape) == CANVAS and frame_size == SCREEN:
+        return mask[ROWS_OF_SCREEN]
+    if tuple(mask.shape) != frame_size:
+        raise ValueError(f"{path}: expected a mask of {frame_size} pixels, got {tuple(mask.shape)}; learn it again")
+    return mask
+
+
+def iou(mask: Tensor, truth: Tensor) -> float:
+    """Return the intersection over union of two boolean masks `[H,W]`.
+
+    >>> iou(torch.tensor([True, True, False]), torch.tensor([True, False, False]))
+    0.5
+    """
+    return float((mask & truth).sum()) / max(float((mask | truth).sum()), 1.0)
