@@ -91,7 +91,7 @@ def learn_mask(
 
 
 def _gradient(encoder: Encoder, mask: Tensor, shown: list[Trial], other: list[Trial], scale: Tensor) -> Tensor:
-    """Return the gradient `[1,1,1,H,W]`: per pair over its frames' masks, of unit norm, clipped to ±1, then averaged."""
+    """Return the gradient `[1,1,1,H,W]`: per pair of unit norm over its frames, clipped to ±1, averaged."""
     movie, responses, behavior = stack(shown)
     background = stack(other)[0]
     leaf = mask.expand(len(movie), 1, movie.shape[2], *mask.shape).clone().requires_grad_(True)
