@@ -12,12 +12,16 @@ from torch import Tensor
 
 from encoders.base import Encoder
 from recon.data.sensorium import SensoriumRecording
+from recon.metrics.correlation import pearson
 from recon.problem import Observation, Problem, windowed_rates
 from recon.settings import Clips, Condition
 from recon.types import Acquisition, Fidelity, Measurement, Trial, stack
 
 Presentation = tuple[Tensor, Tensor | None]
 """Responses `[B,N,T]` and behavior `[B,4,T]` that belong together."""
+
+ALIKE = 0.5
+"""Clips whose mean frames correlate by this much are not each other's null."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Batch:
     recording: SensoriumRecording
     clips: tuple[Clip, ...]
     strangers: tuple[Trial, ...]
-    """For each clip the trial of another video: whose measurement the null condition gives."""
+    """For each clip the trial of another video that looks different: whose measurement the null condition gives."""
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
@@ -100,11 +104,29 @@ def batches(recording: SensoriumRecording, clips: Sequence[Clip], *, size: int) 
         Batch(
             recording,
             tuple(alike[first : first + size]),
-            tuple(alike[i % len(alike)].trial for i in range(first + 1, min(first + size, len(alike)) + 1)),
+            tuple(_stranger(alike, i) for i in range(first, min(first + size, len(alike)))),
         )
         for alike in by_length.values()
         for first in range(0, len(alike), size)
     ]
+
+
+def _stranger(clips: Sequence[Clip], index: int) -> Trial:
+    """Return the next clip's trial that does not look like clip `index`, else the one that looks least like it.
+
+    Two cuts from one film of a fixed camera share most of their pixels: the null must not know the scene.
+    """
+    others = [clips[(index + step) % len(clips)].trial for step in range(1, len(clips))]
+    own = clips[index].trial
+    alike = {other.index: likeness(own.movie, other.movie) for other in others}
+    nearest = next((other for other in others if alike[other.index] < ALIKE), None)
+    return nearest or min(others, key=lambda other: alike[other.index], default=own)
+
+
+def likeness(movie: Tensor, other: Tensor) -> float:
+    """Return the correlation of the mean frames of two movies `[C,T,H,W]`; 0 where one of them is constant."""
+    value = float(pearson(movie.mean((0, 1)).flatten(), other.mean((0, 1)).flatten()))
+    return value if value == value else 0.0
 
 
 def presentations(batch: Batch, condition: Condition, encoder: Encoder, *, window: int = 0) -> list[Presentation]:

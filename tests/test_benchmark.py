@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tiny_bench import configuration
 
 from recon import config
 from recon.benchmark import benchmark
-from recon.conditions import batches, choose_clips, presentations
+from recon.conditions import batches, choose_clips, likeness, presentations
 from recon.data.sensorium import SensoriumRecording
 from recon.fitting import cut, fit_fidelity
 from recon.metrics.correlation import pearson
@@ -122,6 +123,17 @@ def test_fidelities_are_fitted_once_and_give_finite_movies(tree: dict[str, Any],
     before = sorted(bench.settings.artefacts.glob("fidelity-*"))
     Task(bench, bench.plans[0], bench.batches[0]).pose()
     assert before == sorted(bench.settings.artefacts.glob("fidelity-*"))
+
+
+def test_the_null_of_a_clip_does_not_look_like_it(tree: dict[str, Any]) -> None:
+    clips = list(choose_clips(bench_of(tree).recording, Clips(count=3)))
+    twin = replace(clips[0].trial, index=99, movie=(clips[0].trial.movie * 0.9).clone())
+    with_twin = [clips[0], replace(clips[0], trial=twin), *clips[1:]]
+    assert likeness(clips[0].trial.movie, twin.movie) == pytest.approx(1.0)
+    (batch,) = batches(bench_of(tree).recording, with_twin, size=9)
+    assert batch.strangers[0].index == clips[1].trial.index, "the twin is passed over"
+    (pair,) = batches(bench_of(tree).recording, with_twin[:2], size=9)
+    assert pair.strangers[0].index == 99, "where all look alike, the least alike"
 
 
 def test_the_null_gets_the_measurement_of_the_next_clip(tree: dict[str, Any]) -> None:
