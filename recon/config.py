@@ -94,19 +94,25 @@ def build(kind: str, tree: Any, *, where: str = "") -> Any:
 
 def _named(registry: Registry, tree: Any, where: str) -> Any:
     if not isinstance(tree, Mapping) or not isinstance(tree.get("name"), str):
-        raise ValueError(f"{where}: expected a mapping with a `name`, got {tree!r}; names: {', '.join(registry)}")
+        names = ", ".join(registry)
+        raise ValueError(f"{where}: expected a mapping with a `name` or a `preset`, got {tree!r}; names: {names}")
     name = tree["name"]
     if name not in registry:
         raise ValueError(f"{where}.name: {_expected(name, registry)}, got {name!r}; `recon list` explains the names")
-    return call(registry[name], {key: value for key, value in tree.items() if key != "name"}, where=where)
+    arguments = {key: value for key, value in tree.items() if key != "name"}
+    return call(registry[name], arguments, where=where, beside=("preset",))
 
 
-def call(entry: Callable[..., Record], tree: Tree, *, where: str) -> Record:
-    """Call a function or build a dataclass with arguments from a mapping; names and types are checked strictly."""
+def call(entry: Callable[..., Record], tree: Tree, *, where: str, beside: Sequence[str] = ()) -> Record:
+    """Call a function or build a dataclass with arguments from a mapping; names and types are checked strictly.
+
+    `beside` are keys that were understood before; they are named when another key is not.
+    """
     parameters = inspect.signature(entry, eval_str=True).parameters
     for key in tree:
         if key not in parameters:
-            raise ValueError(f"{where}: {_expected(str(key), parameters)}, got key {key!r}; correct or remove it")
+            known = _expected(str(key), [*parameters, *beside])
+            raise ValueError(f"{where}: {known}, got key {key!r}; correct or remove it")
     missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in tree]
     if missing:
         raise ValueError(f"{where}: expected the key {missing[0]!r}, got {sorted(tree) or 'nothing'}; add it")

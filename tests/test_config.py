@@ -92,6 +92,7 @@ def test_a_mapping_becomes_what_it_says(tree: dict[str, Any], expected: Walk) ->
         ({"name": "wolk"}, ["method.name", "'wolk'", "did you mean 'walk'"]),
         ({}, ["method", "expected a mapping with a `name`", "walk"]),
         ("walk", ["expected a mapping with a `name`", "'walk'"]),
+        ({"name": "walk", "presett": "x"}, ["'presett'", "did you mean 'preset'"]),
         ({"name": "walk", "iteration": 3}, ["'iteration'", "did you mean 'iterations'", "correct or remove"]),
         ({"name": "walk", "iterations": "3"}, ["method.iterations", "expected integer", "'3'"]),
         ({"name": "walk", "iterations": 3.0}, ["method.iterations", "expected integer", "3.0"]),
