@@ -155,10 +155,12 @@ def pose(
     device: torch.device,
     window: int = 0,
     silent: Tensor | None = None,
+    pixels: Tensor | None = None,
 ) -> Problem:
     """Return the problem of a batch under a condition: one observation per presentation and encoder.
 
-    Responses of the *report* neurons, and of the `silent` ones `[N]`, are zero; the former are not fitted.
+    Responses of the *report* neurons, and of the `silent` ones `[N]`, are zero; the former are not fitted. Where
+    `pixels` `[H,W]` is false the movie stays grey.
     """
     observations = []
     unseen = sets["report"] if silent is None else sets["report"] | silent
@@ -175,7 +177,8 @@ def pose(
                 acquisition,
             )
             observations.append(Observation(encoder, measurement.to(device), 1 / len(encoders)))
-    return Problem(fidelity, tuple(observations), window)
+    shown = None if pixels is None else pixels.to(device)
+    return Problem(fidelity, tuple(observations), window, pixels=shown)
 
 
 def response_scale(recording: SensoriumRecording, encoder: Encoder) -> Tensor:

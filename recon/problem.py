@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from encoders.base import Encoder, TemporalFirst
 from recon.types import Fidelity, Measurement
 
 Frames = tuple[int, int]
+GREY = 0.5
+"""What encoders see outside the mask of a problem."""
 
 
 @dataclass
@@ -48,13 +50,14 @@ class Problem:
 
     Several observations share one movie: repeats of a clip, animals that saw the same clip, members of an ensemble.
     `window` bounds the frames that the encoder sees in one backward pass (0: all), so that memory stays flat; `meter`
-    counts what the encoders were shown.
+    counts what the encoders were shown. Where `pixels` `[H,W]` is false the encoders see grey whatever the movie says.
     """
 
     fidelity: Fidelity
     observations: tuple[Observation, ...]
     window: int = 0
     meter: Meter = field(default_factory=Meter, compare=False, repr=False)
+    pixels: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -71,7 +74,11 @@ class Problem:
     def alone(self, observation: int) -> Problem:
         """Return the problem with one of its observations, at weight 1."""
         chosen = self.observations[observation]
-        return Problem(self.fidelity, (Observation(chosen.encoder, chosen.measurement),), self.window, self.meter)
+        return replace(self, observations=(Observation(chosen.encoder, chosen.measurement),))
+
+    def shown(self, movie: Tensor) -> Tensor:
+        """Return the movie `[B,C,T,H,W]` as the encoders see it, grey outside the mask."""
+        return movie if self.pixels is None else torch.where(self.pixels, movie, GREY)
 
     @torch.no_grad()
     def energy(self, movie: Tensor) -> Tensor:
@@ -91,9 +98,9 @@ class Problem:
         With `frames` (first, end) the encoder sees only this sub-clip, as in Bauer et al. 2026; rates count whose
         context lies inside it or beyond the ends of the movie. With `observation` only that one counts, at weight 1.
         """
-        if observation is not None:
-            return _value_and_gradient(self.alone(observation), movie.detach(), frames)
-        return _value_and_gradient(self, movie.detach(), frames)
+        chosen = self if observation is None else self.alone(observation)
+        value, gradient = _value_and_gradient(chosen, self.shown(movie.detach()), frames)
+        return value, gradient if self.pixels is None else gradient * self.pixels
 
     def subclip_gradients(
         self, movie: Tensor, spans: Sequence[Frames], *, observation: int, separable: bool
@@ -102,8 +109,9 @@ class Problem:
 
         With a `separable` fidelity (a sum over frames) and an encoder that filters time first, overlapping sub-clips
         share one pass: a rate that counts has all its context inside its sub-clip, so it is the same in all of them.
+        Gradients are those of all pixels: the published loop masks them only after their norm is taken.
         """
-        alone, movie = self.alone(observation), movie.detach()
+        alone, movie = self.alone(observation), self.shown(movie.detach())
         if separable and isinstance(alone.observations[0].encoder, TemporalFirst):
             yield from _shared_subclips(alone, alone.observations[0].encoder, movie, spans)
             return
@@ -112,7 +120,7 @@ class Problem:
             yield span, value, gradient
 
     def _total(self, movie: Tensor, *, selection: bool) -> Tensor:
-        total = movie.new_zeros(len(movie))
+        total, movie = movie.new_zeros(len(movie)), self.shown(movie)
         for observation in self.observations:
             behavior, meter = observation.measurement.behavior, self.meter
             rates = windowed_rates(observation.encoder, movie, behavior, self.window, meter=meter)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from encoders.base import Encoder
 from recon.conditions import Batch, clip_rates, response_scale
+from recon.data.masks import read_mask
 from recon.data.sensorium import SensoriumRecording
 from recon.metrics import METRICS, motion_energy_correlation, spatial_frequency_correlation
 from recon.metrics import temporal_frequency_correlation as temporal_correlation
@@ -158,23 +159,29 @@ def make_judge(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor], 
             f"frames: expected clips of more than {settings.frames.warmup + settings.frames.tail + 2} frames, got "
             f"{batch.frames}; lower frames.warmup or frames.tail"
         )
-    pixels = scored_pixels(settings.pixels, batch)
+    pixels = scored_pixels(settings, batch.recording.frame_size)
     return Judge(
         batch, sets, first, end, pixels=pixels, judge=judge, window=settings.window, poolings=settings.poolings
     )
 
 
-def scored_pixels(bounds: tuple[int, int, int, int] | None, batch: Batch) -> Tensor | None:
-    """Return the mask `[H,W]` of the pixels within (first row, end row, first column, end column), or none for all."""
-    if bounds is None:
+def scored_pixels(settings: Settings, frame_size: tuple[int, int]) -> Tensor | None:
+    """Return the mask `[H,W]` of the pixels inside the bounds and the transparency mask, or none for all."""
+    if settings.pixels is None and settings.mask is None:
         return None
-    height, width = batch.recording.frame_size
-    top, bottom, left, right = bounds
+    height, width = frame_size
+    top, bottom, left, right = settings.pixels or (0, height, 0, width)
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
-        raise ValueError(f"pixels: expected rows in 0–{height} and columns in 0–{width}, got {bounds}; correct them")
-    mask = torch.zeros(height, width, dtype=torch.bool)
-    mask[top:bottom, left:right] = True
-    return mask
+        raise ValueError(
+            f"pixels: expected rows in 0–{height} and columns in 0–{width}, got {settings.pixels}; correct them"
+        )
+    scored = torch.zeros(height, width, dtype=torch.bool)
+    scored[top:bottom, left:right] = True
+    if settings.mask is not None:
+        scored &= read_mask(settings.mask.file, frame_size) >= settings.mask.evaluate
+    if not bool(scored.any()):
+        raise ValueError("mask: expected pixels to score, got none; lower mask.evaluate or widen pixels")
+    return scored
 
 
 def undefined(scores: Scores, clip: int) -> list[str]:

@@ -63,6 +63,15 @@ class Neurons:
 
 
 @dataclass(frozen=True)
+class Mask:
+    """A transparency mask, a .npy file: pixels move where it is at least `update`, and count from `evaluate` on."""
+
+    file: Path
+    update: float = 0.5
+    evaluate: float = 1.0
+
+
+@dataclass(frozen=True)
 class Population:
     """The share of the *fit* neurons that a row is given, nested by `seed`; the others are left out of everything.
 
@@ -102,8 +111,9 @@ class Settings:
     """A benchmark: a recording, its clips, the encoders by name, an independent judge, and the rows of the table.
 
     Where `simulate` is given, the recording is simulated if its folder is absent. `batch` clips are optimised
-    together, encoders see `window` frames at once (0: all), `pixels` (first row, end row, first column, end column)
-    bounds what is scored, `poolings` adds the columns `frame_correlation_<name>`, at coarser grains.
+    together, encoders see `window` frames at once (0: all). `pixels` (first row, end row, first column, end column)
+    bounds what is scored, a transparency `mask` what is scored and what is optimised. `poolings` adds the columns
+    `frame_correlation_<name>`, at coarser grains.
     """
 
     run: Path
@@ -120,6 +130,7 @@ class Settings:
     batch: int = 24
     window: int = 0
     pixels: tuple[int, int, int, int] | None = None
+    mask: Mask | None = None
     poolings: Mapping[str, Pooling] = field(default_factory=dict)
     trace_every: int = 5
     artefacts: Path = Path("runs/artefacts")

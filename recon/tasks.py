@@ -15,6 +15,7 @@ from torch import Tensor
 from encoders.base import Encoder, freeze, resolve_device
 from recon import config
 from recon.conditions import Batch, batches, choose_clips, pose
+from recon.data.masks import read_mask
 from recon.data.measurement import binning
 from recon.data.sensorium import SensoriumRecording, open_recording
 from recon.data.sets import left_out_neurons, neuron_sets
@@ -111,6 +112,12 @@ class Bench:
         return {name: state_hash(encoder) for name, encoder in self.encoders.items()}
 
     @cached_property
+    def mask(self) -> Tensor | None:
+        """The transparency mask `[H,W]`, or none."""
+        chosen = self.settings.mask
+        return None if chosen is None else read_mask(chosen.file, self.recording.frame_size)
+
+    @cached_property
     def common(self) -> dict[str, Any]:
         """What decides the results of all tasks alike."""
         settings = self.settings
@@ -119,6 +126,7 @@ class Bench:
             "judge": None if self.judge is None else state_hash(self.judge),
             "frames": asdict(settings.frames),
             "pixels": settings.pixels,
+            "mask": None if self.mask is None else [repr(settings.mask), self.mask.tolist()],
             "poolings": repr(dict(settings.poolings)),
             "neurons": asdict(settings.neurons),
             "seed": settings.seed,
@@ -204,7 +212,7 @@ class Task:
 
     def pose(self) -> Problem:
         """Return the problem of the row's condition, with its fidelity fitted."""
-        bench, row = self.bench, self.plan.row
+        bench, row, settings = self.bench, self.plan.row, self.bench.settings
         fidelity = fit_fidelity(
             self.plan.fidelity,
             bench.recording,
@@ -212,9 +220,9 @@ class Task:
             sets=self.sets,
             frames=self.batch.frames,
             bins=row.bins,
-            artefacts=bench.settings.artefacts,
+            artefacts=settings.artefacts,
             hashes={name: bench.hashes[name] for name in self.encoders},
-            window=bench.settings.window,
+            window=settings.window,
         )
         return pose(
             self.batch,
@@ -223,9 +231,10 @@ class Task:
             fidelity=fidelity.to(bench.device),
             sets=self.sets,
             silent=self.left_out if row.population.silent else None,
+            pixels=None if settings.mask is None or bench.mask is None else bench.mask >= settings.mask.update,
             acquisition=binning(bench.recording, frames=self.batch.frames, bins=row.bins),
             device=bench.device,
-            window=bench.settings.window,
+            window=settings.window,
         )
 
     def rows(self, result: Reconstruction, problem: Problem) -> list[dict[str, Any]]:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
 import worlds
 from omegaconf import OmegaConf
+from tiny_bench import configuration
 
 from encoders.base import freeze
 from encoders.checkpoints import save_encoder
 from encoders.linear import Linear
+from recon.benchmark import benchmark
 from recon.cli import main
 from recon.data.importer import import_arrays
+from recon.data.masks import read_mask
 from recon.data.sensorium import SensoriumRecording
-from recon.masks import MaskLearning, iou, learn_mask, read_mask
+from recon.masks import MaskLearning, iou, learn_mask
 
 LEFT = slice(0, 4)
 
@@ -105,3 +109,26 @@ def test_other_masks_are_refused(tmp_path: Path, mask: np.ndarray | None, messag
         np.save(tmp_path / "m.npy", mask, allow_pickle=True)
     with pytest.raises(ValueError, match=message):
         read_mask(tmp_path / "m.npy", (6, 8))
+
+
+def test_a_benchmark_optimises_and_scores_inside_the_mask(world: Path, tmp_path: Path) -> None:
+    mask = np.zeros((16, 24), dtype=np.float32)
+    mask[4:12, 6:18], mask[6:10, 8:16] = 0.7, 1.2
+    np.save(tmp_path / "mask.npy", mask)
+    tree = configuration(world) | {"run": str(tmp_path / "run"), "mask": {"file": str(tmp_path / "mask.npy")}}
+    tree["rows"] = [{"label": "pixels", "method": {"name": "gradient", "iterations": 2}}]
+    run = benchmark(tree)
+    (task,) = (run / "tasks").iterdir()
+    with h5py.File(task / "movie.h5") as file:
+        movies = np.stack([np.asarray(file[name]["reconstruction"]) for name in file])
+    assert (movies[..., mask < 0.5] == 0.5).all()
+    assert (movies[..., mask >= 0.5] != 0.5).any()
+    whole = benchmark(configuration(world) | {"run": str(tmp_path / "all"), "rows": tree["rows"]})
+    assert (whole / "results.csv").read_text() != (run / "results.csv").read_text()
+
+
+def test_a_mask_that_leaves_nothing_is_refused(world: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "mask.npy", np.full((16, 24), 0.8))
+    tree = configuration(world) | {"run": str(tmp_path / "run"), "mask": {"file": str(tmp_path / "mask.npy")}}
+    with pytest.raises(ValueError, match="expected pixels to score, got none"):
+        benchmark(tree)

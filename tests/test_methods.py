@@ -1,5 +1,6 @@
 """What single methods promise beyond the contract."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,16 @@ def test_the_published_gradient_is_the_mean_of_unit_gradients() -> None:
     cover = torch.tensor([1.0] * 4 + [2.0] * 4 + [1.0] * 4)[:, None, None]
     assert torch.allclose(gradient, (units[0] + units[1]) / cover, atol=1e-6)
     assert torch.allclose(value, (parts[0][0] + parts[1][0]) / 2)
+
+
+def test_subclips_mask_the_averaged_gradient() -> None:
+    problem, movie = worlds.problem(), worlds.movies(2, seed=4)
+    mask = torch.zeros(movie.shape[-2:], dtype=torch.bool)
+    mask[2:, :5] = True
+    grey = torch.where(mask, movie, 0.5)
+    _, whole = SubClips(8, 4).value_and_gradient(problem, grey)
+    _, masked = SubClips(8, 4).value_and_gradient(replace(problem, pixels=mask), movie)
+    assert torch.equal(masked, whole * mask)
 
 
 def test_subclips_end_flush_with_the_clip() -> None:

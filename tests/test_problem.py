@@ -153,3 +153,21 @@ def test_sub_clips_that_share_a_pass_are_those_that_stand_alone() -> None:
         assert torch.allclose(value, expected, rtol=1e-5)
         assert torch.allclose(gradient, exact, rtol=1e-4, atol=1e-6 * float(exact.abs().max()) + 1e-9)
         assert float(exact.abs().max()) > 0
+
+
+@pytest.mark.parametrize("window", [0, 4])
+def test_pixels_outside_the_mask_change_nothing_and_have_no_gradient(window: int) -> None:
+    mask = torch.zeros(worlds.HEIGHT, worlds.WIDTH, dtype=torch.bool)
+    mask[1:4, 2:6] = True
+    masked, movie = replace(worlds.problem(window=window), pixels=mask), worlds.movies(2, seed=3)
+    other = torch.where(mask, movie, torch.rand(movie.shape, generator=torch.Generator().manual_seed(1)))
+    for ours, theirs in zip(masked.value_and_gradient(movie), masked.value_and_gradient(other), strict=True):
+        assert torch.equal(ours, theirs)
+    value, gradient = masked.value_and_gradient(movie)
+    assert torch.allclose(value, masked.energy(other))
+    assert torch.equal(masked.selection_misfit(movie), masked.selection_misfit(other))
+    assert not bool(gradient[..., ~mask].any()) and bool(gradient[..., mask].any())
+    grey = torch.where(mask, movie, 0.5)
+    expected = worlds.problem(window=window).value_and_gradient(grey)[1]
+    assert torch.allclose(gradient[..., mask], expected[..., mask], rtol=1e-5, atol=1e-6)
+    assert masked.alone(0).pixels is mask

@@ -20,7 +20,7 @@ class SubClips:
     """Sub-clips of `length` frames every `shift` frames, the last flush with the end.
 
     Each sub-clip's gradient is divided by its L2 norm (+1e-6) per sample, clipped to ±`clip`, averaged over the
-    sub-clips that cover a frame and over the observations (gradient ensembling).
+    sub-clips that cover a frame and over the observations (gradient ensembling), and then masked.
     """
 
     length: int = 32
@@ -51,7 +51,8 @@ class SubClips:
             for (first, end), energy, gradient in parts:
                 total[:, :, first:end] += self._unit(gradient) / members
                 value += energy / (members * len(spans))
-        return value, total / cover[:, None, None].clamp_min(1)
+        mean = total / cover[:, None, None].clamp_min(1)
+        return value, mean if problem.pixels is None else mean * problem.pixels
 
     def _unit(self, gradient: Tensor) -> Tensor:
         norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1) + 1e-6
