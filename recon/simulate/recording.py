@@ -25,6 +25,7 @@ from recon.simulate.population import Population
 from recon.simulate.scenes import ATTRIBUTES
 from recon.simulate.settings import SimulationSettings
 from recon.simulate.sources import SPLITS
+from recon.simulate.stimuli import stimulus_set
 from recon.simulate.threads import one_thread, use_one_thread
 from recon.types import AcquisitionTimes
 
@@ -32,6 +33,7 @@ AHEAD = 2
 """Clips that are drawn while the responses to one are simulated."""
 GENERATOR_VERSION = 1
 """Raised whenever equal settings would give other data."""
+LATER = ("films", "stimuli")
 TIERS = {"train": "train", "validation": "oracle", "test": "live_test_main"}
 
 
@@ -109,7 +111,7 @@ def simulate_movie_responses(
 
 def presentations(settings: SimulationSettings) -> list[Presentation]:
     """Return all trials in their order: training clips once, then each validation and test clip `repeats` times."""
-    tests = settings.test_clips if settings.films is None else len(_films(settings))
+    tests = len(_shown_instead(settings)) or settings.test_clips
     counts = {"train": settings.train_trials, "validation": settings.validation_clips, "test": tests}
     shown = [
         (split, index, repeat)
@@ -170,8 +172,8 @@ def _stage(settings: SimulationSettings) -> _Stage:
 
 
 def _clip(settings: SimulationSettings, shown: Presentation) -> Clip:
-    if shown.split == "test" and settings.films is not None:
-        return _films(settings)[shown.index]
+    if shown.split == "test" and _shown_instead(settings):
+        return _shown_instead(settings)[shown.index]
     return make_clip(
         shown.split,
         shown.index,
@@ -182,10 +184,15 @@ def _clip(settings: SimulationSettings, shown: Presentation) -> Clip:
 
 
 @lru_cache(maxsize=1)
-def _films(settings: SimulationSettings) -> list[Clip]:
-    folder = settings.films or Path()
-    count = len(ATTRIBUTES)
-    return film_set(folder, frames=settings.clip_frames, frame_size=settings.frame_size, attributes=count)
+def _shown_instead(settings: SimulationSettings) -> list[Clip]:
+    """Return the test clips that take the place of generated ones: cut from films, or stimuli over scales."""
+    frames, size, count = settings.clip_frames, settings.frame_size, len(ATTRIBUTES)
+    if settings.films is not None:
+        return film_set(settings.films, frames=frames, frame_size=size, attributes=count)
+    if not settings.stimuli:
+        return []
+    pitch = settings.degrees_per_pixel
+    return stimulus_set(settings.stimuli, frames=frames, frame_size=size, degrees_per_pixel=pitch, attributes=count)
 
 
 def _movie(clip: Clip) -> Tensor:
@@ -208,7 +215,7 @@ def _acquired(responses: Tensor, times: AcquisitionTimes | None) -> Tensor:
 
 def _made_by(settings: SimulationSettings) -> dict[str, Any]:
     """Return what a recording is made from; a setting that came later stands there only when it is used."""
-    used = {name: value for name, value in asdict(settings).items() if name != "films" or value is not None}
+    used = {name: value for name, value in asdict(settings).items() if name not in LATER or value}
     content: dict[str, Any] = json.loads(
         json.dumps({"generator": GENERATOR_VERSION, "settings": used}, default=str)
     )

@@ -19,7 +19,8 @@ class SimulationSettings:
     is the share of the screen's area in which receptive fields lie; `semantic` and `mixed` are the shares of neurons
     that respond to what is shown, alone or multiplied with what they see. `seed` fixes the population, behavior and
     noise; movies depend on the committed split of sources only. Neurons are prefix-stable: the first 256 of 1000
-    have the parameters of the 256. With `films`, a folder, the test clips are cut from the films in it.
+    have the parameters of the 256. With `films`, a folder, the test clips are cut from the films in it;
+    with `stimuli`, "gratings" or "noise", they are 49 of these over spatial and temporal scales.
     """
 
     neurons: int = 1000
@@ -38,10 +39,13 @@ class SimulationSettings:
     mixed: float = 0.0
     seed: int = 0
     films: Path | None = None
+    stimuli: str = ""
 
     def __post_init__(self) -> None:
         if self.acquisition not in ACQUISITIONS:
             raise ValueError(f'acquisition: expected "frame" or "8hz", got {self.acquisition!r}; choose one')
+        if self.stimuli not in ("", "gratings", "noise") or (self.stimuli and self.films is not None):
+            raise ValueError(f"stimuli: expected gratings or noise and no films, got {self.stimuli!r}; choose one")
         for name in ("coverage", "semantic", "mixed"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected a share in 0–1, got {getattr(self, name)}; give a fraction")

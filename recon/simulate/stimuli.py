@@ -1,0 +1,95 @@
+"""Stimuli that measure resolution: drifting gratings over frequencies, Gaussian noise over scales.
+
+After Bauer, Margrie & Clopath 2026, who reconstruct seven by seven of each from predicted responses.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from recon.simulate.filters import FRAME_RATE, pixel_grid
+from recon.simulate.movies import Clip, SceneRecord
+
+GREY, CONTRAST = 127.5, 45.0
+"""Mean and standard deviation of the stimuli's grey levels, clipped to 0–255."""
+SPATIAL_FREQUENCIES = (0.01, 0.02, 0.03, 0.045, 0.07, 0.1, 0.15)
+"""Cycles per degree."""
+TEMPORAL_FREQUENCIES = (0.5, 1.0, 2.0, 3.0, 4.5, 7.0, 10.0)
+"""Hertz."""
+SPATIAL_SCALES = (2.0, 3.0, 4.5, 7.0, 10.0, 15.0, 22.0)
+"""Standard deviation of the spatial filter in degrees."""
+TEMPORAL_SCALES = (0.02, 0.035, 0.06, 0.1, 0.18, 0.3, 0.5)
+"""Standard deviation of the temporal filter in seconds."""
+KINDS = ("gratings", "noise")
+
+
+def stimulus_set(
+    kind: str, *, frames: int, frame_size: tuple[int, int], degrees_per_pixel: float, attributes: int, seed: int = 0
+) -> list[Clip]:
+    """Return the 49 clips of a kind, "gratings" or "noise"; names say the scales, such as `gratings_0.02_3`.
+
+    The first number is cycles per degree (degrees for noise), the second Hertz (seconds for noise). Directions of
+    gratings and the noise are drawn from `seed`.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"stimuli: expected one of {', '.join(KINDS)}, got {kind!r}; choose one of them")
+    generator = np.random.default_rng([seed, KINDS.index(kind), 17])
+    axes = (SPATIAL_FREQUENCIES, TEMPORAL_FREQUENCIES) if kind == "gratings" else (SPATIAL_SCALES, TEMPORAL_SCALES)
+    make, x, y = (_grating if kind == "gratings" else _noise), *pixel_grid(frame_size, degrees_per_pixel)
+    screen = _Screen(frames, degrees_per_pixel, x.reshape(frame_size), y.reshape(frame_size))
+    clips = []
+    for space, time in itertools.product(*axes):
+        name = f"{kind}_{space:g}_{time:g}"
+        levels = make(generator, screen, space=space, time=time)
+        video = np.clip(np.round(GREY + CONTRAST * levels), 0, 255).astype(np.uint8)
+        caption = caption_of(name)
+        record = SceneRecord(0, frames, (caption,), name)
+        clips.append(Clip(name, video, np.zeros((attributes, frames), np.float32), (caption,), (record,)))
+    return clips
+
+
+def caption_of(name: str) -> str:
+    """Return what a stimulus shows in words.
+
+    >>> caption_of("gratings_0.02_3")
+    'A grating of 0.02 cycles per degree drifts at 3 Hz.'
+    """
+    kind, space, time = name.split("_")
+    if kind == "gratings":
+        return f"A grating of {space} cycles per degree drifts at {time} Hz."
+    return f"Noise of {space} degrees changes within {time} seconds."
+
+
+@dataclass(frozen=True)
+class _Screen:
+    """Length in frames, degrees per pixel, and the places `x`, `y` `[H,W]` of the pixels in degrees."""
+
+    frames: int
+    pitch: float
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+
+def _grating(generator: np.random.Generator, screen: _Screen, *, space: float, time: float) -> NDArray[np.float64]:
+    """Return a sinusoidal grating `[T,H,W]` of standard deviation one, of a random direction and phase."""
+    angle, phase = generator.uniform(0, 2 * math.pi, 2)
+    along = screen.x * math.cos(angle) - screen.y * math.sin(angle)
+    seconds = np.arange(screen.frames) / FRAME_RATE
+    cycles = space * along[None] - time * seconds[:, None, None]
+    return np.asarray(math.sqrt(2) * np.cos(2 * math.pi * cycles + phase))
+
+
+def _noise(generator: np.random.Generator, screen: _Screen, *, space: float, time: float) -> NDArray[np.float64]:
+    """Return Gaussian noise `[T,H,W]` filtered in space and time, of mean zero and standard deviation one."""
+    pixels, steps = space / screen.pitch, time * FRAME_RATE
+    margin = [int(4 * width) + 1 for width in (steps, pixels, pixels)]
+    size = [side + 2 * edge for side, edge in zip((screen.frames, *screen.x.shape), margin, strict=True)]
+    smooth = gaussian_filter(generator.standard_normal(size), (steps, pixels, pixels), mode="wrap")
+    inner = tuple(slice(edge, -edge) for edge in margin)
+    return np.asarray(smooth[inner] / smooth.std())
