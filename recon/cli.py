@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--markdown", action="store_true", help="print the table of results instead")
     report.add_argument("--baseline", default="ridge", help="the method to which differences are taken")
     report.add_argument("--strip", type=Path, metavar="PNG", help="draw a film strip instead")
+    report.add_argument("--heatmap", type=Path, metavar="PNG", help="draw scores over stimulus scales instead")
     report.add_argument("--methods", nargs="+", metavar="METHOD", help="methods on the strip (all)")
     report.set_defaults(command="report:report")
     listing = commands.add_parser("list", help="list methods, encoders, priors, fidelities and metrics")

@@ -32,7 +32,7 @@ LAYERS = (
     ("recon.config", "recon.settings", "recon.keys", "recon.progress"),
     ("recon.conditions", "recon.masks", "recon.fitting", "recon.scoring", "recon.outputs"),
     ("recon.tasks", "recon.benchmark", "recon.readings", "recon.tune", "recon.training"),
-    ("recon.report", "recon.strips", "recon.tables"),
+    ("recon.report", "recon.strips", "recon.heatmaps", "recon.tables"),
     ("recon.commands",),
     ("recon.cli",),
 )

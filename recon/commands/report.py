@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from recon.heatmaps import write_heatmaps
 from recon.report import write_report
 from recon.strips import write_strip
 from recon.tables import markdown
 
 
 def report(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Write report.html into the run's folder, print the table of its results, or draw a film strip."""
+    """Write report.html into the run's folder, print the table of its results, or draw a film strip or heat maps."""
     if not options.run.is_dir():
         raise ValueError(f"run: expected the folder of a run, got {options.run}, which is not there; check the path")
     if options.markdown:
         return write(markdown(options.run / "results.csv", baseline=options.baseline).rstrip())
+    if options.heatmap is not None:
+        return write(f"picture: {write_heatmaps(options.run, options.heatmap)}")
     if options.strip is not None:
         return write(f"picture: {write_strip(options.run, options.strip, methods=options.methods or ())}")
     return write(f"page: {write_report(options.run)}")
