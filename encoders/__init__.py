@@ -31,6 +31,13 @@ def linear(weights: str) -> Encoder:
     return load_encoder(weights, architecture="linear")
 
 
+def dwiseneuro(weights: str, mouse: str) -> Encoder:
+    """DwiseNeuro, winner of Sensorium 2023: one mouse's view of a published .pth or converted .safetensors file."""
+    from encoders.dwiseneuro import load_dwiseneuro
+
+    return load_dwiseneuro(weights, mouse)
+
+
 def ensemble(members: tuple[Encoder, ...]) -> Encoder:
     """Mean rates of several encoders of one population."""
     return Ensemble(members)
@@ -41,6 +48,7 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
     "judge": judge,
     "glm": glm,
     "linear": linear,
+    "dwiseneuro": dwiseneuro,
     "ensemble": ensemble,
 }
 

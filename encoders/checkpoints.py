@@ -45,7 +45,7 @@ def save_encoder(encoder: Encoder, path: Path, *, card: Mapping[str, Any], dtype
 def load_encoder(weights: str | Path, *, architecture: str | None = None) -> Encoder:
     """Return the frozen-ready encoder of a file, or of a shipped name such as "v1_seed0", in evaluation mode."""
     path = find_weights(weights)
-    header, tensors = _read(path)
+    header, tensors = read_tensors(path)
     found = header.get("architecture", "none")
     if architecture is not None and found != architecture:
         raise ValueError(f"{path}: expected weights of {architecture!r}, got {found!r}; load it as {found!r}")
@@ -57,7 +57,7 @@ def load_encoder(weights: str | Path, *, architecture: str | None = None) -> Enc
 
 def read_card(weights: str | Path) -> dict[str, Any]:
     """Return the card in the header of a file or shipped name: data, training, scores, command."""
-    card: dict[str, Any] = json.loads(_read(find_weights(weights))[0].get("card", "{}"))
+    card: dict[str, Any] = json.loads(read_tensors(find_weights(weights))[0].get("card", "{}"))
     return card
 
 
@@ -155,7 +155,8 @@ def _spec(tree: dict[str, Any]) -> Spec:
     return Spec(**fields)
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return header and tensors of a safetensors file."""
     try:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())

@@ -1,4 +1,4 @@
-"""The command line: `recon data|simulate|train|benchmark|tune|report|list`."""
+"""The command line: `recon data|simulate|train|encoders|benchmark|tune|report|list`."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     _data(commands)
     _simulate(commands)
     _train(commands)
+    _encoders(commands)
     for name, about in (("reconstruct", "same as benchmark"), ("benchmark", "run the methods of a YAML file")):
         _configured(commands.add_parser(name, help=about, description=about), "benchmark:benchmark")
     _configured(commands.add_parser("tune", help="choose a method's settings on validation clips"), "tune:tune")
@@ -77,6 +78,14 @@ def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     train = commands.add_parser("train", help=about).add_subparsers(required=True, metavar="WHAT")
     _configured(train.add_parser("encoder", help="train an encoder as a YAML file says"), "train:encoder")
     _configured(train.add_parser("mask", help="learn where a population looks, as a YAML file says"), "train:mask")
+
+
+def _encoders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verbs = commands.add_parser("encoders", help="convert published weights").add_subparsers(required=True)
+    verb = verbs.add_parser("convert", help="published .pth to .safetensors with a card, or back; runs no pickle's code")
+    verb.add_argument("source", type=Path, metavar="IN")
+    verb.add_argument("target", type=Path, metavar="OUT")
+    verb.set_defaults(command="encoders:convert")
 
 
 def _simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,0 +1,124 @@
+"""Published Argus checkpoints (`.pth`) of DwiseNeuro, read without running a pickle's code; and their safetensors form.
+
+An Argus file is `torch.save` of a dict `model_name`, `params`, `nn_state_dict` (zip or legacy form).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from encoders.checkpoints import FORMAT, from_mapping, read_tensors, write_atomically
+from encoders.dwise_network import DwiseSettings, build_network, from_params
+
+KEYS = ("model_name", "params", "nn_state_dict")
+ARCHITECTURE = "dwiseneuro"
+
+
+class Published(NamedTuple):
+    """What a file of a published network holds: settings, weights by their published names, card."""
+
+    settings: DwiseSettings
+    tensors: dict[str, Tensor]
+    card: dict[str, Any]
+
+
+def read_published(path: Path) -> Published:
+    """Return what an Argus `.pth` or a converted `.safetensors` file holds."""
+    if not path.is_file():
+        raise ValueError(f"weights: expected a .pth or .safetensors file, got {str(path)!r}; check the path")
+    return _read_converted(path) if path.suffix == ".safetensors" else _read_argus(path)
+
+
+def convert(source: Path, target: Path, *, card: Mapping[str, Any] | None = None) -> Path:
+    """Write a published network in the other of the two forms, which the suffix of `target` names; return `target`.
+
+    A `.safetensors` file carries settings and card in its header and gets the card beside it as `.json`; back in
+    the `.pth` form the card's `params` are written again.
+    """
+    if target.suffix not in (".pth", ".safetensors") or target.suffix == source.suffix:
+        raise ValueError(
+            f"{target}: expected the other of .pth and .safetensors than {source.name}, got {target.suffix!r}; rename it"
+        )
+    found = read_published(source)
+    build_network(found.settings, found.tensors, str(source))
+    whole = {**found.card, **(card or {})}
+    if target.suffix == ".pth":
+        _write_argus(target, found, whole)
+    else:
+        _write_converted(target, found, whole)
+    return target
+
+
+def _read_argus(path: Path) -> Published:
+    content = _load(path)
+    missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise ValueError(
+            f"{path}: expected a dict of {', '.join(KEYS)}, got none of {missing[0]!r}; take an Argus file"
+        )
+    params, tensors = content["params"], content["nn_state_dict"]
+    if not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise ValueError(f"{path}: expected tensors in nn_state_dict, got other values; copy the file again")
+    try:
+        settings = from_params(params, str(path))
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: expected the params of the published recipe, got {error}; take such a file"
+        ) from error
+    card = {"source": path.name, "model_name": content["model_name"], "params": params}
+    return Published(settings, dict(tensors), card)
+
+
+def _load(path: Path) -> Any:
+    """Unpickle with torch's restricted reader: it knows tensors and plain values, and calls nothing else."""
+    try:
+        # Only the zip form can be memory-mapped.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"{path}: expected tensors and plain values only, got a file that is damaged or asks to run code "
+            f"({type(error).__name__}: {reason}); nothing was run: take the file from its authors again"
+        ) from error
+
+
+def _read_converted(path: Path) -> Published:
+    header, tensors = read_tensors(path)
+    found = (header.get("format"), header.get("architecture"))
+    if found != (FORMAT, ARCHITECTURE):
+        raise ValueError(
+            f"{path}: expected {(FORMAT, ARCHITECTURE)}, got {found}; make it with `recon encoders convert IN OUT`"
+        )
+    settings = from_mapping(DwiseSettings, json.loads(header["settings"]))
+    return Published(settings, tensors, json.loads(header.get("card", "{}")))
+
+
+def _write_converted(target: Path, found: Published, card: Mapping[str, Any]) -> None:
+    settings = dataclasses.asdict(found.settings)
+    header = {"format": FORMAT, "architecture": ARCHITECTURE, "settings": json.dumps(settings)}
+    # Each tensor is written whole and alone: memory-mapped ones share a storage.
+    tensors = {name: value.clone().contiguous() for name, value in found.tensors.items()}
+    write_atomically(target, save(tensors, {**header, "card": json.dumps(card)}))
+    text = json.dumps({"architecture": ARCHITECTURE, "settings": settings, **card}, indent=2)
+    write_atomically(target.with_suffix(".json"), (text + "\n").encode())
+
+
+def _write_argus(target: Path, found: Published, card: Mapping[str, Any]) -> None:
+    import io
+
+    if "params" not in card:
+        raise ValueError(f"{target}: expected the published params in the card, got none; convert a converted file")
+    buffer = io.BytesIO()
+    name = card.get("model_name", "MouseModel")
+    torch.save({"model_name": name, "params": card["params"], "nn_state_dict": found.tensors}, buffer)
+    write_atomically(target, buffer.getvalue())

@@ -1,0 +1,139 @@
+"""The DwiseNeuro network: windows `[B,5,16,64,64]` → rates `[B,N,16]` of one mouse; and the settings in its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from encoders.dwise_blocks import Readout, Shape, ShuffleLayer, blocks, run_layers, stem
+
+NEURONS = {
+    "dynamic29515-10-12-Video-9b4f6a1a067fe51e15306b9628efea20": 7863,
+    "dynamic29623-4-9-Video-9b4f6a1a067fe51e15306b9628efea20": 7908,
+    "dynamic29647-19-8-Video-9b4f6a1a067fe51e15306b9628efea20": 8202,
+    "dynamic29712-5-9-Video-9b4f6a1a067fe51e15306b9628efea20": 7939,
+    "dynamic29755-2-8-Video-9b4f6a1a067fe51e15306b9628efea20": 8122,
+    "dynamic29156-11-10-Video-8744edeac3b4d1ce16b680916b5267ce": 7440,
+    "dynamic29228-2-10-Video-8744edeac3b4d1ce16b680916b5267ce": 7928,
+    "dynamic29234-6-9-Video-8744edeac3b4d1ce16b680916b5267ce": 8285,
+    "dynamic29513-3-5-Video-8744edeac3b4d1ce16b680916b5267ce": 7671,
+    "dynamic29514-2-9-Video-8744edeac3b4d1ce16b680916b5267ce": 7495,
+}
+"""The ten mice of Sensorium 2023 in the order of the published readouts, with their numbers of neurons."""
+
+
+@dataclass(frozen=True)
+class DwiseSettings:
+    """The published hyper-parameters by their published names; `frames`, `step`, `canvas`, `fill` say what it sees."""
+
+    readout_outputs: tuple[int, ...] = tuple(NEURONS.values())
+    in_channels: int = 5
+    core_features: tuple[int, ...] = (64, 64, 64, 64, 128, 128, 128, 256, 256)
+    spatial_strides: tuple[int, ...] = (2, 1, 1, 1, 2, 1, 1, 2, 1)
+    spatial_kernel: int = 3
+    temporal_kernel: int = 5
+    expansion_ratio: int = 6
+    se_reduce_ratio: int = 32
+    cortex_features: tuple[int, ...] = (1024, 2048, 4096)
+    groups: int = 2
+    softplus_beta: float = 0.07
+    drop_rate: float = 0.4
+    drop_path_rate: float = 0.1
+    frames: int = 16
+    step: int = 2
+    canvas: tuple[int, int] = (64, 64)
+    fill: float = 0.0
+
+    @property
+    def span(self) -> int:
+        """Frames from the first to the last of a window."""
+        return (self.frames - 1) * self.step + 1
+
+
+class Core(nn.Module):
+    """Stem, then position codes and inverted residual blocks in turn."""
+
+    def __init__(self, settings: DwiseSettings) -> None:
+        super().__init__()
+        shape = Shape(
+            settings.spatial_kernel, settings.temporal_kernel, settings.expansion_ratio, settings.se_reduce_ratio
+        )
+        self.stem = stem(settings.in_channels, settings.core_features[0])
+        widths, strides = settings.core_features, settings.spatial_strides
+        self.blocks = blocks(widths, strides, shape, drop_path=settings.drop_path_rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features `[B,C,T,H/8,W/8]` of inputs `[B,5,T,H,W]`."""
+        features: Tensor = self.blocks(run_layers(self.stem, x))
+        return features
+
+
+class Cortex(nn.Module):
+    """Grouped pointwise layers of growing width on the spatial mean."""
+
+    def __init__(self, settings: DwiseSettings) -> None:
+        super().__init__()
+        widths = (settings.core_features[-1], *settings.cortex_features)
+        pairs = zip(widths[:-1], widths[1:], strict=True)
+        self.layers = nn.Sequential(*(ShuffleLayer(pair, settings.groups, settings.drop_path_rate) for pair in pairs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `[B,C',T]` of `[B,C,T]`."""
+        features: Tensor = self.layers(x)
+        return features
+
+
+class DwiseNetwork(nn.Module):
+    """The whole published network, a readout per mouse; its state dict has the published names and shapes."""
+
+    def __init__(self, settings: DwiseSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.core, self.cortex = Core(settings), Cortex(settings)
+        width, groups = settings.cortex_features[-1], settings.groups
+        options = {"beta": settings.softplus_beta, "drop": settings.drop_rate}
+        self.readouts = nn.ModuleList(Readout(width, n, groups, **options) for n in settings.readout_outputs)
+
+    def forward(self, inputs: Tensor, index: int) -> Tensor:
+        """Return rates `[B,N,T]` of one mouse for window inputs `[B,5,T,H,W]`."""
+        rates: Tensor = self.readouts[index](self.cortex(self.core(inputs).mean((3, 4))))
+        return rates
+
+
+def from_params(params: Mapping[str, Any], where: str) -> DwiseSettings:
+    """Return the settings in a published checkpoint's `params`; anything that is not understood is an error."""
+    name, arguments = params["nn_module"]
+    if name != "dwiseneuro":
+        raise ValueError(f"{where}: expected the network 'dwiseneuro', got {name!r}; take a DwiseNeuro checkpoint")
+    stack, (inputs, inputs_arguments) = params["frame_stack"], params["inputs_processor"]
+    found = (stack.get("position", "last"), inputs, params["responses_processor"][0])
+    if found != ("last", "stack_inputs", "identity"):
+        raise ValueError(
+            f"{where}: expected windows placed 'last', 'stack_inputs' and 'identity' responses, got {found}; "
+            "take a checkpoint of the published recipe"
+        )
+    width, height = inputs_arguments["size"]
+    tree = {**arguments, "frames": stack["size"], "step": stack["step"], "canvas": (height, width)}
+    tree["fill"] = float(inputs_arguments.get("pad_fill_value", 0.0))
+    unknown = [key for key in tree if key not in {entry.name for entry in fields(DwiseSettings)}]
+    if unknown:
+        raise ValueError(f"{where}: expected hyper-parameters of DwiseNeuro, got {unknown[0]!r}; update this program")
+    return DwiseSettings(**{key: tuple(value) if isinstance(value, list) else value for key, value in tree.items()})
+
+
+def build_network(settings: DwiseSettings, tensors: Mapping[str, Tensor], where: str) -> DwiseNetwork:
+    """Return the network with these weights, in evaluation mode; names and shapes must be the published ones."""
+    with torch.device("meta"):
+        network = DwiseNetwork(settings)
+    expected = network.state_dict()
+    for name in sorted({*expected, *tensors}):
+        wanted, found = (tuple(side[name].shape) if name in side else "nothing" for side in (expected, tensors))
+        if wanted != found:
+            raise ValueError(f"{where}: {name}: expected shape {wanted}, got {found}; take the file its params fit")
+    # Assigned, not copied: of a memory-mapped file only the readouts that are used are ever read.
+    network.load_state_dict(dict(tensors), assign=True)
+    return network.eval()

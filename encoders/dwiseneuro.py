@@ -1,0 +1,166 @@
+"""DwiseNeuro (Romul, winner of Sensorium 2023): depthwise-separable 3-D network, whole trials by a sliding window."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from encoders.argus import read_published
+from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
+from encoders.dwise_network import NEURONS, DwiseNetwork, build_network
+from encoders.wrapped import chosen_behavior
+
+FRAME_SIZE = (36, 64)
+WINDOWS = 8
+"""Windows in one pass; a full-size window holds about a gigabyte of activations for its gradient."""
+WHITE = 255.0
+"""The published weights take the files' grey values 0–255 as they are."""
+
+
+class DwiseNeuro(Encoder):
+    """One mouse's view of a published network; views share the core.
+
+    rates(t) = mean over the windows that hold frame t of network(window); a window is 16 frames, every second of 31,
+    and ends at every index from 30 to the last. Frames near a trial's ends lie in fewer windows and in windows of
+    one parity only; nothing is padded in time. `windows` bounds how many run at once; a trial of more of them keeps
+    only its inputs and computes each pass again on the way back, so that memory stays flat.
+    """
+
+    def __init__(self, network: DwiseNetwork, index: int, *, windows: int = WINDOWS) -> None:
+        super().__init__()
+        self.settings, self.windows = network.settings, windows
+        self.core, self.cortex, self.readout = network.core, network.cortex, network.readouts[index]
+        reach = self.settings.span - 1
+        neurons = tuple(range(self.settings.readout_outputs[index]))
+        self.spec = Spec(FRAME_SIZE, neurons, context=(reach, reach), behavior=BEHAVIOR_CHANNELS)
+        self.train(network.training)
+
+    def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
+        """Return rates `[B,N,T]` of a movie `[B,1,T,36,64]`, or of a whole canvas `[B,1,T,64,64]`; T ≥ 31."""
+        states = self._checked(movie, behavior)
+        count = movie.shape[2] - self.settings.span + 1
+        run = min(count, self.windows)
+        samples = max(1, self.windows // run)
+        pairs = zip(torch.split(movie, samples), torch.split(states, samples), strict=True)
+        whole = len(movie) <= samples and count <= run
+        return torch.cat([self._trial(part, state, run=run, whole=whole) for part, state in pairs])
+
+    def window(self, inputs: Tensor) -> Tensor:
+        """Return rates `[B,N,16]` of windows that are stacked already, `[B,5,16,64,64]` in 0–255 and raw behavior."""
+        features = self.core(inputs).mean((3, 4))
+        rates: Tensor = self.readout(self.cortex(features))
+        return rates
+
+    def stacked(self, movie: Tensor, behavior: Tensor) -> Tensor:
+        """Return inputs `[B,5,T,64,64]`: grey frame on its canvas, and each behavior channel over the whole of it."""
+        height, width = self.settings.canvas
+        rows, columns = height - movie.shape[3], width - movie.shape[4]
+        # Half the border before, the rest behind: rows 14–49 of 64 for frames of 36.
+        border = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+        frames = functional.pad(movie * WHITE, border, value=self.settings.fill)
+        return torch.cat((frames, behavior[..., None, None].expand(-1, -1, -1, height, width)), 1)
+
+    def for_neurons(self, neuron_ids: tuple[int, ...]) -> DwiseNeuro:
+        """Say which recorded neurons the readout's places are: published files count them, but do not name them."""
+        expected = len(self.spec.neuron_ids)
+        if len(neuron_ids) != expected:
+            raise ValueError(
+                f"neurons: expected {expected} as in the readout, got {len(neuron_ids)}; "
+                "name the mouse of this recording, or train an encoder on it"
+            )
+        self.spec = replace(self.spec, neuron_ids=tuple(neuron_ids))
+        return self
+
+    def _trial(self, movie: Tensor, behavior: Tensor, *, run: int, whole: bool) -> Tensor:
+        frames, reach = movie.shape[2], self.settings.span - 1
+        starts = range(0, frames - reach, run)
+        parts = []
+        for start in starts:
+            part = slice(start, min(start + run, frames - reach) + reach)
+            inputs = (movie[:, :, part], behavior[..., part])
+            again = torch.is_grad_enabled() and not whole
+            sums = checkpoint(self._sums, *inputs, use_reentrant=False) if again else self._sums(*inputs)
+            parts.append(functional.pad(sums, (0, run + reach - sums.shape[2])))
+        total = _overlapped(torch.stack(parts), run)[..., :frames]
+        return total / self._counts(frames).to(total)
+
+    def _sums(self, movie: Tensor, behavior: Tensor) -> Tensor:
+        """Return `[B,N,T]`: per frame the sum over all windows in these frames."""
+        inputs, settings = self.stacked(movie, behavior), self.settings
+        windows = inputs.unfold(2, settings.span, 1)[..., :: settings.step].permute(0, 2, 1, 5, 3, 4)
+        rates = self.window(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+        total = rates.new_zeros(len(movie), rates.shape[2], movie.shape[2])
+        # From the last frame of a window to its first, so that each frame adds its windows in their order.
+        for frame in reversed(range(settings.frames)):
+            place = frame * settings.step
+            total[..., place : place + windows.shape[1]] += rates[..., frame].transpose(1, 2)
+        return total
+
+    def _counts(self, frames: int) -> Tensor:
+        ones = torch.ones(frames - self.settings.span + 1)
+        kernel = torch.zeros(self.settings.span)
+        kernel[:: self.settings.step] = 1
+        counts = functional.conv1d(ones[None, None], kernel[None, None], padding=self.settings.span - 1)
+        return counts[0, 0].clamp_min(1)
+
+    def _checked(self, movie: Tensor, behavior: Tensor | None) -> Tensor:
+        size, span = tuple(movie.shape[3:]), self.settings.span
+        if movie.ndim != 5 or movie.shape[1] != 1 or size not in (self.spec.frame_size, self.settings.canvas):
+            raise ValueError(
+                f"movie: expected [B,1,T,H,W] with frames of {self.spec.frame_size} or {self.settings.canvas}, "
+                f"got {tuple(movie.shape)}; resize it"
+            )
+        if movie.shape[2] < span:
+            raise ValueError(
+                f"movie: expected {span} frames or more, one window, got {movie.shape[2]}; take a longer clip"
+            )
+        states = chosen_behavior(self.spec, behavior)
+        if states is None or states.shape[2] != movie.shape[2] or len(states) != len(movie):
+            raise ValueError(
+                f"behavior: expected {(len(movie), len(BEHAVIOR_CHANNELS), movie.shape[2])}, "
+                f"got {None if states is None else tuple(states.shape)}; give the movie's own"
+            )
+        return states.to(movie)
+
+
+def load_dwiseneuro(weights: str | Path, mouse: str, *, windows: int = WINDOWS) -> DwiseNeuro:
+    """Return one mouse's view of a published file, in evaluation mode."""
+    path = Path(weights)
+    found = read_published(path)
+    index = readout_index(mouse, found.settings.readout_outputs)
+    return DwiseNeuro(build_network(found.settings, found.tensors, str(path)), index, windows=windows)
+
+
+def readout_index(mouse: str, outputs: tuple[int, ...]) -> int:
+    """Return the readout of a mouse, by its name (or the part before "-Video"), or by its place where mice are others.
+
+    >>> readout_index("dynamic29156-11-10", tuple(NEURONS.values()))
+    5
+    """
+    known = {name.partition("-Video")[0]: place for place, name in enumerate(NEURONS)}
+    place = known.get(mouse.partition("-Video")[0], -1) if outputs == tuple(NEURONS.values()) else -1
+    if mouse.isdecimal() and int(mouse) < len(outputs):
+        place = int(mouse)
+    if place < 0:
+        names = ", ".join(known)
+        raise ValueError(
+            f"mouse: expected one of {names} with a file of these ten, or a place 0–{len(outputs) - 1}, "
+            f"got {mouse!r}; correct the name"
+        )
+    return place
+
+
+def _overlapped(parts: Tensor, run: int) -> Tensor:
+    """Return `[B,N,T]`: parts `[P,B,N,L]` that start `run` frames after each other, added where they overlap."""
+    count, *sizes, length = parts.shape
+    pieces = -(-length // run)
+    cut = functional.pad(parts, (0, pieces * run - length)).unflatten(3, (pieces, run))
+    total = parts.new_zeros(count + pieces - 1, *sizes, run)
+    for piece in range(pieces):
+        total[piece : piece + count] += cut[..., piece, :]
+    return total.permute(1, 2, 0, 3).flatten(2)
