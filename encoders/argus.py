@@ -46,9 +46,7 @@ def convert(source: Path, target: Path, *, card: Mapping[str, Any] | None = None
     the `.pth` form the card's `params` are written again.
     """
     if target.suffix not in (".pth", ".safetensors") or target.suffix == source.suffix:
-        raise ValueError(
-            f"{target}: expected the other of .pth and .safetensors than {source.name}, got {target.suffix!r}; rename it"
-        )
+        raise ValueError(f"{target}: expected the other form than {source.name}: .pth or .safetensors; rename it")
     found = read_published(source)
     build_network(found.settings, found.tensors, str(source))
     whole = {**found.card, **(card or {})}

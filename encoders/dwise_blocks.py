@@ -43,12 +43,13 @@ class Norm(nn.Module):
         """Return norm(conv(x)); outside training the norm's scale and shift go into the convolution's weights."""
         bn = self.bn
         if bn.training:
-            return self(conv(x))
+            learning: Tensor = self(conv(x))
+            return learning
         scale = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
         weight = conv.weight * scale.view(-1, *[1] * (conv.weight.ndim - 1))
         shift = bn.bias - bn.running_mean * scale
         apply = functional.conv3d if x.ndim == 5 else functional.conv1d
-        out = apply(x, weight, shift, conv.stride, conv.padding, conv.dilation, conv.groups)
+        out: Tensor = apply(x, weight, shift, conv.stride, conv.padding, conv.dilation, conv.groups)
         return functional.silu(out, inplace=not out.requires_grad) if self.act else out
 
 
@@ -90,7 +91,7 @@ class InvertedResidual(nn.Module):
         before, self.after = features
         self.stride, middle = stride, before * shape.expansion_ratio
         space, time = shape.spatial_kernel, shape.temporal_kernel
-        spatial = {"stride": (1, stride, stride), "padding": (0, space // 2, space // 2)}
+        spatial: dict[str, Any] = {"stride": (1, stride, stride), "padding": (0, space // 2, space // 2)}
         self.conv_pw = _layers(before, middle, (1, 1, 1))
         # The misspelling is published: the names are those of the weights.
         self.spat_covn_dw = _layers(middle, middle, (1, space, space), groups=middle, **spatial)
@@ -159,7 +160,7 @@ class ShuffleLayer(nn.Module):
         """Return shuffle(silu(norm(conv x))) + norm(tiled x)."""
         inner = self.bn.after(self.conv, x)
         if self.groups > 1:
-            inner = inner.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+            inner = inner.reshape(len(x), self.groups, -1, x.shape[2]).transpose(1, 2).flatten(1, 2)
         total: Tensor = self.drop_path(inner) + self.bn_sc(tiled(x, self.after))
         return total
 

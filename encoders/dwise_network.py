@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -78,7 +79,7 @@ class Cortex(nn.Module):
     def __init__(self, settings: DwiseSettings) -> None:
         super().__init__()
         widths = (settings.core_features[-1], *settings.cortex_features)
-        pairs = zip(widths[:-1], widths[1:], strict=True)
+        pairs = itertools.pairwise(widths)
         self.layers = nn.Sequential(*(ShuffleLayer(pair, settings.groups, settings.drop_path_rate) for pair in pairs))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -117,12 +118,13 @@ def from_params(params: Mapping[str, Any], where: str) -> DwiseSettings:
             "take a checkpoint of the published recipe"
         )
     width, height = inputs_arguments["size"]
-    tree = {**arguments, "frames": stack["size"], "step": stack["step"], "canvas": (height, width)}
+    tree: dict[str, Any] = {**arguments, "frames": stack["size"], "step": stack["step"], "canvas": (height, width)}
     tree["fill"] = float(inputs_arguments.get("pad_fill_value", 0.0))
     unknown = [key for key in tree if key not in {entry.name for entry in fields(DwiseSettings)}]
     if unknown:
         raise ValueError(f"{where}: expected hyper-parameters of DwiseNeuro, got {unknown[0]!r}; update this program")
-    return DwiseSettings(**{key: tuple(value) if isinstance(value, list) else value for key, value in tree.items()})
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in tree.items()}
+    return DwiseSettings(**values)
 
 
 def build_network(settings: DwiseSettings, tensors: Mapping[str, Tensor], where: str) -> DwiseNetwork:

@@ -86,15 +86,17 @@ class DwiseNeuro(Encoder):
             again = torch.is_grad_enabled() and not whole
             sums = checkpoint(self._sums, *inputs, use_reentrant=False) if again else self._sums(*inputs)
             parts.append(functional.pad(sums, (0, run + reach - sums.shape[2])))
-        total = _overlapped(torch.stack(parts), run)[..., :frames]
-        return total / self._counts(frames).to(total)
+        total: Tensor = _overlapped(torch.stack(parts), run)[..., :frames]
+        mean: Tensor = total / self._counts(frames).to(total)
+        return mean
 
     def _sums(self, movie: Tensor, behavior: Tensor) -> Tensor:
         """Return `[B,N,T]`: per frame the sum over all windows in these frames."""
         inputs, settings = self.stacked(movie, behavior), self.settings
         windows = inputs.unfold(2, settings.span, 1)[..., :: settings.step].permute(0, 2, 1, 5, 3, 4)
-        rates = self.window(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
-        total = rates.new_zeros(len(movie), rates.shape[2], movie.shape[2])
+        rates = self.window(windows.flatten(0, 1))
+        rates = rates.reshape(*windows.shape[:2], *rates.shape[1:])
+        total: Tensor = rates.new_zeros(len(movie), rates.shape[2], movie.shape[2])
         # From the last frame of a window to its first, so that each frame adds its windows in their order.
         for frame in reversed(range(settings.frames)):
             place = frame * settings.step
@@ -159,7 +161,7 @@ def _overlapped(parts: Tensor, run: int) -> Tensor:
     """Return `[B,N,T]`: parts `[P,B,N,L]` that start `run` frames after each other, added where they overlap."""
     count, *sizes, length = parts.shape
     pieces = -(-length // run)
-    cut = functional.pad(parts, (0, pieces * run - length)).unflatten(3, (pieces, run))
+    cut = functional.pad(parts, (0, pieces * run - length)).reshape(count, *sizes, pieces, run)
     total = parts.new_zeros(count + pieces - 1, *sizes, run)
     for piece in range(pieces):
         total[piece : piece + count] += cut[..., piece, :]

@@ -82,7 +82,8 @@ def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def _encoders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     verbs = commands.add_parser("encoders", help="convert published weights").add_subparsers(required=True)
-    verb = verbs.add_parser("convert", help="published .pth to .safetensors with a card, or back; runs no pickle's code")
+    about = "published .pth to .safetensors with a card, or back; no code of a pickle runs"
+    verb = verbs.add_parser("convert", help=about)
     verb.add_argument("source", type=Path, metavar="IN")
     verb.add_argument("target", type=Path, metavar="OUT")
     verb.set_defaults(command="encoders:convert")
