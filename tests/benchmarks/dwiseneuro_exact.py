@@ -10,6 +10,7 @@ the public code alone.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 import tempfile
@@ -20,8 +21,7 @@ from typing import Any
 import torch
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
-
-from dwise_worlds import NARROW, params, random_state, trial
+worlds: Any = importlib.import_module("dwise_worlds")
 
 MOUSE = 1
 
@@ -30,7 +30,7 @@ def published(divide: int) -> dict[str, Any]:
     """Return the published hyper-parameters of Bauer's and the basic checkpoints, two mice for speed."""
     widths = (64, 64, 64, 64, 128, 128, 128, 256, 256)
     return {
-        **NARROW,
+        **worlds.NARROW,
         "readout_outputs": (7863, 7908),
         "core_features": tuple(width // divide for width in widths),
         "spatial_strides": (2, 1, 1, 1, 2, 1, 1, 2, 1),
@@ -46,9 +46,9 @@ def save_checkpoint(network: dict[str, Any], path: Path) -> dict[str, tuple[int,
 
     model = DwiseNeuro(**network)
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    state = random_state(shapes)
+    state = worlds.random_state(shapes)
     model.load_state_dict(state)
-    torch.save({"model_name": "MouseModel", "params": params(network), "nn_state_dict": state}, path)
+    torch.save({"model_name": "MouseModel", "params": worlds.params(network), "nn_state_dict": state}, path)
     return shapes
 
 
@@ -58,7 +58,7 @@ def public_prediction(network: dict[str, Any], path: Path, frames: int) -> torch
     from src.predictors import Predictor
 
     constants.num_neurons = list(network["readout_outputs"])
-    movie, behavior = (part.numpy() for part in trial(frames))
+    movie, behavior = (part.numpy() for part in worlds.trial(frames))
     predictor = Predictor(path, device="cpu")
     return torch.from_numpy(predictor.predict_trial(movie.transpose(1, 2, 0), behavior[:2], behavior[2:], MOUSE))
 
@@ -75,8 +75,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model-000-0.1.pth"
         if chosen.golden:
-            shapes = save_checkpoint(NARROW, path)
-            rates = public_prediction(NARROW, path, 40)
+            shapes = save_checkpoint(worlds.NARROW, path)
+            rates = public_prediction(worlds.NARROW, path, 40)
             tree = {"shapes": shapes, "mouse": MOUSE, "rates": rates[:, [0, 1, 9, 20, 31, 39]].tolist()}
             chosen.golden.write_text(json.dumps(tree) + "\n")
             return
@@ -90,16 +90,18 @@ def _compare(network: dict[str, Any], path: Path, frames: int) -> None:
     started = time.perf_counter()
     theirs = public_prediction(network, path, frames)
     middle = time.perf_counter()
-    movie, behavior = trial(frames)
+    movie, behavior = worlds.trial(frames)
     encoder = load_dwiseneuro(path, str(MOUSE))
     with torch.no_grad():
         ours = encoder(movie[None, None] / 255, behavior[None])[0]
     ended = time.perf_counter()
     difference = (ours - theirs).abs()
-    print(f"widths {network['core_features']}, {frames} frames, {len(ours)} neurons, deviation {theirs.std():.3g}")
-    print(f"largest difference over largest rate: {difference.max() / theirs.max():.3g}")
-    print(f"largest relative difference of any rate: {(difference / theirs.abs().clamp_min(1e-12)).max():.3g}")
-    print(f"seconds: public {middle - started:.1f}, ours {ended - middle:.1f}, threads {torch.get_num_threads()}")
+    sys.stdout.write(
+        f"widths {network['core_features']}, {frames} frames, {len(ours)} neurons, deviation {theirs.std():.3g}\n"
+        f"largest difference over largest rate: {difference.max() / theirs.max():.3g}\n"
+        f"largest relative difference of any rate: {(difference / theirs.abs().clamp_min(1e-12)).max():.3g}\n"
+        f"seconds: public {middle - started:.1f}, ours {ended - middle:.1f}, threads {torch.get_num_threads()}\n"
+    )
 
 
 if __name__ == "__main__":
