@@ -247,4 +247,4 @@ def test_wrap_refuses_what_cannot_be() -> None:
 
 def test_load_names_what_it_knows() -> None:
     with pytest.raises(ValueError, match="core_readout"):
-        encoders.load("dwiseneuro")
+        encoders.load("resnet")
