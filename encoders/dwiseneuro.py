@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from encoders.argus import read_published
 from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
+from encoders.dwise_folded import FoldedCore
 from encoders.dwise_network import NEURONS, DwiseNetwork, build_network
 from encoders.wrapped import chosen_behavior
 
@@ -38,6 +39,7 @@ class DwiseNeuro(Encoder):
         reach = self.settings.span - 1
         neurons = tuple(range(self.settings.readout_outputs[index]))
         self.spec = Spec(FRAME_SIZE, neurons, context=(reach, reach), behavior=BEHAVIOR_CHANNELS)
+        self._folded: tuple[tuple[tuple[int, int], ...], FoldedCore] | None = None
         self.train(network.training)
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
@@ -52,7 +54,7 @@ class DwiseNeuro(Encoder):
 
     def window(self, inputs: Tensor) -> Tensor:
         """Return rates `[B,N,16]` of windows that are stacked already, `[B,5,16,64,64]` in 0–255 and raw behavior."""
-        features = self.core(inputs).mean((3, 4))
+        features = self.core(inputs).mean((3, 4)) if self._learning() else self._frozen_core()(inputs)
         rates: Tensor = self.readout(self.cortex(features))
         return rates
 
@@ -75,6 +77,17 @@ class DwiseNeuro(Encoder):
             )
         self.spec = replace(self.spec, neuron_ids=tuple(neuron_ids))
         return self
+
+    def _learning(self) -> bool:
+        return self.training or (torch.is_grad_enabled() and any(p.requires_grad for p in self.core.parameters()))
+
+    def _frozen_core(self) -> FoldedCore:
+        """Return the core for inverting it; made anew when a weight has changed or moved."""
+        tensors = (*self.core.parameters(), *self.core.buffers())
+        state = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+        if self._folded is None or self._folded[0] != state:
+            self._folded = (state, FoldedCore(self.core))
+        return self._folded[1]
 
     def _trial(self, movie: Tensor, behavior: Tensor, *, run: int, whole: bool) -> Tensor:
         frames, reach = movie.shape[2], self.settings.span - 1

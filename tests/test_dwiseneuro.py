@@ -208,3 +208,24 @@ def test_other_files_are_refused(weights: Path, damage: str) -> None:
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match=r"expected a \.pth or \.safetensors file, got 'nowhere.pth'"):
         encoders.load("dwiseneuro", weights="nowhere.pth", mouse="0")
+
+
+def test_the_frozen_core_is_the_learning_one_and_its_gradient(weights: Path) -> None:
+    encoder = load_dwiseneuro(weights, "1")
+    inputs = torch.rand(2, 5, 16, 64, 64, generator=torch.Generator().manual_seed(3)) * 255
+    learning = encoder.window(inputs.requires_grad_())
+    pull = torch.rand(learning.shape, generator=torch.Generator().manual_seed(4))
+    (expected,) = torch.autograd.grad(learning, inputs, pull)
+    frozen = freeze(encoder).window(inputs)
+    (found,) = torch.autograd.grad(frozen, inputs, pull)
+    torch.testing.assert_close(frozen, learning, rtol=1e-5, atol=1e-6 * float(learning.max()))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_a_frozen_core_notices_other_weights(weights: Path) -> None:
+    encoder = freeze(load_dwiseneuro(weights, "1"))
+    inputs = torch.rand(1, 5, 16, 64, 64, generator=torch.Generator().manual_seed(3)) * 255
+    before = encoder.window(inputs)
+    with torch.no_grad():
+        encoder.core.blocks[1].conv_pw[0].weight.mul_(0.5)  # type: ignore[index, union-attr]
+    assert (encoder.window(inputs) - before).abs().max() > 0
