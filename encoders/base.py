@@ -66,6 +66,15 @@ class TemporalFirst(Protocol):
         ...
 
 
+@runtime_checkable
+class Portioned(Protocol):
+    """An encoder that runs its own windows, some of them at once."""
+
+    def fewer_windows(self) -> bool:
+        """Run half as many windows at once from now on; return False where it is one already."""
+        ...
+
+
 def freeze(encoder: Encoder) -> Encoder:
     """Return the encoder in evaluation mode with no parameter gradients; only the movie can still be optimised."""
     return encoder.eval().requires_grad_(False)

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
 from encoders.dwise_blocks import InvertedResidual, PositionCode, tiled
@@ -30,7 +29,6 @@ class _Depthwise(torch.autograd.Function):
         return functional.conv2d(x, weight, shift, (stride, stride), padding, groups=len(weight))
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc, untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (weight,) = ctx.saved_tensors
         shape, stride, padding = ctx.geometry
@@ -46,12 +44,11 @@ class _Silu(torch.autograd.Function):
     """SiLU whose way back overwrites the gradient that it is given: in this network nobody else holds it."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         return functional.silu(x)
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc, untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         back: Tensor = torch.ops.aten.silu_backward.grad_input(gradient, x, grad_input=gradient)
@@ -140,11 +137,13 @@ def _detached(bias: Tensor | None) -> Tensor | None:
 
 
 def _silu(x: Tensor) -> Tensor:
-    out: Tensor = _Silu.apply(x)  # type: ignore[no-untyped-call]
+    apply: Any = _Silu.apply
+    out: Tensor = apply(x)
     return out
 
 
 def _depthwise(x: Tensor, weight: Tensor, shift: Tensor, stride: int) -> Tensor:
     """Return the convolution of `[B,H,W,C]` over its two middle axes."""
-    out: Tensor = _Depthwise.apply(x.movedim(3, 1), weight, shift, stride)  # type: ignore[no-untyped-call]
+    apply: Any = _Depthwise.apply
+    out: Tensor = apply(x.movedim(3, 1), weight, shift, stride)
     return out.movedim(1, 3)

@@ -54,6 +54,20 @@ class DwiseSettings:
         """Frames from the first to the last of a window."""
         return (self.frames - 1) * self.step + 1
 
+    @property
+    def window_bytes(self) -> int:
+        """About the memory of one window for its gradient: four wide tensors a block in float32, one before its stride.
+
+        >>> DwiseSettings(expansion_ratio=7).window_bytes // 2**20
+        819
+        """
+        pixels, total = self.canvas[0] * self.canvas[1], 0
+        for width, stride in zip(self.core_features, self.spatial_strides, strict=True):
+            inside = pixels // stride**2
+            total += width * self.expansion_ratio * (pixels + 3 * inside)
+            pixels = inside
+        return 4 * self.frames * total
+
 
 class Core(nn.Module):
     """Stem, then position codes and inverted residual blocks in turn."""

@@ -17,8 +17,9 @@ from encoders.dwise_network import NEURONS, DwiseNetwork, build_network
 from encoders.wrapped import chosen_behavior
 
 FRAME_SIZE = (36, 64)
-WINDOWS = 8
-"""Windows in one pass; a full-size window holds about a gigabyte of activations for its gradient."""
+MOST_WINDOWS = 64
+MEMORY_SHARE = 0.5
+"""Share of a GPU's free memory that windows may fill at first; on a CPU one window at a time is fastest."""
 WHITE = 255.0
 """The published weights take the files' grey values 0–255 as they are."""
 
@@ -28,11 +29,11 @@ class DwiseNeuro(Encoder):
 
     rates(t) = mean over the windows that hold frame t of network(window); a window is 16 frames, every second of 31,
     and ends at every index from 30 to the last. Frames near a trial's ends lie in fewer windows and in windows of
-    one parity only; nothing is padded in time. `windows` bounds how many run at once; a trial of more of them keeps
-    only its inputs and computes each pass again on the way back, so that memory stays flat.
+    one parity only; nothing is padded in time. `windows` bounds how many run at once (0: as memory allows); a trial of
+    more of them keeps only its inputs and computes each pass again on the way back, so that memory stays flat.
     """
 
-    def __init__(self, network: DwiseNetwork, index: int, *, windows: int = WINDOWS) -> None:
+    def __init__(self, network: DwiseNetwork, index: int, *, windows: int = 0) -> None:
         super().__init__()
         self.settings, self.windows = network.settings, windows
         self.core, self.cortex, self.readout = network.core, network.cortex, network.readouts[index]
@@ -46,8 +47,9 @@ class DwiseNeuro(Encoder):
         """Return rates `[B,N,T]` of a movie `[B,1,T,36,64]`, or of a whole canvas `[B,1,T,64,64]`; T ≥ 31."""
         states = self._checked(movie, behavior)
         count = movie.shape[2] - self.settings.span + 1
-        run = min(count, self.windows)
-        samples = max(1, self.windows // run)
+        windows = self.windows or self._room(movie.device)
+        run = min(count, windows)
+        samples = max(1, windows // run)
         pairs = zip(torch.split(movie, samples), torch.split(states, samples), strict=True)
         whole = len(movie) <= samples and count <= run
         return torch.cat([self._trial(part, state, run=run, whole=whole) for part, state in pairs])
@@ -77,6 +79,18 @@ class DwiseNeuro(Encoder):
             )
         self.spec = replace(self.spec, neuron_ids=tuple(neuron_ids))
         return self
+
+    def fewer_windows(self) -> bool:
+        """Run half as many windows at once from now on; return False where it is one already."""
+        before = self.windows or self._room(next(self.readout.parameters()).device)
+        self.windows = max(1, before // 2)
+        return before > 1
+
+    def _room(self, device: torch.device) -> int:
+        if device.type != "cuda":
+            return 1
+        free, _ = torch.cuda.mem_get_info(device)
+        return max(1, min(MOST_WINDOWS, int(MEMORY_SHARE * free / self.settings.window_bytes)))
 
     def _learning(self) -> bool:
         return self.training or (torch.is_grad_enabled() and any(p.requires_grad for p in self.core.parameters()))
@@ -143,7 +157,7 @@ class DwiseNeuro(Encoder):
         return states.to(movie)
 
 
-def load_dwiseneuro(weights: str | Path, mouse: str, *, windows: int = WINDOWS) -> DwiseNeuro:
+def load_dwiseneuro(weights: str | Path, mouse: str, *, windows: int = 0) -> DwiseNeuro:
     """Return one mouse's view of a published file, in evaluation mode."""
     path = Path(weights)
     found = read_published(path)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from encoders.base import Encoder, TemporalFirst
+from recon.memory import Portions, in_portions
 from recon.types import Fidelity, Measurement
 
 Frames = tuple[int, int]
@@ -50,7 +52,8 @@ class Problem:
 
     Several observations share one movie: repeats of a clip, animals that saw the same clip, members of an ensemble.
     `window` bounds the frames that the encoder sees in one backward pass (0: all), so that memory stays flat; `meter`
-    counts what the encoders were shown. Where `pixels` `[H,W]` is false the encoders see grey whatever the movie says.
+    counts what the encoders were shown; `portions` shrink when memory runs out. Where `pixels` `[H,W]` is false the
+    encoders see grey whatever the movie says.
     """
 
     fidelity: Fidelity
@@ -58,6 +61,7 @@ class Problem:
     window: int = 0
     meter: Meter = field(default_factory=Meter, compare=False, repr=False)
     pixels: Tensor | None = None
+    portions: Portions = field(default_factory=Portions, compare=False, repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -71,10 +75,20 @@ class Problem:
         """Device on which the problem lives."""
         return self.observations[0].measurement.responses.device
 
+    @property
+    def frames_at_once(self) -> int:
+        """Frames that the encoder sees in one pass (0: all): what was asked for, or less once memory has run out."""
+        return min(filter(None, (self.window, self.portions.frames)), default=0)
+
     def alone(self, observation: int) -> Problem:
         """Return the problem with one of its observations, at weight 1."""
         chosen = self.observations[observation]
         return replace(self, observations=(Observation(chosen.encoder, chosen.measurement),))
+
+    def sample(self, index: Tensor) -> Problem:
+        """Return the problem of some samples of the batch."""
+        parts = (replace(seen, measurement=seen.measurement.sample(index)) for seen in self.observations)
+        return replace(self, observations=tuple(parts))
 
     def shown(self, movie: Tensor) -> Tensor:
         """Return the movie `[B,C,T,H,W]` as the encoders see it, grey outside the mask."""
@@ -99,7 +113,9 @@ class Problem:
         context lies inside it or beyond the ends of the movie. With `observation` only that one counts, at weight 1.
         """
         chosen = self if observation is None else self.alone(observation)
-        value, gradient = _value_and_gradient(chosen, self.shown(movie.detach()), frames)
+        value, gradient = in_portions(
+            chosen, self.shown(movie.detach()), lambda part, piece: _value_and_gradient(part, piece, frames)
+        )
         return value, gradient if self.pixels is None else gradient * self.pixels
 
     def subclip_gradients(
@@ -116,16 +132,21 @@ class Problem:
             yield from _shared_subclips(alone, alone.observations[0].encoder, movie, spans)
             return
         for span in spans:
-            value, gradient = _subclip(alone, alone.observations[0], movie, span)
+            value, gradient = in_portions(alone, movie, partial(_subclip_of, span))
             yield span, value, gradient
 
     def _total(self, movie: Tensor, *, selection: bool) -> Tensor:
-        total, movie = movie.new_zeros(len(movie)), self.shown(movie)
-        for observation in self.observations:
-            behavior, meter = observation.measurement.behavior, self.meter
-            rates = windowed_rates(observation.encoder, movie, behavior, self.window, meter=meter)
-            total += observation.weight * _misfit(self.fidelity, rates, observation.measurement, selection=selection)
+        (total,) = in_portions(self, self.shown(movie), lambda part, piece: (_energy(part, piece, selection),))
         return total
+
+
+def _energy(problem: Problem, movie: Tensor, selection: bool) -> Tensor:
+    total = movie.new_zeros(len(movie))
+    for observation in problem.observations:
+        behavior, window, meter = observation.measurement.behavior, problem.frames_at_once, problem.meter
+        rates = windowed_rates(observation.encoder, movie, behavior, window, meter=meter)
+        total += observation.weight * _misfit(problem.fidelity, rates, observation.measurement, selection=selection)
+    return total
 
 
 def windowed_rates(
@@ -167,7 +188,7 @@ def _value_and_gradient(problem: Problem, movie: Tensor, frames: Frames | None) 
     for observation in problem.observations:
         if frames is not None:
             energy, part = _subclip(problem, observation, movie, frames)
-        elif len(_spans(movie.shape[2], problem.window)) == 1:
+        elif len(_spans(movie.shape[2], problem.frames_at_once)) == 1:
             energy, part = _one_pass(problem, observation, movie)
         else:
             energy, part = _two_pass(problem, observation, movie)
@@ -193,12 +214,12 @@ def _two_pass(problem: Problem, observation: Observation, movie: Tensor) -> tupl
     """
     encoder, measurement, meter = observation.encoder, observation.measurement, problem.meter
     with torch.no_grad():
-        rates = windowed_rates(encoder, movie, measurement.behavior, problem.window, meter=meter)
+        rates = windowed_rates(encoder, movie, measurement.behavior, problem.frames_at_once, meter=meter)
     with torch.enable_grad():
         energy = _misfit(problem.fidelity, rates.requires_grad_(True), measurement)
         (pull,) = torch.autograd.grad(energy.sum(), rates)
         gradient = torch.zeros_like(movie)
-        for span in _spans(movie.shape[2], problem.window):
+        for span in _spans(movie.shape[2], problem.frames_at_once):
             leaf = movie.detach().requires_grad_(True)
             part = _window_rates(encoder, leaf, measurement.behavior, span, meter)
             gradient += torch.autograd.grad(part, leaf, pull[..., span[0] : span[1]])[0]
@@ -215,6 +236,10 @@ def _subclip(problem: Problem, observation: Observation, movie: Tensor, span: Fr
     energy = _span_misfit(problem.fidelity, rates, observation, span)
     (gradient,) = torch.autograd.grad(energy.sum(), leaf)
     return energy.detach(), gradient
+
+
+def _subclip_of(span: Frames, problem: Problem, movie: Tensor) -> tuple[Tensor, Tensor]:
+    return _subclip(problem, problem.observations[0], movie, span)
 
 
 def _span_misfit(fidelity: Fidelity, rates: Tensor, observation: Observation, span: Frames) -> Tensor:
