@@ -75,6 +75,15 @@ class Portioned(Protocol):
         ...
 
 
+@runtime_checkable
+class Unnamed(Protocol):
+    """An encoder from a published file, which counts its neurons but does not name them."""
+
+    def for_neurons(self, neuron_ids: tuple[int, ...]) -> Encoder:
+        """Say which recorded neurons its places are; raises ValueError where their number is another."""
+        ...
+
+
 def freeze(encoder: Encoder) -> Encoder:
     """Return the encoder in evaluation mode with no parameter gradients; only the movie can still be optimised."""
     return encoder.eval().requires_grad_(False)

@@ -33,10 +33,10 @@ class _Depthwise(torch.autograd.Function):
         (weight,) = ctx.saved_tensors
         shape, stride, padding = ctx.geometry
         # The convolution's input only lends its shape here; memory that nobody touches costs nothing.
-        unread = torch.empty(shape, dtype=weight.dtype, device=weight.device, memory_format=LAST)
+        unread = torch.empty(shape, dtype=gradient.dtype, device=gradient.device, memory_format=LAST)
         options = (None, stride, padding, [1, 1], False, [0, 0], len(weight), (True, False, False))
         gradient = gradient.contiguous(memory_format=LAST)
-        back: Tensor = torch.ops.aten.convolution_backward(gradient, unread, weight, *options)[0]
+        back: Tensor = torch.ops.aten.convolution_backward(gradient, unread, weight.to(gradient.dtype), *options)[0]
         return back, None, None, None
 
 

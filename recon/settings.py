@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from encoders.precision import Precision
 from recon.data.measurement import Bins
 from recon.metrics.pooling import Pooling
 
@@ -111,9 +112,10 @@ class Settings:
     """A benchmark: a recording, its clips, the encoders by name, an independent judge, and the rows of the table.
 
     Where `simulate` is given, the recording is simulated if its folder is absent. `batch` clips are optimised
-    together, encoders see `window` frames at once (0: all). `pixels` (first row, end row, first column, end column)
-    bounds what is scored, a transparency `mask` what is scored and what is optimised. `poolings` adds the columns
-    `frame_correlation_<name>`, at coarser grains.
+    together, encoders see `window` frames at once (0: all) and compute in `precision`, translated by torch where
+    `compile` says so. `pixels` (first row, end row, first column, end column) bounds what is scored, a transparency
+    `mask` what is scored and what is optimised. `poolings` adds the columns `frame_correlation_<name>`, at coarser
+    grains.
     """
 
     run: Path
@@ -129,6 +131,8 @@ class Settings:
     device: str = "auto"
     batch: int = 24
     window: int = 0
+    precision: Precision = "float32"
+    compile: bool = False
     pixels: tuple[int, int, int, int] | None = None
     mask: Mask | None = None
     poolings: Mapping[str, Pooling] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder, freeze, resolve_device
+from encoders.base import Encoder, resolve_device
 from recon import config
 from recon.conditions import Batch, batches, choose_clips, pose
 from recon.data.masks import read_mask
@@ -21,7 +21,8 @@ from recon.data.sensorium import SensoriumRecording, open_recording
 from recon.data.sets import left_out_neurons, neuron_sets
 from recon.fidelities.base import Likelihood
 from recon.fitting import fit_fidelity
-from recon.keys import check_encoder, modules_of, planned_iterations, state_hash
+from recon.forward import Arithmetic, ready_encoder
+from recon.keys import modules_of, planned_iterations, state_hash
 from recon.methods.base import Method, fitted
 from recon.outputs import movie_file, to_yaml
 from recon.problem import Problem
@@ -131,6 +132,7 @@ class Bench:
             "neurons": asdict(settings.neurons),
             "seed": settings.seed,
             "window": settings.window,
+            "precision": [settings.precision, settings.compile],
         }
 
     def scorer(self, batch: Batch) -> Judge:
@@ -140,9 +142,8 @@ class Bench:
         return self.scorers[id(batch)]
 
     def _encoder(self, tree: Mapping[str, Any], where: str) -> Encoder:
-        encoder: Encoder = config.build("encoder", tree, where=where)
-        check_encoder(encoder, self.recording, where)
-        return freeze(encoder).to(self.device)
+        arithmetic = Arithmetic(self.device, self.settings.precision, self.settings.compile)
+        return ready_encoder(tree, self.recording, arithmetic, where=where)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ LAYERS = (
     ("recon.methods", "recon.summaries", "recon.trace"),
     ("recon.run",),
     ("recon.config", "recon.settings", "recon.keys", "recon.progress"),
-    ("recon.conditions", "recon.masks", "recon.fitting", "recon.scoring", "recon.outputs"),
+    ("recon.conditions", "recon.forward", "recon.masks", "recon.fitting", "recon.scoring", "recon.outputs"),
     ("recon.tasks", "recon.benchmark", "recon.readings", "recon.tune", "recon.training"),
     ("recon.report", "recon.strips", "recon.heatmaps", "recon.tables"),
     ("recon.commands",),

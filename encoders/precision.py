@@ -1,0 +1,41 @@
+"""Encoders that compute in another precision, or compiled."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from encoders.base import Encoder, Portioned
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+
+class Lowered(Encoder):
+    """An encoder whose products are computed in bfloat16 (autocast); movies, rates and gradients stay float32."""
+
+    def __init__(self, inner: Encoder) -> None:
+        super().__init__()
+        self.inner, self.spec = inner, inner.spec
+
+    def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
+        """Return rates `[B,N,T]` in float32."""
+        with torch.autocast(movie.device.type, dtype=torch.bfloat16):
+            rates: Tensor = self.inner(movie, behavior)
+        return rates.float()
+
+    def fewer_windows(self) -> bool:
+        """Run half as many of the encoder's own windows at once; return False where it has none or one."""
+        return isinstance(self.inner, Portioned) and self.inner.fewer_windows()
+
+
+def in_precision(encoder: Encoder, precision: Precision) -> Encoder:
+    """Return the encoder in a precision: float32 is the reference.
+
+    "tf32" rounds the factors of products to ten bits on NVIDIA devices and changes nothing elsewhere; torch keeps this
+    as a setting of the whole process, so that it holds for every encoder from then on.
+    """
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    return Lowered(encoder) if precision == "bfloat16" else encoder
