@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from encoders.base import Encoder, TemporalFirst
+from encoders.canvas import centred
 from recon.types import Fidelity, Measurement
 
 Frames = tuple[int, int]
@@ -50,7 +51,9 @@ class Problem:
 
     Several observations share one movie: repeats of a clip, animals that saw the same clip, members of an ensemble.
     `window` bounds the frames that the encoder sees in one backward pass (0: all), so that memory stays flat; `meter`
-    counts what the encoders were shown. Where `pixels` `[H,W]` is false the encoders see grey whatever the movie says.
+    counts what the encoders were shown. Where `pixels` `[H,W]` is false the encoders see grey whatever the movie says;
+    larger or smaller than the movie's frames it stands in their middle, and what it says nothing about is false.
+    `size` is that of the movie's frames where it is not the encoders' `frame_size`.
     """
 
     fidelity: Fidelity
@@ -58,13 +61,14 @@ class Problem:
     window: int = 0
     meter: Meter = field(default_factory=Meter, compare=False, repr=False)
     pixels: Tensor | None = None
+    size: tuple[int, int] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
         """Shape `[B,C,T,H,W]` of the movie that is sought."""
         first = self.observations[0]
         batch, _, frames = first.measurement.responses.shape
-        return (batch, first.encoder.spec.channels, frames, *first.encoder.spec.frame_size)
+        return (batch, first.encoder.spec.channels, frames, *(self.size or first.encoder.spec.frame_size))
 
     @property
     def device(self) -> torch.device:
@@ -76,9 +80,21 @@ class Problem:
         chosen = self.observations[observation]
         return replace(self, observations=(Observation(chosen.encoder, chosen.measurement),))
 
+    def on_canvas(self) -> Problem:
+        """Return the problem whose movie is the whole canvas of the encoders, border included."""
+        sizes = {observation.encoder.canvas for observation in self.observations}
+        if len(sizes) != 1:
+            raise ValueError(f"canvas: expected one size for all encoders, got {sorted(sizes)}; move the frames alone")
+        return replace(self, size=sizes.pop())
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Which pixels of the movie's frames move, `[H,W]`, or none for all."""
+        return None if self.pixels is None else centred(self.pixels, self.shape[-2:])
+
     def shown(self, movie: Tensor) -> Tensor:
         """Return the movie `[B,C,T,H,W]` as the encoders see it, grey outside the mask."""
-        return movie if self.pixels is None else torch.where(self.pixels, movie, GREY)
+        return movie if self.pixels is None else torch.where(centred(self.pixels, movie.shape[-2:]), movie, GREY)
 
     @torch.no_grad()
     def energy(self, movie: Tensor) -> Tensor:
@@ -100,7 +116,7 @@ class Problem:
         """
         chosen = self if observation is None else self.alone(observation)
         value, gradient = _value_and_gradient(chosen, self.shown(movie.detach()), frames)
-        return value, gradient if self.pixels is None else gradient * self.pixels
+        return value, gradient if self.mask is None else gradient * self.mask
 
     def subclip_gradients(
         self, movie: Tensor, spans: Sequence[Frames], *, observation: int, separable: bool
@@ -212,22 +228,26 @@ def _subclip(problem: Problem, observation: Observation, movie: Tensor, span: Fr
     behavior = None if measurement.behavior is None else measurement.behavior[..., span[0] : span[1]]
     problem.meter.count(leaf)
     rates = encoder(leaf, behavior)
-    energy = _span_misfit(problem.fidelity, rates, observation, span)
+    energy = span_misfit(problem.fidelity, rates, observation, span)
     (gradient,) = torch.autograd.grad(energy.sum(), leaf)
     return energy.detach(), gradient
 
 
-def _span_misfit(fidelity: Fidelity, rates: Tensor, observation: Observation, span: Frames) -> Tensor:
+def span_misfit(fidelity: Fidelity, rates: Tensor, observation: Observation, span: Frames) -> Tensor:
     """Return the misfit `[B]` of a sub-clip's rates `[B,N,end−first]` over the frames that count in it."""
     measurement = observation.measurement
-    counted = _counted(observation, span)
+    counted = counted_frames(observation, span)
     mask = (measurement.neurons[None, :, None] & counted[:, None, :]).expand_as(rates)
     return fidelity(rates, measurement.responses[..., span[0] : span[1]], mask)
 
 
-def _counted(observation: Observation, span: Frames) -> Tensor:
-    """Return `[B,end−first]`: frames of a sub-clip whose context lies inside it or beyond the ends of the movie."""
-    measurement, (before, after) = observation.measurement, observation.encoder.spec.context
+def counted_frames(observation: Observation, span: Frames) -> Tensor:
+    """Return `[B,end−first]`: frames of a sub-clip whose context lies inside it or beyond the ends of the movie.
+
+    All frames count with an encoder of sliding windows: its rates in a sub-clip rest on fewer windows, not on padding.
+    """
+    measurement, encoder = observation.measurement, observation.encoder
+    before, after = encoder.spec.context if encoder.padded_in_time else (0, 0)
     if measurement.acquisition is not None:
         raise ValueError("sub-clips: expected responses at the frame rate, got acquisition bins; set bins to frames")
     counted = measurement.frames[:, span[0] : span[1]].clone()
@@ -244,10 +264,10 @@ def _shared_subclips(
     rates, pull = _pull_to_planes(problem, encoder, movie)
     back = {length: _adjoint(encoder, movie, length) for length in {end - first for first, end in spans}}
     for span in spans:
-        counted = _counted(observation, span)
+        counted = counted_frames(observation, span)
         masked = pull[:, span[0] : span[1]] * counted.reshape(*counted.shape, *[1] * (pull.dim() - 2))
         gradient = back[span[1] - span[0]](masked)
-        yield span, _span_misfit(problem.fidelity, rates[..., span[0] : span[1]], observation, span), gradient
+        yield span, span_misfit(problem.fidelity, rates[..., span[0] : span[1]], observation, span), gradient
 
 
 @torch.enable_grad()
