@@ -37,10 +37,20 @@ class Encoder(nn.Module, ABC):
     """A forward model of a population: movie `[B,C,T,H,W]` in [0,1] → rates `[B,N,T]`.
 
     Rates near the start (end) of a movie, where `spec.context` reaches outside, rest on the encoder's own
-    padding. Range, luminance, padding, z-scoring and sliding windows belong inside the encoder.
+    padding, unless it slides windows that are never padded (`padded_in_time` is false): then they rest on fewer of
+    them. Range, luminance, padding, z-scoring and sliding windows belong inside the encoder.
     """
 
     spec: Spec
+    padded_in_time: bool = True
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Size (height, width) of what the network sees: the frame's, or larger where it sets the frame in a border.
+
+        With a border the encoder also takes a movie of this size, and behavior spread over it `[B,4,T,height,width]`.
+        """
+        return self.spec.frame_size
 
     @abstractmethod
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from encoders.argus import read_published
 from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
+from encoders.canvas import centred
 from encoders.dwise_folded import FoldedCore
 from encoders.dwise_network import NEURONS, DwiseNetwork, build_network
 from encoders.wrapped import chosen_behavior
@@ -33,6 +34,8 @@ class DwiseNeuro(Encoder):
     more of them keeps only its inputs and computes each pass again on the way back, so that memory stays flat.
     """
 
+    padded_in_time = False
+
     def __init__(self, network: DwiseNetwork, index: int, *, windows: int = 0) -> None:
         super().__init__()
         self.settings, self.windows = network.settings, windows
@@ -43,8 +46,16 @@ class DwiseNeuro(Encoder):
         self._folded: tuple[tuple[tuple[int, int], ...], FoldedCore] | None = None
         self.train(network.training)
 
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Size of the canvas, as published 64×64."""
+        return self.settings.canvas
+
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
-        """Return rates `[B,N,T]` of a movie `[B,1,T,36,64]`, or of a whole canvas `[B,1,T,64,64]`; T ≥ 31."""
+        """Return rates `[B,N,T]` of a movie `[B,1,T,36,64]`, or of a whole canvas `[B,1,T,64,64]`; T ≥ 31.
+
+        Behavior is `[B,4,T]`, or `[B,4,T,64,64]` where each of its values fills the canvas already.
+        """
         states = self._checked(movie, behavior)
         count = movie.shape[2] - self.settings.span + 1
         windows = self.windows or self._room(movie.device)
@@ -62,12 +73,9 @@ class DwiseNeuro(Encoder):
 
     def stacked(self, movie: Tensor, behavior: Tensor) -> Tensor:
         """Return inputs `[B,5,T,64,64]`: grey frame on its canvas, and each behavior channel over the whole of it."""
-        height, width = self.settings.canvas
-        rows, columns = height - movie.shape[3], width - movie.shape[4]
-        # Half the border before, the rest behind: rows 14–49 of 64 for frames of 36.
-        border = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
-        frames = functional.pad(movie * WHITE, border, value=self.settings.fill)
-        return torch.cat((frames, behavior[..., None, None].expand(-1, -1, -1, height, width)), 1)
+        frames = centred(movie * WHITE, self.canvas, fill=self.settings.fill)
+        states = behavior if behavior.ndim == 5 else behavior[..., None, None].expand(-1, -1, -1, *self.canvas)
+        return torch.cat((frames, states), 1)
 
     def for_neurons(self, neuron_ids: tuple[int, ...]) -> DwiseNeuro:
         """Say which recorded neurons the readout's places are: published files count them, but do not name them."""
@@ -109,7 +117,7 @@ class DwiseNeuro(Encoder):
         parts = []
         for start in starts:
             part = slice(start, min(start + run, frames - reach) + reach)
-            inputs = (movie[:, :, part], behavior[..., part])
+            inputs = (movie[:, :, part], behavior[:, :, part])
             again = torch.is_grad_enabled() and not whole
             sums = checkpoint(self._sums, *inputs, use_reentrant=False) if again else self._sums(*inputs)
             parts.append(functional.pad(sums, (0, run + reach - sums.shape[2])))

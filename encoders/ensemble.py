@@ -24,6 +24,13 @@ class Ensemble(Encoder):
         context = (max(before for before, _ in contexts), max(after for _, after in contexts))
         behavior = tuple(dict.fromkeys(name for member in members for name in member.spec.behavior))
         self.spec = _with(members[0], context, behavior)
+        self.padded_in_time = any(member.padded_in_time for member in members)
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """The members' canvas where they share one, else the frame size."""
+        sizes = {member.canvas for member in self.members if isinstance(member, Encoder)}
+        return sizes.pop() if len(sizes) == 1 else self.spec.frame_size
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
         """Return the mean rates `[B,N,T]`."""

@@ -13,9 +13,10 @@ from torch import Tensor
 from encoders.base import Encoder
 from recon.data.sensorium import SensoriumRecording
 from recon.metrics.correlation import pearson
-from recon.problem import Observation, Problem, windowed_rates
+from recon.problem import Observation, Problem
 from recon.settings import Clips, Condition
 from recon.types import Acquisition, Fidelity, Measurement, Trial, stack
+from recon.windows import windowed_rates
 
 Presentation = tuple[Tensor, Tensor | None]
 """Responses `[B,N,T]` and behavior `[B,4,T]` that belong together."""

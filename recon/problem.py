@@ -10,23 +10,13 @@ import torch
 from torch import Tensor
 
 from encoders.base import Encoder, TemporalFirst
+from encoders.canvas import centred
 from recon.memory import Portions, in_portions
 from recon.types import Fidelity, Measurement
+from recon.windows import Frames, Meter, spans_of, window_rates, windowed_rates
 
-Frames = tuple[int, int]
 GREY = 0.5
 """What encoders see outside the mask of a problem."""
-
-
-@dataclass
-class Meter:
-    """Counts the frames that encoders were shown, over all samples of the batch."""
-
-    frames: int = 0
-
-    def count(self, movie: Tensor) -> None:
-        """Add the frames of a movie `[B,C,T,H,W]`."""
-        self.frames += movie.shape[0] * movie.shape[2]
 
 
 @dataclass(frozen=True)
@@ -53,7 +43,8 @@ class Problem:
     Several observations share one movie: repeats of a clip, animals that saw the same clip, members of an ensemble.
     `window` bounds the frames that the encoder sees in one backward pass (0: all), so that memory stays flat; `meter`
     counts what the encoders were shown; `portions` shrink when memory runs out. Where `pixels` `[H,W]` is false the
-    encoders see grey whatever the movie says.
+    encoders see grey whatever the movie says; larger or smaller than the movie's frames it stands in their middle, and
+    what it says nothing about is false. `size` is that of the movie's frames where it is not that of the encoders.
     """
 
     fidelity: Fidelity
@@ -62,13 +53,14 @@ class Problem:
     meter: Meter = field(default_factory=Meter, compare=False, repr=False)
     pixels: Tensor | None = None
     portions: Portions = field(default_factory=Portions, compare=False, repr=False)
+    size: tuple[int, int] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
         """Shape `[B,C,T,H,W]` of the movie that is sought."""
         first = self.observations[0]
         batch, _, frames = first.measurement.responses.shape
-        return (batch, first.encoder.spec.channels, frames, *first.encoder.spec.frame_size)
+        return (batch, first.encoder.spec.channels, frames, *(self.size or first.encoder.spec.frame_size))
 
     @property
     def device(self) -> torch.device:
@@ -90,9 +82,21 @@ class Problem:
         parts = (replace(seen, measurement=seen.measurement.sample(index)) for seen in self.observations)
         return replace(self, observations=tuple(parts))
 
+    def on_canvas(self) -> Problem:
+        """Return the problem whose movie is the whole canvas of the encoders, border included."""
+        sizes = {observation.encoder.canvas for observation in self.observations}
+        if len(sizes) != 1:
+            raise ValueError(f"canvas: expected one size for all encoders, got {sorted(sizes)}; move the frames alone")
+        return replace(self, size=sizes.pop())
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Which pixels of the movie's frames move, `[H,W]`, or none for all."""
+        return None if self.pixels is None else centred(self.pixels, self.shape[-2:])
+
     def shown(self, movie: Tensor) -> Tensor:
         """Return the movie `[B,C,T,H,W]` as the encoders see it, grey outside the mask."""
-        return movie if self.pixels is None else torch.where(self.pixels, movie, GREY)
+        return movie if self.pixels is None else torch.where(centred(self.pixels, movie.shape[-2:]), movie, GREY)
 
     @torch.no_grad()
     def energy(self, movie: Tensor) -> Tensor:
@@ -116,7 +120,7 @@ class Problem:
         value, gradient = in_portions(
             chosen, self.shown(movie.detach()), lambda part, piece: _value_and_gradient(part, piece, frames)
         )
-        return value, gradient if self.pixels is None else gradient * self.pixels
+        return value, gradient if self.mask is None else gradient * self.mask
 
     def subclip_gradients(
         self, movie: Tensor, spans: Sequence[Frames], *, observation: int, separable: bool
@@ -149,29 +153,6 @@ def _energy(problem: Problem, movie: Tensor, selection: bool) -> Tensor:
     return total
 
 
-def windowed_rates(
-    encoder: Encoder, movie: Tensor, behavior: Tensor | None, window: int = 0, *, meter: Meter | None = None
-) -> Tensor:
-    """Return rates `[B,N,T]`, computed over windows of `window` frames with their context; equal to one pass."""
-    meter = meter or Meter()
-    pieces = [_window_rates(encoder, movie, behavior, span, meter) for span in _spans(movie.shape[2], window)]
-    return torch.cat(pieces, -1) if len(pieces) > 1 else pieces[0]
-
-
-def _spans(frames: int, window: int) -> list[Frames]:
-    step = window if window > 0 else frames
-    return [(start, min(start + step, frames)) for start in range(0, frames, step)]
-
-
-def _window_rates(encoder: Encoder, movie: Tensor, behavior: Tensor | None, span: Frames, meter: Meter) -> Tensor:
-    before, after = encoder.spec.context
-    first, end = max(span[0] - before, 0), min(span[1] + after, movie.shape[2])
-    part, seen = None if behavior is None else behavior[..., first:end], movie[:, :, first:end]
-    meter.count(seen)
-    rates: Tensor = encoder(seen, part)
-    return rates[..., span[0] - first : span[1] - first]
-
-
 def _misfit(fidelity: Fidelity, rates: Tensor, measurement: Measurement, *, selection: bool = False) -> Tensor:
     neurons = (measurement.selection if selection else measurement.neurons)[None, :, None]
     acquisition = measurement.acquisition
@@ -188,7 +169,7 @@ def _value_and_gradient(problem: Problem, movie: Tensor, frames: Frames | None) 
     for observation in problem.observations:
         if frames is not None:
             energy, part = _subclip(problem, observation, movie, frames)
-        elif len(_spans(movie.shape[2], problem.frames_at_once)) == 1:
+        elif len(spans_of(movie.shape[2], problem.frames_at_once)) == 1:
             energy, part = _one_pass(problem, observation, movie)
         else:
             energy, part = _two_pass(problem, observation, movie)
@@ -219,9 +200,9 @@ def _two_pass(problem: Problem, observation: Observation, movie: Tensor) -> tupl
         energy = _misfit(problem.fidelity, rates.requires_grad_(True), measurement)
         (pull,) = torch.autograd.grad(energy.sum(), rates)
         gradient = torch.zeros_like(movie)
-        for span in _spans(movie.shape[2], problem.frames_at_once):
+        for span in spans_of(movie.shape[2], problem.frames_at_once):
             leaf = movie.detach().requires_grad_(True)
-            part = _window_rates(encoder, leaf, measurement.behavior, span, meter)
+            part = window_rates(encoder, leaf, measurement.behavior, span, meter)
             gradient += torch.autograd.grad(part, leaf, pull[..., span[0] : span[1]])[0]
     return energy.detach(), gradient
 
@@ -233,7 +214,7 @@ def _subclip(problem: Problem, observation: Observation, movie: Tensor, span: Fr
     behavior = None if measurement.behavior is None else measurement.behavior[..., span[0] : span[1]]
     problem.meter.count(leaf)
     rates = encoder(leaf, behavior)
-    energy = _span_misfit(problem.fidelity, rates, observation, span)
+    energy = span_misfit(problem.fidelity, rates, observation, span)
     (gradient,) = torch.autograd.grad(energy.sum(), leaf)
     return energy.detach(), gradient
 
@@ -242,17 +223,21 @@ def _subclip_of(span: Frames, problem: Problem, movie: Tensor) -> tuple[Tensor, 
     return _subclip(problem, problem.observations[0], movie, span)
 
 
-def _span_misfit(fidelity: Fidelity, rates: Tensor, observation: Observation, span: Frames) -> Tensor:
+def span_misfit(fidelity: Fidelity, rates: Tensor, observation: Observation, span: Frames) -> Tensor:
     """Return the misfit `[B]` of a sub-clip's rates `[B,N,end−first]` over the frames that count in it."""
     measurement = observation.measurement
-    counted = _counted(observation, span)
+    counted = counted_frames(observation, span)
     mask = (measurement.neurons[None, :, None] & counted[:, None, :]).expand_as(rates)
     return fidelity(rates, measurement.responses[..., span[0] : span[1]], mask)
 
 
-def _counted(observation: Observation, span: Frames) -> Tensor:
-    """Return `[B,end−first]`: frames of a sub-clip whose context lies inside it or beyond the ends of the movie."""
-    measurement, (before, after) = observation.measurement, observation.encoder.spec.context
+def counted_frames(observation: Observation, span: Frames) -> Tensor:
+    """Return `[B,end−first]`: frames of a sub-clip whose context lies inside it or beyond the ends of the movie.
+
+    All frames count with an encoder of sliding windows: its rates in a sub-clip rest on fewer windows, not on padding.
+    """
+    measurement, encoder = observation.measurement, observation.encoder
+    before, after = encoder.spec.context if encoder.padded_in_time else (0, 0)
     if measurement.acquisition is not None:
         raise ValueError("sub-clips: expected responses at the frame rate, got acquisition bins; set bins to frames")
     counted = measurement.frames[:, span[0] : span[1]].clone()
@@ -269,10 +254,10 @@ def _shared_subclips(
     rates, pull = _pull_to_planes(problem, encoder, movie)
     back = {length: _adjoint(encoder, movie, length) for length in {end - first for first, end in spans}}
     for span in spans:
-        counted = _counted(observation, span)
+        counted = counted_frames(observation, span)
         masked = pull[:, span[0] : span[1]] * counted.reshape(*counted.shape, *[1] * (pull.dim() - 2))
         gradient = back[span[1] - span[0]](masked)
-        yield span, _span_misfit(problem.fidelity, rates[..., span[0] : span[1]], observation, span), gradient
+        yield span, span_misfit(problem.fidelity, rates[..., span[0] : span[1]], observation, span), gradient
 
 
 @torch.enable_grad()

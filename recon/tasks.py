@@ -114,9 +114,9 @@ class Bench:
 
     @cached_property
     def mask(self) -> Tensor | None:
-        """The transparency mask `[H,W]`, or none."""
+        """The transparency mask `[H,W]`, with the border of a published one, or none."""
         chosen = self.settings.mask
-        return None if chosen is None else read_mask(chosen.file, self.recording.frame_size)
+        return None if chosen is None else read_mask(chosen.file, self.recording.frame_size, border=True)
 
     @cached_property
     def common(self) -> dict[str, Any]:

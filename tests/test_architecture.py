@@ -24,7 +24,7 @@ CONFIGS = sorted(file for file in (ROOT / "configs").glob("*.yaml"))
 PRESETS = sorted((ROOT / "configs" / "methods").glob("*.yaml"))
 
 LAYERS = (
-    ("recon.types", "recon.memory", "recon.store", "recon.statistics", "recon.movies"),
+    ("recon.types", "recon.memory", "recon.windows", "recon.store", "recon.statistics", "recon.movies"),
     ("recon.problem", "recon.data", "recon.simulate", "recon.metrics"),
     ("recon.fidelities", "recon.fidelity", "recon.parameterise"),
     ("recon.methods", "recon.summaries", "recon.trace"),

@@ -10,8 +10,9 @@ from encoders.base import Spec, freeze
 from encoders.core import CoreSettings
 from encoders.core_readout import CoreReadout, CoreReadoutSettings
 from recon.fidelity import FIDELITIES
-from recon.problem import Observation, Problem, windowed_rates
+from recon.problem import Observation, Problem
 from recon.types import Acquisition, Trial, stack
+from recon.windows import windowed_rates
 
 
 def test_left_out_neurons_change_neither_energy_nor_gradient() -> None:

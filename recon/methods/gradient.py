@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from encoders.canvas import centred
 from priors.energies import weighted_energies
 from priors.spectrum import Spectrum, estimate_spectrum
 from recon.methods.base import Method, fitted
@@ -32,13 +33,16 @@ class Gradient:
     `parameterisation`: "pixels", "spectrum" (cosine coefficients whitened by the training movies' spectrum),
     "power_law" (the same with a 1/f amplitude, nothing learnt) or "pyramid". The start is `start_grey` everywhere, the
     prior's mean for whitened variables, or another method's movie. With `subclips` the misfit's gradient is the
-    published average of unit gradients. With `stop` the iterate that best predicts the selection neurons is kept.
+    published average of unit gradients. With `canvas` all that the encoder's network sees is moved, with the border in
+    which it sets the frame; the movie is the part inside. With `stop` the iterate that best predicts the selection
+    neurons is kept.
     """
 
     iterations: int = 20
     parameterisation: Literal["pixels", "spectrum", "power_law", "pyramid"] = "pixels"
     optimiser: Adam | Momentum | Lbfgs = field(default_factory=Adam)
     subclips: SubClips | None = None
+    canvas: bool = False
     beta: float = 1.0
     prior: float = 0.0
     energies: Mapping[str, float] = field(default_factory=dict)
@@ -46,6 +50,13 @@ class Gradient:
     start_grey: float = 0.5
     stop: SelectionStop | None = None
     artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.canvas and self.parameterisation == "spectrum":
+            raise ValueError(
+                "canvas: expected pixels, power_law or pyramid, got spectrum, which is learnt from frames without a "
+                "border; move the frames alone"
+            )
 
     def fit(self, recording: Recording, *, neurons: Tensor, artefacts: Path, frames: int) -> Gradient:
         """Fit the start's method; estimate the spectrum of training clips of `frames` frames where it is asked for."""
@@ -62,22 +73,23 @@ class Gradient:
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the movie after every step."""
-        x = self.build(problem)
+        posed = problem.on_canvas() if self.canvas else problem
+        x = self.build(posed)
         optimiser: Optimiser = self.optimiser
         if state:
             x.variable.data, memory = state["variable"].clone(), dict(state)
         else:
-            x.fit(self._start(problem, generator))
+            x.fit(self._start(posed, generator))
             memory = optimiser.start(x.variable.data) | {"step": torch.zeros(1, dtype=torch.long)}
-            memory |= self.stop.start(x().clamp(0, 1)) if self.stop else {}
+            memory |= self.stop.start(_framed(x(), problem)) if self.stop else {}
         for step in count(int(memory["step"]) + 1):
             if step > self.iterations or (self.stop and self.stop.done(memory)):
                 return
             terms: dict[str, Tensor] = {}
-            evaluate = partial(self._evaluate, problem, x, terms)
+            evaluate = partial(self._evaluate, posed, x, terms)
             x.variable.data, inner, terms["objective"] = optimiser.step(x.variable.data, memory, evaluate)
             x.project()
-            movie = x().detach().clamp(0, 1)
+            movie = _framed(x(), problem)
             memory |= inner | {"variable": x.variable.data, "step": torch.tensor([step])}
             if self.stop:
                 memory |= self.stop.watch(problem, movie, memory, step)
@@ -97,8 +109,8 @@ class Gradient:
 
     def _start(self, problem: Problem, generator: torch.Generator) -> Tensor:
         if self.start is not None:
-            *_, last = self.start(problem, generator)
-            return last.movie
+            *_, last = self.start(replace(problem, size=None), generator)
+            return centred(last.movie, problem.shape[-2:], fill=self.start_grey)
         if self.parameterisation == "spectrum":
             learnt = load_artefact(self.artefact, method="gradient with a spectrum")
             return learnt["mean"].to(problem.device).expand(problem.shape).clone()
@@ -123,6 +135,11 @@ class Gradient:
         terms["gradient_norm"] = gradient.flatten(1).norm(dim=1)
         objective = self.beta * misfit + sum((term.detach() for term in others.values()), torch.zeros_like(misfit))
         return objective, gradient
+
+
+def _framed(movie: Tensor, problem: Problem) -> Tensor:
+    """Return the movie in [0,1], without the border of a canvas."""
+    return centred(movie.detach().clamp(0, 1), problem.shape[-2:])
 
 
 @dataclass(frozen=True)

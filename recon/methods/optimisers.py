@@ -59,13 +59,15 @@ class Momentum(Optimiser):
 
     m ← β₁m + (1−β₁)g, m̂ = m/(1−β₁ⁱ⁺¹), step lr·min(i/warmup, 1)·m̂ for i = 0, 1, …, so the first update is nothing.
     With `ramp` the rate is also multiplied by √(1−0.999ⁱ⁺¹)/(1−β₁ⁱ⁺¹), Adam's bias correction without Adam's second
-    moment, as published.
+    moment, as published. With `skip_first` the first gradient does not enter the momentum either, as published: the
+    first step that moves anything is then 0.1/0.19 of a unit step, since the correction counts an iteration too many.
     """
 
     learning_rate: float = 1.0
     beta1: float = 0.9
     warmup: int = 10
     ramp: bool = True
+    skip_first: bool = False
 
     def start(self, variable: Tensor) -> dict[str, Tensor]:
         """Return zero momentum."""
@@ -77,6 +79,8 @@ class Momentum(Optimiser):
         """Take one step."""
         value, g = evaluate(variable)
         i = int(state["t"])
+        if i == 0 and self.skip_first:
+            return variable, {"m": state["m"], "t": state["t"] + 1}, value
         m = self.beta1 * state["m"] + (1 - self.beta1) * g
         moved = variable - self.rate(i) * m / (1 - self.beta1 ** (i + 1))
         return moved, {"m": m, "t": state["t"] + 1}, value

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +12,8 @@ from torch import Tensor
 from recon.fidelities.mixture import Mixture
 from recon.fidelities.simple import Gaussian, Poisson
 from recon.problem import Problem
+from recon.problem_published import published_gradients
+from recon.windows import Frames
 
 SEPARABLE = (Poisson, Gaussian, Mixture)
 """Fidelities that are sums over frames."""
@@ -19,23 +23,30 @@ SEPARABLE = (Poisson, Gaussian, Mixture)
 class SubClips:
     """Sub-clips of `length` frames every `shift` frames, the last flush with the end.
 
-    Each sub-clip's gradient is divided by its L2 norm (+1e-6) per sample, clipped to ±`clip`, averaged over the
-    sub-clips that cover a frame and over the observations (gradient ensembling), and then masked.
+    Each sub-clip's gradient is divided by its L2 norm (+1e-6) per sample, averaged over the sub-clips that cover a
+    frame and over the observations (gradient ensembling), masked, and clipped to ±`clip` (at ±1 this changes nothing:
+    no entry of a mean of unit gradients is larger). As published, `norm` "all_inputs" is that of the mean misfit's
+    gradient per grey level of 255, behavior included; and with `repeat_last` the sub-clip that is flush with the end
+    is added even where a regular one is, and counts twice.
     """
 
     length: int = 32
     shift: int = 8
     clip: float = 1.0
+    norm: Literal["movie", "all_inputs"] = "movie"
+    repeat_last: bool = False
 
     def starts(self, frames: int) -> list[int]:
         """Return the first frames of the sub-clips.
 
         >>> SubClips(32, 8).starts(300)[-3:], len(SubClips(32, 8).starts(300))
         ([256, 264, 268], 35)
+        >>> SubClips(32, 8).starts(48), SubClips(32, 8, repeat_last=True).starts(48)
+        ([0, 8, 16], [0, 8, 16, 16])
         """
         last = max(frames - self.length, 0)
         starts = list(range(0, last + 1, self.shift))
-        return starts if starts[-1] == last else [*starts, last]
+        return starts if starts[-1] == last and not self.repeat_last else [*starts, last]
 
     def value_and_gradient(self, problem: Problem, movie: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean misfit of the sub-clips `[B]` and the averaged unit gradient, shaped like the movie."""
@@ -45,15 +56,27 @@ class SubClips:
         spans = [(start, min(start + self.length, frames)) for start in self.starts(frames)]
         for first, end in spans:
             cover[first:end] += 1
-        separable = isinstance(problem.fidelity, SEPARABLE)
         for index in range(members):
-            parts = problem.subclip_gradients(movie, spans, observation=index, separable=separable)
-            for (first, end), energy, gradient in parts:
-                total[:, :, first:end] += self._unit(gradient) / members
+            for (first, end), energy, unit in self._units(problem, movie, spans, index):
+                total[:, :, first:end] += unit / members
                 value += energy / (members * len(spans))
         mean = total / cover[:, None, None].clamp_min(1)
-        return value, mean if problem.pixels is None else mean * problem.pixels
+        masked = mean if problem.mask is None else mean * problem.mask
+        return value, masked.clamp(-self.clip, self.clip)
 
-    def _unit(self, gradient: Tensor) -> Tensor:
-        norm: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1) + 1e-6
-        return (gradient / norm.reshape(-1, 1, 1, 1, 1)).clamp(-self.clip, self.clip)
+    def _units(
+        self, problem: Problem, movie: Tensor, spans: list[Frames], index: int
+    ) -> Iterator[tuple[Frames, Tensor, Tensor]]:
+        """Yield each sub-clip's (first, end), energy `[B]` and unit gradient, for one observation."""
+        separable = isinstance(problem.fidelity, SEPARABLE)
+        if self.norm == "all_inputs":
+            published = published_gradients(problem, movie, spans, observation=index, separable=separable)
+            for span, energy, gradient, norm in published:
+                yield span, energy, _divided(gradient, norm)
+            return
+        for span, energy, gradient in problem.subclip_gradients(movie, spans, observation=index, separable=separable):
+            yield span, energy, _divided(gradient, torch.linalg.vector_norm(gradient.flatten(1), dim=1))
+
+
+def _divided(gradient: Tensor, norm: Tensor) -> Tensor:
+    return gradient / (norm + 1e-6).reshape(-1, 1, 1, 1, 1)

@@ -1,0 +1,92 @@
+"""The published gradient of a sub-clip: mean misfit, grey levels, and a norm over movie and behavior together.
+
+Bauer, Margrie & Clopath (eLife 2026) hand the encoder one stack of channels, the movie in 0–255 and behavior and pupil
+in the units of their files, and divide the gradient of the whole stack by its L2 norm before they drop all but the
+movie's channel. How much a sub-clip weighs in the average thus depends on how much behavior would change its misfit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from encoders.base import TemporalFirst
+from recon.problem import Observation, Problem, counted_frames, span_misfit
+from recon.windows import Frames
+
+WHITE = 255.0
+"""Grey value of white in the units in which the published movie is moved."""
+
+Part = tuple[Frames, Tensor, Tensor, Tensor]
+
+
+def published_gradients(
+    problem: Problem, movie: Tensor, spans: Sequence[Frames], *, observation: int, separable: bool
+) -> Iterator[Part]:
+    """Yield each sub-clip's (first, end), mean misfit `[B]`, its gradient per grey level, and that one's norm `[B]`.
+
+    The gradient `[B,C,end−first,H,W]` is the movie's; the norm is over movie and behavior, which fills the encoder's
+    canvas where it has a border. Sub-clips share passes as in `Problem.subclip_gradients`.
+    """
+    alone, movie = problem.alone(observation), problem.shown(movie.detach())
+    chosen = alone.observations[0]
+    if separable and isinstance(chosen.encoder, TemporalFirst):
+        parts = _shared(alone, chosen.encoder, movie, spans)
+    else:
+        parts = (_joint(alone, movie, span) for span in spans)
+    neurons = chosen.measurement.neurons.sum()
+    for span, value, gradient, rest in parts:
+        count = (neurons * counted_frames(chosen, span).sum(1)).clamp_min(1)
+        gradient = gradient / (WHITE * count.reshape(-1, 1, 1, 1, 1))
+        norm = (gradient.flatten(1).square().sum(1) + rest / count.square()).sqrt()
+        yield span, value / count, gradient, norm
+
+
+@torch.enable_grad()
+def _joint(problem: Problem, movie: Tensor, span: Frames) -> Part:
+    """Return span, misfit `[B]`, its gradient in the movie, and the squared norm `[B]` of that in behavior."""
+    observation = problem.observations[0]
+    leaf = movie[:, :, span[0] : span[1]].clone().requires_grad_(True)
+    states = _states(observation, span)
+    problem.meter.count(leaf)
+    value = span_misfit(problem.fidelity, observation.encoder(leaf, states), observation, span)
+    leaves = [leaf] if states is None else [leaf, states]
+    gradient, *others = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
+    rest = sum((other.flatten(1).square().sum(1) for other in others if other is not None), torch.zeros_like(value))
+    return span, value.detach(), gradient, rest.detach()
+
+
+def _states(observation: Observation, span: Frames) -> Tensor | None:
+    """Return behavior as the encoder's network gets it, a leaf `[B,4,t]` or, spread over a canvas, `[B,4,t,H,W]`."""
+    behavior, encoder = observation.measurement.behavior, observation.encoder
+    if behavior is None:
+        return None
+    part = behavior[..., span[0] : span[1]]
+    if encoder.canvas != encoder.spec.frame_size:
+        part = part[..., None, None].expand(*part.shape, *encoder.canvas)
+    return part.clone().requires_grad_(True)
+
+
+def _shared(problem: Problem, encoder: TemporalFirst, movie: Tensor, spans: Sequence[Frames]) -> Iterator[Part]:
+    """As `_joint`; a frame's behavior changes only its own rates, so one pass has its gradient for all sub-clips."""
+    observation = problem.observations[0]
+    pull = _behavior_pull(problem, encoder, movie)
+    for span, value, gradient in problem.subclip_gradients(movie, spans, observation=0, separable=True):
+        rest = pull[:, span[0] : span[1]] * counted_frames(observation, span)
+        yield span, value, gradient, rest.sum(1)
+
+
+@torch.enable_grad()
+def _behavior_pull(problem: Problem, encoder: TemporalFirst, movie: Tensor) -> Tensor:
+    """Return per frame the squared norm `[B,T]` of the misfit's gradient in behavior."""
+    observation, whole = problem.observations[0], (0, movie.shape[2])
+    states = _states(observation, whole)
+    if states is None or not encoder.spec.behavior:
+        return movie.new_zeros(len(movie), movie.shape[2])
+    problem.meter.count(movie)
+    rates = encoder.respond(encoder.filtered(movie), states)
+    value = span_misfit(problem.fidelity, rates, observation, whole)
+    (gradient,) = torch.autograd.grad(value.sum(), states)
+    return gradient.square().sum(1)
