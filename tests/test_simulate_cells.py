@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor
 
 from recon.simulate.activity import expected_responses, spike_rates
-from recon.simulate.cells import COMPLEX, LUMINANCE, SEMANTIC, SIMPLE, plant_cells
-from recon.simulate.filters import pixel_grid, spatial_filters, temporal_filters
+from recon.simulate.cells import COMPLEX, LUMINANCE, SEMANTIC, SIMPLE, plant_cells, planted
+from recon.simulate.filters import covered, pixel_grid, spatial_filters, temporal_filters
 from recon.simulate.population import Population
 from recon.simulate.scenes import ATTRIBUTES
 from recon.simulate.settings import TINY, SimulationSettings
@@ -200,3 +201,25 @@ def test_semantic_neurons_answer_to_meaning_and_mixed_ones_multiply() -> None:
     other = torch.rand(1, 1, 40, *SIZE, generator=torch.Generator().manual_seed(3))
     semantic = torch.from_numpy(cells.role == SEMANTIC)
     torch.testing.assert_close(population.drive(movie, shown)[:, semantic], population.drive(other, shown)[:, semantic])
+
+
+def test_a_recording_tells_what_was_planted(tmp_path: Path) -> None:
+    settings = SimulationSettings(neurons=40, coverage=0.4)
+    cells = plant_cells(settings)
+    (tmp_path / "meta/truth").mkdir(parents=True)
+    for name, values in cells.as_arrays().items():
+        np.save(tmp_path / "meta/truth" / f"{name}.npy", values)
+    found = planted(tmp_path)
+    assert all(np.array_equal(getattr(found, name), values) for name, values in cells.as_arrays().items())
+    with pytest.raises(ValueError, match="expected a simulated recording"):
+        planted(tmp_path / "meta")
+
+
+def test_what_is_covered_lies_around_the_centres() -> None:
+    settings = SimulationSettings(neurons=300, coverage=0.4)
+    cells = plant_cells(settings)
+    seen = covered(cells, settings.frame_size, settings.degrees_per_pixel)
+    assert seen.shape == settings.frame_size and 0.3 < seen.mean() < 0.7
+    rows = np.round(cells.centre_y / settings.degrees_per_pixel + (settings.frame_size[0] - 1) / 2).astype(int)
+    columns = np.round(cells.centre_x / settings.degrees_per_pixel + (settings.frame_size[1] - 1) / 2).astype(int)
+    assert seen[rows, columns].mean() > 0.9

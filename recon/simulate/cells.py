@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,17 @@ class Cells:
 def plant_cells(settings: SimulationSettings) -> Cells:
     """Return the population of the settings; every parameter has its own random stream over neurons."""
     return Cells(**_optics(settings), **_rates(settings), **_roles(settings))
+
+
+def planted(folder: Path) -> Cells:
+    """Return the population that a simulated recording was made with, from the truth in its folder.
+
+    Raises ValueError for a recording that was not simulated.
+    """
+    truth = folder / "meta/truth"
+    if not truth.is_dir():
+        raise ValueError(f"{folder}: expected a simulated recording, got one without {truth}; simulate one")
+    return Cells(**{entry.name: np.load(truth / f"{entry.name}.npy") for entry in fields(Cells)})
 
 
 def _stream(settings: SimulationSettings, name: str) -> np.random.Generator:

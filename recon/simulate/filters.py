@@ -30,12 +30,7 @@ def spatial_filters(cells: Cells, frame_size: tuple[int, int], degrees_per_pixel
 
     The carrier's phase grows along the cell's direction; luminance cells have a Gaussian and no odd partner.
     """
-    x, y = pixel_grid(frame_size, degrees_per_pixel)
-    dx, dy = x[None] - cells.centre_x[:, None], y[None] - cells.centre_y[:, None]
-    cosine, sine = np.cos(cells.direction)[:, None], np.sin(cells.direction)[:, None]
-    along, across = dx * cosine - dy * sine, dx * sine + dy * cosine
-    radius = cells.radius[:, None]
-    envelope = np.exp(-0.5 * ((along / radius) ** 2 + (across / (radius * cells.aspect[:, None])) ** 2))
+    along, envelope = _envelopes(cells, frame_size, degrees_per_pixel)
     carrier = 2 * np.pi * cells.spatial_frequency[:, None] * along + cells.phase[:, None]
     flat = (cells.kind == LUMINANCE)[:, None]
     even = np.where(flat, cells.sign[:, None], np.cos(carrier)) * envelope
@@ -43,6 +38,26 @@ def spatial_filters(cells: Cells, frame_size: tuple[int, int], degrees_per_pixel
     norm = np.sqrt(np.pi * cells.aspect) * cells.radius / degrees_per_pixel
     filters = np.stack([even, odd]) / norm[None, :, None]
     return torch.from_numpy(np.where(np.abs(filters) < NEGLIGIBLE, 0.0, filters)).float()
+
+
+def covered(cells: Cells, frame_size: tuple[int, int], degrees_per_pixel: float, *, share: float = 0.1) -> np.ndarray:
+    """Return `[H,W]`: where the envelopes of all cells, each 1 at its peak, sum to `share` of the largest sum or more.
+
+    The truth about masks: what a population sees of the screen.
+    """
+    total = _envelopes(cells, frame_size, degrees_per_pixel)[1].sum(0).reshape(frame_size)
+    seen: np.ndarray = total >= share * total.max()
+    return seen
+
+
+def _envelopes(cells: Cells, frame_size: tuple[int, int], degrees_per_pixel: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return distances along the carrier in degrees and Gaussian envelopes of peak 1, both `[N,H*W]`."""
+    x, y = pixel_grid(frame_size, degrees_per_pixel)
+    dx, dy = x[None] - cells.centre_x[:, None], y[None] - cells.centre_y[:, None]
+    cosine, sine = np.cos(cells.direction)[:, None], np.sin(cells.direction)[:, None]
+    along, across = dx * cosine - dy * sine, dx * sine + dy * cosine
+    radius = cells.radius[:, None]
+    return along, np.exp(-0.5 * ((along / radius) ** 2 + (across / (radius * cells.aspect[:, None])) ** 2))
 
 
 def temporal_filters(cells: Cells) -> Tensor:
