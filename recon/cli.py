@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     _simulate(commands)
     _train(commands)
     _encoders(commands)
+    _map(commands)
     for name, about in (("reconstruct", "same as benchmark"), ("benchmark", "run the methods of a YAML file")):
         _configured(commands.add_parser(name, help=about, description=about), "benchmark:benchmark")
     _configured(commands.add_parser("tune", help="choose a method's settings on validation clips"), "tune:tune")
@@ -78,6 +79,11 @@ def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     train = commands.add_parser("train", help=about).add_subparsers(required=True, metavar="WHAT")
     _configured(train.add_parser("encoder", help="train an encoder as a YAML file says"), "train:encoder")
     _configured(train.add_parser("mask", help="learn where a population looks, as a YAML file says"), "train:mask")
+
+
+def _map(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    mapping = commands.add_parser("map", help="map receptive fields").add_subparsers(required=True, metavar="WHAT")
+    _configured(mapping.add_parser("fields", help="where an encoder's neurons look"), "mapping:fields")
 
 
 def _encoders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

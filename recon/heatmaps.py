@@ -32,7 +32,7 @@ def read_maps(
     if len(kinds) != 1 or (placed and score not in placed[0][0]):
         raise ValueError(
             f"{results}: expected scores of gratings or of noise with a column {score}, got clips "
-            f"{sorted({row['video_id'] for row, _ in rows})[:3]}; run configs/resolution_gratings.yaml first"
+            f"{sorted({row['video_id'] for row, _ in rows})[:3]}; run configs/bauer2025/gratings.yaml first"
         )
     space, time = (sorted({float(name[axis]) for _, name in placed}) for axis in (1, 2))
     maps: dict[str, Map] = {}

@@ -58,9 +58,13 @@ PACKAGES = ("recon", "torch", "torchvision", "numpy", "scipy", "neuralpredictors
 
 
 def columns(settings: Settings) -> tuple[str, ...]:
-    """Return the columns of a run's results.csv: `COLUMNS`, with those of its poolings beside the frame correlation."""
-    after = COLUMNS.index("frame_correlation") + 1
-    return (*COLUMNS[:after], *settings.pooled_columns, *COLUMNS[after:])
+    """Return the columns of a run's results.csv: `COLUMNS`, and beside what they resemble those that it asks for."""
+    added = {
+        "frame_correlation": settings.pooled_columns,
+        "psnr": settings.oracle_columns,
+        "response_correlation_true": settings.masked_columns,
+    }
+    return tuple(name for known in COLUMNS for name in (known, *added.get(known, ())))
 
 
 def movie_file(batch: Batch, movie: Tensor) -> bytes:

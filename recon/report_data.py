@@ -73,17 +73,32 @@ COLUMNS = (
 )
 
 
+ASKED_FOR = (
+    Column("ssim_matched_oracle", "SSIM matched (oracle)", "SSIM with the true movie's luminance and contrast"),
+    Column("psnr_matched_oracle", "PSNR matched (oracle)", "PSNR with the true movie's luminance and contrast", 1),
+    Column(
+        "response_correlation_masked",
+        "Fitted trial r, masked",
+        "Fitted trial r from the reconstruction with grey outside the mask",
+        true_key="response_correlation_true_masked",
+    ),
+)
+"""Columns that only some runs have."""
+
+
 def columns_of(keys: Iterable[str]) -> tuple[Column, ...]:
-    """Return `COLUMNS` with those of the run's poolings beside the frame correlation.
+    """Return `COLUMNS` with those that a run has beside them: its poolings, oracle and masked scores.
 
     >>> [column.title for column in columns_of(["frame_correlation_9x9"])][2:4]
     ['Frame r', 'Frame r 9x9']
     """
     start = "frame_correlation_"
-    names = [key.removeprefix(start) for key in dict.fromkeys(keys) if key.startswith(start)]
+    keys = list(dict.fromkeys(keys))
+    names = [key.removeprefix(start) for key in keys if key.startswith(start)]
     about = "Spatial correlation after averaging over blocks of pixels (and frames)"
     pooled = [Column(start + name, f"Frame r {name}", about) for name in names]
-    return (*COLUMNS[:3], *pooled, *COLUMNS[3:])
+    extra = [column for column in ASKED_FOR if column.key in keys]
+    return (*COLUMNS[:3], *pooled, *extra, *COLUMNS[3:])
 
 
 @dataclass(frozen=True)

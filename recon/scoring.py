@@ -17,10 +17,11 @@ from recon.data.sensorium import SensoriumRecording
 from recon.metrics import METRICS, motion_energy_correlation, spatial_frequency_correlation
 from recon.metrics import temporal_frequency_correlation as temporal_correlation
 from recon.metrics.activity import response_correlation
+from recon.metrics.movie import matched
 from recon.metrics.perceptual import lpips_reason
 from recon.metrics.pooling import Pooling
-from recon.problem import Problem
-from recon.settings import Settings, pooled_column
+from recon.problem import GREY, Problem
+from recon.settings import MATCHED, Settings, masked_column, oracle_column, pooled_column
 
 Scores = dict[str, Tensor]
 
@@ -41,6 +42,8 @@ class Judge:
     judge: Encoder | None = None
     window: int = 0
     poolings: Mapping[str, Pooling] = field(default_factory=dict)
+    matched: bool = False
+    masked: bool = False
     true_scores: dict[str, Scores] = field(default_factory=dict)
     """Scores of the true movies by what was asked; the same for every row of a table, so computed once."""
 
@@ -51,7 +54,11 @@ class Judge:
         metrics = METRICS | {"motion_energy_correlation": energy}
         metrics |= {pooled_column(name): pooling for name, pooling in self.poolings.items()}
         seen, shown = self._scored(movie), self._scored(self.batch.movie)
-        return {name: metric(seen, shown, self.pixels) for name, metric in metrics.items()}
+        scores = {name: metric(seen, shown, self.pixels) for name, metric in metrics.items()}
+        if self.matched:
+            alike = matched(seen, shown, self.pixels)
+            scores |= {oracle_column(name): METRICS[name](alike, shown, self.pixels) for name in MATCHED}
+        return scores
 
     def curves(self, movie: Tensor) -> dict[str, Any]:
         """Return correlations resolved by spatial (cycles/degree) and temporal (Hz) frequency, per trial."""
@@ -65,11 +72,15 @@ class Judge:
         }
 
     def response_scores(self, movie: Tensor, problem: Problem) -> Scores:
-        """Return how well the problem's encoders explain what was fitted, from the movie and from the truth."""
-        return {
-            "response_correlation": self._fitted(movie, problem),
-            "response_correlation_true": self._fitted(self.batch.movie, problem),
-        }
+        """Return how well the problem's encoders explain what was fitted, from the movie and from the truth.
+
+        With a mask also from both with grey outside the scored pixels: what lies outside explains the difference.
+        """
+        movies = {"response_correlation": movie, "response_correlation_true": self.batch.movie}
+        if self.masked and self.pixels is not None:
+            pairs = list(movies.items())
+            movies |= {masked_column(name): torch.where(self.pixels, seen, GREY) for name, seen in pairs}
+        return {name: self._fitted(seen, problem) for name, seen in movies.items()}
 
     def heldout_scores(self, movie: Tensor, encoders: Sequence[Encoder], *, key: str) -> Scores:
         """Return how well encoders explain the recorded responses of the *report* neurons, also from the truth."""
@@ -161,7 +172,16 @@ def make_judge(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor], 
         )
     pixels = scored_pixels(settings, batch.recording.frame_size)
     return Judge(
-        batch, sets, first, end, pixels=pixels, judge=judge, window=settings.window, poolings=settings.poolings
+        batch,
+        sets,
+        first,
+        end,
+        pixels=pixels,
+        judge=judge,
+        window=settings.window,
+        poolings=settings.poolings,
+        matched=settings.matched,
+        masked=settings.mask is not None,
     )
 
 

@@ -24,6 +24,21 @@ def pooled_column(name: str) -> str:
     return f"frame_correlation_{name}"
 
 
+MATCHED = ("ssim", "psnr")
+"""Scores that luminance and contrast decide: with `matched` they are also taken after both were matched."""
+FITTED = ("response_correlation", "response_correlation_true")
+
+
+def oracle_column(name: str) -> str:
+    """Return the column of a score after luminance and contrast were matched to the true movie's."""
+    return f"{name}_matched_oracle"
+
+
+def masked_column(name: str) -> str:
+    """Return the column of a response score with grey outside the mask."""
+    return f"{name}_masked"
+
+
 @dataclass(frozen=True)
 class Clips:
     """Which clips: the first presentation of each of the first `count` videos of a tier."""
@@ -115,7 +130,7 @@ class Settings:
     together, encoders see `window` frames at once (0: all) and compute in `precision`, translated by torch where
     `compile` says so. `pixels` (first row, end row, first column, end column) bounds what is scored, a transparency
     `mask` what is scored and what is optimised. `poolings` adds the columns `frame_correlation_<name>`, at coarser
-    grains.
+    grains; `matched` scores with the true movie's luminance and contrast (*oracle*).
     """
 
     run: Path
@@ -136,6 +151,7 @@ class Settings:
     pixels: tuple[int, int, int, int] | None = None
     mask: Mask | None = None
     poolings: Mapping[str, Pooling] = field(default_factory=dict)
+    matched: bool = False
     trace_every: int = 5
     artefacts: Path = Path("runs/artefacts")
 
@@ -152,6 +168,16 @@ class Settings:
                 raise ValueError(
                     f"row {row.label}: expected encoders of {sorted(self.encoders)}, got {unknown}; add or correct them"
                 )
+
+    @property
+    def oracle_columns(self) -> tuple[str, ...]:
+        """Names of the columns that `matched` adds."""
+        return tuple(oracle_column(name) for name in MATCHED) if self.matched else ()
+
+    @property
+    def masked_columns(self) -> tuple[str, ...]:
+        """Names of the columns that a mask adds."""
+        return tuple(masked_column(name) for name in FITTED) if self.mask is not None else ()
 
     @property
     def pooled_columns(self) -> tuple[str, ...]:

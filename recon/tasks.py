@@ -127,6 +127,7 @@ class Bench:
             "judge": None if self.judge is None else state_hash(self.judge),
             "frames": asdict(settings.frames),
             "pixels": settings.pixels,
+            "matched": settings.matched,
             "mask": None if self.mask is None else [repr(settings.mask), self.mask.tolist()],
             "poolings": repr(dict(settings.poolings)),
             "neurons": asdict(settings.neurons),

@@ -25,7 +25,7 @@ from recon.conditions import batches, choose_clips, likeness, presentations
 from recon.data.sensorium import SensoriumRecording
 from recon.fitting import cut, fit_fidelity
 from recon.metrics.correlation import pearson
-from recon.outputs import COLUMNS
+from recon.outputs import COLUMNS, columns
 from recon.settings import Clips, Settings
 from recon.tasks import Bench, Task, plan
 
@@ -295,3 +295,16 @@ def test_a_killed_run_ends_with_the_numbers_of_an_uninterrupted_one(tree: dict[s
         assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in other.items() if k != "seconds"}
     trace = next(run.glob("tasks/*/trace.jsonl")).read_text().splitlines()
     assert [json.loads(line)["step"] for line in trace] == list(range(1, 13))
+
+
+def test_oracle_and_masked_scores_come_when_they_are_asked_for(tree: dict[str, Any], tmp_path: Path) -> None:
+    np.save(tmp_path / "mask.npy", np.pad(np.ones((8, 10)), ((2, 6), (4, 10))))
+    benchmark(tree | {"matched": True, "mask": {"file": str(tmp_path / "mask.npy")}})
+    for row in rows_of(Path(tree["run"])):
+        matched, masked, whole = (
+            float(row[name])
+            for name in ("ssim_matched_oracle", "response_correlation_masked", "response_correlation_true")
+        )
+        assert -1 <= matched <= 1 and -1 <= masked <= 1
+        assert float(row["response_correlation_true_masked"]) != whole
+    assert "ssim_matched_oracle" not in columns(config.record(Settings, tree, where="benchmark"))

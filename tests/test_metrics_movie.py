@@ -13,7 +13,7 @@ from torchmetrics.functional import pearson_corrcoef
 
 from recon.metrics import METRICS
 from recon.metrics.correlation import pearson
-from recon.metrics.movie import frame_correlation, pixel_correlation, psnr, ssim, video_correlation
+from recon.metrics.movie import frame_correlation, matched, pixel_correlation, psnr, ssim, video_correlation
 
 LOCAL = [name for name in METRICS if name != "lpips"]
 
@@ -147,3 +147,18 @@ def test_refusals(name: str) -> None:
         METRICS[name](x, y, torch.ones(20, 25, dtype=torch.bool))
     with pytest.raises(ValueError, match="expected a bool mask"):
         METRICS[name](x, y, torch.ones(20, 26))
+
+
+def test_matched_has_the_truths_luminance_and_contrast() -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.rand(2, 1, 5, 12, 14, generator=generator)
+    pixels = torch.zeros(12, 14, dtype=torch.bool)
+    pixels[2:10, 3:12] = True
+    found = matched(0.3 * truth + 0.2, truth, pixels)
+    assert torch.allclose(found, truth, atol=1e-5)
+    other = torch.rand(2, 1, 5, 12, 14, generator=generator)
+    inside, wanted = (part[..., pixels].flatten(1) for part in (matched(other, truth, pixels), truth))
+    assert torch.allclose(inside.mean(1), wanted.mean(1), atol=1e-5)
+    assert torch.allclose(inside.std(1), wanted.std(1), atol=1e-5)
+    constant = matched(torch.full_like(truth, 0.9), truth)
+    assert torch.isfinite(constant).all() and torch.allclose(constant.mean((1, 2, 3, 4)), truth.mean((1, 2, 3, 4)))

@@ -106,3 +106,17 @@ def _window(frames: Tensor) -> Tensor:
     images = frames.reshape(-1, 1, *frames.shape[-2:])
     images = functional.conv2d(functional.conv2d(images, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
     return images.reshape(*frames.shape[:-2], *images.shape[-2:])
+
+
+def matched(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+    """Return the reconstruction with the truth's luminance and contrast: mean and deviation over what counts.
+
+    It is told two numbers of the truth per clip, so scores of it are *oracle* scores. Of a constant reconstruction only
+    the mean is set.
+    """
+    first, second = (part.flatten(1) for part in paired(reconstruction, truth, pixels))
+    shape = (-1, 1, 1, 1, 1)
+    deviation = first.std(1, correction=0)
+    scale = torch.where(deviation > 0, second.std(1, correction=0) / deviation, 1.0)
+    centred = reconstruction - first.mean(1).reshape(shape)
+    return centred * scale.reshape(shape) + second.mean(1).reshape(shape)

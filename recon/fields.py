@@ -1,0 +1,178 @@
+"""Receptive fields of an encoder's neurons: where on the screen its predictions depend on anything.
+
+Sparse noise, bright and dark squares on grey, goes through the frozen encoder; a predicted rate is correlated with
+where squares were, whatever their sign, so that complex cells show their fields too (Jones & Palmer 1987; Niell &
+Stryker 2008). A Gaussian is fitted to each map.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from encoders.base import BEHAVIOR_CHANNELS, Encoder, freeze, resolve_device
+from recon import config
+from recon.store import write_bytes
+
+Progress = Callable[[Iterable[int]], Iterable[int]]
+Array = NDArray[np.float64]
+PIXEL = 14
+"""Side of a frame's pixel in the picture."""
+
+
+@dataclass(frozen=True)
+class FieldMapping:
+    """A configuration of `recon map fields`: the encoder, the noise, and the .npz file (and picture) that it ends in.
+
+    Squares of `square` pixels stand for `hold` frames; a share `density` of them is shown at once, on a grid that is
+    moved by random pixels from one to the next, so that maps have the resolution of pixels. `frames` are shown in
+    movies of `clip` frames; a rate is set against what was shown up to `lags` frames before.
+    """
+
+    encoder: Mapping[str, Any]
+    output: Path
+    frames: int = 12000
+    clip: int = 300
+    square: int = 5
+    hold: int = 4
+    density: float = 0.06
+    lags: int = 10
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Per neuron the Gaussian fit: centre (row, column), standard deviation and `share` of the map's variance."""
+
+    maps: Array
+    centre: Array
+    deviation: Array
+    share: Array
+
+
+def map_fields(tree: Mapping[str, Any], *, progress: Progress = iter) -> tuple[Path, Path]:
+    """Map the fields of a configuration's encoder; write numbers and a picture, and return their paths."""
+    chosen = config.record(FieldMapping, tree, where="fields")
+    encoder: Encoder = config.build("encoder", chosen.encoder, where="encoder")
+    fields = receptive_fields(freeze(encoder).to(resolve_device(chosen.device)), chosen, progress=progress)
+    content = io.BytesIO()
+    np.savez_compressed(content, **vars(fields), neuron_ids=np.array(encoder.spec.neuron_ids))
+    chosen.output.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(chosen.output, content.getvalue())
+    picture = io.BytesIO()
+    _picture(fields).save(picture, "png")
+    write_bytes(chosen.output.with_suffix(".png"), picture.getvalue())
+    return chosen.output, chosen.output.with_suffix(".png")
+
+
+@torch.no_grad()
+def receptive_fields(encoder: Encoder, chosen: FieldMapping, *, progress: Progress = iter) -> Fields:
+    """Return maps `[N,H,W]` and their fits.
+
+    A map is the covariance of the predicted rate with the presence of a square, at the lag where it is strongest, over
+    the deviation of the rate.
+    """
+    generator = torch.Generator().manual_seed(chosen.seed)
+    device = next(encoder.parameters()).device
+    sums: dict[str, Tensor] = {}
+    for _ in progress(range(max(1, chosen.frames // chosen.clip))):
+        signs = sparse_noise(encoder.spec.frame_size, chosen, generator)
+        movie = (0.5 + 0.5 * signs)[None, None].to(device)
+        rates = encoder(movie, _still(encoder, chosen.clip, device))[0].double().cpu()
+        for name, value in _moments(rates, signs.abs().double().flatten(1), chosen).items():
+            sums[name] = sums.get(name, torch.zeros(())) + value
+    return fitted_fields(_maps(sums, encoder.spec.frame_size))
+
+
+def sparse_noise(size: tuple[int, int], chosen: FieldMapping, generator: torch.Generator) -> Tensor:
+    """Return one movie of signs `[T,H,W]`: 1 where a bright square is, −1 a dark one, 0 elsewhere."""
+    shown = []
+    square, rows, columns = chosen.square, *(side // chosen.square + 2 for side in size)
+    for _ in range(-(-chosen.clip // chosen.hold)):
+        present = torch.rand(rows, columns, generator=generator) < chosen.density
+        signs = present * (2 * (torch.rand(rows, columns, generator=generator) < 0.5).float() - 1)
+        wide = signs.repeat_interleave(square, 0).repeat_interleave(square, 1)
+        top, left = torch.randint(square, (2,), generator=generator).tolist()
+        shown.append(wide[top : top + size[0], left : left + size[1]])
+    return torch.stack(shown).repeat_interleave(chosen.hold, 0)[: chosen.clip]
+
+
+def fitted_fields(maps: Array) -> Fields:
+    """Return maps `[N,H,W]` with a Gaussian fitted to each by least squares; all NaN where a map is constant."""
+    from scipy.optimize import curve_fit
+
+    count, height, width = maps.shape
+    grid = np.stack([axis.ravel() for axis in np.mgrid[:height, :width].astype(float)])
+    centre, deviation, share = np.full((count, 2), np.nan), np.full((count, 2), np.nan), np.full(count, np.nan)
+    bounds = ([0, -1, -1, 0.5, 0.5, -np.inf], [np.inf, height, width, height, width, np.inf])
+    for index, values in enumerate(maps.reshape(count, -1)):
+        if not values.std() > 0:
+            continue
+        row, column = divmod(int(values.argmax()), width)
+        start = [np.ptp(values), row, column, height / 8, height / 8, float(np.median(values))]
+        try:
+            found, _ = curve_fit(_gaussian, grid, values, p0=start, bounds=bounds, max_nfev=300)
+        except RuntimeError:
+            continue
+        centre[index], deviation[index] = found[1:3], found[3:5]
+        share[index] = 1 - (values - _gaussian(grid, *found)).var() / values.var()
+    return Fields(maps, centre, deviation, share)
+
+
+def _gaussian(grid: Array, *parameters: float) -> Array:
+    height, row, column, tall, wide, base = parameters
+    values: Array = base + height * np.exp(-0.5 * (((grid[0] - row) / tall) ** 2 + ((grid[1] - column) / wide) ** 2))
+    return values
+
+
+def _moments(rates: Tensor, presence: Tensor, chosen: FieldMapping) -> dict[str, Tensor]:
+    """Return sums over frames: of rates, their squares, presence, and rates × presence at each lag."""
+    first = chosen.lags
+    seen = rates[:, first:]
+    past = [presence[first - lag : len(presence) - lag] for lag in range(chosen.lags + 1)]
+    return {
+        "count": torch.tensor(float(seen.shape[1])),
+        "rates": seen.sum(1),
+        "squares": seen.square().sum(1),
+        "presence": torch.stack([part.sum(0) for part in past]),
+        "products": torch.stack([seen @ part for part in past]),
+    }
+
+
+def _maps(sums: Mapping[str, Tensor], size: tuple[int, int]) -> Array:
+    count, mean = sums["count"], sums["rates"] / sums["count"]
+    covariance = sums["products"] / count - mean[None, :, None] * (sums["presence"] / count)[:, None]
+    deviation = (sums["squares"] / count - mean.square()).clamp_min(0).sqrt()
+    strongest = covariance.var(2).argmax(0)
+    chosen = covariance[strongest, torch.arange(len(mean))]
+    maps: Array = torch.where(deviation[:, None] > 0, chosen / deviation[:, None], 0.0).reshape(-1, *size).numpy()
+    return maps
+
+
+def _still(encoder: Encoder, frames: int, device: torch.device) -> Tensor | None:
+    """Return behavior of an animal at rest: nothing but zeros, where the encoder asks for any."""
+    return torch.zeros(1, len(BEHAVIOR_CHANNELS), frames, device=device) if encoder.spec.behavior else None
+
+
+def _picture(fields: Fields) -> Image.Image:
+    """Draw the mean map of all neurons and on it the fitted centres, those whose fit explains half in yellow."""
+    mean = np.abs(fields.maps).mean(0)
+    grey = (110 * mean / max(mean.max(), 1e-12)).astype(np.uint8)
+    height, width = grey.shape
+    image = Image.fromarray(grey).resize((width * PIXEL, height * PIXEL), Image.Resampling.NEAREST).convert("RGB")
+    draw = ImageDraw.Draw(image)
+    for (row, column), share in zip(fields.centre, fields.share, strict=True):
+        if np.isfinite(share):
+            x, y = (column + 0.5) * PIXEL, (row + 0.5) * PIXEL
+            draw.ellipse((x - 3, y - 3, x + 3, y + 3), outline=(253, 231, 37) if share >= 0.5 else (120, 120, 220))
+    return image
