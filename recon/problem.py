@@ -15,6 +15,8 @@ from recon.memory import Portions, in_portions
 from recon.types import Fidelity, Measurement
 from recon.windows import Frames, Meter, spans_of, window_rates, windowed_rates
 
+Pulled = tuple[Tensor, Tensor, Tensor | None]
+"""Rates `[B,N,T]`, the misfit's gradient in filtered movies `[B,T,…]`, and in behavior `[B,4,T]`."""
 GREY = 0.5
 """What encoders see outside the mask of a problem."""
 
@@ -133,7 +135,8 @@ class Problem:
         """
         alone, movie = self.alone(observation), self.shown(movie.detach())
         if separable and isinstance(alone.observations[0].encoder, TemporalFirst):
-            yield from _shared_subclips(alone, alone.observations[0].encoder, movie, spans)
+            encoder = alone.observations[0].encoder
+            yield from shared_subclips(alone, encoder, movie, spans, pull_to_planes(alone, encoder, movie))
             return
         for span in spans:
             value, gradient = in_portions(alone, movie, partial(_subclip_of, span))
@@ -246,12 +249,11 @@ def counted_frames(observation: Observation, span: Frames) -> Tensor:
     return counted
 
 
-def _shared_subclips(
-    problem: Problem, encoder: TemporalFirst, movie: Tensor, spans: Sequence[Frames]
+def shared_subclips(
+    problem: Problem, encoder: TemporalFirst, movie: Tensor, spans: Sequence[Frames], pulled: Pulled
 ) -> Iterator[tuple[Frames, Tensor, Tensor]]:
     """One pass up to the filtered movie for all sub-clips; each has its own way back through the linear filter."""
-    observation = problem.observations[0]
-    rates, pull = _pull_to_planes(problem, encoder, movie)
+    observation, (rates, pull, _) = problem.observations[0], pulled
     back = {length: _adjoint(encoder, movie, length) for length in {end - first for first, end in spans}}
     for span in spans:
         counted = counted_frames(observation, span)
@@ -273,10 +275,14 @@ def _adjoint(encoder: TemporalFirst, movie: Tensor, length: int) -> Callable[[Te
 
 
 @torch.enable_grad()
-def _pull_to_planes(problem: Problem, encoder: TemporalFirst, movie: Tensor) -> tuple[Tensor, Tensor]:
+def pull_to_planes(
+    problem: Problem, encoder: TemporalFirst, movie: Tensor, behavior: Tensor | None = None
+) -> Pulled:
+    """Return rates and the misfit's gradient in what the filter passes on; and in behavior, where a leaf is given."""
     measurement = problem.observations[0].measurement
     problem.meter.count(movie)
     planes = encoder.filtered(movie).detach().requires_grad_(True)
-    rates = encoder.respond(planes, measurement.behavior)
-    (pull,) = torch.autograd.grad(_misfit(problem.fidelity, rates, measurement).sum(), planes)
-    return rates.detach(), pull
+    rates = encoder.respond(planes, measurement.behavior if behavior is None else behavior)
+    leaves = [planes] if behavior is None else [planes, behavior]
+    pull, *others = torch.autograd.grad(_misfit(problem.fidelity, rates, measurement).sum(), leaves, allow_unused=True)
+    return rates.detach(), pull, others[0] if others else None

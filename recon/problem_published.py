@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from encoders.base import TemporalFirst
-from recon.problem import Observation, Problem, counted_frames, span_misfit
+from recon.problem import (
+    Observation,
+    Problem,
+    counted_frames,
+    pull_to_planes,
+    shared_subclips,
+    span_misfit,
+)
 from recon.windows import Frames
 
 WHITE = 255.0
@@ -72,21 +79,9 @@ def _states(observation: Observation, span: Frames) -> Tensor | None:
 def _shared(problem: Problem, encoder: TemporalFirst, movie: Tensor, spans: Sequence[Frames]) -> Iterator[Part]:
     """As `_joint`; a frame's behavior changes only its own rates, so one pass has its gradient for all sub-clips."""
     observation = problem.observations[0]
-    pull = _behavior_pull(problem, encoder, movie)
-    for span, value, gradient in problem.subclip_gradients(movie, spans, observation=0, separable=True):
-        rest = pull[:, span[0] : span[1]] * counted_frames(observation, span)
+    states = _states(observation, (0, movie.shape[2])) if encoder.spec.behavior else None
+    pulled = pull_to_planes(problem, encoder, movie, states)
+    squares = movie.new_zeros(len(movie), movie.shape[2]) if pulled[2] is None else pulled[2].square().sum(1)
+    for span, value, gradient in shared_subclips(problem, encoder, movie, spans, pulled):
+        rest = squares[:, span[0] : span[1]] * counted_frames(observation, span)
         yield span, value, gradient, rest.sum(1)
-
-
-@torch.enable_grad()
-def _behavior_pull(problem: Problem, encoder: TemporalFirst, movie: Tensor) -> Tensor:
-    """Return per frame the squared norm `[B,T]` of the misfit's gradient in behavior."""
-    observation, whole = problem.observations[0], (0, movie.shape[2])
-    states = _states(observation, whole)
-    if states is None or not encoder.spec.behavior:
-        return movie.new_zeros(len(movie), movie.shape[2])
-    problem.meter.count(movie)
-    rates = encoder.respond(encoder.filtered(movie), states)
-    value = span_misfit(problem.fidelity, rates, observation, whole)
-    (gradient,) = torch.autograd.grad(value.sum(), states)
-    return gradient.square().sum(1)
