@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, freeze, resolve_device
 from encoders.checkpoints import load_encoder
 from encoders.ensemble import Ensemble
+from encoders.sensorium2022 import Normalisation
 from encoders.wrapped import wrap
 
 
@@ -38,6 +39,20 @@ def dwiseneuro(weights: str, mouse: str) -> Encoder:
     return load_dwiseneuro(weights, mouse)
 
 
+def sensorium2022(
+    weights: str,
+    kind: Literal["cnn", "ln"],
+    mouse: str = "",
+    normalisation: Normalisation | None = None,
+    response_transform: Literal["divided by std", "raw"] = "divided by std",
+) -> Encoder:
+    """Static baseline of Sensorium 2022, frame by frame, from a published state dict; "cnn" (sota) or "ln"."""
+    from encoders.sensorium2022 import load_sensorium2022
+
+    transform = response_transform
+    return load_sensorium2022(weights, kind, mouse=mouse, normalisation=normalisation, response_transform=transform)
+
+
 def ensemble(members: tuple[Encoder, ...]) -> Encoder:
     """Mean rates of several encoders of one population."""
     return Ensemble(members)
@@ -49,6 +64,7 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
     "glm": glm,
     "linear": linear,
     "dwiseneuro": dwiseneuro,
+    "sensorium2022": sensorium2022,
     "ensemble": ensemble,
 }
 

@@ -39,6 +39,16 @@ def read_published(path: Path) -> Published:
     return _read_converted(path) if path.suffix == ".safetensors" else _read_argus(path)
 
 
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a plain state dict, `.pth` or `.safetensors`, without running a pickle's code."""
+    if not path.is_file():
+        raise ValueError(f"weights: expected a .pth or .safetensors file, got {str(path)!r}; check the path")
+    content = read_tensors(path)[1] if path.suffix == ".safetensors" else _load(path)
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path}: expected a state dict of tensors, got something else; save model.state_dict()")
+    return dict(content)
+
+
 def convert(source: Path, target: Path, *, card: Mapping[str, Any] | None = None) -> Path:
     """Write a published network in the other of the two forms, which the suffix of `target` names; return `target`.
 

@@ -139,6 +139,8 @@ def presentations(batch: Batch, condition: Condition, encoder: Encoder, *, windo
     if condition == "predicted":
         behavior = batch.recorded[1]
         return [(clip_rates(encoder, batch.movie, behavior, window=window), behavior)]
+    if condition == "noise_free":
+        return [(_noise_free(batch), batch.recorded[1])]
     if not batch.repeated:
         raise ValueError(f"condition {condition}: expected clips shown at least twice, got once; use recorded")
     every = [batch.recorded, *batch.repeated]
@@ -204,6 +206,13 @@ def clip_rates(encoder: Encoder, movie: Tensor, behavior: Tensor | None, *, wind
         seen = None if behavior is None else behavior[index : index + 1].to(device)
         rates.append(windowed_rates(encoder, movie[index : index + 1].to(device), seen, window).cpu())
     return torch.cat(rates)
+
+
+def _noise_free(batch: Batch) -> Tensor:
+    rates = [trial.rates for trial in batch.trials if trial.rates is not None]
+    if len(rates) < len(batch.trials):
+        raise ValueError("condition noise_free: expected a simulation with rates, got a recording; use recorded")
+    return torch.stack(rates)
 
 
 def _of_strangers(batch: Batch) -> Presentation:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +15,22 @@ from encoders.precision import Precision, in_precision
 from recon import config
 from recon.keys import check_encoder
 from recon.types import Recording
+
+
+def make_recording(path: Path, wanted: Mapping[str, Any], *, progress: bool) -> None:
+    """Simulate the recording of a configuration, unless it is there: of a planted population, or of an `encoder`."""
+    from recon.simulate.encoded import EncodedSettings, show_to_encoder
+    from recon.simulate.recording import is_there, simulate
+    from recon.simulate.settings import SimulationSettings
+
+    if "encoder" not in wanted:
+        simulate(path, config.record(SimulationSettings, wanted, where="simulate"), progress)
+        return
+    chosen = config.record(EncodedSettings, wanted, where="simulate")
+    made_by = {"settings": json.loads(json.dumps(asdict(chosen), default=str))}
+    if not is_there(path, made_by):
+        encoder: Encoder = config.build("encoder", chosen.encoder, where="simulate.encoder")
+        show_to_encoder(path, chosen, freeze(encoder), made_by=made_by)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from encoders.precision import Precision
 from recon.data.measurement import Bins
 from recon.metrics.pooling import Pooling
 
-Condition = Literal["recorded", "wrong_clip", "predicted", "repeat_average", "repeats_joint"]
+Condition = Literal["recorded", "wrong_clip", "predicted", "noise_free", "repeat_average", "repeats_joint"]
 Named = Mapping[str, Any]
 
 
@@ -109,8 +109,8 @@ class Row:
     """One line of the table: a method, the encoders and the fidelity of its problem, and what it is given.
 
     Conditions: "recorded"; "wrong_clip", another clip's whole measurement; "predicted", the encoder's noise-free
-    rates of the true movie; "repeat_average"; "repeats_joint", one observation per repeat. `bins` is a number of
-    frames or "acquisition"; `population` leaves neurons out.
+    rates of the true movie; "noise_free", a simulation's own rates; "repeat_average"; "repeats_joint", one observation
+    per repeat. `bins` is a number of frames or "acquisition"; `population` leaves neurons out.
     """
 
     label: str

@@ -21,7 +21,7 @@ from recon.data.sensorium import SensoriumRecording, open_recording
 from recon.data.sets import left_out_neurons, neuron_sets
 from recon.fidelities.base import Likelihood
 from recon.fitting import fit_fidelity
-from recon.forward import Arithmetic, ready_encoder
+from recon.forward import Arithmetic, make_recording, ready_encoder
 from recon.keys import modules_of, planned_iterations, state_hash
 from recon.methods.base import Method, fitted
 from recon.outputs import movie_file, to_yaml
@@ -36,7 +36,7 @@ from recon.types import Reconstruction
 
 ENGINE = ("recon.run", "recon.conditions", "recon.fitting", "recon.scoring")
 """Modules on which every task's numbers depend, beside those of its method and encoders."""
-JUDGED_ANEW = ("recorded", "wrong_clip", "predicted")
+JUDGED_ANEW = ("recorded", "wrong_clip", "predicted", "noise_free")
 """Conditions that leave the other repeats unseen, so that a judge can be asked about them."""
 
 
@@ -78,11 +78,7 @@ class Bench:
         """The recording; simulated now if its folder is absent and the configuration says how."""
         path, wanted = self.settings.recording, self.settings.simulate
         if wanted is not None:
-            from recon.simulate.recording import simulate
-            from recon.simulate.settings import SimulationSettings
-
-            chosen = config.record(SimulationSettings, wanted, where="simulate")
-            simulate(path, chosen, self.progress and sys.stderr.isatty())
+            make_recording(path, wanted, progress=self.progress and sys.stderr.isatty())
         return open_recording(path)
 
     @cached_property
@@ -273,7 +269,7 @@ class Task:
             "evaluations": result.evaluations,
             "seconds": result.seconds,
             "behavior": led,
-            "oracle": row.condition == "predicted",
+            "oracle": row.condition in ("predicted", "noise_free"),
         }
 
     def _watch(self, places: Places, title: str) -> Watch:

@@ -63,7 +63,7 @@ def simulate(path: Path | str, settings: SimulationSettings, progress: bool = Tr
     """
     folder = Path(path)
     made_by = _made_by(settings)
-    if _is_there(folder, made_by):
+    if is_there(folder, made_by):
         return folder
     stage = _stage(settings)
     cells = stage.population.cells
@@ -222,7 +222,7 @@ def _made_by(settings: SimulationSettings) -> dict[str, Any]:
     return content
 
 
-def _is_there(folder: Path, made_by: dict[str, Any]) -> bool:
+def is_there(folder: Path, made_by: dict[str, Any]) -> bool:
     """True if the folder holds a recording of these settings; any other content is an error."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False

@@ -1,0 +1,244 @@
+"""The static baselines of Sensorium 2022 (Willeke et al. 2022), applied to each frame of a movie.
+
+Stacked convolutions, full Gaussian readouts whose positions come from the cortex, a shifter by pupil position, behavior
+as image channels; state dicts with the published names load strictly. Published are a convolutional network ("cnn": the
+`sota` files) and the same without nonlinearities inside ("ln").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from encoders.argus import read_state
+from encoders.base import Encoder, Spec
+
+Kind = Literal["cnn", "ln"]
+Pair = tuple[float, float]
+Triple = tuple[float, float, float]
+WHITE = 255.0
+FRAME_SIZE = (36, 64)
+SEES = ("pupil_dilation", "running_speed", "pupil_x", "pupil_y")
+LAYERS = re.compile(r"core\.features\.layer(\d+)\.")
+READOUT = re.compile(r"readout\.(.+)\._features")
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What the published loaders take from a recording's statistics: inputs become (x − mean)/deviation.
+
+    Images in grey levels of 0–255; `behavior` is pupil dilation, its change per second and running speed, of which
+    only the deviation is divided by; `pupil` its centre x and y. The files do not hold them: 113 and 60 are near the
+    published recordings', the others have to be given.
+    """
+
+    image: Pair = (113.0, 60.0)
+    behavior: Triple = (1.0, 1.0, 1.0)
+    pupil_mean: Pair = (0.0, 0.0)
+    pupil_deviation: Pair = (1.0, 1.0)
+
+
+class Separable(nn.Module):
+    """Pointwise, depthwise and pointwise convolution under the published names, without biases."""
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__()
+        self.in_depth_conv = nn.Conv2d(channels, channels, 1, bias=False)
+        self.spatial_conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
+        self.out_depth_conv = nn.Conv2d(channels, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features `[B,C,H,W]`."""
+        out: Tensor = self.out_depth_conv(self.spatial_conv(self.in_depth_conv(x)))
+        return out
+
+
+class Laplace(nn.Module):
+    """The filter of the input regulariser, which the published states hold; nothing else uses it."""
+
+    filter: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("filter", torch.zeros(1, 1, 3, 3))
+
+
+class Regularizer(nn.Module):
+    """Holds the filter under its published name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.laplace = Laplace()
+
+
+class StackedCore(nn.Module):
+    """Convolution without padding, then separable ones; each with BatchNorm and, unless `linear`, ELU."""
+
+    def __init__(self, state: Mapping[str, Tensor], *, linear: bool) -> None:
+        super().__init__()
+        first = state["core.features.layer0.conv.weight"]
+        channels, inputs, kernel = first.shape[:3]
+        count = 1 + max(int(found[1]) for found in map(LAYERS.match, state) if found)
+        self._input_weights_regularizer = Regularizer()
+        self.features = nn.Sequential()
+        for index in range(count):
+            layer = nn.Sequential()
+            if index == 0:
+                layer.add_module("conv", nn.Conv2d(inputs, channels, kernel, bias=False))
+            else:
+                width = state[f"core.features.layer{index}.ds_conv.spatial_conv.weight"].shape[-1]
+                layer.add_module("ds_conv", Separable(channels, width))
+            layer.add_module("norm", nn.BatchNorm2d(channels))
+            if not linear:
+                layer.add_module("nonlin", nn.ELU())
+            self.features.add_module(f"layer{index}", layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the last layer's features `[B,C,H−8,W−8]`."""
+        features: Tensor = self.features(x)
+        return features
+
+
+class GaussianReadout(nn.Module):
+    """Drive `[B,N]`: features at one position per neuron, predicted from its place in the cortex, times its weights."""
+
+    source_grid: Tensor
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        for name in ("sigma", "_features", "bias"):
+            self.register_parameter(name, nn.Parameter(torch.zeros_like(state[name])))
+        self.register_buffer("source_grid", torch.zeros_like(state["source_grid"]))
+        hidden, places = state["mu_transform.0.weight"].shape
+        self.mu_transform = nn.Sequential(nn.Linear(places, hidden), nn.ELU(), nn.Linear(hidden, 2), nn.Tanh())
+
+    def forward(self, features: Tensor, shift: Tensor | None) -> Tensor:
+        """Return the drive for features `[B,C,H,W]`, with positions moved by `shift` `[B,2]`."""
+        weights, bias = self.get_parameter("_features")[0, :, 0], self.get_parameter("bias")
+        grid = self.mu_transform(self.source_grid).clamp(-1, 1)[None, :, None].expand(len(features), -1, -1, -1)
+        grid = grid if shift is None else grid + shift[:, None, None]
+        seen = functional.grid_sample(features, grid, align_corners=True)[..., 0]
+        return torch.einsum("bcn,cn->bn", seen, weights) + bias
+
+
+class Sensorium2022(Encoder):
+    """One mouse's rates, frame by frame, in units of the responses' standard deviation."""
+
+    def __init__(
+        self, state: Mapping[str, Tensor], *, mouse: str, kind: Kind, normalisation: Normalisation, transform: str
+    ) -> None:
+        super().__init__()
+        own = {name.removeprefix(f"readout.{mouse}."): value for name, value in state.items() if "readout" in name}
+        self.core = StackedCore(state, linear=kind == "ln")
+        self.readout = nn.ModuleDict({mouse: GaussianReadout(own)})
+        self.shifter = _shifter(state, mouse)
+        self.mouse, self.normalisation = mouse, normalisation
+        self.behaving = state["core.features.layer0.conv.weight"].shape[1] > 1
+        sees = (*SEES[: 2 if self.behaving else 0], *SEES[2 if self.shifter is not None else 4 :])
+        # The change of the pupil rests on the frame before.
+        context = (1 if self.behaving else 0, 0)
+        neurons = tuple(range(len(own["bias"])))
+        self.spec = Spec(FRAME_SIZE, neurons, context=context, behavior=sees, response_transform=transform)
+
+    def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
+        """Return rates `[B,N,T]` of a movie `[B,1,T,36,64]` in [0,1] and behavior `[B,4,T]`."""
+        if tuple(movie.shape[3:]) != FRAME_SIZE or movie.shape[1] != 1:
+            raise ValueError(f"movie: expected [B,1,T,36,64], got {tuple(movie.shape)}; resize it")
+        if self.spec.behavior and (behavior is None or behavior.shape[2] != movie.shape[2]):
+            raise ValueError(f"behavior: expected [B,4,{movie.shape[2]}], got none or another length; give the movie's")
+        mean, deviation = self.normalisation.image
+        frames = ((movie * WHITE - mean) / deviation).transpose(1, 2).flatten(0, 1)
+        shift = None
+        if behavior is not None and self.behaving:
+            frames = torch.cat([frames, self._states(behavior)[..., None, None].expand(-1, -1, *FRAME_SIZE)], 1)
+        if behavior is not None and self.shifter is not None:
+            shift = self.shifter[self.mouse].mlp(self._pupil(behavior))
+        drive = self.readout[self.mouse](self.core(frames), shift)
+        rates: Tensor = functional.elu(drive) + 1
+        return rates.reshape(len(movie), movie.shape[2], -1).transpose(1, 2)
+
+    def for_neurons(self, neuron_ids: tuple[int, ...]) -> Sensorium2022:
+        """Say which recorded neurons the readout's places are."""
+        if len(neuron_ids) != len(self.spec.neuron_ids):
+            raise ValueError(
+                f"neurons: expected {len(self.spec.neuron_ids)} as in the readout of mouse {self.mouse}, "
+                f"got {len(neuron_ids)}; take the file of this recording's mouse"
+            )
+        self.spec = replace(self.spec, neuron_ids=tuple(neuron_ids))
+        return self
+
+    def _states(self, behavior: Tensor) -> Tensor:
+        """Return `[B·T,3]`: pupil dilation, its change per second, running speed; each over its deviation."""
+        dilation, running = behavior[:, 0], behavior[:, 1]
+        change = torch.diff(dilation, prepend=dilation[:, :1]) * self.spec.frame_rate
+        states = torch.stack([dilation, change, running], -1) / behavior.new_tensor(self.normalisation.behavior)
+        return states.flatten(0, 1)
+
+    def _pupil(self, behavior: Tensor) -> Tensor:
+        mean, deviation = self.normalisation.pupil_mean, self.normalisation.pupil_deviation
+        centre = behavior[:, 2:4].transpose(1, 2).flatten(0, 1)
+        return (centre - centre.new_tensor(mean)) / centre.new_tensor(deviation)
+
+
+class Shifter(nn.Module):
+    """Moves readout positions by pupil position: linear layers, each with a tanh."""
+
+    def __init__(self, widths: list[tuple[int, int]]) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential()
+        for after, before in widths:
+            self.mlp.extend([nn.Linear(before, after), nn.Tanh()])
+
+
+def load_sensorium2022(
+    weights: str | Path,
+    kind: Kind,
+    *,
+    mouse: str = "",
+    normalisation: Normalisation | None = None,
+    response_transform: str = "divided by std",
+) -> Sensorium2022:
+    """Return one mouse's encoder of a published state dict, in evaluation mode.
+
+    `mouse` may be left out where the file has one. Raises ValueError for other names or shapes than the published.
+    """
+    path = Path(weights)
+    state = read_state(path)
+    mice = [found[1] for found in map(READOUT.fullmatch, state) if found]
+    chosen = mouse or (mice[0] if len(mice) == 1 else "")
+    if chosen not in mice or "core.features.layer0.conv.weight" not in state:
+        raise ValueError(f"{path}: expected a readout of mouse {mouse or '…'}, got those of {mice}; name one of them")
+    own = {name: value for name, value in state.items() if _belongs(name, chosen)}
+    try:
+        encoder = Sensorium2022(
+            own,
+            mouse=chosen,
+            kind=kind,
+            normalisation=normalisation or Normalisation(),
+            transform=response_transform,
+        )
+        encoder.load_state_dict(own)
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: expected the published names and shapes, got: {reason}; check the file") from error
+    return encoder.eval()
+
+
+def _belongs(name: str, mouse: str) -> bool:
+    """Other mice's readouts and shifters stay behind; everything else must find its place."""
+    part, _, rest = name.partition(".")
+    return part not in ("readout", "shifter") or rest.startswith(f"{mouse}.")
+
+
+def _shifter(state: Mapping[str, Tensor], mouse: str) -> Any:
+    start, end = f"shifter.{mouse}.mlp.", ".weight"
+    sizes = {name: value.shape for name, value in state.items() if name.startswith(start) and name.endswith(end)}
+    widths = [(shape[0], shape[1]) for _, shape in sorted(sizes.items())]
+    return nn.ModuleDict({mouse: Shifter(widths)}) if widths else None

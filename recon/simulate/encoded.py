@@ -1,0 +1,125 @@
+"""A recording of what a trained encoder predicts: frames of films shown to it, its rates, and Poisson responses.
+
+For encoders of real neurons whose own recordings are not at hand. Activity is *predicted*, not recorded; to fit it with
+the encoder that made it is an easy case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from encoders.base import Encoder
+from recon.data.writer import RecordingWriter
+from recon.simulate.films import SUFFIXES, read_film
+from recon.simulate.movies import make_clip
+from recon.simulate.sources import SPLITS
+
+Array = np.ndarray[Any, Any]
+CLIP = 60
+"""Frames of a generated clip, of which some are drawn: cuts come every few seconds."""
+PER_CLIP = 3
+
+
+@dataclass(frozen=True)
+class EncodedSettings:
+    """Which `encoder` sees which `films`.
+
+    Of each film `frames` frames are shown, evenly spread over those of its first minute whose standard deviation inside
+    `pixels` (first row, end row, first column, end column) is at least `contrast`, of grey values in [0,1]; frames
+    stand alone, so a trial of them is no movie that moves. Films are cut to 16:9 about their centre and averaged over
+    areas. `train_trials` and `validation_trials` of generated frames, in random order, stand for training and tuning.
+    """
+
+    encoder: Mapping[str, Any]
+    films: Path
+    frames: int = 8
+    contrast: float = 0.1
+    pixels: tuple[int, int, int, int] = (0, 36, 0, 64)
+    train_trials: int = 60
+    validation_trials: int = 4
+    seed: int = 0
+
+
+def show_to_encoder(path: Path, settings: EncodedSettings, encoder: Encoder, *, made_by: Mapping[str, Any]) -> Path:
+    """Write the recording of the settings to `path`; raises ValueError where a film has too few frames of contrast."""
+    spec = encoder.spec
+    if spec.behavior:
+        raise ValueError(
+            f"encoder: expected one that needs no behavior, got one of {', '.join(spec.behavior)}; films have none"
+        )
+    trials = [("train", f"train-{i}", video) for i, video in enumerate(_drawn(settings, spec.frame_size, "train"))]
+    trials += [("oracle", f"oracle-{i}", v) for i, v in enumerate(_drawn(settings, spec.frame_size, "validation"))]
+    trials += [("live_test_main", name, video) for name, video in film_frames(settings, spec.frame_size)]
+    generator = torch.Generator().manual_seed(settings.seed)
+    count = len(spec.neuron_ids)
+    with RecordingWriter(
+        path,
+        unit_ids=np.array(spec.neuron_ids),
+        coordinates=np.zeros((count, 3)),
+        degrees_per_pixel=spec.degrees_per_pixel,
+        name=path.name,
+        acquisition=None,
+        made_by=dict(made_by),
+    ) as writer:
+        for index, (tier, name, video) in enumerate(trials):
+            rates = _rates(encoder, video)
+            writer.write_trial(
+                index,
+                tier=tier,
+                video=video,
+                responses=torch.poisson(rates, generator).numpy(),
+                behavior=None,
+                pupil_center=None,
+                video_id=name,
+                captions=(),
+                scenes=[],
+                rates=None if tier == "train" else rates.numpy(),
+            )
+    return path
+
+
+def film_frames(settings: EncodedSettings, frame_size: tuple[int, int]) -> list[tuple[str, Array]]:
+    """Return (name, frames `[T,H,W]` uint8) of every film in the folder, in the order of their names."""
+    if not settings.films.is_dir():
+        raise ValueError(f"films: expected a folder with {', '.join(SUFFIXES)} files, got {settings.films}; check it")
+    top, bottom, left, right = settings.pixels
+    chosen = []
+    for path in sorted(path for path in settings.films.iterdir() if path.suffix.lower() in SUFFIXES):
+        film = read_film(path, frame_size=frame_size)
+        seen = np.flatnonzero(film[:, top:bottom, left:right].std((1, 2)) >= 255 * settings.contrast)
+        if len(seen) < settings.frames:
+            raise ValueError(
+                f"{path}: expected {settings.frames} frames of contrast {settings.contrast:g}, got {len(seen)}; "
+                "lower contrast or leave the film out"
+            )
+        places = seen[np.linspace(0, len(seen) - 1, settings.frames).round().astype(int)]
+        chosen.append((path.stem, np.clip(film[places].round(), 0, 255).astype(np.uint8)))
+    return chosen
+
+
+def _drawn(settings: EncodedSettings, frame_size: tuple[int, int], split: str) -> list[Array]:
+    """Return trials of frames drawn from generated clips of a split of sources, in random order."""
+    random = np.random.default_rng([settings.seed, SPLITS.index(split)])
+    trials = settings.train_trials if split == "train" else settings.validation_trials
+    frames: list[Array] = []
+    clip = 0
+    while len(frames) < trials * settings.frames:
+        video = make_clip(split, clip, frames=CLIP, frame_size=frame_size).video
+        frames += [video[place] for place in random.choice(len(video), PER_CLIP, replace=False)]
+        clip += 1
+    order = random.permutation(trials * settings.frames)
+    stacked = np.stack(frames)[order]
+    return list(stacked.reshape(trials, settings.frames, *frame_size))
+
+
+@torch.no_grad()
+def _rates(encoder: Encoder, video: Array) -> Tensor:
+    rates: Tensor = encoder(torch.from_numpy(video).float()[None, None] / 255)
+    return rates[0].clamp_min(0)
