@@ -43,6 +43,7 @@ def sensorium2022(
     weights: str,
     kind: Literal["cnn", "ln"],
     mouse: str = "",
+    *,
     normalisation: Normalisation | None = None,
     response_transform: Literal["divided by std", "raw"] = "divided by std",
 ) -> Encoder:

@@ -8,6 +8,7 @@ import inspect
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -20,7 +21,9 @@ from recon.tasks import plan
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("recon", "encoders", "priors")
 FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+OTHERS = ("mask", "fields")
 CONFIGS = sorted(file for file in (ROOT / "configs").glob("*.yaml"))
+CONFIGS += sorted(file for file in (ROOT / "configs/bauer2025").glob("*.yaml") if file.stem not in OTHERS)
 PRESETS = sorted((ROOT / "configs" / "methods").glob("*.yaml"))
 
 LAYERS = (
@@ -246,9 +249,11 @@ def test_every_configuration_is_valid(file: Path) -> None:
     settings = config.record(Settings, tree, where=file.stem)
     plan(settings)
     if settings.simulate is not None:
+        from recon.simulate.encoded import EncodedSettings
         from recon.simulate.settings import SimulationSettings
 
-        config.record(SimulationSettings, settings.simulate, where="simulate")
+        kind: type[Any] = EncodedSettings if "encoder" in settings.simulate else SimulationSettings
+        config.record(kind, settings.simulate, where="simulate")
     for encoder in (*settings.encoders.values(), *filter(None, [settings.judge])):
         assert encoder["name"] in config.registries()["encoder"]
 
