@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,19 +63,26 @@ class World:
         rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
         return 1.5 - ((rows - 24) ** 2 + (columns - 36) ** 2).sqrt() / 20
 
-    def problem(self, encoder: Encoder) -> Problem:
-        """Return the problem of the clip, moved where the mask is 0.5 or more."""
+    def problem(self, encoder: Encoder, device: torch.device | None = None) -> Problem:
+        """Return the problem of the clip on a device, moved where the mask is 0.5 or more."""
         fit = torch.ones(self.neurons, dtype=torch.bool)
         frames = torch.ones(1, self.frames, dtype=torch.bool)
         measurement = Measurement(self.responses[None], self.behavior[None], fit, ~fit, frames)
-        return Problem(FIDELITIES["poisson"](), (Observation(encoder, measurement),), pixels=self.mask >= 0.5)
+        device = device or torch.device("cpu")
+        observation = Observation(encoder, measurement.to(device))
+        return Problem(FIDELITIES["poisson"](), (observation,), pixels=(self.mask >= 0.5).to(device))
 
 
 def narrow_encoder() -> DwiseNeuro:
     """Return the narrow network with the weights that the public code was run with."""
-    network = DwiseNetwork(DwiseSettings(**NARROW))
+    return random_encoder(NARROW)
+
+
+def random_encoder(settings: Mapping[str, Any]) -> DwiseNeuro:
+    """Return a network of weights that are drawn by name."""
+    network = DwiseNetwork(DwiseSettings(**settings))
     network.load_state_dict(dwise_worlds.random_state({k: v.shape for k, v in network.state_dict().items()}))
-    encoder = DwiseNeuro(network, MOUSE)
+    encoder = DwiseNeuro(network.eval(), MOUSE)
     freeze(encoder)
     return encoder
 
