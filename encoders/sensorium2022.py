@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from encoders.argus import read_state
 from encoders.base import Encoder, Spec
+from encoders.fixed_readout import FixedReadout
 
 Kind = Literal["cnn", "ln"]
 Pair = tuple[float, float]
@@ -118,14 +119,26 @@ class GaussianReadout(nn.Module):
         self.register_buffer("source_grid", torch.zeros_like(state["source_grid"]))
         hidden, places = state["mu_transform.0.weight"].shape
         self.mu_transform = nn.Sequential(nn.Linear(places, hidden), nn.ELU(), nn.Linear(hidden, 2), nn.Tanh())
+        self._matrix: tuple[Any, FixedReadout] | None = None
 
     def forward(self, features: Tensor, shift: Tensor | None) -> Tensor:
         """Return the drive for features `[B,C,H,W]`, with positions moved by `shift` `[B,2]`."""
         weights, bias = self.get_parameter("_features")[0, :, 0], self.get_parameter("bias")
-        grid = self.mu_transform(self.source_grid).clamp(-1, 1)[None, :, None].expand(len(features), -1, -1, -1)
+        grid = self.mu_transform(self.source_grid).clamp(-1, 1)
+        if shift is None and not grid.requires_grad:
+            return self._fixed(grid, weights, features.shape[2:])(features) + bias
+        grid = grid[None, :, None].expand(len(features), -1, -1, -1)
         grid = grid if shift is None else grid + shift[:, None, None]
         seen = functional.grid_sample(features, grid, align_corners=True)[..., 0]
         return torch.einsum("bcn,cn->bn", seen, weights) + bias
+
+    def _fixed(self, grid: Tensor, weights: Tensor, size: tuple[int, ...]) -> FixedReadout:
+        """Return the frozen readout as one sparse matrix; made anew when a weight has changed or moved."""
+        tensors = (*self.parameters(), *self.buffers())
+        state = (*((tensor.data_ptr(), tensor._version) for tensor in tensors), size)
+        if self._matrix is None or self._matrix[0] != state:
+            self._matrix = (state, FixedReadout(grid, weights, (size[0], size[1])))
+        return self._matrix[1]
 
 
 class Sensorium2022(Encoder):

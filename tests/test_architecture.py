@@ -21,7 +21,7 @@ from recon.tasks import plan
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("recon", "encoders", "priors")
 FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
-OTHERS = ("mask", "fields")
+OTHERS = ("mask", "mask_part", "fields")
 CONFIGS = sorted(file for file in (ROOT / "configs").glob("*.yaml"))
 CONFIGS += sorted(file for file in (ROOT / "configs/bauer2025").glob("*.yaml") if file.stem not in OTHERS)
 PRESETS = sorted((ROOT / "configs" / "methods").glob("*.yaml"))
