@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 Map = NDArray[np.float64]
 
-CELL, GAP, LEFT, TOP, BELOW = 46, 26, 78, 34, 44
+CELL, GAP, LEFT, TOP, BELOW = 46, 26, 104, 34, 44
 LOW, MIDDLE, HIGH = (68, 1, 84), (33, 145, 140), (253, 231, 37)
 """Colours of 0, 0.5 and 1; scores below 0 have that of 0, undefined ones are grey."""
 AXES = {"gratings": ("cycles/degree", "Hz"), "noise": ("degrees", "seconds")}

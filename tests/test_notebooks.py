@@ -29,6 +29,9 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}).execute()
     printed = "".join(o.get("text", "") for c in notebook.cells if c.cell_type == "code" for o in c.outputs)
+    if path.stem != "01_reconstruct_a_clip":
+        assert "video correlation" in printed
+        return
     assert "video_correlation" in printed
     right = float(printed.partition("video_correlation: ")[2].split()[0])
     wrong = float(printed.partition("another clip's activity: ")[2].split()[0])
