@@ -9,6 +9,7 @@ from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, freeze, resolve_devi
 from encoders.checkpoints import load_encoder
 from encoders.ensemble import Ensemble
 from encoders.sensorium2022 import Normalisation
+from encoders.sensorium2023 import Statistics
 from encoders.wrapped import wrap
 
 
@@ -54,6 +55,23 @@ def sensorium2022(
     return load_sensorium2022(weights, kind, mouse=mouse, normalisation=normalisation, response_transform=transform)
 
 
+def sensorium2023(
+    weights: str,
+    mouse: str = "",
+    *,
+    statistics: Statistics | None = None,
+    padded: bool | None = None,
+    memory: int | None = None,
+    response_transform: Literal["divided by std", "raw"] = "divided by std",
+) -> Encoder:
+    """Baselines of Sensorium 2023, one mouse of a published state dict: factorised or full 3-D core, or 2-D and GRU."""
+    from encoders.sensorium2023 import load_sensorium2023
+
+    return load_sensorium2023(
+        weights, mouse, statistics=statistics, padded=padded, memory=memory, response_transform=response_transform
+    )
+
+
 def ensemble(members: tuple[Encoder, ...]) -> Encoder:
     """Mean rates of several encoders of one population."""
     return Ensemble(members)
@@ -66,6 +84,7 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
     "linear": linear,
     "dwiseneuro": dwiseneuro,
     "sensorium2022": sensorium2022,
+    "sensorium2023": sensorium2023,
     "ensemble": ensemble,
 }
 

@@ -66,17 +66,17 @@ class Laplace(nn.Module):
 
     filter: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, size: tuple[int, ...]) -> None:
         super().__init__()
-        self.register_buffer("filter", torch.zeros(1, 1, 3, 3))
+        self.register_buffer("filter", torch.zeros(size))
 
 
 class Regularizer(nn.Module):
     """Holds the filter under its published name."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: tuple[int, ...] = (1, 1, 3, 3)) -> None:
         super().__init__()
-        self.laplace = Laplace()
+        self.laplace = Laplace(size)
 
 
 class StackedCore(nn.Module):
@@ -151,7 +151,7 @@ class Sensorium2022(Encoder):
         own = {name.removeprefix(f"readout.{mouse}."): value for name, value in state.items() if "readout" in name}
         self.core = StackedCore(state, linear=kind == "ln")
         self.readout = nn.ModuleDict({mouse: GaussianReadout(own)})
-        self.shifter = _shifter(state, mouse)
+        self.shifter = shifter_of(state, mouse)
         self.mouse, self.normalisation = mouse, normalisation
         self.behaving = state["core.features.layer0.conv.weight"].shape[1] > 1
         sees = (*SEES[: 2 if self.behaving else 0], *SEES[2 if self.shifter is not None else 4 :])
@@ -228,7 +228,7 @@ def load_sensorium2022(
     chosen = mouse or (mice[0] if len(mice) == 1 else "")
     if chosen not in mice or "core.features.layer0.conv.weight" not in state:
         raise ValueError(f"{path}: expected a readout of mouse {mouse or '…'}, got those of {mice}; name one of them")
-    own = {name: value for name, value in state.items() if _belongs(name, chosen)}
+    own = {name: value for name, value in state.items() if belongs(name, chosen)}
     try:
         encoder = Sensorium2022(
             own,
@@ -244,13 +244,14 @@ def load_sensorium2022(
     return encoder.eval()
 
 
-def _belongs(name: str, mouse: str) -> bool:
+def belongs(name: str, mouse: str) -> bool:
     """Other mice's readouts and shifters stay behind; everything else must find its place."""
     part, _, rest = name.partition(".")
     return part not in ("readout", "shifter") or rest.startswith(f"{mouse}.")
 
 
-def _shifter(state: Mapping[str, Tensor], mouse: str) -> Any:
+def shifter_of(state: Mapping[str, Tensor], mouse: str) -> Any:
+    """Return the shifter of a mouse, or none where the state has none."""
     start, end = f"shifter.{mouse}.mlp.", ".weight"
     sizes = {name: value.shape for name, value in state.items() if name.startswith(start) and name.endswith(end)}
     widths = [(shape[0], shape[1]) for _, shape in sorted(sizes.items())]

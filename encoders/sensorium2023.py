@@ -1,0 +1,194 @@
+"""The baselines of Sensorium 2023 (Turishcheva et al. 2023): rates of a whole trial in one pass.
+
+Behavior joins the frames as image channels, a core sees them ("factorised" or "full" 3-D convolutions, or 2-D ones with
+a GRU behind), and a Gaussian readout, moved by pupil position, takes one place per neuron. State dicts with the names
+of the public code (ecker-lab/sensorium_2023 on neuralpredictors) load strictly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from encoders.argus import read_state
+from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
+from encoders.sensorium2022 import GaussianReadout, Pair, belongs, shifter_of
+from encoders.sensorium2023_cores import FrameCore, Recurrence, SpaceTimeCore, core_kind
+
+WHITE = 255.0
+FRAME_SIZE = (36, 64)
+UNENDING = 10_000
+"""Context of a GRU in frames, longer than any trial: its memory goes back to the first frame."""
+READ_AT_ONCE = 32
+"""Frames whose features the readout samples together: F·N values for each frame would fill the memory."""
+CHANNELS = {1: 0, 3: 2, 5: 4}
+"""Input channels of a core, and how many behavior channels that leaves: none, the first two, all."""
+READOUT = re.compile(r"readout\.(.+)\._features")
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the published loaders take from a recording's statistics over all its trials.
+
+    Grey levels (0–255) and pupil centre become (x − mean)/deviation; of `behavior`, pupil dilation and running speed,
+    only the deviation is divided by. The files do not hold them: 113 and 60 are near the published recordings', the
+    others have to be given.
+    """
+
+    image: Pair = (113.0, 60.0)
+    behavior: Pair = (1.0, 1.0)
+    pupil_mean: Pair = (0.0, 0.0)
+    pupil_deviation: Pair = (1.0, 1.0)
+
+
+class Sensorium2023(Encoder):
+    """One mouse's rates, in units of the responses' standard deviation.
+
+    A rate rests on the frames up to its own. 3-D convolutions are not padded in time, so the public code returns none
+    for the first `spec.context[0]` frames (published: 18, factorised, and 16, full) and its evaluation leaves out the
+    first 50; here the trial's first frame and behavior are repeated before it, which only those rates see. A GRU starts
+    from zero at the first frame and forgets nothing, unless `memory` says after how many frames it has in effect:
+    windows that start so much earlier then stand for whole trials, approximately.
+    """
+
+    def __init__(
+        self,
+        state: Mapping[str, Tensor],
+        *,
+        mouse: str,
+        statistics: Statistics,
+        padded: bool | None = None,
+        memory: int | None = None,
+        response_transform: str = "divided by std",
+    ) -> None:
+        super().__init__()
+        own = {name.removeprefix(f"readout.{mouse}."): value for name, value in state.items() if "readout" in name}
+        kind = core_kind(state)
+        core = FrameCore if kind in ("frames", "rotated") else SpaceTimeCore
+        self.core = core(state, padded=kind == "full" if padded is None else padded)
+        self.gru_module = Recurrence(state) if any(name.startswith("gru_module.") for name in state) else None
+        self.readout = nn.ModuleDict({mouse: GaussianReadout(own)})
+        self.shifter = shifter_of(state, mouse)
+        self.mouse, self.statistics, self.lost = mouse, statistics, int(self.core.lost)
+        self.behaving = _behaving(state)
+        remembered = UNENDING if memory is None else memory
+        before = self.lost + (0 if self.gru_module is None else remembered)
+        sees = BEHAVIOR_CHANNELS[: self.behaving]
+        sees += () if self.shifter is None else BEHAVIOR_CHANNELS[max(self.behaving, 2) :]
+        self.spec = Spec(
+            FRAME_SIZE,
+            tuple(range(len(own["bias"]))),
+            context=(before, 0),
+            behavior=sees,
+            response_transform=response_transform,
+        )
+
+    def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
+        """Return rates `[B,N,T]` of a movie `[B,1,T,36,64]` in [0,1] and behavior `[B,4,T]`."""
+        states = self._states(movie, behavior)
+        mean, deviation = self.statistics.image
+        inputs = (movie * WHITE - mean) / deviation
+        if self.behaving:
+            channels = states[:, : self.behaving, :, None, None].expand(-1, -1, -1, *FRAME_SIZE)
+            inputs = torch.cat((inputs, channels), 1)
+        still = inputs[:, :, :1].expand(-1, -1, self.lost, -1, -1)
+        features: Tensor = self.core(torch.cat((still, inputs), 2))
+        if self.gru_module is not None:
+            features = self.gru_module(features)
+        drive = self._drive(features.transpose(1, 2).flatten(0, 1), states[:, 2:].transpose(1, 2).flatten(0, 1))
+        rates = functional.elu(drive) + 1
+        return rates.reshape(len(movie), movie.shape[2], -1).transpose(1, 2)
+
+    def for_neurons(self, neuron_ids: tuple[int, ...]) -> Sensorium2023:
+        """Say which recorded neurons the readout's places are."""
+        if len(neuron_ids) != len(self.spec.neuron_ids):
+            raise ValueError(
+                f"neurons: expected {len(self.spec.neuron_ids)} as in the readout of mouse {self.mouse}, "
+                f"got {len(neuron_ids)}; name the mouse of this recording"
+            )
+        self.spec = replace(self.spec, neuron_ids=tuple(neuron_ids))
+        return self
+
+    def _drive(self, features: Tensor, pupil: Tensor) -> Tensor:
+        """Return `[M,N]` of features `[M,F,h,w]` and pupil centres `[M,2]`."""
+        readout, parts = self.readout[self.mouse], torch.split(features, READ_AT_ONCE)
+        if self.shifter is None:
+            return torch.cat([readout(part, None) for part in parts])
+        shifts = torch.split(self.shifter[self.mouse].mlp(pupil), READ_AT_ONCE)
+        return torch.cat([readout(part, shift) for part, shift in zip(parts, shifts, strict=True)])
+
+    def _states(self, movie: Tensor, behavior: Tensor | None) -> Tensor:
+        """Return behavior `[B,4,T]` as the published loaders normalise it; zeros where the encoder sees none."""
+        if movie.ndim != 5 or movie.shape[1] != 1 or tuple(movie.shape[3:]) != FRAME_SIZE:
+            raise ValueError(f"movie: expected [B,1,T,36,64], got {tuple(movie.shape)}; resize it")
+        expected = (len(movie), len(BEHAVIOR_CHANNELS), movie.shape[2])
+        if not self.spec.behavior:
+            return movie.new_zeros(expected)
+        if behavior is None or tuple(behavior.shape) != expected:
+            found = None if behavior is None else tuple(behavior.shape)
+            raise ValueError(f"behavior: expected {expected}, got {found}; give the movie's own")
+        mean = movie.new_tensor((0.0, 0.0, *self.statistics.pupil_mean))
+        deviation = movie.new_tensor((*self.statistics.behavior, *self.statistics.pupil_deviation))
+        return (behavior.to(movie) - mean[:, None]) / deviation[:, None]
+
+
+def load_sensorium2023(
+    weights: str | Path,
+    mouse: str = "",
+    *,
+    statistics: Statistics | None = None,
+    padded: bool | None = None,
+    memory: int | None = None,
+    response_transform: str = "divided by std",
+) -> Sensorium2023:
+    """Return one mouse's encoder of a published state dict, in evaluation mode.
+
+    `mouse` is a data key of the file, or what stands before its "-Video", and may be left out where the file has one.
+    What a state dict does not say: whether convolutions are padded in space (`padded`, of a 2-D core only its first;
+    None: as published, "full" only). Raises ValueError for other names or shapes than the published.
+    """
+    path = Path(weights)
+    state = read_state(path)
+    chosen = _chosen_mouse(path, mouse, [found[1] for found in map(READOUT.fullmatch, state) if found])
+    own = {name: value for name, value in state.items() if belongs(name, chosen)}
+    try:
+        encoder = Sensorium2023(
+            own,
+            mouse=chosen,
+            statistics=statistics or Statistics(),
+            padded=padded,
+            memory=memory,
+            response_transform=response_transform,
+        )
+        encoder.load_state_dict(own)
+    except (KeyError, RuntimeError, ValueError) as error:
+        reason = " ".join(f"no {error}".split() if isinstance(error, KeyError) else str(error).split())
+        raise ValueError(f"{path}: expected the published names and shapes, got: {reason}; check the file") from error
+    return encoder.eval()
+
+
+def _chosen_mouse(path: Path, mouse: str, mice: list[str]) -> str:
+    named = [key for key in mice if mouse in (key, key.partition("-Video")[0])] if mouse else mice
+    if len(named) != 1:
+        raise ValueError(
+            f"{path}: expected a readout of mouse {mouse or '…'}, got those of {', '.join(mice) or 'none'}; "
+            "name one of them"
+        )
+    return named[0]
+
+
+def _behaving(state: Mapping[str, Tensor]) -> int:
+    """Return how many behavior channels the core sees beside the frame."""
+    first = "core.features.layer0."
+    coefficients = state.get(f"{first}hermite_conv.coeffs")
+    weight = state.get(f"{first}conv_spatial.weight", state.get(f"{first}conv.weight", coefficients))
+    inputs = 0 if weight is None else weight.shape[1]
+    if inputs not in CHANNELS:
+        raise ValueError(f"core: expected 1, 3 or 5 input channels, got {inputs}; train it on frames and behavior")
+    return CHANNELS[inputs]
