@@ -18,6 +18,12 @@ class Lowered(Encoder):
     def __init__(self, inner: Encoder) -> None:
         super().__init__()
         self.inner, self.spec = inner, inner.spec
+        self.padded_in_time = inner.padded_in_time
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Size of what the encoder's network sees."""
+        return self.inner.canvas
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
         """Return rates `[B,N,T]` in float32."""

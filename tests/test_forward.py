@@ -73,6 +73,7 @@ def test_dwiseneuro_goes_back_through_bfloat16() -> None:
     movie = torch.rand(1, 1, 32, 36, 64, generator=torch.Generator().manual_seed(1)).requires_grad_()
     behavior = torch.zeros(1, 4, 32)
     exact, near = (torch.autograd.grad(e(movie, behavior).sum(), movie)[0] for e in (inner, Lowered(inner)))
+    assert (Lowered(inner).canvas, Lowered(inner).padded_in_time) == ((64, 64), False), "as of the encoder inside"
     cosine = torch.nn.functional.cosine_similarity(exact.flatten(), near.flatten(), dim=0)
     assert cosine > 0.98 and not torch.equal(exact, near)
 
