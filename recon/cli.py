@@ -62,6 +62,8 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--strip", type=Path, metavar="PNG", help="draw a film strip instead")
     report.add_argument("--heatmap", type=Path, metavar="PNG", help="draw scores over stimulus scales instead")
     report.add_argument("--methods", nargs="+", metavar="METHOD", help="methods on the strip (all)")
+    report.add_argument("--clips", type=int, default=2, help="clips on the strip (2)")
+    report.add_argument("--frames", type=int, default=8, help="frames of a clip on the strip (8)")
     report.set_defaults(command="report:report")
     listing = commands.add_parser("list", help="list methods, encoders, priors, fidelities and metrics")
     listing.set_defaults(command="listing:listing")

@@ -13,13 +13,17 @@ import numpy as np
 from recon.movies import Pixels, film_strip, side_by_side, spread_frames, to_uint8, write_png
 
 
+FEW = 4
+"""Up to this many frames, two strips fit beside each other."""
+
+
 def write_strip(run: Path, picture: Path, *, methods: Sequence[str] = (), clips: int = 2, count: int = 8) -> Path:
     """Write a PNG: per clip the true movie and each method's reconstruction, `count` scored frames of each.
 
-    Without `methods` all of the run's recorded conditions are shown.
+    Without `methods` all of the run's recorded conditions are shown. Strips of few frames stand side by side.
     """
     truths = _truths(run, clips)
-    shown = {name: movies for name, movies in _movies(run).items() if name in methods or not methods}
+    shown = _movies(run, methods)
     missing = sorted(set(methods) - set(shown))
     if missing or not shown:
         raise ValueError(f"strip: expected methods of {run}, got {missing or 'an empty run'}; see `recon report {run}`")
@@ -28,7 +32,7 @@ def write_strip(run: Path, picture: Path, *, methods: Sequence[str] = (), clips:
         rows = [truth, *(movies[trial] for movies in shown.values())]
         frames = spread_frames(len(truth), count=count, first=first, end=end)
         parts.append(film_strip(rows, frames=frames, scale=2, labels=["true movie", *shown])[None])
-    write_png(picture, side_by_side(parts, gap=8, below=True)[0])
+    write_png(picture, side_by_side(parts, gap=8, below=count > FEW)[0])
     return picture
 
 
@@ -44,16 +48,15 @@ def _end(clip: h5py.Group) -> int:
     return len(clip["truth"]) - int(clip.attrs["tail"])
 
 
-def _movies(run: Path) -> dict[str, dict[str, Pixels]]:
-    """Return reconstructions by method and trial, in the order of the table."""
+def _movies(run: Path, methods: Sequence[str]) -> dict[str, dict[str, Pixels]]:
+    """Return reconstructions by method and trial, in the order of the table; without `methods` the recorded ones."""
     found: dict[str, dict[str, Pixels]] = {}
     for folder in (path.parent for path in (run / "tasks").glob("[!.]*/row.json")):
         rows = json.loads((folder / "row.json").read_text(encoding="utf-8"))["rows"]
-        if rows[0]["condition"] == "recorded":
+        name = rows[0]["method"]
+        if name in methods or (not methods and rows[0]["condition"] == "recorded"):
             with h5py.File(folder / "movie.h5", "r") as file:
-                found.setdefault(rows[0]["method"], {}).update(
-                    {name: to_uint8(file[name]["reconstruction"][:]) for name in file}
-                )
+                found.setdefault(name, {}).update({key: to_uint8(file[key]["reconstruction"][:]) for key in file})
     order = _order(run)
     return dict(sorted(found.items(), key=lambda item: order.get(item[0], len(order))))
 

@@ -20,5 +20,6 @@ def report(options: argparse.Namespace, write: Callable[[str], None]) -> None:
     if options.heatmap is not None:
         return write(f"picture: {write_heatmaps(options.run, options.heatmap)}")
     if options.strip is not None:
-        return write(f"picture: {write_strip(options.run, options.strip, methods=options.methods or ())}")
+        chosen = {"methods": options.methods or (), "clips": options.clips, "count": options.frames}
+        return write(f"picture: {write_strip(options.run, options.strip, **chosen)}")
     return write(f"page: {write_report(options.run)}")
