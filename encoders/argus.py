@@ -18,18 +18,28 @@ from safetensors.torch import save
 from torch import Tensor
 
 from encoders.checkpoints import FORMAT, from_mapping, read_tensors, write_atomically
-from encoders.dwise_network import DwiseSettings, build_network, from_params
+from encoders.dwise_network import DwiseNetwork, DwiseSettings, Subject, build_network, from_params, to_params
 
 KEYS = ("model_name", "params", "nn_state_dict")
 ARCHITECTURE = "dwiseneuro"
 
 
 class Published(NamedTuple):
-    """What a file of a published network holds: settings, weights by their published names, card."""
+    """What a file of a network holds: settings, weights by their published names, card, and whose readouts they are.
+
+    Published files do not name the mice of their readouts; those trained here do.
+    """
 
     settings: DwiseSettings
     tensors: dict[str, Tensor]
     card: dict[str, Any]
+    subjects: tuple[Subject, ...] = ()
+
+
+def save_trained(network: DwiseNetwork, path: Path, *, subjects: tuple[Subject, ...], card: Mapping[str, Any]) -> None:
+    """Write a trained network, the mice and neurons of its readouts and its card; `convert` makes a `.pth` of it."""
+    tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    _write_converted(path, Published(network.settings, tensors, {}, subjects), card)
 
 
 def read_published(path: Path) -> Published:
@@ -108,12 +118,19 @@ def _read_converted(path: Path) -> Published:
             f"{path}: expected {(FORMAT, ARCHITECTURE)}, got {found}; make it with `recon encoders convert IN OUT`"
         )
     settings = from_mapping(DwiseSettings, json.loads(header["settings"]))
-    return Published(settings, tensors, json.loads(header.get("card", "{}")))
+    named = json.loads(header.get("subjects", "[]"))
+    subjects = tuple(Subject(**{**entry, "neuron_ids": tuple(entry["neuron_ids"])}) for entry in named)
+    counts = tuple(len(subject.neuron_ids) for subject in subjects)
+    if subjects and counts != settings.readout_outputs:
+        raise ValueError(f"{path}: expected {settings.readout_outputs} named neurons, got {counts}; train it again")
+    return Published(settings, tensors, json.loads(header.get("card", "{}")), subjects)
 
 
 def _write_converted(target: Path, found: Published, card: Mapping[str, Any]) -> None:
     settings = dataclasses.asdict(found.settings)
     header = {"format": FORMAT, "architecture": ARCHITECTURE, "settings": json.dumps(settings)}
+    if found.subjects:
+        header["subjects"] = json.dumps([dataclasses.asdict(subject) for subject in found.subjects])
     # Each tensor is written whole and alone: memory-mapped ones share a storage.
     tensors = {name: value.clone().contiguous() for name, value in found.tensors.items()}
     write_atomically(target, save(tensors, {**header, "card": json.dumps(card)}))
@@ -124,9 +141,7 @@ def _write_converted(target: Path, found: Published, card: Mapping[str, Any]) ->
 def _write_argus(target: Path, found: Published, card: Mapping[str, Any]) -> None:
     import io
 
-    if "params" not in card:
-        raise ValueError(f"{target}: expected the published params in the card, got none; convert a converted file")
     buffer = io.BytesIO()
-    name = card.get("model_name", "MouseModel")
-    torch.save({"model_name": name, "params": card["params"], "nn_state_dict": found.tensors}, buffer)
+    name, params = card.get("model_name", "MouseModel"), card.get("params") or to_params(found.settings)
+    torch.save({"model_name": name, "params": params, "nn_state_dict": found.tensors}, buffer)
     write_atomically(target, buffer.getvalue())

@@ -32,16 +32,20 @@ def evaluate(encoder: Encoder, clips: Sequence[Clip], *, warmup: int = 50) -> Te
     device = next(encoder.parameters(), torch.empty(0)).device
     for clip in clips:
         behavior = None if clip.behavior is None else clip.behavior[None].to(device)
-        rates = encoder(clip.movie[None].to(device), behavior)[0, :, warmup:].double().cpu()
-        responses = clip.responses[:, warmup:].double()
-        ones = torch.ones_like(rates)
-        terms = (ones, rates, responses, rates**2, responses**2, rates * responses)
-        sums += torch.stack([term.sum(1) for term in terms])
+        sums += moments(encoder(clip.movie[None].to(device), behavior)[0, :, warmup:], clip.responses[:, warmup:])
     encoder.train(training)
-    return _correlation(sums)
+    return correlation(sums)
 
 
-def _correlation(sums: Tensor) -> Tensor:
+def moments(rates: Tensor, responses: Tensor) -> Tensor:
+    """Return sums `[6,N]` over the frames of rates and responses `[N,T]`: what their correlation is made of."""
+    rates, responses = rates.double().cpu(), responses.double().cpu()
+    terms = (torch.ones_like(rates), rates, responses, rates**2, responses**2, rates * responses)
+    return torch.stack([term.sum(1) for term in terms])
+
+
+def correlation(sums: Tensor) -> Tensor:
+    """Return each neuron's Pearson correlation `[N]` from added moments `[6,N]`; NaN where one side is constant."""
     count, x, y, xx, yy, xy = sums
     variance = (xx - x**2 / count) * (yy - y**2 / count)
     return torch.where(variance > 1e-12, (xy - x * y / count) / variance.clamp_min(1e-24).sqrt(), torch.nan).float()

@@ -53,19 +53,26 @@ class Norm(nn.Module):
         return functional.silu(out, inplace=not out.requires_grad) if self.act else out
 
 
-class DropPath(nn.Module):
-    """Stochastic depth: in training a sample's branch is left out with probability `rate` (Huang et al. 2016)."""
+class Drop(nn.Module):
+    """In training, parts of `[B,C,…]` are zeroed with probability `rate` and the others scaled up by 1/(1−rate).
 
-    def __init__(self, rate: float) -> None:
+    Parts are samples with one of the `axes` (stochastic depth, Huang et al. 2016), channels of samples with two
+    (dropout of whole channels, Tompson et al. 2015). They are drawn on the CPU from `generator`, torch's own where it
+    is none: a training is repeated and resumed by its own generator, on every device alike.
+    """
+
+    def __init__(self, rate: float, *, axes: int = 1) -> None:
         super().__init__()
-        self.rate = rate
+        self.rate, self.axes = rate, axes
+        self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x, in training with whole samples zeroed and the others scaled up."""
+        """Return x, in training with parts of it left out."""
         if not self.training or self.rate == 0:
             return x
-        kept = x.new_empty((len(x),) + (1,) * (x.ndim - 1)).bernoulli_(1 - self.rate)
-        return x * kept / (1 - self.rate)
+        parts = (*x.shape[: self.axes], *[1] * (x.ndim - self.axes))
+        kept = torch.empty(parts).bernoulli_(1 - self.rate, generator=self.generator) / (1 - self.rate)
+        return x * kept.to(x)
 
 
 class SqueezeExcite(nn.Module):
@@ -98,7 +105,7 @@ class InvertedResidual(nn.Module):
         self.temp_covn_dw = _layers(middle, middle, (time, 1, 1), groups=middle, padding=(time // 2, 0, 0))
         self.se = SqueezeExcite(middle, shape.se_reduce_ratio)
         self.conv_pwl = _layers(middle, self.after, (1, 1, 1), act=False)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = Drop(drop_path)
         self.bn_sc = Norm(self.after, act=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -153,7 +160,7 @@ class ShuffleLayer(nn.Module):
         self.groups = groups
         self.conv = nn.Conv1d(before, self.after, 1, groups=groups, bias=False)
         self.bn = Norm(self.after, dimensions=1)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = Drop(drop_path)
         self.bn_sc = Norm(self.after, dimensions=1, act=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -172,7 +179,7 @@ class Readout(nn.Module):
         super().__init__()
         self.neurons, self.beta = neurons, beta
         padded = math.ceil(neurons / groups) * groups
-        self.layer = nn.Sequential(nn.Dropout1d(drop), nn.Conv1d(features, padded, 1, groups=groups))
+        self.layer = nn.Sequential(Drop(drop, axes=2), nn.Conv1d(features, padded, 1, groups=groups))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return softplus_β(layer x) `[B,N,T]`."""

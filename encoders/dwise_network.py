@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from encoders.canvas import centred
 from encoders.dwise_blocks import Readout, Shape, ShuffleLayer, blocks, run_layers, stem
 
 NEURONS = {
@@ -25,6 +26,19 @@ NEURONS = {
     "dynamic29514-2-9-Video-8744edeac3b4d1ce16b680916b5267ce": 7495,
 }
 """The ten mice of Sensorium 2023 in the order of the published readouts, with their numbers of neurons."""
+
+WHITE = 255.0
+"""The published weights take the files' grey values 0–255 as they are."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The animal of a readout: its recording's name, its neurons in order, and how it saw the movies."""
+
+    name: str
+    neuron_ids: tuple[int, ...]
+    frame_rate: float = 30.0
+    degrees_per_pixel: float = 1.45
 
 
 @dataclass(frozen=True)
@@ -113,10 +127,26 @@ class DwiseNetwork(nn.Module):
         options = {"beta": settings.softplus_beta, "drop": settings.drop_rate}
         self.readouts = nn.ModuleList(Readout(width, n, groups, **options) for n in settings.readout_outputs)
 
+    def features(self, inputs: Tensor) -> Tensor:
+        """Return what all mice share, `[B,C,T]`, for window inputs `[B,5,T,H,W]`."""
+        features: Tensor = self.cortex(self.core(inputs).mean((3, 4)))
+        return features
+
     def forward(self, inputs: Tensor, index: int) -> Tensor:
         """Return rates `[B,N,T]` of one mouse for window inputs `[B,5,T,H,W]`."""
-        rates: Tensor = self.readouts[index](self.cortex(self.core(inputs).mean((3, 4))))
+        rates: Tensor = self.readouts[index](self.features(inputs))
         return rates
+
+
+def stacked(movie: Tensor, behavior: Tensor, settings: DwiseSettings) -> Tensor:
+    """Return inputs `[B,5,T,h,w]` of movie `[B,1,T,H,W]` in [0,1] and behavior `[B,4,T]` in the files' units.
+
+    The grey frame stands in the middle of its canvas; each behavior channel fills the whole of it (behavior
+    `[B,4,T,h,w]` does so already).
+    """
+    frames = centred(movie * WHITE, settings.canvas, fill=settings.fill)
+    states = behavior if behavior.ndim == 5 else behavior[..., None, None].expand(-1, -1, -1, *settings.canvas)
+    return torch.cat((frames, states), 1)
 
 
 def from_params(params: Mapping[str, Any], where: str) -> DwiseSettings:
@@ -139,6 +169,23 @@ def from_params(params: Mapping[str, Any], where: str) -> DwiseSettings:
         raise ValueError(f"{where}: expected hyper-parameters of DwiseNeuro, got {unknown[0]!r}; update this program")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in tree.items()}
     return DwiseSettings(**values)
+
+
+def to_params(settings: DwiseSettings) -> dict[str, Any]:
+    """Return the `params` with which the public code builds the network of these settings.
+
+    >>> from_params(to_params(DwiseSettings(frames=8)), "a file").frames
+    8
+    """
+    seen = ("frames", "step", "canvas", "fill")
+    network = {entry.name: getattr(settings, entry.name) for entry in fields(settings) if entry.name not in seen}
+    size = tuple(reversed(settings.canvas))
+    return {
+        "nn_module": ("dwiseneuro", network),
+        "frame_stack": {"size": settings.frames, "step": settings.step, "position": "last"},
+        "inputs_processor": ("stack_inputs", {"size": size, "pad_fill_value": settings.fill}),
+        "responses_processor": ("identity", {}),
+    }
 
 
 def build_network(settings: DwiseSettings, tensors: Mapping[str, Tensor], where: str) -> DwiseNetwork:

@@ -12,17 +12,14 @@ from torch.utils.checkpoint import checkpoint
 
 from encoders.argus import read_published
 from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
-from encoders.canvas import centred
 from encoders.dwise_folded import FoldedCore
-from encoders.dwise_network import NEURONS, DwiseNetwork, build_network
+from encoders.dwise_network import NEURONS, DwiseNetwork, Subject, build_network, stacked
 from encoders.wrapped import chosen_behavior
 
 FRAME_SIZE = (36, 64)
 MOST_WINDOWS = 64
 MEMORY_SHARE = 0.5
 """Share of a GPU's free memory that windows may fill at first; on a CPU one window at a time is fastest."""
-WHITE = 255.0
-"""The published weights take the files' grey values 0–255 as they are."""
 
 
 class DwiseNeuro(Encoder):
@@ -36,13 +33,21 @@ class DwiseNeuro(Encoder):
 
     padded_in_time = False
 
-    def __init__(self, network: DwiseNetwork, index: int, *, windows: int = 0) -> None:
+    def __init__(self, network: DwiseNetwork, index: int, *, windows: int = 0, subject: Subject | None = None) -> None:
         super().__init__()
         self.settings, self.windows = network.settings, windows
         self.core, self.cortex, self.readout = network.core, network.cortex, network.readouts[index]
         reach = self.settings.span - 1
-        neurons = tuple(range(self.settings.readout_outputs[index]))
-        self.spec = Spec(FRAME_SIZE, neurons, context=(reach, reach), behavior=BEHAVIOR_CHANNELS)
+        self.named = subject is not None
+        seen = subject or Subject("", tuple(range(self.settings.readout_outputs[index])))
+        self.spec = Spec(
+            FRAME_SIZE,
+            seen.neuron_ids,
+            seen.frame_rate,
+            seen.degrees_per_pixel,
+            context=(reach, reach),
+            behavior=BEHAVIOR_CHANNELS,
+        )
         self._folded: tuple[tuple[tuple[int, int], ...], FoldedCore] | None = None
         self.train(network.training)
 
@@ -73,19 +78,21 @@ class DwiseNeuro(Encoder):
 
     def stacked(self, movie: Tensor, behavior: Tensor) -> Tensor:
         """Return inputs `[B,5,T,64,64]`: grey frame on its canvas, and each behavior channel over the whole of it."""
-        frames = centred(movie * WHITE, self.canvas, fill=self.settings.fill)
-        states = behavior if behavior.ndim == 5 else behavior[..., None, None].expand(-1, -1, -1, *self.canvas)
-        return torch.cat((frames, states), 1)
+        return stacked(movie, behavior, self.settings)
 
     def for_neurons(self, neuron_ids: tuple[int, ...]) -> DwiseNeuro:
-        """Say which recorded neurons the readout's places are: published files count them, but do not name them."""
+        """Say which recorded neurons the readout's places are: published files count them, but do not name them.
+
+        Neurons that the file names keep their names.
+        """
         expected = len(self.spec.neuron_ids)
         if len(neuron_ids) != expected:
             raise ValueError(
                 f"neurons: expected {expected} as in the readout, got {len(neuron_ids)}; "
                 "name the mouse of this recording, or train an encoder on it"
             )
-        self.spec = replace(self.spec, neuron_ids=tuple(neuron_ids))
+        if not self.named:
+            self.spec = replace(self.spec, neuron_ids=tuple(neuron_ids))
         return self
 
     def fewer_windows(self) -> bool:
@@ -166,27 +173,33 @@ class DwiseNeuro(Encoder):
 
 
 def load_dwiseneuro(weights: str | Path, mouse: str, *, windows: int = 0) -> DwiseNeuro:
-    """Return one mouse's view of a published file, in evaluation mode."""
+    """Return one mouse's view of a published or trained file, in evaluation mode."""
     path = Path(weights)
     found = read_published(path)
-    index = readout_index(mouse, found.settings.readout_outputs)
-    return DwiseNeuro(build_network(found.settings, found.tensors, str(path)), index, windows=windows)
+    index = readout_index(mouse, found.settings.readout_outputs, tuple(subject.name for subject in found.subjects))
+    subject = found.subjects[index] if found.subjects else None
+    network = build_network(found.settings, found.tensors, str(path))
+    return DwiseNeuro(network, index, windows=windows, subject=subject)
 
 
-def readout_index(mouse: str, outputs: tuple[int, ...]) -> int:
-    """Return the readout of a mouse, by its name (or the part before "-Video"), or by its place where mice are others.
+def readout_index(mouse: str, outputs: tuple[int, ...], names: tuple[str, ...] = ()) -> int:
+    """Return the readout of a mouse, by its name (or the part before "-Video"), or by its place.
+
+    The `names` are those in the file; a published file has none: it is of the ten mice where their numbers of neurons
+    say so.
 
     >>> readout_index("dynamic29156-11-10", tuple(NEURONS.values()))
     5
     """
-    known = {name.partition("-Video")[0]: place for place, name in enumerate(NEURONS)}
-    place = known.get(mouse.partition("-Video")[0], -1) if outputs == tuple(NEURONS.values()) else -1
-    if mouse.isdecimal() and int(mouse) < len(outputs):
+    known = {name.partition("-Video")[0]: place for place, name in enumerate(names or NEURONS)}
+    named = bool(names) or outputs == tuple(NEURONS.values())
+    place = known.get(mouse.partition("-Video")[0], -1) if named else -1
+    if place < 0 and mouse.isdecimal() and int(mouse) < len(outputs):
         place = int(mouse)
     if place < 0:
-        names = ", ".join(known)
+        of = "" if names else " with a file of these ten"
         raise ValueError(
-            f"mouse: expected one of {names} with a file of these ten, or a place 0–{len(outputs) - 1}, "
+            f"mouse: expected one of {', '.join(known)}{of}, or a place 0–{len(outputs) - 1}, "
             f"got {mouse!r}; correct the name"
         )
     return place

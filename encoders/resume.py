@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,50 +19,76 @@ if TYPE_CHECKING:
 
 SCALARS = ("score", "best_step", "step", "seconds")
 
+Parts = Mapping[str, Mapping[str, Tensor]]
+
 
 def save_state(run: Training, path: Path) -> None:
     """Write all that the next steps depend on, at once or not at all."""
-    tensors = {"generator": run.generator.get_state()}
-    for part, values in _parts(run).items():
-        tensors |= {f"{part}/{name}": value.detach().cpu().contiguous() for name, value in values.items()}
-    scalars = json.dumps([float(getattr(run, name)) for name in SCALARS])
-    tensors["scalars"] = torch.frombuffer(bytearray(scalars.encode()), dtype=torch.uint8)
-    write_atomically(path, save({name: value.clone() for name, value in tensors.items()}))
+    parts = {
+        "learner": run.learner.state_dict(),
+        "averaged": run.averaged.state_dict(),
+        "best": run.best,
+        "optimiser": moments_of(run.optimiser),
+        "generator": {"state": run.generator.get_state()},
+    }
+    write_parts(path, parts, [float(getattr(run, name)) for name in SCALARS])
 
 
 def load_state(run: Training, path: Path) -> None:
     """Put a saved state into a run that was started with the same encoder, clips and settings."""
     try:
-        tensors = load(path.read_bytes())
-        _restore(run, tensors)
+        parts, scalars = read_parts(path)
+        run.learner.load_state_dict(parts["learner"])
+        run.averaged.load_state_dict(parts["averaged"])
+        run.best = parts["best"]
+        run.generator.set_state(parts["generator"]["state"])
+        set_moments(run.optimiser, parts["optimiser"])
+        run.score, best_step, step, run.seconds = scalars
     except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"{path}: expected the state of a training of this encoder, got {error}; delete it to start again"
-        ) from error
+        raise other_training(path, error) from error
+    run.best_step, run.step = int(best_step), int(step)
 
 
-def _restore(run: Training, tensors: dict[str, Tensor]) -> None:
-    run.learner.load_state_dict(_part(tensors, "learner"))
-    run.averaged.load_state_dict(_part(tensors, "averaged"))
-    run.best = _part(tensors, "best")
-    run.generator.set_state(tensors["generator"])
-    moments = _part(tensors, "optimiser")
-    state: dict[str, Any] = run.optimiser.state_dict()
+def other_training(path: Path, found: object) -> ValueError:
+    """Return the error of a file that holds no state of the training that is to go on."""
+    return ValueError(
+        f"{path}: expected the state of a training of this encoder, got {found}; delete it to start again"
+    )
+
+
+def write_parts(path: Path, parts: Parts, scalars: Any) -> None:
+    """Write named groups of tensors and a plain JSON value, at once or not at all."""
+    tensors = {
+        f"{part}/{name}": value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for part, values in parts.items()
+        for name, value in values.items()
+    }
+    tensors["scalars"] = torch.frombuffer(bytearray(json.dumps(scalars).encode()), dtype=torch.uint8)
+    write_atomically(path, save(tensors))
+
+
+def read_parts(path: Path) -> tuple[dict[str, dict[str, Tensor]], Any]:
+    """Return what was written: groups of tensors, and the plain value."""
+    tensors = load(path.read_bytes())
+    scalars = json.loads(bytes(tensors.pop("scalars").tolist()))
+    parts: dict[str, dict[str, Tensor]] = {}
+    for place, value in tensors.items():
+        part, _, name = place.partition("/")
+        parts.setdefault(part, {})[name] = value
+    return parts, scalars
+
+
+def moments_of(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return an optimiser's tensors by "index of the parameter/name"."""
+    state = optimiser.state_dict()["state"]
+    return {f"{index}/{key}": value for index, entry in state.items() for key, value in entry.items()}
+
+
+def set_moments(optimiser: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
+    """Give an optimiser the tensors that `moments_of` returned."""
+    state: dict[str, Any] = optimiser.state_dict()
     state["state"] = {}
     for name, value in moments.items():
-        index, key = name.split("/")
+        index, _, key = name.partition("/")
         state["state"].setdefault(int(index), {})[key] = value
-    run.optimiser.load_state_dict(state)
-    score, best_step, step, run.seconds = json.loads(bytes(tensors["scalars"].tolist()))
-    run.score, run.best_step, run.step = score, int(best_step), int(step)
-
-
-def _parts(run: Training) -> dict[str, dict[str, Tensor]]:
-    moments = run.optimiser.state_dict()["state"]
-    flat = {f"{index}/{key}": value for index, entry in moments.items() for key, value in entry.items()}
-    learner, averaged = run.learner.state_dict(), run.averaged.state_dict()
-    return {"learner": learner, "averaged": averaged, "best": run.best, "optimiser": flat}
-
-
-def _part(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
-    return {name[len(part) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{part}/")}
+    optimiser.load_state_dict(state)

@@ -18,6 +18,7 @@ from encoders.base import Encoder
 from encoders.clips import Clip, draw_chunks, evaluate
 from encoders.preparation import prepare
 from encoders.resume import load_state, save_state
+from encoders.watch import Watch
 
 SAVE_SECONDS = 5.0
 
@@ -88,12 +89,12 @@ def train(
     run = start(encoder, training, settings)
     if checkpoint is not None and checkpoint.is_file():
         load_state(run, checkpoint)
-    with closing(_writer(log)) as writer, closing(_bar(settings, run)) as bar:
+    with closing(Watch(settings.steps, run.step, log)) as watch:
         saved, began = time.monotonic(), time.monotonic() - run.seconds
         while run.step < settings.steps and not _stalled(run, settings):
             values = advance(run, training, validation, settings)
             run.seconds = time.monotonic() - began
-            _report(writer, bar, run, values)
+            watch.report(run.step, values)
             if checkpoint is not None and time.monotonic() - saved > SAVE_SECONDS:
                 save_state(run, checkpoint)
                 saved = time.monotonic()
@@ -181,36 +182,3 @@ def _stalled(run: Training, settings: TrainingSettings) -> bool:
 
 def _weights(encoder: Encoder) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in encoder.state_dict().items()}
-
-
-class _Silent:
-    """Takes scalars where nobody watches."""
-
-    def add_scalar(self, name: str, value: float, step: int) -> None:
-        """Forget it."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-def _writer(log: Path | None) -> Any:
-    if log is None:
-        return _Silent()
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(log))
-
-
-def _bar(settings: TrainingSettings, run: Training) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(total=settings.steps, initial=run.step, desc="train encoder", unit="step", disable=None)
-
-
-def _report(writer: Any, bar: Any, run: Training, values: dict[str, float]) -> None:
-    bar.update()
-    if "validation_correlation" in values:
-        bar.set_postfix(validation=f"{values['validation_correlation']:.4f}")
-    if run.step % 10 == 0 or "validation_correlation" in values:
-        for name, value in values.items():
-            writer.add_scalar(name, value, run.step)

@@ -47,15 +47,18 @@ def train_encoder(config: Mapping[str, Any], *, log: Path | None = None) -> Path
     Gradients come from trials of the tier `train` only, early stopping from the tier `oracle`. An interrupted
     training goes on where it stopped when it is called again.
     """
+    if config.get("encoder") == "dwiseneuro":
+        from recon.training_dwise import train_dwiseneuro
+
+        return train_dwiseneuro(config, log=log)
     chosen: EncoderTraining = from_mapping_with_paths(config)
     recording = open_recording(chosen.recording)
     training, validation = _trials(recording, "train"), _trials(recording, "oracle")
     encoder = build_encoder(chosen, recording, training)
     clips = [_clip(trial) for trial in training]
-    outcome = learn(
-        encoder, clips, [_clip(trial) for trial in _first_showings(validation, chosen.validations)], chosen, log=log
-    )
-    card = _card(chosen, recording, outcome) | _scores(encoder, validation, chosen.training.warmup_frames)
+    watching = set(first_showings([(trial.index, trial.video_id) for trial in validation], chosen.validations))
+    outcome = learn(encoder, clips, [_clip(t) for t in validation if t.index in watching], chosen, log=log)
+    card = _card(chosen, recording, outcome) | scores_of(encoder, validation, chosen.training.warmup_frames)
     save_encoder(encoder, chosen.output, card=card, dtype=torch.float16)
     return chosen.output
 
@@ -86,7 +89,8 @@ def build_encoder(chosen: EncoderTraining, recording: Recording, training: Seque
     """Return the untrained encoder of a configuration for a recording."""
     known = architectures()
     if chosen.encoder not in known:
-        raise ValueError(f"encoder: expected one of {', '.join(known)}, got {chosen.encoder!r}; choose one of them")
+        names = ", ".join((*known, "dwiseneuro"))
+        raise ValueError(f"encoder: expected one of {names}, got {chosen.encoder!r}; choose one of them")
     settings = from_mapping(known[chosen.encoder].settings, chosen.architecture)
     pixels = torch.cat([trial.movie.flatten()[::7] for trial in training])
     with_behavior = all(trial.behavior is not None for trial in training)
@@ -112,15 +116,18 @@ def _clip(trial: Trial) -> Clip:
     return Clip(trial.movie, trial.responses, trial.behavior)
 
 
-def _first_showings(trials: Sequence[Trial], count: int) -> list[Trial]:
-    """Return up to `count` trials, those of different content first: repeats tell less about a model."""
+def first_showings(trials: Sequence[tuple[int, str]], count: int) -> list[int]:
+    """Return up to `count` trials of (trial, its content), different contents first: repeats tell less about a model.
+
+    >>> first_showings([(3, "a"), (4, "a"), (5, "b")], 2)
+    [3, 5]
+    """
     seen: dict[str, int] = {}
     order = []
-    for trial in trials:
-        seen[trial.video_id] = seen.get(trial.video_id, -1) + 1
-        order.append((seen[trial.video_id], trial.index))
-    first = {index for _, index in sorted(order)[:count]}
-    return [trial for trial in trials if trial.index in first]
+    for index, content in trials:
+        seen[content] = seen.get(content, -1) + 1
+        order.append((seen[content], index))
+    return sorted(index for _, index in sorted(order)[:count])
 
 
 def _card(chosen: EncoderTraining, recording: Recording, outcome: Outcome) -> dict[str, Any]:
@@ -137,7 +144,7 @@ def _card(chosen: EncoderTraining, recording: Recording, outcome: Outcome) -> di
     }
 
 
-def _scores(encoder: Encoder, trials: Sequence[Trial], warmup: int) -> dict[str, Any]:
+def scores_of(encoder: Encoder, trials: Sequence[Trial], warmup: int) -> dict[str, Any]:
     """Return mean correlations over neurons on all validation trials; the last two need noise-free rates."""
     single = evaluate(encoder, [_clip(trial) for trial in trials], warmup=warmup)
     scores: dict[str, Any] = {"validation_correlation": _mean(single)}

@@ -1,0 +1,71 @@
+"""How well DwiseNeuro predicts windows: the published Poisson misfit, and single-trial correlation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from encoders.clips import correlation, moments
+from encoders.dwise_network import DwiseNetwork, DwiseSettings
+from encoders.dwise_sampling import Mouse, Window, cut, places
+
+EPSILON = 1e-8
+"""Added to rates inside the logarithm."""
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Return the context in which the network's products are computed in a precision; losses stay float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def misfit(rates: Tensor, responses: Tensor) -> Tensor:
+    """Return each sample's Poisson misfit `[B]`: the sum over neurons and frames of r − y log(r + ε)."""
+    rates = rates.to(torch.promote_types(rates.dtype, torch.float32))
+    return (rates - responses * (rates + EPSILON).log()).sum((1, 2))
+
+
+@torch.no_grad()
+def validate(
+    network: DwiseNetwork, mice: Sequence[Mouse], *, batch: int, precision: Precision = "float32"
+) -> dict[str, float]:
+    """Return loss and single-trial correlation over windows that tile the validation trials, as published.
+
+    A trial is tiled by windows of 31 frames, each seen at every second one; the correlation is the mean over neurons,
+    then mice.
+    """
+    network.eval()
+    device, loss, count, scores = next(network.parameters()).device, 0.0, 0, []
+    for index, mouse in enumerate(mice):
+        sums = torch.zeros(6, len(mouse.subject.neuron_ids), dtype=torch.float64)
+        for windows in _batched(_tiles(mouse, network.settings), batch):
+            inputs, responses = (torch.stack(part).to(device) for part in zip(*windows, strict=True))
+            with autocast(device, precision):
+                rates = network(inputs, index)
+            loss, count = loss + float(misfit(rates, responses).sum()), count + len(windows)
+            sums += moments(rates.transpose(0, 1).flatten(1), responses.transpose(0, 1).flatten(1))
+        scores.append(float(correlation(sums).nanmean()))
+    named = {f"validation/{mouse.subject.name}": score for mouse, score in zip(mice, scores, strict=True)}
+    mean = sum(scores) / len(scores)
+    return {"validation_loss": loss / count, "validation_correlation": mean, **(named if len(mice) > 1 else {})}
+
+
+def _tiles(mouse: Mouse, settings: DwiseSettings) -> Iterator[Window]:
+    for clip in mouse.validation:
+        for start_frame in range(0, places(clip, settings), settings.span):
+            yield cut(clip, settings, start_frame)
+
+
+def _batched(windows: Iterator[Window], size: int) -> Iterator[list[Window]]:
+    batch: list[Window] = []
+    for window in windows:
+        batch.append(window)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,270 @@
+"""Training of DwiseNeuro as its authors trained it (Romul, lRomul/sensorium, `true_batch_001`), at any width.
+
+One core learns from several mice at once, each with its own readout. What is kept are averaged weights, those of the
+last step; validation only watches.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from encoders.dwise_blocks import Drop
+from encoders.dwise_network import DwiseNetwork, DwiseSettings
+from encoders.dwise_sampling import (
+    Batch,
+    Mouse,
+    Sampling,
+    epoch_steps,
+    generator_of,
+    key_of,
+    plan,
+    read_ahead,
+    read_batch,
+)
+from encoders.dwise_scores import Precision, autocast, misfit, validate
+from encoders.resume import moments_of, other_training, read_parts, set_moments, write_parts
+from encoders.watch import Watch
+
+RATED_BATCH = 4
+"""Samples of a batch for which the base learning rate is stated."""
+SAVE_SECONDS, SAVE_SHARE = 5.0, 0.02
+"""The state is saved every so often, and never for more than this share of the time."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The published constants: epochs, learning rates, AdamW's decay of weights, averaging, and the samples.
+
+    The learning rate rises from zero to base_rate · batch/4 in `warmup_epochs`, then falls along half a cosine to
+    `last_rate` of it in `epochs`. `average` is the decay of the averaged weights; a batch is worked off in `portions`
+    whose gradients are added; validation comes after every `validate_every` epochs.
+    """
+
+    sampling: Sampling = field(default_factory=Sampling)
+    warmup_epochs: int = 3
+    epochs: int = 18
+    base_rate: float = 3e-4
+    last_rate: float = 0.01
+    weight_decay: float = 0.05
+    average: float = 0.999
+    portions: int = 1
+    validate_every: int = 1
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        if min(self.warmup_epochs, self.epochs - 1, self.portions - 1, self.validate_every - 1) < 0:
+            raise ValueError(
+                f"epochs, portions, validate_every: expected 1 or more, warmup_epochs 0 or more, got {self}; raise them"
+            )
+
+
+@dataclass
+class DwiseRun:
+    """A training between two steps: learning network, averaged copy, optimiser."""
+
+    network: DwiseNetwork
+    averaged: DwiseNetwork
+    optimiser: torch.optim.AdamW
+    generator: torch.Generator
+    mice: tuple[Mouse, ...]
+    recipe: Recipe
+    step: int = 0
+    seconds: float = 0.0
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of one epoch."""
+        return epoch_steps(self.recipe.sampling, len(self.mice))
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return (self.recipe.warmup_epochs + self.recipe.epochs) * self.epoch_steps
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.network.parameters()).device
+
+
+def train_dwise(
+    mice: Sequence[Mouse],
+    settings: DwiseSettings,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    checkpoint: Path | None = None,
+    log: Path | None = None,
+) -> DwiseRun:
+    """Return a finished training; its `averaged` network, in evaluation mode, is what was learnt.
+
+    With `checkpoint` an interrupted training goes on where it stopped and ends with the same weights; the file is
+    removed by whoever has saved them. With `log` losses and correlations go to a TensorBoard folder.
+    """
+    run = start(mice, settings, recipe, device)
+    if checkpoint is not None and checkpoint.is_file():
+        load_run(run, checkpoint)
+    batches = read_ahead(range(run.step, run.steps), reader(run), recipe.sampling.readers)
+    with closing(Watch(run.steps, run.step, log)) as watch:
+        _work(run, batches, watch, checkpoint)
+    if checkpoint is not None:
+        save_run(run, checkpoint)
+    return run
+
+
+def _work(run: DwiseRun, batches: Iterator[Batch], watch: Watch, checkpoint: Path | None) -> None:
+    began, saved, wait = time.monotonic() - run.seconds, time.monotonic(), SAVE_SECONDS
+    for batch in batches:
+        values = advance(run, batch)
+        now = time.monotonic()
+        run.seconds = now - began
+        watch.report(run.step, values)
+        if checkpoint is not None and now - saved > wait:
+            save_run(run, checkpoint)
+            saved = time.monotonic()
+            wait = max(SAVE_SECONDS, (saved - now) / SAVE_SHARE)
+
+
+def start(mice: Sequence[Mouse], settings: DwiseSettings, recipe: Recipe, device: torch.device) -> DwiseRun:
+    """Return a training before its first step; the readouts are those of the mice, in their order."""
+    outputs = tuple(len(mouse.subject.neuron_ids) for mouse in mice)
+    # The layers draw weights of their own when they are made, which are drawn again below.
+    with torch.random.fork_rng(devices=[]):
+        network = DwiseNetwork(replace(settings, readout_outputs=outputs))
+    initialise(network, generator_of(recipe.sampling.seed, "weights", 0))
+    network.to(device)
+    averaged = copy.deepcopy(network).eval().requires_grad_(False)
+    generator = torch.Generator()
+    for module in network.modules():
+        if isinstance(module, Drop):
+            module.generator = generator
+    optimiser = torch.optim.AdamW(network.parameters(), learning_rate(0, recipe, 1), weight_decay=recipe.weight_decay)
+    return DwiseRun(network, averaged, optimiser, generator, tuple(mice), recipe)
+
+
+@torch.no_grad()
+def initialise(network: DwiseNetwork, generator: torch.Generator) -> None:
+    """Draw the convolutions' weights from N(0, 2/fan out), as published; shifts are zero (He et al. 2015)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv3d):
+            fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
+            module.weight.normal_(0, math.sqrt(2 / fan_out), generator=generator)
+            if module.bias is not None:
+                module.bias.zero_()
+
+
+def reader(run: DwiseRun) -> Callable[[int], Batch]:
+    """Return the function from a step to its batch."""
+    settings, trials = run.network.settings, tuple(len(mouse.training) for mouse in run.mice)
+    return lambda step: read_batch(plan(step, trials, run.recipe.sampling, settings.canvas), run.mice, settings)
+
+
+def learning_rate(step: int, recipe: Recipe, steps: int) -> float:
+    """Return the learning rate of a step, with so many `steps` in an epoch; the first one of a warm-up is zero."""
+    peak = recipe.base_rate * recipe.sampling.batch / RATED_BATCH
+    warm = recipe.warmup_epochs * steps
+    if step < warm:
+        return peak * step / warm
+    low, through = peak * recipe.last_rate, (step - warm) / (recipe.epochs * steps)
+    return low + (peak - low) * (1 + math.cos(math.pi * through)) / 2
+
+
+def advance(run: DwiseRun, batch: Batch) -> dict[str, float]:
+    """Take one step and, at the end of an epoch whose turn it is, validate; return what there is to log."""
+    rate = learning_rate(run.step, run.recipe, run.epoch_steps)
+    values = {"learning_rate": rate, "loss": learn(run, batch, rate)}
+    run.step += 1
+    epoch, rest = divmod(run.step, run.epoch_steps)
+    if run.step == run.steps or (rest == 0 and epoch % run.recipe.validate_every == 0):
+        values |= validate(run.averaged, run.mice, batch=run.recipe.sampling.batch, precision=run.recipe.precision)
+    return values
+
+
+def learn(run: DwiseRun, batch: Batch, rate: float) -> float:
+    """Take one step of AdamW at a learning rate and return the loss."""
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate
+    run.generator.manual_seed(key_of(run.recipe.sampling.seed, "drop", run.step))
+    run.network.train()
+    run.optimiser.zero_grad()
+    total, parts = 0.0, torch.arange(len(batch.mice)).chunk(run.recipe.portions)
+    for part in parts:
+        loss: Any = batch_loss(run.network, _portion(batch, part), run.recipe.precision) / len(parts)
+        loss.backward()
+        total += float(loss.detach())
+    if not math.isfinite(total):
+        raise ValueError(f"loss: expected a finite value, got {total} at step {run.step}; lower training.base_rate")
+    run.optimiser.step()
+    update_average(run.averaged, run.network, run.recipe.average)
+    return total
+
+
+def _portion(batch: Batch, part: Tensor) -> Batch:
+    return Batch(batch.inputs[part], batch.mice[part], tuple(batch.responses[i] for i in part.tolist()))
+
+
+def batch_loss(network: DwiseNetwork, batch: Batch, precision: Precision) -> Tensor:
+    """Return the mean over samples of a sample's misfit; each is read out by its own mouse's readout only."""
+    device = next(network.parameters()).device
+    total = torch.zeros((), device=device)
+    with autocast(device, precision):
+        features = network.features(batch.inputs.to(device))
+        for mouse in sorted(set(batch.mice.tolist())):
+            rows = (batch.mice == mouse).nonzero()[:, 0]
+            responses = torch.stack([batch.responses[row] for row in rows.tolist()]).to(device)
+            total = total + misfit(network.readouts[mouse](features[rows.to(device)]), responses).sum()
+    return total / len(batch.mice)
+
+
+@torch.no_grad()
+def update_average(averaged: DwiseNetwork, network: DwiseNetwork, decay: float) -> None:
+    """Move averaged weights and BatchNorm statistics by 1 − decay towards the network's; counters are copied."""
+    for kept, learnt in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(learnt, 1 - decay)
+        else:
+            kept.copy_(learnt)
+
+
+def save_run(run: DwiseRun, path: Path) -> None:
+    """Write all that the next steps depend on, at once or not at all."""
+    parts = {
+        "network": run.network.state_dict(),
+        "averaged": run.averaged.state_dict(),
+        "optimiser": moments_of(run.optimiser),
+    }
+    write_parts(path, parts, {"step": run.step, "seconds": run.seconds, "described": _described(run)})
+
+
+def load_run(run: DwiseRun, path: Path) -> None:
+    """Put a saved state into a training that was started with the same mice, network and recipe."""
+    try:
+        parts, scalars = read_parts(path)
+        if scalars["described"] != _described(run):
+            raise other_training(path, "another network, recipe or other recordings")
+        run.network.load_state_dict(parts["network"])
+        run.averaged.load_state_dict(parts["averaged"])
+        set_moments(run.optimiser, parts.get("optimiser", {}))
+    except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
+        raise other_training(path, error) from error
+    run.step, run.seconds = scalars["step"], scalars["seconds"]
+
+
+def _described(run: DwiseRun) -> Any:
+    """What decides how a training goes on; reading ahead and the moments of validation do not."""
+    sampling = replace(run.recipe.sampling, readers=0)
+    recipe = replace(run.recipe, sampling=sampling, validate_every=1)
+    trials = [[mouse.subject.name, len(mouse.training), len(mouse.subject.neuron_ids)] for mouse in run.mice]
+    return json.loads(json.dumps([asdict(run.network.settings), asdict(recipe), trials]))

@@ -1,0 +1,200 @@
+"""`recon train encoder` for DwiseNeuro: from a configuration and recordings on disk to a weights file with its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+
+from encoders.argus import save_trained
+from encoders.base import resolve_device
+from encoders.clips import Clip
+from encoders.dwise_network import DwiseSettings, Subject, to_params
+from encoders.dwise_sampling import Mouse, epoch_steps, places
+from encoders.dwise_training import DwiseRun, Recipe, train_dwise
+from encoders.dwiseneuro import FRAME_SIZE, DwiseNeuro
+from recon.data.sensorium import open_recording
+from recon.training import first_showings, scores_of
+from recon.types import Recording
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class DwiseTraining:
+    """A configuration: which recordings teach one core, how, and where the weights go.
+
+    `architecture` has the published names; the readouts are those of the recordings. Up to `validations` trials of the
+    tier oracle of each recording, of different content first, watch the training and make the card's scores, for
+    which the first `warmup_frames` are dropped. Trials are read when they are drawn; `memory` GiB of them are kept.
+    """
+
+    name: str
+    recording: Path | tuple[Path, ...]
+    output: Path
+    encoder: str = "dwiseneuro"
+    architecture: DwiseSettings = field(default_factory=DwiseSettings)
+    training: Recipe = field(default_factory=Recipe)
+    validations: int = 24
+    warmup_frames: int = 50
+    memory: float = 4.0
+    device: str = "auto"
+    command: str = ""
+
+
+@dataclass
+class Room:
+    """Bytes that are left for trials kept in memory; shared by all recordings of a training."""
+
+    left: float
+
+
+class KeptClips(Sequence[Clip]):
+    """Trials of a recording as clips; each is read when it is first asked for, and kept while there is room."""
+
+    def __init__(self, recording: Recording, indices: Sequence[int], room: Room) -> None:
+        self.recording, self.indices, self.room = recording, indices, room
+        self.kept: dict[int, Clip] = {}
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, place: int) -> Clip: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> KeptClips: ...
+
+    def __getitem__(self, place: int | slice) -> Clip | KeptClips:
+        if isinstance(place, slice):
+            return KeptClips(self.recording, self.indices[place], self.room)
+        index = self.indices[place]
+        return self.kept[index] if index in self.kept else self._read(index)
+
+    def _read(self, index: int) -> Clip:
+        trial = self.recording.trial(index)
+        clip = Clip(trial.movie, trial.responses, trial.behavior)
+        size = sum(part.nbytes for part in clip if part is not None)
+        if size <= self.room.left:
+            self.room.left -= size
+            self.kept[index] = clip
+        return clip
+
+
+def train_dwiseneuro(config: Mapping[str, Any], *, log: Path | None = None) -> Path:
+    """Train DwiseNeuro as a configuration says and return the path of its weights; the card lies beside them.
+
+    Gradients come from trials of the tier `train` only; trials of the tier `oracle` watch. An interrupted training
+    goes on where it stopped when it is called again.
+    """
+    chosen = dwise_from_mapping(config)
+    paths = chosen.recording if isinstance(chosen.recording, tuple) else (chosen.recording,)
+    recordings = [open_recording(path) for path in paths]
+    _check_names([recording.name for recording in recordings])
+    room = Room(chosen.memory * GIB)
+    mice = [mouse_of(recording, chosen, room) for recording in recordings]
+    epoch_steps(chosen.training.sampling, len(mice))
+    checkpoint = chosen.output.with_suffix(".training")
+    run = train_dwise(
+        mice,
+        chosen.architecture,
+        chosen.training,
+        device=resolve_device(chosen.device),
+        checkpoint=checkpoint,
+        log=log,
+    )
+    subjects = tuple(mouse.subject for mouse in mice)
+    save_trained(run.averaged, chosen.output, subjects=subjects, card=_card(chosen, recordings, run))
+    checkpoint.unlink(missing_ok=True)
+    return chosen.output
+
+
+def dwise_from_mapping(config: Mapping[str, Any]) -> DwiseTraining:
+    """Return the record of a configuration; names and types are checked strictly."""
+    from recon.config import record
+
+    if "readout_outputs" in (config.get("architecture") or {}):
+        raise ValueError(
+            "train.architecture.readout_outputs: expected none, the recordings have them, got a value; remove the key"
+        )
+    return record(DwiseTraining, config, where="train")
+
+
+def _check_names(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"recording: expected different animals, got {twice[0]!r} twice; name each folder once")
+
+
+def mouse_of(recording: Recording, chosen: DwiseTraining, room: Room) -> Mouse:
+    """Return the mouse of a recording, after a look at its first trial."""
+    if recording.frame_size != FRAME_SIZE:
+        raise ValueError(
+            f"{recording.path}: expected frames of {FRAME_SIZE} for DwiseNeuro, got {recording.frame_size}; "
+            "import the movies with --frame-size 36 64"
+        )
+    training, validation = recording.trials("train"), watching(recording, chosen.validations)
+    for tier, found in (("train", training), ("oracle", validation)):
+        if not found:
+            raise ValueError(
+                f"{recording.path}: expected trials of tier {tier!r}, got none; import them with this tier"
+            )
+    subject = Subject(recording.name, recording.unit_ids, recording.frame_rate, recording.degrees_per_pixel)
+    mouse = Mouse(subject, KeptClips(recording, training, room), KeptClips(recording, validation, room))
+    first = mouse.training[0]
+    places(first, chosen.architecture)
+    if first.behavior is None:
+        raise ValueError(
+            f"{recording.path}: expected pupil and running for DwiseNeuro, got none; import them with --behavior and "
+            "--pupil, or train a core_readout"
+        )
+    return mouse
+
+
+def watching(recording: Recording, count: int) -> tuple[int, ...]:
+    """Return the trials that watch the training: all of the tier oracle, or those of different content first."""
+    trials = recording.trials("oracle")
+    if len(trials) <= count:
+        return trials
+    # Where the recording does not name contents, all its movies are read for it: only when it is needed.
+    ids = recording.video_ids
+    return tuple(first_showings([(index, ids[index]) for index in trials], count))
+
+
+def _card(chosen: DwiseTraining, recordings: Sequence[Recording], run: DwiseRun) -> dict[str, Any]:
+    single = isinstance(chosen.recording, Path)
+    data = [
+        {"recording": r.name, "fingerprint": r.fingerprint(), "made_by": dict(getattr(r, "made_by", {}))}
+        for r in recordings
+    ]
+    scores = [_scores(chosen, recording, run, place) for place, recording in enumerate(recordings)]
+    found = [score["validation_correlation"] for score in scores]
+    return {
+        "name": chosen.name,
+        "data": data[0] if single else data,
+        "training": asdict(chosen.training),
+        "steps": run.step,
+        "seconds": round(run.seconds, 1),
+        "device": _device(run.device),
+        "command": chosen.command or f"recon train encoder configs/train/{chosen.name}.yaml",
+        "model_name": "MouseModel",
+        "params": to_params(run.averaged.settings),
+        "mice": {r.name: score for r, score in zip(recordings, scores, strict=True)},
+        "validation_correlation": round(sum(found) / len(found), 4),
+    }
+
+
+def _scores(chosen: DwiseTraining, recording: Recording, run: DwiseRun, place: int) -> dict[str, Any]:
+    """Scores of whole validation trials by sliding windows; the field's single-trial correlation among them."""
+    view = DwiseNeuro(run.averaged, place, subject=run.mice[place].subject)
+    trials = [recording.trial(index) for index in watching(recording, chosen.validations)]
+    return scores_of(view, trials, chosen.warmup_frames)
+
+
+def _device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
