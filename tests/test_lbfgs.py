@@ -44,6 +44,30 @@ def test_the_objective_never_rises() -> None:
         state, last = state | inner, value
 
 
+def test_what_has_settled_costs_nothing_and_stays() -> None:
+    """With gradients that are a little off a sample soon finds nothing lower; it must not hold up one that still does."""
+    weights, calls = torch.tensor([1.0, 7.0, 60.0]), []
+
+    def bowl(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(len(x))
+        return (weights * x.square()).sum(1), 2 * weights * x + 1e-3
+
+    x, optimiser, steps = torch.tensor([[0.0, 0.0, 0.0], [30.0, 20.0, 10.0]]), Lbfgs(), 0
+    state = optimiser.start(x)
+    while not optimiser.done(state) and steps < 100:
+        x, inner, _ = optimiser.step(x, state, bowl)
+        state, steps = state | inner, steps + 1
+        if steps == 2:
+            assert state["settled"].tolist() == [True, False], "the first sample began in its minimum"
+    assert 5 < steps < 100 and not bool(x[0].any()) and 0 < float(x[1].abs().max()) < 0.05
+    before = len(calls)
+    again, _, _ = optimiser.step(x, state, bowl)
+    assert torch.equal(again, x) and len(calls) == before
+    unmarked = state | {"settled": torch.zeros(2, dtype=torch.bool)}
+    assert torch.equal(optimiser.step(x, unmarked, bowl)[0], x), "without the mark it would try in vain"
+    assert len(calls) == before + optimiser.backtracks
+
+
 def test_two_loop_is_the_dense_bfgs_matrix() -> None:
     """H ← (I − ρsyᵀ)H(I − ρysᵀ) + ρssᵀ, Nocedal & Wright (2006), equation 6.17."""
     generator = torch.Generator().manual_seed(0)

@@ -35,7 +35,7 @@ class Gradient:
     prior's mean for whitened variables, or another method's movie. With `subclips` the misfit's gradient is the
     published average of unit gradients. With `canvas` all that the encoder's network sees is moved, with the border in
     which it sets the frame; the movie is the part inside. With `stop` the iterate that best predicts the selection
-    neurons is kept.
+    neurons is kept. It ends early where the optimiser finds nothing lower for any sample.
     """
 
     iterations: int = 20
@@ -83,7 +83,7 @@ class Gradient:
             memory = optimiser.start(x.variable.data) | {"step": torch.zeros(1, dtype=torch.long)}
             memory |= self.stop.start(_framed(x(), problem)) if self.stop else {}
         for step in count(int(memory["step"]) + 1):
-            if step > self.iterations or (self.stop and self.stop.done(memory)):
+            if step > self.iterations or optimiser.done(memory) or (self.stop and self.stop.done(memory)):
                 return
             terms: dict[str, Tensor] = {}
             evaluate = partial(self._evaluate, posed, x, terms)

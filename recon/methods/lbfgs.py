@@ -6,7 +6,7 @@ Here every sample has its own curvature pairs, its own backtracking and its own 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,10 @@ from recon.methods.optimisers import Evaluate, Optimiser
 
 @dataclass(frozen=True)
 class Lbfgs(Optimiser):
-    """Batched L-BFGS with Armijo backtracking; `first_step` is the root-mean-square length of the very first step."""
+    """Batched L-BFGS with Armijo backtracking; `first_step` is the root-mean-square length of the very first step.
+
+    A sample is settled when a step of steepest descent, however short, finds nothing lower: it then stands still.
+    """
 
     memory: int = 8
     first_step: float = 0.1
@@ -29,7 +32,12 @@ class Lbfgs(Optimiser):
         flat = variable.flatten(1)
         pairs = {f"{name}{index}": flat.new_zeros(0) for name in "sy" for index in range(self.memory)}
         empty = {"curvature": flat.new_zeros(self.memory, len(flat)), "gradient": torch.zeros_like(flat)}
-        return pairs | empty | {"value": flat.new_full((len(flat),), torch.inf)}
+        settled = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
+        return pairs | empty | {"value": flat.new_full((len(flat),), torch.inf), "settled": settled}
+
+    def done(self, state: Mapping[str, Tensor]) -> bool:
+        """Return whether no sample can move any more."""
+        return bool(state["settled"].all())
 
     def step(
         self, variable: Tensor, state: dict[str, Tensor], evaluate: Evaluate
@@ -40,9 +48,13 @@ class Lbfgs(Optimiser):
         if bool(torch.isinf(value).all()):
             value, g = _flat(evaluate, x, variable.shape)
         direction, slope = self._direction(g, state)
-        moved, new_value, new_g = self._search(x, value, g, direction, slope, shape=variable.shape, evaluate=evaluate)
-        memory = self._remember(state, moved - x, new_g - g)
-        return moved.reshape(variable.shape), memory | {"value": new_value, "gradient": new_g}, new_value
+        moved, new_value, new_g = self._search(
+            x, value, g, direction, slope, waiting=~state["settled"], shape=variable.shape, evaluate=evaluate
+        )
+        memory = self._remember(state, moved - x, new_g - g) | {"value": new_value, "gradient": new_g}
+        # Steepest descent that finds nothing lower will find nothing lower again: the next step would be the same.
+        memory["settled"] = (moved == x).all(1) & (state["curvature"] <= 0).all(0)
+        return moved.reshape(variable.shape), memory, new_value
 
     def _direction(self, g: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         s, y = ([state[f"{name}{index}"] for index in range(self.memory)] for name in "sy")
@@ -57,13 +69,15 @@ class Lbfgs(Optimiser):
 
     def _search(
         self, x: Tensor, value: Tensor, g: Tensor, direction: Tensor, slope: Tensor, *,
-        shape: torch.Size, evaluate: Evaluate
+        waiting: Tensor, shape: torch.Size, evaluate: Evaluate
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Halve (at first: quarter) the step of the samples that did not descend enough; the rest keep theirs."""
+        """Halve (at first: quarter) the step of the samples that did not descend enough; the rest keep theirs.
+
+        Only the `waiting` samples `[B]` move.
+        """
         length = torch.ones_like(value)
         best, best_value, best_g = x, value, g
-        waiting = torch.ones_like(value, dtype=torch.bool)
-        for attempt in range(self.backtracks):
+        for attempt in range(self.backtracks if bool(waiting.any()) else 0):
             trial = torch.where(waiting[:, None], x + length[:, None] * direction, best)
             trial_value, trial_g = _flat(evaluate, trial, shape)
             enough = waiting & (trial_value <= value + self.armijo * length * slope)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +25,10 @@ class Optimiser(ABC):
         self, variable: Tensor, state: dict[str, Tensor], evaluate: Evaluate
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """Return the moved variable, the new memory, and the objective `[B]` that was seen on the way."""
+
+    def done(self, state: Mapping[str, Tensor]) -> bool:
+        """Return whether more steps would change nothing; never, unless an optimiser knows better."""
+        return False
 
 
 @dataclass(frozen=True)
