@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 # Tests run in two processes; one thread each keeps them from getting in each other's way.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test table lint clean help
+.PHONY: demo test table bench lint clean help
 
 demo: $(INSTALLED)  ## reconstruct held-out clips of the simulated recording and write runs/demo/report.html
 	@$(BIN)/recon benchmark configs/demo.yaml
@@ -21,6 +21,13 @@ lint: $(INSTALLED)
 
 table: $(INSTALLED)  ## the full table of README.md; takes as long as it needs
 	@$(BIN)/recon benchmark configs/table.yaml
+
+# On all cores, unlike the tests. QUICK=1: tiny, in two minutes; PART=settings: some tables; SIZES='frames=64'.
+bench: $(INSTALLED)  ## measure speed and memory and rewrite BENCHMARKS.md: half an hour on two cores
+	@$(BIN)/python -c "import pytest_benchmark" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[test,bench]'
+	@mkdir -p runs/benchmarks
+	@RECON_BENCH="$(if $(QUICK),quick,full) $(SIZES)" $(BIN)/pytest tests/benchmarks/bench_*.py -s -o addopts= \
+		$(if $(PART),-k "$(PART)") --benchmark-disable-gc --benchmark-columns=mean --benchmark-json=runs/benchmarks/run.json
 
 clean:  ## remove the environment; recordings and runs stay
 	rm -rf .venv

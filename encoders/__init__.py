@@ -33,11 +33,20 @@ def linear(weights: str) -> Encoder:
     return load_encoder(weights, architecture="linear")
 
 
-def dwiseneuro(weights: str, mouse: str) -> Encoder:
+def dwiseneuro(
+    weights: str,
+    mouse: str,
+    *,
+    windows: int = 0,
+    checkpointing: Literal["auto", "always", "never"] = "auto",
+    channels_last: bool = True,
+) -> Encoder:
     """DwiseNeuro, winner of Sensorium 2023: one mouse's view of a published .pth or converted .safetensors file."""
     from encoders.dwiseneuro import load_dwiseneuro
 
-    return load_dwiseneuro(weights, mouse)
+    return load_dwiseneuro(
+        weights, mouse, windows=windows, checkpointing=checkpointing, channels_last=channels_last
+    )
 
 
 def sensorium2022(

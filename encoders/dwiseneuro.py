@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,9 +18,12 @@ from encoders.dwise_network import NEURONS, DwiseNetwork, Subject, build_network
 from encoders.wrapped import chosen_behavior
 
 FRAME_SIZE = (36, 64)
+Checkpointing = Literal["auto", "always", "never"]
+CPU_WINDOWS = 2
+"""As many as a sub-clip of 32 frames has, which is then computed once; more at once are no faster on a CPU."""
 MOST_WINDOWS = 64
 MEMORY_SHARE = 0.5
-"""Share of a GPU's free memory that windows may fill at first; on a CPU one window at a time is fastest."""
+"""Share of a GPU's free memory that windows may fill at first."""
 
 
 class DwiseNeuro(Encoder):
@@ -27,15 +31,27 @@ class DwiseNeuro(Encoder):
 
     rates(t) = mean over the windows that hold frame t of network(window); a window is 16 frames, every second of 31,
     and ends at every index from 30 to the last. Frames near a trial's ends lie in fewer windows and in windows of
-    one parity only; nothing is padded in time. `windows` bounds how many run at once (0: as memory allows); a trial of
-    more of them keeps only its inputs and computes each pass again on the way back, so that memory stays flat.
+    one parity only; nothing is padded in time. `windows` bounds how many run at once (0: as memory allows). With
+    `checkpointing` a pass keeps only its inputs and is computed again on the way back: "auto" where a trial has more
+    windows than run at once, so that memory stays flat; "never" is faster while memory lasts. With `channels_last`
+    frozen weights are folded and run channels last; without, the published layers run as they are.
     """
 
     padded_in_time = False
 
-    def __init__(self, network: DwiseNetwork, index: int, *, windows: int = 0, subject: Subject | None = None) -> None:
+    def __init__(
+        self,
+        network: DwiseNetwork,
+        index: int,
+        *,
+        windows: int = 0,
+        checkpointing: Checkpointing = "auto",
+        channels_last: bool = True,
+        subject: Subject | None = None,
+    ) -> None:
         super().__init__()
         self.settings, self.windows = network.settings, windows
+        self.checkpointing, self.channels_last = checkpointing, channels_last
         self.core, self.cortex, self.readout = network.core, network.cortex, network.readouts[index]
         reach = self.settings.span - 1
         self.named = subject is not None
@@ -68,11 +84,13 @@ class DwiseNeuro(Encoder):
         samples = max(1, windows // run)
         pairs = zip(torch.split(movie, samples), torch.split(states, samples), strict=True)
         whole = len(movie) <= samples and count <= run
-        return torch.cat([self._trial(part, state, run=run, whole=whole) for part, state in pairs])
+        again = torch.is_grad_enabled() and {"auto": not whole, "always": True, "never": False}[self.checkpointing]
+        return torch.cat([self._trial(part, state, run=run, again=again) for part, state in pairs])
 
     def window(self, inputs: Tensor) -> Tensor:
         """Return rates `[B,N,16]` of windows that are stacked already, `[B,5,16,64,64]` in 0–255 and raw behavior."""
-        features = self.core(inputs).mean((3, 4)) if self._learning() else self._frozen_core()(inputs)
+        as_published = self._learning() or not self.channels_last
+        features = self.core(inputs).mean((3, 4)) if as_published else self._frozen_core()(inputs)
         rates: Tensor = self.readout(self.cortex(features))
         return rates
 
@@ -103,7 +121,7 @@ class DwiseNeuro(Encoder):
 
     def _room(self, device: torch.device) -> int:
         if device.type != "cuda":
-            return 1
+            return CPU_WINDOWS
         free, _ = torch.cuda.mem_get_info(device)
         return max(1, min(MOST_WINDOWS, int(MEMORY_SHARE * free / self.settings.window_bytes)))
 
@@ -118,14 +136,13 @@ class DwiseNeuro(Encoder):
             self._folded = (state, FoldedCore(self.core))
         return self._folded[1]
 
-    def _trial(self, movie: Tensor, behavior: Tensor, *, run: int, whole: bool) -> Tensor:
+    def _trial(self, movie: Tensor, behavior: Tensor, *, run: int, again: bool) -> Tensor:
         frames, reach = movie.shape[2], self.settings.span - 1
         starts = range(0, frames - reach, run)
         parts = []
         for start in starts:
             part = slice(start, min(start + run, frames - reach) + reach)
             inputs = (movie[:, :, part], behavior[:, :, part])
-            again = torch.is_grad_enabled() and not whole
             sums = checkpoint(self._sums, *inputs, use_reentrant=False) if again else self._sums(*inputs)
             parts.append(functional.pad(sums, (0, run + reach - sums.shape[2])))
         total: Tensor = _overlapped(torch.stack(parts), run)[..., :frames]
@@ -172,14 +189,26 @@ class DwiseNeuro(Encoder):
         return states.to(movie)
 
 
-def load_dwiseneuro(weights: str | Path, mouse: str, *, windows: int = 0) -> DwiseNeuro:
-    """Return one mouse's view of a published or trained file, in evaluation mode."""
+def load_dwiseneuro(
+    weights: str | Path,
+    mouse: str,
+    *,
+    windows: int = 0,
+    checkpointing: Checkpointing = "auto",
+    channels_last: bool = True,
+) -> DwiseNeuro:
+    """Return one mouse's view of a published or trained file, in evaluation mode; settings as of `DwiseNeuro`."""
     path = Path(weights)
     found = read_published(path)
     index = readout_index(mouse, found.settings.readout_outputs, tuple(subject.name for subject in found.subjects))
-    subject = found.subjects[index] if found.subjects else None
-    network = build_network(found.settings, found.tensors, str(path))
-    return DwiseNeuro(network, index, windows=windows, subject=subject)
+    return DwiseNeuro(
+        build_network(found.settings, found.tensors, str(path)),
+        index,
+        windows=windows,
+        checkpointing=checkpointing,
+        channels_last=channels_last,
+        subject=found.subjects[index] if found.subjects else None,
+    )
 
 
 def readout_index(mouse: str, outputs: tuple[int, ...], names: tuple[str, ...] = ()) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from encoders.allocation import keep_freed_memory
 from encoders.base import Encoder, Unnamed, freeze
 from encoders.precision import Precision, in_precision
 from recon import config
@@ -47,6 +48,8 @@ class Arithmetic:
 
 def ready_encoder(tree: Mapping[str, Any], recording: Recording, arithmetic: Arithmetic, *, where: str) -> Encoder:
     """Return the encoder of a configuration, ready to be inverted; raises ValueError where it does not fit."""
+    if arithmetic.device.type == "cpu":
+        keep_freed_memory()
     encoder: Encoder = config.build("encoder", tree, where=where)
     if isinstance(encoder, Unnamed) and len(encoder.spec.neuron_ids) == len(recording.unit_ids):
         encoder.for_neurons(recording.unit_ids)

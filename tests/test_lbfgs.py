@@ -45,7 +45,7 @@ def test_the_objective_never_rises() -> None:
 
 
 def test_what_has_settled_costs_nothing_and_stays() -> None:
-    """With gradients that are a little off a sample soon finds nothing lower; it must not hold up one that still does."""
+    """Where gradients are a little off a sample soon finds nothing lower; it must not hold up one that still does."""
     weights, calls = torch.tensor([1.0, 7.0, 60.0]), []
 
     def bowl(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,7 +14,7 @@ import argparse
 import importlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,11 @@ class PlainLoop:
 
     def run(self, iterations: int) -> Tensor:
         """Return the canvas `[T,64,64]` in 0–255."""
+        *_, movie = self.iterates(iterations)
+        return movie
+
+    def iterates(self, iterations: int) -> Iterator[Tensor]:
+        """Yield the canvas after every iteration."""
         frames = self.responses.shape[1]
         self.planes = self.behavior[:, :, None, None].expand(-1, -1, *self.mask.shape)
         self.encoder.requires_grad_(self.weight_gradients)
@@ -60,8 +65,8 @@ class PlainLoop:
                 movie = (movie - rate * momentum / (1 - 0.9 ** (i + 1))).clamp(0, WHITE)
             if self.track and (i % self.track == 0 or i == iterations - 1):
                 self.losses.append(self.tracked(movie))
+            yield movie
         self.encoder.requires_grad_(False).zero_grad()
-        return movie
 
     def gradient(self, movie: Tensor) -> Tensor:
         """Return the mean of the sub-clips' unit gradients, masked and clipped, `[T,64,64]`."""
