@@ -19,8 +19,8 @@ FAULTS = """
 import resource, sys, torch
 from encoders.allocation import keep_freed_memory
 kept = keep_freed_memory() if sys.argv[1] == "keep" else True
-for _ in range(2):
-    torch.ones(2**24)  # The second finds room that is aligned; from then on nothing is mapped.
+for _ in range(4):
+    torch.ones(2**24)  # The second or third finds room that is aligned; from then on nothing is mapped.
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(4):
     torch.ones(2**24)
