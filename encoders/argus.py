@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -97,13 +98,20 @@ def _read_argus(path: Path) -> Published:
     return Published(settings, dict(tensors), card)
 
 
+def _reason(error: Exception) -> str:
+    """Return what torch found, without its advice to read the file unrestricted."""
+    text = " ".join(str(error).split())
+    found = re.search(r"(?i)unsupported (?:global|class|operand) \S+", text)
+    return found[0] if found else text.partition(". ")[0][:120]
+
+
 def _load(path: Path) -> Any:
     """Unpickle with torch's restricted reader: it knows tensors and plain values, and calls nothing else."""
     try:
         # Only the zip form can be memory-mapped.
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = _reason(error)
         raise ValueError(
             f"{path}: expected tensors and plain values only, got a file that is damaged or asks to run code "
             f"({type(error).__name__}: {reason}); nothing was run: take the file from its authors again"
