@@ -36,12 +36,15 @@ CASES = {
 NARROWEST = replace(REFERENCE, divide=0, neurons=100)
 """For compile, which translates every block and takes minutes with the published ones."""
 MEMBERS = 3
+WARM = 3
+"""torch.compile translates anew in the first two calls."""
+FIRST = f"first {WARM} together, s"
 
 
 def compared(cases: dict[str, Case], reference: Case) -> list[dict[str, Any]]:
     """Return a row per setting; each takes turns with the defaults, which stay loaded meanwhile."""
     rows, default = [], Worker(True, subclip_gradients, reference)
-    default.step()
+    first = sum(default.step() for _ in range(WARM))
     for name, case in cases.items():
         if case.precision == "tf32" and not torch.cuda.is_available():
             rows.append({"setting": name, "s per sub-clip": NOT_MEASURED})
@@ -58,20 +61,19 @@ def compared(cases: dict[str, Case], reference: Case) -> list[dict[str, Any]]:
     for row in rows:
         if "gradient" in row:
             row["largest difference of the gradient"] = float(np.abs(row.pop("gradient") - gradient).max() / largest)
-    seconds = statistics.median(default.seconds[1:])
-    first = {"setting": "defaults", "s per sub-clip": seconds, "first, s": default.seconds[0], "peak MiB": peak}
-    return [first, *rows]
+    seconds = statistics.median(default.seconds[WARM:])
+    return [{"setting": "defaults", "s per sub-clip": seconds, FIRST: first, "peak MiB": peak}, *rows]
 
 
 def in_turns(case: Case, default: Worker) -> dict[str, Any]:
     """Return a setting's seconds, alone and over the defaults' at the same time, its peak and its gradient."""
     worker = Worker(case.keep, subclip_gradients, case)
-    first = worker.step()
+    first = sum(worker.step() for _ in range(WARM))
     pairs = [(worker.step(), default.step()) for _ in range(SIZES.repeats)]
     gradient, peak = worker.end()
     ratio = statistics.median(own / other for own, other in pairs)
     seconds = statistics.median(own for own, _ in pairs)
-    row = {"s per sub-clip": seconds, "× defaults": ratio, "first, s": first, "peak MiB": peak}
+    row = {"s per sub-clip": seconds, "× defaults": ratio, FIRST: first, "peak MiB": peak}
     return {**row, "gradient": gradient}
 
 
