@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from cases import Case, Worker, subclip_gradients, timed, worlds
 from pages import NOT_MEASURED
+from reporting import report
 from sizes import SIZES, say
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
@@ -21,7 +22,6 @@ from torch.func import functional_call, stack_module_state, vmap
 from encoders.base import resolve_device
 from encoders.core import Core, CoreSettings
 
-Report = Callable[[str, Any], None]
 REFERENCE = Case(SIZES.settings_divide, SIZES.neurons, worlds.preset("bauer2025", 1).subclips.length)
 CASES = {
     "precision tf32": replace(REFERENCE, precision="tf32"),
@@ -77,12 +77,12 @@ def in_turns(case: Case, default: Worker) -> dict[str, Any]:
     return {**row, "gradient": gradient}
 
 
-def test_settings(benchmark: Any, report: Report) -> None:
+def test_settings(benchmark: Any) -> None:
     """Time every setting in a process of its own."""
     report("settings", benchmark.pedantic(compared, (CASES, REFERENCE), rounds=1))
 
 
-def test_compiled(benchmark: Any, report: Report) -> None:
+def test_compiled(benchmark: Any) -> None:
     """Time translation and what it gains, on the narrowest network."""
     cases = {"compile": replace(NARROWEST, compiled=True)}
     report("compiled", benchmark.pedantic(compared, (cases, NARROWEST), rounds=1))
@@ -163,7 +163,7 @@ def strategies() -> list[dict[str, Any]]:
     return rows
 
 
-def test_ensemble_strategies(benchmark: Any, report: Report) -> None:
+def test_ensemble_strategies(benchmark: Any) -> None:
     """Time one after another, on streams, vmapped."""
     rows = benchmark.pedantic(strategies, rounds=1)
     report("ensembles", rows)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from cases import Case, Worker, in_child, iteration, peak_mib, steps_of, timed, tracking, windows_of, worlds
+from reporting import report
 from sizes import SIZES, say
 
 from encoders.allocation import keep_freed_memory
@@ -25,7 +25,6 @@ CONTROL: Runs = {"plain, frozen, freed memory kept": ("frozen", True)}
 """Afterwards and alone: four processes of the published widths fill 24 GiB."""
 TRACKED_EVERY = 10
 CASE = Case(SIZES.divide, SIZES.neurons, SIZES.frames)
-Report = Callable[[str, Any], None]
 
 
 def interleaved(runs: Runs, iterations: int) -> dict[str, dict[str, Any]]:
@@ -41,7 +40,7 @@ def interleaved(runs: Runs, iterations: int) -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_yardstick(benchmark: Any, report: Report) -> None:
+def test_yardstick(benchmark: Any) -> None:
     """Time them, check that they give one movie, and say how many times faster ours is."""
     found = benchmark.pedantic(interleaved, (RUNS, SIZES.iterations), rounds=1)
     found |= interleaved(CONTROL, SIZES.iterations)
@@ -79,7 +78,7 @@ def spectrum(case: Case, iterations: int) -> dict[str, float]:
     return {"evaluations": problem.meter.frames / case.frames, "s": seconds, "peak MiB": peak_mib()}
 
 
-def test_map_spectrum(benchmark: Any, report: Report) -> None:
+def test_map_spectrum(benchmark: Any) -> None:
     """Its 30 iterations on the same clip with a narrower network, and one evaluation with that of the yardstick."""
     narrow = replace(CASE, divide=SIZES.spectrum_divide)
     ran = benchmark.pedantic(in_child, (spectrum, narrow, SIZES.spectrum_iterations), rounds=1)
