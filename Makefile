@@ -25,7 +25,7 @@ table: $(INSTALLED)  ## the full table of README.md; takes as long as it needs
 # On all cores, unlike the tests. QUICK=1: tiny, in two minutes; PART=settings: some tables; SIZES='frames=64'.
 bench: $(INSTALLED)  ## measure speed and memory and rewrite BENCHMARKS.md: half an hour on two cores
 	@$(BIN)/python -c "import pytest_benchmark" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[test,bench]'
-	@mkdir -p runs/benchmarks
+	@mkdir -p runs/benchmarks && rm -f runs/benchmarks/quick.md
 	@RECON_BENCH="$(if $(QUICK),quick,full) $(SIZES)" $(BIN)/pytest tests/benchmarks/bench_*.py -s -o addopts= \
 		$(if $(PART),-k "$(PART)") --benchmark-disable-gc --benchmark-columns=mean --benchmark-json=runs/benchmarks/run.json
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from encoders.argus import read_published
 from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
 from encoders.dwise_folded import FoldedCore
 from encoders.dwise_network import NEURONS, DwiseNetwork, Subject, build_network, stacked
+from encoders.passes import Passes, Sums, in_passes
 from encoders.wrapped import chosen_behavior
 
 FRAME_SIZE = (36, 64)
@@ -85,7 +87,13 @@ class DwiseNeuro(Encoder):
         pairs = zip(torch.split(movie, samples), torch.split(states, samples), strict=True)
         whole = len(movie) <= samples and count <= run
         again = torch.is_grad_enabled() and {"auto": not whole, "always": True, "never": False}[self.checkpointing]
-        return torch.cat([self._trial(part, state, run=run, again=again) for part, state in pairs])
+        parts = self._passes(movie.shape[2], run)
+        sums: Sums = self._sums
+        if again and any(parameter.requires_grad for parameter in self.parameters()):
+            again, sums = False, partial(checkpoint, self._sums, use_reentrant=False)
+        total = torch.cat([in_passes(sums, part, state, parts, again=again) for part, state in pairs])
+        mean: Tensor = total / self._counts(movie.shape[2]).to(total)
+        return mean
 
     def window(self, inputs: Tensor) -> Tensor:
         """Return rates `[B,N,16]` of windows that are stacked already, `[B,5,16,64,64]` in 0–255 and raw behavior."""
@@ -136,18 +144,10 @@ class DwiseNeuro(Encoder):
             self._folded = (state, FoldedCore(self.core))
         return self._folded[1]
 
-    def _trial(self, movie: Tensor, behavior: Tensor, *, run: int, again: bool) -> Tensor:
-        frames, reach = movie.shape[2], self.settings.span - 1
-        starts = range(0, frames - reach, run)
-        parts = []
-        for start in starts:
-            part = slice(start, min(start + run, frames - reach) + reach)
-            inputs = (movie[:, :, part], behavior[:, :, part])
-            sums = checkpoint(self._sums, *inputs, use_reentrant=False) if again else self._sums(*inputs)
-            parts.append(functional.pad(sums, (0, run + reach - sums.shape[2])))
-        total: Tensor = _overlapped(torch.stack(parts), run)[..., :frames]
-        mean: Tensor = total / self._counts(frames).to(total)
-        return mean
+    def _passes(self, frames: int, run: int) -> Passes:
+        """Return the frames of each pass over `run` windows, the last first."""
+        reach = self.settings.span - 1
+        return [slice(start, min(start + run, frames - reach) + reach) for start in range(0, frames - reach, run)][::-1]
 
     def _sums(self, movie: Tensor, behavior: Tensor) -> Tensor:
         """Return `[B,N,T]`: per frame the sum over all windows in these frames."""
@@ -232,14 +232,3 @@ def readout_index(mouse: str, outputs: tuple[int, ...], names: tuple[str, ...] =
             f"got {mouse!r}; correct the name"
         )
     return place
-
-
-def _overlapped(parts: Tensor, run: int) -> Tensor:
-    """Return `[B,N,T]`: parts `[P,B,N,L]` that start `run` frames after each other, added where they overlap."""
-    count, *sizes, length = parts.shape
-    pieces = -(-length // run)
-    cut = functional.pad(parts, (0, pieces * run - length)).reshape(count, *sizes, pieces, run)
-    total = parts.new_zeros(count + pieces - 1, *sizes, run)
-    for piece in range(pieces):
-        total[piece : piece + count] += cut[..., piece, :]
-    return total.permute(1, 2, 0, 3).flatten(2)

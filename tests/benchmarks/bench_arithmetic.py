@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from accounts import Account, Accounts, booked, peak_arithmetic, peak_bandwidth
 from cases import Case, in_child, timed
+from reporting import report
 from sizes import SIZES
 from torch.utils.flop_counter import FlopCounterMode
 
 from encoders.allocation import keep_freed_memory
 from encoders.base import resolve_device
 
-Report = Callable[[str, Any], None]
 FRAMES = 31
 
 
@@ -64,6 +63,6 @@ def measured() -> list[dict[str, Any]]:
     return [*rows, {"one window": f"the device's peaks: {balance}", "FLOP per byte": peaks[0] / peaks[1]}]
 
 
-def test_share_of_the_device(benchmark: Any, report: Report) -> None:
+def test_share_of_the_device(benchmark: Any) -> None:
     """Count and time one window; kinds of operations are timed one by one, with the counting's own overhead."""
     report("arithmetic", benchmark.pedantic(measured, rounds=1))

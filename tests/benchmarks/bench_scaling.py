@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from cases import Case, in_child, iteration
+from reporting import report
 from sizes import SIZES, say
 
-Report = Callable[[str, Any], None]
 NARROWEST = 0
 RATE = 30
 """Frames per second."""
@@ -27,15 +27,14 @@ def lines(name: str, values: tuple[int, ...], case_of: Callable[[int], Case], me
     return rows
 
 
-def test_length(benchmark: Any, report: Report) -> None:
+def test_length(benchmark: Any) -> None:
     """Cost grows linearly with the clip, memory stays flat but for what is as long as the clip."""
 
     def case_of(seconds: int) -> Case:
         return Case(NARROWEST, 100, RATE * seconds)
 
     rows = benchmark.pedantic(lines, ("seconds of clip", SIZES.lengths, case_of, ("subclips", "clip")), rounds=1)
-    report("length", [row | {"ms per frame": 1000 * row["s per iteration"] / RATE / row["seconds of clip"]}
-                      for row in rows])
+    report("length", [row | {"ms per window": 1000 / row["windows per s"]} for row in rows])
 
 
 @pytest.mark.parametrize(
@@ -47,8 +46,6 @@ def test_length(benchmark: Any, report: Report) -> None:
     ],
     ids=["clips", "members", "neurons"],
 )
-def test_count(
-    name: str, values: tuple[int, ...], case_of: Callable[[int], Case], *, benchmark: Any, report: Report
-) -> None:
+def test_count(name: str, values: tuple[int, ...], case_of: Callable[[int], Case], *, benchmark: Any) -> None:
     """One iteration of the whole clip's gradient and of the sub-clips' on clips of two seconds."""
     report(name, benchmark.pedantic(lines, (name, values, case_of, ("subclips", "clip")), rounds=1))

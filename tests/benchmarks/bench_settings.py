@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from cases import Case, Worker, subclip_gradients, timed, worlds
 from pages import NOT_MEASURED
+from reporting import report
 from sizes import SIZES, say
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
@@ -21,7 +22,6 @@ from torch.func import functional_call, stack_module_state, vmap
 from encoders.base import resolve_device
 from encoders.core import Core, CoreSettings
 
-Report = Callable[[str, Any], None]
 REFERENCE = Case(SIZES.settings_divide, SIZES.neurons, worlds.preset("bauer2025", 1).subclips.length)
 CASES = {
     "precision tf32": replace(REFERENCE, precision="tf32"),
@@ -36,12 +36,15 @@ CASES = {
 NARROWEST = replace(REFERENCE, divide=0, neurons=100)
 """For compile, which translates every block and takes minutes with the published ones."""
 MEMBERS = 3
+WARM = 3
+"""torch.compile translates anew in the first two calls."""
+FIRST = f"first {WARM} together, s"
 
 
 def compared(cases: dict[str, Case], reference: Case) -> list[dict[str, Any]]:
     """Return a row per setting; each takes turns with the defaults, which stay loaded meanwhile."""
     rows, default = [], Worker(True, subclip_gradients, reference)
-    default.step()
+    first = sum(default.step() for _ in range(WARM))
     for name, case in cases.items():
         if case.precision == "tf32" and not torch.cuda.is_available():
             rows.append({"setting": name, "s per sub-clip": NOT_MEASURED})
@@ -58,29 +61,28 @@ def compared(cases: dict[str, Case], reference: Case) -> list[dict[str, Any]]:
     for row in rows:
         if "gradient" in row:
             row["largest difference of the gradient"] = float(np.abs(row.pop("gradient") - gradient).max() / largest)
-    seconds = statistics.median(default.seconds[1:])
-    first = {"setting": "defaults", "s per sub-clip": seconds, "first, s": default.seconds[0], "peak MiB": peak}
-    return [first, *rows]
+    seconds = statistics.median(default.seconds[WARM:])
+    return [{"setting": "defaults", "s per sub-clip": seconds, FIRST: first, "peak MiB": peak}, *rows]
 
 
 def in_turns(case: Case, default: Worker) -> dict[str, Any]:
     """Return a setting's seconds, alone and over the defaults' at the same time, its peak and its gradient."""
     worker = Worker(case.keep, subclip_gradients, case)
-    first = worker.step()
+    first = sum(worker.step() for _ in range(WARM))
     pairs = [(worker.step(), default.step()) for _ in range(SIZES.repeats)]
     gradient, peak = worker.end()
     ratio = statistics.median(own / other for own, other in pairs)
     seconds = statistics.median(own for own, _ in pairs)
-    row = {"s per sub-clip": seconds, "× defaults": ratio, "first, s": first, "peak MiB": peak}
+    row = {"s per sub-clip": seconds, "× defaults": ratio, FIRST: first, "peak MiB": peak}
     return {**row, "gradient": gradient}
 
 
-def test_settings(benchmark: Any, report: Report) -> None:
+def test_settings(benchmark: Any) -> None:
     """Time every setting in a process of its own."""
     report("settings", benchmark.pedantic(compared, (CASES, REFERENCE), rounds=1))
 
 
-def test_compiled(benchmark: Any, report: Report) -> None:
+def test_compiled(benchmark: Any) -> None:
     """Time translation and what it gains, on the narrowest network."""
     cases = {"compile": replace(NARROWEST, compiled=True)}
     report("compiled", benchmark.pedantic(compared, (cases, NARROWEST), rounds=1))
@@ -161,7 +163,7 @@ def strategies() -> list[dict[str, Any]]:
     return rows
 
 
-def test_ensemble_strategies(benchmark: Any, report: Report) -> None:
+def test_ensemble_strategies(benchmark: Any) -> None:
     """Time one after another, on streams, vmapped."""
     rows = benchmark.pedantic(strategies, rounds=1)
     report("ensembles", rows)

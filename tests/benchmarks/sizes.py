@@ -16,12 +16,12 @@ class Sizes:
     frames: int = 300
     iterations: int = 2
     """The first moves nothing: the published loop throws its gradient away."""
-    settings_divide: int = 1
+    settings_divide: int = 2
     repeats: int = 3
     lengths: tuple[int, ...] = (2, 10, 60, 300)
     counts: tuple[int, ...] = (1, 2, 4, 8)
     populations: tuple[int, ...] = (100, 1000, 8000)
-    spectrum_divide: int = 8
+    spectrum_divide: int = 0
     spectrum_iterations: int = 30
     matrix: int = 4096
     megabytes: int = 512
@@ -37,7 +37,6 @@ QUICK = Sizes(
     lengths=(2, 4),
     counts=(1, 2),
     populations=(100, 300),
-    spectrum_divide=0,
     spectrum_iterations=3,
     matrix=512,
     megabytes=32,

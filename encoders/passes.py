@@ -1,0 +1,69 @@
+"""Sums over overlapping passes in time, whose gradients go back pass by pass so that memory stays flat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Passes = Sequence[slice]
+Sums = Callable[[Tensor, Tensor], Tensor]
+
+
+def in_passes(sums: Sums, movie: Tensor, behavior: Tensor, passes: Passes, *, again: bool) -> Tensor:
+    """Return `[B,N,T]`: what `sums` gives of the frames of each pass, added in the order of the passes.
+
+    With `again` (activation checkpointing) nothing of a pass is kept but its inputs; it is computed again on the way
+    back, for the gradients of movie and behavior alone: weights get none. Were all passes recorded in one graph, its
+    small blocks would lie between the large ones that come and go and keep the C library from using their room again,
+    and every pass would add a gradient as long as the clip.
+    """
+    if not again:
+        return _added(sums, movie, behavior, passes)
+    apply: Any = _Again.apply
+    total: Tensor = apply(movie, behavior, sums, passes)
+    return total
+
+
+def _added(sums: Sums, movie: Tensor, behavior: Tensor, passes: Passes) -> Tensor:
+    total = None
+    for part in passes:
+        found = sums(movie[:, :, part], behavior[:, :, part])
+        if total is None:
+            total = found.new_zeros(*found.shape[:2], movie.shape[2])
+        total[..., part] += found
+    if total is None:
+        raise ValueError("passes: expected at least one, got none; take a longer clip")
+    return total
+
+
+class _Again(torch.autograd.Function):
+    """The sum over passes; its way back computes each pass again, in the precision of the way there."""
+
+    @staticmethod
+    def forward(ctx: Any, movie: Tensor, behavior: Tensor, sums: Sums, passes: Passes) -> Tensor:
+        device = movie.device.type
+        ctx.save_for_backward(movie, behavior)
+        ctx.sums, ctx.passes = sums, passes
+        ctx.precision = (device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
+        return _added(sums, movie, behavior, passes)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, pull: Tensor) -> tuple[Tensor | None, ...]:
+        inputs = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[: len(inputs)]
+        found = [torch.zeros_like(x) if want else None for x, want in zip(inputs, wanted, strict=True)]
+        for part in ctx.passes:
+            leaves = [x[:, :, part].detach().requires_grad_(want) for x, want in zip(inputs, wanted, strict=True)]
+            with torch.enable_grad(), torch.autocast(*ctx.precision):
+                sums = ctx.sums(*leaves)
+            grown = [leaf for leaf in leaves if leaf.requires_grad]
+            gradients = iter(torch.autograd.grad(sums, grown, pull[..., part]))
+            for total in found:
+                if total is not None:
+                    total[:, :, part] += next(gradients)
+        return (*found, None, None)
