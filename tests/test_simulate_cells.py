@@ -164,6 +164,18 @@ def test_coverage_is_a_share_of_the_screen(coverage: float) -> None:
     assert np.abs(cells.centre_x).max() <= 62.1 and np.abs(cells.centre_y).max() <= 35
 
 
+def test_patches_lie_in_columns_of_their_own() -> None:
+    cells = plant_cells(SimulationSettings(neurons=4000, coverage=0.2, patches=2))
+    left, area = cells.centre_x < 0, 0.0
+    for side in (left, ~left):
+        assert side.mean() == pytest.approx(0.5, abs=0.05)
+        area += np.ptp(cells.centre_x[side]) * np.ptp(cells.centre_y[side])
+    assert area == pytest.approx(0.2 * 64 * 36 * 1.94**2, rel=0.02)
+    assert cells.position[left, 0].max() < cells.position[~left, 0].min(), "imaged in fields of their own"
+    one = plant_cells(SimulationSettings(neurons=4000, coverage=0.2))
+    assert np.array_equal(one.phase, cells.phase) and not np.array_equal(one.centre_x, cells.centre_x)
+
+
 def test_surround_contrast_divides(population: Population) -> None:
     cells = population.cells
     n = min(central(population, SIMPLE, 20), key=lambda k: float(cells.radius[k]))

@@ -119,14 +119,20 @@ def _optics(settings: SimulationSettings) -> dict[str, NDArray[Any]]:
 
 
 def _retinotopy(settings: SimulationSettings) -> tuple[Array, Array]:
-    """Centres spread over a rectangle of the covered area; cortical position is linear in the centre plus scatter."""
+    """Centres spread over a rectangle in each column of the screen; cortical position is linear in them plus scatter.
+
+    There are as many columns as patches, each imaged in a field of its own, half as wide again apart.
+    """
     screen = np.array(settings.frame_size[::-1]) * settings.degrees_per_pixel
-    side = np.sqrt(settings.coverage)
-    offset = _stream(settings, "coverage").uniform(-0.5, 0.5, 2) * (1 - side)
+    side, patches = np.sqrt(settings.coverage), settings.patches
+    offsets = _stream(settings, "coverage").uniform(-0.5, 0.5, (patches, 2)) * (1 - side)
+    patch = _stream(settings, "patch").integers(0, patches, settings.neurons)
+    column = np.column_stack([patch - (patches - 1) / 2, np.zeros(settings.neurons)])
     share = _stream(settings, "centre").uniform(-0.5, 0.5, (settings.neurons, 2))
     scatter = _stream(settings, "scatter").normal(0, 40.0, (settings.neurons, 2))
     depth = 150.0 + 25.0 * _plane(settings) + _stream(settings, "depth").normal(0, 2.0, settings.neurons)
-    return (share * side + offset) * screen, np.column_stack([share * PATCH + scatter, depth])
+    centre = (share * side + offsets[patch] + column) * screen / [patches, 1]
+    return centre, np.column_stack([(share + 1.5 * column) * PATCH + scatter, depth])
 
 
 def _plane(settings: SimulationSettings) -> NDArray[np.int64]:

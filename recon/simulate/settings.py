@@ -16,8 +16,9 @@ class SimulationSettings:
 
     `minutes` of training movie in trials of `train_frames`; validation and test clips of `clip_frames` are shown
     `repeats` times. `acquisition` is "frame" or "8hz". `eye_movements` lets gaze shift receptive fields; `coverage`
-    is the share of the screen's area in which receptive fields lie; `semantic` and `mixed` are the shares of neurons
-    that respond to what is shown, alone or multiplied with what they see. `seed` fixes the population, behavior and
+    is the share of the screen's area in which receptive fields lie, a rectangle in each of `patches` columns, as with
+    several imaging fields; `semantic` and `mixed` are the shares of neurons that respond to what is shown, alone or
+    multiplied with what they see. `seed` fixes the population, behavior and
     noise; movies depend on the committed split of sources only. Neurons are prefix-stable: the first 256 of 1000
     have the parameters of the 256. With `films`, a folder, the test clips are cut from the films in it;
     with `stimuli`, "gratings" or "noise", they are 49 of these over spatial and temporal scales.
@@ -35,6 +36,7 @@ class SimulationSettings:
     acquisition: str = "frame"
     eye_movements: bool = False
     coverage: float = 1.0
+    patches: int = 1
     semantic: float = 0.0
     mixed: float = 0.0
     seed: int = 0
@@ -51,9 +53,10 @@ class SimulationSettings:
                 raise ValueError(f"{name}: expected a share in 0–1, got {getattr(self, name)}; give a fraction")
         if self.semantic + self.mixed > 1 or self.coverage == 0:
             raise ValueError("semantic + mixed: expected at most 1, and coverage above 0; lower the shares")
-        counts = (self.neurons, self.repeats, self.train_trials, self.validation_clips + 1, self.test_clips + 1)
+        clips = (self.validation_clips + 1, self.test_clips + 1)
+        counts = (self.neurons, self.patches, self.repeats, self.train_trials, *clips)
         if min(counts) < 1 or min(self.train_frames, self.clip_frames) < 2:
-            raise ValueError(f"sizes: expected positive neurons, repeats, minutes and frames, got {self}; raise them")
+            raise ValueError(f"sizes: expected positive counts, minutes and frames, got {self}; raise them")
         if max(self.train_frames, self.clip_frames) > 300:
             raise ValueError("frames: expected at most 300 per trial (the layout's limit), got more; use more trials")
 

@@ -1,6 +1,6 @@
 """A learnt transparency mask against the truth of a simulated population that covers a part of the screen.
 
-    recon simulate recordings/coverage coverage=0.15 seed=1
+    recon simulate recordings/coverage coverage=0.1 patches=2 seed=1
     recon train encoder configs/train/v1_seed0.yaml recording=recordings/coverage output=runs/coverage/seed0.safetensors
     recon train mask configs/bauer2025/mask_part.yaml
     python tests/benchmarks/mask_coverage.py recordings/coverage runs/coverage/mask.npy
