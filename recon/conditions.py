@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from encoders.base import Encoder
+from recon.data.folds import fold_trials
 from recon.data.sensorium import SensoriumRecording
 from recon.metrics.correlation import pearson
 from recon.problem import Observation, Problem
@@ -81,19 +82,43 @@ class Batch:
 
 
 def choose_clips(recording: SensoriumRecording, clips: Clips) -> tuple[Clip, ...]:
-    """Return one trial per distinct video of a tier, the first presentation, with the trials that repeat it."""
+    """Return one trial per distinct video of a tier, the first presentation, with the trials that repeat it.
+
+    Where a fold or trials are named, those, each with the other ones of its tier and video.
+    """
+    if clips.trials:
+        return tuple(_named(recording, index) for index in clips.trials)
+    if clips.fold is not None:
+        found = [index for index in fold_trials(recording, clips.fold) if recording.has_responses(index)]
+        _enough(recording, clips, found, f"trials with responses in fold {clips.fold}")
+        return tuple(_named(recording, index) for index in found[: clips.count])
     shown: dict[str, list[int]] = {}
     for index in recording.trials(clips.tier):
         if recording.has_responses(index):
             shown.setdefault(recording.video_ids[index], []).append(index)
-    if len(shown) < clips.count:
-        tiers = sorted(set(recording.tiers) - {"none"})
-        raise ValueError(
-            f"clips: expected {clips.count} videos with responses in tier {clips.tier}, got {len(shown)} in "
-            f"{recording.path}; lower clips.count or take another tier of {', '.join(tiers)}"
-        )
+    _enough(recording, clips, shown, f"videos with responses in tier {clips.tier}")
     chosen = list(shown.values())[: clips.count]
     return tuple(Clip(recording.trial(first), tuple(others)) for first, *others in chosen)
+
+
+def _enough(recording: SensoriumRecording, clips: Clips, found: Sized, what: str) -> None:
+    if len(found) < clips.count:
+        tiers = sorted(set(recording.tiers) - {"none"})
+        raise ValueError(
+            f"clips: expected {clips.count} {what}, got {len(found)} in "
+            f"{recording.path}; lower clips.count or take another tier of {', '.join(tiers)}"
+        )
+
+
+def _named(recording: SensoriumRecording, index: int) -> Clip:
+    if not 0 <= index < len(recording.tiers) or not recording.has_responses(index):
+        raise ValueError(
+            f"clips.trials: expected trials with responses, of 0–{len(recording.tiers) - 1} in {recording.path}, "
+            f"got {index}; see `recon data info`"
+        )
+    alike = recording.trials(recording.tiers[index])
+    others = [i for i in alike if i != index and recording.video_ids[i] == recording.video_ids[index]]
+    return Clip(recording.trial(index), tuple(i for i in others if recording.has_responses(i)))
 
 
 def batches(recording: SensoriumRecording, clips: Sequence[Clip], *, size: int) -> list[Batch]:

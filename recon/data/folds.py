@@ -1,0 +1,42 @@
+"""The folds of DwiseNeuro's authors: trials grouped by a perceptual hash of their video (Romul, lRomul/sensorium)."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+from scipy.fft import dctn
+
+from recon.data.layout import ABSENT, TRAIN, VALIDATION, Array
+from recon.data.sensorium import SensoriumRecording
+
+FOLDS = 7
+HASHED_FRAMES, SIDE, LOWEST = 5, 32, 8
+OLD_MICE = ("dynamic29156-11-10", "dynamic29228-2-10", "dynamic29234-6-9", "dynamic29513-3-5", "dynamic29514-2-9")
+"""Their responses were all released, so that trials of every tier were put into folds."""
+
+
+def fold_trials(recording: SensoriumRecording, fold: int) -> tuple[int, ...]:
+    """Return the trials of one of the seven folds in order; Bauer et al. (2026) take the first ten of fold 0."""
+    if not 0 <= fold < FOLDS:
+        raise ValueError(f"fold: expected 0–{FOLDS - 1}, got {fold}; correct this value")
+    old = any(recording.name.startswith(mouse) for mouse in OLD_MICE)
+    tiers = {tier for tier in recording.tiers if tier != ABSENT} if old else {TRAIN, VALIDATION}
+    shown = (index for index, tier in enumerate(recording.tiers) if tier in tiers)
+    return tuple(index for index in shown if video_hash(recording.frames(index)) % FOLDS == fold)
+
+
+def video_hash(frames: Array) -> int:
+    """Return the exclusive-or of the hashes of five frames of a video `(T,H,W)` 0–255, in the middles of its fifths."""
+    step = len(frames) // HASHED_FRAMES
+    if step == 0:
+        raise ValueError(f"video: expected {HASHED_FRAMES} frames or more, got {len(frames)}; leave the trial out")
+    places = range(step // 2, len(frames), step)[:HASHED_FRAMES]
+    return int(np.bitwise_xor.reduce([frame_hash(frames[place]) for place in places]))
+
+
+def frame_hash(frame: Array) -> np.uint64:
+    """Return the perceptual hash of a frame `(H,W)`: which of its 64 lowest cosine coefficients exceed their median."""
+    small = Image.fromarray(frame.astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    lowest = dctn(np.asarray(small, dtype=np.float64), type=2)[:LOWEST, :LOWEST]
+    code: np.uint64 = np.packbits(lowest > np.median(lowest)).view(">u8")[0].astype(np.uint64)
+    return code
