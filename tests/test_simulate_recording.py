@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import encoders
 from recon.data.sensorium import open_recording
 from recon.simulate import TINY, SimulationSettings, simulate, simulate_movie_responses
 from recon.simulate import recording as module
@@ -171,3 +172,10 @@ def test_defaults_are_a_thousand_neurons_and_twenty_minutes() -> None:
     assert settings.neurons == 1000 and settings.train_trials == 120
     shown = module.presentations(settings)
     assert len(shown) == 120 + 480 and shown[-1].split == "test" and shown[-1].repeat == 9
+
+
+def test_later_settings_leave_earlier_recordings_valid() -> None:
+    """The shipped encoders' recording is found again: a setting that came later stands there only when it is used."""
+    card = json.loads((Path(encoders.__file__).parent / "weights/v1_seed0.json").read_text(encoding="utf-8"))
+    assert module._made_by(SimulationSettings()) == card["data"]["made_by"]
+    assert module._made_by(SimulationSettings(patches=2))["settings"]["patches"] == 2

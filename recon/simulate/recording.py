@@ -33,7 +33,7 @@ AHEAD = 2
 """Clips that are drawn while the responses to one are simulated."""
 GENERATOR_VERSION = 1
 """Raised whenever equal settings would give other data."""
-LATER = ("films", "stimuli")
+LATER = ("films", "stimuli", "patches")
 TIERS = {"train": "train", "validation": "oracle", "test": "live_test_main"}
 
 
@@ -215,7 +215,8 @@ def _acquired(responses: Tensor, times: AcquisitionTimes | None) -> Tensor:
 
 def _made_by(settings: SimulationSettings) -> dict[str, Any]:
     """Return what a recording is made from; a setting that came later stands there only when it is used."""
-    used = {name: value for name, value in asdict(settings).items() if name not in LATER or value}
+    plain = asdict(SimulationSettings())
+    used = {name: value for name, value in asdict(settings).items() if name not in LATER or value != plain[name]}
     content: dict[str, Any] = json.loads(
         json.dumps({"generator": GENERATOR_VERSION, "settings": used}, default=str)
     )
