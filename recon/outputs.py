@@ -95,8 +95,9 @@ def clips_file(batches: Sequence[Batch], settings: Settings) -> bytes:
 def write_inputs(
     settings: Settings, tree: Mapping[str, Any], *, sets: Mapping[str, Tensor], batches: Sequence[Batch], device: str
 ) -> None:
-    """Write the resolved configuration, the environment, the neuron sets and the true clips of a run."""
-    run = settings.run
+    """Write the resolved configuration, the environment, the recording, its neuron sets and clips."""
+    run, recording = settings.run, batches[0].recording
+    write_json(run / "recording.json", {"name": recording.name, "activity": recording.activity})
     write_bytes(run / "config.yaml", to_yaml(tree))
     write_json(run / "environment.json", environment(device))
     write_json(run / "neuron_sets.json", {name: mask.nonzero().flatten().tolist() for name, mask in sets.items()})

@@ -81,8 +81,14 @@ def _lead(run: Path, page: Mapping[str, Any]) -> str:
     neurons = _neurons(run)
     return (
         f"{scored} held-out clip{'s' if scored != 1 else ''} of about {seconds:.1f} s, reconstructed in {rows} from "
-        f"the activity of {neurons}neurons{f' ({recordings})' if recordings else ''}."
+        f"the {_activity(run)}activity of {neurons}neurons{f' ({recordings})' if recordings else ''}."
     )
+
+
+def _activity(run: Path) -> str:
+    """Say what kind of activity it is: only an animal's is recorded."""
+    path = run / "recording.json"
+    return f"{json.loads(path.read_text(encoding='utf-8'))['activity']} " if path.exists() else ""
 
 
 def _neurons(run: Path) -> str:

@@ -52,6 +52,7 @@ def test_every_clip_of_every_row_is_in_the_table_and_on_disk(tree: dict[str, Any
     rows = rows_of(run)
     assert [row["method"] for row in rows] == ["ridge"] * 3 + ["map"] * 3
     assert tuple(rows[0]) == COLUMNS
+    assert json.loads((run / "recording.json").read_text())["activity"] == "simulated"
     assert all(row["status"] == "finished" and float(row["video_correlation"]) <= 1 for row in rows)
     for folder in (run / "tasks").iterdir():
         stored = json.loads((folder / "row.json").read_text())["rows"]

@@ -70,6 +70,14 @@ class SensoriumRecording(Recording):
         self._ids = self._read_ids()
 
     @property
+    def activity(self) -> str:
+        """Where responses come from: "recorded", "simulated" by a planted population, "predicted" by an encoder."""
+        settings = self.made_by.get("settings")
+        if not isinstance(settings, Mapping):
+            return "recorded"
+        return "predicted" if "encoder" in settings else "simulated"
+
+    @property
     def video_ids(self) -> tuple[str, ...]:
         """Name of every trial's content, equal for repeats: from the sidecar, else hashes of all frames (read once)."""
         if not self._ids:
