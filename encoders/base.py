@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -92,6 +92,17 @@ class Unnamed(Protocol):
     def for_neurons(self, neuron_ids: tuple[int, ...]) -> Encoder:
         """Say which recorded neurons its places are; raises ValueError where their number is another."""
         ...
+
+
+def with_neurons(spec: Spec, neuron_ids: tuple[int, ...], *, mouse: str = "") -> Spec:
+    """Return a Spec whose neurons are those of a recording, in its order; raises ValueError where it has others."""
+    expected = len(spec.neuron_ids)
+    if len(neuron_ids) != expected:
+        raise ValueError(
+            f"neurons: expected {expected} as in the readout{mouse and f' of mouse {mouse}'}, got {len(neuron_ids)}; "
+            "name the mouse of this recording, or train an encoder on it"
+        )
+    return replace(spec, neuron_ids=tuple(neuron_ids))
 
 
 def freeze(encoder: Encoder) -> Encoder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -13,7 +12,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from encoders.argus import read_published
-from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
+from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, with_neurons
 from encoders.dwise_folded import FoldedCore
 from encoders.dwise_network import NEURONS, DwiseNetwork, Subject, build_network, stacked
 from encoders.passes import Passes, Sums, in_passes
@@ -111,14 +110,9 @@ class DwiseNeuro(Encoder):
 
         Neurons that the file names keep their names.
         """
-        expected = len(self.spec.neuron_ids)
-        if len(neuron_ids) != expected:
-            raise ValueError(
-                f"neurons: expected {expected} as in the readout, got {len(neuron_ids)}; "
-                "name the mouse of this recording, or train an encoder on it"
-            )
+        spec = with_neurons(self.spec, neuron_ids)
         if not self.named:
-            self.spec = replace(self.spec, neuron_ids=tuple(neuron_ids))
+            self.spec = spec
         return self
 
     def fewer_windows(self) -> bool:

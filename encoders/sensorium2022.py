@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from encoders.argus import read_state
-from encoders.base import Encoder, Spec
+from encoders.base import Encoder, Spec, with_neurons
 from encoders.fixed_readout import FixedReadout
 
 Kind = Literal["cnn", "ln"]
@@ -179,12 +179,7 @@ class Sensorium2022(Encoder):
 
     def for_neurons(self, neuron_ids: tuple[int, ...]) -> Sensorium2022:
         """Say which recorded neurons the readout's places are."""
-        if len(neuron_ids) != len(self.spec.neuron_ids):
-            raise ValueError(
-                f"neurons: expected {len(self.spec.neuron_ids)} as in the readout of mouse {self.mouse}, "
-                f"got {len(neuron_ids)}; take the file of this recording's mouse"
-            )
-        self.spec = replace(self.spec, neuron_ids=tuple(neuron_ids))
+        self.spec = with_neurons(self.spec, neuron_ids, mouse=self.mouse)
         return self
 
     def _states(self, behavior: Tensor) -> Tensor:

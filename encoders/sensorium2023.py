@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from encoders.argus import read_state
-from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
+from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, with_neurons
 from encoders.sensorium2022 import GaussianReadout, Pair, belongs, shifter_of
 from encoders.sensorium2023_cores import FrameCore, Recurrence, SpaceTimeCore, core_kind
 
@@ -107,12 +107,7 @@ class Sensorium2023(Encoder):
 
     def for_neurons(self, neuron_ids: tuple[int, ...]) -> Sensorium2023:
         """Say which recorded neurons the readout's places are."""
-        if len(neuron_ids) != len(self.spec.neuron_ids):
-            raise ValueError(
-                f"neurons: expected {len(self.spec.neuron_ids)} as in the readout of mouse {self.mouse}, "
-                f"got {len(neuron_ids)}; name the mouse of this recording"
-            )
-        self.spec = replace(self.spec, neuron_ids=tuple(neuron_ids))
+        self.spec = with_neurons(self.spec, neuron_ids, mouse=self.mouse)
         return self
 
     def _drive(self, features: Tensor, pupil: Tensor) -> Tensor:

@@ -6,12 +6,13 @@ import numpy as np
 from PIL import Image
 from scipy.fft import dctn
 
+from encoders.dwise_network import NEURONS
 from recon.data.layout import ABSENT, TRAIN, VALIDATION, Array
 from recon.data.sensorium import SensoriumRecording
 
 FOLDS = 7
 HASHED_FRAMES, SIDE, LOWEST = 5, 32, 8
-OLD_MICE = ("dynamic29156-11-10", "dynamic29228-2-10", "dynamic29234-6-9", "dynamic29513-3-5", "dynamic29514-2-9")
+OLD_MICE = tuple(name.partition("-Video")[0] for name in tuple(NEURONS)[5:])
 """Their responses were all released, so that trials of every tier were put into folds."""
 
 
@@ -19,7 +20,7 @@ def fold_trials(recording: SensoriumRecording, fold: int) -> tuple[int, ...]:
     """Return the trials of one of the seven folds in order; Bauer et al. (2026) take the first ten of fold 0."""
     if not 0 <= fold < FOLDS:
         raise ValueError(f"fold: expected 0–{FOLDS - 1}, got {fold}; correct this value")
-    old = any(recording.name.startswith(mouse) for mouse in OLD_MICE)
+    old = recording.name.partition("-Video")[0] in OLD_MICE
     tiers = {tier for tier in recording.tiers if tier != ABSENT} if old else {TRAIN, VALIDATION}
     shown = (index for index, tier in enumerate(recording.tiers) if tier in tiers)
     return tuple(index for index in shown if video_hash(recording.frames(index)) % FOLDS == fold)
