@@ -47,10 +47,6 @@ def train_encoder(config: Mapping[str, Any], *, log: Path | None = None) -> Path
     Gradients come from trials of the tier `train` only, early stopping from the tier `oracle`. An interrupted
     training goes on where it stopped when it is called again.
     """
-    if config.get("encoder") == "dwiseneuro":
-        from recon.training_dwise import train_dwiseneuro
-
-        return train_dwiseneuro(config, log=log)
     chosen: EncoderTraining = from_mapping_with_paths(config)
     recording = open_recording(chosen.recording)
     training, validation = _trials(recording, "train"), _trials(recording, "oracle")

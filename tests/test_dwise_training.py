@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -56,8 +57,8 @@ from recon.data.sensorium import open_recording
 from recon.forward import Arithmetic, ready_encoder
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
-from recon.training import EncoderTraining, train_encoder
-from recon.training_dwise import DwiseTraining, KeptClips, Room
+from recon.training import EncoderTraining
+from recon.training_dwise import DwiseTraining, KeptClips, Room, train_dwiseneuro
 
 CPU = torch.device("cpu")
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "train"
@@ -381,7 +382,7 @@ def test_the_saved_file_is_an_encoder_of_its_recording(
         return runs[-1]
 
     monkeypatch.setattr("recon.training_dwise.train_dwise", remembered)
-    path = train_encoder(tree([str(recording), str(second)], tmp_path / "two.safetensors"))
+    path = train_dwiseneuro(tree([str(recording), str(second)], tmp_path / "two.safetensors"))
     opened = open_recording(recording)
     encoder = encoders.load("dwiseneuro", weights=str(path), mouse="tiny")
     assert encoder.spec.neuron_ids == opened.unit_ids and encoder.spec.degrees_per_pixel == 1.94
@@ -407,7 +408,7 @@ def test_the_saved_file_is_an_encoder_of_its_recording(
 
 
 def test_named_neurons_are_not_renamed(recording: Path, tmp_path: Path) -> None:
-    path = train_encoder(tree(str(recording), tmp_path / "one.safetensors"))
+    path = train_dwiseneuro(tree(str(recording), tmp_path / "one.safetensors"))
     opened = open_recording(recording)
     chosen = {"name": "dwiseneuro", "weights": str(path), "mouse": "tiny"}
     assert ready_encoder(chosen, opened, Arithmetic(CPU), where="encoders.a").spec.neuron_ids == opened.unit_ids
@@ -438,21 +439,22 @@ def test_a_wrong_configuration_is_one_clear_error(
     if isinstance(changes.get("recording"), list):
         changes = {"recording": [str(recording)] * 2}
     with pytest.raises(ValueError, match=message):
-        train_encoder(tree(str(recording), tmp_path / "x.safetensors", changes))
+        train_dwiseneuro(tree(str(recording), tmp_path / "x.safetensors", changes))
     assert not list(tmp_path.iterdir())
     (tmp_path / "train.yaml").write_text(json.dumps(tree(str(recording), tmp_path / "x.safetensors", changes)))
     assert cli.main(["train", "encoder", str(tmp_path / "train.yaml")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1 and re.search(message, shown), "the command hands it to DwiseNeuro's training"
 
 
 def test_recordings_of_other_frames_or_without_behavior_are_refused(tmp_path: Path, published: Any) -> None:
     small = published(folder="small")
     with pytest.raises(ValueError, match=r"expected frames of \(36, 64\) for DwiseNeuro, got \(12, 16\)"):
-        train_encoder(tree(str(small), tmp_path / "x.safetensors"))
+        train_dwiseneuro(tree(str(small), tmp_path / "x.safetensors"))
     still = published(size=(36, 64), folder="still")
     shutil.rmtree(still / "data" / "behavior")
     with pytest.raises(ValueError, match="still: expected pupil and running for DwiseNeuro, got none"):
-        train_encoder(tree(str(still), tmp_path / "x.safetensors"))
+        train_dwiseneuro(tree(str(still), tmp_path / "x.safetensors"))
 
 
 def test_trials_are_kept_while_there_is_room(recording: Path) -> None:

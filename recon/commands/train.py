@@ -11,13 +11,16 @@ from tqdm import tqdm
 from recon.config import load
 from recon.masks import train_mask
 from recon.training import train_encoder
+from recon.training_dwise import train_dwiseneuro
 
 
 def encoder(options: argparse.Namespace, write: Callable[[str], None]) -> None:
     """Train as the configuration says; the training can be watched in TensorBoard."""
     log = Path("runs") / "train" / options.config.stem
     write(f"TensorBoard: tensorboard --logdir {log}")
-    weights = train_encoder(load(options.config, options.overrides), log=log)
+    config = load(options.config, options.overrides)
+    train = train_dwiseneuro if config.get("encoder") == "dwiseneuro" else train_encoder
+    weights = train(config, log=log)
     write(f"weights: {weights}")
     write(f"card: {weights.with_suffix('.json')}")
 
