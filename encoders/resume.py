@@ -5,48 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from encoders.checkpoints import write_atomically
 
-if TYPE_CHECKING:
-    from encoders.training import Training
-
-SCALARS = ("score", "best_step", "step", "seconds")
-
 Parts = Mapping[str, Mapping[str, Tensor]]
-
-
-def save_state(run: Training, path: Path) -> None:
-    """Write all that the next steps depend on, at once or not at all."""
-    parts = {
-        "learner": run.learner.state_dict(),
-        "averaged": run.averaged.state_dict(),
-        "best": run.best,
-        "optimiser": moments_of(run.optimiser),
-        "generator": {"state": run.generator.get_state()},
-    }
-    write_parts(path, parts, [float(getattr(run, name)) for name in SCALARS])
-
-
-def load_state(run: Training, path: Path) -> None:
-    """Put a saved state into a run that was started with the same encoder, clips and settings."""
-    try:
-        parts, scalars = read_parts(path)
-        run.learner.load_state_dict(parts["learner"])
-        run.averaged.load_state_dict(parts["averaged"])
-        run.best = parts["best"]
-        run.generator.set_state(parts["generator"]["state"])
-        set_moments(run.optimiser, parts["optimiser"])
-        run.score, best_step, step, run.seconds = scalars
-    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
-        raise other_training(path, error) from error
-    run.best_step, run.step = int(best_step), int(step)
 
 
 def other_training(path: Path, found: object) -> ValueError:

@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from encoders.base import Encoder
 from encoders.clips import Clip, draw_chunks, evaluate
 from encoders.preparation import prepare
-from encoders.resume import load_state, save_state
+from encoders.resume import moments_of, other_training, read_parts, set_moments, write_parts
 from encoders.watch import Watch
 
 SAVE_SECONDS = 5.0
+SCALARS = ("score", "best_step", "step", "seconds")
 
 
 @dataclass(frozen=True)
@@ -182,3 +184,30 @@ def _stalled(run: Training, settings: TrainingSettings) -> bool:
 
 def _weights(encoder: Encoder) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in encoder.state_dict().items()}
+
+
+def save_state(run: Training, path: Path) -> None:
+    """Write all that the next steps depend on, at once or not at all."""
+    parts = {
+        "learner": run.learner.state_dict(),
+        "averaged": run.averaged.state_dict(),
+        "best": run.best,
+        "optimiser": moments_of(run.optimiser),
+        "generator": {"state": run.generator.get_state()},
+    }
+    write_parts(path, parts, [float(getattr(run, name)) for name in SCALARS])
+
+
+def load_state(run: Training, path: Path) -> None:
+    """Put a saved state into a run that was started with the same encoder, clips and settings."""
+    try:
+        parts, scalars = read_parts(path)
+        run.learner.load_state_dict(parts["learner"])
+        run.averaged.load_state_dict(parts["averaged"])
+        run.best = parts["best"]
+        run.generator.set_state(parts["generator"]["state"])
+        set_moments(run.optimiser, parts["optimiser"])
+        run.score, best_step, step, run.seconds = scalars
+    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        raise other_training(path, error) from error
+    run.best_step, run.step = int(best_step), int(step)

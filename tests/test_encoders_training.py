@@ -19,8 +19,16 @@ from encoders.core_readout import CoreReadout, CoreReadoutSettings
 from encoders.judge import Judge, JudgeSettings
 from encoders.linear import Linear
 from encoders.preparation import prepare, receptive_fields, response_statistics
-from encoders.resume import load_state, save_state
-from encoders.training import TrainingSettings, advance, learning_rate_factor, poisson_loss, start, train
+from encoders.training import (
+    TrainingSettings,
+    advance,
+    learning_rate_factor,
+    load_state,
+    poisson_loss,
+    save_state,
+    start,
+    train,
+)
 
 NEURONS, FRAME = 12, (12, 16)
 SETTINGS = TrainingSettings(
