@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import graphlib
 import inspect
 import statistics
 from collections.abc import Iterator
@@ -97,6 +98,16 @@ def test_imports_point_downwards(file: Path) -> None:
         if name.startswith("recon."):
             below = layer(name)
             assert below is not None and below <= own, f"{module_name(file)} imports {name}"
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Packages hand names on, so their `__init__.py` is left out; imports inside functions count."""
+    known = {module_name(file): file for file in FILES if file.stem != "__init__"}
+    graph = {
+        name: {module for found in imports(file) for module in (found, found.rpartition(".")[0]) if module in known}
+        for name, file in known.items()
+    }
+    assert list(graphlib.TopologicalSorter(graph).static_order())
 
 
 def test_data_simulate_and_metrics_know_only_records_and_what_is_below() -> None:
