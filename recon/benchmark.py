@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from recon import config
+from recon.bench import Bench, plan
 from recon.outputs import columns, write_inputs
 from recon.settings import Settings
 from recon.store import Store, one_writer, write_table
-from recon.tasks import Bench, Task, plan
+from recon.tasks import Task
 from recon.types import Reconstruction
 
 Say = Callable[[str], None]

@@ -101,6 +101,12 @@ def choose_clips(recording: SensoriumRecording, clips: Clips) -> tuple[Clip, ...
     return tuple(Clip(recording.trial(first), tuple(others)) for first, *others in chosen)
 
 
+def validation_clips(recording: SensoriumRecording, *, most: int = 20) -> tuple[Clip, ...]:
+    """Return the first presentations of at most `most` videos of tier "oracle", the validation clips."""
+    videos = {recording.video_ids[i] for i in recording.trials("oracle") if recording.has_responses(i)}
+    return choose_clips(recording, Clips("oracle", min(len(videos), most))) if videos else ()
+
+
 def _enough(recording: SensoriumRecording, clips: Clips, found: Sized, what: str) -> None:
     if len(found) < clips.count:
         tiers = sorted(set(recording.tiers) - {"none"})
@@ -220,6 +226,15 @@ def response_scale(recording: SensoriumRecording, encoder: Encoder) -> Tensor:
         )
     std = torch.from_numpy(recording.statistic("responses", "std", frames=1).astype(np.float32))
     return std.clamp_min(0.01 * float(std.mean()))
+
+
+def common_scale(recording: SensoriumRecording, encoders: Sequence[Encoder]) -> Tensor:
+    """Return `[N,1]`, by which responses are divided for all encoders of a row; raises ValueError where they differ."""
+    scales = [response_scale(recording, encoder) for encoder in encoders]
+    if any(not torch.equal(scale, scales[0]) for scale in scales):
+        kinds = sorted({encoder.spec.response_transform for encoder in encoders})
+        raise ValueError(f"encoders: expected one response_transform in a row, got {kinds}; use a row for each")
+    return scales[0]
 
 
 @torch.no_grad()

@@ -1,8 +1,7 @@
-"""What names a task: hashes of encoders and of the code behind a method, and whether encoder and recording match."""
+"""What names a task: the code behind a method, and whether encoder and recording match."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 
@@ -10,15 +9,6 @@ from torch import nn
 
 from encoders.base import Encoder
 from recon.types import Recording
-
-
-def state_hash(encoder: Encoder) -> str:
-    """Return 16 hexadecimal digits of an encoder's Spec, parameters and buffers."""
-    digest = hashlib.sha256(repr((type(encoder).__name__, encoder.spec)).encode())
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def modules_of(*parts: object) -> set[str]:

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from encoders.base import Encoder, resolve_device
-from recon import config
-from recon.conditions import Batch, batches, choose_clips, pose
-from recon.data.masks import read_mask
+from encoders.base import Encoder
+from recon.bench import Bench, Plan
+from recon.conditions import Batch, common_scale, pose
 from recon.data.measurement import binning
-from recon.data.sensorium import SensoriumRecording, open_recording
-from recon.data.sets import left_out_neurons, neuron_sets
-from recon.fidelities.base import Likelihood
+from recon.data.sets import left_out_neurons
 from recon.fitting import fit_fidelity
-from recon.forward import Arithmetic, make_recording, ready_encoder
-from recon.keys import modules_of, planned_iterations, state_hash
-from recon.methods.base import Method, fitted
+from recon.keys import modules_of, planned_iterations
+from recon.methods.base import Method, TrainingSet, fitted
 from recon.outputs import movie_file, to_yaml
 from recon.problem import Problem
 from recon.progress import Places, Watch, folder_name
 from recon.run import reconstruct
-from recon.scoring import Judge, make_judge, undefined
-from recon.settings import Row, Settings
+from recon.scoring import undefined
+from recon.settings import Condition
 from recon.store import Store, code_version, digest, write_bytes, write_json
 from recon.trace import GroundTruth
 from recon.types import Reconstruction
@@ -38,109 +31,6 @@ ENGINE = ("recon.run", "recon.conditions", "recon.fitting", "recon.scoring")
 """Modules on which every task's numbers depend, beside those of its method and encoders."""
 JUDGED_ANEW = ("recorded", "wrong_clip", "predicted", "noise_free")
 """Conditions that leave the other repeats unseen, so that a judge can be asked about them."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A row of the table with its method and fidelity built, before anything is read or computed."""
-
-    row: Row
-    method: Method
-    fidelity: Likelihood
-
-
-def plan(settings: Settings) -> list[Plan]:
-    """Return the rows' methods and fidelities; a wrong name or type anywhere is found here, before any work."""
-    plans = []
-    for number, row in enumerate(settings.rows):
-        method = config.build("method", row.method, where=f"rows[{number}].method")
-        fidelity = config.build("fidelity", row.fidelity, where=f"rows[{number}].fidelity")
-        plans.append(Plan(row, method, fidelity))
-    return plans
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What the tasks of a benchmark share: recording, encoders, clips and neuron sets, read when first needed."""
-
-    settings: Settings
-    plans: list[Plan]
-    progress: bool = False
-    scorers: dict[int, Judge] = field(default_factory=dict)
-
-    @cached_property
-    def device(self) -> torch.device:
-        """The device on which movies are optimised."""
-        return resolve_device(self.settings.device)
-
-    @cached_property
-    def recording(self) -> SensoriumRecording:
-        """The recording; simulated now if its folder is absent and the configuration says how."""
-        path, wanted = self.settings.recording, self.settings.simulate
-        if wanted is not None:
-            make_recording(path, wanted, progress=self.progress and sys.stderr.isatty())
-        return open_recording(path)
-
-    @cached_property
-    def sets(self) -> dict[str, Tensor]:
-        """Masks `[N]` of the fit, selection and report neurons."""
-        shares = self.settings.neurons
-        return neuron_sets(self.recording.unit_ids, selection=shares.selection, report=shares.report, seed=shares.seed)
-
-    @cached_property
-    def batches(self) -> list[Batch]:
-        """The clips, in batches of equal length."""
-        return batches(self.recording, choose_clips(self.recording, self.settings.clips), size=self.settings.batch)
-
-    @cached_property
-    def encoders(self) -> dict[str, Encoder]:
-        """The encoders that some row uses, checked against the recording and frozen."""
-        used = dict.fromkeys(name for entry in self.plans for name in self.settings.names(entry.row))
-        return {name: self._encoder(self.settings.encoders[name], f"encoders.{name}") for name in used}
-
-    @cached_property
-    def judge(self) -> Encoder | None:
-        """The encoder that judges, or none."""
-        return None if self.settings.judge is None else self._encoder(self.settings.judge, "judge")
-
-    @cached_property
-    def hashes(self) -> dict[str, str]:
-        """Hashes of the encoders' parameters by name."""
-        return {name: state_hash(encoder) for name, encoder in self.encoders.items()}
-
-    @cached_property
-    def mask(self) -> Tensor | None:
-        """The transparency mask `[H,W]`, with the border of a published one, or none."""
-        chosen = self.settings.mask
-        return None if chosen is None else read_mask(chosen.file, self.recording.frame_size, border=True)
-
-    @cached_property
-    def common(self) -> dict[str, Any]:
-        """What decides the results of all tasks alike."""
-        settings = self.settings
-        return {
-            "recording": self.recording.fingerprint(),
-            "judge": None if self.judge is None else state_hash(self.judge),
-            "frames": asdict(settings.frames),
-            "pixels": settings.pixels,
-            "matched": settings.matched,
-            "mask": None if self.mask is None else [repr(settings.mask), self.mask.tolist()],
-            "poolings": repr(dict(settings.poolings)),
-            "neurons": asdict(settings.neurons),
-            "seed": settings.seed,
-            "window": settings.window,
-            "precision": [settings.precision, settings.compile],
-        }
-
-    def scorer(self, batch: Batch) -> Judge:
-        """Return what scores a batch, the same for all rows."""
-        if id(batch) not in self.scorers:
-            self.scorers[id(batch)] = make_judge(self.settings, batch, sets=self.sets, judge=self.judge)
-        return self.scorers[id(batch)]
-
-    def _encoder(self, tree: Mapping[str, Any], where: str) -> Encoder:
-        arithmetic = Arithmetic(self.device, self.settings.precision, self.settings.compile)
-        return ready_encoder(tree, self.recording, arithmetic, where=where)
 
 
 @dataclass(frozen=True)
@@ -204,33 +94,53 @@ class Task:
 
     def method(self) -> Method:
         """Return the method, fitted on the training trials where it learns."""
-        neurons, artefacts = self.sets["fit"], self.bench.settings.artefacts
-        recording, frames = self.bench.recording, self.batch.frames
-        return fitted(self.plan.method, recording, neurons=neurons, artefacts=artefacts, frames=frames)
+        return fitted(self.plan.method, self.training())
+
+    def training(self) -> TrainingSet:
+        """Return what the row's method may learn from."""
+        bench, encoders = self.bench, tuple(self.encoders.values())
+        return TrainingSet(
+            bench.recording,
+            self.sets["fit"],
+            bench.settings.artefacts,
+            self.batch.frames,
+            encoders=encoders,
+            scale=common_scale(bench.recording, encoders),
+            validation=self._validation,
+            seed=bench.settings.seed,
+            progress=bench.progress,
+        )
 
     def pose(self) -> Problem:
         """Return the problem of the row's condition, with its fidelity fitted."""
+        return self._posed(self.batch, self.plan.row.condition)
+
+    def _validation(self) -> list[tuple[Problem, Tensor]]:
+        alike = (batch for batch in self.bench.validation if batch.frames == self.batch.frames)
+        return [(self._posed(batch, "recorded"), batch.movie) for batch in alike]
+
+    def _posed(self, batch: Batch, condition: Condition) -> Problem:
         bench, row, settings = self.bench, self.plan.row, self.bench.settings
         fidelity = fit_fidelity(
             self.plan.fidelity,
             bench.recording,
             self.encoders,
             sets=self.sets,
-            frames=self.batch.frames,
+            frames=batch.frames,
             bins=row.bins,
             artefacts=settings.artefacts,
             hashes={name: bench.hashes[name] for name in self.encoders},
             window=settings.window,
         )
         return pose(
-            self.batch,
-            row.condition,
+            batch,
+            condition,
             list(self.encoders.values()),
             fidelity=fidelity.to(bench.device),
             sets=self.sets,
             silent=self.left_out if row.population.silent else None,
             pixels=None if settings.mask is None or bench.mask is None else bench.mask >= settings.mask.update,
-            acquisition=binning(bench.recording, frames=self.batch.frames, bins=row.bins),
+            acquisition=binning(bench.recording, frames=batch.frames, bins=row.bins),
             device=bench.device,
             window=settings.window,
         )

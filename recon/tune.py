@@ -13,12 +13,13 @@ from typing import Any
 import torch
 
 from recon import config
+from recon.bench import Bench, plan
 from recon.keys import planned_iterations
 from recon.readings import Place, Readings, Search
 from recon.run import reconstruct
 from recon.settings import Settings
 from recon.store import write_json
-from recon.tasks import Bench, Task, plan
+from recon.tasks import Task
 
 VALIDATION = "oracle"
 

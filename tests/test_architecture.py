@@ -15,9 +15,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from recon import config
+from recon.bench import plan
 from recon.methods.base import Method
 from recon.settings import Settings
-from recon.tasks import plan
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("recon", "encoders", "priors")
@@ -29,14 +29,14 @@ PRESETS = sorted((ROOT / "configs" / "methods").glob("*.yaml"))
 
 LAYERS = (
     ("recon.types", "recon.memory", "recon.windows", "recon.store", "recon.statistics", "recon.movies"),
-    ("recon.problem", "recon.data", "recon.simulate", "recon.metrics"),
+    ("recon.problem", "recon.artefacts", "recon.data", "recon.simulate", "recon.metrics"),
     ("recon.fidelities", "recon.fidelity", "recon.parameterise"),
     ("recon.methods", "recon.summaries", "recon.trace"),
     ("recon.run",),
     ("recon.config", "recon.settings", "recon.keys", "recon.progress"),
     ("recon.conditions", "recon.forward", "recon.masks", "recon.fields"),
     ("recon.fitting", "recon.scoring", "recon.outputs"),
-    ("recon.tasks", "recon.benchmark", "recon.readings", "recon.tune", "recon.training"),
+    ("recon.bench", "recon.tasks", "recon.benchmark", "recon.readings", "recon.tune", "recon.training"),
     ("recon.report", "recon.strips", "recon.heatmaps", "recon.tables"),
     ("recon.commands",),
     ("recon.cli",),

@@ -187,11 +187,10 @@ def test_the_first_gradient_is_thrown_away() -> None:
 
 
 def test_a_canvas_starts_from_another_method_inside_a_grey_border(problem: Problem, tmp_path: Path) -> None:
-    recording = worlds.TinyRecording()
     tiny = worlds.problem()
     start = Ridge(lags=Lags(0, 1, 2), folds=2)
     method = Gradient(iterations=1, canvas=True, optimiser=Momentum(1.0), start=start)
-    ready = method.fit(recording, neurons=worlds.sets()[0], artefacts=tmp_path, frames=worlds.FRAMES)
+    ready = method.fit(worlds.training(tmp_path))
     (first,) = ready(tiny, torch.Generator())
     *_, from_ridge = ready.start(tiny, torch.Generator())
     assert torch.equal(first.movie, from_ridge.movie.clamp(0, 1))

@@ -20,6 +20,7 @@ import torch
 from tiny_bench import configuration
 
 from recon import config
+from recon.bench import Bench, plan
 from recon.benchmark import benchmark
 from recon.conditions import batches, choose_clips, likeness, presentations
 from recon.data.sensorium import SensoriumRecording
@@ -27,7 +28,7 @@ from recon.fitting import cut, fit_fidelity
 from recon.metrics.correlation import pearson
 from recon.outputs import COLUMNS, columns
 from recon.settings import Clips, Settings
-from recon.tasks import Bench, Task, plan
+from recon.tasks import Task
 
 MAP = {"preset": "map_spectrum", "iterations": 2}
 

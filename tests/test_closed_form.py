@@ -7,8 +7,8 @@ import torch
 import worlds
 
 from priors.spectrum import inverse_cosine_transform
+from recon.artefacts import save_artefact
 from recon.methods import Gradient
-from recon.methods.lagged import save_artefact
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import Adam
 from recon.problem import Observation, Problem

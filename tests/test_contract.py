@@ -6,7 +6,20 @@ import pytest
 import torch
 import worlds
 
-from recon.methods import METHODS, Average, Ensemble, Gradient, Mean, Ridge, Smoothed, Sta, fitted
+from recon.methods import (
+    METHODS,
+    Average,
+    Ensemble,
+    FieldSum,
+    Gradient,
+    Library,
+    Mean,
+    OptimalLinear,
+    Ridge,
+    Smoothed,
+    Sta,
+    fitted,
+)
 from recon.methods.lagged import Lags
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import Adam, Momentum
@@ -22,6 +35,10 @@ METHOD_TABLE = {
     "mean": Mean(),
     "sta": Sta(lags=LAGS, root=False),
     "ridge": Ridge(lags=LAGS, folds=3),
+    "field_sum": FieldSum(lags=Lags(0, 3, 4)),
+    "optimal_linear": OptimalLinear(lags=LAGS),
+    "library": Library(window=4, stride=1, best=5),
+    "library posterior": Library(window=5, stride=2, best=9, beta=0.5),
     "gradient adam": Gradient(iterations=6, optimiser=Adam(0.02)),
     "gradient published": PUBLISHED,
     "gradient map": MAP,
@@ -42,12 +59,8 @@ ITERATIVE = [name for name in METHOD_TABLE if name.startswith(("gradient", "smoo
 
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory: pytest.TempPathFactory) -> dict:
-    artefacts, neurons = tmp_path_factory.mktemp("artefacts"), worlds.sets()[0]
-    recording = worlds.TinyRecording()
-    return {
-        name: fitted(method, recording, neurons=neurons, artefacts=artefacts, frames=worlds.FRAMES)
-        for name, method in METHOD_TABLE.items()
-    }
+    training = worlds.training(tmp_path_factory.mktemp("artefacts"))
+    return {name: fitted(method, training) for name, method in METHOD_TABLE.items()}
 
 
 def iterates(method, problem: Problem, state=None) -> list:

@@ -35,13 +35,13 @@ def test_lags_reach_forward_and_backward() -> None:
     assert sorted(zip(frames, lags, strict=True)) == [(3, 3), (4, 2), (5, 1), (6, 0)]
 
 
-def test_ridge_solves_the_normal_equations() -> None:
-    recording, lags = worlds.TinyRecording(), Lags(0, 2, 3)
-    scaling = measure_scaling(recording, neurons=ALL, root=True)
-    folds = fold_moments(training_pairs(recording, neurons=ALL, lags=lags, scaling=scaling), 3)
+def test_ridge_solves_the_normal_equations(tmp_path: Path) -> None:
+    training, lags = worlds.training(tmp_path, neurons=ALL), Lags(0, 2, 3)
+    scaling = measure_scaling(training, root=True)
+    folds = fold_moments(training_pairs(training, lags=lags, scaling=scaling), 3)
     total = folds[0] + folds[1] + folds[2]
     weights, mean = solve(total, 0.5, out=total.cross.shape[1])
-    pairs = list(training_pairs(recording, neurons=ALL, lags=lags, scaling=scaling))
+    pairs = list(training_pairs(training, lags=lags, scaling=scaling))
     x, y = (torch.cat(parts).double() for parts in zip(*pairs, strict=True))
     xc, yc = x - x.mean(0), y - y.mean(0)
     expected = torch.linalg.solve(xc.T @ xc + 0.5 * len(x) * torch.eye(x.shape[1]), xc.T @ yc)
@@ -49,11 +49,12 @@ def test_ridge_solves_the_normal_equations() -> None:
     assert torch.allclose(mean.double(), y.mean(0) - x.mean(0) @ expected, atol=1e-4)
 
 
-def test_cross_validation_prefers_strong_penalties_for_noise() -> None:
+def test_cross_validation_prefers_strong_penalties_for_noise(tmp_path: Path) -> None:
     recording = worlds.TinyRecording()
     recording.responses = torch.poisson(torch.ones_like(recording.responses), torch.Generator().manual_seed(0))
-    scaling = measure_scaling(recording, neurons=ALL, root=False)
-    folds = fold_moments(training_pairs(recording, neurons=ALL, lags=Lags(0, 2, 3), scaling=scaling), 3)
+    training = worlds.training(tmp_path, recording, neurons=ALL)
+    scaling = measure_scaling(training, root=False)
+    folds = fold_moments(training_pairs(training, lags=Lags(0, 2, 3), scaling=scaling), 3)
     errors = cross_validate(folds, (0.01, 1.0, 100.0))
     assert int(errors.argmin()) == 2
 
@@ -62,19 +63,19 @@ def test_ridge_beats_the_mean_on_new_clips(tmp_path: Path) -> None:
     recording, problem, truth = worlds.TinyRecording(60), worlds.problem(4), worlds.movies(4, seed=5)
     errors = {}
     for name, method in {"mean": Mean(), "ridge": Ridge(lags=Lags(0, 3, 4)), "sta": Sta(lags=Lags(0, 3, 4))}.items():
-        ready = method.fit(recording, neurons=worlds.sets()[0], artefacts=tmp_path, frames=worlds.FRAMES)
+        ready = method.fit(worlds.training(tmp_path, recording))
         (last,) = ready(problem, torch.Generator())
         errors[name] = float(((last.movie - truth) ** 2).mean())
     assert errors["ridge"] < errors["sta"] < errors["mean"]
 
 
 def test_artefacts_are_reused_and_depend_on_the_neurons(tmp_path: Path) -> None:
-    recording, method = worlds.TinyRecording(), Ridge(lags=Lags(0, 1, 2), folds=2)
-    first = method.fit(recording, neurons=ALL, artefacts=tmp_path, frames=worlds.FRAMES)
+    training, method = worlds.training(tmp_path, neurons=ALL), Ridge(lags=Lags(0, 1, 2), folds=2)
+    first = method.fit(training)
     stamp = first.artefact.stat().st_mtime_ns
-    assert method.fit(recording, neurons=ALL, artefacts=tmp_path, frames=worlds.FRAMES) == first
+    assert method.fit(training) == first
     assert first.artefact.stat().st_mtime_ns == stamp
-    other = method.fit(recording, neurons=worlds.sets()[0], artefacts=tmp_path, frames=worlds.FRAMES)
+    other = method.fit(worlds.training(tmp_path))
     assert other.artefact != first.artefact
 
 
@@ -117,8 +118,8 @@ def test_the_published_loop_leaves_the_start_in_its_first_update() -> None:
     assert not torch.equal(second.movie, first.movie)
 
 
-def test_training_clips_overlap_by_half() -> None:
-    assert sum(1 for _ in training_clips(worlds.TinyRecording(2, 24), 12)) == 2 * 3
+def test_training_clips_overlap_by_half(tmp_path: Path) -> None:
+    assert sum(1 for _ in training_clips(worlds.training(tmp_path, worlds.TinyRecording(2, 24)))) == 2 * 3
 
 
 def test_average_needs_a_weight_for_each_method() -> None:

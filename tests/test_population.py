@@ -11,11 +11,12 @@ from tiny_bench import configuration
 from torch import Tensor
 
 from recon import config
+from recon.bench import Bench, plan
 from recon.benchmark import benchmark
 from recon.data.sets import left_out_neurons, neuron_sets
 from recon.problem import Problem
 from recon.settings import Settings
-from recon.tasks import Bench, Task, plan
+from recon.tasks import Task
 
 MAP = {"preset": "map_spectrum", "iterations": 2}
 

@@ -12,6 +12,7 @@ from encoders.base import freeze
 from encoders.linear import Linear
 from priors.spectrum import Spectrum, inverse_cosine_transform
 from recon.fidelity import FIDELITIES
+from recon.methods.base import TrainingSet
 from recon.problem import Observation, Problem
 from recon.types import Measurement, Recording, Trial
 
@@ -87,3 +88,11 @@ class TinyRecording(Recording):
 
     def fingerprint(self) -> str:
         return "tiny"
+
+
+def training(artefacts: Path, recording: Recording | None = None, *, neurons: Tensor | None = None) -> TrainingSet:
+    """Return what methods learn from here: twelve trials, the fit neurons, the encoder, validation clips."""
+    chosen = sets()[0] if neurons is None else neurons
+    known = recording or TinyRecording()
+    validation = [(problem(2, seed=21), movies(2, seed=21)), (problem(2, seed=22), movies(2, seed=22))]
+    return TrainingSet(known, chosen, artefacts, FRAMES, encoders=(encoder(),), validation=lambda: validation)

@@ -6,11 +6,15 @@ from typing import Any
 
 from recon.methods.base import Learner as Learner
 from recon.methods.base import Method as Method
+from recon.methods.base import TrainingSet as TrainingSet
 from recon.methods.base import fitted as fitted
 from recon.methods.combined import Average, Ensemble, Smoothed
+from recon.methods.field_sum import FieldSum
 from recon.methods.gradient import Gradient
 from recon.methods.lbfgs import Lbfgs
+from recon.methods.library import Library
 from recon.methods.mean import Mean
+from recon.methods.optimal_linear import OptimalLinear
 from recon.methods.optimisers import Adam, Momentum, Optimiser
 from recon.methods.ridge import Ridge
 from recon.methods.sta import Sta
@@ -19,6 +23,9 @@ METHODS: dict[str, type[Any]] = {
     "mean": Mean,
     "sta": Sta,
     "ridge": Ridge,
+    "field_sum": FieldSum,
+    "optimal_linear": OptimalLinear,
+    "library": Library,
     "gradient": Gradient,
     "smoothed": Smoothed,
     "average": Average,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from recon.methods.base import Method, fitted
+from recon.methods.base import Method, TrainingSet, fitted
 from recon.problem import Problem
-from recon.types import Iterate, Recording, State
+from recon.types import Iterate, State
 
 
 @dataclass(frozen=True)
@@ -26,11 +25,9 @@ class Smoothed:
     method: Method
     sigma: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
-    def fit(self, recording: Recording, *, neurons: Tensor, artefacts: Path, frames: int) -> Smoothed:
+    def fit(self, training: TrainingSet) -> Smoothed:
         """Fit the inner method."""
-        return replace(
-            self, method=fitted(self.method, recording, neurons=neurons, artefacts=artefacts, frames=frames)
-        )
+        return replace(self, method=fitted(self.method, training))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield each iterate, smoothed; the inner state is passed on untouched."""
@@ -53,13 +50,9 @@ class Average:
             names = sorted(self.methods)
             raise ValueError(f"average: expected one weight for each of {names}, got {sorted(self.weights)}")
 
-    def fit(self, recording: Recording, *, neurons: Tensor, artefacts: Path, frames: int) -> Average:
+    def fit(self, training: TrainingSet) -> Average:
         """Fit every inner method."""
-        ready = {
-            name: fitted(method, recording, neurons=neurons, artefacts=artefacts, frames=frames)
-            for name, method in self.methods.items()
-        }
-        return replace(self, methods=ready)
+        return replace(self, methods={name: fitted(method, training) for name, method in self.methods.items()})
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the iterates of every method in turn, then the mean."""
@@ -73,11 +66,9 @@ class Ensemble:
 
     method: Method
 
-    def fit(self, recording: Recording, *, neurons: Tensor, artefacts: Path, frames: int) -> Ensemble:
+    def fit(self, training: TrainingSet) -> Ensemble:
         """Fit the inner method."""
-        return replace(
-            self, method=fitted(self.method, recording, neurons=neurons, artefacts=artefacts, frames=frames)
-        )
+        return replace(self, method=fitted(self.method, training))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the iterates for each encoder in turn, then the mean."""

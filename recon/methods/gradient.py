@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,15 +16,15 @@ from torch import Tensor
 from encoders.canvas import centred
 from priors.energies import weighted_energies
 from priors.spectrum import Spectrum, estimate_spectrum
-from recon.methods.base import Method, fitted
-from recon.methods.lagged import artefact_path, load_artefact, save_artefact
+from recon.artefacts import load_artefact, save_artefact
+from recon.methods.base import Method, TrainingSet, fitted
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import Adam, Momentum, Optimiser
 from recon.methods.stopping import SelectionStop
 from recon.methods.subclips import SubClips
 from recon.parameterise import Parameterisation, Pixels, Pyramid, Whitened, power_law
 from recon.problem import Problem
-from recon.types import Iterate, Recording, State
+from recon.types import Iterate, State
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,16 @@ class Gradient:
                 "border; move the frames alone"
             )
 
-    def fit(self, recording: Recording, *, neurons: Tensor, artefacts: Path, frames: int) -> Gradient:
+    def fit(self, training: TrainingSet) -> Gradient:
         """Fit the start's method; estimate the spectrum of training clips of `frames` frames where it is asked for."""
-        start = self.start and fitted(self.start, recording, neurons=neurons, artefacts=artefacts, frames=frames)
+        start = self.start and fitted(self.start, training)
         if self.parameterisation != "spectrum":
             return replace(self, start=start)
-        settings = {"name": "spectrum", "frames": frames}
-        path = artefact_path(artefacts, recording, neurons=neurons[:0], settings=settings)
+        path = training.path({"name": "spectrum"}, uses=("frames",))
         if not path.exists():
-            spectrum = estimate_spectrum(training_clips(recording, frames))
-            save_artefact({"power": spectrum.power, "mean": spectrum.mean}, path)
+            began = time.monotonic()
+            spectrum = estimate_spectrum(training_clips(training))
+            save_artefact({"power": spectrum.power, "mean": spectrum.mean}, path, seconds=time.monotonic() - began)
         return replace(self, start=start, artefact=path)
 
     @torch.no_grad()
@@ -150,9 +151,9 @@ class _Whole:
         return problem.value_and_gradient(movie)
 
 
-def training_clips(recording: Recording, frames: int) -> Iterator[Tensor]:
-    """Yield clips `[T,H,W]` of `frames` frames from the training trials, overlapping by half."""
-    for index in recording.trials("train"):
-        movie = recording.trial(index).movie[0]
-        for start in range(0, movie.shape[0] - frames + 1, max(frames // 2, 1)):
-            yield movie[start : start + frames]
+def training_clips(training: TrainingSet) -> Iterator[Tensor]:
+    """Yield clips `[T,H,W]` as long as those to be reconstructed from the training trials, overlapping by half."""
+    frames = training.frames
+    for trial in training.trials():
+        for start in range(0, trial.movie.shape[1] - frames + 1, max(frames // 2, 1)):
+            yield trial.movie[0, start : start + frames]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recon.types import Recording
+from recon.methods.base import TrainingSet
 
 
 @dataclass(frozen=True)
@@ -62,50 +59,19 @@ class Scaling:
         return (values - self.mean[:, None]) / self.std[:, None]
 
 
-def measure_scaling(recording: Recording, *, neurons: Tensor, root: bool) -> Scaling:
-    """Measure the standardisation over training trials; the std is floored at 1 % of the mean std (FIELD)."""
+def measure_scaling(training: TrainingSet, *, root: bool) -> Scaling:
+    """Measure the standardisation over training trials; the std is floored at 1 % of the mean std."""
     count, total, square = 0, torch.zeros(1), torch.zeros(1)
-    for index in recording.trials("train"):
-        values = recording.trial(index).responses[neurons].double()
+    for trial in training.trials():
+        values = training.responses(trial).double()
         values = values.clamp_min(0).sqrt() if root else values
         count, total, square = count + values.shape[1], total + values.sum(1), square + (values**2).sum(1)
-    if count == 0:
-        raise ValueError("training: expected trials of tier 'train', got none; import or simulate some")
     mean = total / count
     std = (square / count - mean**2).clamp_min(0).sqrt()
     return Scaling(mean.float(), std.clamp_min(0.01 * float(std.mean())).float(), root)
 
 
-def training_pairs(
-    recording: Recording, *, neurons: Tensor, lags: Lags, scaling: Scaling
-) -> Iterator[tuple[Tensor, Tensor]]:
+def training_pairs(training: TrainingSet, *, lags: Lags, scaling: Scaling) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield features `[T, N·bases]` and frames `[T, H·W]` of each training trial."""
-    for index in recording.trials("train"):
-        trial = recording.trial(index)
-        yield lags.apply(scaling.apply(trial.responses[neurons])), trial.movie[0].flatten(1)
-
-
-def artefact_path(artefacts: Path, recording: Recording, *, neurons: Tensor, settings: dict[str, object]) -> Path:
-    """Return where an artefact lives: named by the hash of the recording, the neurons and the settings."""
-    what = json.dumps([recording.fingerprint(), neurons.nonzero().flatten().tolist(), settings], default=str)
-    return artefacts / f"{settings['name']}-{hashlib.sha256(what.encode()).hexdigest()[:16]}.safetensors"
-
-
-def save_artefact(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write an artefact aside and rename it, so that a half-written one is never read."""
-    from safetensors.torch import save_file
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".partial")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, str(aside))
-    aside.replace(path)
-
-
-def load_artefact(path: Path | None, *, method: str) -> dict[str, Tensor]:
-    """Read what a method learnt; a clear error when it was never fitted."""
-    if path is None or not path.exists():
-        raise ValueError(f"{method}: expected a fitted artefact, got {path}; call fit(recording, …) first")
-    from safetensors.torch import load_file
-
-    tensors: dict[str, Tensor] = load_file(str(path))
-    return tensors
+    for trial in training.trials():
+        yield lags.apply(scaling.apply(training.responses(trial))), trial.movie[0].flatten(1)

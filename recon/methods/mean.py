@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from recon.methods.lagged import artefact_path, load_artefact, save_artefact
+from recon.artefacts import load_artefact, save_artefact
+from recon.methods.base import TrainingSet
 from recon.problem import Problem
-from recon.types import Iterate, Recording, State
+from recon.types import Iterate, State
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,12 @@ class Mean:
 
     artefact: Path | None = None
 
-    def fit(self, recording: Recording, *, neurons: Tensor, artefacts: Path, frames: int) -> Mean:
+    def fit(self, training: TrainingSet) -> Mean:
         """Average all training frames."""
-        path = artefact_path(artefacts, recording, neurons=neurons[:0], settings={"name": "mean"})
+        path = training.path({"name": "mean"}, uses=())
         if not path.exists():
-            movies = [recording.trial(index).movie for index in recording.trials("train")]
-            save_artefact({"mean": torch.cat(movies, 1).mean(1)}, path)
+            began, movies = time.monotonic(), [trial.movie for trial in training.trials()]
+            save_artefact({"mean": torch.cat(movies, 1).mean(1)}, path, seconds=time.monotonic() - began)
         return replace(self, artefact=path)
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:

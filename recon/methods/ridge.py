@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
@@ -10,18 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recon.methods.base import mean_responses
-from recon.methods.lagged import (
-    Lags,
-    Scaling,
-    artefact_path,
-    load_artefact,
-    measure_scaling,
-    save_artefact,
-    training_pairs,
-)
+from recon.artefacts import load_artefact, save_artefact
+from recon.methods.base import TrainingSet, mean_responses
+from recon.methods.lagged import Lags, Scaling, measure_scaling, training_pairs
 from recon.problem import Problem
-from recon.types import Iterate, Recording, State
+from recon.types import Iterate, State
 
 BLOCKS = 8
 """Blocks per axis of a symmetric product; those below the diagonal are copied."""
@@ -70,21 +64,20 @@ class Ridge:
     root: bool = True
     artefact: Path | None = None
 
-    def fit(self, recording: Recording, *, neurons: Tensor, artefacts: Path, frames: int) -> Ridge:
+    def fit(self, training: TrainingSet) -> Ridge:
         """Choose the penalty by cross-validation and solve once with all training trials."""
-        settings = {"name": "ridge", **asdict(replace(self, artefact=None))}
-        path = artefact_path(artefacts, recording, neurons=neurons, settings=settings)
+        path = training.path({"name": "ridge", **asdict(replace(self, artefact=None))})
         if not path.exists():
-            scaling = measure_scaling(recording, neurons=neurons, root=self.root)
-            pairs = training_pairs(recording, neurons=neurons, lags=self.lags, scaling=scaling)
-            folds = fold_moments(pairs, self.folds)
+            began = time.monotonic()
+            scaling = measure_scaling(training, root=self.root)
+            folds = fold_moments(training_pairs(training, lags=self.lags, scaling=scaling), self.folds)
             errors = cross_validate(folds, self.penalties)
             penalty = self.penalties[int(errors.argmin())]
             total = _sum(folds)
             weights, mean = solve(total, penalty, out=total.cross.shape[1])
             learnt = {"weights": weights, "mean": mean, "errors": errors, "penalty": torch.tensor(penalty)}
-            learnt |= {"scale_mean": scaling.mean, "scale_std": scaling.std, "neurons": neurons}
-            save_artefact(learnt, path)
+            learnt |= {"scale_mean": scaling.mean, "scale_std": scaling.std, "neurons": training.neurons}
+            save_artefact(learnt, path, seconds=time.monotonic() - began)
         return replace(self, artefact=path)
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -9,18 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recon.methods.base import mean_responses
-from recon.methods.lagged import (
-    Lags,
-    artefact_path,
-    load_artefact,
-    measure_scaling,
-    save_artefact,
-    training_pairs,
-)
+from recon.artefacts import load_artefact, save_artefact
+from recon.methods.base import TrainingSet, mean_responses
+from recon.methods.lagged import Lags, measure_scaling, training_pairs
 from recon.methods.ridge import decode
 from recon.problem import Problem
-from recon.types import Iterate, Recording, State
+from recon.types import Iterate, State
 
 
 @dataclass(frozen=True)
@@ -31,16 +26,15 @@ class Sta:
     root: bool = False
     artefact: Path | None = None
 
-    def fit(self, recording: Recording, *, neurons: Tensor, artefacts: Path, frames: int) -> Sta:
+    def fit(self, training: TrainingSet) -> Sta:
         """Measure the averages, then the gain that minimises the squared error."""
-        settings = {"name": "sta", "lags": asdict(self.lags), "root": self.root}
-        path = artefact_path(artefacts, recording, neurons=neurons, settings=settings)
+        path = training.path({"name": "sta", "lags": asdict(self.lags), "root": self.root})
         if not path.exists():
-            scaling = measure_scaling(recording, neurons=neurons, root=self.root)
-            pairs = training_pairs(recording, neurons=neurons, lags=self.lags, scaling=scaling)
-            learnt = triggered_average(pairs)
-            scales = {"scale_mean": scaling.mean, "scale_std": scaling.std, "neurons": neurons}
-            save_artefact(learnt | scales, path)
+            began = time.monotonic()
+            scaling = measure_scaling(training, root=self.root)
+            learnt = triggered_average(training_pairs(training, lags=self.lags, scaling=scaling))
+            scales = {"scale_mean": scaling.mean, "scale_std": scaling.std, "neurons": training.neurons}
+            save_artefact(learnt | scales, path, seconds=time.monotonic() - began)
         return replace(self, artefact=path)
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:

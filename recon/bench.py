@@ -1,0 +1,133 @@
+"""What the tasks of a benchmark share: planned rows, recording, encoders, clips, sets of neurons."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from encoders.base import Encoder, resolve_device
+from recon import config
+from recon.artefacts import state_hash
+from recon.conditions import Batch, batches, choose_clips, validation_clips
+from recon.data.masks import read_mask
+from recon.data.sensorium import SensoriumRecording, open_recording
+from recon.data.sets import neuron_sets
+from recon.fidelities.base import Likelihood
+from recon.forward import Arithmetic, make_recording, ready_encoder
+from recon.methods.base import Method
+from recon.scoring import Judge, make_judge
+from recon.settings import Row, Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A row of the table with its method and fidelity built, before anything is read or computed."""
+
+    row: Row
+    method: Method
+    fidelity: Likelihood
+
+
+def plan(settings: Settings) -> list[Plan]:
+    """Return the rows' methods and fidelities; a wrong name or type anywhere is found here, before any work."""
+    plans = []
+    for number, row in enumerate(settings.rows):
+        method = config.build("method", row.method, where=f"rows[{number}].method")
+        fidelity = config.build("fidelity", row.fidelity, where=f"rows[{number}].fidelity")
+        plans.append(Plan(row, method, fidelity))
+    return plans
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the tasks of a benchmark share: recording, encoders, clips and neuron sets, read when first needed."""
+
+    settings: Settings
+    plans: list[Plan]
+    progress: bool = False
+    scorers: dict[int, Judge] = field(default_factory=dict)
+
+    @cached_property
+    def device(self) -> torch.device:
+        """The device on which movies are optimised."""
+        return resolve_device(self.settings.device)
+
+    @cached_property
+    def recording(self) -> SensoriumRecording:
+        """The recording; simulated now if its folder is absent and the configuration says how."""
+        path, wanted = self.settings.recording, self.settings.simulate
+        if wanted is not None:
+            make_recording(path, wanted, progress=self.progress and sys.stderr.isatty())
+        return open_recording(path)
+
+    @cached_property
+    def sets(self) -> dict[str, Tensor]:
+        """Masks `[N]` of the fit, selection and report neurons."""
+        shares = self.settings.neurons
+        return neuron_sets(self.recording.unit_ids, selection=shares.selection, report=shares.report, seed=shares.seed)
+
+    @cached_property
+    def batches(self) -> list[Batch]:
+        """The clips, in batches of equal length."""
+        return batches(self.recording, choose_clips(self.recording, self.settings.clips), size=self.settings.batch)
+
+    @cached_property
+    def validation(self) -> list[Batch]:
+        """Validation clips, for methods that learn how wrong another one is."""
+        return batches(self.recording, validation_clips(self.recording), size=self.settings.batch)
+
+    @cached_property
+    def encoders(self) -> dict[str, Encoder]:
+        """The encoders that some row uses, checked against the recording and frozen."""
+        used = dict.fromkeys(name for entry in self.plans for name in self.settings.names(entry.row))
+        return {name: self._encoder(self.settings.encoders[name], f"encoders.{name}") for name in used}
+
+    @cached_property
+    def judge(self) -> Encoder | None:
+        """The encoder that judges, or none."""
+        return None if self.settings.judge is None else self._encoder(self.settings.judge, "judge")
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """Hashes of the encoders' parameters by name."""
+        return {name: state_hash(encoder) for name, encoder in self.encoders.items()}
+
+    @cached_property
+    def mask(self) -> Tensor | None:
+        """The transparency mask `[H,W]`, with the border of a published one, or none."""
+        chosen = self.settings.mask
+        return None if chosen is None else read_mask(chosen.file, self.recording.frame_size, border=True)
+
+    @cached_property
+    def common(self) -> dict[str, Any]:
+        """What decides the results of all tasks alike."""
+        settings = self.settings
+        return {
+            "recording": self.recording.fingerprint(),
+            "judge": None if self.judge is None else state_hash(self.judge),
+            "frames": asdict(settings.frames),
+            "pixels": settings.pixels,
+            "matched": settings.matched,
+            "mask": None if self.mask is None else [repr(settings.mask), self.mask.tolist()],
+            "poolings": repr(dict(settings.poolings)),
+            "neurons": asdict(settings.neurons),
+            "seed": settings.seed,
+            "window": settings.window,
+            "precision": [settings.precision, settings.compile],
+        }
+
+    def scorer(self, batch: Batch) -> Judge:
+        """Return what scores a batch, the same for all rows."""
+        if id(batch) not in self.scorers:
+            self.scorers[id(batch)] = make_judge(self.settings, batch, sets=self.sets, judge=self.judge)
+        return self.scorers[id(batch)]
+
+    def _encoder(self, tree: Mapping[str, Any], where: str) -> Encoder:
+        arithmetic = Arithmetic(self.device, self.settings.precision, self.settings.compile)
+        return ready_encoder(tree, self.recording, arithmetic, where=where)

@@ -1,0 +1,152 @@
+"""Bayesian library decoder: the training clips that best explain the responses, averaged (Nishimoto et al. 2011)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recon.artefacts import load_artefact, save_artefact
+from recon.methods.base import TrainingSet, mean_responses
+from recon.problem import Problem
+from recon.types import Iterate, State
+
+
+@dataclass(frozen=True)
+class Library:
+    """Posterior over pieces of training movies given responses, averaged over its `best` pieces.
+
+    p(piece | y) ∝ p(y | encoder's rates of the piece), Poisson, the same prior for all. Pieces of `window` frames
+    start at every `stride`-th frame of every training trial, and so do the windows of the clip; overlapping windows
+    are blended by a triangle. The best pieces count alike with `beta` 0, as published, and as p^beta otherwise.
+    """
+
+    window: int = 16
+    stride: int = 2
+    best: int = 100
+    beta: float = 0.0
+    artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.window, self.stride, self.best) < 1 or self.beta < 0:
+            raise ValueError(
+                f"library: expected window, stride and best of at least 1 and beta of at least 0, got {self.window}, "
+                f"{self.stride}, {self.best}, {self.beta:g}; correct them"
+            )
+
+    def fit(self, training: TrainingSet) -> Library:
+        """Put all training movies and the encoders' rates for them, at mean behavior, into the library."""
+        path = training.path({"name": "library"}, uses=("neurons", "encoders"))
+        if not path.exists():
+            began = time.monotonic()
+            save_artefact(collect(training), path, seconds=time.monotonic() - began)
+        return replace(self, artefact=path)
+
+    @torch.no_grad()
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the averaged movie once."""
+        if state:
+            return
+        learnt = load_artefact(self.artefact, method="library")
+        window = min(self.window, problem.shape[2])
+        places = pieces_of(learnt["lengths"], window, self.stride)
+        responses = mean_responses(problem).cpu()[:, learnt["neurons"].bool()]
+        clips = [self._averaged(sample, learnt, places, window) for sample in responses]
+        movie = torch.stack(clips).reshape(problem.shape).to(problem.device)
+        yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+
+    def _averaged(self, responses: Tensor, learnt: dict[str, Tensor], places: Tensor, window: int) -> Tensor:
+        """Return the frames `[T,P]` in [0,1] of one clip, from responses `[n,T]`."""
+        starts = window_starts(responses.shape[1], window, self.stride)
+        scores = log_likelihood(learnt["rates"].float(), responses, places, starts, window=window)
+        values, chosen = scores.topk(min(self.best, len(places)), dim=0)
+        weights = torch.softmax(self.beta * values, 0)
+        total = torch.zeros(responses.shape[1], learnt["frames"].shape[1])
+        cover = torch.zeros(responses.shape[1], 1)
+        blend = triangle(window)[:, None]
+        for number, start in enumerate(starts.tolist()):
+            frames = learnt["frames"][places[chosen[:, number], None] + torch.arange(window)].float() / 255
+            total[start : start + window] += blend * torch.einsum("k,kwp->wp", weights[:, number], frames)
+            cover[start : start + window] += blend
+        return total / cover
+
+
+@torch.no_grad()
+def collect(training: TrainingSet) -> dict[str, Tensor]:
+    """Return frames `[T,P]` (0–255), rates `[n,T]` averaged over the encoders, and the trials' lengths."""
+    if not training.encoders:
+        raise ValueError("library: expected the encoders of a row, got none; give the training set one")
+    behaviors = [trial.behavior.mean(1) for trial in training.trials() if trial.behavior is not None]
+    still = torch.stack(behaviors).mean(0) if behaviors else None
+    frames, rates = [], []
+    for trial in training.trials():
+        movie = trial.movie[None]
+        behavior = None if still is None else still[None, :, None].expand(1, -1, movie.shape[2])
+        frames.append((trial.movie[0].flatten(1) * 255).round().to(torch.uint8))
+        rates.append(torch.stack([_rates(encoder, movie, behavior) for encoder in training.encoders]).mean(0))
+    joined = torch.cat([rate[training.neurons] for rate in rates], 1)
+    lengths = torch.tensor([len(part) for part in frames])
+    return {"frames": torch.cat(frames), "rates": joined.half(), "lengths": lengths, "neurons": training.neurons}
+
+
+def log_likelihood(rates: Tensor, responses: Tensor, places: Tensor, starts: Tensor, *, window: int) -> Tensor:
+    """Return Σ y·log r − r of responses `[n,T]` in windows at `starts` `[W]` for rates at `places` `[K]`: `[K,W]`.
+
+    Only the terms that tell pieces apart: the Poisson log-likelihood up to a constant per window.
+    """
+    rates = rates.clamp_min(1e-3 * float(rates.mean()))
+    frame_by_frame = rates.log().T @ responses.clamp_min(0) - rates.sum(0)[:, None]
+    scores = torch.zeros(len(places), len(starts))
+    for step in range(window):
+        scores += frame_by_frame[places + step][:, starts + step]
+    return scores
+
+
+def pieces_of(lengths: Tensor, window: int, stride: int) -> Tensor:
+    """Return where pieces of `window` frames start in the joined trials; none reaches into the next trial.
+
+    >>> pieces_of(torch.tensor([5, 4]), 3, 2)
+    tensor([0, 2, 5])
+    """
+    firsts = (lengths.cumsum(0) - lengths).tolist()
+    starts = [
+        torch.arange(first, first + length - window + 1, stride)
+        for first, length in zip(firsts, lengths.tolist(), strict=True)
+        if length >= window
+    ]
+    if not starts:
+        longest = int(lengths.max())
+        raise ValueError(f"library: expected training trials of at least {window} frames, got {longest}; lower window")
+    return torch.cat(starts)
+
+
+def window_starts(frames: int, window: int, stride: int) -> Tensor:
+    """Return the first frames of windows over a clip, the last flush with its end.
+
+    >>> window_starts(10, 4, 3)
+    tensor([0, 3, 6])
+    >>> window_starts(11, 4, 3)
+    tensor([0, 3, 6, 7])
+    """
+    starts = list(range(0, frames - window + 1, stride))
+    return torch.tensor(starts if starts[-1] == frames - window else [*starts, frames - window])
+
+
+def triangle(window: int) -> Tensor:
+    """Return weights `[window]` that fall from the middle to the ends, none of them zero.
+
+    >>> triangle(4)
+    tensor([1., 2., 2., 1.])
+    """
+    index = torch.arange(window)
+    return torch.minimum(index + 1, window - index).float()
+
+
+def _rates(encoder: torch.nn.Module, movie: Tensor, behavior: Tensor | None) -> Tensor:
+    device = next((tensor.device for tensor in (*encoder.parameters(), *encoder.buffers())), movie.device)
+    rates: Tensor = encoder(movie.to(device), None if behavior is None else behavior.to(device))[0].cpu()
+    return rates

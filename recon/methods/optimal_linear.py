@@ -1,0 +1,75 @@
+"""Optimal linear estimator from the encoder's own receptive fields (Garasto et al. 2019; Warland et al. 1997)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recon.artefacts import load_artefact, save_artefact
+from recon.methods.base import TrainingSet, mean_responses
+from recon.methods.lagged import Lags, Scaling
+from recon.methods.linear_model import LinearModel, linear_model
+from recon.methods.ridge import Moments, decode, fold_moments
+from recon.problem import Problem
+from recon.types import Iterate, State
+
+
+@dataclass(frozen=True)
+class OptimalLinear:
+    """movie(t) = m + C_sf (C_ff + noise·N)⁻¹ (f − f̄), with f the responses through lagged bumps.
+
+    Both covariances are what the encoder's linear model *predicts* for the training movies, and N is the covariance
+    that its independent noise has in f; recorded responses only set offsets, gains and noise variances. Ridge, for
+    comparison, takes all covariances from recorded responses. `noise` above 1 allows for noise that is correlated.
+    """
+
+    lags: Lags = field(default_factory=Lags)
+    noise: float = 1.0
+    samples: int = 3
+    artefact: Path | None = None
+
+    def fit(self, training: TrainingSet) -> OptimalLinear:
+        """Measure the linear model, then solve for the estimator."""
+        settings = {"name": "optimal_linear", **asdict(replace(self, artefact=None))}
+        path = training.path(settings, uses=("neurons", "encoders"))
+        if not path.exists():
+            began = time.monotonic()
+            model = linear_model(training, samples=self.samples)
+            folds = fold_moments(predicted_pairs(training, model, self.lags), 2)
+            weights, mean = estimator(folds[0] + folds[1], model, self.lags, noise=self.noise)
+            learnt = {"weights": weights, "mean": mean, "neurons": training.neurons}
+            learnt |= {"scale_mean": model.offset, "scale_std": model.variance.sqrt()}
+            save_artefact(learnt, path, seconds=time.monotonic() - began)
+        return replace(self, artefact=path)
+
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the estimated movie once."""
+        if state:
+            return
+        learnt = load_artefact(self.artefact, method="optimal_linear")
+        movie = decode(mean_responses(problem), learnt, lags=self.lags, root=False, shape=problem.shape)
+        yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+
+
+def predicted_pairs(training: TrainingSet, model: LinearModel, lags: Lags) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield features of predicted responses, in units of their noise, and frames, of each training trial."""
+    scaling = Scaling(model.offset, model.variance.sqrt(), root=False)
+    for trial in training.trials():
+        frames = trial.movie[0].flatten(1)
+        yield lags.apply(scaling.apply(model.predict(frames))), frames
+
+
+def estimator(moments: Moments, model: LinearModel, lags: Lags, *, noise: float) -> tuple[Tensor, Tensor]:
+    """Return weights `[features,P]` and the mean `[P]` of the estimator for responses in units of their noise."""
+    gram, cross = moments.centred()
+    kernels, neurons = lags.kernels(), len(model.fields)
+    by_neuron = gram.reshape(neurons, len(kernels), neurons, len(kernels)).diagonal(dim1=0, dim2=2)
+    by_neuron += noise * (kernels @ kernels.T)[..., None]  # a view: noise is independent between neurons
+    weights = torch.cholesky_solve(cross, torch.linalg.cholesky(gram))
+    mean = moments.pixels / moments.count - (moments.features / moments.count) @ weights
+    return weights, mean

@@ -1,0 +1,178 @@
+"""Linear decoders against the closed form, and the library decoder against its definition."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import worlds
+from torch import Tensor
+
+from encoders.base import freeze
+from encoders.linear import Linear
+from priors.spectrum import inverse_cosine_transform
+from recon.artefacts import learning_seconds, save_artefact
+from recon.methods import FieldSum, Gradient, Library, OptimalLinear, Ridge
+from recon.methods.lagged import Lags
+from recon.methods.lbfgs import Lbfgs
+from recon.methods.library import log_likelihood, pieces_of, window_starts
+from recon.methods.linear_model import calibrated, linear_model
+from recon.problem import Observation, Problem
+from recon.types import Measurement
+
+PIXELS = worlds.HEIGHT * worlds.WIDTH
+SAME_FRAME = Lags(0, 0, 1)
+
+
+def unit_gaussian(rates: Tensor, responses: Tensor, mask: Tensor) -> Tensor:
+    return (0.5 * (rates - responses) ** 2 * mask).flatten(1).sum(1)
+
+
+class GaussianWorld:
+    """Frames that are white in time, with a spectrum in space; rates linear in the frame; noise of variance 1.
+
+    In the training trials the sample covariances are exactly those of the world, so what is learnt has no error.
+    """
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(3)
+        power = worlds.spectrum().power[0]
+        self.power = power * (0.01 / power.mean())
+        self.mean = torch.full((worlds.HEIGHT, worlds.WIDTH), 0.5)
+        weights = 2 * torch.randn(worlds.NEURONS, 1, 1, worlds.HEIGHT, worlds.WIDTH, generator=generator)
+        self.encoder = freeze(Linear(weights, torch.rand(worlds.NEURONS, generator=generator)))
+        self.recording = worlds.TinyRecording(20)
+        drawn = torch.randn(480, PIXELS + worlds.NEURONS, generator=generator, dtype=torch.float64)
+        exact = torch.linalg.qr(drawn - drawn.mean(0))[0] * 480**0.5
+        white, noise = exact.float().split([PIXELS, worlds.NEURONS], 1)
+        self.recording.movies = self.movie(white.reshape(20, 1, 24, worlds.HEIGHT, worlds.WIDTH))
+        clean = self.encoder(self.recording.movies)
+        self.recording.responses = clean + noise.reshape(20, 24, -1).transpose(1, 2)
+
+    def movie(self, white: Tensor) -> Tensor:
+        """Return movies `[B,1,T,H,W]` from white noise, frame by frame."""
+        frames = white.reshape(-1, 1, worlds.HEIGHT, worlds.WIDTH)
+        return (self.mean + inverse_cosine_transform(self.power.sqrt() * frames)).reshape(white.shape)
+
+    def problem(self) -> Problem:
+        generator = torch.Generator().manual_seed(8)
+        truth = self.movie(torch.randn(2, 1, worlds.FRAMES, worlds.HEIGHT, worlds.WIDTH, generator=generator))
+        rates = self.encoder(truth)
+        fit, selection = worlds.sets()
+        counted = torch.ones(2, worlds.FRAMES, dtype=torch.bool)
+        responses = rates + torch.randn(rates.shape, generator=generator)
+        return Problem(
+            unit_gaussian, (Observation(self.encoder, Measurement(responses, None, fit, selection, counted)),)
+        )
+
+    def posterior_mean(self, problem: Problem) -> Tensor:
+        """s = m + S Aᵀ (A S Aᵀ + I)⁻¹ (y − A m − b), frame by frame."""
+        fit, _ = worlds.sets()
+        basis = inverse_cosine_transform(torch.eye(PIXELS).reshape(PIXELS, 1, worlds.HEIGHT, worlds.WIDTH)).flatten(1)
+        prior = basis.T @ torch.diag(self.power.flatten()) @ basis
+        weights = self.encoder.weights.flatten(1)[fit]
+        gain = prior @ weights.T @ torch.linalg.inv(weights @ prior @ weights.T + torch.eye(len(weights)))
+        offset = weights @ self.mean.flatten() + self.encoder.bias[fit]
+        seen = problem.observations[0].measurement.responses[:, fit] - offset[:, None]
+        return self.mean + (gain @ seen).transpose(1, 2).reshape(problem.shape)
+
+    def training(self, folder: Path):
+        return replace(worlds.training(folder, self.recording), encoders=(self.encoder,))
+
+
+@pytest.fixture(scope="module")
+def gaussian() -> GaussianWorld:
+    return GaussianWorld()
+
+
+def from_spectrum(world: GaussianWorld, folder: Path) -> Gradient:
+    power = world.power.expand(worlds.FRAMES, -1, -1).contiguous()
+    save_artefact({"power": power, "mean": world.mean}, folder / "spectrum.safetensors")
+    return Gradient(200, "spectrum", Lbfgs(), prior=1.0, artefact=folder / "spectrum.safetensors")
+
+
+@pytest.mark.parametrize("name", ["ridge", "optimal linear", "map"])
+def test_linear_decoders_and_map_are_the_closed_form(name: str, gaussian: GaussianWorld, tmp_path: Path) -> None:
+    training, problem = gaussian.training(tmp_path), gaussian.problem()
+    method = {
+        "ridge": lambda: Ridge(lags=SAME_FRAME, penalties=(0.0,), root=False).fit(training),
+        "optimal linear": lambda: OptimalLinear(lags=SAME_FRAME, samples=1).fit(training),
+        "map": lambda: from_spectrum(gaussian, tmp_path),
+    }[name]()
+    *_, last = method(problem, torch.Generator())
+    expected = gaussian.posterior_mean(problem)
+    assert float(expected.min()) > 0 and float(expected.max()) < 1
+    assert float((last.movie - expected).abs().max()) < 1e-3 * float(expected.std())
+
+
+def test_the_linear_model_of_a_linear_encoder_is_the_encoder(tmp_path: Path) -> None:
+    encoder, recording = worlds.encoder(link="identity"), worlds.TinyRecording(8)
+    recording.responses = encoder(recording.movies)
+    training = replace(worlds.training(tmp_path, recording), encoders=(encoder,))
+    model, fit = linear_model(training, samples=2), worlds.sets()[0]
+    expected = encoder.weights[fit].flip(2).squeeze(1).flatten(2)
+    assert torch.allclose(model.fields, expected, rtol=0.02, atol=1e-3)
+    predicted = model.predict(recording.movies[0, 0].flatten(1))
+    assert torch.allclose(predicted[:, 2:], recording.responses[0, fit, 2:], atol=0.05)
+
+
+def test_calibration_finds_gain_offset_and_noise(tmp_path: Path) -> None:
+    recording, fit = worlds.TinyRecording(40, 48), worlds.sets()[0]
+    encoder = worlds.encoder(link="identity")
+    noise = torch.randn(recording.responses.shape, generator=torch.Generator().manual_seed(1))
+    clean = encoder(recording.movies)
+    recording.responses = clean + noise
+    training = replace(worlds.training(tmp_path, recording), encoders=(encoder,))
+    model = linear_model(training, samples=1)
+    tripled = calibrated(replace(model, fields=3 * model.fields), training)
+    assert torch.allclose(tripled.fields, model.fields, rtol=1e-4)
+    assert torch.allclose(model.variance, torch.ones(int(fit.sum())), atol=0.15)
+
+
+def test_fields_beat_nothing_and_their_overlap_counts(tmp_path: Path) -> None:
+    truth, problem = worlds.movies(4, seed=5), worlds.problem(4)
+    training, errors = worlds.training(tmp_path, worlds.TinyRecording(60)), {}
+    for method in (FieldSum(lags=Lags(0, 3, 4)), OptimalLinear(lags=Lags(0, 3, 4))):
+        (last,) = method.fit(training)(problem, torch.Generator())
+        errors[type(method)] = float(((last.movie - truth) ** 2).mean())
+    assert errors[OptimalLinear] < errors[FieldSum] < float(((truth - 0.5) ** 2).mean())
+
+
+def test_what_was_learnt_says_how_long_it_took(tmp_path: Path) -> None:
+    ready = FieldSum(lags=SAME_FRAME, samples=1).fit(worlds.training(tmp_path))
+    assert 0 < learning_seconds(ready.artefact) < 60
+
+
+def test_the_library_finds_the_movie_that_it_contains(tmp_path: Path) -> None:
+    recording, training = worlds.TinyRecording(), worlds.training(tmp_path)
+    method, shown = Library(window=6, stride=1, best=1).fit(training), recording.movies[3:4, :, 5 : 5 + worlds.FRAMES]
+    fit, selection = worlds.sets()
+    rates = worlds.encoder()(recording.movies)[3:4, :, 5 : 5 + worlds.FRAMES]
+    measured = Measurement(rates, None, fit, selection, torch.ones(1, worlds.FRAMES, dtype=torch.bool))
+    (last,) = method(Problem(unit_gaussian, (Observation(worlds.encoder(), measured),)), torch.Generator())
+    assert float((last.movie - shown).abs().max()) < 1 / 255
+
+
+def test_the_librarys_likelihood_is_poissons() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rates, responses = torch.rand(3, 20, generator=generator) + 0.5, torch.rand(3, 9, generator=generator)
+    places, starts = pieces_of(torch.tensor([12, 8]), 4, 3), window_starts(9, 4, 2)
+    scores = log_likelihood(rates, responses, places, starts, window=4)
+    for k, place in enumerate(places.tolist()):
+        for w, start in enumerate(starts.tolist()):
+            r, y = rates[:, place : place + 4], responses[:, start : start + 4]
+            assert float(scores[k, w]) == pytest.approx(float((y * r.log() - r).sum()), abs=1e-4)
+
+
+def test_a_library_of_short_trials_says_what_to_do(tmp_path: Path) -> None:
+    method = Library(window=worlds.FRAMES).fit(worlds.training(tmp_path, worlds.TinyRecording(3, 8)))
+    with pytest.raises(ValueError, match=r"at least 12 frames, got 8; lower window"):
+        next(method(worlds.problem(), torch.Generator()))
+
+
+@pytest.mark.parametrize("method", [FieldSum(), OptimalLinear(), Library()])
+def test_what_reads_an_encoder_needs_one(method, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected the encoders of a row, got none"):
+        method.fit(replace(worlds.training(tmp_path), encoders=()))
