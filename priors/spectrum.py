@@ -50,7 +50,7 @@ def _along_time(matrix: Tensor, movie: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Power `[T,H,W]` of clips of T frames in the cosine basis, and the mean frame `[H,W]` that was taken away."""
+    """Power `[T,H,W]` of clips of T frames in the cosine basis, and the mean `[H,W]`, or movie, that was taken away."""
 
     power: Tensor
     mean: Tensor
@@ -76,8 +76,25 @@ def estimate_spectrum(clips: Iterable[Tensor], *, floor: float = 1e-4) -> Spectr
         raise ValueError(f"spectrum: expected at least 2 training clips, got {count}; record or simulate more")
     power = square / count
     power[0] = (power[0] - (total / count) ** 2).clamp_min(0) * count / (count - 1)
-    power = smooth_power(power)
-    return Spectrum(power.clamp_min(floor * float(power.mean())), mean / count)
+    return Spectrum(_floored(power, floor), mean / count)
+
+
+def residual_spectrum(residuals: Iterable[Tensor], *, floor: float = 1e-4) -> Spectrum:
+    """Estimate the spectrum of what a reconstruction leaves over, truth − reconstruction `[T,H,W]`, around zero.
+
+    Nothing is subtracted: a reconstruction that is wrong on average is wrong by that, too.
+    """
+    count, square, frame = 0, torch.zeros(1), torch.zeros(1)
+    for residual in residuals:
+        count, square, frame = count + 1, square + cosine_transform(residual) ** 2, torch.zeros_like(residual[0])
+    if not count:
+        raise ValueError("residual spectrum: expected at least 1 validation clip, got none; import or simulate some")
+    return Spectrum(_floored(square / count, floor), frame)
+
+
+def _floored(power: Tensor, floor: float) -> Tensor:
+    smooth = smooth_power(power)
+    return smooth.clamp_min(floor * float(smooth.mean()))
 
 
 def smooth_power(power: Tensor) -> Tensor:

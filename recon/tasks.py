@@ -107,6 +107,7 @@ class Task:
             encoders=encoders,
             scale=common_scale(bench.recording, encoders),
             validation=self._validation,
+            posed_as=repr((self.plan.fidelity, self.plan.row.bins, self.plan.row.population.silent)),
             seed=bench.settings.seed,
             progress=bench.progress,
         )

@@ -45,6 +45,9 @@ METHOD_TABLE = {
     "gradient map from ridge": Gradient(
         iterations=4, parameterisation="spectrum", optimiser=Lbfgs(), prior=1.0, start=Ridge(lags=LAGS, folds=3)
     ),
+    "gradient map around ridge": Gradient(
+        iterations=5, parameterisation="spectrum", optimiser=Lbfgs(), prior=1.0, centre=Ridge(lags=LAGS, folds=3)
+    ),
     "gradient pyramid with total variation": Gradient(
         iterations=5, parameterisation="pyramid", optimiser=Lbfgs(), energies={"total_variation": 0.1}
     ),

@@ -13,6 +13,7 @@ from recon.methods import Average, Gradient, Mean, Ridge, Sta
 from recon.methods.combined import gaussian_filter
 from recon.methods.gradient import training_clips
 from recon.methods.lagged import Lags, measure_scaling, training_pairs
+from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import Momentum
 from recon.methods.ridge import cross_validate, fold_moments, solve
 from recon.methods.subclips import SubClips
@@ -125,3 +126,42 @@ def test_training_clips_overlap_by_half(tmp_path: Path) -> None:
 def test_average_needs_a_weight_for_each_method() -> None:
     with pytest.raises(ValueError, match="one weight for each"):
         Average({"a": Mean()}, {"b": 1.0})
+
+
+def around_ridge(beta: float) -> Gradient:
+    return Gradient(
+        20, "spectrum", Lbfgs(), beta=beta, prior=1.0, centre=Ridge(lags=Lags(0, 3, 4), folds=3)
+    )
+
+
+def test_a_prior_around_another_method_keeps_it_where_activity_says_nothing(tmp_path: Path) -> None:
+    ready = around_ridge(0.0).fit(worlds.training(tmp_path))
+    *_, last = ready(worlds.problem(), torch.Generator())
+    (ridge,) = ready.centre(worlds.problem(), torch.Generator())
+    assert torch.allclose(last.movie, ridge.movie, atol=1e-5)
+
+
+def test_input_optimisation_around_another_method_improves_on_it(tmp_path: Path) -> None:
+    ready = around_ridge(1.0).fit(worlds.training(tmp_path))
+    problem, truth = worlds.problem(4), worlds.movies(4, seed=5)
+    *_, last = ready(problem, torch.Generator())
+    (ridge,) = ready.centre(problem, torch.Generator())
+    assert float(((last.movie - truth) ** 2).mean()) < float(((ridge.movie - truth) ** 2).mean())
+
+
+def test_a_centre_needs_a_prior_and_validation_clips(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="whose prior has a centre"):
+        Gradient(centre=Mean())
+    with pytest.raises(ValueError, match="at least 1 validation clip"):
+        around_ridge(1.0).fit(replace(worlds.training(tmp_path), validation=None))
+
+
+def test_decoders_learn_in_the_units_of_problems(tmp_path: Path) -> None:
+    scale = torch.rand(worlds.NEURONS, 1) * 3 + 0.1
+    plain, method = worlds.training(tmp_path), Ridge(lags=Lags(0, 1, 2), root=False)
+    problem = worlds.problem()
+    seen = problem.observations[0].measurement
+    divided = replace(problem.observations[0], measurement=replace(seen, responses=seen.responses / scale))
+    (expected,) = method.fit(plain)(problem, torch.Generator())
+    (scaled,) = method.fit(replace(plain, scale=scale))(replace(problem, observations=(divided,)), torch.Generator())
+    assert torch.allclose(scaled.movie, expected.movie, atol=1e-4)

@@ -35,7 +35,8 @@ class TrainingSet:
     `neurons` `[N]` marks those that it may use and `frames` is the length of the clips that it will reconstruct;
     `encoders` are the row's, frozen, and `scale` `[N,1]` is what responses are divided by before they are compared
     with their rates; `validation` returns the problems of validation clips, posed as the row's, each with the movies
-    that were shown. What is learnt goes to the folder `artefacts`; chance is drawn from `seed`.
+    that were shown, and `posed_as` says what names these problems. What is learnt goes to the folder `artefacts`;
+    chance is drawn from `seed`.
     """
 
     recording: Recording
@@ -45,6 +46,7 @@ class TrainingSet:
     encoders: tuple[Encoder, ...] = ()
     scale: Tensor | None = None
     validation: Callable[[], Sequence[tuple[Problem, Tensor]]] | None = None
+    posed_as: str = ""
     seed: int = 0
     progress: bool = False
 
@@ -64,13 +66,14 @@ class TrainingSet:
         """Return the place of an artefact with these settings (one is its `name`), made from what it `uses`.
 
         The recording always counts; beside it "neurons" (with the units of their responses), "encoders", "frames",
-        "seed".
+        "seed", "validation".
         """
         known: dict[str, Callable[[], object]] = {
             "neurons": lambda: [self.neurons.nonzero().flatten().tolist(), _plain(self.scale)],
             "encoders": lambda: [state_hash(encoder) for encoder in self.encoders],
             "frames": lambda: self.frames,
             "seed": lambda: self.seed,
+            "validation": lambda: self.posed_as,
         }
         inputs = [self.recording.fingerprint(), dict(settings), {name: known[name]() for name in uses}]
         return artefact_path(self.artefacts, str(settings["name"]), inputs)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from encoders.canvas import centred
 from priors.energies import weighted_energies
-from priors.spectrum import Spectrum, estimate_spectrum
+from priors.spectrum import Spectrum, estimate_spectrum, residual_spectrum
 from recon.artefacts import load_artefact, save_artefact
 from recon.methods.base import Method, TrainingSet, fitted
 from recon.methods.lbfgs import Lbfgs
@@ -26,6 +26,9 @@ from recon.parameterise import Parameterisation, Pixels, Pyramid, Whitened, powe
 from recon.problem import Problem
 from recon.types import Iterate, State
 
+EVERYTHING = ("neurons", "encoders", "frames", "seed", "validation")
+"""What the residuals of another method depend on."""
+
 
 @dataclass(frozen=True)
 class Gradient:
@@ -33,10 +36,12 @@ class Gradient:
 
     `parameterisation`: "pixels", "spectrum" (cosine coefficients whitened by the training movies' spectrum),
     "power_law" (the same with a 1/f amplitude, nothing learnt) or "pyramid". The start is `start_grey` everywhere, the
-    prior's mean for whitened variables, or another method's movie. With `subclips` the misfit's gradient is the
-    published average of unit gradients. With `canvas` all that the encoder's network sees is moved, with the border in
-    which it sets the frame; the movie is the part inside. With `stop` the iterate that best predicts the selection
-    neurons is kept. It ends early where the optimiser finds nothing lower for any sample.
+    prior's mean for whitened variables, or another method's movie. With `centre` the prior of "spectrum" is centred on
+    another method's movie instead, and its spectrum is that of what this method leaves over on validation clips. With
+    `subclips` the misfit's gradient is the published average of unit gradients. With `canvas` all that the encoder's
+    network sees is moved, with the border in which it sets the frame; the movie is the part inside. With `stop` the
+    iterate that best predicts the selection neurons is kept. It ends early where the optimiser finds nothing lower for
+    any sample.
     """
 
     iterations: int = 20
@@ -49,6 +54,7 @@ class Gradient:
     energies: Mapping[str, float] = field(default_factory=dict)
     start: Method | None = None
     start_grey: float = 0.5
+    centre: Method | None = None
     stop: SelectionStop | None = None
     artefact: Path | None = None
 
@@ -58,30 +64,46 @@ class Gradient:
                 "canvas: expected pixels, power_law or pyramid, got spectrum, which is learnt from frames without a "
                 "border; move the frames alone"
             )
+        if self.centre is not None and self.parameterisation != "spectrum":
+            raise ValueError(
+                f"centre: expected parameterisation spectrum, whose prior has a centre, got {self.parameterisation}; "
+                "use start for another one"
+            )
 
     def fit(self, training: TrainingSet) -> Gradient:
-        """Fit the start's method; estimate the spectrum of training clips of `frames` frames where it is asked for."""
-        start = self.start and fitted(self.start, training)
+        """Fit the methods inside; estimate the spectrum, of training clips or around the centre, that is asked for."""
+        ready = replace(
+            self,
+            start=self.start and fitted(self.start, training),
+            centre=self.centre and fitted(self.centre, training),
+        )
         if self.parameterisation != "spectrum":
-            return replace(self, start=start)
+            return ready
         path = training.path({"name": "spectrum"}, uses=("frames",))
+        if self.centre is not None:
+            path = training.path({"name": "residuals", "of": repr(self.centre)}, uses=EVERYTHING)
         if not path.exists():
             began = time.monotonic()
-            spectrum = estimate_spectrum(training_clips(training))
+            spectrum = (
+                estimate_spectrum(training_clips(training))
+                if ready.centre is None
+                else residual_spectrum(residuals(ready.centre, training))
+            )
             save_artefact({"power": spectrum.power, "mean": spectrum.mean}, path, seconds=time.monotonic() - began)
-        return replace(self, start=start, artefact=path)
+        return replace(ready, artefact=path)
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the movie after every step."""
         posed = problem.on_canvas() if self.canvas else problem
-        x = self.build(posed)
+        centre = self._centre(posed, generator, state)
+        x = self.build(posed, **centre)
         optimiser: Optimiser = self.optimiser
         if state:
             x.variable.data, memory = state["variable"].clone(), dict(state)
         else:
-            x.fit(self._start(posed, generator))
-            memory = optimiser.start(x.variable.data) | {"step": torch.zeros(1, dtype=torch.long)}
+            x.fit(self._start(posed, generator, **centre))
+            memory = centre | optimiser.start(x.variable.data) | {"step": torch.zeros(1, dtype=torch.long)}
             memory |= self.stop.start(_framed(x(), problem)) if self.stop else {}
         for step in count(int(memory["step"]) + 1):
             if step > self.iterations or optimiser.done(memory) or (self.stop and self.stop.done(memory)):
@@ -97,8 +119,8 @@ class Gradient:
                 movie, terms["selection_misfit"] = memory["stop_movie"], memory["stop_misfit"]
             yield Iterate(movie, terms, memory)
 
-    def build(self, problem: Problem) -> Parameterisation:
-        """Return the parameterisation of a problem's movie, on its device."""
+    def build(self, problem: Problem, *, centre: Tensor | None = None) -> Parameterisation:
+        """Return the parameterisation of a problem's movie, on its device; a prior is centred on `centre`."""
         if self.parameterisation == "pyramid":
             return Pyramid(problem.shape).to(problem.device)
         if self.parameterisation == "pixels":
@@ -106,12 +128,23 @@ class Gradient:
         if self.parameterisation == "power_law":
             return Whitened(problem.shape, power_law(problem.shape).to(problem.device))
         learnt = load_artefact(self.artefact, method="gradient with a spectrum")
-        return Whitened(problem.shape, Spectrum(learnt["power"], learnt["mean"]).to(problem.device))
+        spectrum = Spectrum(learnt["power"], learnt["mean"] if centre is None else centre)
+        return Whitened(problem.shape, spectrum.to(problem.device))
 
-    def _start(self, problem: Problem, generator: torch.Generator) -> Tensor:
+    def _centre(self, problem: Problem, generator: torch.Generator, state: State | None) -> dict[str, Tensor]:
+        if self.centre is None:
+            return {}
+        if state:
+            return {"centre": state["centre"]}
+        *_, last = self.centre(problem, generator)
+        return {"centre": last.movie}
+
+    def _start(self, problem: Problem, generator: torch.Generator, *, centre: Tensor | None = None) -> Tensor:
         if self.start is not None:
             *_, last = self.start(replace(problem, size=None), generator)
             return centred(last.movie, problem.shape[-2:], fill=self.start_grey)
+        if centre is not None:
+            return centre
         if self.parameterisation == "spectrum":
             learnt = load_artefact(self.artefact, method="gradient with a spectrum")
             return learnt["mean"].to(problem.device).expand(problem.shape).clone()
@@ -149,6 +182,15 @@ class _Whole:
 
     def value_and_gradient(self, problem: Problem, movie: Tensor) -> tuple[Tensor, Tensor]:
         return problem.value_and_gradient(movie)
+
+
+def residuals(method: Method, training: TrainingSet) -> Iterator[Tensor]:
+    """Yield what a fitted method leaves over of every validation clip: truth − reconstruction `[T,H,W]`."""
+    posed = training.validation() if training.validation is not None else ()
+    for problem, movie in posed:
+        *_, last = method(problem, torch.Generator().manual_seed(training.seed))
+        for sample in movie.cpu() - last.movie.cpu():
+            yield from sample
 
 
 def training_clips(training: TrainingSet) -> Iterator[Tensor]:
