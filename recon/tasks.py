@@ -16,7 +16,8 @@ from recon.data.measurement import binning
 from recon.data.sets import left_out_neurons
 from recon.fitting import fit_fidelity
 from recon.keys import modules_of, planned_iterations
-from recon.methods.base import Method, TrainingSet, fitted
+from recon.learning_set import TrainingSet
+from recon.methods.base import Method, fitted
 from recon.outputs import movie_file, to_yaml
 from recon.problem import Problem
 from recon.progress import Places, Watch, folder_name

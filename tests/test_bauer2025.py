@@ -22,8 +22,8 @@ from encoders.core_readout import CoreReadout, CoreReadoutSettings
 from encoders.dwiseneuro import DwiseNeuro
 from encoders.ensemble import Ensemble
 from recon.fidelity import FIDELITIES
+from recon.lagged import Lags
 from recon.methods import Gradient, Ridge
-from recon.methods.lagged import Lags
 from recon.methods.optimisers import Momentum
 from recon.methods.subclips import SubClips
 from recon.problem import Observation, Problem

@@ -6,9 +6,13 @@ import pytest
 import torch
 import worlds
 
+from recon.decoders.network import Architecture
+from recon.lagged import Lags
+from recon.learning import Learning
 from recon.methods import (
     METHODS,
     Average,
+    Convolutional,
     Ensemble,
     FieldSum,
     Gradient,
@@ -20,7 +24,6 @@ from recon.methods import (
     Sta,
     fitted,
 )
-from recon.methods.lagged import Lags
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import Adam, Momentum
 from recon.methods.stopping import SelectionStop
@@ -39,6 +42,9 @@ METHOD_TABLE = {
     "optimal_linear": OptimalLinear(lags=LAGS),
     "library": Library(window=4, stride=1, best=5),
     "library posterior": Library(window=5, stride=2, best=9, beta=0.5),
+    "convolutional": Convolutional(
+        Architecture(2, 2, LAGS, (4, 6)), Learning(steps=6, validate_every=3), batch=2, frames=12, margin=2
+    ),
     "gradient adam": Gradient(iterations=6, optimiser=Adam(0.02)),
     "gradient published": PUBLISHED,
     "gradient map": MAP,

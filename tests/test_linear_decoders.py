@@ -14,8 +14,8 @@ from encoders.base import freeze
 from encoders.linear import Linear
 from priors.spectrum import inverse_cosine_transform
 from recon.artefacts import learning_seconds, save_artefact
+from recon.lagged import Lags
 from recon.methods import FieldSum, Gradient, Library, OptimalLinear, Ridge
-from recon.methods.lagged import Lags
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.library import log_likelihood, pieces_of, window_starts
 from recon.methods.linear_model import calibrated, linear_model

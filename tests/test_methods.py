@@ -9,10 +9,10 @@ import torch
 import worlds
 from scipy.ndimage import gaussian_filter as scipy_filter
 
+from recon.lagged import Lags, measure_scaling, training_pairs
 from recon.methods import Average, Gradient, Mean, Ridge, Sta
 from recon.methods.combined import gaussian_filter
 from recon.methods.gradient import training_clips
-from recon.methods.lagged import Lags, measure_scaling, training_pairs
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import Momentum
 from recon.methods.ridge import cross_validate, fold_moments, solve

@@ -12,7 +12,7 @@ from encoders.base import freeze
 from encoders.linear import Linear
 from priors.spectrum import Spectrum, inverse_cosine_transform
 from recon.fidelity import FIDELITIES
-from recon.methods.base import TrainingSet
+from recon.learning_set import TrainingSet
 from recon.problem import Observation, Problem
 from recon.types import Measurement, Recording, Trial
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from recon.learning_set import TrainingSet as TrainingSet
 from recon.methods.base import Learner as Learner
 from recon.methods.base import Method as Method
-from recon.methods.base import TrainingSet as TrainingSet
 from recon.methods.base import fitted as fitted
 from recon.methods.combined import Average, Ensemble, Smoothed
+from recon.methods.convolutional import Convolutional
 from recon.methods.field_sum import FieldSum
 from recon.methods.gradient import Gradient
 from recon.methods.lbfgs import Lbfgs
@@ -26,6 +27,7 @@ METHODS: dict[str, type[Any]] = {
     "field_sum": FieldSum,
     "optimal_linear": OptimalLinear,
     "library": Library,
+    "convolutional": Convolutional,
     "gradient": Gradient,
     "smoothed": Smoothed,
     "average": Average,

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from recon.methods.base import Method, TrainingSet, fitted
+from recon.learning_set import TrainingSet
+from recon.methods.base import Method, fitted
 from recon.problem import Problem
 from recon.types import Iterate, State
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from recon.artefacts import load_artefact, save_artefact
-from recon.methods.base import TrainingSet, mean_responses
-from recon.methods.lagged import Lags, Scaling, training_pairs
+from recon.lagged import Lags, Scaling, training_pairs
+from recon.learning_set import TrainingSet
+from recon.methods.base import mean_responses
 from recon.methods.linear_model import linear_model
 from recon.methods.ridge import decode
 from recon.problem import Problem

@@ -17,7 +17,8 @@ from encoders.canvas import centred
 from priors.energies import weighted_energies
 from priors.spectrum import Spectrum, estimate_spectrum, residual_spectrum
 from recon.artefacts import load_artefact, save_artefact
-from recon.methods.base import Method, TrainingSet, fitted
+from recon.learning_set import TrainingSet
+from recon.methods.base import Method, fitted
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import Adam, Momentum, Optimiser
 from recon.methods.stopping import SelectionStop

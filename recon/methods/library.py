@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from recon.artefacts import load_artefact, save_artefact
-from recon.methods.base import TrainingSet, mean_responses
+from recon.learning_set import TrainingSet
+from recon.methods.base import mean_responses
 from recon.problem import Problem
 from recon.types import Iterate, State
 

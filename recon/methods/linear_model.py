@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from encoders.base import Encoder
 from recon.artefacts import load_artefact, save_artefact
-from recon.methods.base import TrainingSet
-from recon.methods.lagged import Lags
+from recon.lagged import Lags
+from recon.learning_set import TrainingSet
 from recon.types import Trial
 
 AT_ONCE = 32

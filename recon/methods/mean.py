@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from recon.artefacts import load_artefact, save_artefact
-from recon.methods.base import TrainingSet
+from recon.learning_set import TrainingSet
 from recon.problem import Problem
 from recon.types import Iterate, State
 

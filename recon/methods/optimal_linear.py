@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from recon.artefacts import load_artefact, save_artefact
-from recon.methods.base import TrainingSet, mean_responses
-from recon.methods.lagged import Lags, Scaling
+from recon.lagged import Lags, Scaling
+from recon.learning_set import TrainingSet
+from recon.methods.base import mean_responses
 from recon.methods.linear_model import LinearModel, linear_model
 from recon.methods.ridge import Moments, decode, fold_moments
 from recon.problem import Problem

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recon.methods.base import TrainingSet
+from recon.learning_set import TrainingSet
 
 
 @dataclass(frozen=True)

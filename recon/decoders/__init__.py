@@ -1,0 +1,1 @@
+"""Networks that read a movie, or what stands for one, from responses."""

@@ -1,0 +1,120 @@
+"""A convolutional decoder: neurons at their places on a grid, a small U-Net over space and time, a movie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recon.decoders.read_in import ReadIn
+from recon.lagged import Lags
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes: the grid has a cell per `block`×`block` pixels, features stand for `stride` frames.
+
+    `widths` are the channels of the levels, each half as fine as the one before; `depth` residual blocks a level.
+    """
+
+    block: int = 2
+    stride: int = 2
+    lags: Lags = field(default_factory=lambda: Lags(-2, 15, 5))
+    widths: tuple[int, ...] = (24, 48, 64)
+    depth: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.widths or min(*self.widths, self.block, self.stride) < 1:
+            raise ValueError(f"architecture: expected widths, block and stride of at least 1, got {self}; correct it")
+
+
+class Block(nn.Module):
+    """x + time(σ(space(σ(x)))), over 3×3 pixels and 3 frames, on `[B,T,C,h,w]`; it starts as the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.space = nn.Conv2d(channels, channels, 3, padding=1)
+        self.time = nn.Conv1d(channels, channels, 3, padding=1)
+        self.time.weight.data.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the same shape."""
+        batch, frames, channels, height, width = x.shape
+        inner = functional.silu(self.space(functional.silu(x).flatten(0, 1)))
+        series = inner.reshape(batch, frames, channels, -1).permute(0, 3, 2, 1).flatten(0, 1)
+        mixed: Tensor = self.time(series).reshape(batch, height, width, channels, frames)
+        return x + mixed.permute(0, 4, 3, 1, 2)
+
+
+class Decoder(nn.Module):
+    """Responses `[B,n,T]` → movie `[B,1,T,H,W]`, unclipped, around the training movies' mean frame.
+
+    No layer mixes samples, and all layers see only neighbouring frames, so clips of any length can be read.
+    """
+
+    mean: Tensor
+
+    def __init__(self, neurons: int, frame_size: tuple[int, int], architecture: Architecture) -> None:
+        super().__init__()
+        self.frame_size, self.architecture = frame_size, architecture
+        block, widths = architecture.block, architecture.widths
+        grid = (-(-frame_size[0] // block), -(-frame_size[1] // block))
+        self.read_in = ReadIn(neurons, grid, widths[0], lags=architecture.lags, stride=architecture.stride)
+        pairs = list(pairwise(widths))
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, padding=1) for fine, coarse in pairs)
+        self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairs)
+        self.before = nn.ModuleList(self._blocks(width) for width in widths)
+        self.after = nn.ModuleList(self._blocks(width) for width in widths[:-1])
+        self.head = nn.Conv2d(widths[0], block**2, 3, padding=1)
+        self.register_buffer("mean", torch.zeros(frame_size))
+
+    def _blocks(self, width: int) -> nn.Sequential:
+        return nn.Sequential(*(Block(width) for _ in range(self.architecture.depth)))
+
+    def forward(self, responses: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return the movie; neurons where `kept` `[B,n]` is false say nothing."""
+        features = self._network(self.read_in(responses, kept), 0)
+        height, width = self.frame_size
+        frames = functional.pixel_shuffle(self.head(features.flatten(0, 1)), self.architecture.block)
+        series = frames[:, 0, :height, :width].reshape(*features.shape[:2], -1).transpose(1, 2)
+        if self.architecture.stride > 1:
+            series = functional.interpolate(series, responses.shape[2], mode="linear", align_corners=False)
+        movie = series.transpose(1, 2).reshape(len(responses), 1, responses.shape[2], height, width)
+        return movie + self.mean
+
+    def _network(self, x: Tensor, level: int) -> Tensor:
+        x = self.before[level](x)
+        if level == len(self.down):
+            return x
+        coarse = functional.avg_pool2d(x.flatten(0, 1), 2, ceil_mode=True, count_include_pad=False)
+        lower = self._network(_by_frame(self.down[level](coarse), x), level + 1)
+        wide = functional.interpolate(self.up[level](lower.flatten(0, 1)), x.shape[-2:], mode="bilinear")
+        finished: Tensor = self.after[level](x + _by_frame(wide, x))
+        return finished
+
+
+def _by_frame(images: Tensor, like: Tensor) -> Tensor:
+    return images.reshape(*like.shape[:2], *images.shape[1:])
+
+
+def initialised(
+    neurons: int, frame_size: tuple[int, int], architecture: Architecture, generator: torch.Generator
+) -> Decoder:
+    """Return a decoder whose weights come from a generator; the global one is left as it was."""
+    decoder = blank(neurons, frame_size, architecture)
+    for module in decoder.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv1d):
+            spread = (2 / module.weight[0].numel()) ** 0.5 * (0.1 if module is decoder.head else 1.0)
+            module.weight.data.normal_(0, 0.0 if isinstance(module, nn.Conv1d) else spread, generator=generator)
+        if isinstance(module, nn.Conv2d | nn.Conv1d) and module.bias is not None:
+            module.bias.data.zero_()
+    return decoder
+
+
+def blank(neurons: int, frame_size: tuple[int, int], architecture: Architecture) -> Decoder:
+    """Return a decoder to be filled; torch's own initialisation leaves the global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return Decoder(neurons, frame_size, architecture)

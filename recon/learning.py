@@ -1,0 +1,213 @@
+"""The training loop of decoders and alignments: averaged weights, validation, resuming; the loss is given."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from encoders.resume import moments_of, other_training, read_parts, set_moments, write_parts
+
+SAVE_SECONDS = 5.0
+SCALARS = ("score", "best_step", "step", "seconds")
+
+Loss = Callable[[nn.Module, torch.Generator], Tensor]
+"""One step's loss, a scalar, of a batch drawn from the generator."""
+Validate = Callable[[nn.Module], float]
+"""A score on validation clips; higher is better."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """AdamW with linear warm-up and a cosine to zero; the averaged weights that validate best are kept.
+
+    `average` is the decay of the average, `clip` bounds the gradient's norm, `patience` counts validations without a
+    better score (0: none ends early).
+    """
+
+    steps: int = 1000
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup: int = 50
+    average: float = 0.98
+    clip: float = 1.0
+    validate_every: int = 100
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.validate_every) < 1:
+            raise ValueError(
+                f"learning: expected at least 1 step and validations at least 1 step apart, got {self.steps} and "
+                f"{self.validate_every}; raise them"
+            )
+
+
+@dataclass
+class Run:
+    """A training between two steps."""
+
+    model: nn.Module
+    averaged: nn.Module
+    optimiser: torch.optim.AdamW
+    generator: torch.Generator
+    best: dict[str, Tensor]
+    score: float = -math.inf
+    best_step: int = 0
+    step: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended: the score of the kept weights (NaN without validation), their step, steps and seconds."""
+
+    score: float
+    best_step: int
+    steps: int
+    seconds: float
+
+
+@torch.enable_grad()
+def learn(
+    model: nn.Module,
+    loss: Loss,
+    settings: Learning,
+    *,
+    seed: int = 0,
+    validate: Validate | None = None,
+    checkpoint: Path | None = None,
+    log: Path | None = None,
+    title: str = "",
+) -> Outcome:
+    """Train a model in place; it ends in evaluation mode with the weights that are kept, without gradients.
+
+    With `checkpoint` an interrupted training goes on where it stopped and ends with the same weights; the file is
+    removed at the end. With `title` a bar shows the remaining time, with `log` losses go to a TensorBoard folder.
+    """
+    run = _started(model, settings, seed)
+    if checkpoint is not None and checkpoint.is_file():
+        load_state(run, checkpoint)
+    with closing(_Watch(settings.steps, run.step, title, log)) as watch:
+        saved, began = time.monotonic(), time.monotonic() - run.seconds
+        while run.step < settings.steps and not _stalled(run, settings, validate):
+            values = _advance(run, loss, settings)
+            values |= _validated(run, settings, validate)
+            run.seconds = time.monotonic() - began
+            watch.report(run.step, values)
+            if checkpoint is not None and time.monotonic() - saved > SAVE_SECONDS:
+                save_state(run, checkpoint)
+                saved = time.monotonic()
+    model.load_state_dict(run.best if validate is not None else run.averaged.state_dict())
+    model.eval().requires_grad_(False)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return Outcome(run.score if validate else math.nan, run.best_step, run.step, run.seconds)
+
+
+def _started(model: nn.Module, settings: Learning, seed: int) -> Run:
+    averaged = copy.deepcopy(model).eval().requires_grad_(False)
+    optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    return Run(model, averaged, optimiser, torch.Generator().manual_seed(seed), _weights(averaged))
+
+
+def _advance(run: Run, loss: Loss, settings: Learning) -> dict[str, float]:
+    factor = min(1.0, (run.step + 1) / max(settings.warmup, 1))
+    factor *= 0.5 * (1 + math.cos(math.pi * run.step / settings.steps))
+    for group in run.optimiser.param_groups:
+        group["lr"] = settings.learning_rate * factor
+    value = loss(run.model.train(), run.generator)
+    run.optimiser.zero_grad()
+    torch.autograd.backward(value)
+    norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), settings.clip)
+    run.optimiser.step()
+    run.step += 1
+    decay = min(settings.average, run.step / (9 + run.step))
+    with torch.no_grad():
+        for kept, learnt in zip(run.averaged.parameters(), run.model.parameters(), strict=True):
+            kept.lerp_(learnt, 1 - decay)
+    return {"loss": float(value.detach()), "gradient_norm": float(norm)}
+
+
+def _validated(run: Run, settings: Learning, validate: Validate | None) -> dict[str, float]:
+    if validate is None or (run.step % settings.validate_every and run.step != settings.steps):
+        return {}
+    with torch.no_grad():
+        score = validate(run.averaged)
+    if score > run.score:
+        run.score, run.best_step, run.best = score, run.step, _weights(run.averaged)
+    return {"validation": score}
+
+
+def _stalled(run: Run, settings: Learning, validate: Validate | None) -> bool:
+    waited = run.step - run.best_step
+    return validate is not None and 0 < settings.patience * settings.validate_every <= waited
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def save_state(run: Run, path: Path) -> None:
+    """Write all that the next steps depend on, at once or not at all."""
+    parts = {
+        "model": run.model.state_dict(),
+        "averaged": run.averaged.state_dict(),
+        "best": run.best,
+        "optimiser": moments_of(run.optimiser),
+        "generator": {"state": run.generator.get_state()},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_parts(path, parts, [float(getattr(run, name)) for name in SCALARS])
+
+
+def load_state(run: Run, path: Path) -> None:
+    """Put a saved state into a training that was started with the same model and settings."""
+    try:
+        parts, scalars = read_parts(path)
+        run.model.load_state_dict(parts["model"])
+        run.averaged.load_state_dict(parts["averaged"])
+        run.best = parts["best"]
+        run.generator.set_state(parts["generator"]["state"])
+        set_moments(run.optimiser, parts["optimiser"])
+        run.score, best_step, step, run.seconds = scalars
+    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        raise other_training(path, error) from error
+    run.best_step, run.step = int(best_step), int(step)
+
+
+class _Watch:
+    """A bar with the remaining time, and scalars in TensorBoard; to be closed."""
+
+    def __init__(self, steps: int, done: int, title: str, log: Path | None) -> None:
+        from tqdm import tqdm
+
+        self._bar: Any = tqdm(
+            total=steps, initial=done, desc=title, unit="step", disable=None if title else True, dynamic_ncols=True
+        )
+        self._writer: Any = None
+        if log is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(log))
+
+    def report(self, step: int, values: dict[str, float]) -> None:
+        self._bar.update()
+        if "validation" in values:
+            self._bar.set_postfix(validation=f"{values['validation']:.4f}")
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._bar.close()
+        if self._writer is not None:
+            self._writer.close()

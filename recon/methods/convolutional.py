@@ -1,0 +1,112 @@
+"""A convolutional decoder from responses to movies, trained on recorded trials (and on distilled ones)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from recon.artefacts import load_artefact, save_artefact
+from recon.decoders.examples import Example, chunk, measured_places, recorded
+from recon.decoders.network import Architecture, Decoder, blank, initialised
+from recon.learning import Learning, learn
+from recon.learning_set import TrainingSet
+from recon.methods.base import mean_responses
+from recon.metrics.movie import SSIM_RADIUS, ssim, video_correlation
+from recon.problem import Problem
+from recon.types import Iterate, State
+
+
+@dataclass(frozen=True)
+class Convolutional:
+    """movie = U-Net(Σ neurons' vectors at their receptive fields), trained on chunks of training trials.
+
+    The loss is the squared error over the movies' variance + `similarity` · (1 − SSIM); of a chunk of `frames` frames
+    the first and last `margin` are context only. A share `dropout` of the neurons is silenced in every chunk. The
+    averaged weights with the best video correlation + SSIM on validation clips are kept.
+    """
+
+    architecture: Architecture = field(default_factory=Architecture)
+    learning: Learning = field(default_factory=Learning)
+    batch: int = 8
+    frames: int = 80
+    margin: int = 12
+    similarity: float = 0.3
+    dropout: float = 0.1
+    artefact: Path | None = None
+
+    def fit(self, training: TrainingSet) -> Convolutional:
+        """Train the network; an interrupted training goes on where it stopped."""
+        settings = {"name": "convolutional", **asdict(replace(self, artefact=None))}
+        path = training.path(settings, uses=("neurons", "frames", "seed"))
+        if not path.exists():
+            began = time.monotonic()
+            decoder = self.trained(training, checkpoint=path.with_suffix(".training"))
+            seconds = time.monotonic() - began
+            save_artefact({**decoder.state_dict(), "neurons": training.neurons}, path, seconds=seconds)
+        return replace(self, artefact=path)
+
+    def trained(self, training: TrainingSet, *, checkpoint: Path | None = None) -> Decoder:
+        """Return the network, trained on a training set."""
+        examples = recorded(training)
+        generator = torch.Generator().manual_seed(training.seed)
+        decoder = self._start(training, examples, generator)
+        variance = float(torch.stack([example.movie.float().div(255).var() for example in examples]).mean())
+
+        def loss(model: nn.Module, draws: torch.Generator) -> Tensor:
+            responses, movie = chunk(examples, draws, batch=self.batch, frames=self.frames)
+            kept = torch.rand(responses.shape[:2], generator=draws) >= self.dropout
+            inner = slice(self.margin, -self.margin) if movie.shape[2] > 2 * self.margin + 1 else slice(None)
+            return self._loss(model(responses, kept)[:, :, inner], movie[:, :, inner], variance)
+
+        known = training.validation() if training.validation is not None else ()
+        clips = [(mean_responses(problem)[:, training.neurons], movie) for problem, movie in known]
+        title = "train convolutional decoder" if training.progress else ""
+        validate = (lambda model: validation_score(model, clips)) if clips else None
+        learn(decoder, loss, self.learning, seed=training.seed, validate=validate, checkpoint=checkpoint, title=title)
+        return decoder
+
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the decoded movie once."""
+        if state:
+            return
+        learnt = load_artefact(self.artefact, method="convolutional")
+        neurons = learnt.pop("neurons").bool()
+        decoder = blank(int(neurons.sum()), problem.shape[-2:], self.architecture)
+        decoder.load_state_dict(learnt)
+        movie = decoded(decoder.to(problem.device).eval(), mean_responses(problem)[:, neurons])
+        yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+
+    def _start(self, training: TrainingSet, examples: list[Example], generator: torch.Generator) -> Decoder:
+        neurons, size = int(training.neurons.sum()), training.recording.frame_size
+        decoder = initialised(neurons, size, self.architecture, generator)
+        responses = torch.cat([example.responses for example in examples], 1)
+        places = measured_places(examples, decoder.read_in.grid, self.architecture.lags)
+        decoder.read_in.initialise(responses, places, generator)
+        decoder.mean.copy_(torch.stack([example.movie.float().mean(0) for example in examples]).mean(0) / 255)
+        return decoder
+
+    def _loss(self, movie: Tensor, truth: Tensor, variance: float) -> Tensor:
+        error = ((movie - truth) ** 2).mean() / variance
+        if not self.similarity or min(truth.shape[-2:]) <= 2 * SSIM_RADIUS:
+            return error
+        return error + self.similarity * (1 - ssim(movie, truth).mean())
+
+
+@torch.no_grad()
+def decoded(decoder: nn.Module, responses: Tensor) -> Tensor:
+    """Return the movies `[B,1,T,H,W]` in [0,1] of responses `[B,n,T]`, clip by clip."""
+    return torch.cat([decoder(sample[None]).clamp(0, 1) for sample in responses])
+
+
+def validation_score(decoder: nn.Module, clips: list[tuple[Tensor, Tensor]]) -> float:
+    """Return the mean over clips of video correlation + SSIM (which frames of a few pixels lack)."""
+    total = []
+    for responses, movie in clips:
+        read = decoded(decoder, responses)
+        total.append(video_correlation(read, movie).nan_to_num() + ssim(read, movie).nan_to_num())
+    return float(torch.cat(total).mean())

@@ -1,0 +1,116 @@
+"""Decoders from responses: where they put neurons, what they do to responses, and that they learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import worlds
+
+from recon.decoders.examples import Example, chunk, measured_places, recorded
+from recon.decoders.network import Architecture, initialised
+from recon.decoders.read_in import ReadIn, Transform
+from recon.lagged import Lags
+from recon.learning import Learning
+from recon.methods import Convolutional, Mean
+
+LAGS = Lags(0, 3, 4)
+TINY = Architecture(2, 2, LAGS, (8, 8))
+
+
+def test_responses_are_standardised_and_silent_neurons_stay_silent() -> None:
+    transform, responses = Transform(3), torch.rand(3, 500, generator=torch.Generator().manual_seed(0))
+    responses[1] = 0
+    transform.measure(responses)
+    values = transform(responses[None])[0]
+    assert torch.allclose(values[:, [0, 2]].mean(2), torch.zeros(2, 2), atol=1e-5)
+    assert torch.allclose(values[:, [0, 2]].std(2), torch.ones(2, 2), atol=1e-4)
+    assert bool((values[:, 1] == 0).all())
+
+
+def test_the_read_in_paints_each_neurons_vector_at_its_place() -> None:
+    generator = torch.Generator().manual_seed(1)
+    read_in, responses = ReadIn(4, (5, 6), 3, lags=LAGS, stride=2), torch.rand(2, 4, 11, generator=generator)
+    read_in.initialise(responses[0], torch.rand(4, 2, generator=generator) * 4, generator)
+    painted = read_in(responses)
+    assert painted.shape == (2, 6, 3, 5, 6)
+    values, weights = read_in.transform(responses), read_in.weights().reshape(4, 5, 6)
+    padded = torch.nn.functional.pad(values, (0, 3))
+    expected = torch.zeros(2, 6, 3, 5, 6)
+    for frame in range(6):
+        window = padded[..., 2 * frame : 2 * frame + 4]
+        features = torch.einsum("bfnl,kl->bnfk", window, read_in.filters).flatten(2)
+        expected[:, frame] = torch.einsum("bnf,nfc,nhw->bchw", features, read_in.vectors, weights)
+    assert torch.allclose(painted, expected, atol=1e-5)
+
+
+def test_a_silenced_neuron_paints_nothing() -> None:
+    generator = torch.Generator().manual_seed(2)
+    read_in, responses = ReadIn(3, (4, 4), 2, lags=LAGS, stride=1), torch.rand(1, 3, 9, generator=generator)
+    read_in.initialise(responses[0], torch.ones(3, 2), generator)
+    kept = torch.tensor([[True, False, True]])
+    silent = responses.clone()
+    read_in.vectors.data[1] = 0
+    without = read_in(responses)
+    read_in.vectors.data[1] = 5
+    assert torch.allclose(read_in(silent, kept), without, atol=1e-5)
+
+
+def test_places_are_where_simple_and_complex_cells_look() -> None:
+    generator = torch.Generator().manual_seed(3)
+    movie = (torch.rand(12, 200, 10, 14, generator=generator) * 255).round().to(torch.uint8)
+    light = movie.float() / 255 - 0.5
+    simple, complex_ = light[:, :, 6:8, 2:4].mean((2, 3)), (light[:, :, 2:4, 10:12] ** 2).mean((2, 3))
+    responses = torch.stack([simple - simple.min(), complex_], 1)
+    examples = [Example(m, r) for m, r in zip(movie, responses, strict=True)]
+    places = measured_places(examples, (5, 7), Lags(0, 1, 2))
+    assert torch.allclose(places, torch.tensor([[3.0, 1.0], [1.0, 5.0]]), atol=0.75)
+
+
+def test_chunks_keep_responses_and_movies_together(tmp_path: Path) -> None:
+    examples = recorded(worlds.training(tmp_path))
+    responses, movies = chunk(examples, torch.Generator().manual_seed(0), batch=5, frames=7)
+    assert responses.shape == (5, 25, 7) and movies.shape == (5, 1, 7, worlds.HEIGHT, worlds.WIDTH)
+    for sample, movie in zip(responses, movies, strict=True):
+        found = [
+            (trial, start)
+            for trial, example in enumerate(examples)
+            for start in range(18)
+            if torch.equal(example.responses[:, start : start + 7], sample)
+        ]
+        assert any(torch.equal(examples[t].movie[s : s + 7].float() / 255, movie[0]) for t, s in found)
+
+
+@pytest.mark.parametrize("size, stride, block", [((6, 8), 2, 2), ((7, 9), 1, 2), ((5, 6), 3, 1)])
+def test_movies_have_the_size_of_the_recording(size, stride: int, block: int) -> None:
+    architecture = Architecture(block, stride, LAGS, (4, 5, 6))
+    decoder = initialised(9, size, architecture, torch.Generator().manual_seed(0))
+    assert decoder(torch.rand(2, 9, 13)).shape == (2, 1, 13, *size)
+
+
+def test_a_decoder_starts_from_its_generator_alone() -> None:
+    torch.manual_seed(5)
+    first = initialised(9, (6, 8), TINY, torch.Generator().manual_seed(0)).state_dict()
+    after = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(after, torch.rand(1))
+    second = initialised(9, (6, 8), TINY, torch.Generator().manual_seed(0)).state_dict()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_the_decoder_beats_the_mean_on_new_clips(tmp_path: Path) -> None:
+    learning = Learning(steps=200, learning_rate=5e-3, validate_every=50)
+    method = Convolutional(TINY, learning, batch=8, frames=16, margin=2, dropout=0.0)
+    training = worlds.training(tmp_path, worlds.TinyRecording(60))
+    problem, truth = worlds.problem(4), worlds.movies(4, seed=5)
+    errors = []
+    for ready in (method.fit(training), Mean().fit(training)):
+        (last,) = ready(problem, torch.Generator())
+        errors.append(float(((last.movie - truth) ** 2).mean()))
+    assert errors[0] < 0.8 * errors[1]
+
+
+def test_what_cannot_be_built_is_refused() -> None:
+    with pytest.raises(ValueError, match="widths, block and stride of at least 1"):
+        Architecture(block=0)

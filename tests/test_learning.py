@@ -1,0 +1,89 @@
+"""The training loop of decoders: it learns, keeps the best weights, and resumes to the same end."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from recon.learning import Learning, learn
+
+TRUE = torch.tensor([[1.0, -2.0, 0.5]])
+
+
+def model() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Linear(3, 1)
+
+
+def loss(network: nn.Module, generator: torch.Generator) -> torch.Tensor:
+    x = torch.randn(16, 3, generator=generator)
+    return ((network(x) - x @ TRUE.T) ** 2).mean()
+
+
+def error(network: nn.Module) -> float:
+    return float((network.weight - TRUE).norm())
+
+
+def test_it_learns_and_leaves_the_model_frozen() -> None:
+    network = model()
+    outcome = learn(network, loss, Learning(steps=300, learning_rate=0.03, warmup=10))
+    assert error(network) < 0.02
+    assert outcome.steps == 300 and math.isnan(outcome.score)
+    assert not network.training and not any(p.requires_grad for p in network.parameters())
+
+
+def test_the_weights_that_validate_best_are_kept() -> None:
+    network, seen = model(), []
+
+    def validate(averaged: nn.Module) -> float:
+        seen.append(copy.deepcopy(averaged.state_dict()))
+        return -abs(len(seen) - 3.0)
+
+    outcome = learn(network, loss, Learning(steps=60, validate_every=10), validate=validate)
+    assert outcome.best_step == 30 and outcome.score == 0
+    assert all(torch.equal(value, seen[2][name]) for name, value in network.state_dict().items())
+
+
+def test_patience_ends_early() -> None:
+    outcome = learn(model(), loss, Learning(steps=500, validate_every=10, patience=2), validate=lambda network: 0.0)
+    assert outcome.steps == 30 and outcome.best_step == 10
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("recon.learning.SAVE_SECONDS", 0.0)
+    settings, whole = Learning(steps=40, validate_every=7), model()
+    learn(whole, loss, settings, validate=lambda network: -error(network))
+    calls = 0
+
+    def interrupted(network: nn.Module, generator: torch.Generator) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 24:
+            raise KeyboardInterrupt
+        return loss(network, generator)
+
+    checkpoint = tmp_path / "state.training"
+    with pytest.raises(KeyboardInterrupt):
+        learn(model(), interrupted, settings, validate=lambda network: -error(network), checkpoint=checkpoint)
+    resumed, before = model(), calls
+    learn(resumed, interrupted, settings, validate=lambda network: -error(network), checkpoint=checkpoint)
+    assert calls - before == 40 - 23
+    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())
+    assert not checkpoint.exists()
+
+
+def test_the_state_of_another_training_is_refused(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "state.training").write_bytes(b"nonsense")
+    with pytest.raises(ValueError, match="expected the state of a training"):
+        learn(model(), loss, Learning(steps=2), checkpoint=tmp_path / "state.training")
+
+
+def test_settings_that_cannot_run_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1 step"):
+        Learning(steps=0)
