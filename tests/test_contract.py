@@ -45,6 +45,9 @@ METHOD_TABLE = {
     "convolutional": Convolutional(
         Architecture(2, 2, LAGS, (4, 6)), Learning(steps=6, validate_every=3), batch=2, frames=12, margin=2
     ),
+    "convolutional distilled": Convolutional(
+        Architecture(2, 1, LAGS, (4,)), Learning(steps=4, validate_every=2), batch=2, frames=12, margin=2, distilled=0.5
+    ),
     "gradient adam": Gradient(iterations=6, optimiser=Adam(0.02)),
     "gradient published": PUBLISHED,
     "gradient map": MAP,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import worlds
 
-from recon.decoders.examples import Example, chunk, measured_places, recorded
+from recon.decoders.examples import Example, chunk, distilled, drawn_chunk, measured_places, recorded
 from recon.decoders.network import Architecture, initialised
 from recon.decoders.read_in import ReadIn, Transform
+from recon.fidelities.low_rank import LowRank
+from recon.fidelities.simple import Poisson
 from recon.lagged import Lags
 from recon.learning import Learning
 from recon.methods import Convolutional, Mean
@@ -114,3 +117,24 @@ def test_the_decoder_beats_the_mean_on_new_clips(tmp_path: Path) -> None:
 def test_what_cannot_be_built_is_refused() -> None:
     with pytest.raises(ValueError, match="widths, block and stride of at least 1"):
         Architecture(block=0)
+
+
+def test_distilled_responses_are_the_encoders_with_its_noise(tmp_path: Path) -> None:
+    training = worlds.training(tmp_path)
+    source = distilled(training, Poisson())
+    assert len(source.examples) == 3 * 12
+    fit, trial = worlds.sets()[0], worlds.TinyRecording().trial(0)
+    mirrored = worlds.encoder()(trial.movie.flip(-1)[None])[0, fit]
+    assert torch.allclose(source.examples[1].responses.float(), mirrored, rtol=2e-3)
+    assert torch.equal(source.examples[1].movie, source.examples[0].movie.flip(-1))
+    assert torch.equal(source.examples[2].movie, source.examples[1].movie.flip(0))
+    responses, movies = drawn_chunk(source, torch.Generator().manual_seed(0), batch=4, frames=9)
+    assert responses.shape == (4, 25, 9) and movies.shape == (4, 1, 9, worlds.HEIGHT, worlds.WIDTH)
+    assert torch.equal(responses, responses.round())
+
+
+def test_distillation_needs_encoders_and_noise_that_can_be_drawn(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="got no encoder"):
+        distilled(replace(worlds.training(tmp_path), encoders=()), Poisson())
+    with pytest.raises(ValueError, match="got noise LowRank"):
+        distilled(worlds.training(tmp_path), LowRank())

@@ -224,3 +224,25 @@ def test_mixture_does_not_depend_on_the_unit_of_responses() -> None:
     one, ten = Mixture().fit(rates, responses, mask), Mixture().fit(10 * rates, 10 * responses, mask)
     assert one.amplitude is not None and ten.amplitude is not None
     torch.testing.assert_close(10 * one.amplitude, ten.amplitude, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("name", ["poisson", "gaussian", "mixture"])
+def test_drawn_responses_have_the_likelihoods_mean_and_fit_it_again(name: str) -> None:
+    generator = torch.Generator().manual_seed(4)
+    rates = 0.2 + 2 * torch.rand(8, 3, 400, generator=generator)
+    responses = torch.poisson(rates, generator) * 1.3 + 0.05 * torch.rand(rates.shape, generator=generator)
+    mask = torch.ones_like(rates, dtype=torch.bool)
+    likelihood = FIDELITIES[name]().fit(rates, responses, mask)
+    drawn = likelihood.sample(rates, generator)
+    assert drawn.shape == rates.shape
+    if name != "mixture":
+        assert torch.allclose(drawn.mean((0, 2)), rates.mean((0, 2)), rtol=0.05)
+        return
+    events = rates - likelihood.floor_scale[:, None]
+    expected = likelihood.floor_scale[:, None] + 0.5 * (
+        events + (events.square() + 0.25 * likelihood.floor_scale[:, None].square()).sqrt()
+    )
+    assert torch.allclose(drawn.mean((0, 2)), expected.mean((0, 2)), rtol=0.05)
+    again = likelihood.fit(rates, drawn, mask)
+    assert torch.allclose(again.amplitude, likelihood.amplitude, rtol=0.25)
+    assert torch.allclose(again.floor_scale, likelihood.floor_scale, rtol=0.25)

@@ -5,26 +5,76 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recon.fidelities.base import Likelihood, Sampled
 from recon.lagged import Lags
 from recon.learning_set import TrainingSet
+
+NOISE_TRIALS = 40
+"""Training trials, spread evenly, to which the noise of distilled responses is fitted."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A training trial in memory: movie `[T,H,W]` (0–255, bytes) and responses `[n,T]`."""
+    """A training trial in memory: movie `[T,H,W]` (0–255, bytes) and responses, or rates to draw them from, `[n,T]`."""
 
     movie: Tensor
     responses: Tensor
 
 
+@dataclass(frozen=True)
+class Distilled:
+    """Examples whose responses are rates of encoders, and the noise with which responses are drawn from them."""
+
+    examples: list[Example]
+    noise: Sampled
+
+
 def recorded(training: TrainingSet) -> list[Example]:
     """Return all training trials of a training set."""
     return [Example(_bytes(trial.movie[0]), training.responses(trial)) for trial in training.trials()]
+
+
+@torch.no_grad()
+def distilled(training: TrainingSet, noise: Likelihood) -> Distilled:
+    """Return what the encoders predict for the training movies, their mirror images, and these played backwards.
+
+    The noise is fitted to the training responses and the rates of the movies as they were shown.
+    """
+    if not training.encoders or not isinstance(noise, Sampled):
+        got = "no encoder" if not training.encoders else f"noise {noise}"
+        raise ValueError(f"distillation: expected encoders in the row, and noise that can be drawn, got {got}")
+    examples, known = [], []
+    for trial in training.trials():
+        for number, view in enumerate((trial.movie, trial.movie.flip(-1), trial.movie.flip(-1, -3))):
+            rates = mean_rates(training, view, trial.behavior)
+            examples.append(Example(_bytes(view[0]), rates.half()))
+            if number == 0:
+                known.append((rates, training.responses(trial)))
+    frames = min(rates.shape[1] for rates, _ in known)
+    every = max(1, len(known) // NOISE_TRIALS)
+    rates, responses = (torch.stack([pair[part][:, :frames] for pair in known[::every]]) for part in (0, 1))
+    fitted = noise.fit(rates, responses, torch.ones_like(rates, dtype=torch.bool))
+    return Distilled(examples, fitted)
+
+
+def mean_rates(training: TrainingSet, movie: Tensor, behavior: Tensor | None) -> Tensor:
+    """Return the rates `[n,T]` of a movie `[C,T,H,W]`, averaged over the encoders of a training set."""
+    total = torch.zeros(())
+    for encoder in training.encoders:
+        device = next((tensor.device for tensor in (*encoder.parameters(), *encoder.buffers())), movie.device)
+        seen = None if behavior is None else behavior[None].to(device)
+        total = total + encoder(movie[None].to(device), seen)[0, training.neurons.to(device)].cpu()
+    return total / len(training.encoders)
+
+
+def drawn_chunk(source: Distilled, generator: torch.Generator, *, batch: int, frames: int) -> tuple[Tensor, Tensor]:
+    """Return random chunks as `chunk` does, with responses drawn from the rates."""
+    rates, movies = chunk(source.examples, generator, batch=batch, frames=frames)
+    return source.noise.sample(rates.float(), generator), movies
 
 
 def chunk(examples: list[Example], generator: torch.Generator, *, batch: int, frames: int) -> tuple[Tensor, Tensor]:
@@ -94,8 +144,3 @@ def _pairs(examples: list[Example], grid: tuple[int, int], lags: Lags, mean: Ten
 
 def _bytes(movie: Tensor) -> Tensor:
     return (movie * 255).round().to(torch.uint8)
-
-
-def as_numpy_generator(generator: torch.Generator) -> np.random.Generator:
-    """Return a numpy generator seeded by the next number of a torch generator."""
-    return np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -27,6 +27,15 @@ class Likelihood(ABC):
         """Return the likelihood with its tensors on a device."""
         values: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)})
+
+
+@runtime_checkable
+class Sampled(Protocol):
+    """A likelihood from which responses can be drawn."""
+
+    def sample(self, rates: Tensor, generator: torch.Generator) -> Tensor:
+        """Return responses drawn for rates, both `[B,N,K]`, with every entry drawn by itself."""
+        ...
 
 
 def counted(values: Tensor, mask: Tensor, neutral: float) -> Tensor:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,6 +51,20 @@ class Mixture(Likelihood):
         rates, responses = counted(rates, mask, 1.0), counted(responses, mask, 0.0)
         terms = log_density(responses, rates, floor=floor, amplitude=amplitude, shape=shape)
         return -(terms * mask).sum((1, 2))
+
+    def sample(self, rates: Tensor, generator: torch.Generator) -> Tensor:
+        """Return draws of the floor, or of an event where there is one."""
+        floor, amplitude, shape = (
+            fitted(parameter, rates)[:, None] for parameter in (self.floor_scale, self.amplitude, self.shape)
+        )
+        events = _positive_part(rates - floor, 0.5 * floor)
+        chance = -torch.expm1(-events / amplitude)
+        numbers = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        happened = torch.from_numpy(numbers.random(rates.shape, dtype=np.float32)).to(chance) < chance
+        quiet = torch.from_numpy(numbers.standard_exponential(rates.shape, dtype=np.float32)).to(rates) * floor
+        mean, curve = (floor + events / chance)[happened], shape.expand_as(rates)[happened]
+        sizes = torch.from_numpy(numbers.standard_gamma(curve.cpu().numpy())).to(rates)  # torch's has no generator
+        return quiet.masked_scatter(happened, sizes * mean / curve)
 
     def fit(self, rates: Tensor, responses: Tensor, mask: Tensor) -> Mixture:
         """Return a copy whose parameters maximise the likelihood of training responses `[B,N,K]`, neuron by neuron."""

@@ -39,6 +39,10 @@ class Poisson(Likelihood):
         terms = positive + (-rates).relu() - spikes * torch.log(positive + self.epsilon)
         return (terms * mask).sum((1, 2))
 
+    def sample(self, rates: Tensor, generator: torch.Generator) -> Tensor:
+        """Return Poisson counts."""
+        return torch.poisson(rates.clamp_min(0), generator)
+
     def fit(self, rates: Tensor, responses: Tensor, mask: Tensor) -> Poisson:
         """Return itself: a Poisson likelihood has nothing to fit."""
         return self
@@ -67,6 +71,11 @@ class Gaussian(Likelihood):
         variance = self.variance(rates)
         terms = (responses - rates).square() / variance + variance.log()
         return 0.5 * (terms * mask).sum((1, 2))
+
+    def sample(self, rates: Tensor, generator: torch.Generator) -> Tensor:
+        """Return rates with Gaussian noise of the fitted variance."""
+        noise = torch.randn(rates.shape, generator=generator, device=rates.device)
+        return rates + self.variance(rates).sqrt() * noise
 
     @torch.no_grad()
     def fit(self, rates: Tensor, responses: Tensor, mask: Tensor) -> Gaussian:

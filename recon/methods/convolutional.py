@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from recon.artefacts import load_artefact, save_artefact
-from recon.decoders.examples import Example, chunk, measured_places, recorded
+from recon.decoders.examples import Example, chunk, distilled, drawn_chunk, measured_places, recorded
 from recon.decoders.network import Architecture, Decoder, blank, initialised
+from recon.fidelities.base import Likelihood
+from recon.fidelities.mixture import Mixture
 from recon.learning import Learning, learn
 from recon.learning_set import TrainingSet
 from recon.methods.base import mean_responses
@@ -20,14 +22,19 @@ from recon.metrics.movie import SSIM_RADIUS, ssim, video_correlation
 from recon.problem import Problem
 from recon.types import Iterate, State
 
+Pair = tuple[Tensor, Tensor]
+"""Responses `[B,n,F]` and movies `[B,1,F,H,W]`."""
+
 
 @dataclass(frozen=True)
 class Convolutional:
     """movie = U-Net(Σ neurons' vectors at their receptive fields), trained on chunks of training trials.
 
     The loss is the squared error over the movies' variance + `similarity` · (1 − SSIM); of a chunk of `frames` frames
-    the first and last `margin` are context only. A share `dropout` of the neurons is silenced in every chunk. The
-    averaged weights with the best video correlation + SSIM on validation clips are kept.
+    the first and last `margin` are context only. A share `dropout` of the neurons is silenced in every chunk. Of
+    every batch a share `distilled` is drawn from the row's encoders with `noise` fitted to the training trials, for
+    training movies, their mirror images and those backwards. The averaged weights with the best video correlation +
+    SSIM on validation clips are kept.
     """
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -37,12 +44,21 @@ class Convolutional:
     margin: int = 12
     similarity: float = 0.3
     dropout: float = 0.1
+    distilled: float = 0.0
+    noise: Likelihood = field(default_factory=Mixture)
     artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.distilled <= 1 and 0 <= self.dropout < 1 and self.batch >= 1):
+            raise ValueError(
+                f"convolutional: expected distilled in 0–1, dropout from 0 to below 1 and batch of at least 1, got "
+                f"{self.distilled:g}, {self.dropout:g} and {self.batch}; correct them"
+            )
 
     def fit(self, training: TrainingSet) -> Convolutional:
         """Train the network; an interrupted training goes on where it stopped."""
-        settings = {"name": "convolutional", **asdict(replace(self, artefact=None))}
-        path = training.path(settings, uses=("neurons", "frames", "seed"))
+        settings = {"name": "convolutional", "settings": repr(replace(self, artefact=None))}
+        path = training.path(settings, uses=("neurons", "frames", "seed", *(["encoders"] if self.distilled else [])))
         if not path.exists():
             began = time.monotonic()
             decoder = self.trained(training, checkpoint=path.with_suffix(".training"))
@@ -57,8 +73,10 @@ class Convolutional:
         decoder = self._start(training, examples, generator)
         variance = float(torch.stack([example.movie.float().div(255).var() for example in examples]).mean())
 
+        draw = self._source(training, examples)
+
         def loss(model: nn.Module, draws: torch.Generator) -> Tensor:
-            responses, movie = chunk(examples, draws, batch=self.batch, frames=self.frames)
+            responses, movie = draw(draws)
             kept = torch.rand(responses.shape[:2], generator=draws) >= self.dropout
             inner = slice(self.margin, -self.margin) if movie.shape[2] > 2 * self.margin + 1 else slice(None)
             return self._loss(model(responses, kept)[:, :, inner], movie[:, :, inner], variance)
@@ -80,6 +98,22 @@ class Convolutional:
         decoder.load_state_dict(learnt)
         movie = decoded(decoder.to(problem.device).eval(), mean_responses(problem)[:, neurons])
         yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+
+    def _source(self, training: TrainingSet, examples: list[Example]) -> Callable[[torch.Generator], Pair]:
+        """Return what draws a batch: recorded chunks and, for their share, distilled ones."""
+        count = round(self.distilled * self.batch)
+        source = distilled(training, self.noise) if count else None
+
+        def draw(draws: torch.Generator) -> Pair:
+            parts = []
+            if count < self.batch:
+                parts.append(chunk(examples, draws, batch=self.batch - count, frames=self.frames))
+            if source is not None:
+                parts.append(drawn_chunk(source, draws, batch=count, frames=self.frames))
+            length = min(movie.shape[2] for _, movie in parts)
+            return torch.cat([part[0][..., :length] for part in parts]), torch.cat([p[1][:, :, :length] for p in parts])
+
+        return draw
 
     def _start(self, training: TrainingSet, examples: list[Example], generator: torch.Generator) -> Decoder:
         neurons, size = int(training.neurons.sum()), training.recording.frame_size
