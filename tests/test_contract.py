@@ -7,10 +7,12 @@ import torch
 import worlds
 
 from recon.decoders.network import Architecture
+from recon.decoders.towers import TowerSettings
 from recon.lagged import Lags
 from recon.learning import Learning
 from recon.methods import (
     METHODS,
+    Alignment,
     Average,
     Convolutional,
     Ensemble,
@@ -47,6 +49,9 @@ METHOD_TABLE = {
     ),
     "convolutional distilled": Convolutional(
         Architecture(2, 1, LAGS, (4,)), Learning(steps=4, validate_every=2), batch=2, frames=12, margin=2, distilled=0.5
+    ),
+    "alignment": Alignment(
+        TowerSettings(4, 6, 2, 8, 2, LAGS), Learning(steps=5, validate_every=3), batch=4, frames=(6, 8), window=4
     ),
     "gradient adam": Gradient(iterations=6, optimiser=Adam(0.02)),
     "gradient published": PUBLISHED,

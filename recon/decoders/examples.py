@@ -77,9 +77,16 @@ def drawn_chunk(source: Distilled, generator: torch.Generator, *, batch: int, fr
     return source.noise.sample(rates.float(), generator), movies
 
 
-def chunk(examples: list[Example], generator: torch.Generator, *, batch: int, frames: int) -> tuple[Tensor, Tensor]:
-    """Return random chunks: responses `[B,n,F]` and movies `[B,1,F,H,W]` in [0,1]; F is less for shorter trials."""
-    chosen = torch.randint(len(examples), (batch,), generator=generator).tolist()
+def chunk(
+    examples: list[Example], generator: torch.Generator, *, batch: int, frames: int, apart: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return random chunks: responses `[B,n,F]` and movies `[B,1,F,H,W]` in [0,1]; F is less for shorter trials.
+
+    Where they are to be kept `apart` no two come from one trial, and there are at most as many as trials.
+    """
+    drawn = torch.randperm(len(examples), generator=generator)[:batch] if apart else None
+    drawn = torch.randint(len(examples), (batch,), generator=generator) if drawn is None else drawn
+    chosen = drawn.tolist()
     length = min(frames, *(examples[index].responses.shape[1] for index in chosen))
     responses, movies = [], []
     for index in chosen:

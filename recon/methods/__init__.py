@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from recon.learning_set import TrainingSet as TrainingSet
+from recon.methods.alignment import Alignment
 from recon.methods.base import Learner as Learner
 from recon.methods.base import Method as Method
 from recon.methods.base import fitted as fitted
@@ -28,6 +29,7 @@ METHODS: dict[str, type[Any]] = {
     "optimal_linear": OptimalLinear,
     "library": Library,
     "convolutional": Convolutional,
+    "alignment": Alignment,
     "gradient": Gradient,
     "smoothed": Smoothed,
     "average": Average,

@@ -65,15 +65,28 @@ class Library:
         starts = window_starts(responses.shape[1], window, self.stride)
         scores = log_likelihood(learnt["rates"].float(), responses, places, starts, window=window)
         values, chosen = scores.topk(min(self.best, len(places)), dim=0)
-        weights = torch.softmax(self.beta * values, 0)
-        total = torch.zeros(responses.shape[1], learnt["frames"].shape[1])
-        cover = torch.zeros(responses.shape[1], 1)
-        blend = triangle(window)[:, None]
-        for number, start in enumerate(starts.tolist()):
-            frames = learnt["frames"][places[chosen[:, number], None] + torch.arange(window)].float() / 255
-            total[start : start + window] += blend * torch.einsum("k,kwp->wp", weights[:, number], frames)
-            cover[start : start + window] += blend
-        return total / cover
+        pieces = Pieces(learnt["frames"], places[chosen], torch.softmax(self.beta * values, 0))
+        return blended(pieces, starts, frames=responses.shape[1], window=window)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A library's frames `[T,P]` (0–255), and for each window where its pieces start and what they weigh, `[K,W]`."""
+
+    frames: Tensor
+    places: Tensor
+    weights: Tensor
+
+
+def blended(pieces: Pieces, starts: Tensor, *, frames: int, window: int) -> Tensor:
+    """Return a clip `[frames,P]` in [0,1]: each window the weighted mean of its pieces, overlaps under a triangle."""
+    total = torch.zeros(frames, pieces.frames.shape[1])
+    cover, blend = torch.zeros(frames, 1), triangle(window)[:, None]
+    for number, start in enumerate(starts.tolist()):
+        shown = pieces.frames[pieces.places[:, number, None] + torch.arange(window)].float() / 255
+        total[start : start + window] += blend * torch.einsum("k,kwp->wp", pieces.weights[:, number], shown)
+        cover[start : start + window] += blend
+    return total / cover
 
 
 @torch.no_grad()

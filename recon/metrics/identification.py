@@ -1,0 +1,97 @@
+"""Picking the right one among candidates, from similarities `[Q,M]` of queries and candidates; query i belongs to i.
+
+Candidate sets of n hold the right candidate and n − 1 of the others, drawn at random. Nothing is drawn here: how often
+the right one wins is counted exactly (hypergeometric), and ties count as if they were broken by a coin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = NDArray[np.float64]
+
+
+def rivals(similarity: Tensor) -> tuple[Array, Array]:
+    """Return how many candidates beat the right one of each query, and how many tie with it, both `[Q]`.
+
+    >>> rivals(torch.tensor([[0.5, 0.9], [0.2, 0.2]]))
+    (array([1., 0.]), array([0., 1.]))
+    """
+    if similarity.ndim != 2 or len(similarity) > similarity.shape[1] or similarity.shape[1] < 2:
+        raise ValueError(
+            f"similarity: expected [Q,M] with query i belonging to candidate i and at least 2 candidates, got "
+            f"{tuple(similarity.shape)}"
+        )
+    known = similarity.double().nan_to_num(nan=-torch.inf)
+    own = known.diagonal()[:, None]
+    return (known > own).sum(1).double().numpy(), (known == own).sum(1).double().numpy() - 1
+
+
+def top(similarity: Tensor, *, size: int, best: int = 1) -> Array:
+    """Return per query `[Q]` the probability that the right one is among the `best` of `size` candidates.
+
+    >>> top(torch.tensor([[0.5, 0.9, 0.1], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), size=2).tolist()
+    [0.5, 1.0, 1.0]
+    """
+    others = similarity.shape[1] - 1
+    if not 2 <= size <= others + 1 or best < 1:
+        raise ValueError(f"candidates: expected 2 to {others + 1} of them and best of at least 1, got {size}, {best}")
+    above, equal = rivals(similarity)
+    return np.array([_chance(others, int(a), int(e), size, best) for a, e in zip(above, equal, strict=True)])
+
+
+def rank(similarity: Tensor, *, size: int) -> Array:
+    """Return per query `[Q]` the expected rank (1 is best) of the right one among `size` candidates.
+
+    >>> rank(torch.tensor([[0.5, 0.9, 0.1], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), size=3).tolist()
+    [2.0, 1.0, 1.0]
+    """
+    above, equal = rivals(similarity)
+    ranked: Array = 1 + (above + equal / 2) * (size - 1) / (similarity.shape[1] - 1)
+    return ranked
+
+
+@lru_cache(maxsize=100_000)
+def _chance(others: int, above: int, equal: int, size: int, best: int) -> float:
+    """Average over the places among `equal` ties of P(fewer than `best` of `size` − 1 draws lie above)."""
+    from scipy.stats import hypergeom
+
+    places = np.arange(above, above + equal + 1)
+    return float(np.mean(hypergeom.cdf(best - 1, others, places, size - 1)))
+
+
+def cosine_similarity(queries: Tensor, candidates: Tensor) -> Tensor:
+    """Return cosines `[Q,M]` of `[Q,…]` and `[M,…]`; a query or candidate of zeros is as near to all.
+
+    >>> cosine_similarity(torch.eye(2), torch.tensor([[2.0, 0.0], [1.0, 1.0]])).round(decimals=3).tolist()
+    [[1.0, 0.7070000171661377], [0.0, 0.7070000171661377]]
+    """
+    first, second = (torch.nn.functional.normalize(part.flatten(1), dim=1) for part in (queries, candidates))
+    return first @ second.T
+
+
+def movie_similarity(movies: Tensor, others: Tensor) -> Tensor:
+    """Return Pearson's r `[Q,M]` over all pixels and frames of every pair of movies `[Q,C,T,H,W]`, `[M,C,T,H,W]`."""
+    centred = (part.flatten(1) - part.flatten(1).mean(1, keepdim=True) for part in (movies, others))
+    return cosine_similarity(*centred)
+
+
+def response_similarity(rates: Tensor, responses: Tensor, weights: Tensor) -> Tensor:
+    """Return weighted cosines `[Q,M]` of standardised rates `[Q,N,T]` and responses `[M,N,T]`, weights `[N]` ≥ 0."""
+    scale = weights.clamp_min(0).sqrt()[:, None]
+    return cosine_similarity(rates * scale, responses * scale)
+
+
+def segments(frames: int, length: int) -> Sequence[tuple[int, int]]:
+    """Return (first, end) of the pieces of `length` frames that fit into `frames` one after another.
+
+    >>> segments(10, 4)
+    [(0, 4), (4, 8)]
+    """
+    return [(first, first + length) for first in range(0, frames - length + 1, length)]
