@@ -55,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
     for name, about in (("reconstruct", "same as benchmark"), ("benchmark", "run the methods of a YAML file")):
         _configured(commands.add_parser(name, help=about, description=about), "benchmark:benchmark")
     _configured(commands.add_parser("tune", help="choose a method's settings on validation clips"), "tune:tune")
+    about = "tell held-out segments apart by responses, and responses by segments"
+    _configured(commands.add_parser("identify", help=about, description=about), "identify:identify")
     report = commands.add_parser("report", help="write the page of a run again")
     report.add_argument("run", type=Path, help="the run's folder, for example runs/demo")
     report.add_argument("--markdown", action="store_true", help="print the table of results instead")

@@ -38,6 +38,7 @@ LAYERS = (
     ("recon.conditions", "recon.forward", "recon.masks", "recon.fields"),
     ("recon.fitting", "recon.scoring", "recon.outputs"),
     ("recon.bench", "recon.tasks", "recon.benchmark", "recon.readings", "recon.tune", "recon.training"),
+    ("recon.identify",),
     ("recon.report", "recon.strips", "recon.heatmaps", "recon.tables"),
     ("recon.commands",),
     ("recon.cli",),
@@ -258,6 +259,10 @@ def test_every_configuration_is_valid(file: Path) -> None:
         from recon.readings import Search
 
         config.record(Search, tree.pop("search"), where="search")
+    if "identify" in tree:
+        from recon.identify import Identify
+
+        config.record(Identify, tree.pop("identify"), where="identify")
     settings = config.record(Settings, tree, where=file.stem)
     plan(settings)
     if settings.simulate is not None:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.metrics.correlation import pearson
-from recon.metrics.identification import movie_similarity, rank, response_similarity, top
+from recon.metrics.identification import rank, top
 
 
 def sampled(similarity: np.ndarray, size: int, best: int, draws: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -52,18 +51,3 @@ def test_candidate_sets_must_fit() -> None:
         top(torch.eye(3), size=4)
     with pytest.raises(ValueError, match=r"expected \[Q,M\]"):
         top(torch.zeros(3, 2), size=2)
-
-
-def test_movie_similarity_is_pearsons() -> None:
-    movies, others = torch.rand(2, 1, 3, 4, 5), torch.rand(3, 1, 3, 4, 5)
-    expected = torch.stack([pearson(m.flatten(), others.flatten(1)) for m in movies])
-    assert torch.allclose(movie_similarity(movies, others).double(), expected.double(), atol=1e-5)
-
-
-def test_neurons_without_weight_do_not_count() -> None:
-    rates, responses = torch.randn(3, 4, 5), torch.randn(3, 4, 5)
-    weights = torch.tensor([1.0, 2.0, 0.0, 0.5])
-    changed = responses.clone()
-    changed[:, 2] = 100.0
-    expected = response_similarity(rates, responses, weights)
-    assert torch.allclose(response_similarity(rates, changed, weights), expected)

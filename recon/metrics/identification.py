@@ -76,18 +76,6 @@ def cosine_similarity(queries: Tensor, candidates: Tensor) -> Tensor:
     return first @ second.T
 
 
-def movie_similarity(movies: Tensor, others: Tensor) -> Tensor:
-    """Return Pearson's r `[Q,M]` over all pixels and frames of every pair of movies `[Q,C,T,H,W]`, `[M,C,T,H,W]`."""
-    centred = (part.flatten(1) - part.flatten(1).mean(1, keepdim=True) for part in (movies, others))
-    return cosine_similarity(*centred)
-
-
-def response_similarity(rates: Tensor, responses: Tensor, weights: Tensor) -> Tensor:
-    """Return weighted cosines `[Q,M]` of standardised rates `[Q,N,T]` and responses `[M,N,T]`, weights `[N]` ≥ 0."""
-    scale = weights.clamp_min(0).sqrt()[:, None]
-    return cosine_similarity(rates * scale, responses * scale)
-
-
 def segments(frames: int, length: int) -> Sequence[tuple[int, int]]:
     """Return (first, end) of the pieces of `length` frames that fit into `frames` one after another.
 

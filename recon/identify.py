@@ -1,0 +1,214 @@
+"""Discriminative tasks: which stimulus was shown, given responses; which responses belong to a stimulus.
+
+Three ways to be like each other, all on the same segments of held-out clips: a reconstruction and a movie (direct
+decoding), predicted and recorded responses (direct encoding), and two embeddings in a common space (alignment).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from encoders.base import Encoder
+from recon import config
+from recon.bench import Bench, plan
+from recon.benchmark import Say, benchmark
+from recon.conditions import Batch, clip_rates, response_scale
+from recon.methods.alignment import Alignment
+from recon.metrics.correlation import pearson
+from recon.metrics.identification import cosine_similarity, rank, segments, top
+from recon.settings import Settings
+from recon.statistics import bootstrap_interval
+from recon.store import Store, write_table
+from recon.tasks import Task
+
+COLUMNS = (
+    "recording",
+    "tier",
+    "approach",
+    "task",
+    "seconds",
+    "frames",
+    "candidates",
+    "segments",
+    "clips",
+    "top1",
+    "top1_low",
+    "top1_high",
+    "top5",
+    "median_rank",
+    "chance_top1",
+    "chance_top5",
+)
+TASKS = ("decoding", "encoding")
+"""Which stimulus, given a response; which response, given a stimulus."""
+
+
+@dataclass(frozen=True)
+class Identify:
+    """What is asked: segments of `lengths` seconds, told apart from sets of `sizes` candidates (0: all there are).
+
+    Segments follow each other through the scored frames of every clip, and all of them, also those of the same clip,
+    are candidates; lengths that do not fit into a clip, and sizes above the number of segments, are left out.
+    """
+
+    lengths: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 10.0)
+    sizes: tuple[int, ...] = (2, 10, 50, 100, 0)
+
+    def __post_init__(self) -> None:
+        if not self.lengths or min(self.lengths) <= 0:
+            raise ValueError(f"identify: expected lengths above 0 seconds, got {self.lengths}; correct them")
+        if not self.sizes or any(size < 0 or size == 1 for size in self.sizes):
+            raise ValueError(f"identify: expected sizes of 0 (all) or at least 2, got {self.sizes}; correct them")
+
+
+@dataclass(frozen=True)
+class Views:
+    """What stands for the movies and for the responses of clips, both `[B,T',D]`, one entry per `step` frames.
+
+    Two segments are as like as the cosine of their entries, taken as one vector; `centred` takes away its mean first,
+    which makes it a correlation. Everything was computed from whole clips and cut afterwards, so that all approaches
+    know as much about what is before and after a segment.
+    """
+
+    stimuli: Tensor
+    responses: Tensor
+    step: int = 1
+    centred: bool = False
+
+    def similarity(self, pieces: Sequence[tuple[int, int]]) -> Tensor:
+        """Return `[S,S]`: the stimulus of every segment and the responses of every one; those of a clip follow."""
+        return cosine_similarity(self._cut(self.stimuli, pieces), self._cut(self.responses, pieces))
+
+    def _cut(self, values: Tensor, pieces: Sequence[tuple[int, int]]) -> Tensor:
+        length = max((pieces[0][1] - pieces[0][0]) // self.step, 1)
+        starts = (first // self.step for first, _ in pieces)
+        cut = torch.stack([values[:, start : start + length] for start in starts], 1).flatten(0, 1).flatten(1)
+        return cut - cut.mean(1, keepdim=True) if self.centred else cut
+
+
+def identify(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Path:
+    """Run the benchmark of a configuration, then identify segments by all its methods; return identification.csv.
+
+    Every row is direct decoding by its reconstruction; a row of the method alignment is also alignment itself, and
+    every encoder of the configuration is direct encoding. Rows of another condition than "recorded" are what they
+    say: the wrong clip's responses identify nothing.
+    """
+    tree = dict(config.expand(tree))
+    asked = config.record(Identify, tree.pop("identify", {}), where="identify")
+    settings = config.record(Settings, tree, where="identify")
+    run = benchmark(tree, say=say, progress=progress)
+    bench = Bench(settings, plan(settings), progress)
+    rows: list[dict[str, Any]] = []
+    for approach, views, batch in approaches(bench):
+        rows += list(_scores(approach, views, batch, bench, asked))
+        write_table(run / "identification.csv", rows, COLUMNS)
+    return run / "identification.csv"
+
+
+def approaches(bench: Bench) -> Iterator[tuple[str, Views, Batch]]:
+    """Yield the name, the views and the clips of every way to identify; clips of one length at a time."""
+    store = Store(bench.settings.run)
+    for batch in bench.batches:
+        for entry in bench.plans:
+            task = Task(bench, entry, batch)
+            yield f"decoding: {entry.row.label}", decoding_views(store.directory(task.key), batch), batch
+            method = task.method()
+            if isinstance(method, Alignment) and entry.row.condition == "recorded":
+                yield f"alignment: {entry.row.label}", alignment_views(method, bench, batch), batch
+        for name, encoder in bench.encoders.items():
+            yield f"encoding: {name}", encoding_views(encoder, bench, batch), batch
+
+
+def decoding_views(folder: Path, batch: Batch) -> Views:
+    """Return movies and reconstructions, which are compared by video correlation."""
+    with h5py.File(folder / "movie.h5", "r") as file:
+        shown = [torch.from_numpy(np.asarray(file[str(trial.index)]["reconstruction"])) for trial in batch.trials]
+    return Views(batch.movie.mean(1).flatten(2), torch.stack(shown).float().flatten(2), centred=True)
+
+
+@torch.no_grad()
+def alignment_views(method: Alignment, bench: Bench, batch: Batch) -> Views:
+    """Return the embeddings of movies and responses in the common space."""
+    towers, kept = method.load()
+    scale = response_scale(batch.recording, next(iter(bench.encoders.values())))
+    responses = (batch.recorded[0] / scale)[:, kept["neurons"].bool()]
+    return Views(towers.visual(batch.movie), towers.neural(responses), step=method.towers.stride)
+
+
+def encoding_views(encoder: Encoder, bench: Bench, batch: Batch) -> Views:
+    """Return standardised predicted and recorded responses, weighted by reliability.
+
+    Rates are predicted at the mean behavior, so that a trial's behavior does not give its responses away; neurons
+    weigh r²/(1 − r²) with r their correlation on validation clips, on which both sides are also standardised.
+    """
+    fit, scale = bench.sets["fit"], response_scale(batch.recording, encoder)
+    seen = [(_still_rates(encoder, other), other.recorded[0] / scale) for other in bench.validation]
+    if not seen:
+        raise ValueError("encoding: expected validation clips (tier oracle) for the neurons' weights, got none")
+    rates, responses = (torch.cat([pair[i].transpose(0, 1).flatten(1) for pair in seen], 1)[fit] for i in (0, 1))
+    explained = pearson(rates, responses).nan_to_num().clamp(0, 0.99).square().float()
+    weights = (explained / (1 - explained)).sqrt()[:, None]
+    predicted = _standardised(_still_rates(encoder, batch)[:, fit], rates) * weights
+    recorded = _standardised((batch.recorded[0] / scale)[:, fit], responses) * weights
+    return Views(predicted.transpose(1, 2), recorded.transpose(1, 2))
+
+
+def _still_rates(encoder: Encoder, batch: Batch) -> Tensor:
+    behavior = batch.recorded[1]
+    if behavior is not None:
+        behavior = behavior.mean((0, 2), keepdim=True).expand_as(behavior)
+    return clip_rates(encoder, batch.movie, behavior)
+
+
+def _standardised(values: Tensor, known: Tensor) -> Tensor:
+    """Return values `[B,n,T]` with the mean and deviation of known ones `[n,T']`."""
+    spread = known.std(1)[:, None]
+    return (values - known.mean(1)[:, None]) / spread.clamp_min(1e-3 * float(spread.mean()))
+
+
+def _scores(approach: str, views: Views, batch: Batch, bench: Bench, asked: Identify) -> Iterator[dict[str, Any]]:
+    warmup, tail = bench.settings.frames.warmup, bench.settings.frames.tail
+    for seconds in asked.lengths:
+        length = max(round(seconds * bench.recording.frame_rate), 1)
+        pieces = [(warmup + first, warmup + end) for first, end in segments(batch.frames - warmup - tail, length)]
+        if not pieces:
+            continue
+        table = views.similarity(pieces)
+        about = {
+            "recording": bench.recording.name,
+            "tier": bench.settings.clips.tier,
+            "approach": approach,
+            "seconds": seconds,
+            "frames": length,
+            "segments": len(table),
+            "clips": len(batch.trials),
+        }
+        for name, similarity in zip(TASKS, (table.T, table), strict=True):
+            yield from (about | {"task": name} | row for row in _sizes(similarity, len(pieces), asked.sizes))
+
+
+def _sizes(table: Tensor, per_clip: int, sizes: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+    total = len(table)
+    for size in dict.fromkeys(size or total for size in sizes):
+        if not 2 <= size <= total:
+            continue
+        first = top(table, size=size).reshape(-1, per_clip).mean(1)
+        low, high = bootstrap_interval(first, generator=np.random.default_rng(0))
+        yield {
+            "candidates": size,
+            "top1": float(first.mean()),
+            "top1_low": low,
+            "top1_high": high,
+            "top5": float(top(table, size=size, best=5).mean()),
+            "median_rank": float(np.median(rank(table, size=size))),
+            "chance_top1": 1 / size,
+            "chance_top5": min(1.0, 5 / size),
+        }
