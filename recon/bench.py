@@ -27,11 +27,12 @@ from recon.settings import Row, Settings
 
 @dataclass(frozen=True)
 class Plan:
-    """A row of the table with its method and fidelity built, before anything is read or computed."""
+    """A row of the table and one of its seeds, with method and fidelity built, before anything is read or computed."""
 
     row: Row
     method: Method
     fidelity: Likelihood
+    seed: int = 0
 
 
 def plan(settings: Settings) -> list[Plan]:
@@ -40,7 +41,7 @@ def plan(settings: Settings) -> list[Plan]:
     for number, row in enumerate(settings.rows):
         method = config.build("method", row.method, where=f"rows[{number}].method")
         fidelity = config.build("fidelity", row.fidelity, where=f"rows[{number}].fidelity")
-        plans.append(Plan(row, method, fidelity))
+        plans += [Plan(row, method, fidelity, seed) for seed in row.seeds or (settings.seed,)]
     return plans
 
 
@@ -117,7 +118,6 @@ class Bench:
             "mask": None if self.mask is None else [repr(settings.mask), self.mask.tolist()],
             "poolings": repr(dict(settings.poolings)),
             "neurons": asdict(settings.neurons),
-            "seed": settings.seed,
             "window": settings.window,
             "precision": [settings.precision, settings.compile],
         }

@@ -37,9 +37,9 @@ def benchmark(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress
         for number, task in enumerate(tasks, 1):
             title = f"[{number}/{len(tasks)}]"
             if store.complete(task.key):
-                say(f"{title} {task.plan.row.label}: done already")
+                say(f"{title} {task.label}: done already")
             else:
-                say(f"{title} {task.plan.row.label}: {_describe(task.run(store, title=title))}")
+                say(f"{title} {task.label}: {_describe(task.run(store, title=title))}")
             write_table(settings.run / "results.csv", store.rows(keys), columns(settings))
     return settings.run
 

@@ -119,10 +119,10 @@ def approaches(bench: Bench) -> Iterator[tuple[str, Views, Batch]]:
     for batch in bench.batches:
         for entry in bench.plans:
             task = Task(bench, entry, batch)
-            yield f"decoding: {entry.row.label}", decoding_views(store.directory(task.key), batch), batch
+            yield f"decoding: {task.label}", decoding_views(store.directory(task.key), batch), batch
             method = task.method()
             if isinstance(method, Alignment) and entry.row.condition == "recorded":
-                yield f"alignment: {entry.row.label}", alignment_views(method, bench, batch), batch
+                yield f"alignment: {task.label}", alignment_views(method, bench, batch), batch
         for name, encoder in bench.encoders.items():
             yield f"encoding: {name}", encoding_views(encoder, bench, batch), batch
 

@@ -118,7 +118,8 @@ class Row:
 
     Conditions: "recorded"; "wrong_clip", another clip's whole measurement; "predicted", the encoder's noise-free
     rates of the true movie; "noise_free", a simulation's own rates; "repeat_average"; "repeats_joint", one observation
-    per repeat. `bins` is a number of frames or "acquisition"; `population` leaves neurons out.
+    per repeat. `bins` is a number of frames or "acquisition"; `population` leaves neurons out. With `seeds` a row whose
+    method draws random numbers is learnt and run once with each; without, with that of the benchmark.
     """
 
     label: str
@@ -128,6 +129,11 @@ class Row:
     condition: Condition = "recorded"
     bins: Bins = 1
     population: Population = field(default_factory=Population)
+    seeds: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: expected each seed once, got {self.seeds}; leave out the repeats")
 
 
 @dataclass(frozen=True)

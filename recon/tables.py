@@ -22,6 +22,8 @@ SCORES = {
 }
 DIFFERENCES = ("video_correlation", "ssim")
 COSTS = {"evaluations": "evaluations", "seconds": "s"}
+NUMBERS = (*SCORES, *COSTS)
+"""Columns that are averaged over seeds."""
 
 
 def markdown(results: Path, *, baseline: str = "ridge") -> str:
@@ -35,6 +37,7 @@ def markdown(results: Path, *, baseline: str = "ridge") -> str:
         raise ValueError(f"{results}: expected at least one row, got none; run the benchmark first")
     pooled = {key: key.removeprefix("frame_correlation_") for key in rows[0] if key.startswith("frame_correlation_")}
     scores = pooled or SCORES
+    rows = over_seeds(rows)
     methods = {row["method"]: [other for other in rows if other["method"] == row["method"]] for row in rows}
     against = methods.get(baseline, [])
     differences = [key for key in (pooled or DIFFERENCES) if against]
@@ -44,6 +47,26 @@ def markdown(results: Path, *, baseline: str = "ridge") -> str:
         cells = [_mean(own, key) for key in scores] + [_difference(own, against, key) for key in differences]
         lines.append([name + _mark(own), *cells, *(_cost(own, key) for key in COSTS)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def over_seeds(rows: Rows) -> list[dict[str, str]]:
+    """Return one row per method and trial: numbers averaged over seeds, so that clips stay the units."""
+    groups: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+    for row in rows:
+        groups.setdefault((row["method"], row["trial"]), []).append(row)
+    return [
+        dict(own[0]) | {key: _averaged([row[key] for row in own]) for key in _numbers(own)} for own in groups.values()
+    ]
+
+
+def _numbers(rows: Rows) -> list[str]:
+    names = set(NUMBERS) | {key for key in rows[0] if key.startswith("frame_correlation_")}
+    return [key for key in rows[0] if key in names and len(rows) > 1]
+
+
+def _averaged(values: Sequence[str]) -> str:
+    known = [float(value) for value in values if value]
+    return repr(float(np.mean(known))) if known else ""
 
 
 def _cost(rows: Rows, key: str) -> str:

@@ -49,6 +49,7 @@ class Task:
         own = {
             "clips": [(clip.trial.index, clip.repeats) for clip in self.batch.clips],
             "label": row.label,
+            "seed": self.plan.seed,
             "method": repr(self.plan.method),
             "fidelity": repr(self.plan.fidelity),
             "encoders": [(name, self.bench.hashes[name]) for name in encoders],
@@ -59,6 +60,11 @@ class Task:
             "code": code_version(*modules_of(self.plan.method, self.plan.fidelity, *encoders.values()), *ENGINE),
         }
         return digest(self.bench.common | own)
+
+    @property
+    def label(self) -> str:
+        """The row's label, with the seed where it has several."""
+        return self.plan.row.label + (f", seed {self.plan.seed}" if len(self.plan.row.seeds) > 1 else "")
 
     @cached_property
     def encoders(self) -> dict[str, Encoder]:
@@ -82,12 +88,14 @@ class Task:
     def run(self, store: Store, *, title: str = "") -> Reconstruction:
         """Reconstruct the batch, score it and publish the result."""
         name = folder_name(self.plan.row.label)
+        if len(self.plan.row.seeds) > 1:
+            name += f"/seed {self.plan.seed}"
         if len(self.bench.batches) > 1:
             name += f"/from trial {self.batch.trials[0].index}"
         places = Places(store.partial(self.key), store.root / "tensorboard" / name)
         method, problem = self.method(), self.pose()
         with self._watch(places, title) as watch:
-            seed = self.bench.settings.seed
+            seed = self.plan.seed
             result = reconstruct(method, problem, seed=seed, trace=watch, checkpoint=places.checkpoint)
         self._write(places.task, result, problem)
         store.publish(self.key, drop=[places.checkpoint.name])
@@ -109,7 +117,7 @@ class Task:
             scale=common_scale(bench.recording, encoders),
             validation=self._validation,
             posed_as=repr((self.plan.fidelity, self.plan.row.bins, self.plan.row.population.silent)),
-            seed=bench.settings.seed,
+            seed=self.plan.seed,
             progress=bench.progress,
         )
 
@@ -174,7 +182,7 @@ class Task:
             "fidelity": str(row.fidelity["name"]),
             "bins": row.bins,
             "neurons": int((self.bench.sets["fit"] & ~self.left_out).sum()),
-            "seed": self.bench.settings.seed,
+            "seed": self.plan.seed,
             "condition": row.condition,
             "status": result.status,
             "iterations": result.iterations,
@@ -192,14 +200,14 @@ class Task:
             labels=[f"trial {trial.index}" for trial in self.batch.trials],
             frame_rate=recording.frame_rate,
             every=settings.trace_every,
-            title=f"{title} {self.plan.row.label}",
+            title=f"{title} {self.label}",
             total=planned_iterations(self.plan.method),
             progress=self.bench.progress,
         )
 
     def _write(self, folder: Path, result: Reconstruction, problem: Problem) -> None:
         movie = result.movie.cpu()
-        described = asdict(self.plan.row) | {"seed": self.bench.settings.seed}
+        described = asdict(self.plan.row) | {"seed": self.plan.seed}
         write_bytes(folder / "config.yaml", to_yaml(described))
         write_bytes(folder / "movie.h5", movie_file(self.batch, movie))
         write_json(folder / "curves.json", self.bench.scorer(self.batch).curves(movie))

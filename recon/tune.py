@@ -32,12 +32,13 @@ def tune(tree: Mapping[str, Any], *, say: Callable[[str], None] = lambda line: N
     tree = dict(config.expand(tree))
     search = config.record(Search, tree.pop("search", None), where="tune.search")
     settings = config.record(Settings, tree, where="tune")
-    if settings.clips.tier != VALIDATION or len(settings.rows) != 1:
+    plans = plan(settings)
+    if settings.clips.tier != VALIDATION or len(plans) != 1:
         raise ValueError(
-            f"tune: expected one row on clips of tier {VALIDATION}, got {len(settings.rows)} on tier "
+            f"tune: expected one row (and one seed) on clips of tier {VALIDATION}, got {len(plans)} on tier "
             f"{settings.clips.tier}; settings are never chosen on test clips"
         )
-    bench = Bench(settings, plan(settings))
+    bench = Bench(settings, plans)
     study = _open_study(search, tree, bench)
     done = [trial["settings"] for trial in study["trials"]]
     combinations = [chosen for chosen in search.combinations() if chosen not in done]
@@ -112,7 +113,7 @@ def _run(bench: Bench, search: Search, tree: Mapping[str, Any], chosen: Mapping[
             result = reconstruct(
                 task.method(),
                 task.pose(),
-                seed=bench.settings.seed,
+                seed=planned.seed,
                 trace=readings,
                 checkpoint=folder / "state.safetensors",
             )

@@ -310,3 +310,22 @@ def test_oracle_and_masked_scores_come_when_they_are_asked_for(tree: dict[str, A
         assert -1 <= matched <= 1 and -1 <= masked <= 1
         assert float(row["response_correlation_true_masked"]) != whole
     assert "ssim_matched_oracle" not in columns(config.record(Settings, tree, where="benchmark"))
+
+
+def test_a_row_with_seeds_is_run_with_each(tree: dict[str, Any]) -> None:
+    learning = {"steps": 3}
+    decoder = {"name": "convolutional", "architecture": {"widths": [4]}, "learning": learning, "frames": 30}
+    rows = [{"label": "decoder", "method": decoder, "seeds": [0, 5]}, tree["rows"][0]]
+    said: list[str] = []
+    run = benchmark(tree | {"rows": rows}, say=said.append)
+    assert [line.split(":")[0] for line in said] == ["[1/3] decoder, seed 0", "[2/3] decoder, seed 5", "[3/3] ridge"]
+    found = [(row["method"], row["seed"], row["video_correlation"]) for row in rows_of(run)]
+    assert [entry[:2] for entry in found] == [("decoder", "0")] * 3 + [("decoder", "5")] * 3 + [("ridge", "0")] * 3
+    assert found[0][2] != found[3][2]
+    assert {path.name for path in (run / "tensorboard" / "decoder").iterdir()} == {"seed 0", "seed 5"}
+
+
+def test_seeds_that_repeat_are_refused(tree: dict[str, Any]) -> None:
+    rows = [tree["rows"][0] | {"seeds": [1, 1]}]
+    with pytest.raises(ValueError, match="each seed once"):
+        benchmark(tree | {"rows": rows})

@@ -18,6 +18,7 @@ from recon.methods import (
     Ensemble,
     FieldSum,
     Gradient,
+    Latent,
     Library,
     Mean,
     OptimalLinear,
@@ -26,6 +27,7 @@ from recon.methods import (
     Sta,
     fitted,
 )
+from recon.methods.latent import Contrastive, Linear, Movies
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import Adam, Momentum
 from recon.methods.stopping import SelectionStop
@@ -49,6 +51,10 @@ METHOD_TABLE = {
     ),
     "convolutional distilled": Convolutional(
         Architecture(2, 1, LAGS, (4,)), Learning(steps=4, validate_every=2), batch=2, frames=12, margin=2, distilled=0.5
+    ),
+    "latent": Latent(Movies(worlds.autoencoder()), Linear(lags=LAGS)),
+    "latent contrastive": Latent(
+        Movies(worlds.autoencoder()), Contrastive(8, LAGS, Learning(steps=4), batch=4, frames=8, dropout=0.0)
     ),
     "alignment": Alignment(
         TowerSettings(4, 6, 2, 8, 2, LAGS), Learning(steps=5, validate_every=3), batch=4, frames=(6, 8), window=4

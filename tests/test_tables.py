@@ -50,3 +50,13 @@ def test_an_empty_table_is_an_error(tmp_path: Path) -> None:
     path.write_text("method,trial\n")
     with pytest.raises(ValueError, match="at least one row"):
         markdown(path)
+
+
+def test_seeds_are_averaged_before_clips_are(results: Path) -> None:
+    text = results.read_text()
+    again = "\n".join(f"map,{i},False,{v + 0.2},0.4,0.3,0.1,,0.4,40,5.21" for i, v in enumerate(MAP))
+    results.write_text(text + again + "\n")
+    mapped = markdown(results).splitlines()[-1]
+    found = paired_difference([v + 0.1 for v in MAP], RIDGE, generator=np.random.default_rng(0))
+    assert f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]" in mapped
+    assert "| 0.700 [" in mapped and mapped.endswith("| 30 | 4.2 |")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from encoders.base import freeze
 from encoders.linear import Linear
+from priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
 from priors.spectrum import Spectrum, inverse_cosine_transform
 from recon.fidelity import FIDELITIES
 from recon.learning_set import TrainingSet
@@ -96,3 +99,14 @@ def training(artefacts: Path, recording: Recording | None = None, *, neurons: Te
     known = recording or TinyRecording()
     validation = [(problem(2, seed=21), movies(2, seed=21)), (problem(2, seed=22), movies(2, seed=22))]
     return TrainingSet(known, chosen, artefacts, FRAMES, encoders=(encoder(),), validation=lambda: validation)
+
+
+@functools.cache
+def autoencoder() -> str:
+    """Return the path of the weights of a tiny, untrained autoencoder of movies."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = MovieAutoencoder(AutoencoderSettings(latents=3, width=2))
+    path = Path(tempfile.mkdtemp()) / "tiny.safetensors"
+    save_autoencoder(model, path, card={})
+    return str(path)

@@ -14,6 +14,7 @@ from recon.benchmark import benchmark as run_benchmark
 from recon.config import load
 from recon.report import write_report
 from recon.statistics import bootstrap_interval
+from recon.tables import over_seeds
 
 COSTS = {"evaluations": "evaluations", "seconds": "seconds"}
 SHOWN = {
@@ -41,7 +42,7 @@ def benchmark(options: argparse.Namespace, write: Write) -> None:
 def table(results: Path) -> list[str]:
     """Return the lines of a table: per method the mean over clips and the half width of its 95 % interval."""
     with results.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+        rows = over_seeds(list(csv.DictReader(stream)))
     methods = list(dict.fromkeys(row["method"] for row in rows))
     pooled = {key: f"frame r {key[18:]}" for key in rows[0] if key.startswith("frame_correlation_")}
     shown = pooled | COSTS if pooled else SHOWN

@@ -1,4 +1,4 @@
-"""`recon train encoder|mask CONFIG`: learn an encoder from a recording, or where its neurons look."""
+"""`recon train encoder|mask|autoencoder CONFIG`: learn an encoder, where its neurons look, or what movies are."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tqdm import tqdm
 from recon.config import load
 from recon.masks import train_mask
 from recon.training import train_encoder
+from recon.training_autoencoder import train_autoencoder
 from recon.training_dwise import train_dwiseneuro
 
 
@@ -21,6 +22,15 @@ def encoder(options: argparse.Namespace, write: Callable[[str], None]) -> None:
     config = load(options.config, options.overrides)
     train = train_dwiseneuro if config.get("encoder") == "dwiseneuro" else train_encoder
     weights = train(config, log=log)
+    write(f"weights: {weights}")
+    write(f"card: {weights.with_suffix('.json')}")
+
+
+def autoencoder(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+    """Train an autoencoder of movies as the configuration says."""
+    log = Path("runs") / "train" / options.config.stem
+    write(f"TensorBoard: tensorboard --logdir {log}")
+    weights = train_autoencoder(load(options.config, options.overrides), log=log)
     write(f"weights: {weights}")
     write(f"card: {weights.with_suffix('.json')}")
 

@@ -13,6 +13,7 @@ from recon.methods.combined import Average, Ensemble, Smoothed
 from recon.methods.convolutional import Convolutional
 from recon.methods.field_sum import FieldSum
 from recon.methods.gradient import Gradient
+from recon.methods.latent import Latent
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.library import Library
 from recon.methods.mean import Mean
@@ -29,6 +30,7 @@ METHODS: dict[str, type[Any]] = {
     "optimal_linear": OptimalLinear,
     "library": Library,
     "convolutional": Convolutional,
+    "latent": Latent,
     "alignment": Alignment,
     "gradient": Gradient,
     "smoothed": Smoothed,

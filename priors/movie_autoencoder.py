@@ -1,0 +1,145 @@
+"""A small autoencoder of grey movies, trained on training movies only: four times fewer numbers than pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from torch.nn import functional
+
+from priors.autoencoder import Autoencoder, Shape
+
+SHIPPED = Path(__file__).parent / "weights"
+FORMAT = "recon-autoencoder-1"
+
+
+@dataclass(frozen=True)
+class AutoencoderSettings:
+    """Sizes: `latents` channels per cell of 4×4 pixels and 2 frames, from `width` and 2·`width` features."""
+
+    latents: int = 8
+    width: int = 24
+
+    def __post_init__(self) -> None:
+        if min(self.latents, self.width) < 1:
+            raise ValueError(f"autoencoder: expected latents and width of at least 1, got {self}; raise them")
+
+
+class MovieAutoencoder(Autoencoder):
+    """Two strided convolutions in space and one in time down, two pixel shuffles and a linear interpolation up.
+
+    Latents are standardised by the buffers `mean` and `std` `[D]`, measured after training.
+    """
+
+    stride = 2
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, settings: AutoencoderSettings | None = None) -> None:
+        super().__init__()
+        self.settings = chosen = settings or AutoencoderSettings()
+        width = chosen.width
+        self.down = nn.Sequential(
+            nn.Conv2d(1, width, 5, stride=2, padding=2), nn.SiLU(), nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
+        )
+        self.shorter = nn.Conv1d(2 * width, 2 * width, 4, stride=2, padding=1)
+        self.narrow = nn.Conv2d(2 * width, chosen.latents, 1)
+        self.wide = nn.Conv2d(chosen.latents, 2 * width, 3, padding=1)
+        self.mixed = nn.Conv1d(2 * width, 2 * width, 3, padding=1)
+        self.up = nn.Sequential(
+            nn.SiLU(),
+            nn.Conv2d(2 * width, 4 * width, 3, padding=1),
+            nn.PixelShuffle(2),
+            nn.SiLU(),
+            nn.Conv2d(width, 4, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
+        self.register_buffer("mean", torch.zeros(chosen.latents))
+        self.register_buffer("std", torch.ones(chosen.latents))
+
+    def encode(self, movie: Tensor) -> Tensor:
+        """Return standardised latents `[B,D,⌈T/2⌉,⌈H/4⌉,⌈W/4⌉]`."""
+        batch, _, frames, height, width = movie.shape
+        padded = functional.pad(2 * movie[:, 0] - 1, (0, -width % 4, 0, -height % 4), mode="replicate")
+        seen = functional.silu(self.down(padded.flatten(0, 1)[:, None]))
+        series = seen.reshape(batch, frames, *seen.shape[1:]).permute(0, 3, 4, 2, 1)
+        even = functional.pad(series.flatten(0, 2), (0, frames % 2), mode="replicate")
+        short = functional.silu(self.shorter(even)).reshape(*series.shape[:4], -1)
+        latents = self.narrow(short.permute(0, 4, 3, 1, 2).flatten(0, 1)).reshape(
+            batch, -1, self.settings.latents, *series.shape[1:3]
+        )
+        standard: Tensor = (latents.transpose(1, 2) - self._by_channel(self.mean)) / self._by_channel(self.std)
+        return standard
+
+    def decode(self, latents: Tensor, shape: Shape) -> Tensor:
+        """Return the movie `[B,1,T,H,W]`, unclipped."""
+        batch, _, short, height, width = latents.shape
+        raw = (latents * self._by_channel(self.std) + self._by_channel(self.mean)).transpose(1, 2)
+        seen = functional.silu(self.wide(raw.flatten(0, 1)))
+        series = seen.reshape(batch, short, -1, height * width).permute(0, 3, 2, 1).flatten(0, 1)
+        series = series + self.mixed(series)
+        longer = functional.interpolate(series, shape[0], mode="linear", align_corners=False)
+        planes = longer.reshape(batch, height, width, -1, shape[0]).permute(0, 4, 3, 1, 2).flatten(0, 1)
+        frames: Tensor = self.up(planes)[:, 0, : shape[1], : shape[2]]
+        return frames.reshape(batch, 1, *shape) / 2 + 0.5
+
+    @torch.no_grad()
+    def standardise(self, movies: Tensor) -> None:
+        """Measure `mean` and `std` of the latents of movies `[B,1,T,H,W]`."""
+        self.mean.zero_()
+        self.std.fill_(1)
+        latents = self.encode(movies)
+        self.mean.copy_(latents.mean((0, 2, 3, 4)))
+        self.std.copy_(latents.std((0, 2, 3, 4)).clamp_min(1e-6))
+
+    def _by_channel(self, values: Tensor) -> Tensor:
+        return values.reshape(1, -1, 1, 1, 1)
+
+
+def save_autoencoder(model: MovieAutoencoder, path: Path, *, card: Mapping[str, Any]) -> None:
+    """Write weights in half precision with settings and card in the header, and the card to the .json beside it."""
+    from safetensors.torch import save
+
+    tensors = {name: value.detach().cpu().half().contiguous() for name, value in model.state_dict().items()}
+    settings = dataclasses.asdict(model.settings)
+    header = {"format": FORMAT, "settings": json.dumps(settings), "card": json.dumps(dict(card))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for target, content in (
+        (path, save(tensors, header)),
+        (path.with_suffix(".json"), (json.dumps({"settings": settings, **card}, indent=2) + "\n").encode()),
+    ):
+        aside = target.with_name(f".{target.name}.partial")
+        aside.write_bytes(content)
+        aside.replace(target)
+
+
+def load_autoencoder(weights: str | Path) -> MovieAutoencoder:
+    """Return the autoencoder of a file, or of a shipped name such as "movies", ready to use."""
+    path = Path(weights)
+    path = path if path.is_file() else SHIPPED / f"{weights}.safetensors"
+    if not path.is_file():
+        shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
+        raise ValueError(
+            f"autoencoder: expected a file or a shipped name ({shipped}), got {str(weights)!r}; train one with "
+            "`recon train autoencoder`"
+        )
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = file.metadata() or {}
+            names = list(file.keys())
+            tensors = {name: file.get_tensor(name).float() for name in names}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: expected a whole safetensors file, got {error}; copy it again") from error
+    if header.get("format") != FORMAT:
+        raise ValueError(f"{path}: expected an autoencoder of movies, got {header.get('format', 'another file')}")
+    with torch.random.fork_rng(devices=[]):
+        model = MovieAutoencoder(AutoencoderSettings(**json.loads(header["settings"])))
+    model.load_state_dict(tensors)
+    return model.eval().requires_grad_(False)

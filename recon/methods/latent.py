@@ -1,0 +1,225 @@
+"""Encoder–decoder: responses → latents of an autoencoder → movie (Takagi & Nishimoto 2023; Scotti et al. 2023)."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from priors.autoencoder import Autoencoder, load_image_autoencoder
+from priors.movie_autoencoder import load_autoencoder
+from recon.artefacts import load_artefact, save_artefact
+from recon.decoders.towers import NeuralTower, TowerSettings
+from recon.lagged import Lags, Scaling, measure_scaling
+from recon.learning import Learning, learn
+from recon.learning_set import TrainingSet
+from recon.methods.base import mean_responses
+from recon.methods.ridge import cross_validate, fold_moments, solve
+from recon.problem import Problem
+from recon.types import Iterate, State, Trial
+
+
+@dataclass(frozen=True)
+class Movies:
+    """The small autoencoder of movies: a file of weights, or a shipped name."""
+
+    weights: str = "movies"
+
+    def load(self) -> Autoencoder:
+        """Return it, ready to use."""
+        return load_autoencoder(self.weights)
+
+
+@dataclass(frozen=True)
+class Images:
+    """An image autoencoder of diffusers, frame by frame: a folder, or a hub's id; frames enlarged `scale` times."""
+
+    model: str
+    scale: int = 4
+
+    def load(self) -> Autoencoder:
+        """Return it, ready to use."""
+        return load_image_autoencoder(self.model, scale=self.scale)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Ridge regression from lagged responses to latents; the penalty by cross-validation, as in `ridge`."""
+
+    lags: Lags = field(default_factory=Lags)
+    penalties: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
+    folds: int = 3
+    root: bool = True
+
+
+@dataclass(frozen=True)
+class Contrastive:
+    """A network from responses to latents: squared error + `weight` · symmetric InfoNCE between trials of a batch.
+
+    The latents of a chunk must be told from those of the other trials by what the responses say (temperature learnt).
+    """
+
+    hidden: int = 256
+    lags: Lags = field(default_factory=lambda: Lags(-2, 15, 5))
+    learning: Learning = field(default_factory=lambda: Learning(steps=800, learning_rate=1e-3, weight_decay=0.05))
+    weight: float = 0.1
+    batch: int = 24
+    frames: int = 32
+    dropout: float = 0.2
+
+
+@dataclass(frozen=True)
+class Latent:
+    """movie = decode(latents), latents = what a brain encoder reads from the responses.
+
+    `autoencoder` fixes the latents and the step from them to a movie; `reader` is linear or trained contrastively.
+    What no response says is the latents' mean, so the movie is as blurred as the reader is unsure.
+    """
+
+    autoencoder: Movies | Images = field(default_factory=Movies)
+    reader: Linear | Contrastive = field(default_factory=Linear)
+    artefact: Path | None = None
+
+    def fit(self, training: TrainingSet) -> Latent:
+        """Encode the training movies, then train the reader."""
+        settings = {"name": "latent", "settings": repr((self.autoencoder, self.reader))}
+        settings["weights"] = _stamp(self.autoencoder)
+        path = training.path(settings, uses=("neurons", "seed"))
+        if not path.exists():
+            began, autoencoder = time.monotonic(), self.autoencoder.load()
+            if isinstance(self.reader, Linear):
+                learnt = fit_linear(self.reader, training, autoencoder)
+            else:
+                learnt = fit_contrastive(self.reader, training, autoencoder, checkpoint=path.with_suffix(".training"))
+            save_artefact(learnt | {"neurons": training.neurons}, path, seconds=time.monotonic() - began)
+        return replace(self, artefact=path)
+
+    @torch.no_grad()
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the decoded movie once."""
+        if state:
+            return
+        learnt, autoencoder = load_artefact(self.artefact, method="latent"), self.autoencoder.load()
+        responses = mean_responses(problem).cpu()[:, learnt.pop("neurons").bool()]
+        read = _read_linear if isinstance(self.reader, Linear) else _read_contrastive
+        shape = (problem.shape[2], problem.shape[3], problem.shape[4])
+        size = [int(side) for side in learnt.pop("size")]
+        flat = read(self.reader, responses, learnt, autoencoder.stride)
+        latents = flat.reshape(*flat.shape[:2], *size).transpose(1, 2)
+        clips = [autoencoder.decode(sample[None], shape) for sample in latents]
+        movie = torch.cat(clips).clamp(0, 1).to(problem.device)
+        yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+
+
+@torch.no_grad()
+def latents_of(trial: Trial, autoencoder: Autoencoder) -> Tensor:
+    """Return the latents `[T',D,h,w]` of a trial's movie."""
+    return autoencoder.encode(trial.movie[:1][None])[0].transpose(0, 1)
+
+
+def fit_linear(reader: Linear, training: TrainingSet, autoencoder: Autoencoder) -> dict[str, Tensor]:
+    """Return weights and mean of the ridge regression, its scaling, and the size of a latent."""
+    scaling, sizes = measure_scaling(training, root=reader.root), []
+
+    def pairs() -> Iterator[tuple[Tensor, Tensor]]:
+        for trial in training.trials():
+            latents = latents_of(trial, autoencoder)
+            sizes.append(latents.shape[1:])
+            features = reader.lags.apply(scaling.apply(training.responses(trial)))[:: autoencoder.stride]
+            yield features, latents.flatten(1)
+
+    folds = fold_moments(pairs(), reader.folds)
+    errors = cross_validate(folds, reader.penalties)
+    total = folds[0]
+    for fold in folds[1:]:
+        total = total + fold
+    penalty = reader.penalties[int(errors.argmin())]
+    weights, mean = solve(total, penalty, out=total.cross.shape[1])
+    learnt = {"weights": weights, "mean": mean, "scale_mean": scaling.mean, "scale_std": scaling.std}
+    return learnt | {"size": torch.tensor(sizes[0]), "penalty": torch.tensor(penalty)}
+
+
+def _read_linear(reader: Any, responses: Tensor, learnt: dict[str, Tensor], stride: int) -> Tensor:
+    scaling = Scaling(learnt["scale_mean"], learnt["scale_std"], reader.root)
+    features = torch.stack([reader.lags.apply(scaling.apply(sample))[::stride] for sample in responses])
+    return features @ learnt["weights"] + learnt["mean"]
+
+
+def fit_contrastive(
+    reader: Contrastive, training: TrainingSet, autoencoder: Autoencoder, *, checkpoint: Path
+) -> dict[str, Tensor]:
+    """Return the weights of the trained network, the latents' statistics, and the size of a latent."""
+    trials = [(training.responses(trial), latents_of(trial, autoencoder)) for trial in training.trials()]
+    every = torch.cat([latents.flatten(1) for _, latents in trials])
+    mean, std = every.mean(0), every.std(0).clamp_min(1e-6)
+    known = [(responses, (latents.flatten(1) - mean) / std) for responses, latents in trials]
+    tower = _tower(reader, len(known[0][0]), every.shape[1], stride=autoencoder.stride)
+    generator = torch.Generator().manual_seed(training.seed)
+    for module in tower.modules():
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv1d) and module.bias is not None:
+            module.weight.data.normal_(0, module.weight[0].numel() ** -0.5, generator=generator)
+            torch.nn.init.constant_(module.bias, 0.0)
+    tower.transform.measure(torch.cat([responses for responses, _ in known], 1))
+    title = "train brain encoder" if training.progress else ""
+    learn(
+        tower,
+        lambda model, draws: contrastive_loss(reader, model, known, draws),
+        reader.learning,
+        seed=training.seed,
+        checkpoint=checkpoint,
+        title=title,
+    )
+    return tower.state_dict() | {"mean": mean, "std": std, "size": torch.tensor(trials[0][1].shape[1:])}
+
+
+def contrastive_loss(
+    reader: Contrastive, tower: Any, known: list[tuple[Tensor, Tensor]], draws: torch.Generator
+) -> Tensor:
+    """Return the loss of a batch of chunks, one trial each, of `known` responses `[n,T]` and latents `[T',L]`."""
+    stride, responses, latents = tower.settings.stride, [], []
+    chosen = torch.randperm(len(known), generator=draws)[: reader.batch].tolist()
+    frames = min(reader.frames, *(known[index][0].shape[1] for index in chosen)) // stride
+    for index in chosen:
+        late = known[index][0].shape[1] // stride - frames
+        start = int(torch.randint(late + 1, (1,), generator=draws))
+        responses.append(known[index][0][:, start * stride : (start + frames) * stride])
+        latents.append(known[index][1][start : start + frames])
+    seen, truth = torch.stack(responses), torch.stack(latents)
+    kept = torch.rand(seen.shape[:2], generator=draws) >= reader.dropout
+    read = tower(seen, kept)
+    first, second = (functional.normalize(part.flatten(1), dim=1) for part in (read, truth))
+    logits = tower.log_scale.clamp(max=4.6).exp() * first @ second.T
+    pairs = torch.arange(len(logits))
+    apart = 0.5 * (functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs))
+    return functional.mse_loss(read, truth) + reader.weight * apart
+
+
+def _read_contrastive(reader: Any, responses: Tensor, learnt: dict[str, Tensor], stride: int) -> Tensor:
+    mean, std = learnt.pop("mean"), learnt.pop("std")
+    tower = _tower(reader, responses.shape[1], len(mean), stride=stride)
+    tower.load_state_dict(learnt)
+    read: Tensor = tower.eval()(responses) * std + mean
+    return read
+
+
+def _tower(reader: Contrastive, neurons: int, size: int, *, stride: int) -> NeuralTower:
+    settings = TowerSettings(space=size, hidden=reader.hidden, stride=stride, lags=reader.lags)
+    with torch.random.fork_rng(devices=[]):
+        tower = NeuralTower(neurons, settings)
+    tower.register_parameter("log_scale", torch.nn.Parameter(torch.tensor(2.5)))
+    return tower
+
+
+def _stamp(source: Movies | Images) -> str:
+    """Return what changes when the autoencoder's weights do."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(source.load().state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
