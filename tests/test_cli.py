@@ -116,7 +116,8 @@ def test_too_little_memory_has_a_remedy(
 
 def test_the_table_has_means_and_intervals(tmp_path: Path) -> None:
     rows = [
-        {"method": "a", "video_correlation": 0.1 * i, "ssim": None, "oracle": True, "seconds": 20.0} for i in range(5)
+        {"method": "a", "trial": i, "video_correlation": 0.1 * i, "ssim": None, "oracle": True, "seconds": 20.0}
+        for i in range(5)
     ]
     write_table(tmp_path / "results.csv", rows, COLUMNS)
     header, line = table(tmp_path / "results.csv")

@@ -9,13 +9,27 @@ from pathlib import Path
 
 from recon.config import load
 from recon.identify import identify as run_identify
+from recon.identify_neural import identify_segments
 
-SHOWN = ("approach", "task", "seconds", "candidates", "top-1", "chance", "top-5", "median rank")
+SHOWN = {
+    "approach": "approach",
+    "group": "units of",
+    "task": "task",
+    "seconds": "seconds",
+    "candidates": "candidates",
+    "top1": "top-1",
+    "chance_top1": "chance",
+    "top5": "top-5",
+    "median_rank": "median rank",
+    "note": "note",
+}
+"""Columns of the printed table, where a run has them."""
 
 
 def identify(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Run what is not finished, then print the table."""
-    results = run_identify(load(options.config, options.overrides), say=write, progress=True)
+    """Run what is not finished, then print the table; a configuration with a `file` has no stimuli."""
+    tree = load(options.config, options.overrides)
+    results = identify_segments(tree, say=write) if "file" in tree else run_identify(tree, say=write, progress=True)
     for line in table(results):
         write(line)
     write(f"all: {results}")
@@ -25,13 +39,15 @@ def table(results: Path) -> list[str]:
     """Return the lines of a table of an identification.csv."""
     with results.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    cells = [list(SHOWN), *(_cells(row) for row in rows)]
+    shown = {key: title for key, title in SHOWN.items() if key in rows[0]}
+    cells = [list(shown.values()), *([_cell(row, key) for key in shown] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
-def _cells(row: dict[str, str]) -> list[str]:
-    number = {name: float(row[name] or "nan") for name in row if name not in ("recording", "tier", "approach", "task")}
-    interval = f"{number['top1']:.3f} [{number['top1_low']:.3f}, {number['top1_high']:.3f}]"
-    chance, ranked = f"{number['chance_top1']:.3f}", f"{number['median_rank']:.1f}"
-    return [row["approach"], row["task"], row["seconds"], row["candidates"], interval, chance, row["top5"][:5], ranked]
+def _cell(row: dict[str, str], key: str) -> str:
+    if key == "top1":
+        return f"{float(row[key]):.3f} [{float(row['top1_low'] or 'nan'):.3f}, {float(row['top1_high'] or 'nan'):.3f}]"
+    if key in ("chance_top1", "top5"):
+        return f"{float(row[key]):.3f}"
+    return f"{float(row[key]):.1f}" if key == "median_rank" else row[key]

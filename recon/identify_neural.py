@@ -1,0 +1,202 @@
+"""Identification without stimuli: which segment of a repeated movie was on, from other repeats of it (templates).
+
+Train and test trials are apart, but the segments themselves were *seen in training*: this says how well activity tells
+known segments apart, not whether an unknown one could be reconstructed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recon import config
+from recon.benchmark import Say
+from recon.learning import Learning, learn
+from recon.metrics.identification import cosine_similarity, rank, top
+from recon.statistics import bootstrap_interval
+from recon.store import write_table
+
+COLUMNS = (
+    "group",
+    "approach",
+    "units",
+    "segments",
+    "repeats",
+    "candidates",
+    "top1",
+    "top1_low",
+    "top1_high",
+    "top5",
+    "median_rank",
+    "chance_top1",
+    "note",
+)
+NOTE = "segments seen in training"
+
+
+@dataclass(frozen=True)
+class NeuralIdentification:
+    """A configuration: an array `responses` (units, repeats, segments) of a .mat, .npz or .h5 file, units' `areas`.
+
+    `groups` names areas whose units are read together. Repeats are dealt to `folds`; those of one fold are told apart
+    by templates, the means over the other folds' repeats, and by a linear map to `space` dimensions that was trained
+    contrastively on pairs of these repeats. Sets have `sizes` candidates (0: all); larger ones are left out.
+    """
+
+    run: Path
+    file: Path
+    responses: str
+    areas: str
+    groups: Mapping[str, list[str]]
+    folds: int = 5
+    sizes: tuple[int, ...] = (2, 10, 0)
+    space: int = 24
+    learning: Learning = field(
+        default_factory=lambda: Learning(steps=200, learning_rate=3e-3, weight_decay=1.0, warmup=20)
+    )
+    seed: int = 0
+
+
+def identify_segments(tree: Mapping[str, Any], *, say: Say = lambda line: None) -> Path:
+    """Identify the segments of a configuration with every group of units; return identification.csv."""
+    chosen = config.record(NeuralIdentification, tree, where="identify")
+    responses, areas = read_units(chosen)
+    rows: list[dict[str, Any]] = []
+    path = chosen.run / "identification.csv"
+    for group, names in chosen.groups.items():
+        units = np.isin(areas, names)
+        if not units.any():
+            raise ValueError(f"groups.{group}: expected areas out of {sorted(set(areas))}, got {names}; correct them")
+        tables = similarities(torch.from_numpy(responses[units]).float(), chosen)
+        for approach, similarity in tables.items():
+            rows += list(_rows(similarity, chosen, about={"group": group, "approach": approach, "units": units.sum()}))
+        chosen.run.mkdir(parents=True, exist_ok=True)
+        write_table(path, rows, COLUMNS)
+        say(f"{group}: {int(units.sum())} units, {len(tables)} approaches")
+    return path
+
+
+def read_units(chosen: NeuralIdentification) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return responses (units, repeats, segments) and the area of every unit."""
+    arrays = _arrays(chosen.file, (chosen.responses, chosen.areas))
+    responses = np.asarray(arrays[chosen.responses])
+    areas = np.array([str(np.squeeze(area)) for area in np.ravel(arrays[chosen.areas])])
+    if responses.ndim != 3 or responses.dtype.kind not in "iuf" or len(areas) != len(responses):
+        raise ValueError(
+            f"{chosen.file}: expected {chosen.responses} (units, repeats, segments) of numbers and an area per unit, "
+            f"got {responses.shape} of {responses.dtype} and {len(areas)} areas; transpose or name other arrays"
+        )
+    if not np.isfinite(responses).all():
+        raise ValueError(f"{chosen.file}: expected finite {chosen.responses}, got NaN or infinity; leave out its units")
+    if responses.shape[1] < chosen.folds or chosen.folds < 2:
+        raise ValueError(
+            f"folds: expected 2 to {responses.shape[1]} (one repeat or more each), got {chosen.folds}; correct it"
+        )
+    return responses, areas
+
+
+def _arrays(file: Path, names: tuple[str, ...]) -> Mapping[str, Any]:
+    if not file.is_file():
+        raise ValueError(f"{file}: expected a .mat, .npz or .h5 file, got none; check the path")
+    if file.suffix == ".mat":
+        from scipy.io import loadmat
+
+        found: Mapping[str, Any] = loadmat(file, variable_names=names)
+    elif file.suffix == ".npz":
+        with np.load(file, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in names if name in archive}
+    else:
+        import h5py
+
+        with h5py.File(file, "r") as opened:
+            found = {name: np.asarray(opened[name]) for name in names if name in opened}
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise ValueError(f"{file}: expected the arrays {', '.join(names)}, got none of {', '.join(missing)}")
+    return found
+
+
+def similarities(responses: Tensor, chosen: NeuralIdentification) -> dict[str, Tensor]:
+    """Return per approach the similarities `[repeats,segments,segments]` of single trials and what was learnt."""
+    _, repeats, segments = responses.shape
+    tables = {name: torch.zeros(repeats, segments, segments) for name in ("templates", "contrastive")}
+    for fold in range(chosen.folds):
+        held_out = torch.arange(repeats) % chosen.folds == fold
+        known, asked = standardised(responses[:, ~held_out], responses[:, held_out])
+        weights = reliability(known)[:, None]
+        templates = known.mean(1)
+        weighted = [cosine_similarity((trial * weights).T, (templates * weights).T) for trial in asked.unbind(1)]
+        tables["templates"][held_out] = torch.stack(weighted)
+        project = contrastive_map(known, chosen)
+        ours = functional.normalize(project(known.permute(1, 2, 0)), dim=-1).mean(0)
+        tables["contrastive"][held_out] = torch.stack(
+            [cosine_similarity(project(trial.T), ours) for trial in asked.unbind(1)]
+        )
+    return tables
+
+
+def standardised(known: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+    """Return square roots of both `[n,repeats,segments]`, with the known ones' mean 0 and deviation 1 per unit."""
+    roots = [part.clamp_min(0).sqrt() for part in (known, asked)]
+    mean, std = roots[0].mean((1, 2), keepdim=True), roots[0].std((1, 2), keepdim=True)
+    first, second = ((part - mean) / std.clamp_min(1e-6) for part in roots)
+    return first, second
+
+
+def reliability(known: Tensor) -> Tensor:
+    """Return √(signal variance / noise variance) `[n]` of known responses `[n,repeats,segments]`, 0 where none is seen.
+
+    The variance of the means over repeats less the noise that is left in them (Sahani & Linden 2003).
+    """
+    noise = known.var(1).mean(1).clamp_min(1e-6)
+    signal = known.mean(1).var(1) - noise / known.shape[1]
+    return (signal.clamp_min(0) / noise).sqrt()
+
+
+def contrastive_map(known: Tensor, chosen: NeuralIdentification) -> nn.Linear:
+    """Return a linear map of units that makes repeats of a segment alike and segments different (InfoNCE)."""
+    units, repeats, _ = known.shape
+    with torch.random.fork_rng(devices=[]):
+        project = nn.Linear(units, chosen.space, bias=False)
+    start = torch.Generator().manual_seed(chosen.seed)
+    project.weight.data.normal_(0, units**-0.5, generator=start)
+    trials = known.permute(1, 2, 0)
+
+    def loss(model: Any, draws: torch.Generator) -> Tensor:
+        first, second = torch.randperm(repeats, generator=draws)[:2].tolist()
+        kept = torch.rand(units, generator=draws) >= 0.2
+        sides = [functional.normalize(model(trials[repeat] * kept), dim=1) for repeat in (first, second)]
+        logits = 10 * sides[0] @ sides[1].T
+        pairs = torch.arange(len(logits))
+        both: Tensor = functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs)
+        return both / 2
+
+    learn(project, loss, chosen.learning, seed=chosen.seed)
+    return project
+
+
+def _rows(similarity: Tensor, chosen: NeuralIdentification, *, about: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    repeats, segments = similarity.shape[:2]
+    for size in dict.fromkeys(size or segments for size in chosen.sizes if size <= segments):
+        first = np.array([top(trial, size=size).mean() for trial in similarity])
+        low, high = bootstrap_interval(first, generator=np.random.default_rng(0))
+        yield {
+            **about,
+            "segments": segments,
+            "repeats": repeats,
+            "candidates": size,
+            "top1": float(first.mean()),
+            "top1_low": low,
+            "top1_high": high,
+            "top5": float(np.mean([top(trial, size=size, best=5).mean() for trial in similarity])),
+            "median_rank": float(np.median(np.concatenate([rank(trial, size=size) for trial in similarity]))),
+            "chance_top1": 1 / size,
+            "note": NOTE,
+        }
