@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from encoders.base import Encoder
 from recon.artefacts import artefact_path, state_hash
 from recon.problem import Problem
 from recon.types import Recording, Trial
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class TrainingSet:
     `encoders` are the row's, frozen, and `scale` `[N,1]` is what responses are divided by before they are compared
     with their rates; `validation` returns the problems of validation clips, posed as the row's, each with the movies
     that were shown, and `posed_as` says what names these problems. What is learnt goes to the folder `artefacts`;
-    chance is drawn from `seed`.
+    chance is drawn from `seed`; networks are trained on `device`.
     """
 
     recording: Recording
@@ -34,6 +37,7 @@ class TrainingSet:
     validation: Callable[[], Sequence[tuple[Problem, Tensor]]] | None = None
     posed_as: str = ""
     seed: int = 0
+    device: torch.device = CPU
     progress: bool = False
 
     def trials(self) -> Iterator[Trial]:

@@ -118,6 +118,7 @@ class Task:
             validation=self._validation,
             posed_as=repr((self.plan.fidelity, self.plan.row.bins, self.plan.row.population.silent)),
             seed=self.plan.seed,
+            device=bench.device,
             progress=bench.progress,
         )
 

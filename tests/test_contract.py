@@ -47,10 +47,10 @@ METHOD_TABLE = {
     "library": Library(window=4, stride=1, best=5),
     "library posterior": Library(window=5, stride=2, best=9, beta=0.5),
     "convolutional": Convolutional(
-        Architecture(2, 2, LAGS, (4, 6)), Learning(steps=6, validate_every=3), batch=2, frames=12, margin=2
+        Architecture("places", 2, 2, LAGS, (4, 6)), Learning(steps=6, validate_every=3), batch=2, frames=12, margin=2
     ),
-    "convolutional distilled": Convolutional(
-        Architecture(2, 1, LAGS, (4,)), Learning(steps=4, validate_every=2), batch=2, frames=12, margin=2, distilled=0.5
+    "convolutional distilled on meis": Convolutional(
+        Architecture("meis", 2, 1, LAGS, (4,)), Learning(steps=4), batch=2, frames=12, margin=2, distilled=0.5
     ),
     "latent": Latent(Movies(worlds.autoencoder()), Linear(lags=LAGS)),
     "latent contrastive": Latent(

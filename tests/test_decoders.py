@@ -10,8 +10,9 @@ import torch
 import worlds
 
 from recon.decoders.examples import Example, chunk, distilled, drawn_chunk, measured_places, recorded
+from recon.decoders.most_exciting import most_exciting
 from recon.decoders.network import Architecture, initialised
-from recon.decoders.read_in import ReadIn, Transform
+from recon.decoders.read_in import Places, ReadIn, Transform
 from recon.fidelities.low_rank import LowRank
 from recon.fidelities.simple import Poisson
 from recon.lagged import Lags
@@ -19,7 +20,7 @@ from recon.learning import Learning
 from recon.methods import Convolutional, Mean
 
 LAGS = Lags(0, 3, 4)
-TINY = Architecture(2, 2, LAGS, (8, 8))
+TINY = Architecture("places", 2, 2, LAGS, (8, 8))
 
 
 def test_responses_are_standardised_and_silent_neurons_stay_silent() -> None:
@@ -34,11 +35,13 @@ def test_responses_are_standardised_and_silent_neurons_stay_silent() -> None:
 
 def test_the_read_in_paints_each_neurons_vector_at_its_place() -> None:
     generator = torch.Generator().manual_seed(1)
-    read_in, responses = ReadIn(4, (5, 6), 3, lags=LAGS, stride=2), torch.rand(2, 4, 11, generator=generator)
-    read_in.initialise(responses[0], torch.rand(4, 2, generator=generator) * 4, generator)
-    painted = read_in(responses)
+    responses, places = torch.rand(2, 4, 11, generator=generator), Places(4, (5, 6))
+    places.centre.data.copy_(torch.rand(4, 2, generator=generator) * 4)
+    read_in = ReadIn(4, 3, places, lags=LAGS, stride=2)
+    read_in.initialise(responses[0], generator)
+    painted = read_in(responses, (5, 6))
     assert painted.shape == (2, 6, 3, 5, 6)
-    values, weights = read_in.transform(responses), read_in.weights().reshape(4, 5, 6)
+    values, weights = read_in.transform(responses), places().reshape(4, 5, 6)
     padded = torch.nn.functional.pad(values, (0, 3))
     expected = torch.zeros(2, 6, 3, 5, 6)
     for frame in range(6):
@@ -50,14 +53,24 @@ def test_the_read_in_paints_each_neurons_vector_at_its_place() -> None:
 
 def test_a_silenced_neuron_paints_nothing() -> None:
     generator = torch.Generator().manual_seed(2)
-    read_in, responses = ReadIn(3, (4, 4), 2, lags=LAGS, stride=1), torch.rand(1, 3, 9, generator=generator)
-    read_in.initialise(responses[0], torch.ones(3, 2), generator)
-    kept = torch.tensor([[True, False, True]])
-    silent = responses.clone()
+    read_in = ReadIn(3, 2, Places(3, (4, 4)), lags=LAGS, stride=1)
+    responses, kept = torch.rand(1, 3, 9, generator=generator), torch.tensor([[True, False, True]])
+    read_in.initialise(responses[0], generator)
     read_in.vectors.data[1] = 0
-    without = read_in(responses)
+    without = read_in(responses, (4, 4))
     read_in.vectors.data[1] = 5
-    assert torch.allclose(read_in(silent, kept), without, atol=1e-5)
+    assert torch.allclose(read_in(responses, (4, 4), kept), without, atol=1e-5)
+
+
+def test_most_exciting_inputs_of_linear_cells_are_their_fields() -> None:
+    encoder, neurons = worlds.encoder(lags=1), torch.arange(worlds.NEURONS) < 7
+    found = most_exciting(encoder, neurons, torch.Generator().manual_seed(0), steps=20)
+    smooth = torch.nn.functional.pad(encoder.weights[:7, 0], (2, 2, 2, 2))
+    kernel = torch.tensor([1.0, 2.0, 3.0, 2.0, 1.0])
+    smooth = torch.nn.functional.conv2d(smooth, (kernel[:, None] * kernel / 81)[None, None])[:, 0]
+    cosine = torch.nn.functional.cosine_similarity(found.flatten(1), smooth.flatten(1))
+    assert found.flatten(1).norm(dim=1).tolist() == pytest.approx([1.0] * 7)
+    assert float(cosine.min()) > 0.9
 
 
 def test_places_are_where_simple_and_complex_cells_look() -> None:
@@ -87,7 +100,7 @@ def test_chunks_keep_responses_and_movies_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size, stride, block", [((6, 8), 2, 2), ((7, 9), 1, 2), ((5, 6), 3, 1)])
 def test_movies_have_the_size_of_the_recording(size, stride: int, block: int) -> None:
-    architecture = Architecture(block, stride, LAGS, (4, 5, 6))
+    architecture = Architecture("places", block, stride, LAGS, (4, 5, 6))
     decoder = initialised(9, size, architecture, torch.Generator().manual_seed(0))
     assert decoder(torch.rand(2, 9, 13)).shape == (2, 1, 13, *size)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recon.decoders.read_in import ReadIn
+from recon.decoders.read_in import Maps, Places, ReadIn
 from recon.lagged import Lags
 
 
@@ -18,8 +19,10 @@ class Architecture:
     """Sizes: the grid has a cell per `block`×`block` pixels, features stand for `stride` frames.
 
     `widths` are the channels of the levels, each half as fine as the one before; `depth` residual blocks a level.
+    Neurons paint around learnt "places", or the encoder's most exciting inputs ("meis", Sobotka et al. 2025).
     """
 
+    read_in: Literal["places", "meis"] = "places"
     block: int = 2
     stride: int = 2
     lags: Lags = field(default_factory=lambda: Lags(-2, 15, 5))
@@ -61,8 +64,9 @@ class Decoder(nn.Module):
         super().__init__()
         self.frame_size, self.architecture = frame_size, architecture
         block, widths = architecture.block, architecture.widths
-        grid = (-(-frame_size[0] // block), -(-frame_size[1] // block))
-        self.read_in = ReadIn(neurons, grid, widths[0], lags=architecture.lags, stride=architecture.stride)
+        self.grid = (-(-frame_size[0] // block), -(-frame_size[1] // block))
+        painter = Places(neurons, self.grid) if architecture.read_in == "places" else Maps(neurons, self.grid)
+        self.read_in = ReadIn(neurons, widths[0], painter, lags=architecture.lags, stride=architecture.stride)
         pairs = list(pairwise(widths))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, padding=1) for fine, coarse in pairs)
         self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairs)
@@ -76,7 +80,7 @@ class Decoder(nn.Module):
 
     def forward(self, responses: Tensor, kept: Tensor | None = None) -> Tensor:
         """Return the movie; neurons where `kept` `[B,n]` is false say nothing."""
-        features = self._network(self.read_in(responses, kept), 0)
+        features = self._network(self.read_in(responses, self.grid, kept), 0)
         height, width = self.frame_size
         frames = functional.pixel_shuffle(self.head(features.flatten(0, 1)), self.architecture.block)
         series = frames[:, 0, :height, :width].reshape(*features.shape[:2], -1).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""From responses to a picture of features: every neuron adds its vector around the place of its receptive field."""
+"""From responses to a picture of features: every neuron adds its vector where its receptive field is."""
 
 from __future__ import annotations
 
@@ -49,46 +49,16 @@ class Transform(nn.Module):
         return torch.stack([positive.sqrt(), positive / (positive + self.saturation[:, None])], 1)
 
 
-class ReadIn(nn.Module):
-    """Responses `[B,n,T]` → features `[B,T',C,h,w]` on a grid, every `stride`-th frame.
+class Places(nn.Module):
+    """Gaussian weights in the cells of a grid whose centre (row, column) and width, in cells, are learnt per neuron."""
 
-    Transformed responses pass temporal filters that all neurons share (they start as the bumps of `lags`); each neuron
-    has a vector per filter and nonlinearity, which it adds around its place with Gaussian weights (sum 1) whose centre
-    (row, column) and width, in cells of the grid, are learnt.
-    """
-
-    def __init__(self, neurons: int, grid: tuple[int, int], channels: int, *, lags: Lags, stride: int) -> None:
+    def __init__(self, neurons: int, grid: tuple[int, int]) -> None:
         super().__init__()
-        kernels = lags.kernels()
-        self.grid, self.lags, self.stride = grid, lags, stride
-        self.transform = Transform(neurons)
-        self.filters = nn.Parameter(kernels.clone())
-        features = NONLINEARITIES * len(kernels)
-        self.vectors = nn.Parameter(torch.zeros(neurons, features, channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
+        self.grid = grid
         self.centre = nn.Parameter(torch.tensor(grid).float().expand(neurons, 2) / 2)
         self.log_width = nn.Parameter(torch.zeros(neurons))
 
-    @torch.no_grad()
-    def initialise(self, responses: Tensor, centre: Tensor, generator: torch.Generator) -> None:
-        """Measure the responses `[n,T]`, put neurons at `centre` `[n,2]` (row, column) and draw their vectors."""
-        self.transform.measure(responses)
-        self.centre.copy_(centre)
-        self.vectors.normal_(0, 0.3 * self.vectors.shape[1] ** -0.5, generator=generator)
-
-    def forward(self, responses: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Return the features; neurons where `kept` `[B,n]` is false say nothing."""
-        values = self.transform(responses)
-        values = values if kept is None else values * kept[:, None, :, None]
-        batch, _, neurons, _ = values.shape
-        filtered = self._filtered(values.flatten(0, 2)).reshape(batch, NONLINEARITIES, neurons, len(self.filters), -1)
-        by_neuron = filtered.permute(2, 0, 4, 1, 3).flatten(3).flatten(1, 2)
-        painted = (by_neuron @ self.vectors).flatten(1)
-        cells = self.weights().T @ painted
-        moved = cells.reshape(*self.grid, batch, filtered.shape[-1], -1).permute(2, 3, 4, 0, 1)
-        return moved + self.bias[:, None, None]
-
-    def weights(self) -> Tensor:
+    def forward(self) -> Tensor:
         """Return how strongly a neuron counts in a cell `[n,h·w]`; a neuron's weights sum to 1."""
         rows, columns = (torch.arange(side, device=self.centre.device, dtype=self.centre.dtype) for side in self.grid)
         width = self.log_width.exp()[:, None]
@@ -97,12 +67,61 @@ class ReadIn(nn.Module):
         spread = (down[:, :, None] * across[:, None]).flatten(1)
         return spread / spread.sum(1, keepdim=True).clamp_min(1e-6)
 
+
+class Maps(nn.Module):
+    """A fixed picture per neuron, such as its most exciting input, that its response is multiplied with."""
+
+    pictures: Tensor
+
+    def __init__(self, neurons: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.register_buffer("pictures", torch.zeros(neurons, grid[0] * grid[1]))
+
+    def forward(self) -> Tensor:
+        """Return the pictures `[n,h·w]`."""
+        return self.pictures
+
+
+class ReadIn(nn.Module):
+    """Responses `[B,n,T]` → features `[B,T',C,h,w]` on a grid, every `stride`-th frame.
+
+    Transformed responses pass temporal filters that all neurons share (they start as the bumps of `lags`); each neuron
+    has a vector per filter and nonlinearity, which it adds where its `painter` says.
+    """
+
+    def __init__(self, neurons: int, channels: int, painter: Places | Maps, *, lags: Lags, stride: int) -> None:
+        super().__init__()
+        kernels = lags.kernels()
+        self.lags, self.stride = lags, stride
+        self.painter = painter
+        self.transform = Transform(neurons)
+        self.filters = nn.Parameter(kernels.clone())
+        features = NONLINEARITIES * len(kernels)
+        self.vectors = nn.Parameter(torch.zeros(neurons, features, channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    @torch.no_grad()
+    def initialise(self, responses: Tensor, generator: torch.Generator) -> None:
+        """Measure the responses `[n,T]` and draw the neurons' vectors."""
+        self.transform.measure(responses)
+        self.vectors.normal_(0, 0.3 * self.vectors.shape[1] ** -0.5, generator=generator)
+
+    def forward(self, responses: Tensor, grid: tuple[int, int], kept: Tensor | None = None) -> Tensor:
+        """Return the features; neurons where `kept` `[B,n]` is false say nothing."""
+        values = self.transform(responses)
+        values = values if kept is None else values * kept[:, None, :, None]
+        batch, _, neurons, _ = values.shape
+        filtered = self._filtered(values.flatten(0, 2)).reshape(batch, NONLINEARITIES, neurons, len(self.filters), -1)
+        by_neuron = filtered.permute(2, 0, 4, 1, 3).flatten(3).flatten(1, 2)
+        painted = (by_neuron @ self.vectors).flatten(1)
+        cells = self.painter().T @ painted
+        moved = cells.reshape(*grid, batch, filtered.shape[-1], -1).permute(2, 3, 4, 0, 1)
+        features: Tensor = moved + self.bias[:, None, None]
+        return features
+
     def _filtered(self, series: Tensor) -> Tensor:
         """Return `[M,K,T']` of series `[M,T]`: what the bumps see from the first to the last lag."""
         before, after = max(-self.lags.first, 0), max(self.lags.last, 0)
         padded = functional.pad(series, (before, after))[:, None, self.lags.first + before :]
-        return functional.conv1d(padded, self.filters[:, None], stride=self.stride)[..., : self.frames(series.shape[1])]
-
-    def frames(self, frames: int) -> int:
-        """Return how many frames `[T']` stand for `frames` of them."""
-        return -(-frames // self.stride)
+        frames = -(-series.shape[1] // self.stride)
+        return functional.conv1d(padded, self.filters[:, None], stride=self.stride)[..., :frames]

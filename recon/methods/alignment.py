@@ -75,16 +75,17 @@ class Alignment:
         towers = initialised(int(training.neurons.sum()), training.recording.frame_size, self.towers, generator)
         towers.neural.transform.measure(torch.cat([example.responses for example in examples], 1))
         towers.visual.mean.copy_(torch.stack([e.movie.float().mean(0) for e in examples]).mean(0) / 255)
+        device, towers = training.device, towers.to(training.device)
 
         def loss(model: Any, draws: torch.Generator) -> Tensor:
             length = self.frames[int(torch.randint(len(self.frames), (1,), generator=draws))]
             responses, movie = chunk(examples, draws, batch=self.batch, frames=length, apart=True)
             kept = torch.rand(responses.shape[:2], generator=draws) >= self.dropout
-            value: Tensor = model.loss(augmented(movie, draws), responses, kept)
+            value: Tensor = model.loss(augmented(movie, draws).to(device), responses.to(device), kept.to(device))
             return value
 
         known = training.validation() if training.validation is not None else ()
-        clips = [(mean_responses(problem)[:, training.neurons], movie) for problem, movie in known]
+        clips = [(mean_responses(seen)[:, training.neurons].to(device), movie.to(device)) for seen, movie in known]
         learn(
             towers,
             loss,
@@ -94,7 +95,7 @@ class Alignment:
             checkpoint=checkpoint,
             title="train alignment" if training.progress else "",
         )
-        return towers
+        return towers.cpu()
 
     def load(self) -> tuple[Towers, dict[str, Tensor]]:
         """Return the trained towers, and their library: `frames`, `embeddings`, `lengths`; `neurons` that count."""
@@ -170,6 +171,6 @@ def validation_score(model: Any, clips: list[tuple[Tensor, Tensor]]) -> float:
             neural.append(model.neural(responses[..., first : first + length]))
             scale = float(model.log_scale.clamp(max=4.6).exp())
     logits = scale * likeness(torch.cat(visual), torch.cat(neural))
-    pairs = torch.arange(len(logits))
+    pairs = torch.arange(len(logits), device=logits.device)
     both = functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs)
     return -0.5 * float(both)

@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from recon.artefacts import load_artefact, save_artefact
 from recon.decoders.examples import Example, chunk, distilled, drawn_chunk, measured_places, recorded
+from recon.decoders.most_exciting import most_exciting
 from recon.decoders.network import Architecture, Decoder, blank, initialised
+from recon.decoders.read_in import Places
 from recon.fidelities.base import Likelihood
 from recon.fidelities.mixture import Mixture
 from recon.learning import Learning, learn
@@ -34,7 +38,8 @@ class Convolutional:
     the first and last `margin` are context only. A share `dropout` of the neurons is silenced in every chunk. Of
     every batch a share `distilled` is drawn from the row's encoders with `noise` fitted to the training trials, for
     training movies, their mirror images and those backwards. The averaged weights with the best video correlation +
-    SSIM on validation clips are kept.
+    SSIM on validation clips are kept. "bfloat16" trains three times as fast on CPUs that compute in it, slower on
+    others; the loss and the weights stay in float32.
     """
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -46,6 +51,7 @@ class Convolutional:
     dropout: float = 0.1
     distilled: float = 0.0
     noise: Likelihood = field(default_factory=Mixture)
+    precision: Literal["float32", "bfloat16"] = "float32"
     artefact: Path | None = None
 
     def __post_init__(self) -> None:
@@ -55,10 +61,17 @@ class Convolutional:
                 f"{self.distilled:g}, {self.dropout:g} and {self.batch}; correct them"
             )
 
+    @property
+    def needs_encoders(self) -> bool:
+        """Whether what is learnt depends on the row's encoders."""
+        return self.distilled > 0 or self.architecture.read_in == "meis"
+
     def fit(self, training: TrainingSet) -> Convolutional:
         """Train the network; an interrupted training goes on where it stopped."""
         settings = {"name": "convolutional", "settings": repr(replace(self, artefact=None))}
-        path = training.path(settings, uses=("neurons", "frames", "seed", *(["encoders"] if self.distilled else [])))
+        path = training.path(
+            settings, uses=("neurons", "frames", "seed", *(["encoders"] if self.needs_encoders else []))
+        )
         if not path.exists():
             began = time.monotonic()
             decoder = self.trained(training, checkpoint=path.with_suffix(".training"))
@@ -70,7 +83,7 @@ class Convolutional:
         """Return the network, trained on a training set."""
         examples = recorded(training)
         generator = torch.Generator().manual_seed(training.seed)
-        decoder = self._start(training, examples, generator)
+        device, decoder = training.device, self._start(training, examples, generator).to(training.device)
         variance = float(torch.stack([example.movie.float().div(255).var() for example in examples]).mean())
 
         draw = self._source(training, examples)
@@ -79,10 +92,12 @@ class Convolutional:
             responses, movie = draw(draws)
             kept = torch.rand(responses.shape[:2], generator=draws) >= self.dropout
             inner = slice(self.margin, -self.margin) if movie.shape[2] > 2 * self.margin + 1 else slice(None)
-            return self._loss(model(responses, kept)[:, :, inner], movie[:, :, inner], variance)
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+                read = model(responses.to(device), kept.to(device))
+            return self._loss(read[:, :, inner].float(), movie.to(device)[:, :, inner], variance)
 
         known = training.validation() if training.validation is not None else ()
-        clips = [(mean_responses(problem)[:, training.neurons], movie) for problem, movie in known]
+        clips = [(mean_responses(seen)[:, training.neurons].to(device), movie.to(device)) for seen, movie in known]
         title = "train convolutional decoder" if training.progress else ""
         validate = (lambda model: validation_score(model, clips)) if clips else None
         learn(decoder, loss, self.learning, seed=training.seed, validate=validate, checkpoint=checkpoint, title=title)
@@ -118,9 +133,12 @@ class Convolutional:
     def _start(self, training: TrainingSet, examples: list[Example], generator: torch.Generator) -> Decoder:
         neurons, size = int(training.neurons.sum()), training.recording.frame_size
         decoder = initialised(neurons, size, self.architecture, generator)
-        responses = torch.cat([example.responses for example in examples], 1)
-        places = measured_places(examples, decoder.read_in.grid, self.architecture.lags)
-        decoder.read_in.initialise(responses, places, generator)
+        decoder.read_in.initialise(torch.cat([example.responses for example in examples], 1), generator)
+        painter = decoder.read_in.painter
+        if isinstance(painter, Places):
+            painter.centre.data.copy_(measured_places(examples, decoder.grid, self.architecture.lags))
+        else:
+            painter.pictures.copy_(pictures(training, decoder.grid, generator))
         decoder.mean.copy_(torch.stack([example.movie.float().mean(0) for example in examples]).mean(0) / 255)
         return decoder
 
@@ -129,6 +147,17 @@ class Convolutional:
         if not self.similarity or min(truth.shape[-2:]) <= 2 * SSIM_RADIUS:
             return error
         return error + self.similarity * (1 - ssim(movie, truth).mean())
+
+
+def pictures(training: TrainingSet, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Return most exciting inputs `[n,h·w]` on a grid, averaged over the encoders of a training set, of norm 1."""
+    if not training.encoders:
+        raise ValueError("most exciting inputs: expected the encoders of a row, got none; give the training set one")
+    behaviors = [trial.behavior.mean(1) for trial in training.trials() if trial.behavior is not None]
+    held = torch.stack(behaviors).mean(0) if behaviors else None
+    found = [most_exciting(one, training.neurons, generator, behavior=held) for one in training.encoders]
+    small = functional.adaptive_avg_pool2d(torch.stack(found).mean(0)[:, None], grid).flatten(1)
+    return functional.normalize(small, dim=1)
 
 
 @torch.no_grad()

@@ -169,7 +169,7 @@ def fit_contrastive(
     tower.transform.measure(torch.cat([responses for responses, _ in known], 1))
     title = "train brain encoder" if training.progress else ""
     learn(
-        tower,
+        tower.to(training.device),
         lambda model, draws: contrastive_loss(reader, model, known, draws),
         reader.learning,
         seed=training.seed,
@@ -191,12 +191,13 @@ def contrastive_loss(
         start = int(torch.randint(late + 1, (1,), generator=draws))
         responses.append(known[index][0][:, start * stride : (start + frames) * stride])
         latents.append(known[index][1][start : start + frames])
-    seen, truth = torch.stack(responses), torch.stack(latents)
+    device = tower.log_scale.device
+    seen, truth = torch.stack(responses).to(device), torch.stack(latents).to(device)
     kept = torch.rand(seen.shape[:2], generator=draws) >= reader.dropout
-    read = tower(seen, kept)
+    read = tower(seen, kept.to(device))
     first, second = (functional.normalize(part.flatten(1), dim=1) for part in (read, truth))
     logits = tower.log_scale.clamp(max=4.6).exp() * first @ second.T
-    pairs = torch.arange(len(logits))
+    pairs = torch.arange(len(logits), device=device)
     apart = 0.5 * (functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs))
     return functional.mse_loss(read, truth) + reader.weight * apart
 
