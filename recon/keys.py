@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 
 from torch import nn
 
 from encoders.base import Encoder
+from recon.artefacts import learning_seconds
 from recon.types import Recording
 
 
 def modules_of(*parts: object) -> set[str]:
     """Return the names of the Python modules that define records and torch modules, and what they are made of."""
     return {type(part).__module__ for root in parts for part in _parts(root)}
+
+
+def learning_time(method: object) -> float:
+    """Return the seconds that it took to learn all that a fitted method uses, each artefact counted once."""
+    paths = {path for part in _parts(method) for name, path in _entries(part) if name == "artefact"}
+    return sum(learning_seconds(path) for path in paths if isinstance(path, Path) and path.exists())
 
 
 def planned_iterations(method: object) -> int | None:

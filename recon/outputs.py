@@ -35,6 +35,7 @@ COLUMNS = (
     "iterations",
     "evaluations",
     "seconds",
+    "learning_seconds",
     "video_correlation",
     "frame_correlation",
     "pixel_correlation",

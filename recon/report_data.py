@@ -70,6 +70,7 @@ COLUMNS = (
     ),
     Column("evaluations", "Evaluations", "Encoder passes over the whole clip", 0, False),
     Column("seconds", "Seconds", "Wall-clock time of the whole batch of clips", 1, False),
+    Column("learning_seconds", "Learning s", "Seconds that all that was learnt beforehand took, once", 1, False),
 )
 
 

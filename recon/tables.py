@@ -21,7 +21,7 @@ SCORES = {
     "response_correlation": "fitted trial r",
 }
 DIFFERENCES = ("video_correlation", "ssim")
-COSTS = {"evaluations": "evaluations", "seconds": "s"}
+COSTS = {"evaluations": "evaluations", "seconds": "s", "learning_seconds": "learning s"}
 NUMBERS = (*SCORES, *COSTS)
 """Columns that are averaged over seeds."""
 
@@ -41,11 +41,12 @@ def markdown(results: Path, *, baseline: str = "ridge") -> str:
     methods = {row["method"]: [other for other in rows if other["method"] == row["method"]] for row in rows}
     against = methods.get(baseline, [])
     differences = [key for key in (pooled or DIFFERENCES) if against]
-    head = ["method", *scores.values(), *(f"Δ {scores[key]} to {baseline}" for key in differences), *COSTS.values()]
+    costs = {key: title for key, title in COSTS.items() if key in rows[0]}
+    head = ["method", *scores.values(), *(f"Δ {scores[key]} to {baseline}" for key in differences), *costs.values()]
     lines = [head, ["---"] * len(head)]
     for name, own in methods.items():
         cells = [_mean(own, key) for key in scores] + [_difference(own, against, key) for key in differences]
-        lines.append([name + _mark(own), *cells, *(_cost(own, key) for key in COSTS)])
+        lines.append([name + _mark(own), *cells, *(_cost(own, key) for key in costs)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
@@ -70,7 +71,9 @@ def _averaged(values: Sequence[str]) -> str:
 
 
 def _cost(rows: Rows, key: str) -> str:
-    value = float(np.mean([float(row[key]) for row in rows]))
+    value = float(np.mean([float(row[key] or "nan") for row in rows]))
+    if np.isnan(value):
+        return "–"
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 

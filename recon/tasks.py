@@ -15,7 +15,7 @@ from recon.conditions import Batch, common_scale, pose
 from recon.data.measurement import binning
 from recon.data.sets import left_out_neurons
 from recon.fitting import fit_fidelity
-from recon.keys import modules_of, planned_iterations
+from recon.keys import learning_time, modules_of, planned_iterations
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.outputs import movie_file, to_yaml
@@ -97,7 +97,7 @@ class Task:
         with self._watch(places, title) as watch:
             seed = self.plan.seed
             result = reconstruct(method, problem, seed=seed, trace=watch, checkpoint=places.checkpoint)
-        self._write(places.task, result, problem)
+        self._write(places.task, result, problem, method)
         store.publish(self.key, drop=[places.checkpoint.name])
         return result
 
@@ -206,10 +206,11 @@ class Task:
             progress=self.bench.progress,
         )
 
-    def _write(self, folder: Path, result: Reconstruction, problem: Problem) -> None:
+    def _write(self, folder: Path, result: Reconstruction, problem: Problem, method: Method) -> None:
         movie = result.movie.cpu()
         described = asdict(self.plan.row) | {"seed": self.plan.seed}
         write_bytes(folder / "config.yaml", to_yaml(described))
         write_bytes(folder / "movie.h5", movie_file(self.batch, movie))
         write_json(folder / "curves.json", self.bench.scorer(self.batch).curves(movie))
-        write_json(folder / "row.json", {"rows": self.rows(result, problem)})
+        rows = [row | {"learning_seconds": learning_time(method)} for row in self.rows(result, problem)]
+        write_json(folder / "row.json", {"rows": rows})

@@ -294,7 +294,8 @@ def test_a_killed_run_ends_with_the_numbers_of_an_uninterrupted_one(tree: dict[s
     got = rows_of(benchmark(tree | {"run": str(run)}, say=said.append))
     assert "done already" not in said[0]
     for one, other in zip(expected, got, strict=True):
-        assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in other.items() if k != "seconds"}
+        times = {"seconds", "learning_seconds"}
+        assert {k: v for k, v in one.items() if k not in times} == {k: v for k, v in other.items() if k not in times}
     trace = next(run.glob("tasks/*/trace.jsonl")).read_text().splitlines()
     assert [json.loads(line)["step"] for line in trace] == list(range(1, 13))
 
@@ -310,6 +311,11 @@ def test_oracle_and_masked_scores_come_when_they_are_asked_for(tree: dict[str, A
         assert -1 <= matched <= 1 and -1 <= masked <= 1
         assert float(row["response_correlation_true_masked"]) != whole
     assert "ssim_matched_oracle" not in columns(config.record(Settings, tree, where="benchmark"))
+
+
+def test_the_table_says_how_long_learning_took(tree: dict[str, Any]) -> None:
+    rows = rows_of(benchmark(tree | {"artefacts": str(Path(tree["run"]) / "artefacts")}))
+    assert all(float(row["learning_seconds"]) > 0 for row in rows)
 
 
 def test_a_row_with_seeds_is_run_with_each(tree: dict[str, Any]) -> None:

@@ -41,8 +41,8 @@ class FieldSum:
         settings = {"name": "field_sum", **asdict(replace(self, artefact=None))}
         path = training.path(settings, uses=("neurons", "encoders"))
         if not path.exists():
-            began = time.monotonic()
             model = linear_model(training, samples=self.samples)
+            began = time.monotonic() - model.seconds
             scaling = Scaling(model.offset, model.variance.sqrt(), root=False)
             reverse = (model.on_bases(self.lags) / model.variance.sqrt()[:, None, None]).flatten(0, 1)
             weights = reverse * _gain(training, reverse, self.lags, scaling, mean=model.mean)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from encoders.base import Encoder
-from recon.artefacts import load_artefact, save_artefact
+from recon.artefacts import learning_seconds, load_artefact, save_artefact
 from recon.lagged import Lags
 from recon.learning_set import TrainingSet
 from recon.types import Trial
@@ -31,7 +31,8 @@ TRIALS = 40
 class LinearModel:
     """y(t) = offset + Σ_lag ⟨fields(lag), movie(t−lag) − mean⟩ + noise, for the neurons that may be used.
 
-    `fields` `[n,L,P]` with lags rising from `first` and P pixels; `mean` `[P]`; `offset` and `variance` `[n]`.
+    `fields` `[n,L,P]` with lags rising from `first` and P pixels; `mean` `[P]`; `offset` and `variance` `[n]`;
+    measuring it took `seconds`.
     """
 
     fields: Tensor
@@ -39,6 +40,7 @@ class LinearModel:
     offset: Tensor
     variance: Tensor
     first: int
+    seconds: float = 0.0
 
     def predict(self, frames: Tensor) -> Tensor:
         """Return responses without noise `[n,T]` to frames `[T,P]`; outside the movie stands the mean frame."""
@@ -70,7 +72,7 @@ def linear_model(training: TrainingSet, *, samples: int) -> LinearModel:
         save_artefact(parts | {"first": torch.tensor(model.first)}, path, seconds=time.monotonic() - began)
     learnt = load_artefact(path, method="linear model")
     first = int(learnt.pop("first"))
-    return LinearModel(**learnt, first=first)
+    return LinearModel(**learnt, first=first, seconds=learning_seconds(path))
 
 
 def _measured(training: TrainingSet, samples: int) -> LinearModel:

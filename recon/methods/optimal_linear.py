@@ -39,8 +39,8 @@ class OptimalLinear:
         settings = {"name": "optimal_linear", **asdict(replace(self, artefact=None))}
         path = training.path(settings, uses=("neurons", "encoders"))
         if not path.exists():
-            began = time.monotonic()
             model = linear_model(training, samples=self.samples)
+            began = time.monotonic() - model.seconds
             folds = fold_moments(predicted_pairs(training, model, self.lags), 2)
             weights, mean = estimator(folds[0] + folds[1], model, self.lags, noise=self.noise)
             learnt = {"weights": weights, "mean": mean, "neurons": training.neurons}
