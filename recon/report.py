@@ -13,11 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from recon.comparisons import comparisons
 from recon.report_data import columns_of, read_clips, read_methods, read_tasks
 from recon.statistics import bootstrap_interval
 from recon.store import finite, write_bytes
 
-ASSETS = ("page.css", "plots.js", "table.js", "player.js", "page.js")
+ASSETS = ("page.css", "plots.js", "table.js", "compare.js", "player.js", "page.js")
+
+COMPARED = ("video_correlation", "ssim")
+"""Scores by which every method is compared with every other."""
 
 
 def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Path:
@@ -32,9 +36,14 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
     clips, truths = read_clips(run, max_clips=max_clips, max_frames=max_frames, movies=lines + 1)
     methods = read_methods(tasks, truths, interval=_interval)
     page = {"name": run.resolve().name, "columns": _shown_columns(methods), "clips": clips, "methods": methods}
+    page["comparisons"] = comparisons([_values(method) for method in methods], COMPARED)
     path = run / "report.html"
     write_bytes(path, _fill(run, page).encode())
     return path
+
+
+def _values(method: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    return {key: method["scores"][key]["values"] for key in COMPARED if key in method["scores"]}
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float]:

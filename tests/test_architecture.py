@@ -39,7 +39,7 @@ LAYERS = (
     ("recon.fitting", "recon.scoring", "recon.outputs"),
     ("recon.bench", "recon.tasks", "recon.benchmark", "recon.readings", "recon.tune", "recon.training"),
     ("recon.identify",),
-    ("recon.report", "recon.strips", "recon.heatmaps", "recon.tables"),
+    ("recon.comparisons", "recon.report", "recon.strips", "recon.heatmaps", "recon.tables"),
     ("recon.commands",),
     ("recon.cli",),
 )

@@ -160,6 +160,35 @@ def test_headings_sort_results_and_leave_nulls_apart(browser: Any) -> None:
     click(browser, "th[data-key='video_correlation'] button")
 
 
+def choose(driver: Any, selector: str, value: str) -> None:
+    driver.execute_script(
+        "const box = document.querySelector(arguments[0]); box.value = arguments[1];"
+        "box.dispatchEvent(new Event('change'))",
+        selector,
+        value,
+    )
+
+
+def test_differences_follow_the_chosen_baseline(browser: Any) -> None:
+    names = "return [...document.querySelectorAll('#differences tbody tr')].map((row) => row.dataset.method)"
+    options = browser.execute_script("return [...document.getElementById('baseline').options].map((o) => o.text)")
+    choose(browser, "#baseline", str(options.index("ridge")))
+    found = browser.execute_script(names)
+    assert "ridge" not in found and len(found) == len(options) - 1
+    cell = "return document.querySelector('#differences tbody tr[data-method=mean] td').textContent"
+    assert browser.execute_script(cell).startswith("−")
+    choose(browser, "#baseline", str(options.index("mean")))
+    assert "ridge" in browser.execute_script(names)
+
+
+def test_quality_is_drawn_against_cost(browser: Any) -> None:
+    points = "return [...document.querySelectorAll('#pareto circle.point[r=\"3.4\"]')].map((c) => c.getAttribute('cx'))"
+    before = browser.execute_script(points)
+    assert len(before) == 7
+    choose(browser, "#cost", "evaluations")
+    assert len(browser.execute_script(points)) == 6  # the mean asked no encoder
+
+
 def test_markup_of_users_stays_text_in_the_browser(browser: Any) -> None:
     assert browser.execute_script("return window.hacked === undefined")
     assert browser.execute_script("return document.querySelectorAll('img, main script').length") == 0

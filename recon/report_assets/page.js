@@ -68,6 +68,7 @@ function start() {
   nameMethods(page.methods);
   createPlayer(page);
   buildTable(page, document.getElementById("table"));
+  drawComparisons(page);
   drawCurves(page);
   drawTraces(page);
   document.getElementById("failures").append(...page.methods.flatMap((method) => method.failures.map((text) => html("li", {}, `${method.name}, ${text}`))));

@@ -1,0 +1,43 @@
+"""Comparisons of all methods: against the functions for one pair, and their correction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recon.comparisons import comparisons, paired
+from recon.statistics import holm, paired_difference
+
+RNG = np.random.default_rng(5)
+CLIPS = [f"clip{index}" for index in range(12)]
+SCORES = {name: RNG.normal(level, 0.1, 12) for name, level in {"a": 0.5, "b": 0.6, "c": 0.52}.items()}
+METHODS = [{"r": dict(zip(CLIPS, values, strict=True))} for values in SCORES.values()]
+
+
+def test_each_pair_is_what_the_single_comparison_gives() -> None:
+    (table,) = [entry["r"] for entry in comparisons(METHODS, ("r",))[:1]]
+    assert table[0] is None
+    singles = [paired_difference(SCORES[name], SCORES["a"], generator=np.random.default_rng(0)) for name in ("b", "c")]
+    corrected = holm([single.p_value for single in singles])
+    for entry, single, p in zip(table[1:], singles, corrected, strict=True):
+        assert entry[0] == pytest.approx(single.difference)
+        assert entry[1:3] == pytest.approx([single.low, single.high], abs=0.006)
+        assert entry[3] == pytest.approx(p)
+
+
+def test_a_difference_turns_around_with_its_baseline() -> None:
+    every = comparisons(METHODS, ("r",))
+    assert every[0]["r"][1][0] == pytest.approx(-every[1]["r"][0][0])
+
+
+def test_many_clips_are_flipped_at_random() -> None:
+    (nothing, much) = paired(np.stack([RNG.normal(0, 1, 40), RNG.normal(1, 1, 40)]))
+    assert nothing[3] > 0.05 and much[3] < 0.001
+
+
+def test_only_shared_clips_count() -> None:
+    short = {"r": {clip: METHODS[1]["r"][clip] for clip in CLIPS[:5]}}
+    table = comparisons([METHODS[0], short, {}], ("r",))[0]["r"]
+    expected = np.mean([METHODS[1]["r"][clip] - METHODS[0]["r"][clip] for clip in CLIPS[:5]])
+    assert table[1][0] == pytest.approx(expected)
+    assert table[2] is None
