@@ -8,6 +8,7 @@ from typing import Any
 
 from recon import config
 from recon.bench import Bench, plan
+from recon.information import write_information
 from recon.outputs import columns, write_inputs
 from recon.settings import Settings
 from recon.store import Store, one_writer, write_table
@@ -41,6 +42,8 @@ def benchmark(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress
             else:
                 say(f"{title} {task.label}: {_describe(task.run(store, title=title))}")
             write_table(settings.run / "results.csv", store.rows(keys), columns(settings))
+        if settings.information:
+            write_information(bench)
     return settings.run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from recon.comparisons import comparisons
+from recon.movies import encode_png
 from recon.report_data import columns_of, read_clips, read_methods, read_tasks
 from recon.statistics import bootstrap_interval
 from recon.store import finite, write_bytes
@@ -35,8 +37,9 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
     lines = len({task.key for task in tasks})
     clips, truths = read_clips(run, max_clips=max_clips, max_frames=max_frames, movies=lines + 1)
     methods = read_methods(tasks, truths, interval=_interval)
-    page = {"name": run.resolve().name, "columns": _shown_columns(methods), "clips": clips, "methods": methods}
+    page: dict[str, Any] = {"name": run.resolve().name, "columns": _shown_columns(methods), "clips": clips, "methods": methods}
     page["comparisons"] = comparisons([_values(method) for method in methods], COMPARED)
+    page["information"] = _information(run)
     path = run / "report.html"
     write_bytes(path, _fill(run, page).encode())
     return path
@@ -44,6 +47,20 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
 
 def _values(method: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
     return {key: method["scores"][key]["values"] for key in COMPARED if key in method["scores"]}
+
+
+def _information(run: Path) -> dict[str, Any] | None:
+    """Return the map of where the population constrains the movie as a picture of its logarithm, over two decades."""
+    path = run / "information.json"
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    values = np.array(found["map"], dtype=np.float64)
+    decades = np.log10(np.maximum(values / values.max(), 1e-2)) / 2 + 1
+    png = base64.b64encode(encode_png((255 * decades).round().astype(np.uint8))).decode("ascii")
+    within = float((values > 0.1 * values.max()).mean())
+    size = {"height": values.shape[0], "width": values.shape[1]}
+    return {"picture": f"data:image/png;base64,{png}", "encoder": found["encoder"], "within": within, **size}
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float]:

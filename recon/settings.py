@@ -144,7 +144,8 @@ class Settings:
     together, encoders see `window` frames at once (0: all) and compute in `precision`, translated by torch where
     `compile` says so. `pixels` (first row, end row, first column, end column) bounds what is scored, a transparency
     `mask` what is scored and what is optimised. `poolings` adds the columns `frame_correlation_<name>`, at coarser
-    grains; `matched` scores with the true movie's luminance and contrast (*oracle*).
+    grains; `matched` scores with the true movie's luminance and contrast (*oracle*); `information` adds a map of where
+    the population constrains the movie to the page.
     """
 
     run: Path
@@ -166,6 +167,7 @@ class Settings:
     mask: Mask | None = None
     poolings: Mapping[str, Pooling] = field(default_factory=dict)
     matched: bool = False
+    information: bool = False
     trace_every: int = 5
     artefacts: Path = Path("runs/artefacts")
 

@@ -189,6 +189,15 @@ def test_quality_is_drawn_against_cost(browser: Any) -> None:
     assert len(browser.execute_script(points)) == 6  # the mean asked no encoder
 
 
+def test_the_map_of_information_is_shown_with_its_share(browser: Any) -> None:
+    text = "return document.querySelector('#information figcaption').textContent"
+    assert "50 % of the screen" in " ".join(browser.execute_script(text).split())
+    picture = "return document.getElementById('information-map').style.backgroundImage"
+    assert browser.execute_script(picture).startswith('url("data:image/png')
+    wide = "return document.getElementById('information-map').getBoundingClientRect().height > 100"
+    assert browser.execute_script(wide)
+
+
 def test_markup_of_users_stays_text_in_the_browser(browser: Any) -> None:
     assert browser.execute_script("return window.hacked === undefined")
     assert browser.execute_script("return document.querySelectorAll('img, main script').length") == 0

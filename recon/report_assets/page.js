@@ -20,6 +20,16 @@ function drawCurves(page) {
   }
 }
 
+function drawInformation(page) {
+  const found = page.information;
+  if (!section("information", Boolean(found))) return;
+  const map = document.getElementById("information-map");
+  map.style.aspectRatio = `${found.width} / ${found.height}`;
+  map.style.backgroundImage = `url(${found.picture})`;
+  document.getElementById("information-encoder").textContent = found.encoder;
+  document.getElementById("information-within").textContent = `${Math.round(100 * found.within)} %`;
+}
+
 function drawOracle(methods, axis, metric) {
   const lines = methods.filter((method) => method.trace.metrics[metric]).map((method) => (
     { ...paint(method), name: method.name, ends: true, points: method.trace[axis].map((at, index) => [at, method.trace.metrics[metric][index]]).filter((point) => isNumber(point[1])) }));
@@ -69,6 +79,7 @@ function start() {
   createPlayer(page);
   buildTable(page, document.getElementById("table"));
   drawComparisons(page);
+  drawInformation(page);
   drawCurves(page);
   drawTraces(page);
   document.getElementById("failures").append(...page.methods.flatMap((method) => method.failures.map((text) => html("li", {}, `${method.name}, ${text}`))));
