@@ -37,9 +37,14 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
     lines = len({task.key for task in tasks})
     clips, truths = read_clips(run, max_clips=max_clips, max_frames=max_frames, movies=lines + 1)
     methods = read_methods(tasks, truths, interval=_interval)
-    page: dict[str, Any] = {"name": run.resolve().name, "columns": _shown_columns(methods), "clips": clips, "methods": methods}
-    page["comparisons"] = comparisons([_values(method) for method in methods], COMPARED)
-    page["information"] = _information(run)
+    page: dict[str, Any] = {
+        "name": run.resolve().name,
+        "columns": _shown_columns(methods),
+        "clips": clips,
+        "methods": methods,
+        "comparisons": comparisons([_values(method) for method in methods], COMPARED),
+        "information": _information(run),
+    }
     path = run / "report.html"
     write_bytes(path, _fill(run, page).encode())
     return path
