@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import worlds
+from omegaconf import OmegaConf
+from tiny_bench import configuration
 
+from recon import cli
+from recon.benchmark import benchmark
 from recon.decoders.examples import Example, chunk, distilled, drawn_chunk, measured_places, recorded
 from recon.decoders.most_exciting import most_exciting
 from recon.decoders.network import Architecture, initialised
 from recon.decoders.read_in import Places, ReadIn, Transform
+from recon.decoders.shipped import save_decoder
 from recon.fidelities.low_rank import LowRank
 from recon.fidelities.simple import Poisson
 from recon.lagged import Lags
@@ -151,3 +158,36 @@ def test_distillation_needs_encoders_and_noise_that_can_be_drawn(tmp_path: Path)
         distilled(replace(worlds.training(tmp_path), encoders=()), Poisson())
     with pytest.raises(ValueError, match="got noise LowRank"):
         distilled(worlds.training(tmp_path), LowRank())
+
+
+def test_a_trained_decoder_becomes_a_file_that_a_benchmark_uses(world: Path, tmp_path: Path, capsys) -> None:
+    bench = configuration(world)
+    method = {"name": "convolutional", "architecture": {"widths": [4]}, "learning": {"steps": 5}, "frames": 30}
+    tree = {key: bench[key] for key in ("recording", "artefacts", "neurons", "device")}
+    tree |= {"name": "tiny", "output": str(tmp_path / "tiny.safetensors"), "method": method}
+    OmegaConf.save(OmegaConf.create(tree | {"encoders": {"first": bench["encoders"]["first"]}}), tmp_path / "tiny.yaml")
+    assert cli.main(["train", "decoder", str(tmp_path / "tiny.yaml")]) == 0
+    assert "card:" in capsys.readouterr().out
+    card = json.loads((tmp_path / "tiny.json").read_text())
+    assert card["seconds"] > 0 and card["method"]["name"] == "convolutional"
+    rows = [
+        {"label": "trained", "method": method},
+        {"label": "file", "method": method | {"weights": str(tmp_path / "tiny.safetensors")}},
+    ]
+    run = benchmark(bench | {"run": str(tmp_path / "run"), "rows": rows})
+    with (run / "results.csv").open(newline="") as stream:
+        scores = [float(row["video_correlation"]) for row in csv.DictReader(stream)]
+    assert scores[:3] == pytest.approx(scores[3:], abs=5e-3)  # stored in half precision
+
+
+def test_a_decoder_of_other_neurons_is_refused(tmp_path: Path) -> None:
+    training = worlds.training(tmp_path)
+    learnt = {"neurons": ~training.neurons, "mean": torch.zeros(6, 8)}
+    save_decoder(learnt, tmp_path / "other.safetensors", unit_ids=training.recording.unit_ids, card={"seconds": 1})
+    with pytest.raises(ValueError, match="got one of 5 others"):
+        Convolutional(weights=str(tmp_path / "other.safetensors")).fit(training)
+    with pytest.raises(ValueError, match="a file or a shipped name"):
+        Convolutional(weights="nothing").fit(training)
+    (tmp_path / "broken.safetensors").write_bytes(b"abc")
+    with pytest.raises(ValueError, match="expected the file of a decoder"):
+        Convolutional(weights=str(tmp_path / "broken.safetensors")).fit(training)

@@ -1,4 +1,4 @@
-"""`recon train encoder|mask|autoencoder CONFIG`: learn an encoder, where its neurons look, or what movies are."""
+"""`recon train encoder|decoder|autoencoder|mask CONFIG`: what learns before a benchmark does."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from recon.config import load
 from recon.masks import train_mask
 from recon.training import train_encoder
 from recon.training_autoencoder import train_autoencoder
+from recon.training_decoder import train_decoder
 from recon.training_dwise import train_dwiseneuro
 
 
@@ -31,6 +32,13 @@ def autoencoder(options: argparse.Namespace, write: Callable[[str], None]) -> No
     log = Path("runs") / "train" / options.config.stem
     write(f"TensorBoard: tensorboard --logdir {log}")
     weights = train_autoencoder(load(options.config, options.overrides), log=log)
+    write(f"weights: {weights}")
+    write(f"card: {weights.with_suffix('.json')}")
+
+
+def decoder(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+    """Train a convolutional decoder as the configuration says."""
+    weights = train_decoder(load(options.config, options.overrides))
     write(f"weights: {weights}")
     write(f"card: {weights.with_suffix('.json')}")
 

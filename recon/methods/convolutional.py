@@ -17,6 +17,7 @@ from recon.decoders.examples import Example, chunk, distilled, drawn_chunk, meas
 from recon.decoders.most_exciting import most_exciting
 from recon.decoders.network import Architecture, Decoder, blank, initialised
 from recon.decoders.read_in import Places
+from recon.decoders.shipped import find_decoder
 from recon.fidelities.base import Likelihood
 from recon.fidelities.mixture import Mixture
 from recon.learning import Learning, learn
@@ -39,7 +40,7 @@ class Convolutional:
     every batch a share `distilled` is drawn from the row's encoders with `noise` fitted to the training trials, for
     training movies, their mirror images and those backwards. The averaged weights with the best video correlation +
     SSIM on validation clips are kept. "bfloat16" trains three times as fast on CPUs that compute in it, slower on
-    others; the loss and the weights stay in float32.
+    others; the loss and the weights stay in float32. With `weights`, a file or shipped name, nothing is trained.
     """
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -52,6 +53,7 @@ class Convolutional:
     distilled: float = 0.0
     noise: Likelihood = field(default_factory=Mixture)
     precision: Literal["float32", "bfloat16"] = "float32"
+    weights: str = ""
     artefact: Path | None = None
 
     def __post_init__(self) -> None:
@@ -68,6 +70,8 @@ class Convolutional:
 
     def fit(self, training: TrainingSet) -> Convolutional:
         """Train the network; an interrupted training goes on where it stopped."""
+        if self.weights:
+            return replace(self, artefact=find_decoder(self.weights, training))
         settings = {"name": "convolutional", "settings": repr(replace(self, artefact=None))}
         path = training.path(
             settings, uses=("neurons", "frames", "seed", *(["encoders"] if self.needs_encoders else []))
@@ -107,12 +111,18 @@ class Convolutional:
         """Yield the decoded movie once."""
         if state:
             return
-        learnt = load_artefact(self.artefact, method="convolutional")
-        neurons = learnt.pop("neurons").bool()
-        decoder = blank(int(neurons.sum()), problem.shape[-2:], self.architecture)
-        decoder.load_state_dict(learnt)
-        movie = decoded(decoder.to(problem.device).eval(), mean_responses(problem)[:, neurons])
+        decoder, neurons = self.load()
+        movie = decoded(decoder.to(problem.device), mean_responses(problem)[:, neurons])
         yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+
+    def load(self) -> tuple[Decoder, Tensor]:
+        """Return the trained network and the mask `[N]` of the neurons that it reads."""
+        learnt = load_artefact(self.artefact, method="convolutional")
+        learnt.pop("unit_ids", None)
+        neurons, mean = learnt.pop("neurons").bool(), learnt["mean"]
+        decoder = blank(int(neurons.sum()), (mean.shape[0], mean.shape[1]), self.architecture)
+        decoder.load_state_dict({name: value.float() for name, value in learnt.items()})
+        return decoder.eval().requires_grad_(False), neurons
 
     def _source(self, training: TrainingSet, examples: list[Example]) -> Callable[[torch.Generator], Pair]:
         """Return what draws a batch: recorded chunks and, for their share, distilled ones."""

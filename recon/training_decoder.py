@@ -1,0 +1,86 @@
+"""`recon train decoder`: a convolutional decoder for a recording, as a file of weights with a card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recon import config
+from recon.artefacts import load_artefact
+from recon.bench import Bench, plan
+from recon.decoders.shipped import save_decoder
+from recon.keys import learning_time
+from recon.methods.convolutional import Convolutional
+from recon.methods.convolutional import validation_score as score
+from recon.settings import Settings
+from recon.tasks import Task
+
+Named = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DecoderTraining:
+    """A configuration: a recording, the encoders from which responses may be distilled, the method and its file.
+
+    `neurons`, `seed` and `artefacts` are those of a benchmark, so that the decoder reads the *fit* neurons alone.
+    """
+
+    name: str
+    recording: Path
+    output: Path
+    method: Named
+    encoders: Mapping[str, Named]
+    simulate: Named | None = None
+    neurons: Named = field(default_factory=dict)
+    seed: int = 0
+    device: str = "auto"
+    artefacts: Path = Path("runs/artefacts")
+
+
+def train_decoder(tree: Mapping[str, Any]) -> Path:
+    """Train as a configuration says and return the path of the weights; the card lies beside them."""
+    chosen = config.record(DecoderTraining, config.expand(tree), where="train")
+    task = _task(chosen)
+    method, training = task.method(), task.training()
+    if not isinstance(method, Convolutional):
+        raise ValueError(f"method: expected a convolutional decoder, got {chosen.method['name']}; use recon benchmark")
+    clips = training.validation() if training.validation is not None else ()
+    network = method.load()[0]
+    known = [(problem.observations[0].measurement.responses[:, training.neurons], movie) for problem, movie in clips]
+    card = {
+        "name": chosen.name,
+        "data": {"recording": training.recording.name, "fingerprint": training.recording.fingerprint()},
+        "method": json.loads(json.dumps(dict(chosen.method), default=str)),
+        "neurons": int(training.neurons.sum()),
+        "seconds": round(learning_time(method), 1),
+        "device": f"{task.bench.device}, {torch.get_num_threads()} threads",
+        "validation_video_correlation_plus_ssim": round(score(network, known), 4),
+        "command": f"recon train decoder configs/train/{chosen.name}.yaml",
+    }
+    learnt = load_artefact(method.artefact, method="convolutional")
+    save_decoder(learnt, chosen.output, unit_ids=training.recording.unit_ids, card=card)
+    return chosen.output
+
+
+def _task(chosen: DecoderTraining) -> Task:
+    """Return a benchmark's task whose method is the one to train, on clips as long as the training trials' are."""
+    tree = {
+        "run": "runs/train",
+        "recording": str(chosen.recording),
+        "simulate": chosen.simulate,
+        "encoders": chosen.encoders,
+        "neurons": chosen.neurons,
+        "seed": chosen.seed,
+        "device": chosen.device,
+        "artefacts": str(chosen.artefacts),
+        "clips": {"tier": "oracle", "count": 1},
+        "rows": [{"label": chosen.name, "method": chosen.method, "encoders": list(chosen.encoders)}],
+    }
+    settings = config.record(Settings, {key: value for key, value in tree.items() if value is not None}, where="train")
+    bench = Bench(settings, plan(settings), progress=True)
+    return Task(bench, bench.plans[0], bench.batches[0])
