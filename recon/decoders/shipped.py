@@ -50,6 +50,6 @@ def find_decoder(weights: str, training: TrainingSet) -> Path:
     if found != FORMAT or not same:
         raise ValueError(
             f"{path}: expected a decoder of the {int(training.neurons.sum())} fit neurons of "
-            f"{training.recording.name}, got one of {int(neurons.sum())} others; leave out `weights` to train one on this recording"
+            f"{training.recording.name}, got one of {int(neurons.sum())} others; leave out `weights` to train one"
         )
     return path
