@@ -36,11 +36,12 @@ class Convolutional:
     """movie = U-Net(Σ neurons' vectors at their receptive fields), trained on chunks of training trials.
 
     The loss is the squared error over the movies' variance + `similarity` · (1 − SSIM of every second frame); of a
-    chunk of `frames` frames the first and last `margin` are context only. A share `dropout` of the neurons is silenced in every chunk. Of
-    every batch a share `distilled` is drawn from the row's encoders with `noise` fitted to the training trials, for
-    training movies, their mirror images and those backwards. The averaged weights with the best video correlation +
-    SSIM on validation clips are kept. "bfloat16" trains three times as fast on CPUs that compute in it, slower on
-    others; the loss and the weights stay in float32. With `weights`, a file or shipped name, nothing is trained.
+    chunk of `frames` frames the first and last `margin` are context only. A share `dropout` of the neurons is silenced
+    in every chunk. Of every batch a share `distilled` is drawn from the row's encoders with `noise` fitted to the
+    training trials, for training movies, their mirror images and those backwards. The averaged weights with the best
+    video correlation + SSIM on validation clips are kept. "bfloat16" trains three times as fast on CPUs that compute
+    in it, slower on others; the loss and the weights stay in float32. With `weights`, a file or shipped name, nothing
+    is trained.
     """
 
     architecture: Architecture = field(default_factory=Architecture)
