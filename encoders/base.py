@@ -110,6 +110,11 @@ def freeze(encoder: Encoder) -> Encoder:
     return encoder.eval().requires_grad_(False)
 
 
+def device_of(module: nn.Module) -> torch.device:
+    """Return the device of a module's first parameter or buffer; the CPU where it has none."""
+    return next((tensor.device for tensor in (*module.parameters(), *module.buffers())), torch.device("cpu"))
+
+
 def resolve_device(device: str = "auto") -> torch.device:
     """Return the torch device that a setting names: "auto" is CUDA where there is one, else the CPU.
 

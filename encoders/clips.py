@@ -52,10 +52,16 @@ def correlation(sums: Tensor) -> Tensor:
 
 
 def draw_chunks(
-    clips: Sequence[Clip], generator: torch.Generator, *, batch: int, frames: int
+    clips: Sequence[Clip], generator: torch.Generator, *, batch: int, frames: int, apart: bool = False
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return a batch of random chunks: movies `[B,C,F,H,W]`, responses `[B,N,F]`, behavior `[B,4,F]`."""
-    chosen = torch.randint(len(clips), (batch,), generator=generator).tolist()
+    """Return a batch of random chunks: movies `[B,C,F,H,W]`, responses `[B,N,F]`, behavior `[B,4,F]`.
+
+    Kept `apart`, no two come from one clip, and there are at most as many as clips.
+    """
+    if apart:
+        chosen = torch.randperm(len(clips), generator=generator)[:batch].tolist()
+    else:
+        chosen = torch.randint(len(clips), (batch,), generator=generator).tolist()
     frames = min(frames, *(clips[index].movie.shape[1] for index in chosen))
     parts = []
     for index in chosen:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from encoders.clips import Clip, draw_chunks, evaluate
 from encoders.glm import FLOOR, Glm, separable_drive
-from encoders.training import Outcome
+from encoders.learning import Outcome
 
 REACH = 12.0
 """Where the envelope's exponent stops: exp(−12) of the peak is nothing, and float32 still divides by it."""

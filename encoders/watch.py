@@ -11,13 +11,17 @@ EVERY = 10
 
 
 class Watch:
-    """A bar over `steps`, of which `done` are behind it, and a TensorBoard folder `log` or none; to be closed."""
+    """A bar over `steps`, of which `done` are behind it, and a TensorBoard folder `log` or none; to be closed.
 
-    def __init__(self, steps: int, done: int, log: Path | None) -> None:
+    Without a `title`, or where standard error is no terminal, no bar is drawn.
+    """
+
+    def __init__(self, steps: int, done: int, log: Path | None, *, title: str = "train encoder") -> None:
         from tqdm import tqdm
 
+        shown = None if title else True
         self._bar: Any = tqdm(
-            total=steps, initial=done, desc="train encoder", unit="step", disable=None, dynamic_ncols=True
+            total=steps, initial=done, desc=title, unit="step", disable=shown, dynamic_ncols=True
         )
         self._writer: Any = None
         if log is not None:
@@ -28,9 +32,9 @@ class Watch:
     def report(self, step: int, values: Mapping[str, float]) -> None:
         """Move on by one step; validations are always logged, other values at every tenth step."""
         self._bar.update()
-        validated = "validation_correlation" in values
+        validated = [value for name, value in values.items() if name.startswith("validation")]
         if validated:
-            self._bar.set_postfix(validation=f"{values['validation_correlation']:.4f}")
+            self._bar.set_postfix(validation=f"{validated[0]:.4f}")
         if self._writer is not None and (validated or step % EVERY == 0):
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)

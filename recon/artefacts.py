@@ -8,7 +8,7 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from encoders.base import Encoder
 from recon.store import write_bytes
@@ -16,13 +16,18 @@ from recon.store import write_bytes
 SECONDS = "seconds"
 
 
-def state_hash(encoder: Encoder) -> str:
-    """Return 16 hexadecimal digits of an encoder's Spec, parameters and buffers."""
-    digest = hashlib.sha256(repr((type(encoder).__name__, encoder.spec)).encode())
-    for name, tensor in sorted(encoder.state_dict().items()):
+def weights_hash(module: nn.Module, about: object = None) -> str:
+    """Return 16 hexadecimal digits of a module's parameters and buffers, and of what else it is `about`."""
+    digest = hashlib.sha256(repr(about).encode())
+    for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def state_hash(encoder: Encoder) -> str:
+    """Return 16 hexadecimal digits of an encoder's Spec, parameters and buffers."""
+    return weights_hash(encoder, (type(encoder).__name__, encoder.spec))
 
 
 def artefact_path(folder: Path, name: str, inputs: object) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder
+from encoders.base import Encoder, device_of
 from recon.data.folds import fold_trials
 from recon.data.sensorium import SensoriumRecording
 from recon.metrics.correlation import pearson
@@ -240,7 +240,7 @@ def common_scale(recording: SensoriumRecording, encoders: Sequence[Encoder]) -> 
 @torch.no_grad()
 def clip_rates(encoder: Encoder, movie: Tensor, behavior: Tensor | None, *, window: int = 0) -> Tensor:
     """Return rates `[B,N,T]` on the CPU, clip by clip, so that memory does not grow with the batch."""
-    device = next((tensor.device for tensor in (*encoder.parameters(), *encoder.buffers())), movie.device)
+    device = device_of(encoder)
     rates = []
     for index in range(len(movie)):
         seen = None if behavior is None else behavior[index : index + 1].to(device)

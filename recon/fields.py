@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from encoders.base import BEHAVIOR_CHANNELS, Encoder, freeze, resolve_device
+from encoders.base import BEHAVIOR_CHANNELS, Encoder, device_of, freeze, resolve_device
 from recon import config
 from recon.store import write_bytes
 
@@ -83,7 +83,7 @@ def receptive_fields(encoder: Encoder, chosen: FieldMapping, *, progress: Progre
     the deviation of the rate.
     """
     generator = torch.Generator().manual_seed(chosen.seed)
-    device = next(encoder.parameters()).device
+    device = device_of(encoder)
     sums: dict[str, Tensor] = {}
     for _ in progress(range(max(1, chosen.frames // chosen.clip))):
         signs = sparse_noise(encoder.spec.frame_size, chosen, generator)

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from encoders.learning import Learning, draw_weights, fresh, learn
 from recon import config
 from recon.benchmark import Say
-from recon.learning import Learning, learn
+from recon.decoders.towers import info_nce
 from recon.metrics.identification import cosine_similarity, rank, top
 from recon.statistics import bootstrap_interval
 from recon.store import write_table
@@ -38,6 +39,8 @@ COLUMNS = (
     "chance_top1",
     "note",
 )
+LOG_SCALE = torch.tensor(10.0).log()
+"""Logarithm of the contrastive map's inverse temperature."""
 NOTE = "segments seen in training"
 
 
@@ -163,23 +166,18 @@ def reliability(known: Tensor) -> Tensor:
 def contrastive_map(known: Tensor, chosen: NeuralIdentification) -> nn.Linear:
     """Return a linear map of units that makes repeats of a segment alike and segments different (InfoNCE)."""
     units, repeats, _ = known.shape
-    with torch.random.fork_rng(devices=[]):
-        project = nn.Linear(units, chosen.space, bias=False)
-    start = torch.Generator().manual_seed(chosen.seed)
-    project.weight.data.normal_(0, units**-0.5, generator=start)
+    project = fresh(lambda: nn.Linear(units, chosen.space, bias=False))
+    generator = torch.Generator().manual_seed(chosen.seed)
+    draw_weights(project, generator, gain=1.0)
     trials = known.permute(1, 2, 0)
 
     def loss(model: Any, draws: torch.Generator) -> Tensor:
         first, second = torch.randperm(repeats, generator=draws)[:2].tolist()
         kept = torch.rand(units, generator=draws) >= 0.2
-        sides = [functional.normalize(model(trials[repeat] * kept), dim=1) for repeat in (first, second)]
-        logits = 10 * sides[0] @ sides[1].T
-        pairs = torch.arange(len(logits))
-        both: Tensor = functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs)
-        return both / 2
+        return info_nce(model(trials[first] * kept), model(trials[second] * kept), LOG_SCALE)
 
-    learn(project, loss, chosen.learning, seed=chosen.seed)
-    return project
+    learn(project, loss, chosen.learning, generator=generator)
+    return project.requires_grad_(False)
 
 
 def _rows(similarity: Tensor, chosen: NeuralIdentification, *, about: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

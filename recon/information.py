@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder
+from encoders.base import Encoder, device_of
 from recon.bench import Bench
 from recon.data.sensorium import SensoriumRecording
 from recon.store import digest, write_json
@@ -27,7 +27,7 @@ def fisher_information(
     Estimated without a loop over neurons: for random signs ε the squared gradient of Σ ε·r/√r̄ has this expectation
     (Hutchinson 1989).
     """
-    device = next((tensor.device for tensor in (*encoder.parameters(), *encoder.buffers())), movie.device)
+    device = device_of(encoder)
     leaf = movie[None].to(device).requires_grad_(True)
     rates = encoder(leaf, None if behavior is None else behavior[None].to(device))[:, neurons.to(device)]
     scaled = rates / rates.detach().clamp_min(1e-3 * float(rates.detach().mean())).sqrt()

@@ -38,11 +38,13 @@ class Lags:
 
     def apply(self, responses: Tensor) -> Tensor:
         """Return features `[T, N·bases]` of responses `[N,T]`; beyond the ends responses count as zero."""
-        kernels = self.kernels().to(responses)
+        return self.filtered(responses, self.kernels().to(responses)).permute(2, 0, 1).flatten(1)
+
+    def filtered(self, series: Tensor, kernels: Tensor, *, stride: int = 1) -> Tensor:
+        """Return `[M,K,⌈T/stride⌉]`: series `[M,T]` through kernels `[K,L]` over these lags; zero beyond the ends."""
         before, after = max(-self.first, 0), max(self.last, 0)
-        padded = functional.pad(responses, (before, after))[:, None]
-        lagged = functional.conv1d(padded[..., self.first + before :], kernels[:, None])
-        return lagged[..., : responses.shape[1]].permute(2, 0, 1).flatten(1)
+        padded = functional.pad(series, (before, after))[:, None, self.first + before :]
+        return functional.conv1d(padded, kernels[:, None], stride=stride)[..., : -(-series.shape[1] // stride)]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder
-from recon.artefacts import artefact_path, state_hash
+from encoders.base import Encoder, device_of
+from encoders.learning import seconds_spent
+from recon.artefacts import artefact_path, save_artefact, state_hash
 from recon.problem import Problem
 from recon.types import Recording, Trial
 
 CPU = torch.device("cpu")
+Learn = Callable[[Path], Mapping[str, Tensor]]
+"""What learns: told where the state of a long training is kept, it returns the tensors to keep."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +46,45 @@ class TrainingSet:
 
     def trials(self) -> Iterator[Trial]:
         """Read the training trials one after another; raises ValueError where there are none."""
-        indices = self.recording.trials("train")
-        if not indices:
-            raise ValueError("training: expected trials of tier 'train', got none; import or simulate some")
-        yield from map(self.recording.trial, indices)
+        yield from map(self.recording.trial, self._indices())
 
     def responses(self, trial: Trial) -> Tensor:
         """Return the responses `[n,T]` of the neurons that may be used, in the units of problems."""
         chosen = trial.responses[self.neurons]
         return chosen if self.scale is None else chosen / self.scale[self.neurons]
 
-    def path(self, settings: Mapping[str, object], *, uses: Sequence[str] = ("neurons",)) -> Path:
-        """Return the place of an artefact with these settings (one is its `name`), made from what it `uses`.
+    def spread(self, count: int) -> Iterator[Trial]:
+        """Read at most `count` training trials, spread evenly over the recording."""
+        indices = self._indices()
+        yield from map(self.recording.trial, indices[:: max(len(indices) // count, 1)][:count])
 
-        The recording always counts; beside it "neurons" (with the units of their responses), "encoders", "frames",
-        "seed", "validation".
+    def mean_behavior(self) -> Tensor | None:
+        """Return the behavior `[4]` of the training trials on average, or none where none was recorded."""
+        means = [trial.behavior.mean(1) for trial in self.trials() if trial.behavior is not None]
+        return torch.stack(means).mean(0) if means else None
+
+    def required_encoders(self, what: str) -> tuple[Encoder, ...]:
+        """Return the row's encoders; raises ValueError where there are none and `what` needs one."""
+        if not self.encoders:
+            raise ValueError(f"{what}: expected the encoders of a row, got none; give the training set one")
+        return self.encoders
+
+    @torch.no_grad()
+    def rates(self, movie: Tensor, behavior: Tensor | None) -> Tensor:
+        """Return the rates `[n,T]` of a movie `[C,T,H,W]` with behavior `[4,T]`, averaged over the row's encoders."""
+        found = []
+        for encoder in self.required_encoders("rates"):
+            device = device_of(encoder)
+            seen = None if behavior is None else behavior[None].to(device)
+            found.append(encoder(movie[None].to(device), seen)[0].cpu()[self.neurons])
+        return torch.stack(found).mean(0)
+
+    def artefact(self, name: str, settings: object, learn: Learn, *, uses: Sequence[str] = ("neurons",)) -> Path:
+        """Return the place of an artefact; where nothing is there, `learn` is called, timed, and its tensors are kept.
+
+        It is named by `settings`, whose repr counts, the recording, and what it `uses` of "neurons" (with the units of
+        their responses), "encoders", "frames", "seed" and "validation". `learn` is told where to keep the state of a
+        long training, so that an interrupted one goes on.
         """
         known: dict[str, Callable[[], object]] = {
             "neurons": lambda: [self.neurons.nonzero().flatten().tolist(), _plain(self.scale)],
@@ -65,8 +93,20 @@ class TrainingSet:
             "seed": lambda: self.seed,
             "validation": lambda: self.posed_as,
         }
-        inputs = [self.recording.fingerprint(), dict(settings), {name: known[name]() for name in uses}]
-        return artefact_path(self.artefacts, str(settings["name"]), inputs)
+        inputs = [self.recording.fingerprint(), repr(settings), {part: known[part]() for part in uses}]
+        path = artefact_path(self.artefacts, name, inputs)
+        if not path.exists():
+            checkpoint = path.with_suffix(".training")
+            began = time.monotonic() - seconds_spent(checkpoint)
+            learnt = learn(checkpoint)
+            save_artefact(learnt, path, seconds=time.monotonic() - began)
+        return path
+
+    def _indices(self) -> tuple[int, ...]:
+        indices = self.recording.trials("train")
+        if not indices:
+            raise ValueError("training: expected trials of tier 'train', got none; import or simulate some")
+        return indices
 
 
 def _plain(scale: Tensor | None) -> list[float] | None:

@@ -14,7 +14,8 @@ from encoders.checkpoints import architectures, from_mapping, save_encoder
 from encoders.clips import Clip, evaluate
 from encoders.glm import Glm
 from encoders.glm_fit import GlmFit, fit_glm
-from encoders.training import Outcome, TrainingSettings, train
+from encoders.learning import Outcome
+from encoders.training import TrainingSettings, train
 from recon.data.sensorium import open_recording
 from recon.types import Recording, Trial
 

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from encoders.clips import Clip
+from encoders.learning import Learning, draw_weights, fresh, learn
 from priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
 from recon import config
 from recon.data.sensorium import open_recording
-from recon.learning import Learning, learn
+from recon.decoders.examples import as_bytes, chunk
 from recon.metrics.movie import SSIM_RADIUS, psnr, ssim, video_correlation
 from recon.types import Recording
 
@@ -46,8 +48,9 @@ def train_autoencoder(tree: Mapping[str, Any], *, log: Path | None = None) -> Pa
     chosen = config.record(AutoencoderTraining, tree, where="train")
     recording = open_recording(chosen.recording)
     movies, held_out = movies_of(recording, "train"), movies_of(recording, "oracle")
-    model = started(chosen.settings, movies, torch.Generator().manual_seed(chosen.seed))
-    variance = float(torch.stack([movie.float().div(255).var() for movie in movies]).mean())
+    generator = torch.Generator().manual_seed(chosen.seed)
+    model = started(chosen.settings, movies, generator)
+    variance = float(torch.stack([clip.movie.float().div(255).var() for clip in movies]).mean())
 
     def loss(network: Any, draws: torch.Generator) -> Tensor:
         movie = drawn(movies, draws, batch=chosen.batch, frames=chosen.frames)
@@ -63,13 +66,13 @@ def train_autoencoder(tree: Mapping[str, Any], *, log: Path | None = None) -> Pa
         model,
         loss,
         chosen.learning,
-        seed=chosen.seed,
+        generator=generator,
         validate=lambda network: scores(network, held_out)["validation_correlation"],
         checkpoint=chosen.output.with_suffix(".training"),
         log=log,
         title="train autoencoder",
     )
-    model.standardise(torch.stack([_cut(movie, chosen.frames) for movie in movies]))
+    model.standardise(torch.stack([_cut(clip, chosen.frames) for clip in movies]))
     card = {"name": chosen.name, "data": {"recording": recording.name, "fingerprint": recording.fingerprint()}}
     card |= {"training": asdict(chosen) | {"recording": str(chosen.recording), "output": chosen.output.name}}
     card |= asdict(outcome) | scores(model, held_out)
@@ -77,52 +80,44 @@ def train_autoencoder(tree: Mapping[str, Any], *, log: Path | None = None) -> Pa
     return chosen.output
 
 
-def movies_of(recording: Recording, tier: str) -> list[Tensor]:
-    """Return the movies `[T,H,W]` (0–255, bytes) of a tier, each content once."""
+def movies_of(recording: Recording, tier: str) -> list[Clip]:
+    """Return the movies of a tier as bytes, each content once, without responses."""
     first = {recording.video_ids[index]: index for index in reversed(recording.trials(tier))}
     if not first:
         raise ValueError(f"{recording.path}: expected trials of tier {tier!r}, got none; import them with this tier")
-    return [(recording.trial(i).movie[0] * 255).round().to(torch.uint8) for i in sorted(first.values())]
+    movies = (as_bytes(recording.trial(index).movie) for index in sorted(first.values()))
+    return [Clip(movie, torch.empty(0, movie.shape[1])) for movie in movies]
 
 
-def started(settings: AutoencoderSettings, movies: list[Tensor], generator: torch.Generator) -> MovieAutoencoder:
+def started(settings: AutoencoderSettings, movies: list[Clip], generator: torch.Generator) -> MovieAutoencoder:
     """Return an autoencoder with weights from a generator and latents standardised on some of the movies."""
-    with torch.random.fork_rng(devices=[]):
-        model = MovieAutoencoder(settings)
-    for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d | torch.nn.Conv1d) and module.bias is not None:
-            module.weight.data.normal_(0, (1.5 / module.weight[0].numel()) ** 0.5, generator=generator)
-            module.bias.data.zero_()
-    model.standardise(torch.stack([_cut(movie, 16) for movie in movies[:16]]))
+    model = fresh(lambda: MovieAutoencoder(settings))
+    draw_weights(model, generator)
+    model.standardise(torch.stack([_cut(clip, 16) for clip in movies[:16]]))
     return model
 
 
-def drawn(movies: list[Tensor], generator: torch.Generator, *, batch: int, frames: int) -> Tensor:
-    """Return random chunks `[B,1,F,H,W]` in [0,1] of movies, half of them mirrored; F is even."""
-    length = min(frames, *(len(movie) for movie in movies)) // 2 * 2
-    chunks = []
-    for index in torch.randint(len(movies), (batch,), generator=generator).tolist():
-        start = int(torch.randint(len(movies[index]) - length + 1, (1,), generator=generator))
-        piece = movies[index][start : start + length].float() / 255
-        mirrored = bool(torch.rand(1, generator=generator) < 0.5)
-        chunks.append(piece.flip(-1) if mirrored else piece)
-    return torch.stack(chunks)[:, None]
+def drawn(clips: list[Clip], generator: torch.Generator, *, batch: int, frames: int) -> Tensor:
+    """Return random chunks `[B,1,F,H,W]` in [0,1] of movies, half of them mirrored."""
+    _, movie = chunk(clips, generator, batch=batch, frames=frames)
+    mirrored = torch.rand(len(movie), 1, 1, 1, 1, generator=generator) < 0.5
+    return torch.where(mirrored, movie.flip(-1), movie)
 
 
 @torch.no_grad()
-def scores(model: Any, movies: list[Tensor]) -> dict[str, float]:
+def scores(model: Any, movies: list[Clip]) -> dict[str, float]:
     """Return means over movies of video correlation and PSNR of encoding and decoding them."""
     pairs = []
-    for movie in movies:
-        truth = movie[None, None].float() / 255
-        pairs.append((model.decode(model.encode(truth), (len(movie), *movie.shape[1:])).clamp(0, 1), truth))
+    for clip in movies:
+        truth = clip.movie[None].float() / 255
+        pairs.append((model.decode(model.encode(truth), tuple(truth.shape[2:])).clamp(0, 1), truth))
     correlation = torch.cat([video_correlation(*pair) for pair in pairs]).nanmean()
     ratio = torch.cat([psnr(*pair) for pair in pairs]).mean()
     return {"validation_correlation": round(float(correlation), 4), "validation_psnr": round(float(ratio), 2)}
 
 
-def _cut(movie: Tensor, frames: int) -> Tensor:
-    return movie[: min(frames, len(movie)) // 2 * 2].float()[None] / 255
+def _cut(clip: Clip, frames: int) -> Tensor:
+    return clip.movie[:, :frames].float() / 255
 
 
 def _config(chosen: AutoencoderTraining) -> str:

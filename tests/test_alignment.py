@@ -8,10 +8,10 @@ import pytest
 import torch
 import worlds
 
+from encoders.learning import Learning, draw_weights, fresh
 from recon.decoders.examples import chunk, recorded
-from recon.decoders.towers import TowerSettings, initialised, likeness
+from recon.decoders.towers import Towers, TowerSettings, likeness
 from recon.lagged import Lags
-from recon.learning import Learning
 from recon.methods import Alignment
 from recon.methods.alignment import augmented, nearness
 from recon.methods.library import pieces_of, window_starts
@@ -21,7 +21,9 @@ TINY = TowerSettings(16, 32, 8, 8, 1, Lags(0, 3, 4))
 
 
 def towers():
-    return initialised(25, (6, 8), TINY, torch.Generator().manual_seed(0)).requires_grad_(False)
+    made = fresh(lambda: Towers(25, (6, 8), TINY))
+    draw_weights(made, torch.Generator().manual_seed(0))
+    return made.requires_grad_(False)
 
 
 def test_the_loss_is_symmetric_cross_entropy_of_likenesses() -> None:

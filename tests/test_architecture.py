@@ -30,7 +30,7 @@ PRESETS = sorted((ROOT / "configs" / "methods").glob("*.yaml"))
 LAYERS = (
     ("recon.types", "recon.memory", "recon.windows", "recon.store", "recon.statistics", "recon.movies"),
     ("recon.problem", "recon.artefacts", "recon.data", "recon.simulate", "recon.metrics"),
-    ("recon.fidelities", "recon.fidelity", "recon.parameterise", "recon.learning"),
+    ("recon.fidelities", "recon.fidelity", "recon.parameterise", "recon.learning_set"),
     ("recon.lagged", "recon.decoders"),
     ("recon.methods", "recon.summaries", "recon.trace"),
     ("recon.run",),

@@ -6,10 +6,10 @@ import pytest
 import torch
 import worlds
 
+from encoders.learning import Learning
 from recon.decoders.network import Architecture
 from recon.decoders.towers import TowerSettings
 from recon.lagged import Lags
-from recon.learning import Learning
 from recon.methods import (
     METHODS,
     Alignment,

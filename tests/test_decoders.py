@@ -13,9 +13,12 @@ import worlds
 from omegaconf import OmegaConf
 from tiny_bench import configuration
 
+from encoders.clips import Clip
+from encoders.learning import Learning
 from recon import cli
 from recon.benchmark import benchmark
-from recon.decoders.examples import Example, chunk, distilled, drawn_chunk, measured_places, recorded
+from recon.decoders import examples as examples_module
+from recon.decoders.examples import chunk, distilled, drawn_chunk, places, recorded
 from recon.decoders.most_exciting import most_exciting
 from recon.decoders.network import Architecture, initialised
 from recon.decoders.read_in import Places, ReadIn, Transform
@@ -23,7 +26,6 @@ from recon.decoders.shipped import save_decoder
 from recon.fidelities.low_rank import LowRank
 from recon.fidelities.simple import Poisson
 from recon.lagged import Lags
-from recon.learning import Learning
 from recon.methods import Convolutional, Mean
 
 LAGS = Lags(0, 3, 4)
@@ -42,13 +44,13 @@ def test_responses_are_standardised_and_silent_neurons_stay_silent() -> None:
 
 def test_the_read_in_paints_each_neurons_vector_at_its_place() -> None:
     generator = torch.Generator().manual_seed(1)
-    responses, places = torch.rand(2, 4, 11, generator=generator), Places(4, (5, 6))
-    places.centre.data.copy_(torch.rand(4, 2, generator=generator) * 4)
-    read_in = ReadIn(4, 3, places, lags=LAGS, stride=2)
+    responses, painter = torch.rand(2, 4, 11, generator=generator), Places(4, (5, 6))
+    painter.centre.data.copy_(torch.rand(4, 2, generator=generator) * 4)
+    read_in = ReadIn(4, 3, painter, lags=LAGS, stride=2)
     read_in.initialise(responses[0], generator)
     painted = read_in(responses, (5, 6))
     assert painted.shape == (2, 6, 3, 5, 6)
-    values, weights = read_in.transform(responses), places().reshape(4, 5, 6)
+    values, weights = read_in.transform(responses), painter().reshape(4, 5, 6)
     padded = torch.nn.functional.pad(values, (0, 3))
     expected = torch.zeros(2, 6, 3, 5, 6)
     for frame in range(6):
@@ -80,15 +82,12 @@ def test_most_exciting_inputs_of_linear_cells_are_their_fields() -> None:
     assert float(cosine.min()) > 0.9
 
 
-def test_places_are_where_simple_and_complex_cells_look() -> None:
-    generator = torch.Generator().manual_seed(3)
-    movie = (torch.rand(12, 200, 10, 14, generator=generator) * 255).round().to(torch.uint8)
-    light = movie.float() / 255 - 0.5
-    simple, complex_ = light[:, :, 6:8, 2:4].mean((2, 3)), (light[:, :, 2:4, 10:12] ** 2).mean((2, 3))
-    responses = torch.stack([simple - simple.min(), complex_], 1)
-    examples = [Example(m, r) for m, r in zip(movie, responses, strict=True)]
-    places = measured_places(examples, (5, 7), Lags(0, 1, 2))
-    assert torch.allclose(places, torch.tensor([[3.0, 1.0], [1.0, 5.0]]), atol=0.75)
+def test_places_are_the_centres_of_receptive_fields_in_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    corners = torch.tensor([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.5]])  # x, y
+    monkeypatch.setattr(examples_module, "receptive_fields", lambda clips: corners)
+    clips = [Clip(torch.zeros(1, 3, 10, 14, dtype=torch.uint8), torch.zeros(3, 3))]
+    found = places(clips, (5, 7))
+    assert torch.allclose(found, torch.tensor([[-0.5, -0.5], [4.5, 6.5], [3.25, 3.0]]))
 
 
 def test_chunks_keep_responses_and_movies_together(tmp_path: Path) -> None:
@@ -102,7 +101,7 @@ def test_chunks_keep_responses_and_movies_together(tmp_path: Path) -> None:
             for start in range(18)
             if torch.equal(example.responses[:, start : start + 7], sample)
         ]
-        assert any(torch.equal(examples[t].movie[s : s + 7].float() / 255, movie[0]) for t, s in found)
+        assert any(torch.equal(examples[t].movie[0, s : s + 7].float() / 255, movie[0]) for t, s in found)
 
 
 @pytest.mark.parametrize("size, stride, block", [((6, 8), 2, 2), ((7, 9), 1, 2), ((5, 6), 3, 1)])
@@ -142,21 +141,21 @@ def test_what_cannot_be_built_is_refused() -> None:
 def test_distilled_responses_are_the_encoders_with_its_noise(tmp_path: Path) -> None:
     training = worlds.training(tmp_path)
     source = distilled(training, Poisson())
-    assert len(source.examples) == 3 * 12
+    assert len(source.clips) == 3 * 12
     fit, trial = worlds.sets()[0], worlds.TinyRecording().trial(0)
     mirrored = worlds.encoder()(trial.movie.flip(-1)[None])[0, fit]
-    assert torch.allclose(source.examples[1].responses.float(), mirrored, rtol=2e-3)
-    assert torch.equal(source.examples[1].movie, source.examples[0].movie.flip(-1))
-    assert torch.equal(source.examples[2].movie, source.examples[1].movie.flip(0))
+    assert torch.allclose(source.clips[1].responses.float(), mirrored, rtol=2e-3)
+    assert torch.equal(source.clips[1].movie, source.clips[0].movie.flip(-1))
+    assert torch.equal(source.clips[2].movie, source.clips[1].movie.flip(1))
     responses, movies = drawn_chunk(source, torch.Generator().manual_seed(0), batch=4, frames=9)
     assert responses.shape == (4, 25, 9) and movies.shape == (4, 1, 9, worlds.HEIGHT, worlds.WIDTH)
     assert torch.equal(responses, responses.round())
 
 
 def test_distillation_needs_encoders_and_noise_that_can_be_drawn(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="got no encoder"):
+    with pytest.raises(ValueError, match="encoders of a row, got none"):
         distilled(replace(worlds.training(tmp_path), encoders=()), Poisson())
-    with pytest.raises(ValueError, match="got noise LowRank"):
+    with pytest.raises(ValueError, match="noise that can be drawn, got LowRank"):
         distilled(worlds.training(tmp_path), LowRank())
 
 

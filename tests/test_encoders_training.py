@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from encoders import learning as learning_module
 from encoders import training as training_module
 from encoders.base import Spec
 from encoders.clips import Clip, draw_chunks, evaluate
@@ -19,16 +20,8 @@ from encoders.core_readout import CoreReadout, CoreReadoutSettings
 from encoders.judge import Judge, JudgeSettings
 from encoders.linear import Linear
 from encoders.preparation import prepare, receptive_fields, response_statistics
-from encoders.training import (
-    TrainingSettings,
-    advance,
-    learning_rate_factor,
-    load_state,
-    poisson_loss,
-    save_state,
-    start,
-    train,
-)
+from encoders.resume import read_parts
+from encoders.training import TrainingSettings, poisson_loss, train
 
 NEURONS, FRAME = 12, (12, 16)
 SETTINGS = TrainingSettings(
@@ -89,15 +82,29 @@ def _true() -> Linear:
     return population()[0]
 
 
+def interrupt(monkeypatch: pytest.MonkeyPatch, *, step: int) -> None:
+    """Let the next training end before its step `step`; its state is saved after every step."""
+    monkeypatch.setattr(learning_module, "SAVE_SECONDS", 0.0)
+    genuine, calls = training_module.loss_of, []
+
+    def until(*given: object) -> Tensor:
+        calls.append(given)
+        if len(calls) == step:
+            raise KeyboardInterrupt
+        return genuine(*given)
+
+    monkeypatch.setattr(training_module, "loss_of", until)
+
+
 def test_resuming_equals_an_uninterrupted_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = replace(SETTINGS, steps=12, validate_every=4)
     clips, held_out, path = recording(3, seed=0), recording(2, seed=1), tmp_path / "state"
     whole = model()
     expected = train(whole, clips, held_out, settings)
-    run = start(model(), clips, settings)
-    for _ in range(7):
-        advance(run, clips, held_out, settings)
-    save_state(run, path)
+    interrupt(monkeypatch, step=8)
+    with pytest.raises(KeyboardInterrupt):
+        train(model(), clips, held_out, settings, checkpoint=path)
+    assert path.is_file()
     resumed = model()
     outcome = train(resumed, clips, held_out, settings, checkpoint=path)
     assert (outcome.score, outcome.best_step, outcome.steps) == (expected.score, expected.best_step, expected.steps)
@@ -109,30 +116,23 @@ def test_resuming_equals_an_uninterrupted_training(tmp_path: Path, monkeypatch: 
 def test_a_killed_training_leaves_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, path = replace(SETTINGS, steps=12, validate_every=4), tmp_path / "state"
     clips, held_out = recording(3, seed=0), recording(2, seed=1)
-    monkeypatch.setattr(training_module, "SAVE_SECONDS", 0.0)
-    genuine = training_module.advance
-
-    def until_five(run: training_module.Training, *rest: object) -> dict[str, float]:
-        if run.step == 5:
-            raise KeyboardInterrupt
-        return genuine(run, *rest)  # the arguments of `advance`
-
-    monkeypatch.setattr(training_module, "advance", until_five)
+    interrupt(monkeypatch, step=6)
     with pytest.raises(KeyboardInterrupt):
         train(model(), clips, held_out, settings, checkpoint=path)
-    run = start(model(), clips, settings)
-    load_state(run, path)
-    assert run.step == 5
+    _, (_, _, step, _) = read_parts(path)
+    assert step == 5
 
 
-def test_a_state_of_another_training_is_refused(tmp_path: Path) -> None:
+def test_a_state_of_another_training_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clips, path = recording(2, seed=0), tmp_path / "state"
-    save_state(start(judge(), clips, SETTINGS), path)
+    interrupt(monkeypatch, step=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(judge(), clips, clips, SETTINGS, checkpoint=path)
     with pytest.raises(ValueError, match="delete it to start again"):
-        load_state(start(model(), clips, SETTINGS), path)
+        train(model(), clips, clips, SETTINGS, checkpoint=path)
     path.write_bytes(b"no state")
     with pytest.raises(ValueError, match="delete it to start again"):
-        load_state(start(model(), clips, SETTINGS), path)
+        train(model(), clips, clips, SETTINGS, checkpoint=path)
 
 
 def test_training_stops_early_and_writes_its_log(tmp_path: Path) -> None:
@@ -167,13 +167,6 @@ def test_poisson_loss_is_least_at_the_responses() -> None:
     least = poisson_loss(responses, responses, scale)
     assert poisson_loss(responses * 1.1, responses, scale) > least
     assert poisson_loss(responses * 0.9, responses, scale) > least
-
-
-def test_learning_rate_rises_and_falls() -> None:
-    factors = [learning_rate_factor(step, SETTINGS) for step in range(SETTINGS.steps)]
-    assert factors[0] == pytest.approx(0.1)
-    assert max(factors) == pytest.approx(max(factors[9:11]), abs=0.02)
-    assert factors[-1] < 1e-3
 
 
 def test_chunks_are_pieces_of_clips() -> None:

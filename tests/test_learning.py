@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from recon.learning import Learning, learn
+from encoders.learning import Learning, draw_weights, fresh, learn, rate_factor, seconds_spent
 
 TRUE = torch.tensor([[1.0, -2.0, 0.5]])
 
@@ -27,15 +27,23 @@ def loss(network: nn.Module, generator: torch.Generator) -> torch.Tensor:
 
 
 def error(network: nn.Module) -> float:
-    return float((network.weight - TRUE).norm())
+    return float((network.weight.detach() - TRUE).norm())
 
 
-def test_it_learns_and_leaves_the_model_frozen() -> None:
+def score(network: nn.Module) -> float:
+    return -error(network)
+
+
+def draws() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_it_learns_and_ends_in_evaluation_mode() -> None:
     network = model()
-    outcome = learn(network, loss, Learning(steps=300, learning_rate=0.03, warmup=10))
+    outcome = learn(network, loss, Learning(steps=300, learning_rate=0.03, warmup=10), generator=draws())
     assert error(network) < 0.02
     assert outcome.steps == 300 and math.isnan(outcome.score)
-    assert not network.training and not any(p.requires_grad for p in network.parameters())
+    assert not network.training
 
 
 def test_the_weights_that_validate_best_are_kept() -> None:
@@ -45,20 +53,21 @@ def test_the_weights_that_validate_best_are_kept() -> None:
         seen.append(copy.deepcopy(averaged.state_dict()))
         return -abs(len(seen) - 3.0)
 
-    outcome = learn(network, loss, Learning(steps=60, validate_every=10), validate=validate)
+    outcome = learn(network, loss, Learning(steps=60, validate_every=10), generator=draws(), validate=validate)
     assert outcome.best_step == 30 and outcome.score == 0
     assert all(torch.equal(value, seen[2][name]) for name, value in network.state_dict().items())
 
 
 def test_patience_ends_early() -> None:
-    outcome = learn(model(), loss, Learning(steps=500, validate_every=10, patience=2), validate=lambda network: 0.0)
+    patient = Learning(steps=500, validate_every=10, patience=2)
+    outcome = learn(model(), loss, patient, generator=draws(), validate=lambda network: 0.0)
     assert outcome.steps == 30 and outcome.best_step == 10
 
 
 def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("recon.learning.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("encoders.learning.SAVE_SECONDS", 0.0)
     settings, whole = Learning(steps=40, validate_every=7), model()
-    learn(whole, loss, settings, validate=lambda network: -error(network))
+    learn(whole, loss, settings, generator=draws(), validate=score)
     calls = 0
 
     def interrupted(network: nn.Module, generator: torch.Generator) -> torch.Tensor:
@@ -70,9 +79,10 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, monk
 
     checkpoint = tmp_path / "state.training"
     with pytest.raises(KeyboardInterrupt):
-        learn(model(), interrupted, settings, validate=lambda network: -error(network), checkpoint=checkpoint)
+        learn(model(), interrupted, settings, generator=draws(), validate=score, checkpoint=checkpoint)
+    assert seconds_spent(checkpoint) > 0
     resumed, before = model(), calls
-    learn(resumed, interrupted, settings, validate=lambda network: -error(network), checkpoint=checkpoint)
+    learn(resumed, interrupted, settings, generator=draws(), validate=score, checkpoint=checkpoint)
     assert calls - before == 40 - 23
     assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())
     assert not checkpoint.exists()
@@ -81,9 +91,29 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, monk
 def test_the_state_of_another_training_is_refused(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "state.training").write_bytes(b"nonsense")
     with pytest.raises(ValueError, match="expected the state of a training"):
-        learn(model(), loss, Learning(steps=2), checkpoint=tmp_path / "state.training")
+        learn(model(), loss, Learning(steps=2), generator=draws(), checkpoint=tmp_path / "state.training")
 
 
 def test_settings_that_cannot_run_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1 step"):
         Learning(steps=0)
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    settings = Learning(steps=120, warmup=10)
+    factors = [rate_factor(step, settings) for step in range(120)]
+    assert factors[0] == pytest.approx(0.1)
+    assert max(factors) == pytest.approx(max(factors[9:11]), abs=0.02)
+    assert factors[-1] < 1e-3
+
+
+def test_weights_come_from_the_generator_alone() -> None:
+    torch.manual_seed(5)
+    network = fresh(lambda: nn.Sequential(nn.Conv2d(3, 500, 3), nn.Linear(400, 70)))
+    draw_weights(network, draws(), gain=2.0)
+    after = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.equal(after, torch.rand(1))
+    assert float(network[0].weight.std()) == pytest.approx((2 / 27) ** 0.5, rel=0.03)
+    assert float(network[1].weight.std()) == pytest.approx((2 / 400) ** 0.5, rel=0.03)
+    assert not network[0].bias.any() and not network[1].bias.any()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from encoders.base import Encoder
+from encoders.base import Encoder, device_of
 
 AT_ONCE = 32
 """Neurons whose pictures are climbed together."""
@@ -28,7 +28,7 @@ def most_exciting(
     height, width = encoder.spec.frame_size
     before, after = encoder.spec.context
     frames, chosen = before + 1 + after, neurons.nonzero().flatten()
-    device = next((tensor.device for tensor in (*encoder.parameters(), *encoder.buffers())), torch.device("cpu"))
+    device = device_of(encoder)
     budget, found = CONTRAST * (height * width) ** 0.5, []
     for part in torch.split(chosen, AT_ONCE):
         picture = _to_norm(_smooth(torch.randn(len(part), height, width, generator=generator)), 0.3 * budget).to(device)

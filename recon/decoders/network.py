@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from encoders.learning import draw_weights, fresh
 from recon.decoders.read_in import Maps, Places, ReadIn
 from recon.lagged import Lags
 
@@ -35,13 +36,12 @@ class Architecture:
 
 
 class Block(nn.Module):
-    """x + time(σ(space(σ(x)))), over 3×3 pixels and 3 frames, on `[B,T,C,h,w]`; it starts as the identity."""
+    """x + time(σ(space(σ(x)))), over 3×3 pixels and 3 frames, on `[B,T,C,h,w]`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.space = nn.Conv2d(channels, channels, 3, padding=1)
         self.time = nn.Conv1d(channels, channels, 3, padding=1)
-        self.time.weight.data.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features of the same shape."""
@@ -107,18 +107,11 @@ def _by_frame(images: Tensor, like: Tensor) -> Tensor:
 def initialised(
     neurons: int, frame_size: tuple[int, int], architecture: Architecture, generator: torch.Generator
 ) -> Decoder:
-    """Return a decoder whose weights come from a generator; the global one is left as it was."""
-    decoder = blank(neurons, frame_size, architecture)
+    """Return a decoder whose weights come from a generator; blocks start as the identity, the movie near the mean."""
+    decoder = fresh(lambda: Decoder(neurons, frame_size, architecture))
+    draw_weights(decoder, generator, gain=2.0)
     for module in decoder.modules():
-        if isinstance(module, nn.Conv2d | nn.Conv1d):
-            spread = (2 / module.weight[0].numel()) ** 0.5 * (0.1 if module is decoder.head else 1.0)
-            module.weight.data.normal_(0, 0.0 if isinstance(module, nn.Conv1d) else spread, generator=generator)
-        if isinstance(module, nn.Conv2d | nn.Conv1d) and module.bias is not None:
-            module.bias.data.zero_()
+        if isinstance(module, Block):
+            module.time.weight.data.zero_()
+    decoder.head.weight.data.mul_(0.1)
     return decoder
-
-
-def blank(neurons: int, frame_size: tuple[int, int], architecture: Architecture) -> Decoder:
-    """Return a decoder to be filled; torch's own initialisation leaves the global generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        return Decoder(neurons, frame_size, architecture)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from recon.lagged import Lags
 
@@ -111,17 +110,11 @@ class ReadIn(nn.Module):
         values = self.transform(responses)
         values = values if kept is None else values * kept[:, None, :, None]
         batch, _, neurons, _ = values.shape
-        filtered = self._filtered(values.flatten(0, 2)).reshape(batch, NONLINEARITIES, neurons, len(self.filters), -1)
+        seen = self.lags.filtered(values.flatten(0, 2), self.filters, stride=self.stride)
+        filtered = seen.reshape(batch, NONLINEARITIES, neurons, len(self.filters), -1)
         by_neuron = filtered.permute(2, 0, 4, 1, 3).flatten(3).flatten(1, 2)
         painted = (by_neuron @ self.vectors).flatten(1)
         cells = self.painter().T @ painted
         moved = cells.reshape(*grid, batch, filtered.shape[-1], -1).permute(2, 3, 4, 0, 1)
         features: Tensor = moved + self.bias[:, None, None]
         return features
-
-    def _filtered(self, series: Tensor) -> Tensor:
-        """Return `[M,K,T']` of series `[M,T]`: what the bumps see from the first to the last lag."""
-        before, after = max(-self.lags.first, 0), max(self.lags.last, 0)
-        padded = functional.pad(series, (before, after))[:, None, self.lags.first + before :]
-        frames = -(-series.shape[1] // self.stride)
-        return functional.conv1d(padded, self.filters[:, None], stride=self.stride)[..., :frames]

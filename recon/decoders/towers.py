@@ -47,11 +47,8 @@ class NeuralTower(nn.Module):
         """Return the embeddings; neurons where `kept` `[B,n]` is false say nothing."""
         values = self.transform(responses)
         values = values if kept is None else values * kept[:, None, :, None]
-        batch, _, neurons, frames = values.shape
-        lags, stride = self.settings.lags, self.settings.stride
-        before, after = max(-lags.first, 0), max(lags.last, 0)
-        padded = functional.pad(values.flatten(0, 2), (before, after))[:, None, lags.first + before :]
-        filtered = functional.conv1d(padded, self.filters[:, None], stride=stride)[..., : -(-frames // stride)]
+        batch, _, neurons, _ = values.shape
+        filtered = self.settings.lags.filtered(values.flatten(0, 2), self.filters, stride=self.settings.stride)
         features = filtered.reshape(batch, NONLINEARITIES * neurons * len(self.filters), -1).transpose(1, 2)
         hidden = functional.silu(self.first(features))
         hidden = hidden + functional.silu(self.mixed(hidden.transpose(1, 2))).transpose(1, 2)
@@ -100,9 +97,7 @@ class Towers(nn.Module):
 
     def loss(self, movie: Tensor, responses: Tensor, kept: Tensor | None = None) -> Tensor:
         """Return the symmetric InfoNCE of a batch of pairs: each must be told from the others of its batch."""
-        logits = self.log_scale.clamp(max=4.6).exp() * likeness(self.visual(movie), self.neural(responses, kept))
-        pairs = torch.arange(len(movie), device=logits.device)
-        return 0.5 * (functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs))
+        return info_nce(self.visual(movie), self.neural(responses, kept), self.log_scale)
 
     def forward(self, movie: Tensor, responses: Tensor) -> Tensor:
         """Return likenesses `[B,B']` of movies and responses of one length."""
@@ -114,20 +109,11 @@ def likeness(first: Tensor, second: Tensor) -> Tensor:
     return functional.normalize(first.flatten(1), dim=1) @ functional.normalize(second.flatten(1), dim=1).T
 
 
-def initialised(
-    neurons: int, frame_size: tuple[int, int], settings: TowerSettings, generator: torch.Generator
-) -> Towers:
-    """Return towers whose weights come from a generator; the global one is left as it was."""
-    towers = blank(neurons, frame_size, settings)
-    for module in towers.modules():
-        if isinstance(module, nn.Conv2d | nn.Conv1d | nn.Linear):
-            module.weight.data.normal_(0, (1.5 / module.weight[0].numel()) ** 0.5, generator=generator)
-            if module.bias is not None:
-                module.bias.data.zero_()
-    return towers
+def info_nce(first: Tensor, second: Tensor, log_scale: Tensor) -> Tensor:
+    """Return the symmetric InfoNCE of pairs `[B,T,D]`: each side must be told from the others of its batch.
 
-
-def blank(neurons: int, frame_size: tuple[int, int], settings: TowerSettings) -> Towers:
-    """Return towers to be filled; torch's own initialisation leaves the global generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        return Towers(neurons, frame_size, settings)
+    `log_scale` is the logarithm of the inverse temperature, at most 4.6 (a hundred), as in CLIP.
+    """
+    logits = log_scale.clamp(max=4.6).exp() * likeness(first, second)
+    pairs = torch.arange(len(logits), device=logits.device)
+    return 0.5 * (functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs))

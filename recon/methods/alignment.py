@@ -6,7 +6,6 @@ embedding is nearest to that of the responses. As a reconstruction it can only s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,12 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recon.artefacts import load_artefact, save_artefact
-from recon.decoders.examples import Example, chunk, recorded
-from recon.decoders.towers import Towers, TowerSettings, blank, initialised, likeness
-from recon.learning import Learning, learn
+from encoders.clips import Clip
+from encoders.learning import Learning, draw_weights, fresh, learn
+from recon.artefacts import load_artefact
+from recon.decoders.examples import chunk, mean_frame, recorded
+from recon.decoders.towers import Towers, TowerSettings, info_nce
 from recon.learning_set import TrainingSet
-from recon.methods.base import mean_responses
+from recon.methods.base import mean_responses, only_iterate, validation_pairs
 from recon.methods.library import Pieces, blended, pieces_of, window_starts
 from recon.problem import Problem
 from recon.types import Iterate, State
@@ -60,21 +60,25 @@ class Alignment:
 
     def fit(self, training: TrainingSet) -> Alignment:
         """Train the towers and embed the training movies; an interrupted training goes on where it stopped."""
-        learnt_from = (self.towers, self.learning, self.batch, self.frames, self.dropout)
-        path = training.path({"name": "alignment", "settings": repr(learnt_from)}, uses=("neurons", "seed"))
-        if not path.exists():
-            began, examples = time.monotonic(), recorded(training)
-            towers = self.trained(training, examples, checkpoint=path.with_suffix(".training"))
-            learnt = towers.state_dict() | library(towers, examples) | {"neurons": training.neurons}
-            save_artefact(learnt, path, seconds=time.monotonic() - began)
-        return replace(self, artefact=path)
 
-    def trained(self, training: TrainingSet, examples: list[Example], *, checkpoint: Path | None = None) -> Towers:
+        def learn_towers(checkpoint: Path) -> dict[str, Tensor]:
+            examples = recorded(training)
+            towers = self.trained(training, examples, checkpoint=checkpoint)
+            return towers.state_dict() | library(towers, examples) | {"neurons": training.neurons}
+
+        about = (self.towers, self.learning, self.batch, self.frames, self.dropout)
+        return replace(
+            self, artefact=training.artefact("alignment", about, learn_towers, uses=("neurons", "seed"))
+        )
+
+    def trained(self, training: TrainingSet, examples: list[Clip], *, checkpoint: Path | None = None) -> Towers:
         """Return the towers, trained on the examples of a training set."""
         generator = torch.Generator().manual_seed(training.seed)
-        towers = initialised(int(training.neurons.sum()), training.recording.frame_size, self.towers, generator)
-        towers.neural.transform.measure(torch.cat([example.responses for example in examples], 1))
-        towers.visual.mean.copy_(torch.stack([e.movie.float().mean(0) for e in examples]).mean(0) / 255)
+        neurons, size = int(training.neurons.sum()), training.recording.frame_size
+        towers = fresh(lambda: Towers(neurons, size, self.towers))
+        draw_weights(towers, generator)
+        towers.neural.transform.measure(torch.cat([clip.responses for clip in examples], 1))
+        towers.visual.mean.copy_(mean_frame(examples))
         device, towers = training.device, towers.to(training.device)
 
         def loss(model: Any, draws: torch.Generator) -> Tensor:
@@ -84,13 +88,12 @@ class Alignment:
             value: Tensor = model.loss(augmented(movie, draws).to(device), responses.to(device), kept.to(device))
             return value
 
-        known = training.validation() if training.validation is not None else ()
-        clips = [(mean_responses(seen)[:, training.neurons].to(device), movie.to(device)) for seen, movie in known]
+        clips = validation_pairs(training)
         learn(
             towers,
             loss,
             self.learning,
-            seed=training.seed,
+            generator=generator,
             validate=(lambda model: validation_score(model, clips)) if clips else None,
             checkpoint=checkpoint,
             title="train alignment" if training.progress else "",
@@ -102,7 +105,7 @@ class Alignment:
         learnt = load_artefact(self.artefact, method="alignment")
         kept = {name: learnt.pop(name) for name in ("frames", "embeddings", "lengths", "neurons")}
         size = (learnt["visual.mean"].shape[0], learnt["visual.mean"].shape[1])
-        towers = blank(int(kept["neurons"].sum()), size, self.towers)
+        towers = fresh(lambda: Towers(int(kept["neurons"].sum()), size, self.towers))
         towers.load_state_dict(learnt)
         return towers.eval().requires_grad_(False), kept
 
@@ -117,7 +120,7 @@ class Alignment:
         responses = mean_responses(problem).cpu()[:, kept["neurons"].bool()]
         clips = [self._averaged(towers.neural(sample[None])[0], kept, places, window) for sample in responses]
         movie = torch.stack([clip[: problem.shape[2]] for clip in clips]).reshape(problem.shape).to(problem.device)
-        yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+        yield only_iterate(problem, movie)
 
     def _averaged(self, embedded: Tensor, kept: dict[str, Tensor], places: Tensor, window: int) -> Tensor:
         """Return frames `[T,P]` for the embedding `[T',D]` of one clip's responses."""
@@ -130,10 +133,10 @@ class Alignment:
 
 
 @torch.no_grad()
-def library(towers: Towers, examples: list[Example]) -> dict[str, Tensor]:
+def library(towers: Towers, examples: list[Clip]) -> dict[str, Tensor]:
     """Return frames `[T,P]` (0–255), embeddings `[T',D]` and lengths of all training trials, whole strides of each."""
     step = towers.visual.settings.stride
-    movies = [example.movie[: len(example.movie) // step * step] for example in examples]
+    movies = [clip.movie[0, : clip.movie.shape[1] // step * step] for clip in examples]
     embedded = [towers.visual(movie[None, None].float() / 255)[0] for movie in movies]
     lengths = torch.tensor([len(movie) for movie in movies])
     return {"frames": torch.cat(movies).flatten(1), "embeddings": torch.cat(embedded), "lengths": lengths}
@@ -163,14 +166,10 @@ def augmented(movie: Tensor, generator: torch.Generator) -> Tensor:
 
 def validation_score(model: Any, clips: list[tuple[Tensor, Tensor]]) -> float:
     """Return −InfoNCE of validation segments, all of which must be told apart in both directions."""
-    visual, neural, scale = [], [], 1.0
+    visual, neural = [], []
     for responses, movie in clips:
         length = min(SEGMENT, movie.shape[2])
         for first in range(0, movie.shape[2] - length + 1, length):
             visual.append(model.visual(movie[:, :, first : first + length]))
             neural.append(model.neural(responses[..., first : first + length]))
-            scale = float(model.log_scale.clamp(max=4.6).exp())
-    logits = scale * likeness(torch.cat(visual), torch.cat(neural))
-    pairs = torch.arange(len(logits), device=logits.device)
-    both = functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs)
-    return -0.5 * float(both)
+    return -float(info_nce(torch.cat(visual), torch.cat(neural), model.log_scale))

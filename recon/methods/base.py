@@ -50,3 +50,17 @@ def mean_responses(problem: Problem) -> Tensor:
         raise ValueError(f"decoder: expected the same neurons in all observations, got {sorted(counts)}; run one each")
     responses = torch.stack([m.responses * m.neurons[:, None] for m in measurements]).mean(0)
     return responses * measurements[0].frames[:, None]
+
+
+def only_iterate(problem: Problem, movie: Tensor) -> Iterate:
+    """Return the one iterate of a decoder that is done with it: the movie and its misfit."""
+    return Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+
+
+def validation_pairs(training: TrainingSet) -> list[tuple[Tensor, Tensor]]:
+    """Return responses `[B,n,T]` and movies `[B,C,T,H,W]` of the validation clips on the device of the training."""
+    posed = training.validation() if training.validation is not None else ()
+    return [
+        (mean_responses(problem)[:, training.neurons].to(training.device), movie.to(training.device))
+        for problem, movie in posed
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,17 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recon.artefacts import load_artefact, save_artefact
-from recon.decoders.examples import Example, chunk, distilled, drawn_chunk, measured_places, recorded
+from encoders.clips import Clip
+from encoders.learning import Learning, fresh, learn
+from recon.artefacts import load_artefact
+from recon.decoders.examples import chunk, distilled, drawn_chunk, mean_frame, places, recorded
 from recon.decoders.most_exciting import most_exciting
-from recon.decoders.network import Architecture, Decoder, blank, initialised
+from recon.decoders.network import Architecture, Decoder, initialised
 from recon.decoders.read_in import Places
 from recon.decoders.shipped import find_decoder
 from recon.fidelities.base import Likelihood
 from recon.fidelities.mixture import Mixture
-from recon.learning import Learning, learn
 from recon.learning_set import TrainingSet
-from recon.methods.base import mean_responses
+from recon.methods.base import mean_responses, only_iterate, validation_pairs
 from recon.metrics.movie import SSIM_RADIUS, ssim, video_correlation
 from recon.problem import Problem
 from recon.types import Iterate, State
@@ -73,24 +73,20 @@ class Convolutional:
         """Train the network; an interrupted training goes on where it stopped."""
         if self.weights:
             return replace(self, artefact=find_decoder(self.weights, training))
-        settings = {"name": "convolutional", "settings": repr(replace(self, artefact=None))}
-        path = training.path(
-            settings, uses=("neurons", "frames", "seed", *(["encoders"] if self.needs_encoders else []))
-        )
-        if not path.exists():
-            began = time.monotonic()
-            decoder = self.trained(training, checkpoint=path.with_suffix(".training"))
-            seconds = time.monotonic() - began
-            save_artefact({**decoder.state_dict(), "neurons": training.neurons}, path, seconds=seconds)
-        return replace(self, artefact=path)
+
+        def learn_decoder(checkpoint: Path) -> dict[str, Tensor]:
+            return {**self.trained(training, checkpoint=checkpoint).state_dict(), "neurons": training.neurons}
+
+        uses = ("neurons", "frames", "seed", *(["encoders"] if self.needs_encoders else []))
+        about = replace(self, artefact=None)
+        return replace(self, artefact=training.artefact("convolutional", about, learn_decoder, uses=uses))
 
     def trained(self, training: TrainingSet, *, checkpoint: Path | None = None) -> Decoder:
         """Return the network, trained on a training set."""
         examples = recorded(training)
         generator = torch.Generator().manual_seed(training.seed)
         device, decoder = training.device, self._start(training, examples, generator).to(training.device)
-        variance = float(torch.stack([example.movie.float().div(255).var() for example in examples]).mean())
-
+        variance = float(torch.stack([clip.movie.float().div(255).var() for clip in examples]).mean())
         draw = self._source(training, examples)
 
         def loss(model: nn.Module, draws: torch.Generator) -> Tensor:
@@ -101,11 +97,16 @@ class Convolutional:
                 read = model(responses.to(device), kept.to(device))
             return self._loss(read[:, :, inner].float(), movie.to(device)[:, :, inner], variance)
 
-        known = training.validation() if training.validation is not None else ()
-        clips = [(mean_responses(seen)[:, training.neurons].to(device), movie.to(device)) for seen, movie in known]
-        title = "train convolutional decoder" if training.progress else ""
-        validate = (lambda model: validation_score(model, clips)) if clips else None
-        learn(decoder, loss, self.learning, seed=training.seed, validate=validate, checkpoint=checkpoint, title=title)
+        clips = validation_pairs(training)
+        learn(
+            decoder,
+            loss,
+            self.learning,
+            generator=generator,
+            validate=(lambda model: validation_score(model, clips)) if clips else None,
+            checkpoint=checkpoint,
+            title="train convolutional decoder" if training.progress else "",
+        )
         return decoder
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
@@ -114,18 +115,18 @@ class Convolutional:
             return
         decoder, neurons = self.load()
         movie = decoded(decoder.to(problem.device), mean_responses(problem)[:, neurons])
-        yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+        yield only_iterate(problem, movie)
 
     def load(self) -> tuple[Decoder, Tensor]:
         """Return the trained network and the mask `[N]` of the neurons that it reads."""
         learnt = load_artefact(self.artefact, method="convolutional")
         learnt.pop("unit_ids", None)
         neurons, mean = learnt.pop("neurons").bool(), learnt["mean"]
-        decoder = blank(int(neurons.sum()), (mean.shape[0], mean.shape[1]), self.architecture)
+        decoder = fresh(lambda: Decoder(int(neurons.sum()), (mean.shape[0], mean.shape[1]), self.architecture))
         decoder.load_state_dict({name: value.float() for name, value in learnt.items()})
         return decoder.eval().requires_grad_(False), neurons
 
-    def _source(self, training: TrainingSet, examples: list[Example]) -> Callable[[torch.Generator], Pair]:
+    def _source(self, training: TrainingSet, examples: list[Clip]) -> Callable[[torch.Generator], Pair]:
         """Return what draws a batch: recorded chunks and, for their share, distilled ones."""
         count = round(self.distilled * self.batch)
         source = distilled(training, self.noise) if count else None
@@ -141,16 +142,16 @@ class Convolutional:
 
         return draw
 
-    def _start(self, training: TrainingSet, examples: list[Example], generator: torch.Generator) -> Decoder:
+    def _start(self, training: TrainingSet, examples: list[Clip], generator: torch.Generator) -> Decoder:
         neurons, size = int(training.neurons.sum()), training.recording.frame_size
         decoder = initialised(neurons, size, self.architecture, generator)
-        decoder.read_in.initialise(torch.cat([example.responses for example in examples], 1), generator)
+        decoder.read_in.initialise(torch.cat([clip.responses for clip in examples], 1), generator)
         painter = decoder.read_in.painter
         if isinstance(painter, Places):
-            painter.centre.data.copy_(measured_places(examples, decoder.grid, self.architecture.lags))
+            painter.centre.data.copy_(places(examples, decoder.grid))
         else:
             painter.pictures.copy_(pictures(training, decoder.grid, generator))
-        decoder.mean.copy_(torch.stack([example.movie.float().mean(0) for example in examples]).mean(0) / 255)
+        decoder.mean.copy_(mean_frame(examples))
         return decoder
 
     def _loss(self, movie: Tensor, truth: Tensor, variance: float) -> Tensor:
@@ -162,11 +163,8 @@ class Convolutional:
 
 def pictures(training: TrainingSet, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Return most exciting inputs `[n,h·w]` on a grid, averaged over the encoders of a training set, of norm 1."""
-    if not training.encoders:
-        raise ValueError("most exciting inputs: expected the encoders of a row, got none; give the training set one")
-    behaviors = [trial.behavior.mean(1) for trial in training.trials() if trial.behavior is not None]
-    held = torch.stack(behaviors).mean(0) if behaviors else None
-    found = [most_exciting(one, training.neurons, generator, behavior=held) for one in training.encoders]
+    encoders, held = training.required_encoders("most exciting inputs"), training.mean_behavior()
+    found = [most_exciting(one, training.neurons, generator, behavior=held) for one in encoders]
     small = functional.adaptive_avg_pool2d(torch.stack(found).mean(0)[:, None], grid).flatten(1)
     return functional.normalize(small, dim=1)
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from recon.artefacts import load_artefact, save_artefact
 from recon.lagged import Lags, Scaling, training_pairs
 from recon.learning_set import TrainingSet
-from recon.methods.base import mean_responses
+from recon.methods.linear_decoder import decoded_once
 from recon.methods.linear_model import linear_model
-from recon.methods.ridge import decode
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -38,26 +35,21 @@ class FieldSum:
 
     def fit(self, training: TrainingSet) -> FieldSum:
         """Measure the fields, then the gain that minimises the squared error."""
-        settings = {"name": "field_sum", **asdict(replace(self, artefact=None))}
-        path = training.path(settings, uses=("neurons", "encoders"))
-        if not path.exists():
+
+        def learn(checkpoint: Path) -> dict[str, Tensor]:
             model = linear_model(training, samples=self.samples)
-            began = time.monotonic() - model.seconds
-            scaling = Scaling(model.offset, model.variance.sqrt(), root=False)
-            reverse = (model.on_bases(self.lags) / model.variance.sqrt()[:, None, None]).flatten(0, 1)
+            scaling = model.noise_scaling()
+            reverse = (model.on_bases(self.lags) / scaling.std[:, None, None]).flatten(0, 1)
             weights = reverse * _gain(training, reverse, self.lags, scaling, mean=model.mean)
             learnt = {"weights": weights, "mean": model.mean, "neurons": training.neurons}
-            learnt |= {"scale_mean": scaling.mean, "scale_std": scaling.std}
-            save_artefact(learnt, path, seconds=time.monotonic() - began)
-        return replace(self, artefact=path)
+            return learnt | {"scale_mean": scaling.mean, "scale_std": scaling.std}
+
+        uses = ("neurons", "encoders")
+        return replace(self, artefact=training.artefact("field_sum", replace(self, artefact=None), learn, uses=uses))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the painted movie once."""
-        if state:
-            return
-        learnt = load_artefact(self.artefact, method="field_sum")
-        movie = decode(mean_responses(problem), learnt, lags=self.lags, root=False, shape=problem.shape)
-        yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+        yield from decoded_once(self, problem, state, name="field_sum")
 
 
 def _gain(training: TrainingSet, reverse: Tensor, lags: Lags, scaling: Scaling, *, mean: Tensor) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +15,7 @@ from torch import Tensor
 from encoders.canvas import centred
 from priors.energies import weighted_energies
 from priors.spectrum import Spectrum, estimate_spectrum, residual_spectrum
-from recon.artefacts import load_artefact, save_artefact
+from recon.artefacts import load_artefact
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.methods.lbfgs import Lbfgs
@@ -80,18 +79,16 @@ class Gradient:
         )
         if self.parameterisation != "spectrum":
             return ready
-        path = training.path({"name": "spectrum"}, uses=("frames",))
-        if self.centre is not None:
-            path = training.path({"name": "residuals", "of": repr(self.centre)}, uses=EVERYTHING)
-        if not path.exists():
-            began = time.monotonic()
-            spectrum = (
-                estimate_spectrum(training_clips(training))
-                if ready.centre is None
-                else residual_spectrum(residuals(ready.centre, training))
-            )
-            save_artefact({"power": spectrum.power, "mean": spectrum.mean}, path, seconds=time.monotonic() - began)
-        return replace(ready, artefact=path)
+        about, uses = ("spectrum", ("frames",)) if self.centre is None else (repr(self.centre), EVERYTHING)
+
+        def learn(checkpoint: Path) -> dict[str, Tensor]:
+            if ready.centre is None:
+                spectrum = estimate_spectrum(training_clips(training))
+            else:
+                spectrum = residual_spectrum(residuals(ready.centre, training))
+            return {"power": spectrum.power, "mean": spectrum.mean}
+
+        return replace(ready, artefact=training.artefact("spectrum", about, learn, uses=uses))
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,15 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from encoders.learning import Learning, draw_weights, fresh, learn
 from priors.autoencoder import Autoencoder, load_image_autoencoder
 from priors.movie_autoencoder import load_autoencoder
-from recon.artefacts import load_artefact, save_artefact
-from recon.decoders.towers import NeuralTower, TowerSettings
+from recon.artefacts import load_artefact, weights_hash
+from recon.decoders.towers import NeuralTower, TowerSettings, info_nce
 from recon.lagged import Lags, Scaling, measure_scaling
-from recon.learning import Learning, learn
 from recon.learning_set import TrainingSet
-from recon.methods.base import mean_responses
-from recon.methods.ridge import cross_validate, fold_moments, solve
+from recon.methods.base import mean_responses, only_iterate
+from recon.methods.ridge import regressed
 from recon.problem import Problem
 from recon.types import Iterate, State, Trial
 
@@ -89,17 +87,17 @@ class Latent:
 
     def fit(self, training: TrainingSet) -> Latent:
         """Encode the training movies, then train the reader."""
-        settings = {"name": "latent", "settings": repr((self.autoencoder, self.reader))}
-        settings["weights"] = _stamp(self.autoencoder)
-        path = training.path(settings, uses=("neurons", "seed"))
-        if not path.exists():
-            began, autoencoder = time.monotonic(), self.autoencoder.load()
+        autoencoder = self.autoencoder.load()
+
+        def learn_reader(checkpoint: Path) -> dict[str, Tensor]:
             if isinstance(self.reader, Linear):
                 learnt = fit_linear(self.reader, training, autoencoder)
             else:
-                learnt = fit_contrastive(self.reader, training, autoencoder, checkpoint=path.with_suffix(".training"))
-            save_artefact(learnt | {"neurons": training.neurons}, path, seconds=time.monotonic() - began)
-        return replace(self, artefact=path)
+                learnt = fit_contrastive(self.reader, training, autoencoder, checkpoint=checkpoint)
+            return learnt | {"neurons": training.neurons}
+
+        about = (self.autoencoder, self.reader, weights_hash(autoencoder))
+        return replace(self, artefact=training.artefact("latent", about, learn_reader, uses=("neurons", "seed")))
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
@@ -115,7 +113,7 @@ class Latent:
         latents = flat.reshape(*flat.shape[:2], *size).transpose(1, 2)
         clips = [autoencoder.decode(sample[None], shape) for sample in latents]
         movie = torch.cat(clips).clamp(0, 1).to(problem.device)
-        yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+        yield only_iterate(problem, movie)
 
 
 @torch.no_grad()
@@ -135,15 +133,8 @@ def fit_linear(reader: Linear, training: TrainingSet, autoencoder: Autoencoder) 
             features = reader.lags.apply(scaling.apply(training.responses(trial)))[:: autoencoder.stride]
             yield features, latents.flatten(1)
 
-    folds = fold_moments(pairs(), reader.folds)
-    errors = cross_validate(folds, reader.penalties)
-    total = folds[0]
-    for fold in folds[1:]:
-        total = total + fold
-    penalty = reader.penalties[int(errors.argmin())]
-    weights, mean = solve(total, penalty, out=total.cross.shape[1])
-    learnt = {"weights": weights, "mean": mean, "scale_mean": scaling.mean, "scale_std": scaling.std}
-    return learnt | {"size": torch.tensor(sizes[0]), "penalty": torch.tensor(penalty)}
+    learnt = regressed(pairs(), reader.penalties, folds=reader.folds)
+    return learnt | {"scale_mean": scaling.mean, "scale_std": scaling.std, "size": torch.tensor(sizes[0])}
 
 
 def _read_linear(reader: Any, responses: Tensor, learnt: dict[str, Tensor], stride: int) -> Tensor:
@@ -162,17 +153,14 @@ def fit_contrastive(
     known = [(responses, (latents.flatten(1) - mean) / std) for responses, latents in trials]
     tower = _tower(reader, len(known[0][0]), every.shape[1], stride=autoencoder.stride)
     generator = torch.Generator().manual_seed(training.seed)
-    for module in tower.modules():
-        if isinstance(module, torch.nn.Linear | torch.nn.Conv1d) and module.bias is not None:
-            module.weight.data.normal_(0, module.weight[0].numel() ** -0.5, generator=generator)
-            torch.nn.init.constant_(module.bias, 0.0)
+    draw_weights(tower, generator, gain=1.0)
     tower.transform.measure(torch.cat([responses for responses, _ in known], 1))
     title = "train brain encoder" if training.progress else ""
     learn(
         tower.to(training.device),
         lambda model, draws: contrastive_loss(reader, model, known, draws),
         reader.learning,
-        seed=training.seed,
+        generator=generator,
         checkpoint=checkpoint,
         title=title,
     )
@@ -195,11 +183,7 @@ def contrastive_loss(
     seen, truth = torch.stack(responses).to(device), torch.stack(latents).to(device)
     kept = torch.rand(seen.shape[:2], generator=draws) >= reader.dropout
     read = tower(seen, kept.to(device))
-    first, second = (functional.normalize(part.flatten(1), dim=1) for part in (read, truth))
-    logits = tower.log_scale.clamp(max=4.6).exp() * first @ second.T
-    pairs = torch.arange(len(logits), device=device)
-    apart = 0.5 * (functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs))
-    return functional.mse_loss(read, truth) + reader.weight * apart
+    return functional.mse_loss(read, truth) + reader.weight * info_nce(read, truth, tower.log_scale)
 
 
 def _read_contrastive(reader: Any, responses: Tensor, learnt: dict[str, Tensor], stride: int) -> Tensor:
@@ -212,15 +196,6 @@ def _read_contrastive(reader: Any, responses: Tensor, learnt: dict[str, Tensor],
 
 def _tower(reader: Contrastive, neurons: int, size: int, *, stride: int) -> NeuralTower:
     settings = TowerSettings(space=size, hidden=reader.hidden, stride=stride, lags=reader.lags)
-    with torch.random.fork_rng(devices=[]):
-        tower = NeuralTower(neurons, settings)
+    tower = fresh(lambda: NeuralTower(neurons, settings))
     tower.register_parameter("log_scale", torch.nn.Parameter(torch.tensor(2.5)))
     return tower
-
-
-def _stamp(source: Movies | Images) -> str:
-    """Return what changes when the autoencoder's weights do."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(source.load().state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recon.artefacts import load_artefact, save_artefact
+from recon.artefacts import load_artefact
+from recon.decoders.examples import as_bytes
 from recon.learning_set import TrainingSet
-from recon.methods.base import mean_responses
+from recon.methods.base import mean_responses, only_iterate
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -41,10 +41,9 @@ class Library:
 
     def fit(self, training: TrainingSet) -> Library:
         """Put all training movies and the encoders' rates for them, at mean behavior, into the library."""
-        path = training.path({"name": "library"}, uses=("neurons", "encoders"))
-        if not path.exists():
-            began = time.monotonic()
-            save_artefact(collect(training), path, seconds=time.monotonic() - began)
+        path = training.artefact(
+            "library", "movies and rates", lambda checkpoint: collect(training), uses=("neurons", "encoders")
+        )
         return replace(self, artefact=path)
 
     @torch.no_grad()
@@ -58,7 +57,7 @@ class Library:
         responses = mean_responses(problem).cpu()[:, learnt["neurons"].bool()]
         clips = [self._averaged(sample, learnt, places, window) for sample in responses]
         movie = torch.stack(clips).reshape(problem.shape).to(problem.device)
-        yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+        yield only_iterate(problem, movie)
 
     def _averaged(self, responses: Tensor, learnt: dict[str, Tensor], places: Tensor, window: int) -> Tensor:
         """Return the frames `[T,P]` in [0,1] of one clip, from responses `[n,T]`."""
@@ -89,22 +88,16 @@ def blended(pieces: Pieces, starts: Tensor, *, frames: int, window: int) -> Tens
     return total / cover
 
 
-@torch.no_grad()
 def collect(training: TrainingSet) -> dict[str, Tensor]:
     """Return frames `[T,P]` (0–255), rates `[n,T]` averaged over the encoders, and the trials' lengths."""
-    if not training.encoders:
-        raise ValueError("library: expected the encoders of a row, got none; give the training set one")
-    behaviors = [trial.behavior.mean(1) for trial in training.trials() if trial.behavior is not None]
-    still = torch.stack(behaviors).mean(0) if behaviors else None
-    frames, rates = [], []
+    training.required_encoders("library")
+    still, frames, rates = training.mean_behavior(), [], []
     for trial in training.trials():
-        movie = trial.movie[None]
-        behavior = None if still is None else still[None, :, None].expand(1, -1, movie.shape[2])
-        frames.append((trial.movie[0].flatten(1) * 255).round().to(torch.uint8))
-        rates.append(torch.stack([_rates(encoder, movie, behavior) for encoder in training.encoders]).mean(0))
-    joined = torch.cat([rate[training.neurons] for rate in rates], 1)
+        length = trial.movie.shape[1]
+        frames.append(as_bytes(trial.movie[0]).flatten(1))
+        rates.append(training.rates(trial.movie, None if still is None else still[:, None].expand(-1, length)).half())
     lengths = torch.tensor([len(part) for part in frames])
-    return {"frames": torch.cat(frames), "rates": joined.half(), "lengths": lengths, "neurons": training.neurons}
+    return {"frames": torch.cat(frames), "rates": torch.cat(rates, 1), "lengths": lengths, "neurons": training.neurons}
 
 
 def log_likelihood(rates: Tensor, responses: Tensor, places: Tensor, starts: Tensor, *, window: int) -> Tensor:
@@ -158,9 +151,3 @@ def triangle(window: int) -> Tensor:
     """
     index = torch.arange(window)
     return torch.minimum(index + 1, window - index).float()
-
-
-def _rates(encoder: torch.nn.Module, movie: Tensor, behavior: Tensor | None) -> Tensor:
-    device = next((tensor.device for tensor in (*encoder.parameters(), *encoder.buffers())), movie.device)
-    rates: Tensor = encoder(movie.to(device), None if behavior is None else behavior.to(device))[0].cpu()
-    return rates

@@ -6,20 +6,18 @@ gradients are averaged over pieces of training movies rather than taken at grey,
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from encoders.base import Encoder
-from recon.artefacts import learning_seconds, load_artefact, save_artefact
-from recon.lagged import Lags
+from encoders.base import Encoder, device_of
+from recon.artefacts import load_artefact
+from recon.lagged import Lags, Scaling
 from recon.learning_set import TrainingSet
-from recon.types import Trial
 
 AT_ONCE = 32
 """Neurons whose gradients are taken in one backward pass."""
@@ -31,8 +29,7 @@ TRIALS = 40
 class LinearModel:
     """y(t) = offset + Σ_lag ⟨fields(lag), movie(t−lag) − mean⟩ + noise, for the neurons that may be used.
 
-    `fields` `[n,L,P]` with lags rising from `first` and P pixels; `mean` `[P]`; `offset` and `variance` `[n]`;
-    measuring it took `seconds`.
+    `fields` `[n,L,P]` with lags rising from `first` and P pixels; `mean` `[P]`; `offset` and `variance` `[n]`.
     """
 
     fields: Tensor
@@ -40,7 +37,10 @@ class LinearModel:
     offset: Tensor
     variance: Tensor
     first: int
-    seconds: float = 0.0
+
+    def noise_scaling(self) -> Scaling:
+        """Return the scaling that gives responses in units of their noise around the offset."""
+        return Scaling(self.offset, self.variance.sqrt(), root=False)
 
     def predict(self, frames: Tensor) -> Tensor:
         """Return responses without noise `[n,T]` to frames `[T,P]`; outside the movie stands the mean frame."""
@@ -62,17 +62,17 @@ class LinearModel:
 
 def linear_model(training: TrainingSet, *, samples: int) -> LinearModel:
     """Return the encoders' linear model, measured once and kept as an artefact."""
-    if not training.encoders:
-        raise ValueError("linear model: expected the encoders of a row, got none; give the training set one")
-    path = training.path({"name": "linear_model", "samples": samples}, uses=("neurons", "encoders"))
-    if not path.exists():
-        began = time.monotonic()
+    training.required_encoders("linear model")
+
+    def learn(checkpoint: Path) -> dict[str, Tensor]:
         model = _measured(training, samples)
         parts = {name: value for name, value in vars(model).items() if isinstance(value, Tensor)}
-        save_artefact(parts | {"first": torch.tensor(model.first)}, path, seconds=time.monotonic() - began)
+        return parts | {"first": torch.tensor(model.first)}
+
+    path = training.artefact("linear_model", samples, learn, uses=("neurons", "encoders"))
     learnt = load_artefact(path, method="linear model")
     first = int(learnt.pop("first"))
-    return LinearModel(**learnt, first=first, seconds=learning_seconds(path))
+    return LinearModel(**learnt, first=first)
 
 
 def _measured(training: TrainingSet, samples: int) -> LinearModel:
@@ -83,7 +83,7 @@ def _measured(training: TrainingSet, samples: int) -> LinearModel:
         shown = list(pieces(training, encoder, (before, after), samples))
         fields = fields + expected_gradients(encoder, shown, training.neurons, at=before) / len(training.encoders)
     by_lag = fields.flip(1).flatten(2)
-    mean = torch.stack([trial.movie[0].mean(0).flatten() for trial in _spread(training)]).mean(0)
+    mean = torch.stack([trial.movie[0].mean(0).flatten() for trial in training.spread(TRIALS)]).mean(0)
     silent = torch.zeros(len(by_lag))
     return calibrated(LinearModel(by_lag, mean, silent, silent, -after), training)
 
@@ -93,7 +93,7 @@ def pieces(
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield `count` pieces of training movies `[C,L,H,W]`, as long as the context, with their behavior `[4,L]`."""
     length = context[0] + 1 + context[1]
-    for number, trial in enumerate(islice(_spread(training, count), count)):
+    for number, trial in enumerate(training.spread(count)):
         frames = trial.movie.shape[1]
         if frames < length:
             raise ValueError(f"training trials: expected at least {length} frames, got {frames}; cut longer trials")
@@ -107,7 +107,7 @@ def expected_gradients(
     encoder: Encoder, shown: Sequence[tuple[Tensor, Tensor | None]], neurons: Tensor, *, at: int
 ) -> Tensor:
     """Return `[n,L,H,W]`: gradients of the rates at frame `at` in pieces of movies, averaged over the pieces."""
-    device = next((tensor.device for tensor in (*encoder.parameters(), *encoder.buffers())), torch.device("cpu"))
+    device = device_of(encoder)
     chosen = neurons.nonzero().flatten()
     total = torch.zeros(len(chosen), *shown[0][0].shape[1:])
     for movie, behavior in shown:
@@ -128,7 +128,7 @@ def calibrated(model: LinearModel, training: TrainingSet) -> LinearModel:
     """
     count, sums = 0, torch.zeros(5, len(model.fields), dtype=torch.float64)
     last = model.first + model.fields.shape[1] - 1
-    for trial in _spread(training):
+    for trial in training.spread(TRIALS):
         # Where the context reaches beyond the ends, encoders pad in ways of their own.
         inside = slice(last, trial.movie.shape[1] + model.first)
         drive = model.predict(trial.movie[0].flatten(1))[:, inside].double()
@@ -145,11 +145,3 @@ def calibrated(model: LinearModel, training: TrainingSet) -> LinearModel:
         offset=(y - gain * x + gain * model.offset).float(),
         variance=variance.clamp_min(max(floor, 1e-12)).float(),
     )
-
-
-def _spread(training: TrainingSet, count: int = TRIALS) -> Iterator[Trial]:
-    """Read at most `count` training trials, spread evenly over the recording."""
-    indices = training.recording.trials("train")
-    if not indices:
-        raise ValueError("training: expected trials of tier 'train', got none; import or simulate some")
-    yield from map(training.recording.trial, indices[:: max(len(indices) // count, 1)][:count])

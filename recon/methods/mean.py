@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from recon.artefacts import load_artefact, save_artefact
+from recon.artefacts import load_artefact
 from recon.learning_set import TrainingSet
+from recon.methods.base import only_iterate
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -23,11 +24,11 @@ class Mean:
 
     def fit(self, training: TrainingSet) -> Mean:
         """Average all training frames."""
-        path = training.path({"name": "mean"}, uses=())
-        if not path.exists():
-            began, movies = time.monotonic(), [trial.movie for trial in training.trials()]
-            save_artefact({"mean": torch.cat(movies, 1).mean(1)}, path, seconds=time.monotonic() - began)
-        return replace(self, artefact=path)
+
+        def learn(checkpoint: Path) -> dict[str, Tensor]:
+            return {"mean": torch.cat([trial.movie for trial in training.trials()], 1).mean(1)}
+
+        return replace(self, artefact=training.artefact("mean", "frame", learn, uses=()))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the mean frame once."""
@@ -35,4 +36,4 @@ class Mean:
             return
         mean = load_artefact(self.artefact, method="mean")["mean"].to(problem.device)
         movie = mean[None, :, None].expand(problem.shape).clone()
-        yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+        yield only_iterate(problem, movie)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from recon.artefacts import load_artefact, save_artefact
-from recon.lagged import Lags, Scaling
+from recon.lagged import Lags
 from recon.learning_set import TrainingSet
-from recon.methods.base import mean_responses
+from recon.methods.linear_decoder import decoded_once
 from recon.methods.linear_model import LinearModel, linear_model
-from recon.methods.ridge import Moments, decode, fold_moments
+from recon.methods.ridge import Moments, fold_moments
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -36,30 +34,28 @@ class OptimalLinear:
 
     def fit(self, training: TrainingSet) -> OptimalLinear:
         """Measure the linear model, then solve for the estimator."""
-        settings = {"name": "optimal_linear", **asdict(replace(self, artefact=None))}
-        path = training.path(settings, uses=("neurons", "encoders"))
-        if not path.exists():
+
+        def learn(checkpoint: Path) -> dict[str, Tensor]:
             model = linear_model(training, samples=self.samples)
-            began = time.monotonic() - model.seconds
             folds = fold_moments(predicted_pairs(training, model, self.lags), 2)
             weights, mean = estimator(folds[0] + folds[1], model, self.lags, noise=self.noise)
+            scaling = model.noise_scaling()
             learnt = {"weights": weights, "mean": mean, "neurons": training.neurons}
-            learnt |= {"scale_mean": model.offset, "scale_std": model.variance.sqrt()}
-            save_artefact(learnt, path, seconds=time.monotonic() - began)
-        return replace(self, artefact=path)
+            return learnt | {"scale_mean": scaling.mean, "scale_std": scaling.std}
+
+        uses = ("neurons", "encoders")
+        return replace(
+            self, artefact=training.artefact("optimal_linear", replace(self, artefact=None), learn, uses=uses)
+        )
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the estimated movie once."""
-        if state:
-            return
-        learnt = load_artefact(self.artefact, method="optimal_linear")
-        movie = decode(mean_responses(problem), learnt, lags=self.lags, root=False, shape=problem.shape)
-        yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+        yield from decoded_once(self, problem, state, name="optimal_linear")
 
 
 def predicted_pairs(training: TrainingSet, model: LinearModel, lags: Lags) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield features of predicted responses, in units of their noise, and frames, of each training trial."""
-    scaling = Scaling(model.offset, model.variance.sqrt(), root=False)
+    scaling = model.noise_scaling()
     for trial in training.trials():
         frames = trial.movie[0].flatten(1)
         yield lags.apply(scaling.apply(model.predict(frames))), frames

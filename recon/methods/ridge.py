@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from recon.artefacts import load_artefact, save_artefact
-from recon.lagged import Lags, Scaling, measure_scaling, training_pairs
+from recon.lagged import Lags, measure_scaling, training_pairs
 from recon.learning_set import TrainingSet
-from recon.methods.base import mean_responses
+from recon.methods.linear_decoder import decoded_once
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -67,27 +65,28 @@ class Ridge:
 
     def fit(self, training: TrainingSet) -> Ridge:
         """Choose the penalty by cross-validation and solve once with all training trials."""
-        path = training.path({"name": "ridge", **asdict(replace(self, artefact=None))})
-        if not path.exists():
-            began = time.monotonic()
+
+        def learn(checkpoint: Path) -> dict[str, Tensor]:
             scaling = measure_scaling(training, root=self.root)
-            folds = fold_moments(training_pairs(training, lags=self.lags, scaling=scaling), self.folds)
-            errors = cross_validate(folds, self.penalties)
-            penalty = self.penalties[int(errors.argmin())]
-            total = _sum(folds)
-            weights, mean = solve(total, penalty, out=total.cross.shape[1])
-            learnt = {"weights": weights, "mean": mean, "errors": errors, "penalty": torch.tensor(penalty)}
-            learnt |= {"scale_mean": scaling.mean, "scale_std": scaling.std, "neurons": training.neurons}
-            save_artefact(learnt, path, seconds=time.monotonic() - began)
-        return replace(self, artefact=path)
+            pairs = training_pairs(training, lags=self.lags, scaling=scaling)
+            learnt = regressed(pairs, self.penalties, folds=self.folds)
+            return learnt | {"scale_mean": scaling.mean, "scale_std": scaling.std, "neurons": training.neurons}
+
+        return replace(self, artefact=training.artefact("ridge", replace(self, artefact=None), learn))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the decoded movie once."""
-        if state:
-            return
-        learnt = load_artefact(self.artefact, method="ridge")
-        movie = decode(mean_responses(problem), learnt, lags=self.lags, root=self.root, shape=problem.shape)
-        yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+        yield from decoded_once(self, problem, state, name="ridge", root=self.root)
+
+
+def regressed(pairs: Iterable[tuple[Tensor, Tensor]], penalties: tuple[float, ...], *, folds: int) -> dict[str, Tensor]:
+    """Return `weights`, `mean`, the `penalty` that cross-validation chose and the `errors` of all, from x, y pairs."""
+    parts = fold_moments(pairs, folds)
+    errors = cross_validate(parts, penalties)
+    penalty = penalties[int(errors.argmin())]
+    total = _sum(parts)
+    weights, mean = solve(total, penalty, out=total.cross.shape[1])
+    return {"weights": weights, "mean": mean, "errors": errors, "penalty": torch.tensor(penalty)}
 
 
 def fold_moments(pairs: Iterable[tuple[Tensor, Tensor]], folds: int) -> list[Moments]:
@@ -175,14 +174,3 @@ def cross_validate(folds: list[Moments], penalties: tuple[float, ...], *, target
             weights = _weights(*learning, penalty)
             errors[index] += float(((gram @ weights) * weights).sum() - 2 * (cross * weights).sum())
     return errors
-
-
-def decode(responses: Tensor, learnt: dict[str, Tensor], *, lags: Lags, root: bool, shape: tuple[int, ...]) -> Tensor:
-    """Return the movie `[B,C,T,H,W]`, clipped to [0,1], that linear weights read from responses `[B,N,T]`."""
-    neurons = learnt["neurons"].bool()
-    if responses.shape[1] != len(neurons):
-        raise ValueError(f"decoder: expected {len(neurons)} neurons, got {responses.shape[1]}; fit it again")
-    scaling = Scaling(learnt["scale_mean"], learnt["scale_std"], root)
-    chosen = responses.cpu()[:, neurons]
-    frames = [lags.apply(scaling.apply(sample)) @ learnt["weights"] + learnt["mean"] for sample in chosen]
-    return torch.stack(frames).clamp(0, 1).reshape(shape).to(responses.device)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from recon.artefacts import load_artefact, save_artefact
 from recon.lagged import Lags, measure_scaling, training_pairs
 from recon.learning_set import TrainingSet
-from recon.methods.base import mean_responses
-from recon.methods.ridge import decode
+from recon.methods.linear_decoder import decoded_once
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -29,22 +26,17 @@ class Sta:
 
     def fit(self, training: TrainingSet) -> Sta:
         """Measure the averages, then the gain that minimises the squared error."""
-        path = training.path({"name": "sta", "lags": asdict(self.lags), "root": self.root})
-        if not path.exists():
-            began = time.monotonic()
+
+        def learn(checkpoint: Path) -> dict[str, Tensor]:
             scaling = measure_scaling(training, root=self.root)
             learnt = triggered_average(training_pairs(training, lags=self.lags, scaling=scaling))
-            scales = {"scale_mean": scaling.mean, "scale_std": scaling.std, "neurons": training.neurons}
-            save_artefact(learnt | scales, path, seconds=time.monotonic() - began)
-        return replace(self, artefact=path)
+            return learnt | {"scale_mean": scaling.mean, "scale_std": scaling.std, "neurons": training.neurons}
+
+        return replace(self, artefact=training.artefact("sta", replace(self, artefact=None), learn))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the decoded movie once."""
-        if state:
-            return
-        learnt = load_artefact(self.artefact, method="sta")
-        movie = decode(mean_responses(problem), learnt, lags=self.lags, root=self.root, shape=problem.shape)
-        yield Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
+        yield from decoded_once(self, problem, state, name="sta", root=self.root)
 
 
 def triggered_average(pairs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The training loop of decoders and alignments: averaged weights, validation, resuming; the loss is given."""
+"""The training loop of encoders, decoders and alignments: averaged weights, validation, resuming; the loss is given."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from encoders.resume import moments_of, other_training, read_parts, set_moments, write_parts
+from encoders.watch import Watch
 
 SAVE_SECONDS = 5.0
 SCALARS = ("score", "best_step", "step", "seconds")
 
+Module = TypeVar("Module", bound=nn.Module)
 Loss = Callable[[nn.Module, torch.Generator], Tensor]
 """One step's loss, a scalar, of a batch drawn from the generator."""
 Validate = Callable[[nn.Module], float]
@@ -82,21 +84,22 @@ def learn(
     loss: Loss,
     settings: Learning,
     *,
-    seed: int = 0,
+    generator: torch.Generator,
     validate: Validate | None = None,
     checkpoint: Path | None = None,
     log: Path | None = None,
     title: str = "",
 ) -> Outcome:
-    """Train a model in place; it ends in evaluation mode with the weights that are kept, without gradients.
+    """Train a model in place; it ends in evaluation mode with the weights that are kept.
 
-    With `checkpoint` an interrupted training goes on where it stopped and ends with the same weights; the file is
-    removed at the end. With `title` a bar shows the remaining time, with `log` losses go to a TensorBoard folder.
+    Every step's loss draws from `generator`. With `checkpoint` an interrupted training goes on where it stopped and
+    ends with the same weights; the file is removed at the end. With `title` a bar shows the remaining time, with `log`
+    losses go to a TensorBoard folder.
     """
-    run = _started(model, settings, seed)
+    run = started(model, settings, generator)
     if checkpoint is not None and checkpoint.is_file():
         load_state(run, checkpoint)
-    with closing(_Watch(settings.steps, run.step, title, log)) as watch:
+    with closing(Watch(settings.steps, run.step, log, title=title)) as watch:
         saved, began = time.monotonic(), time.monotonic() - run.seconds
         while run.step < settings.steps and not _stalled(run, settings, validate):
             values = _advance(run, loss, settings)
@@ -107,23 +110,28 @@ def learn(
                 save_state(run, checkpoint)
                 saved = time.monotonic()
     model.load_state_dict(run.best if validate is not None else run.averaged.state_dict())
-    model.eval().requires_grad_(False)
+    model.eval()
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return Outcome(run.score if validate else math.nan, run.best_step, run.step, run.seconds)
 
 
-def _started(model: nn.Module, settings: Learning, seed: int) -> Run:
+def started(model: nn.Module, settings: Learning, generator: torch.Generator) -> Run:
+    """Return a training before its first step."""
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    return Run(model, averaged, optimiser, torch.Generator().manual_seed(seed), _weights(averaged))
+    return Run(model, averaged, optimiser, generator, _weights(averaged))
+
+
+def rate_factor(step: int, settings: Learning) -> float:
+    """Return the share of the learning rate: linear warm-up, then half a cosine to zero."""
+    warm = min(1.0, (step + 1) / max(settings.warmup, 1))
+    return warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
 
 
 def _advance(run: Run, loss: Loss, settings: Learning) -> dict[str, float]:
-    factor = min(1.0, (run.step + 1) / max(settings.warmup, 1))
-    factor *= 0.5 * (1 + math.cos(math.pi * run.step / settings.steps))
     for group in run.optimiser.param_groups:
-        group["lr"] = settings.learning_rate * factor
+        group["lr"] = settings.learning_rate * rate_factor(run.step, settings)
     value = loss(run.model.train(), run.generator)
     run.optimiser.zero_grad()
     torch.autograd.backward(value)
@@ -184,30 +192,22 @@ def load_state(run: Run, path: Path) -> None:
     run.best_step, run.step = int(best_step), int(step)
 
 
-class _Watch:
-    """A bar with the remaining time, and scalars in TensorBoard; to be closed."""
+def seconds_spent(checkpoint: Path) -> float:
+    """Return the seconds that an interrupted training had taken by its last saved state; 0 without one."""
+    return float(read_parts(checkpoint)[1][SCALARS.index("seconds")]) if checkpoint.is_file() else 0.0
 
-    def __init__(self, steps: int, done: int, title: str, log: Path | None) -> None:
-        from tqdm import tqdm
 
-        self._bar: Any = tqdm(
-            total=steps, initial=done, desc=title, unit="step", disable=None if title else True, dynamic_ncols=True
-        )
-        self._writer: Any = None
-        if log is not None:
-            from torch.utils.tensorboard import SummaryWriter
+def fresh(make: Callable[[], Module]) -> Module:
+    """Return a module to be filled; torch's own initialisation leaves the global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return make()
 
-            self._writer = SummaryWriter(str(log))
 
-    def report(self, step: int, values: dict[str, float]) -> None:
-        self._bar.update()
-        if "validation" in values:
-            self._bar.set_postfix(validation=f"{values['validation']:.4f}")
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        self._bar.close()
-        if self._writer is not None:
-            self._writer.close()
+def draw_weights(model: nn.Module, generator: torch.Generator, *, gain: float = 1.5) -> None:
+    """Draw the weights of linear and convolutional layers with variance `gain` / inputs; their biases are zero."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
+            spread = (gain / module.weight[0].numel()) ** 0.5
+            module.weight.data.normal_(0, spread, generator=generator)
+            if module.bias is not None:
+                module.bias.data.zero_()
