@@ -1,75 +1,51 @@
-"""Every method against every other, clip by clip: differences, bootstrap intervals, sign-flip tests, Holm's correction.
-
-All pairs share the same resamples and sign patterns, so that a hundred comparisons cost one matrix product.
-"""
+"""Every method against every other, clip by clip, with Holm's correction for the methods that share a baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recon.statistics import EXACT_PAIRS, holm
-
-RESAMPLES = 10_000
-FLIPS = 20_000
-"""Random sign patterns, where there are too many clips to count all of them."""
+from recon.statistics import holm, paired_difference
 
 Values = Mapping[str, float]
 """Score of every clip, by its name."""
+Entry = list[float] | None
+"""[difference, low, high, p] of a method and a baseline; none where they share fewer than two clips."""
 
 
-def comparisons(methods: Sequence[Mapping[str, Values]], keys: Sequence[str]) -> list[dict[str, list[Any]]]:
+def comparisons(methods: Sequence[Mapping[str, Values]], keys: Sequence[str]) -> list[dict[str, list[Entry]]]:
     """Return for every method as baseline and every score a list over methods: what each has more than the baseline.
 
-    `methods` hold their scores by key. An entry is [difference, low, high, p], with p corrected for the number of
-    methods that are compared with this baseline by this score, or none where the two share fewer than two clips.
+    `methods` hold their scores by key. p is that of the sign-flip test, corrected for all methods that are compared
+    with this baseline by this score.
     """
-    return [{key: _against(methods, baseline, key) for key in keys} for baseline in range(len(methods))]
+    tables = {key: _corrected([method.get(key, {}) for method in methods]) for key in keys}
+    return [{key: tables[key][baseline] for key in keys} for baseline in range(len(methods))]
 
 
-def _against(methods: Sequence[Mapping[str, Values]], baseline: int, key: str) -> list[Any]:
-    own = methods[baseline].get(key, {})
-    found: list[list[float] | None] = [None] * len(methods)
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for index, method in enumerate(methods):
-        shared = tuple(sorted(set(own) & set(method.get(key, {}))))
-        if index != baseline and len(shared) > 1:
-            groups.setdefault(shared, []).append(index)
-    for clips, members in groups.items():
-        theirs = np.array([[methods[index][key][clip] - own[clip] for clip in clips] for index in members])
-        for index, entry in zip(members, paired(theirs), strict=True):
-            found[index] = entry
-    corrected = holm([np.nan if entry is None else entry[3] for entry in found])
-    return [entry and [*entry[:3], p] for entry, p in zip(found, corrected, strict=True)]
+def _corrected(scores: Sequence[Values]) -> list[list[Entry]]:
+    table: list[list[Entry]] = [[None] * len(scores) for _ in scores]
+    for one, other in combinations(range(len(scores)), 2):
+        table[one][other] = _entry(scores[other], scores[one])
+        table[other][one] = _turned(table[one][other])
+    for row in table:
+        chances = holm([np.nan if entry is None else entry[3] for entry in row])
+        for entry, chance in zip(row, chances, strict=True):
+            if entry is not None:
+                entry[3] = chance
+    return table
 
 
-def paired(differences: NDArray[np.float64]) -> list[list[float]]:
-    """Return [mean, low, high, p] of each row of differences (methods, clips): 95 % bootstrap, two-sided sign flips.
-
-    >>> [round(value, 3) for value in paired(np.array([[1.0, 2.0, 3.0]]))[0]]
-    [2.0, 1.0, 3.0, 0.25]
-    """
-    rng, clips = np.random.default_rng(0), differences.shape[1]
-    counts = np.apply_along_axis(np.bincount, 1, rng.integers(0, clips, (RESAMPLES, clips)), minlength=clips)
-    means = counts @ differences.T / clips
-    low, high = np.quantile(means, [0.025, 0.975], axis=0)
-    chance = _flipped(differences, rng)
-    rows = np.stack([differences.mean(1), low, high, chance], 1)
-    return [[float(value) for value in row] for row in rows]
+def _entry(scores: Values, baseline: Values) -> Entry:
+    clips = [clip for clip in baseline if clip in scores]
+    if len(clips) < 2:
+        return None
+    first, second = ([values[clip] for clip in clips] for values in (scores, baseline))
+    found = paired_difference(first, second, generator=np.random.default_rng(0))
+    return [found.difference, found.low, found.high, found.p_value]
 
 
-def _flipped(differences: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return two-sided p values; all sign patterns are counted where they are few."""
-    clips = differences.shape[1]
-    exact = clips <= min(EXACT_PAIRS, 14)
-    if exact:
-        signs = 1.0 - 2.0 * ((np.arange(2**clips)[:, None] >> np.arange(clips)) & 1)
-    else:
-        signs = 1.0 - 2.0 * rng.integers(0, 2, (FLIPS, clips))
-    observed = np.abs(differences.sum(1)) - 1e-10 * np.abs(differences).sum(1)
-    extreme = (np.abs(signs @ differences.T) >= observed).sum(0)
-    chance: NDArray[np.float64] = extreme / len(signs) if exact else (extreme + 1) / (len(signs) + 1)
-    return chance
+def _turned(entry: Entry) -> Entry:
+    return None if entry is None else [-entry[0], -entry[2], -entry[1], entry[3]]

@@ -200,15 +200,23 @@ def _sizes(table: Tensor, per_clip: int, sizes: tuple[int, ...]) -> Iterator[dic
     for size in dict.fromkeys(size or total for size in sizes):
         if not 2 <= size <= total:
             continue
-        first = top(table, size=size).reshape(-1, per_clip).mean(1)
-        low, high = bootstrap_interval(first, generator=np.random.default_rng(0))
-        yield {
-            "candidates": size,
-            "top1": float(first.mean()),
-            "top1_low": low,
-            "top1_high": high,
-            "top5": float(top(table, size=size, best=5).mean()),
-            "median_rank": float(np.median(rank(table, size=size))),
-            "chance_top1": 1 / size,
-            "chance_top5": min(1.0, 5 / size),
-        }
+        yield scores([table], size, together=per_clip)
+
+
+def scores(tables: Sequence[Tensor], size: int, *, together: int) -> dict[str, Any]:
+    """Return what a table says about sets of `size` candidates, from similarities `[Q,M]` of equal size.
+
+    The interval of top-1 is a bootstrap over units of `together` queries that follow each other.
+    """
+    units = np.concatenate([top(table, size=size) for table in tables]).reshape(-1, together).mean(1)
+    low, high = bootstrap_interval(units, generator=np.random.default_rng(0))
+    return {
+        "candidates": size,
+        "top1": float(units.mean()),
+        "top1_low": low,
+        "top1_high": high,
+        "top5": float(np.mean([top(table, size=size, best=5) for table in tables])),
+        "median_rank": float(np.median([rank(table, size=size) for table in tables])),
+        "chance_top1": 1 / size,
+        "chance_top5": min(1.0, 5 / size),
+    }

@@ -19,9 +19,10 @@ from torch.nn import functional
 from encoders.learning import Learning, draw_weights, fresh, learn
 from recon import config
 from recon.benchmark import Say
+from recon.data.sources import read_array
 from recon.decoders.towers import info_nce
-from recon.metrics.identification import cosine_similarity, rank, top
-from recon.statistics import bootstrap_interval
+from recon.identify import scores
+from recon.metrics.identification import cosine_similarity
 from recon.store import write_table
 
 COLUMNS = (
@@ -46,7 +47,7 @@ NOTE = "segments seen in training"
 
 @dataclass(frozen=True)
 class NeuralIdentification:
-    """A configuration: an array `responses` (units, repeats, segments) of a .mat, .npz or .h5 file, units' `areas`.
+    """A configuration: arrays `responses` (units, repeats, segments) and the units' `areas`, each FILE or FILE:NAME.
 
     `groups` names areas whose units are read together. Repeats are dealt to `folds`; those of one fold are told apart
     by templates, the means over the other folds' repeats, and by a linear map to `space` dimensions that was trained
@@ -54,7 +55,6 @@ class NeuralIdentification:
     """
 
     run: Path
-    file: Path
     responses: str
     areas: str
     groups: Mapping[str, list[str]]
@@ -77,7 +77,7 @@ def identify_segments(tree: Mapping[str, Any], *, say: Say = lambda line: None) 
         units = np.isin(areas, names)
         if not units.any():
             raise ValueError(f"groups.{group}: expected areas out of {sorted(set(areas))}, got {names}; correct them")
-        tables = similarities(torch.from_numpy(responses[units]).float(), chosen)
+        tables = similarities(torch.from_numpy(responses[units].astype(np.float32)), chosen)
         for approach, similarity in tables.items():
             rows += list(_rows(similarity, chosen, about={"group": group, "approach": approach, "units": units.sum()}))
         chosen.run.mkdir(parents=True, exist_ok=True)
@@ -88,42 +88,20 @@ def identify_segments(tree: Mapping[str, Any], *, say: Say = lambda line: None) 
 
 def read_units(chosen: NeuralIdentification) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return responses (units, repeats, segments) and the area of every unit."""
-    arrays = _arrays(chosen.file, (chosen.responses, chosen.areas))
-    responses = np.asarray(arrays[chosen.responses])
-    areas = np.array([str(np.squeeze(area)) for area in np.ravel(arrays[chosen.areas])])
+    responses, named = read_array(chosen.responses), np.ravel(read_array(chosen.areas))
+    areas = np.array([str(np.squeeze(area)) for area in named])
     if responses.ndim != 3 or responses.dtype.kind not in "iuf" or len(areas) != len(responses):
         raise ValueError(
-            f"{chosen.file}: expected {chosen.responses} (units, repeats, segments) of numbers and an area per unit, "
-            f"got {responses.shape} of {responses.dtype} and {len(areas)} areas; transpose or name other arrays"
+            f"{chosen.responses}: expected (units, repeats, segments) of numbers and an area per unit, got "
+            f"{responses.shape} of {responses.dtype} and {len(areas)} areas; transpose or name other arrays"
         )
     if not np.isfinite(responses).all():
-        raise ValueError(f"{chosen.file}: expected finite {chosen.responses}, got NaN or infinity; leave out its units")
+        raise ValueError(f"{chosen.responses}: expected finite responses, got NaN or infinity; leave out these units")
     if responses.shape[1] < chosen.folds or chosen.folds < 2:
         raise ValueError(
             f"folds: expected 2 to {responses.shape[1]} (one repeat or more each), got {chosen.folds}; correct it"
         )
     return responses, areas
-
-
-def _arrays(file: Path, names: tuple[str, ...]) -> Mapping[str, Any]:
-    if not file.is_file():
-        raise ValueError(f"{file}: expected a .mat, .npz or .h5 file, got none; check the path")
-    if file.suffix == ".mat":
-        from scipy.io import loadmat
-
-        found: Mapping[str, Any] = loadmat(file, variable_names=names)
-    elif file.suffix == ".npz":
-        with np.load(file, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in names if name in archive}
-    else:
-        import h5py
-
-        with h5py.File(file, "r") as opened:
-            found = {name: np.asarray(opened[name]) for name in names if name in opened}
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise ValueError(f"{file}: expected the arrays {', '.join(names)}, got none of {', '.join(missing)}")
-    return found
 
 
 def similarities(responses: Tensor, chosen: NeuralIdentification) -> dict[str, Tensor]:
@@ -183,18 +161,5 @@ def contrastive_map(known: Tensor, chosen: NeuralIdentification) -> nn.Linear:
 def _rows(similarity: Tensor, chosen: NeuralIdentification, *, about: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     repeats, segments = similarity.shape[:2]
     for size in dict.fromkeys(size or segments for size in chosen.sizes if size <= segments):
-        first = np.array([top(trial, size=size).mean() for trial in similarity])
-        low, high = bootstrap_interval(first, generator=np.random.default_rng(0))
-        yield {
-            **about,
-            "segments": segments,
-            "repeats": repeats,
-            "candidates": size,
-            "top1": float(first.mean()),
-            "top1_low": low,
-            "top1_high": high,
-            "top5": float(np.mean([top(trial, size=size, best=5).mean() for trial in similarity])),
-            "median_rank": float(np.median(np.concatenate([rank(trial, size=size) for trial in similarity]))),
-            "chance_top1": 1 / size,
-            "note": NOTE,
-        }
+        found = scores(list(similarity), size, together=segments)
+        yield {**about, "segments": segments, "repeats": repeats, "note": NOTE} | found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recon.comparisons import comparisons, paired
+from recon.comparisons import comparisons
 from recon.statistics import holm, paired_difference
 
 RNG = np.random.default_rng(5)
@@ -21,18 +21,14 @@ def test_each_pair_is_what_the_single_comparison_gives() -> None:
     corrected = holm([single.p_value for single in singles])
     for entry, single, p in zip(table[1:], singles, corrected, strict=True):
         assert entry[0] == pytest.approx(single.difference)
-        assert entry[1:3] == pytest.approx([single.low, single.high], abs=0.006)
+        assert entry[1:3] == pytest.approx([single.low, single.high])
         assert entry[3] == pytest.approx(p)
 
 
 def test_a_difference_turns_around_with_its_baseline() -> None:
     every = comparisons(METHODS, ("r",))
-    assert every[0]["r"][1][0] == pytest.approx(-every[1]["r"][0][0])
-
-
-def test_many_clips_are_flipped_at_random() -> None:
-    (nothing, much) = paired(np.stack([RNG.normal(0, 1, 40), RNG.normal(1, 1, 40)]))
-    assert nothing[3] > 0.05 and much[3] < 0.001
+    one, other = every[0]["r"][1], every[1]["r"][0]
+    assert one[:3] == pytest.approx([-other[0], -other[2], -other[1]])
 
 
 def test_only_shared_clips_count() -> None:

@@ -7,10 +7,12 @@ import gzip
 import h5py
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from recon.data.duplicates import check_split
 from recon.data.importer import import_arrays
 from recon.data.sensorium import open_recording
+from recon.data.sources import read_array
 
 RNG = np.random.default_rng(0)
 FRAMES = 600
@@ -84,6 +86,18 @@ def test_ranges_map_to_grey_levels(tmp_path, movie, movie_range, expected):
         tmp_path / "r", movie=movie, responses=COUNTS, movie_range=movie_range, trial_frames=100, **SCALE
     )
     np.testing.assert_array_equal(_joined(recording)[0], expected)
+
+
+def test_matlab_files_of_both_kinds(tmp_path):
+    savemat(tmp_path / "old.mat", {"movie": MOVIE, "counts": COUNTS})
+    with h5py.File(tmp_path / "new.mat", "w") as file:
+        file["movie"], file["counts"] = MOVIE, COUNTS
+    for name in ("old", "new"):
+        movie, responses = f"{tmp_path}/{name}.mat:movie", f"{tmp_path}/{name}.mat:counts"
+        recording = import_arrays(tmp_path / name, movie=movie, responses=responses, trial_frames=100, **SCALE)
+        np.testing.assert_array_equal(_joined(recording)[0], MOVIE)
+        np.testing.assert_array_equal(_joined(recording)[1], COUNTS)
+        np.testing.assert_array_equal(read_array(responses), COUNTS)
 
 
 def test_packed_bits_and_resizing(tmp_path):
@@ -207,6 +221,7 @@ def test_bad_files_are_refused(tmp_path):
     np.savez(tmp_path / "two.npz", a=MOVIE, b=MOVIE)
     (tmp_path / "broken.h5").write_bytes(b"no")
     (tmp_path / "broken.npy.gz").write_bytes(b"no")
+    (tmp_path / "broken.mat").write_bytes(b"MATLAB 5.0 MAT-file, cut short")
     (tmp_path / "movie.avi").write_bytes(b"no")
     with h5py.File(tmp_path / "group.h5", "w") as file:
         file["stimulus/movie"] = MOVIE
@@ -214,6 +229,7 @@ def test_bad_files_are_refused(tmp_path):
         "two.npz": r"expected FILE:NAME with one of \['a', 'b'\]",
         "two.npz:c": "got c",
         "broken.h5": "expected an HDF5 file",
+        "broken.mat": "expected a whole MATLAB file",
         "broken.npy.gz": "expected complete numpy arrays",
         "movie.avi": r"expected \.npy, .* got \.avi",
         "group.h5:stimulus": "got the group 'stimulus'",

@@ -31,9 +31,8 @@ def session(tmp_path: Path) -> Path:
     write_session(tmp_path / "session.npz", noise=0.6)
     tree = {
         "run": str(tmp_path / "run"),
-        "file": str(tmp_path / "session.npz"),
-        "responses": "act",
-        "areas": "areas",
+        "responses": f"{tmp_path / 'session.npz'}:act",
+        "areas": f"{tmp_path / 'session.npz'}:areas",
         "groups": {"cortex": ["V1"], "control": ["CA1"]},
         "learning": {"steps": 60},
     }
@@ -77,13 +76,14 @@ def test_reliability_is_signal_over_noise() -> None:
     "override, message",
     [
         ("groups.cortex=[V9]", "expected areas out of"),
-        ("responses=nothing", "got none of nothing"),
-        ("file=absent.npz", r"expected a \.mat, \.npz or \.h5 file"),
+        ("responses=SESSION:nothing", r"expected FILE:NAME with one of \['act', 'areas'\], got nothing"),
+        ("responses=absent.npz:act", "expected an array file, got none"),
         ("folds=11", "expected 2 to 10"),
-        ("responses=areas", "units, repeats, segments"),
+        ("responses=SESSION:areas", "units, repeats, segments"),
     ],
 )
 def test_bad_input_is_explained(override: str, message: str, session: Path, capsys) -> None:
+    override = override.replace("SESSION", str(session.with_suffix(".npz")))
     assert cli.main(["identify", str(session), override]) == 2
     error = capsys.readouterr().err
     assert re.search(message, error), error
@@ -94,7 +94,8 @@ def test_recorded_v1_identifies_segments_and_hippocampus_does_not(real_data: Pat
     from recon.identify_neural import identify_segments
 
     file = real_data / "allen_npx_natural_movie" / "prep_data_791319847.mat"
-    tree = config.load(ROOT / "configs/identify_v1.yaml", [f"run={tmp_path}", f"file={file}"])
+    arrays = [f"responses={file}:act", f"areas={file}:unit_regs"]
+    tree = config.load(ROOT / "configs/identify_v1.yaml", [f"run={tmp_path}", *arrays])
     rows = rows_of(identify_segments(tree))
     for approach in ("templates", "contrastive"):
         assert float(rows["V1", approach, "30"]["top1"]) >= 0.85

@@ -27,9 +27,9 @@ SHOWN = {
 
 
 def identify(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Run what is not finished, then print the table; a configuration with a `file` has no stimuli."""
+    """Run what is not finished, then print the table; a configuration with `areas` has no stimuli."""
     tree = load(options.config, options.overrides)
-    results = identify_segments(tree, say=write) if "file" in tree else run_identify(tree, say=write, progress=True)
+    results = identify_segments(tree, say=write) if "areas" in tree else run_identify(tree, say=write, progress=True)
     for line in table(results):
         write(line)
     write(f"all: {results}")

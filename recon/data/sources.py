@@ -14,7 +14,7 @@ import numpy as np
 from recon.data.layout import Array, load_array
 
 ArrayLike = str | Path | Array
-"""An array, or the path of one: `movie.npy`, `spikes.npy.gz`, `all.npz:movie`, `session.h5:stimulus/movie`."""
+"""An array, or the path of one: `movie.npy`, `spikes.npy.gz`, `all.npz:movie`, `session.h5:stimulus/movie`, .mat."""
 
 
 class Stored(Protocol):
@@ -93,6 +93,12 @@ def open_channels(name: str, value: ArrayLike, *, movie: Source, stack: ExitStac
     return Source(name, stored, fitting[0])
 
 
+def read_array(value: str) -> Array:
+    """Return the whole of an array file: `spikes.npy`, `all.npz:spikes`, `session.mat:act`."""
+    with ExitStack() as stack:
+        return np.asarray(_open(value, stack)[...])
+
+
 def _fits(shape: Sequence[int], axes: str, movie: Source) -> bool:
     if len(shape) != len(axes) or shape[axes.index("t")] != movie.size("t"):
         return False
@@ -104,6 +110,8 @@ def _open(value: str, stack: ExitStack) -> Stored:
     file = Path(path)
     if not file.is_file():
         raise ValueError(f"{path}: expected an array file, got none; check the path")
+    if file.suffix == ".mat" and _begins(file, b"MATLAB 5.0"):
+        return _open_matlab(file, key)
     if file.suffix in (".h5", ".hdf5", ".nwb", ".mat"):
         return _open_hdf5(file, key, stack)
     if file.suffix == ".gz":
@@ -115,7 +123,7 @@ def _open(value: str, stack: ExitStack) -> Stored:
         return picked
     if file.suffix == ".npy":
         return load_array(file, mapped=True)
-    raise ValueError(f"{path}: expected .npy, .npy.gz, .npz or .h5, got {file.suffix or 'no suffix'}; convert it")
+    raise ValueError(f"{path}: expected .npy, .npy.gz, .npz, .mat or .h5, got {file.suffix or 'no suffix'}; convert it")
 
 
 def _loaded(file: Path, stream: Any) -> Any:
@@ -123,6 +131,23 @@ def _loaded(file: Path, stream: Any) -> Any:
         return np.load(stream, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(f"{file}: expected complete numpy arrays, got {error}; save the file again") from error
+
+
+def _begins(file: Path, mark: bytes) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(len(mark)) == mark
+
+
+def _open_matlab(file: Path, key: str) -> Stored:
+    """Return an array of a MATLAB file before version 7.3; later ones are HDF5."""
+    from scipy.io import loadmat
+
+    try:
+        arrays = {name: value for name, value in loadmat(file).items() if not name.startswith("__")}
+    except (ValueError, TypeError, LookupError, OSError, EOFError) as error:
+        raise ValueError(f"{file}: expected a whole MATLAB file, got {error}; save the file again") from error
+    found: Stored = _pick(file, key, arrays)
+    return found
 
 
 def _open_hdf5(file: Path, key: str, stack: ExitStack) -> Stored:
