@@ -159,7 +159,7 @@ def test_the_librarys_likelihood_is_poissons() -> None:
     generator = torch.Generator().manual_seed(0)
     rates, responses = torch.rand(3, 20, generator=generator) + 0.5, torch.rand(3, 9, generator=generator)
     places, starts = pieces_of(torch.tensor([12, 8]), 4, 3), window_starts(9, 4, 2)
-    scores = log_likelihood(rates, responses, places, starts, window=4)
+    scores = log_likelihood((rates.log(), rates.sum(0)), responses, places, starts, window=4)
     for k, place in enumerate(places.tolist()):
         for w, start in enumerate(starts.tolist()):
             r, y = rates[:, place : place + 4], responses[:, start : start + 4]

@@ -9,6 +9,7 @@ import torch
 import worlds
 from scipy.ndimage import gaussian_filter as scipy_filter
 
+from recon.artefacts import load_artefact, save_artefact
 from recon.lagged import Lags, measure_scaling, training_pairs
 from recon.methods import Average, Gradient, Mean, Ridge, Sta
 from recon.methods.combined import gaussian_filter
@@ -165,3 +166,11 @@ def test_decoders_learn_in_the_units_of_problems(tmp_path: Path) -> None:
     (expected,) = method.fit(plain)(problem, torch.Generator())
     (scaled,) = method.fit(replace(plain, scale=scale))(replace(problem, observations=(divided,)), torch.Generator())
     assert torch.allclose(scaled.movie, expected.movie, atol=1e-4)
+
+
+def test_a_decoder_of_other_neurons_says_so(tmp_path: Path) -> None:
+    ready, problem = Ridge(lags=Lags(0, 1, 2)).fit(worlds.training(tmp_path)), worlds.problem()
+    learnt = load_artefact(ready.artefact, method="ridge")
+    save_artefact(learnt | {"neurons": learnt["neurons"][:-1]}, ready.artefact)
+    with pytest.raises(ValueError, match="expected 29 neurons, got 30"):
+        next(ready(problem, torch.Generator()))

@@ -21,7 +21,7 @@ from recon.artefacts import load_artefact
 from recon.decoders.examples import chunk, mean_frame, recorded
 from recon.decoders.towers import Towers, TowerSettings, info_nce
 from recon.learning_set import TrainingSet
-from recon.methods.base import mean_responses, only_iterate, validation_pairs
+from recon.methods.base import only_iterate, responses_of, validation_pairs
 from recon.methods.library import Pieces, blended, pieces_of, window_starts
 from recon.problem import Problem
 from recon.types import Iterate, State
@@ -117,7 +117,7 @@ class Alignment:
         towers, kept = self.load()
         window = min(self.window, problem.shape[2] // self.towers.stride * self.towers.stride)
         places = pieces_of(kept["lengths"], window, self.stride)
-        responses = mean_responses(problem).cpu()[:, kept["neurons"].bool()]
+        responses = responses_of(problem, kept["neurons"]).cpu()
         clips = [self._averaged(towers.neural(sample[None])[0], kept, places, window) for sample in responses]
         movie = torch.stack([clip[: problem.shape[2]] for clip in clips]).reshape(problem.shape).to(problem.device)
         yield only_iterate(problem, movie)

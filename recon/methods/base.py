@@ -39,11 +39,18 @@ def fitted(method: Method, training: TrainingSet) -> Method:
     return method.fit(training) if isinstance(method, Learner) else method
 
 
-def mean_responses(problem: Problem) -> Tensor:
-    """Return fit neurons' responses `[B,N,T]`, averaged over the observations (repeats), other neurons zeroed.
+def responses_of(problem: Problem, neurons: Tensor) -> Tensor:
+    """Return the responses `[B,n,T]` of the neurons `[N]` that a decoder learnt from, averaged over observations.
 
-    For decoders that read responses directly; they need the same neurons in every observation.
+    Neurons that are not to be fitted here are zero. Raises ValueError where the problem has other neurons.
     """
+    found = _mean_responses(problem)
+    if found.shape[1] != len(neurons):
+        raise ValueError(f"decoder: expected {len(neurons)} neurons, got {found.shape[1]}; fit it again")
+    return found[:, neurons.bool().to(found.device)]
+
+
+def _mean_responses(problem: Problem) -> Tensor:
     measurements = [observation.measurement for observation in problem.observations]
     counts = {measurement.responses.shape[1] for measurement in measurements}
     if len(counts) != 1:
@@ -61,6 +68,6 @@ def validation_pairs(training: TrainingSet) -> list[tuple[Tensor, Tensor]]:
     """Return responses `[B,n,T]` and movies `[B,C,T,H,W]` of the validation clips on the device of the training."""
     posed = training.validation() if training.validation is not None else ()
     return [
-        (mean_responses(problem)[:, training.neurons].to(training.device), movie.to(training.device))
+        (responses_of(problem, training.neurons).to(training.device), movie.to(training.device))
         for problem, movie in posed
     ]

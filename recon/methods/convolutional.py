@@ -22,7 +22,7 @@ from recon.decoders.shipped import find_decoder
 from recon.fidelities.base import Likelihood
 from recon.fidelities.mixture import Mixture
 from recon.learning_set import TrainingSet
-from recon.methods.base import mean_responses, only_iterate, validation_pairs
+from recon.methods.base import only_iterate, responses_of, validation_pairs
 from recon.metrics.movie import SSIM_RADIUS, ssim, video_correlation
 from recon.problem import Problem
 from recon.types import Iterate, State
@@ -114,7 +114,7 @@ class Convolutional:
         if state:
             return
         decoder, neurons = self.load()
-        movie = decoded(decoder.to(problem.device), mean_responses(problem)[:, neurons])
+        movie = decoded(decoder.to(problem.device), responses_of(problem, neurons))
         yield only_iterate(problem, movie)
 
     def load(self) -> tuple[Decoder, Tensor]:

@@ -18,7 +18,7 @@ from recon.artefacts import load_artefact, weights_hash
 from recon.decoders.towers import NeuralTower, TowerSettings, info_nce
 from recon.lagged import Lags, Scaling, measure_scaling
 from recon.learning_set import TrainingSet
-from recon.methods.base import mean_responses, only_iterate
+from recon.methods.base import only_iterate, responses_of
 from recon.methods.ridge import regressed
 from recon.problem import Problem
 from recon.types import Iterate, State, Trial
@@ -105,7 +105,7 @@ class Latent:
         if state:
             return
         learnt, autoencoder = load_artefact(self.artefact, method="latent"), self.autoencoder.load()
-        responses = mean_responses(problem).cpu()[:, learnt.pop("neurons").bool()]
+        responses = responses_of(problem, learnt.pop("neurons")).cpu()
         read = _read_linear if isinstance(self.reader, Linear) else _read_contrastive
         shape = (problem.shape[2], problem.shape[3], problem.shape[4])
         size = [int(side) for side in learnt.pop("size")]

@@ -12,7 +12,7 @@ from torch import Tensor
 from recon.artefacts import load_artefact
 from recon.decoders.examples import as_bytes
 from recon.learning_set import TrainingSet
-from recon.methods.base import mean_responses, only_iterate
+from recon.methods.base import only_iterate, responses_of
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -54,17 +54,21 @@ class Library:
         learnt = load_artefact(self.artefact, method="library")
         window = min(self.window, problem.shape[2])
         places = pieces_of(learnt["lengths"], window, self.stride)
-        responses = mean_responses(problem).cpu()[:, learnt["neurons"].bool()]
-        clips = [self._averaged(sample, learnt, places, window) for sample in responses]
+        responses = responses_of(problem, learnt["neurons"]).cpu()
+        rates = floored(learnt["rates"].float())
+        known = (rates.log(), rates.sum(0))
+        clips = [self._averaged(sample, known, learnt["frames"], places=places, window=window) for sample in responses]
         movie = torch.stack(clips).reshape(problem.shape).to(problem.device)
         yield only_iterate(problem, movie)
 
-    def _averaged(self, responses: Tensor, learnt: dict[str, Tensor], places: Tensor, window: int) -> Tensor:
+    def _averaged(
+        self, responses: Tensor, known: tuple[Tensor, Tensor], frames: Tensor, *, places: Tensor, window: int
+    ) -> Tensor:
         """Return the frames `[T,P]` in [0,1] of one clip, from responses `[n,T]`."""
         starts = window_starts(responses.shape[1], window, self.stride)
-        scores = log_likelihood(learnt["rates"].float(), responses, places, starts, window=window)
+        scores = log_likelihood(known, responses, places, starts, window=window)
         values, chosen = scores.topk(min(self.best, len(places)), dim=0)
-        pieces = Pieces(learnt["frames"], places[chosen], torch.softmax(self.beta * values, 0))
+        pieces = Pieces(frames, places[chosen], torch.softmax(self.beta * values, 0))
         return blended(pieces, starts, frames=responses.shape[1], window=window)
 
 
@@ -100,13 +104,21 @@ def collect(training: TrainingSet) -> dict[str, Tensor]:
     return {"frames": torch.cat(frames), "rates": torch.cat(rates, 1), "lengths": lengths, "neurons": training.neurons}
 
 
-def log_likelihood(rates: Tensor, responses: Tensor, places: Tensor, starts: Tensor, *, window: int) -> Tensor:
+def floored(rates: Tensor) -> Tensor:
+    """Return rates of at least a thousandth of their mean: one silent neuron that fires must not rule a piece out."""
+    return rates.clamp_min(1e-3 * float(rates.mean()))
+
+
+def log_likelihood(
+    known: tuple[Tensor, Tensor], responses: Tensor, places: Tensor, starts: Tensor, *, window: int
+) -> Tensor:
     """Return Σ y·log r − r of responses `[n,T]` in windows at `starts` `[W]` for rates at `places` `[K]`: `[K,W]`.
 
-    Only the terms that tell pieces apart: the Poisson log-likelihood up to a constant per window.
+    `known` are the library's logarithms of rates `[n,T]` and their sums over neurons `[T]`. Only the terms that tell
+    pieces apart: the Poisson log-likelihood up to a constant per window.
     """
-    rates = rates.clamp_min(1e-3 * float(rates.mean()))
-    frame_by_frame = rates.log().T @ responses.clamp_min(0) - rates.sum(0)[:, None]
+    logarithms, sums = known
+    frame_by_frame = logarithms.T @ responses.clamp_min(0) - sums[:, None]
     scores = torch.zeros(len(places), len(starts))
     for step in range(window):
         scores += frame_by_frame[places + step][:, starts + step]

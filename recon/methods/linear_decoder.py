@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from recon.artefacts import load_artefact
 from recon.lagged import Lags, Scaling
-from recon.methods.base import mean_responses, only_iterate
+from recon.methods.base import only_iterate, responses_of
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -33,16 +32,8 @@ def decoded_once(
     if state:
         return
     learnt = load_artefact(method.artefact, method=name)
-    movie = decode(mean_responses(problem), learnt, lags=method.lags, root=root, shape=problem.shape)
-    yield only_iterate(problem, movie)
-
-
-def decode(responses: Tensor, learnt: dict[str, Tensor], *, lags: Lags, root: bool, shape: tuple[int, ...]) -> Tensor:
-    """Return the movie `[B,C,T,H,W]`, clipped to [0,1], that linear weights read from responses `[B,N,T]`."""
-    neurons = learnt["neurons"].bool()
-    if responses.shape[1] != len(neurons):
-        raise ValueError(f"decoder: expected {len(neurons)} neurons, got {responses.shape[1]}; fit it again")
     scaling = Scaling(learnt["scale_mean"], learnt["scale_std"], root)
-    chosen = responses.cpu()[:, neurons]
-    frames = [lags.apply(scaling.apply(sample)) @ learnt["weights"] + learnt["mean"] for sample in chosen]
-    return torch.stack(frames).clamp(0, 1).reshape(shape).to(responses.device)
+    responses = responses_of(problem, learnt["neurons"]).cpu()
+    frames = [method.lags.apply(scaling.apply(sample)) @ learnt["weights"] + learnt["mean"] for sample in responses]
+    movie = torch.stack(frames).clamp(0, 1).reshape(problem.shape)
+    yield only_iterate(problem, movie.to(problem.device))
