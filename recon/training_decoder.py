@@ -15,6 +15,7 @@ from recon.artefacts import load_artefact
 from recon.bench import Bench, plan
 from recon.decoders.shipped import save_decoder
 from recon.keys import learning_time
+from recon.methods.base import validation_pairs
 from recon.methods.convolutional import Convolutional
 from recon.methods.convolutional import validation_score as score
 from recon.settings import Settings
@@ -49,9 +50,7 @@ def train_decoder(tree: Mapping[str, Any]) -> Path:
     method, training = task.method(), task.training()
     if not isinstance(method, Convolutional):
         raise ValueError(f"method: expected a convolutional decoder, got {chosen.method['name']}; use recon benchmark")
-    clips = training.validation() if training.validation is not None else ()
-    network = method.load()[0]
-    known = [(problem.observations[0].measurement.responses[:, training.neurons], movie) for problem, movie in clips]
+    network, known = method.load()[0].to(training.device), validation_pairs(training)
     card = {
         "name": chosen.name,
         "data": {"recording": training.recording.name, "fingerprint": training.recording.fingerprint()},
