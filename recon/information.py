@@ -14,7 +14,7 @@ from recon.bench import Bench
 from recon.data.sensorium import SensoriumRecording
 from recon.store import digest, write_json
 
-CLIPS, PROBES, FRAMES = 4, 8, 90
+CLIPS, PROBES, FRAMES = 40, 2, 90
 """Pieces of training movies, random sign patterns for each, frames of a piece."""
 
 
