@@ -22,6 +22,8 @@ Tree = Mapping[str, Any]
 Registry = Mapping[str, Callable[..., Any]]
 Record = TypeVar("Record")
 
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
 NESTED = {
     "Method": "method",
     "Fidelity": "fidelity",
@@ -78,9 +80,15 @@ def overridden(tree: Any, overrides: Sequence[str]) -> Any:
 
 
 def expand(tree: Any, folders: Sequence[Path] = ()) -> Any:
-    """Return the tree with each `preset: X` replaced by configs/methods/X.yaml, which the other keys override."""
+    """Return the tree with each `preset: X` replaced by configs/methods/X.yaml, which the other keys override.
+
+    `tuned: X` is replaced by the method of configs/studies/X.json with the settings, iterations and smoothing that were
+    best; the other keys are merged into it.
+    """
     if isinstance(tree, Mapping):
-        own = {key: expand(value, folders) for key, value in tree.items() if key != "preset"}
+        own = {key: expand(value, folders) for key, value in tree.items() if key not in ("preset", "tuned")}
+        if "tuned" in tree:
+            return _tuned(str(tree["tuned"]), own, folders)
         return {**_preset(str(tree["preset"]), folders), **own} if "preset" in tree else own
     if isinstance(tree, list | tuple):
         return [expand(value, folders) for value in tree]
@@ -185,12 +193,28 @@ def _fields(cls: type[Any]) -> Iterator[str]:
 
 
 def _preset(name: str, folders: Sequence[Path]) -> dict[str, Any]:
-    own = Path(__file__).resolve().parent.parent / "configs" / "methods"
+    own = CONFIGS / "methods"
     for folder in (*folders, own):
         if (folder / f"{name}.yaml").is_file():
             return load(folder / f"{name}.yaml")
     known = sorted(path.stem for folder in (*folders[:1], own) for path in folder.glob("*.yaml"))
     raise ValueError(f"preset: {_expected(name, known)}, got {name!r}; or write configs/methods/{name}.yaml")
+
+
+def _tuned(name: str, own: Tree, folders: Sequence[Path]) -> dict[str, Any]:
+    places = [folder.parent / "studies" for folder in (*folders, CONFIGS / "methods")]
+    found = next((place / f"{name}.json" for place in places if (place / f"{name}.json").is_file()), None)
+    if found is None:
+        raise ValueError(f"tuned: expected a study, got {name!r}, for which there is none; run `recon tune` for it")
+    study = json.loads(found.read_text("utf-8"))
+    best, tree = study["best"], OmegaConf.create({"method": study["config"]["rows"][0]["method"]})
+    for key, value in best["settings"].items():
+        OmegaConf.update(tree, key, value, force_add=True, merge=False)
+    if study["iterations"]:
+        tree.method.iterations = best["iterations"]
+    method: Any = OmegaConf.to_container(OmegaConf.merge(tree.method, OmegaConf.create(dict(own))))
+    smoothed = {"name": "smoothed", "sigma": [float(width) for width in best["sigma"]], "method": method}
+    return smoothed if any(best["sigma"]) else dict(method)
 
 
 def _override(text: str) -> tuple[str, Any]:

@@ -28,8 +28,8 @@ class TrainingSet:
     `neurons` `[N]` marks those that it may use and `frames` is the length of the clips that it will reconstruct;
     `encoders` are the row's, frozen, and `scale` `[N,1]` is what responses are divided by before they are compared
     with their rates; `validation` returns the problems of validation clips, posed as the row's, each with the movies
-    that were shown, and `posed_as` says what names these problems. What is learnt goes to the folder `artefacts`;
-    chance is drawn from `seed`; networks are trained on `device`.
+    that were shown, and `posed_as` says what names these problems. Of the training trials the first `share` is read.
+    What is learnt goes to the folder `artefacts`; chance is drawn from `seed`; networks are trained on `device`.
     """
 
     recording: Recording
@@ -40,6 +40,7 @@ class TrainingSet:
     scale: Tensor | None = None
     validation: Callable[[], Sequence[tuple[Problem, Tensor]]] | None = None
     posed_as: str = ""
+    share: float = 1.0
     seed: int = 0
     device: torch.device = CPU
     progress: bool = False
@@ -82,9 +83,9 @@ class TrainingSet:
     def artefact(self, name: str, settings: object, learn: Learn, *, uses: Sequence[str] = ("neurons",)) -> Path:
         """Return the place of an artefact; where nothing is there, `learn` is called, timed, and its tensors are kept.
 
-        It is named by `settings`, whose repr counts, the recording, and what it `uses` of "neurons" (with the units of
-        their responses), "encoders", "frames", "seed" and "validation". `learn` is told where to keep the state of a
-        long training, so that an interrupted one goes on.
+        It is named by `settings`, whose repr counts, the recording's training and validation trials, and what it
+        `uses` of "neurons" (with the units of their responses), "encoders", "frames", "seed" and "validation". `learn`
+        is told where to keep the state of a long training, so that an interrupted one goes on.
         """
         known: dict[str, Callable[[], object]] = {
             "neurons": lambda: [self.neurons.nonzero().flatten().tolist(), _plain(self.scale)],
@@ -93,7 +94,8 @@ class TrainingSet:
             "seed": lambda: self.seed,
             "validation": lambda: self.posed_as,
         }
-        inputs = [self.recording.fingerprint(), repr(settings), {part: known[part]() for part in uses}]
+        inputs: list[object] = [self.recording.learning_fingerprint(), repr(settings)]
+        inputs += [{part: known[part]() for part in uses}, *([self.share] if self.share < 1 else [])]
         path = artefact_path(self.artefacts, name, inputs)
         if not path.exists():
             checkpoint = path.with_suffix(".training")
@@ -106,7 +108,7 @@ class TrainingSet:
         indices = self.recording.trials("train")
         if not indices:
             raise ValueError("training: expected trials of tier 'train', got none; import or simulate some")
-        return indices
+        return indices[: max(round(len(indices) * self.share), 1)]
 
 
 def _plain(scale: Tensor | None) -> list[float] | None:

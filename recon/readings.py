@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,46 @@ class Search:
         [{'method.beta': 1.0}, {'method.beta': 2.0}]
         """
         return [dict(zip(self.space, values, strict=True)) for values in itertools.product(*self.space.values())]
+
+
+@dataclass(frozen=True)
+class Searches:
+    """The same search for several rows: `of` name → its `row`, `space` and `iterations`; all else is in common.
+
+    None may try more than `budget` combinations, so that no method is tuned harder than another; `only` names those to
+    be run now. The study of a row is studies/NAME.json.
+    """
+
+    studies: Path
+    of: Mapping[str, Mapping[str, Any]]
+    budget: int
+    only: tuple[str, ...] = ()
+    sigma: tuple[Sigma, ...] = ((0.0, 0.0, 0.0),)
+    objective: Mapping[str, float] = field(default_factory=lambda: {"video_correlation": 1.0, "ssim": 1.0})
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.only) - set(self.of))
+        if unknown:
+            raise ValueError(f"searches.only: expected names out of {sorted(self.of)}, got {unknown}; correct them")
+        for name, entry in self.of.items():
+            if "row" not in entry or set(entry) - {"row", "space", "iterations"}:
+                raise ValueError(
+                    f"searches.of.{name}: expected row, space and iterations, got {sorted(entry)}; correct"
+                )
+            tried = math.prod(len(values) for values in entry.get("space", {}).values())
+            if tried > self.budget:
+                raise ValueError(
+                    f"searches.of.{name}: expected at most {self.budget} combinations, got {tried}; drop some"
+                )
+
+    def named(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return name and `search` of each row to be tuned."""
+        shared = {"sigma": [list(sigma) for sigma in self.sigma], "objective": dict(self.objective)}
+        return [
+            (name, shared | {"study": self.studies / f"{name}.json"} | {k: v for k, v in entry.items() if k != "row"})
+            for name, entry in self.of.items()
+            if not self.only or name in self.only
+        ]
 
 
 class Readings:

@@ -119,7 +119,8 @@ class Row:
     Conditions: "recorded"; "wrong_clip", another clip's whole measurement; "predicted", the encoder's noise-free
     rates of the true movie; "noise_free", a simulation's own rates; "repeat_average"; "repeats_joint", one observation
     per repeat. `bins` is a number of frames or "acquisition"; `population` leaves neurons out. With `seeds` a row whose
-    method draws random numbers is learnt and run once with each; without, with that of the benchmark.
+    method draws random numbers is learnt and run once with each; without, with that of the benchmark. What the method
+    learns, it learns from the first `data` (a share) of the training trials; encoders and fidelities know all of them.
     """
 
     label: str
@@ -129,9 +130,12 @@ class Row:
     condition: Condition = "recorded"
     bins: Bins = 1
     population: Population = field(default_factory=Population)
+    data: float = 1.0
     seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if not 0 < self.data <= 1:
+            raise ValueError(f"data: expected above 0 and at most 1, got {self.data:g}; correct it")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: expected each seed once, got {self.seeds}; leave out the repeats")
 

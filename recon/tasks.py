@@ -57,6 +57,7 @@ class Task:
             "strangers": [trial.index for trial in self.batch.strangers if row.condition == "wrong_clip"],
             "bins": row.bins,
             "population": repr(row.population),
+            **({"data": row.data} if row.data < 1 else {}),
             "code": code_version(*modules_of(self.plan.method, self.plan.fidelity, *encoders.values()), *ENGINE),
         }
         return digest(self.bench.common | own)
@@ -116,6 +117,7 @@ class Task:
             encoders=encoders,
             scale=common_scale(bench.recording, encoders),
             validation=self._validation,
+            share=self.plan.row.data,
             posed_as=repr((self.plan.fidelity, self.plan.row.bins, self.plan.row.population.silent)),
             seed=self.plan.seed,
             device=bench.device,

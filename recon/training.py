@@ -27,7 +27,8 @@ class EncoderTraining:
     `architecture` holds the settings of the architecture `encoder`; the movie's mean and deviation are taken from
     the training trials. `behavior` names the channels that modulate rates; a recording without behavior trains
     without. A `glm` is fitted as `fit` says, the others are trained as `training` says. `validations` is the number
-    of validation trials that stop the training; the card's scores use all.
+    of validation trials that stop the training; the card's scores use all. Only the first `data` (a share) of the
+    training trials is learnt from.
     """
 
     name: str
@@ -39,6 +40,7 @@ class EncoderTraining:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     fit: GlmFit | None = None
     validations: int = 24
+    data: float = 1.0
     command: str = ""
 
 
@@ -51,6 +53,7 @@ def train_encoder(config: Mapping[str, Any], *, log: Path | None = None) -> Path
     chosen: EncoderTraining = from_mapping_with_paths(config)
     recording = open_recording(chosen.recording)
     training, validation = _trials(recording, "train"), _trials(recording, "oracle")
+    training = training[: max(round(len(training) * chosen.data), 1)]
     encoder = build_encoder(chosen, recording, training)
     clips = [_clip(trial) for trial in training]
     watching = set(first_showings([(trial.index, trial.video_id) for trial in validation], chosen.validations))
@@ -133,6 +136,7 @@ def _card(chosen: EncoderTraining, recording: Recording, outcome: Outcome) -> di
         "name": chosen.name,
         "data": {"recording": recording.name, "fingerprint": recording.fingerprint(), "made_by": dict(made_by)},
         "training": asdict(chosen.fit or chosen.training),
+        **({"share_of_training_trials": chosen.data} if chosen.data < 1 else {}),
         "steps": outcome.steps,
         "best_step": outcome.best_step,
         "seconds": round(outcome.seconds, 1),

@@ -13,11 +13,11 @@ import torch
 from recon import config
 from recon.artefacts import load_artefact
 from recon.bench import Bench, plan
+from recon.decoders.examples import decoding_score
 from recon.decoders.shipped import save_decoder
 from recon.keys import learning_time
 from recon.methods.base import validation_pairs
 from recon.methods.convolutional import Convolutional
-from recon.methods.convolutional import validation_score as score
 from recon.settings import Settings
 from recon.tasks import Task
 
@@ -58,7 +58,7 @@ def train_decoder(tree: Mapping[str, Any]) -> Path:
         "neurons": int(training.neurons.sum()),
         "seconds": round(learning_time(method), 1),
         "device": f"{task.bench.device}, {torch.get_num_threads()} threads",
-        "validation_video_correlation_plus_ssim": round(score(network, known), 4),
+        "validation_video_correlation_plus_ssim": round(decoding_score(network, known), 4),
         "command": f"recon train decoder configs/train/{chosen.name}.yaml",
     }
     learnt = load_artefact(method.artefact, method="convolutional")

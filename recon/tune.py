@@ -15,7 +15,7 @@ import torch
 from recon import config
 from recon.bench import Bench, plan
 from recon.keys import planned_iterations
-from recon.readings import Place, Readings, Search
+from recon.readings import Place, Readings, Search, Searches
 from recon.run import reconstruct
 from recon.settings import Settings
 from recon.store import write_json
@@ -28,8 +28,11 @@ def tune(tree: Mapping[str, Any], *, say: Callable[[str], None] = lambda line: N
     """Run the search of a configuration (a benchmark with one row and a `search`) and return the study's file.
 
     Only validation clips (tier "oracle") are allowed. Finished combinations stand in the study and are not run again.
+    With `searches` in the place of rows and `search` they are run one after another; returned is the studies' folder.
     """
     tree = dict(config.expand(tree))
+    if "searches" in tree:
+        return _all(config.record(Searches, tree.pop("searches"), where="tune.searches"), tree, say)
     search = config.record(Search, tree.pop("search", None), where="tune.search")
     settings = config.record(Settings, tree, where="tune")
     plans = plan(settings)
@@ -52,6 +55,13 @@ def tune(tree: Mapping[str, Any], *, say: Callable[[str], None] = lambda line: N
         say(f"[{number}/{len(combinations)}] {chosen}: best so far {summary(best)}; about {left:.0f} s left")
     say(f"study: {search.study}; best {summary(study['best'])}")
     return search.study
+
+
+def _all(searches: Searches, tree: Mapping[str, Any], say: Callable[[str], None]) -> Path:
+    for name, search in searches.named():
+        say(f"search: {name}")
+        tune({**tree, "rows": [searches.of[name]["row"]], "search": search}, say=say)
+    return searches.studies
 
 
 def summary(trial: Mapping[str, Any]) -> str:

@@ -53,7 +53,14 @@ class Recording(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Return a short hash of what is on disk; runs and artefacts are keyed by it."""
+        """Return a short hash of what is on disk; runs are keyed by it."""
+
+    @abstractmethod
+    def learning_fingerprint(self) -> str:
+        """Return a short hash of what methods learn from, training and validation trials; artefacts are keyed by it.
+
+        Recordings that differ in their test trials alone share what was learnt.
+        """
 
     def trials(self, tier: str) -> tuple[int, ...]:
         """Return the indices of the trials of a tier, in order."""

@@ -7,6 +7,7 @@ import torch
 import worlds
 
 from encoders.learning import Learning
+from recon.decoders.frame_network import FrameArchitecture
 from recon.decoders.network import Architecture
 from recon.decoders.towers import TowerSettings
 from recon.lagged import Lags
@@ -21,6 +22,7 @@ from recon.methods import (
     Latent,
     Library,
     Mean,
+    Meicoder,
     OptimalLinear,
     Ridge,
     Smoothed,
@@ -47,10 +49,13 @@ METHOD_TABLE = {
     "library": Library(window=4, stride=1, best=5),
     "library posterior": Library(window=5, stride=2, best=9, beta=0.5),
     "convolutional": Convolutional(
-        Architecture("places", 2, 2, LAGS, (4, 6)), Learning(steps=6, validate_every=3), batch=2, frames=12, margin=2
+        Architecture(2, 2, LAGS, (4, 6)), Learning(steps=6, validate_every=3), batch=2, frames=12, margin=2
     ),
-    "convolutional distilled on meis": Convolutional(
-        Architecture("meis", 2, 1, LAGS, (4,)), Learning(steps=4), batch=2, frames=12, margin=2, distilled=0.5
+    "convolutional distilled": Convolutional(
+        Architecture(2, 1, LAGS, (4,)), Learning(steps=4), batch=2, frames=12, margin=2, distilled=0.5
+    ),
+    "meicoder": Meicoder(
+        FrameArchitecture(2, 2, LAGS, 4, 3), Learning(steps=6, validate_every=3), batch=2, frames=12, margin=2
     ),
     "latent": Latent(Movies(worlds.autoencoder()), Linear(lags=LAGS)),
     "latent contrastive": Latent(

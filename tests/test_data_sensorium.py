@@ -257,6 +257,18 @@ def test_fingerprint_follows_content_not_time_or_place(published):
     assert SensoriumRecording(first).fingerprint() != SensoriumRecording(third).fingerprint()
 
 
+def test_what_is_learnt_from_names_training_and_validation_trials_alone(published):
+    first, second, third = published(folder="a"), published(folder="b"), published(folder="c")
+    assert SensoriumRecording(first).learning_fingerprint() == SensoriumRecording(second).learning_fingerprint()
+    tiers = np.load(first / "meta/trials/tiers.npy")
+    other = next(i for i, tier in enumerate(tiers) if tier not in ("train", "oracle", "none"))
+    for root, index in ((second, other), (third, int(np.flatnonzero(tiers == "train")[0]))):
+        file = root / f"data/responses/{index}.npy"
+        np.save(file, np.load(file) + 1)
+    assert SensoriumRecording(first).learning_fingerprint() == SensoriumRecording(second).learning_fingerprint()
+    assert SensoriumRecording(first).learning_fingerprint() != SensoriumRecording(third).learning_fingerprint()
+
+
 def test_damaged_header(published):
     root = published()
     (root / "meta/recording.json").write_text("{")

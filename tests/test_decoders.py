@@ -19,6 +19,7 @@ from recon import cli
 from recon.benchmark import benchmark
 from recon.decoders import examples as examples_module
 from recon.decoders.examples import chunk, distilled, drawn_chunk, places, recorded
+from recon.decoders.frame_network import Critic, FrameArchitecture, rivalry, rivals
 from recon.decoders.most_exciting import most_exciting
 from recon.decoders.network import Architecture, initialised
 from recon.decoders.read_in import Places, ReadIn, Transform
@@ -26,10 +27,10 @@ from recon.decoders.shipped import save_decoder
 from recon.fidelities.low_rank import LowRank
 from recon.fidelities.simple import Poisson
 from recon.lagged import Lags
-from recon.methods import Convolutional, Mean
+from recon.methods import Convolutional, Mean, Meicoder, Ridge
 
 LAGS = Lags(0, 3, 4)
-TINY = Architecture("places", 2, 2, LAGS, (8, 8))
+TINY = Architecture(2, 2, LAGS, (8, 8))
 
 
 def test_responses_are_standardised_and_silent_neurons_stay_silent() -> None:
@@ -106,7 +107,7 @@ def test_chunks_keep_responses_and_movies_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size, stride, block", [((6, 8), 2, 2), ((7, 9), 1, 2), ((5, 6), 3, 1)])
 def test_movies_have_the_size_of_the_recording(size, stride: int, block: int) -> None:
-    architecture = Architecture("places", block, stride, LAGS, (4, 5, 6))
+    architecture = Architecture(block, stride, LAGS, (4, 5, 6))
     decoder = initialised(9, size, architecture, torch.Generator().manual_seed(0))
     assert decoder(torch.rand(2, 9, 13)).shape == (2, 1, 13, *size)
 
@@ -136,20 +137,57 @@ def test_the_decoder_beats_the_mean_on_new_clips(tmp_path: Path) -> None:
 def test_what_cannot_be_built_is_refused() -> None:
     with pytest.raises(ValueError, match="widths, block and stride of at least 1"):
         Architecture(block=0)
+    with pytest.raises(ValueError, match="at least 1 and 3 layers"):
+        FrameArchitecture(layers=2)
+    with pytest.raises(ValueError, match="adversarial and dropout from 0 to below 1"):
+        Meicoder(adversarial=1.0)
 
 
 def test_distilled_responses_are_the_encoders_with_its_noise(tmp_path: Path) -> None:
     training = worlds.training(tmp_path)
     source = distilled(training, Poisson())
-    assert len(source.clips) == 3 * 12
+    assert len(source.clips) == 6 * 12
     fit, trial = worlds.sets()[0], worlds.TinyRecording().trial(0)
     mirrored = worlds.encoder()(trial.movie.flip(-1)[None])[0, fit]
     assert torch.allclose(source.clips[1].responses.float(), mirrored, rtol=2e-3)
     assert torch.equal(source.clips[1].movie, source.clips[0].movie.flip(-1))
     assert torch.equal(source.clips[2].movie, source.clips[1].movie.flip(1))
+    assert torch.equal(source.clips[3].movie, source.clips[0].movie.flip(2))
+    assert all(clip.movie.shape == source.clips[0].movie.shape for clip in source.clips)
     responses, movies = drawn_chunk(source, torch.Generator().manual_seed(0), batch=4, frames=9)
     assert responses.shape == (4, 25, 9) and movies.shape == (4, 1, 9, worlds.HEIGHT, worlds.WIDTH)
     assert torch.equal(responses, responses.round())
+
+
+def test_only_the_first_share_of_the_trials_is_learnt_from(tmp_path: Path) -> None:
+    whole = worlds.training(tmp_path)
+    part = replace(whole, share=0.25)
+    assert [trial.index for trial in part.trials()] == [0, 1, 2]
+    assert [trial.index for trial in replace(whole, share=0.01).trials()] == [0]
+    assert Ridge(lags=LAGS, folds=2).fit(part).artefact != Ridge(lags=LAGS, folds=2).fit(whole).artefact
+
+
+def test_a_critic_moves_the_maker_and_the_maker_does_not_move_the_critic() -> None:
+    critic, made = Critic(4), torch.rand(3, 1, 8, 8, requires_grad=True)
+    maker, judge = rivalry(critic, made, torch.rand(3, 1, 8, 8))
+    maker.backward()
+    assert made.grad is not None and float(made.grad.abs().sum()) > 0
+    assert all(weight.grad is None for weight in critic.parameters())
+    made.grad = None
+    judge.backward()
+    assert made.grad is None and all(weight.grad is not None for weight in critic.parameters())
+    assert maker.item() == pytest.approx((critic(made) - 1).square().mean().item())
+
+
+def test_frames_are_read_from_the_responses_around_them_alone() -> None:
+    both = rivals(9, (7, 9), FrameArchitecture(2, 1, LAGS, 4, 3), torch.Generator().manual_seed(0))
+    both.decoder.read_in.initialise(torch.rand(9, 50), torch.Generator().manual_seed(1))
+    both.decoder.read_in.painter.pictures.uniform_(0, 1, generator=torch.Generator().manual_seed(2))
+    responses = torch.rand(1, 9, 12)
+    changed = responses.clone()
+    changed[:, :, 6] += 1
+    moved = (both.decoder(responses) - both.decoder(changed)).abs().amax((0, 1, 3, 4)) > 1e-6
+    assert moved.tolist() == [3 <= frame <= 6 for frame in range(12)]  # lags 0 to 3
 
 
 def test_distillation_needs_encoders_and_noise_that_can_be_drawn(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tiny_bench import configuration
 
+from recon import config
 from recon.methods.lbfgs import Lbfgs
 from recon.tune import tune
 
@@ -86,3 +87,51 @@ def test_an_unknown_metric_is_named(tree: dict[str, Any]) -> None:
     tree["search"]["objective"] = {"video_corelation": 1}
     with pytest.raises(ValueError, match="video_corelation"):
         tune(tree)
+
+
+def searches(tree: dict[str, Any], tmp_path: Path, **changed: Any) -> dict[str, Any]:
+    """Return the configuration of a search over two rows."""
+    both = {
+        "studies": str(tmp_path / "studies"),
+        "budget": 3,
+        "sigma": [[0, 0, 0], [2, 1, 1]],
+        "of": {
+            "ridge": {"row": {"label": "ridge", "method": {"name": "ridge"}}, "space": {"method.root": [True, False]}},
+            "map": {
+                "row": {"label": "map", "method": {"preset": "map_spectrum", "iterations": 3}},
+                "space": {"method.beta": [0.1, 1.0]},
+                "iterations": [1, 3],
+            },
+        },
+    }
+    kept = {key: value for key, value in tree.items() if key not in ("rows", "search")}
+    return kept | {"searches": both | changed}
+
+
+def test_one_file_tunes_several_rows_alike_and_the_best_can_be_named(tree: dict[str, Any], tmp_path: Path) -> None:
+    folder = tune(searches(tree, tmp_path))
+    studies = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    assert {name: len(study["trials"]) for name, study in studies.items()} == {"ridge": 2 * 2, "map": 2 * 2 * 2}
+    for name, study in studies.items():
+        found = config.expand({"tuned": name}, (tmp_path / "methods",))
+        inner = found["method"] if any(study["best"]["sigma"]) else found
+        assert inner == study["config"]["rows"][0]["method"] | {
+            key.removeprefix("method."): value for key, value in study["best"]["settings"].items()
+        } | ({"iterations": study["best"]["iterations"]} if name == "map" else {})
+        assert found.get("sigma", [0, 0, 0]) == study["best"]["sigma"]
+    changed = config.expand({"tuned": "map", "iterations": 9, "optimiser": {"memory": 2}}, (tmp_path / "methods",))
+    inner = changed.get("method", changed)
+    assert inner["iterations"] == 9 and inner["optimiser"]["memory"] == 2 and inner["optimiser"]["name"] == "lbfgs"
+    with pytest.raises(ValueError, match="expected a study, got 'nothing'"):
+        config.expand({"tuned": "nothing"}, (tmp_path / "methods",))
+
+
+def test_searches_run_only_what_is_asked_and_refuse_more_than_the_budget(tree: dict[str, Any], tmp_path: Path) -> None:
+    folder = tune(searches(tree, tmp_path, only=["ridge"]))
+    assert [path.name for path in folder.iterdir()] == ["ridge.json"]
+    with pytest.raises(ValueError, match="at most 1 combinations, got 2"):
+        tune(searches(tree, tmp_path, budget=1))
+    with pytest.raises(ValueError, match=r"out of \['map', 'ridge'\], got \['rigde'\]"):
+        tune(searches(tree, tmp_path, only=["rigde"]))
+    with pytest.raises(ValueError, match="expected row, space and iterations"):
+        tune(searches(tree, tmp_path, of={"ridge": {"rows": {}}}))

@@ -92,6 +92,9 @@ class TinyRecording(Recording):
     def fingerprint(self) -> str:
         return "tiny"
 
+    def learning_fingerprint(self) -> str:
+        return "tiny"
+
 
 def training(artefacts: Path, recording: Recording | None = None, *, neurons: Tensor | None = None) -> TrainingSet:
     """Return what methods learn from here: twelve trials, the fit neurons, the encoder, validation clips."""

@@ -27,6 +27,10 @@ from recon.data.layout import (
 )
 from recon.types import AcquisitionTimes, Recording, Trial
 
+LEARNT_TIERS = ("train", "oracle")
+HEAD = 4096
+"""Bytes of a file that tell it from another of its size: enough for some frames of the first neurons."""
+
 
 def open_recording(path: Path | str) -> SensoriumRecording:
     """Open the recording in a folder, or in its only subfolder, as archives unpack it (`__MACOSX` is ignored)."""
@@ -174,6 +178,17 @@ class SensoriumRecording(Recording):
                 digest.update(f"{name}:{file.stat().st_size};".encode())
                 if part == "meta":
                     digest.update(file.read_bytes())
+        return digest.hexdigest()[:12]
+
+    def learning_fingerprint(self) -> str:
+        """Return a short hash of units, frames, and the training and validation trials: sizes and first kilobytes."""
+        about = (self.unit_ids, self.frame_size, self.frame_rate, self.degrees_per_pixel)
+        digest = hashlib.sha256(repr(about).encode())
+        trials = [index for tier in LEARNT_TIERS for index in self.trials(tier)]
+        for file in filter(Path.exists, (data_file(self.path, name, index) for index in trials for name in VARIABLES)):
+            digest.update(f"{file.relative_to(self.path).as_posix()}:{file.stat().st_size};".encode())
+            with file.open("rb") as stream:
+                digest.update(stream.read(HEAD))
         return digest.hexdigest()[:12]
 
     def _header(self) -> dict[str, Any]:

@@ -5,16 +5,18 @@ Movies stay bytes (0–255) in memory, a quarter of what floats take.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from encoders.clips import Clip, draw_chunks
 from encoders.preparation import receptive_fields
 from recon.fidelities.base import Likelihood, Sampled
 from recon.learning_set import TrainingSet
+from recon.metrics.movie import ssim, video_correlation
 
 NOISE_TRIALS = 40
 """Training trials, spread evenly, to which the noise of distilled responses is fitted."""
@@ -35,7 +37,7 @@ def recorded(training: TrainingSet) -> list[Clip]:
 
 @torch.no_grad()
 def distilled(training: TrainingSet, noise: Likelihood) -> Distilled:
-    """Return what the encoders predict for the training movies, their mirror images, and these played backwards.
+    """Return what the encoders predict for the training movies and for others made of them (see `views`).
 
     The noise is fitted to the training responses and the rates of the movies as they were shown.
     """
@@ -47,12 +49,27 @@ def distilled(training: TrainingSet, noise: Likelihood) -> Distilled:
         shown = training.rates(trial.movie, trial.behavior)
         known.append((shown, training.responses(trial)))
         clips.append(Clip(as_bytes(trial.movie), shown.half()))
-        for view in (trial.movie.flip(-1), trial.movie.flip(-1, -3)):
+        for view in views(trial.movie):
             clips.append(Clip(as_bytes(view), training.rates(view, trial.behavior).half()))
     frames = min(rates.shape[1] for rates, _ in known)
     every = max(1, len(known) // NOISE_TRIALS)
     rates, responses = (torch.stack([pair[part][:, :frames] for pair in known[::every]]) for part in (0, 1))
     return Distilled(clips, noise.fit(rates, responses, torch.ones_like(rates, dtype=torch.bool)))
+
+
+def views(movie: Tensor) -> Iterator[Tensor]:
+    """Yield five other movies `[C,T,H,W]` made of one: mirrored, the same backwards, upside down, and two enlarged.
+
+    The enlarged ones show the upper left, and mirrored the lower right, three quarters of height and width.
+    """
+    mirrored = movie.flip(-1)
+    yield mirrored
+    yield mirrored.flip(-3)
+    yield movie.flip(-2)
+    height, width = movie.shape[-2:]
+    rows, columns = max(1, height * 3 // 4), max(1, width * 3 // 4)
+    for corner in (movie[..., :rows, :columns], mirrored[..., -rows:, -columns:]):
+        yield functional.interpolate(corner.transpose(0, 1), (height, width), mode="bilinear").transpose(0, 1)
 
 
 def drawn_chunk(source: Distilled, generator: torch.Generator, *, batch: int, frames: int) -> tuple[Tensor, Tensor]:
@@ -83,3 +100,18 @@ def mean_frame(clips: Sequence[Clip]) -> Tensor:
 def as_bytes(movie: Tensor) -> Tensor:
     """Return a movie in [0,1] as bytes 0–255."""
     return (movie * 255).round().to(torch.uint8)
+
+
+@torch.no_grad()
+def decoded(decoder: nn.Module, responses: Tensor) -> Tensor:
+    """Return the movies `[B,1,T,H,W]` in [0,1] of responses `[B,n,T]`, clip by clip."""
+    return torch.cat([decoder(sample[None]).clamp(0, 1) for sample in responses])
+
+
+def decoding_score(decoder: nn.Module, clips: list[tuple[Tensor, Tensor]]) -> float:
+    """Return the mean over clips of video correlation + SSIM (which frames of a few pixels lack)."""
+    total = []
+    for responses, movie in clips:
+        read = decoded(decoder, responses)
+        total.append(video_correlation(read, movie).nan_to_num() + ssim(read, movie).nan_to_num())
+    return float(torch.cat(total).mean())

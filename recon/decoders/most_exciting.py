@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from encoders.base import Encoder, device_of
+from recon.learning_set import TrainingSet
 
 AT_ONCE = 32
 """Neurons whose pictures are climbed together."""
@@ -43,6 +44,14 @@ def most_exciting(
             picture = _to_norm(moved, budget)
         found.append(_to_norm(picture, 1.0).cpu())
     return torch.cat(found)
+
+
+def pictures(training: TrainingSet, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Return most exciting inputs `[n,h·w]` on a grid, averaged over the encoders of a training set, of norm 1."""
+    encoders, held = training.required_encoders("most exciting inputs"), training.mean_behavior()
+    found = [most_exciting(one, training.neurons, generator, behavior=held) for one in encoders]
+    small = functional.adaptive_avg_pool2d(torch.stack(found).mean(0)[:, None], grid).flatten(1)
+    return functional.normalize(small, dim=1)
 
 
 def _to_norm(pictures: Tensor, norm: float) -> Tensor:

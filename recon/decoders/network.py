@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from encoders.learning import draw_weights, fresh
-from recon.decoders.read_in import Maps, Places, ReadIn
+from recon.decoders.read_in import Places, ReadIn
 from recon.lagged import Lags
+
+CHANNELS_LAST = torch.channels_last
+"""Features lie channels last in memory, so that space and time are mixed without copies."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,8 @@ class Architecture:
     """Sizes: the grid has a cell per `block`×`block` pixels, features stand for `stride` frames.
 
     `widths` are the channels of the levels, each half as fine as the one before; `depth` residual blocks a level.
-    Neurons paint around learnt "places", or the encoder's most exciting inputs ("meis", Sobotka et al. 2025).
     """
 
-    read_in: Literal["places", "meis"] = "places"
     block: int = 2
     stride: int = 2
     lags: Lags = field(default_factory=lambda: Lags(-2, 15, 5))
@@ -45,11 +45,13 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features of the same shape."""
-        batch, frames, channels, height, width = x.shape
         inner = functional.silu(self.space(functional.silu(x).flatten(0, 1)))
-        series = inner.reshape(batch, frames, channels, -1).permute(0, 3, 2, 1).flatten(0, 1)
-        mixed: Tensor = self.time(series).reshape(batch, height, width, channels, frames)
-        return x + mixed.permute(0, 4, 3, 1, 2)
+        by_cell = inner.permute(0, 2, 3, 1).reshape(*x.shape[:2], *x.shape[3:], x.shape[2])  # no copy: channels last
+        past, present, future = (functional.linear(by_cell, tap) for tap in self.time.weight.unbind(2))
+        later, earlier = (0, 0, 0, 0, 0, 0, 1, 0), (0, 0, 0, 0, 0, 0, 0, 1)
+        present = present if self.time.bias is None else present + self.time.bias
+        moved = functional.pad(past[:, :-1], later) + functional.pad(future[:, 1:], earlier)
+        return x + (present + moved).permute(0, 1, 4, 2, 3)
 
 
 class Decoder(nn.Module):
@@ -65,7 +67,7 @@ class Decoder(nn.Module):
         self.frame_size, self.architecture = frame_size, architecture
         block, widths = architecture.block, architecture.widths
         self.grid = (-(-frame_size[0] // block), -(-frame_size[1] // block))
-        painter = Places(neurons, self.grid) if architecture.read_in == "places" else Maps(neurons, self.grid)
+        painter = Places(neurons, self.grid)
         self.read_in = ReadIn(neurons, widths[0], painter, lags=architecture.lags, stride=architecture.stride)
         pairs = list(pairwise(widths))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, padding=1) for fine, coarse in pairs)
@@ -80,14 +82,10 @@ class Decoder(nn.Module):
 
     def forward(self, responses: Tensor, kept: Tensor | None = None) -> Tensor:
         """Return the movie; neurons where `kept` `[B,n]` is false say nothing."""
-        features = self._network(self.read_in(responses, self.grid, kept), 0)
-        height, width = self.frame_size
-        frames = functional.pixel_shuffle(self.head(features.flatten(0, 1)), self.architecture.block)
-        series = frames[:, 0, :height, :width].reshape(*features.shape[:2], -1).transpose(1, 2)
-        if self.architecture.stride > 1:
-            series = functional.interpolate(series, responses.shape[2], mode="linear", align_corners=False)
-        movie = series.transpose(1, 2).reshape(len(responses), 1, responses.shape[2], height, width)
-        return movie + self.mean
+        painted = self.read_in(responses, self.grid, kept)
+        features = self._network(_by_frame(painted.flatten(0, 1).contiguous(memory_format=CHANNELS_LAST), painted), 0)
+        cells = _by_frame(self.head(features.flatten(0, 1)), features)
+        return pixels(cells, responses.shape[2], self.frame_size) + self.mean
 
     def _network(self, x: Tensor, level: int) -> Tensor:
         x = self.before[level](x)
@@ -98,6 +96,16 @@ class Decoder(nn.Module):
         wide = functional.interpolate(self.up[level](lower.flatten(0, 1)), x.shape[-2:], mode="bilinear")
         finished: Tensor = self.after[level](x + _by_frame(wide, x))
         return finished
+
+
+def pixels(cells: Tensor, frames: int, frame_size: tuple[int, int]) -> Tensor:
+    """Return a movie `[B,1,frames,H,W]` from cells `[B,T',b²,h,w]` of b×b pixels; frames between are interpolated."""
+    height, width = frame_size
+    shown = functional.pixel_shuffle(cells.flatten(0, 1), round(cells.shape[2] ** 0.5))[:, 0, :height, :width]
+    series = shown.reshape(*cells.shape[:2], -1).transpose(1, 2)
+    if cells.shape[1] != frames:
+        series = functional.interpolate(series, frames, mode="linear", align_corners=False)
+    return series.transpose(1, 2).reshape(len(cells), 1, frames, height, width)
 
 
 def _by_frame(images: Tensor, like: Tensor) -> Tensor:

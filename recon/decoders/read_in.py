@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 import torch
 from torch import Tensor, nn
 
@@ -81,18 +83,21 @@ class Maps(nn.Module):
         return self.pictures
 
 
-class ReadIn(nn.Module):
+Painter = TypeVar("Painter", Places, Maps)
+
+
+class ReadIn(nn.Module, Generic[Painter]):
     """Responses `[B,n,T]` → features `[B,T',C,h,w]` on a grid, every `stride`-th frame.
 
     Transformed responses pass temporal filters that all neurons share (they start as the bumps of `lags`); each neuron
     has a vector per filter and nonlinearity, which it adds where its `painter` says.
     """
 
-    def __init__(self, neurons: int, channels: int, painter: Places | Maps, *, lags: Lags, stride: int) -> None:
+    def __init__(self, neurons: int, channels: int, painter: Painter, *, lags: Lags, stride: int) -> None:
         super().__init__()
         kernels = lags.kernels()
         self.lags, self.stride = lags, stride
-        self.painter = painter
+        self.painter: Painter = painter
         self.transform = Transform(neurons)
         self.filters = nn.Parameter(kernels.clone())
         features = NONLINEARITIES * len(kernels)

@@ -17,6 +17,7 @@ from recon.methods.latent import Latent
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.library import Library
 from recon.methods.mean import Mean
+from recon.methods.meicoder import Meicoder
 from recon.methods.optimal_linear import OptimalLinear
 from recon.methods.optimisers import Adam, Momentum, Optimiser
 from recon.methods.ridge import Ridge
@@ -30,6 +31,7 @@ METHODS: dict[str, type[Any]] = {
     "optimal_linear": OptimalLinear,
     "library": Library,
     "convolutional": Convolutional,
+    "meicoder": Meicoder,
     "latent": Latent,
     "alignment": Alignment,
     "gradient": Gradient,

@@ -9,21 +9,27 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from encoders.clips import Clip
 from encoders.learning import Learning, fresh, learn
 from recon.artefacts import load_artefact
-from recon.decoders.examples import chunk, distilled, drawn_chunk, mean_frame, places, recorded
-from recon.decoders.most_exciting import most_exciting
+from recon.decoders.examples import (
+    chunk,
+    decoded,
+    decoding_score,
+    distilled,
+    drawn_chunk,
+    mean_frame,
+    places,
+    recorded,
+)
 from recon.decoders.network import Architecture, Decoder, initialised
-from recon.decoders.read_in import Places
 from recon.decoders.shipped import find_decoder
 from recon.fidelities.base import Likelihood
 from recon.fidelities.mixture import Mixture
 from recon.learning_set import TrainingSet
 from recon.methods.base import only_iterate, responses_of, validation_pairs
-from recon.metrics.movie import SSIM_RADIUS, ssim, video_correlation
+from recon.metrics.movie import SSIM_RADIUS, ssim
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -38,10 +44,10 @@ class Convolutional:
     The loss is the squared error over the movies' variance + `similarity` · (1 − SSIM of every second frame); of a
     chunk of `frames` frames the first and last `margin` are context only. A share `dropout` of the neurons is silenced
     in every chunk. Of every batch a share `distilled` is drawn from the row's encoders with `noise` fitted to the
-    training trials, for training movies, their mirror images and those backwards. The averaged weights with the best
-    video correlation + SSIM on validation clips are kept. "bfloat16" trains three times as fast on CPUs that compute
-    in it, slower on others; the loss and the weights stay in float32. With `weights`, a file or shipped name, nothing
-    is trained.
+    training trials, for training movies and others made of them (mirrored, backwards, upside down, enlarged). The
+    averaged weights with the best video correlation + SSIM on validation clips are kept. "bfloat16" trains three times
+    as fast on CPUs that compute in it, slower on others; the loss and the weights stay in float32. With `weights`, a
+    file or shipped name, nothing is trained.
     """
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -64,11 +70,6 @@ class Convolutional:
                 f"{self.distilled:g}, {self.dropout:g} and {self.batch}; correct them"
             )
 
-    @property
-    def needs_encoders(self) -> bool:
-        """Whether what is learnt depends on the row's encoders."""
-        return self.distilled > 0 or self.architecture.read_in == "meis"
-
     def fit(self, training: TrainingSet) -> Convolutional:
         """Train the network; an interrupted training goes on where it stopped."""
         if self.weights:
@@ -77,7 +78,7 @@ class Convolutional:
         def learn_decoder(checkpoint: Path) -> dict[str, Tensor]:
             return {**self.trained(training, checkpoint=checkpoint).state_dict(), "neurons": training.neurons}
 
-        uses = ("neurons", "frames", "seed", *(["encoders"] if self.needs_encoders else []))
+        uses = ("neurons", "frames", "seed", *(["encoders"] if self.distilled > 0 else []))
         about = replace(self, artefact=None)
         return replace(self, artefact=training.artefact("convolutional", about, learn_decoder, uses=uses))
 
@@ -103,7 +104,7 @@ class Convolutional:
             loss,
             self.learning,
             generator=generator,
-            validate=(lambda model: validation_score(model, clips)) if clips else None,
+            validate=(lambda model: decoding_score(model, clips)) if clips else None,
             checkpoint=checkpoint,
             title="train convolutional decoder" if training.progress else "",
         )
@@ -146,11 +147,7 @@ class Convolutional:
         neurons, size = int(training.neurons.sum()), training.recording.frame_size
         decoder = initialised(neurons, size, self.architecture, generator)
         decoder.read_in.initialise(torch.cat([clip.responses for clip in examples], 1), generator)
-        painter = decoder.read_in.painter
-        if isinstance(painter, Places):
-            painter.centre.data.copy_(places(examples, decoder.grid))
-        else:
-            painter.pictures.copy_(pictures(training, decoder.grid, generator))
+        decoder.read_in.painter.centre.data.copy_(places(examples, decoder.grid))
         decoder.mean.copy_(mean_frame(examples))
         return decoder
 
@@ -159,26 +156,3 @@ class Convolutional:
         if not self.similarity or min(truth.shape[-2:]) <= 2 * SSIM_RADIUS:
             return error
         return error + self.similarity * (1 - ssim(movie[:, :, ::2], truth[:, :, ::2]).mean())
-
-
-def pictures(training: TrainingSet, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Return most exciting inputs `[n,h·w]` on a grid, averaged over the encoders of a training set, of norm 1."""
-    encoders, held = training.required_encoders("most exciting inputs"), training.mean_behavior()
-    found = [most_exciting(one, training.neurons, generator, behavior=held) for one in encoders]
-    small = functional.adaptive_avg_pool2d(torch.stack(found).mean(0)[:, None], grid).flatten(1)
-    return functional.normalize(small, dim=1)
-
-
-@torch.no_grad()
-def decoded(decoder: nn.Module, responses: Tensor) -> Tensor:
-    """Return the movies `[B,1,T,H,W]` in [0,1] of responses `[B,n,T]`, clip by clip."""
-    return torch.cat([decoder(sample[None]).clamp(0, 1) for sample in responses])
-
-
-def validation_score(decoder: nn.Module, clips: list[tuple[Tensor, Tensor]]) -> float:
-    """Return the mean over clips of video correlation + SSIM (which frames of a few pixels lack)."""
-    total = []
-    for responses, movie in clips:
-        read = decoded(decoder, responses)
-        total.append(video_correlation(read, movie).nan_to_num() + ssim(read, movie).nan_to_num())
-    return float(torch.cat(total).mean())
