@@ -22,7 +22,8 @@ def benchmark(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress
     """Run every row of a benchmark's configuration that is not finished, and return the run's folder.
 
     Finished tasks are found again by the hash of what went into them, unfinished ones go on at their checkpoint, so
-    that the same call after an interruption ends with the same numbers. `say` gets a line per task.
+    that the same call after an interruption ends with the same numbers. A task whose artefacts were deleted is done
+    again, and no other. `say` gets a line per task.
     """
     tree = config.expand(tree)
     settings = config.record(Settings, tree, where="benchmark")
@@ -37,7 +38,7 @@ def benchmark(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress
         write_inputs(settings, tree, sets=bench.sets, batches=bench.batches, device=str(bench.device))
         for number, task in enumerate(tasks, 1):
             title = f"[{number}/{len(tasks)}]"
-            if store.complete(task.key):
+            if store.current(task.key):
                 say(f"{title} {task.label}: done already")
             else:
                 say(f"{title} {task.label}: {_describe(task.run(store, title=title))}")

@@ -20,8 +20,13 @@ def modules_of(*parts: object) -> set[str]:
 
 def learning_time(method: object) -> float:
     """Return the seconds that it took to learn all that a fitted method uses, each artefact counted once."""
-    paths = {path for part in _parts(method) for name, path in _entries(part) if name == "artefact"}
-    return sum(learning_seconds(path) for path in paths if isinstance(path, Path) and path.exists())
+    return sum(learning_seconds(path) for path in artefacts_of(method) if path.exists())
+
+
+def artefacts_of(method: object) -> set[Path]:
+    """Return the files with what a fitted method learnt, and what the methods inside it did."""
+    found = (value for part in _parts(method) for name, value in _entries(part) if name == "artefact")
+    return {path for path in found if isinstance(path, Path)}
 
 
 def planned_iterations(method: object) -> int | None:

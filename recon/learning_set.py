@@ -27,9 +27,10 @@ class TrainingSet:
 
     `neurons` `[N]` marks those that it may use and `frames` is the length of the clips that it will reconstruct;
     `encoders` are the row's, frozen, and `scale` `[N,1]` is what responses are divided by before they are compared
-    with their rates; `validation` returns the problems of validation clips, posed as the row's, each with the movies
-    that were shown, and `posed_as` says what names these problems. Of the training trials the first `share` is read.
-    What is learnt goes to the folder `artefacts`; chance is drawn from `seed`; networks are trained on `device`.
+    with their rates; `validation` returns the problems of validation clips of all lengths, posed as the row's, each
+    with the movies that were shown, and `posed_as` says what names these problems. Of the training trials the first
+    `share` is read. What is learnt goes to the folder `artefacts`; chance is drawn from `seed`; networks are trained on
+    `device`.
     """
 
     recording: Recording

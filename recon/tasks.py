@@ -15,7 +15,7 @@ from recon.conditions import Batch, common_scale, pose
 from recon.data.measurement import binning
 from recon.data.sets import left_out_neurons
 from recon.fitting import fit_fidelity
-from recon.keys import learning_time, modules_of, planned_iterations
+from recon.keys import artefacts_of, learning_time, modules_of, planned_iterations
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.outputs import movie_file, to_yaml
@@ -129,8 +129,7 @@ class Task:
         return self._posed(self.batch, self.plan.row.condition)
 
     def _validation(self) -> list[tuple[Problem, Tensor]]:
-        alike = (batch for batch in self.bench.validation if batch.frames == self.batch.frames)
-        return [(self._posed(batch, "recorded"), batch.movie) for batch in alike]
+        return [(self._posed(batch, "recorded"), batch.movie) for batch in self.bench.validation]
 
     def _posed(self, batch: Batch, condition: Condition) -> Problem:
         bench, row, settings = self.bench, self.plan.row, self.bench.settings
@@ -215,4 +214,5 @@ class Task:
         write_bytes(folder / "movie.h5", movie_file(self.batch, movie))
         write_json(folder / "curves.json", self.bench.scorer(self.batch).curves(movie))
         rows = [row | {"learning_seconds": learning_time(method)} for row in self.rows(result, problem)]
-        write_json(folder / "row.json", {"rows": rows})
+        learnt = sorted(str(path) for path in artefacts_of(method))
+        write_json(folder / "row.json", {"rows": rows, "artefacts": learnt})

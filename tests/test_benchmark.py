@@ -335,3 +335,58 @@ def test_seeds_that_repeat_are_refused(tree: dict[str, Any]) -> None:
     rows = [tree["rows"][0] | {"seeds": [1, 1]}]
     with pytest.raises(ValueError, match="each seed once"):
         benchmark(tree | {"rows": rows})
+
+
+COMMAND = "import sys; from recon.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def families(tree: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return rows of three families that learn in different ways."""
+    learning = {"steps": 12, "validate_every": 4}
+    decoder = {"name": "convolutional", "architecture": {"widths": [4]}, "learning": learning, "frames": 30}
+    towers = {"space": 4, "hidden": 6, "channels": 2, "cells": 8}
+    alignment = {"name": "alignment", "towers": towers, "learning": learning, "batch": 3, "frames": [8], "window": 8}
+    return [
+        *tree["rows"][:1],
+        {"label": "decoder", "method": decoder, "seeds": [0, 1]},
+        {"label": "alignment", "method": alignment},
+        {"label": "map", "method": {"preset": "map_spectrum", "iterations": 6}},
+    ]
+
+
+def without_times(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [{k: v for k, v in row.items() if k not in ("seconds", "learning_seconds")} for row in rows]
+
+
+def test_a_bench_stopped_at_random_moments_ends_with_the_same_table(tree: dict[str, Any], tmp_path: Path) -> None:
+    from omegaconf import OmegaConf
+
+    torch.set_num_threads(1)
+    tree = tree | {"rows": families(tree), "artefacts": str(tmp_path / "whole")}
+    expected = without_times(rows_of(benchmark(tree)))
+    run = tmp_path / "stopped"
+    path = tmp_path / "bench.yaml"
+    OmegaConf.save(OmegaConf.create(tree | {"run": str(run), "artefacts": str(tmp_path / "parts")}), path)
+    environment, random, stops = {**os.environ, "OMP_NUM_THREADS": "1"}, np.random.default_rng(), 0
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-c", COMMAND, "benchmark", str(path)], env=environment) as process:
+            try:
+                process.wait(random.uniform(3, 9))
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                stops += 1
+    assert stops, "the run ended before it was stopped"
+    assert without_times(rows_of(benchmark(config.load(path)))) == expected
+
+
+def test_only_the_method_whose_artefacts_are_gone_is_done_again(tree: dict[str, Any], tmp_path: Path) -> None:
+    artefacts = tmp_path / "artefacts"
+    tree = tree | {"rows": families(tree), "artefacts": str(artefacts)}
+    before = without_times(rows_of(benchmark(tree)))
+    for path in artefacts.glob("convolutional-*"):
+        path.unlink()
+    said: list[str] = []
+    after = without_times(rows_of(benchmark(tree, say=said.append)))
+    again = [line.split("] ")[1].split(":")[0] for line in said if "done already" not in line]
+    assert again == ["decoder, seed 0", "decoder, seed 1"]
+    assert after == before

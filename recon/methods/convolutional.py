@@ -78,7 +78,7 @@ class Convolutional:
         def learn_decoder(checkpoint: Path) -> dict[str, Tensor]:
             return {**self.trained(training, checkpoint=checkpoint).state_dict(), "neurons": training.neurons}
 
-        uses = ("neurons", "frames", "seed", *(["encoders"] if self.distilled > 0 else []))
+        uses = ("neurons", "seed", *(["encoders"] if self.distilled > 0 else []))
         about = replace(self, artefact=None)
         return replace(self, artefact=training.artefact("convolutional", about, learn_decoder, uses=uses))
 

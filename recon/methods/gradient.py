@@ -183,9 +183,9 @@ class _Whole:
 
 
 def residuals(method: Method, training: TrainingSet) -> Iterator[Tensor]:
-    """Yield what a fitted method leaves over of every validation clip: truth − reconstruction `[T,H,W]`."""
+    """Yield what a fitted method leaves over of validation clips of the right length: truth − movie `[T,H,W]`."""
     posed = training.validation() if training.validation is not None else ()
-    for problem, movie in posed:
+    for problem, movie in (pair for pair in posed if pair[1].shape[2] == training.frames):
         *_, last = method(problem, torch.Generator().manual_seed(training.seed))
         for sample in movie.cpu() - last.movie.cpu():
             yield from sample

@@ -58,7 +58,7 @@ class Meicoder:
         def learn_decoder(checkpoint: Path) -> dict[str, Tensor]:
             return {**self.trained(training, checkpoint).state_dict(), "neurons": training.neurons}
 
-        about, uses = replace(self, artefact=None), ("neurons", "encoders", "frames", "seed")
+        about, uses = replace(self, artefact=None), ("neurons", "encoders", "seed")
         return replace(self, artefact=training.artefact("meicoder", about, learn_decoder, uses=uses))
 
     def trained(self, training: TrainingSet, checkpoint: Path | None = None) -> FrameDecoder:
