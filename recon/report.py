@@ -16,7 +16,7 @@ import numpy as np
 
 from recon.comparisons import comparisons
 from recon.movies import encode_png
-from recon.report_data import columns_of, read_clips, read_methods, read_tasks
+from recon.report_data import columns_of, read_clips, read_methods, read_tasks, standings
 from recon.statistics import bootstrap_interval
 from recon.store import finite, write_bytes
 
@@ -29,13 +29,14 @@ COMPARED = ("video_correlation", "ssim")
 def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Path:
     """Write `report.html` into a run directory and return its path.
 
-    The page needs no network. The first `max_clips` clips are shown as movies (fewer where the table is long), the
-    first `max_frames` frames of each; scores are over all clips.
+    The page needs no network. `max_clips` clips are shown as movies (fewer where the table is long), among them the
+    best, the median and the worst, the first `max_frames` frames of each; scores are over all clips.
     """
     run = Path(run)
     tasks = read_tasks(run)
     lines = len({task.key for task in tasks})
-    clips, truths = read_clips(run, max_clips=max_clips, max_frames=max_frames, movies=lines + 1)
+    first = standings(tasks)
+    clips, truths = read_clips(run, max_clips=max_clips, max_frames=max_frames, movies=lines + 1, first=first)
     methods = read_methods(tasks, truths, interval=_interval)
     page: dict[str, Any] = {
         "name": run.resolve().name,
@@ -85,6 +86,7 @@ def _fill(run: Path, page: Mapping[str, Any]) -> str:
         title=html.escape(str(page["name"])),
         lead=html.escape(_lead(run, page)),
         behavior=html.escape(_behavior(page["methods"])),
+        seen=_seen(page["methods"]),
         config=html.escape(_text(run / "config.yaml")),
         environment=html.escape(_text(run / "environment.json")),
         style=style,
@@ -135,6 +137,12 @@ def _behavior(methods: Sequence[Mapping[str, Any]]) -> str:
     said = {name: [m["label"] for m in methods if m["behavior"] is seen] for name, seen in _SEEN.items()}
     parts = [f"{name}: {', '.join(dict.fromkeys(labels))}." for name, labels in said.items() if labels]
     return " ".join(parts)
+
+
+def _seen(methods: Sequence[Mapping[str, Any]]) -> str:
+    """Return the lines of a list: what each method was allowed to see."""
+    lines = {method["label"]: method["seen"] for method in methods if method["seen"]}
+    return "".join(f"<dt>{html.escape(label)}</dt><dd>{html.escape(said)}.</dd>" for label, said in lines.items())
 
 
 _SEEN = {"Seen by": True, "Not seen by": False, "Not recorded for": None}

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.movies import Pixels, encode_png, sprite_sheet, to_uint8
+from recon.report_seen import seen_in
 from recon.report_traces import curves_of, finite_numbers, rounded, trace_of
 from recon.trace_file import read_trace
 
@@ -131,8 +132,21 @@ def read_tasks(run: Path) -> list[Task]:
     return sorted(tasks, key=lambda task: (task.key, task.seed))
 
 
-def read_clips(run: Path, *, max_clips: int, max_frames: int, movies: int) -> tuple[list[Clip], dict[str, Pixels]]:
-    """Return what the page needs of the first clips, and their true movies `[T,H,W]` by trial.
+def standings(tasks: Sequence[Task]) -> dict[str, str]:
+    """Return the trials of the best, the median and the worst clip, by mean video correlation of all results."""
+    by_trial: dict[str, list[float]] = {}
+    for row in (row for task in tasks for row in task.rows if group_of(str(row.get("condition", ""))) == "results"):
+        by_trial.setdefault(str(row["trial"]), []).extend(finite_numbers([row.get("video_correlation")]))
+    order = sorted((trial for trial in by_trial if by_trial[trial]), key=lambda trial: -float(np.mean(by_trial[trial])))
+    if len(order) < 3:
+        return {}
+    return {order[0]: "best", order[len(order) // 2]: "median", order[-1]: "worst"}
+
+
+def read_clips(
+    run: Path, *, max_clips: int, max_frames: int, movies: int, first: Mapping[str, str] | None = None
+) -> tuple[list[Clip], dict[str, Pixels]]:
+    """Return what the page needs of some clips, those of `first` before others, and their true movies `[T,H,W]`.
 
     With `movies` pictures per clip, fewer clips than `max_clips` are taken where the page would become too heavy.
     """
@@ -140,18 +154,20 @@ def read_clips(run: Path, *, max_clips: int, max_frames: int, movies: int) -> tu
     if not path.exists():
         raise ValueError(f"run directory {run}: expected clips.h5 with the true movies, got none; run it first")
     with h5py.File(path, "r") as file:
-        trials = sorted(file, key=lambda name: (len(name), name))
+        known = dict(first or {})
+        trials = [name for name in known if name in file]
+        trials += sorted((name for name in file if name not in known), key=lambda name: (len(name), name))
         pixels = int(np.prod(file[trials[0]]["truth"][:max_frames].shape))
         fitting = max(1, min(max_clips, int(MOVIE_BYTES / (pixels * movies * BYTES_PER_PIXEL))))
         truths = {trial: file[trial]["truth"][:max_frames] for trial in trials[:fitting]}
-        clips = [_clip(trial, file[trial].attrs, file[trial]["truth"].shape[0], truths[trial]) for trial in truths]
+        clips = [_clip(file[trial], truth) | {"standing": known.get(trial, "")} for trial, truth in truths.items()]
     return clips, truths
 
 
-def _clip(trial: str, attributes: Mapping[str, Any], total: int, truth: Pixels) -> Clip:
-    frames, height, width = truth.shape
+def _clip(group: h5py.Group, truth: Pixels) -> Clip:
+    attributes, total, (frames, height, width) = group.attrs, group["truth"].shape[0], truth.shape
     return {
-        "trial": trial,
+        "trial": group.name.strip("/"),
         "caption": str(attributes.get("caption", "")),
         "video_id": str(attributes.get("video_id", "")),
         "frame_rate": float(attributes.get("frame_rate", 30.0)),
@@ -206,6 +222,7 @@ def _method(tasks: Sequence[Task], truths: Mapping[str, Pixels], interval: Inter
         "oracle": oracle,
         "behavior": _common([row.get("behavior") for row in rows]),
         "clips": len({row["trial"] for row in rows}),
+        "seen": seen_in(folders[0]),
         "seeds": len({row.get("seed") for row in rows}),
         "failures": sorted({_failure(row) for row in rows} - {""}),
         "scores": {column.key: score for column in columns_of(rows[0]) if (score := _score(rows, column, interval))},

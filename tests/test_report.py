@@ -83,7 +83,7 @@ def test_movies_are_limited_but_scores_are_not(tmp_path: Path) -> None:
     assert len(data["clips"]) == 1
     assert (data["clips"][0]["frames"], data["clips"][0]["total"], data["clips"][0]["tail"]) == (10, 16, 0)
     assert data["methods"][0]["clips"] == 3
-    assert list(data["methods"][0]["movies"]) == ["3"]
+    assert list(data["methods"][0]["movies"]) == [data["clips"][0]["trial"]]
 
 
 def test_a_run_without_traces_curves_and_environment_still_has_a_page(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from synthetic_run import EVIL
 
 from recon.movies import to_uint8
-from recon.report_data import read_tasks
+from recon.report_data import read_tasks, standings
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (
@@ -85,13 +85,19 @@ def stored(run: Path, trial: str, label: str) -> np.ndarray:
         return to_uint8(file[trial]["reconstruction"][:])
 
 
+def shown(run: Path) -> list[str]:
+    """Return the trials in the order of the page."""
+    return list(standings(read_tasks(run)))
+
+
 def test_scrubbing_shows_the_stored_grey_values_of_that_frame(browser: Any, run: Path) -> None:
+    first = shown(run)[0]
     with h5py.File(run / "clips.h5") as file:
-        truth = file["3"]["truth"][:]
+        truth = file[first]["truth"][:]
     for number in (0, 17, 39):
         scrub(browser, number)
         assert frame(browser) == number
-        for name, movie in (("true movie", truth), ("ridge", stored(run, "3", "ridge"))):
+        for name, movie in (("true movie", truth), ("ridge", stored(run, first, "ridge"))):
             assert np.array_equal(pixels(browser, name), movie[number][..., None].repeat(3, -1))
 
 
@@ -114,7 +120,7 @@ def test_playing_advances_all_movies_together_and_pause_stops(browser: Any, run:
     assert frame(browser) == stopped
     assert not np.array_equal(pixels(browser, "ridge"), before)
     for label in ("ridge", "mean"):
-        assert np.array_equal(pixels(browser, label)[..., 0], stored(run, "3", label)[stopped])
+        assert np.array_equal(pixels(browser, label)[..., 0], stored(run, shown(run)[0], label)[stopped])
 
 
 def test_space_plays_and_arrows_step(browser: Any) -> None:
@@ -133,12 +139,17 @@ def test_space_plays_and_arrows_step(browser: Any) -> None:
 
 
 def test_another_clip_brings_its_movies_and_caption(browser: Any, run: Path) -> None:
-    assert EVIL in browser.execute_script("return document.getElementById('caption').textContent")
-    click(browser, "#clips button:nth-child(2)")
+    evil, other = (shown(run).index(trial) + 1 for trial in ("3", "7"))
+    click(browser, f"#clips button:nth-child({evil})")
+    wait_for(lambda: EVIL in browser.execute_script("return document.getElementById('caption').textContent"))
+    scrub(browser, 10)
+    click(browser, f"#clips button:nth-child({other})")
     with h5py.File(run / "clips.h5") as file:
-        truth = file["7"]["truth"][10]
+        truth = file["7"]["truth"][frame(browser)]
     wait_for(lambda: np.array_equal(pixels(browser, "true movie")[..., 0], truth))
     assert "dark ball" in browser.execute_script("return document.getElementById('caption').textContent")
+    pills = browser.execute_script("return [...document.querySelectorAll('#clips button')].map((b) => b.textContent)")
+    assert pills == ["best clip", "median clip", "worst clip"]
     click(browser, "#clips button:nth-child(1)")
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from encoders.clips import Clip, draw_chunks
 from encoders.preparation import receptive_fields
+from recon.artefacts import load_artefact
 from recon.fidelities.base import Likelihood, Sampled
 from recon.learning_set import TrainingSet
 from recon.metrics.movie import ssim, video_correlation
@@ -37,32 +38,44 @@ def recorded(training: TrainingSet) -> list[Clip]:
 
 @torch.no_grad()
 def distilled(training: TrainingSet, noise: Likelihood) -> Distilled:
-    """Return what the encoders predict for the training movies and for others made of them (see `views`).
+    """Return what the encoders predict for the training movies and for others made of them (see `views`),
+    kept as an artefact that all seeds share.
 
     The noise is fitted to the training responses and the rates of the movies as they were shown.
     """
     training.required_encoders("distillation")
     if not isinstance(noise, Sampled):
         raise ValueError(f"distillation: expected noise that can be drawn, got {noise}; take poisson or mixture")
+    path = training.artefact("distilled", "six views", lambda checkpoint: _seen(training), uses=("neurons", "encoders"))
+    rates = iter(torch.split(load_artefact(path, method="distillation")["rates"], _lengths(training), 1))
     clips, known = [], []
     for trial in training.trials():
-        shown = training.rates(trial.movie, trial.behavior)
-        known.append((shown, training.responses(trial)))
-        clips.append(Clip(as_bytes(trial.movie), shown.half()))
-        for view in views(trial.movie):
-            clips.append(Clip(as_bytes(view), training.rates(view, trial.behavior).half()))
-    frames = min(rates.shape[1] for rates, _ in known)
+        seen = [Clip(as_bytes(view), next(rates)) for view in views(trial.movie)]
+        known.append((seen[0].responses, training.responses(trial)))
+        clips += seen
+    frames = min(shown.shape[1] for shown, _ in known)
     every = max(1, len(known) // NOISE_TRIALS)
-    rates, responses = (torch.stack([pair[part][:, :frames] for pair in known[::every]]) for part in (0, 1))
-    return Distilled(clips, noise.fit(rates, responses, torch.ones_like(rates, dtype=torch.bool)))
+    shown, responses = (torch.stack([pair[part][:, :frames].float() for pair in known[::every]]) for part in (0, 1))
+    return Distilled(clips, noise.fit(shown, responses, torch.ones_like(shown, dtype=torch.bool)))
+
+
+def _seen(training: TrainingSet) -> dict[str, Tensor]:
+    """Return the encoders' rates `[n,T]` for all views of all training movies, joined."""
+    parts = [training.rates(view, trial.behavior).half() for trial in training.trials() for view in views(trial.movie)]
+    return {"rates": torch.cat(parts, 1)}
+
+
+def _lengths(training: TrainingSet) -> list[int]:
+    return [trial.movie.shape[1] for trial in training.trials() for _ in views(trial.movie)]
 
 
 def views(movie: Tensor) -> Iterator[Tensor]:
-    """Yield five other movies `[C,T,H,W]` made of one: mirrored, the same backwards, upside down, and two enlarged.
+    """Yield a movie `[C,T,H,W]` and five made of it: mirrored, the same backwards, upside down, and two enlarged.
 
     The enlarged ones show the upper left, and mirrored the lower right, three quarters of height and width.
     """
     mirrored = movie.flip(-1)
+    yield movie
     yield mirrored
     yield mirrored.flip(-3)
     yield movie.flip(-2)

@@ -126,7 +126,7 @@ function createPlayer(page) {
     event.preventDefault();
   });
   by("clips").append(...page.clips.map((clip, index) => {
-    const pill = html("button", { type: "button", role: "radio", title: clip.caption }, `clip ${index + 1}`);
+    const pill = html("button", { type: "button", role: "radio", title: clip.caption }, clip.standing ? `${clip.standing} clip` : `clip ${index + 1}`);
     pill.addEventListener("click", () => choose(index));
     return pill;
   }));

@@ -1,0 +1,75 @@
+"""What each method was allowed to see, in plain words, from the configuration of its row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TRAINED = "learnt from training movies with their responses"
+SEEN = {
+    "mean": "no responses at all: the mean training frame",
+    "sta": f"responses; {TRAINED}",
+    "ridge": f"responses; {TRAINED}",
+    "field_sum": "responses; receptive fields of the encoder, gain and noise from training responses",
+    "optimal_linear": "responses; receptive fields of the encoder, statistics of training movies, noise from responses",
+    "library": "responses; training movies and the encoder's rates for them at mean behavior",
+    "convolutional": f"responses; {TRAINED}; validation clips chose its weights",
+    "meicoder": f"responses; {TRAINED}, and most exciting inputs of the encoder; validation clips chose its weights",
+    "latent": f"responses; {TRAINED}, through an autoencoder of training movies",
+    "alignment": f"responses; {TRAINED}; it shows training movies again; validation clips chose its weights",
+}
+SPECTRA = {
+    "spectrum": "the spectrum of training movies",
+    "power_law": "a 1/f prior, nothing of training movies",
+    "pixels": "nothing of training movies",
+    "pyramid": "nothing of training movies",
+}
+GIVEN = {
+    "wrong_clip": "another clip's responses and behavior (null)",
+    "predicted": "the encoder's noise-free rates of the true movie (no experiment has them)",
+    "noise_free": "the simulation's own noise-free rates (no experiment has them)",
+    "repeat_average": "the mean over all repeats of the clip",
+    "repeats_joint": "all repeats of the clip",
+}
+
+
+def seen_by(row: Mapping[str, Any]) -> str:
+    """Return what a row's method saw: by what it is, by what is inside it, and by its condition.
+
+    >>> seen_by({"method": {"name": "mean"}, "condition": "recorded"})
+    'no responses at all: the mean training frame'
+    """
+    words = _method(row["method"])
+    given = GIVEN.get(str(row.get("condition", "recorded")))
+    share = float(row.get("data", 1.0))
+    return words + (f"; here {given}" if given else "") + (f"; {share:.3g} of the training trials" if share < 1 else "")
+
+
+def seen_in(folder: Path) -> str:
+    """Return what the method of a task saw; empty where the task does not say how it was made."""
+    path = folder / "config.yaml"
+    return seen_by(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else ""
+
+
+def _method(tree: Mapping[str, Any]) -> str:
+    name = str(tree.get("name", ""))
+    if name == "gradient":
+        return _gradient(tree)
+    if name in ("smoothed", "ensemble"):
+        return _method(tree["method"])
+    if name == "average":
+        return " + ".join(f"({_method(inner)})" for inner in tree["methods"].values())
+    distilled = "; also from responses of the encoders to training movies" if tree.get("distilled") else ""
+    return SEEN.get(name, name) + distilled
+
+
+def _gradient(tree: Mapping[str, Any]) -> str:
+    prior = SPECTRA[str(tree.get("parameterisation", "pixels"))]
+    if isinstance(centre := tree.get("centre"), Mapping):
+        prior = f"what another method leaves over on validation clips, around that method ({_method(centre)})"
+    if isinstance(start := tree.get("start"), Mapping):
+        prior += f", from the start of another method ({_method(start)})"
+    return f"responses and behavior of the clip through the encoder; {prior}"
