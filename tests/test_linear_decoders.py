@@ -19,6 +19,7 @@ from recon.methods import FieldSum, Gradient, Library, OptimalLinear, Ridge
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.library import log_likelihood, pieces_of, window_starts
 from recon.methods.linear_model import calibrated, linear_model
+from recon.methods.ridge import regressed
 from recon.problem import Observation, Problem
 from recon.types import Measurement
 
@@ -176,3 +177,30 @@ def test_a_library_of_short_trials_says_what_to_do(tmp_path: Path) -> None:
 def test_what_reads_an_encoder_needs_one(method, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected the encoders of a row, got none"):
         method.fit(replace(worlds.training(tmp_path), encoders=()))
+
+
+def test_banded_penalties_solve_the_banded_normal_equations() -> None:
+    generator = torch.Generator().manual_seed(3)
+    pairs = [(torch.randn(40, 6, generator=generator), torch.randn(40, 5, generator=generator)) for _ in range(4)]
+    learnt = regressed(pairs, (0.5,), folds=2, bands=((1.0, 4.0, 9.0),))
+    x, y = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    x, centred = x - x.mean(0), y - y.mean(0)
+    penalty = 0.5 * torch.tensor([1.0, 4.0, 9.0, 1.0, 4.0, 9.0])
+    expected = torch.linalg.solve(x.T @ x / len(x) + torch.diag(penalty), x.T @ centred / len(x))
+    torch.testing.assert_close(learnt["weights"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_cross_validation_finds_the_band_that_says_nothing() -> None:
+    generator = torch.Generator().manual_seed(4)
+    pairs = []
+    for _ in range(6):
+        x = torch.randn(30, 40, generator=generator)
+        pairs.append((x, x[:, ::2] @ torch.ones(20, 3) + 2 * torch.randn(30, 3, generator=generator)))
+    learnt = regressed(pairs, (0.01, 1.0), folds=3, bands=((1.0, 1.0), (1.0, 100.0), (100.0, 1.0)))
+    first, second = learnt["penalty"].tolist()
+    assert second == pytest.approx(100 * first)
+
+
+def test_bands_of_another_number_of_bumps_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected 5 factors above 0, one per bump"):
+        Ridge(bands=((1.0, 2.0),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -54,14 +54,23 @@ class Ridge:
     """movie(t) = m + Σ y(t+lag)·W(lag), W minimising squared error + penalty·‖W‖².
 
     The penalty (in units of the features' variance per training frame) is the best of `penalties` in `folds`-fold
-    cross-validation over training trials; `root` decodes from square roots of the responses.
+    cross-validation over training trials; `root` decodes from square roots of the responses. With `bands` each bump of
+    the lags is a band with a penalty of its own (banded ridge, Nunez-Elizalde, Huth & Gallant 2019): every entry has
+    one factor per bump, and cross-validation chooses among all pairs of factors and penalty.
     """
 
     lags: Lags = field(default_factory=Lags)
     penalties: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
     folds: int = 3
     root: bool = True
+    bands: tuple[tuple[float, ...], ...] = ()
     artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        bumps = len(self.lags.kernels())
+        wrong = [band for band in self.bands if len(band) != bumps or min(band) <= 0]
+        if wrong:
+            raise ValueError(f"bands: expected {bumps} factors above 0, one per bump, got {wrong[0]}; correct them")
 
     def fit(self, training: TrainingSet) -> Ridge:
         """Choose the penalty by cross-validation and solve once with all training trials."""
@@ -69,7 +78,7 @@ class Ridge:
         def learn(checkpoint: Path) -> dict[str, Tensor]:
             scaling = measure_scaling(training, root=self.root)
             pairs = training_pairs(training, lags=self.lags, scaling=scaling)
-            learnt = regressed(pairs, self.penalties, folds=self.folds)
+            learnt = regressed(pairs, self.penalties, folds=self.folds, bands=self.bands)
             return learnt | {"scale_mean": scaling.mean, "scale_std": scaling.std, "neurons": training.neurons}
 
         return replace(self, artefact=training.artefact("ridge", replace(self, artefact=None), learn))
@@ -79,14 +88,24 @@ class Ridge:
         yield from decoded_once(self, problem, state, name="ridge", root=self.root)
 
 
-def regressed(pairs: Iterable[tuple[Tensor, Tensor]], penalties: tuple[float, ...], *, folds: int) -> dict[str, Tensor]:
-    """Return `weights`, `mean`, the `penalty` that cross-validation chose and the `errors` of all, from x, y pairs."""
+def regressed(
+    pairs: Iterable[tuple[Tensor, Tensor]],
+    penalties: tuple[float, ...],
+    *,
+    folds: int,
+    bands: tuple[tuple[float, ...], ...] = (),
+) -> dict[str, Tensor]:
+    """Return `weights` and `mean`, what cross-validation chose and the `errors` of all penalties, from x, y pairs.
+
+    Chosen is the `penalty`, or with `bands` the penalties of a neuron's features, which follow each other.
+    """
     parts = fold_moments(pairs, folds)
-    errors = cross_validate(parts, penalties)
-    penalty = penalties[int(errors.argmin())]
+    tried = [penalty * torch.tensor(band) for band in bands or ((1.0,),) for penalty in penalties]
+    errors = cross_validate(parts, tried)
+    penalty = tried[int(errors.argmin())]
     total = _sum(parts)
     weights, mean = solve(total, penalty, out=total.cross.shape[1])
-    return {"weights": weights, "mean": mean, "errors": errors, "penalty": torch.tensor(penalty)}
+    return {"weights": weights, "mean": mean, "errors": errors, "penalty": penalty.squeeze(0)}
 
 
 def fold_moments(pairs: Iterable[tuple[Tensor, Tensor]], folds: int) -> list[Moments]:
@@ -144,7 +163,7 @@ def _sum(folds: list[Moments]) -> Moments:
     return total
 
 
-def solve(moments: Moments, penalty: float, *, out: int) -> tuple[Tensor, Tensor]:
+def solve(moments: Moments, penalty: float | Tensor, *, out: int) -> tuple[Tensor, Tensor]:
     """Return weights `[features, out]` for the first `out` pixels, and the mean `[out]` that goes with them."""
     gram, cross = moments.centred()
     weights = _weights(gram, cross[:, :out], penalty)
@@ -152,13 +171,13 @@ def solve(moments: Moments, penalty: float, *, out: int) -> tuple[Tensor, Tensor
     return weights, mean
 
 
-def _weights(gram: Tensor, cross: Tensor, penalty: float) -> Tensor:
-    ridge = gram.clone()
-    ridge.diagonal().add_(penalty)
+def _weights(gram: Tensor, cross: Tensor, penalty: float | Tensor) -> Tensor:
+    ridge, bands = gram.clone(), torch.as_tensor(penalty).reshape(-1)
+    ridge.diagonal().add_(bands.repeat(len(gram) // len(bands)))
     return torch.cholesky_solve(cross, torch.linalg.cholesky(ridge))
 
 
-def cross_validate(folds: list[Moments], penalties: tuple[float, ...], *, targets: int = 64) -> Tensor:
+def cross_validate(folds: list[Moments], penalties: Sequence[float | Tensor], *, targets: int = 64) -> Tensor:
     """Return the squared error per penalty, summed over left-out folds, on `targets` random mixtures of pixels.
 
     Mixtures of all pixels with fixed random signs cost the solution of 64 right-hand sides instead of thousands.
