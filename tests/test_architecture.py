@@ -276,6 +276,22 @@ def test_every_configuration_is_valid(file: Path) -> None:
         assert encoder["name"] in config.registries()["encoder"]
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "configs/tune").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_search_can_be_run(file: Path) -> None:
+    from recon.readings import Search, Searches
+    from recon.tune import with_settings
+
+    tree = config.load(file)
+    searches = [(row, tree["search"]) for row in tree["rows"]] if "search" in tree else []
+    if "searches" in tree:
+        record = config.record(Searches, tree.pop("searches"), where="searches")
+        searches = [(record.of[name]["row"], search) for name, search in record.named()]
+    for row, asked in searches:
+        for chosen in config.record(Search, asked, where="search").combinations():
+            config.build("method", with_settings(row, chosen)["method"])
+    assert searches and tree["clips"]["tier"] == "oracle"
+
+
 def test_there_are_configurations_to_check() -> None:
     assert PRESETS and CONFIGS
     for file in (ROOT / "configs").rglob("*.yaml"):

@@ -18,6 +18,8 @@ from recon import cli
 from recon.lagged import Lags
 from recon.methods import Latent, Mean, Ridge
 from recon.methods.latent import Contrastive, Images, Linear, Movies
+from recon.metrics.movie import video_correlation
+from recon.simulate.movies import make_clip
 
 KINDS = {
     "kl": lambda: AutoencoderKL(
@@ -155,3 +157,12 @@ def test_latents_of_a_diffusers_autoencoder_become_movies(tmp_path: Path) -> Non
     problem = worlds.problem()
     (last,) = method(problem, torch.Generator())
     assert last.movie.shape == problem.shape and float(last.movie.std()) > 0
+
+
+def test_the_shipped_autoencoder_keeps_movies_that_it_has_not_seen() -> None:
+    model = Movies().load()
+    clip = make_clip("test", 0, frames=24, frame_size=(36, 64), degrees_per_pixel=1.9)
+    movie = torch.from_numpy(clip.video).float()[None, None] / 255
+    latents = model.encode(movie)
+    assert latents.shape == (1, 8, 12, 9, 16)  # four times fewer numbers than pixels
+    assert float(video_correlation(model.decode(latents, (24, 36, 64)), movie)) > 0.95

@@ -15,7 +15,7 @@ from tiny_bench import configuration
 
 from encoders.clips import Clip
 from encoders.learning import Learning
-from recon import cli
+from recon import cli, config
 from recon.benchmark import benchmark
 from recon.decoders import examples as examples_module
 from recon.decoders.examples import chunk, distilled, drawn_chunk, places, recorded
@@ -23,7 +23,7 @@ from recon.decoders.frame_network import Critic, FrameArchitecture, rivalry, riv
 from recon.decoders.most_exciting import most_exciting
 from recon.decoders.network import Architecture, initialised
 from recon.decoders.read_in import Places, ReadIn, Transform
-from recon.decoders.shipped import save_decoder
+from recon.decoders.shipped import SHIPPED, save_decoder
 from recon.fidelities.low_rank import LowRank
 from recon.fidelities.simple import Poisson
 from recon.lagged import Lags
@@ -228,3 +228,14 @@ def test_a_decoder_of_other_neurons_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.safetensors").write_bytes(b"abc")
     with pytest.raises(ValueError, match="expected the file of a decoder"):
         Convolutional(weights=str(tmp_path / "broken.safetensors")).fit(training)
+
+
+def test_the_shipped_decoder_has_a_card_and_reads_the_fit_neurons_of_the_simulated_recording() -> None:
+    found = SHIPPED / "v1_decoder.safetensors"
+    assert found.stat().st_size < 8e6
+    card = json.loads(found.with_suffix(".json").read_text())
+    assert card["method"] == config.expand({"preset": "convolutional"})
+    decoder, neurons = Convolutional(weights="v1_decoder", artefact=found).load()
+    assert int(neurons.sum()) == card["neurons"] == 904 and len(neurons) == 1000
+    movie = decoder(torch.rand(1, 904, 20, generator=torch.Generator().manual_seed(0)))
+    assert movie.shape == (1, 1, 20, 36, 64) and bool(torch.isfinite(movie).all())
