@@ -22,6 +22,7 @@ from recon.bench import Bench, plan
 from recon.benchmark import Say, benchmark
 from recon.conditions import Batch, clip_rates, response_scale
 from recon.methods.alignment import Alignment
+from recon.methods.combined import Smoothed
 from recon.metrics.correlation import pearson
 from recon.metrics.identification import cosine_similarity, rank, segments, top
 from recon.settings import Settings
@@ -121,8 +122,9 @@ def approaches(bench: Bench) -> Iterator[tuple[str, Views, Batch]]:
             task = Task(bench, entry, batch)
             yield f"decoding: {task.label}", decoding_views(store.directory(task.key), batch), batch
             method = task.method()
-            if isinstance(method, Alignment) and entry.row.condition == "recorded":
-                yield f"alignment: {task.label}", alignment_views(method, bench, batch), batch
+            aligned = method.method if isinstance(method, Smoothed) else method  # smoothed or not, it embeds alike
+            if isinstance(aligned, Alignment) and entry.row.condition == "recorded":
+                yield f"alignment: {task.label}", alignment_views(aligned, bench, batch), batch
         for name, encoder in bench.encoders.items():
             yield f"encoding: {name}", encoding_views(encoder, bench, batch), batch
 

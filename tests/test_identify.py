@@ -31,7 +31,7 @@ def tree(world: Path, tmp_path: Path) -> dict[str, Any]:
     rows = [
         {"label": "ridge", "method": {"name": "ridge"}},
         {"label": "ridge, wrong clip", "method": {"name": "ridge"}, "condition": "wrong_clip"},
-        {"label": "vna", "method": ALIGNMENT},
+        {"label": "vna", "method": {"name": "smoothed", "sigma": [1.0, 1.0, 1.0], "method": ALIGNMENT}},
     ]
     asked = {"lengths": [0.5, 2.0, 99.0], "sizes": [2, 5, 1000, 0]}
     return configuration(world) | {"run": str(tmp_path / "run"), "rows": rows, "identify": asked}

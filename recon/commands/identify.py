@@ -10,11 +10,14 @@ from pathlib import Path
 from recon.config import load
 from recon.identify import identify as run_identify
 from recon.identify_neural import identify_segments
+from recon.identify_static import identify_static
 
 SHOWN = {
     "approach": "approach",
     "group": "units of",
     "task": "task",
+    "images": "images",
+    "trained_on": "trained on",
     "seconds": "seconds",
     "candidates": "candidates",
     "top1": "top-1",
@@ -27,9 +30,14 @@ SHOWN = {
 
 
 def identify(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Run what is not finished, then print the table; a configuration with `areas` has no stimuli."""
+    """Run what is not finished, then print the table; `areas` mean no stimuli, `towers` static images."""
     tree = load(options.config, options.overrides)
-    results = identify_segments(tree, say=write) if "areas" in tree else run_identify(tree, say=write, progress=True)
+    if "areas" in tree:
+        results = identify_segments(tree, say=write)
+    elif "towers" in tree:
+        results = identify_static(tree, say=write)
+    else:
+        results = run_identify(tree, say=write, progress=True)
     for line in table(results):
         write(line)
     write(f"all: {results}")

@@ -1,0 +1,276 @@
+"""Identification of static images: alignment, direct encoding and direct decoding of single responses (T = 1).
+
+Images are held out with all their responses; the same question is asked of images that were learnt from, so that the
+gap between both, by the amount of data, says how far each approach overfits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from encoders.learning import Learning, draw_weights, fresh, learn
+from recon import config
+from recon.benchmark import Say
+from recon.data.sensorium import open_recording
+from recon.data.sources import read_array
+from recon.decoders.towers import Towers, TowerSettings, likeness
+from recon.forward import make_recording
+from recon.identify import TASKS, scores
+from recon.lagged import Lags
+from recon.methods.ridge import regressed
+from recon.metrics.correlation import pearson
+from recon.metrics.identification import cosine_similarity
+from recon.store import write_table
+
+COLUMNS = (
+    "approach",
+    "task",
+    "images",
+    "trained_on",
+    "neurons",
+    "segments",
+    "candidates",
+    "top1",
+    "top1_low",
+    "top1_high",
+    "top5",
+    "median_rank",
+    "chance_top1",
+    "note",
+)
+PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0)
+FOLDS = 3
+COARSE = 400
+"""Pixels, at most, that linear encoding and decoding see: images are averaged over areas down to these."""
+
+
+@dataclass(frozen=True)
+class StaticIdentification:
+    """A configuration: a `recording` whose frames stand alone, or arrays `images` (S,H,W) and `responses` (N,S).
+
+    Arrays are FILE or FILE:NAME; NaN stands where a neuron was not shown an image. Of a recording the training trials
+    are learnt from and those of `tier` are held out, of arrays a share `held_out`, drawn at random. Learnt is from each
+    of the `shares` of the training images. Sets have `sizes` candidates (0: all); larger ones are left out.
+    """
+
+    run: Path
+    recording: Path | None = None
+    simulate: Mapping[str, Any] | None = None
+    tier: str = "live_test_main"
+    images: str = ""
+    responses: str = ""
+    held_out: float = 0.2
+    shares: tuple[float, ...] = (1.0,)
+    sizes: tuple[int, ...] = (2, 10, 50, 100, 0)
+    towers: TowerSettings = field(default_factory=lambda: TowerSettings(stride=1, lags=Lags(0, 0, 1)))
+    learning: Learning = field(
+        default_factory=lambda: Learning(steps=600, learning_rate=1e-3, weight_decay=0.05, validate_every=50)
+    )
+    batch: int = 128
+    dropout: float = 0.3
+    note: str = ""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.recording is None) == (not (self.images and self.responses)):
+            raise ValueError("static: expected a recording, or images and responses, got both or neither; name one")
+        if not self.shares or not all(0 < share <= 1 for share in (*self.shares, self.held_out)):
+            raise ValueError(f"static: expected shares in 0–1, got {self.shares} and {self.held_out}; correct them")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images `[S,H,W]` in [0,1] and responses `[n,S]` to them; NaN where a neuron was not shown one."""
+
+    images: Tensor
+    responses: Tensor
+
+    def part(self, chosen: Tensor) -> Shown:
+        """Return some of the images, by index or mask."""
+        return Shown(self.images[chosen], self.responses[:, chosen])
+
+
+def identify_static(tree: Mapping[str, Any], *, say: Say = lambda line: None) -> Path:
+    """Identify the held-out images of a configuration, and as many of the training images; return the table's path."""
+    chosen = config.record(StaticIdentification, tree, where="identify")
+    known, held_out = read_shown(chosen)
+    rows: list[dict[str, Any]] = []
+    path = chosen.run / "identification.csv"
+    chosen.run.mkdir(parents=True, exist_ok=True)
+    for share in chosen.shares:
+        learnt = known.part(torch.arange(max(round(share * len(known.images)), FOLDS)))
+        every = torch.linspace(0, len(learnt.images) - 1, min(len(held_out.images), len(learnt.images))).long()
+        asked = {"held out": held_out, "learnt from": learnt.part(every)}
+        for name, views in approaches(learnt, asked, chosen):
+            rows += list(_rows(views, chosen, name, len(learnt.images), len(known.responses)))
+            write_table(path, rows, COLUMNS)
+        say(f"{len(learnt.images)} training images: done")
+    return path
+
+
+def read_shown(chosen: StaticIdentification) -> tuple[Shown, Shown]:
+    """Return what is learnt from and what is held out."""
+    if chosen.recording is not None:
+        if chosen.simulate is not None:
+            make_recording(chosen.recording, chosen.simulate, progress=False)
+        return _of_recording(chosen.recording, "train"), _of_recording(chosen.recording, chosen.tier)
+    images, responses = (
+        torch.from_numpy(read_array(name).astype(np.float32)) for name in (chosen.images, chosen.responses)
+    )
+    if images.ndim != 3 or responses.ndim != 2 or len(images) != responses.shape[1] or not torch.isfinite(images).all():
+        raise ValueError(
+            f"{chosen.images}: expected finite images (S,H,W) and responses (N,S), got {tuple(images.shape)} and "
+            f"{tuple(responses.shape)}; transpose or name other arrays"
+        )
+    shown = torch.isfinite(responses)
+    if not bool((shown.sum(1) > 1).all()) or not bool(shown.any(0).all()):
+        raise ValueError(
+            f"{chosen.responses}: expected responses of every neuron to some images and to every image, got only NaN "
+            "for some; leave these out"
+        )
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(chosen.seed))
+    whole, count = Shown(images / 255, responses), max(round(chosen.held_out * len(images)), 2)
+    return whole.part(order[count:]), whole.part(order[:count])
+
+
+def _of_recording(path: Path, tier: str) -> Shown:
+    recording = open_recording(path)
+    trials = [recording.trial(index) for index in recording.trials(tier)]
+    if not trials:
+        raise ValueError(f"{path}: expected trials of tier {tier!r}, got none; take another tier")
+    return Shown(torch.cat([trial.movie[0] for trial in trials]), torch.cat([trial.responses for trial in trials], 1))
+
+
+Pair = tuple[Tensor, Tensor]
+"""What stands for the images and for the responses of the same images, both `[S,D]`."""
+
+
+def approaches(
+    learnt: Shown, asked: Mapping[str, Shown], chosen: StaticIdentification
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield each approach with its similarities `[S,S]` of images and responses, for each of the asked sets."""
+    towers = aligned(learnt, chosen)
+    yield "alignment", {name: alignment_similarity(towers, shown) for name, shown in asked.items()}
+    encoding = linear_encoding(learnt)
+    yield "direct encoding, linear", {name: encoding_similarity(encoding, shown) for name, shown in asked.items()}
+    decoding = linear_decoding(learnt)
+    yield "direct decoding, linear", {name: decoding_similarity(decoding, shown) for name, shown in asked.items()}
+
+
+def aligned(learnt: Shown, chosen: StaticIdentification) -> Towers:
+    """Return towers trained on all but every eighth image; the others choose the weights that are kept."""
+    generator = torch.Generator().manual_seed(chosen.seed)
+    watching = torch.arange(len(learnt.images)) % 8 == 7
+    known, watched = learnt.part(~watching), learnt.part(watching)
+    height, width = learnt.images.shape[1:]
+    towers = fresh(lambda: Towers(len(learnt.responses), (height, width), chosen.towers))
+    draw_weights(towers, generator)
+    towers.neural.transform.measure(_filled(known.responses))
+    towers.visual.mean.copy_(known.images.mean(0))
+
+    def loss(model: Any, draws: torch.Generator) -> Tensor:
+        batch = known.part(torch.randperm(len(known.images), generator=draws)[: chosen.batch])
+        seen = torch.isfinite(batch.responses) & (torch.rand(batch.responses.shape, generator=draws) >= chosen.dropout)
+        value: Tensor = model.loss(_as_movies(batch), _as_series(batch), seen.T)
+        return value
+
+    def score(model: Any) -> float:
+        return -float(model.loss(_as_movies(watched), _as_series(watched), torch.isfinite(watched.responses).T))
+
+    learn(towers, loss, chosen.learning, generator=generator, validate=score)
+    return towers.requires_grad_(False)
+
+
+@torch.no_grad()
+def alignment_similarity(towers: Any, shown: Shown) -> Tensor:
+    """Return cosines of embeddings of images and responses."""
+    embedded = towers.neural(_as_series(shown), torch.isfinite(shown.responses).T)
+    return likeness(towers.visual(_as_movies(shown)), embedded)
+
+
+def linear_encoding(learnt: Shown) -> dict[str, Tensor]:
+    """Return ridge regression from pixels to roots of responses, and neurons' cross-validated √(r²/(1 − r²))."""
+    pixels, responses = _coarse(learnt.images), _filled(learnt.responses).clamp_min(0).sqrt()
+    mean, std = responses.mean(1), responses.std(1).clamp_min(1e-6)
+    targets = ((responses - mean[:, None]) / std[:, None]).T
+    centre, spread = pixels.mean(0), pixels.std(0).clamp_min(1e-6)
+    features, fold = (pixels - centre) / spread, torch.arange(len(pixels)) % FOLDS
+    predicted = torch.zeros_like(targets)
+    for out in range(FOLDS):
+        part = _regressed(features[fold != out], targets[fold != out])
+        predicted[fold == out] = features[fold == out] @ part["weights"] + part["mean"]
+    explained = pearson(predicted.T, targets.T).nan_to_num().clamp(0, 0.99).square().float()
+    whole = _regressed(features, targets)
+    known = {"centre": centre, "spread": spread, "mean": mean, "std": std, "offset": whole["mean"]}
+    return known | {"weights": whole["weights"], "reliability": (explained / (1 - explained)).sqrt()}
+
+
+def encoding_similarity(encoding: Mapping[str, Tensor], shown: Shown) -> Tensor:
+    """Return cosines of predicted and given responses over the neurons that were shown each image, by reliability."""
+    pixels = (_coarse(shown.images) - encoding["centre"]) / encoding["spread"]
+    predicted = (pixels @ encoding["weights"] + encoding["offset"]) * encoding["reliability"]
+    given = (shown.responses.clamp_min(0).sqrt().T - encoding["mean"]) / encoding["std"] * encoding["reliability"]
+    seen, given = torch.isfinite(given).float(), given.nan_to_num(0.0)
+    lengths = (predicted.square() @ seen.T).sqrt() * given.norm(dim=1)
+    cosines: Tensor = predicted @ given.T / lengths.clamp_min(1e-12)
+    return cosines
+
+
+def linear_decoding(learnt: Shown) -> dict[str, Tensor]:
+    """Return ridge regression from standardised roots of responses to pixels."""
+    responses = _filled(learnt.responses).clamp_min(0).sqrt()
+    mean, std = responses.mean(1), responses.std(1).clamp_min(1e-6)
+    found = _regressed(((responses - mean[:, None]) / std[:, None]).T, _coarse(learnt.images))
+    return {"mean": mean, "std": std, "weights": found["weights"], "offset": found["mean"]}
+
+
+def decoding_similarity(decoding: Mapping[str, Tensor], shown: Shown) -> Tensor:
+    """Return correlations of images and decoded images."""
+    given = ((shown.responses.clamp_min(0).sqrt().T - decoding["mean"]) / decoding["std"]).nan_to_num(0.0)
+    decoded, pixels = given @ decoding["weights"] + decoding["offset"], _coarse(shown.images)
+    centred = [values - values.mean(1, keepdim=True) for values in (pixels, decoded)]
+    return cosine_similarity(*centred)
+
+
+def _regressed(features: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    parts = [(features[fold::FOLDS], targets[fold::FOLDS]) for fold in range(FOLDS)]
+    return regressed(parts, PENALTIES, folds=FOLDS)
+
+
+def _filled(responses: Tensor) -> Tensor:
+    """Return responses with a neuron's mean where it was not shown an image."""
+    mean = responses.nanmean(1, keepdim=True).nan_to_num(0.0)
+    return torch.where(torch.isfinite(responses), responses, mean)
+
+
+def _coarse(images: Tensor) -> Tensor:
+    share = min(1.0, (COARSE / (images.shape[1] * images.shape[2])) ** 0.5)
+    size = (max(1, round(images.shape[1] * share)), max(1, round(images.shape[2] * share)))
+    return functional.adaptive_avg_pool2d(images[:, None], size).flatten(1)
+
+
+def _as_movies(shown: Shown) -> Tensor:
+    return shown.images[:, None, None]
+
+
+def _as_series(shown: Shown) -> Tensor:
+    return shown.responses.nan_to_num(0.0).T[..., None]
+
+
+def _rows(
+    views: Mapping[str, Tensor], chosen: StaticIdentification, approach: str, trained: int, neurons: int
+) -> Iterator[dict[str, Any]]:
+    for images, similarity in views.items():
+        about = {"approach": approach, "images": images, "trained_on": trained, "neurons": neurons}
+        about |= {"segments": len(similarity), "note": chosen.note}
+        for task, table in zip(TASKS, (similarity.T, similarity), strict=True):
+            sizes = dict.fromkeys(size or len(table) for size in chosen.sizes if size <= len(table))
+            yield from (about | {"task": task} | scores([table], size, together=1) for size in sizes)
