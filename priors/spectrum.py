@@ -88,7 +88,7 @@ def residual_spectrum(residuals: Iterable[Tensor], *, floor: float = 1e-4) -> Sp
     for residual in residuals:
         count, square, frame = count + 1, square + cosine_transform(residual) ** 2, torch.zeros_like(residual[0])
     if not count:
-        raise ValueError("residual spectrum: expected at least 1 validation clip as long as the others, got none; simulate some")
+        raise ValueError("residual spectrum: expected at least 1 validation clip of this length, got none; add one")
     return Spectrum(_floored(square / count, floor), frame)
 
 
