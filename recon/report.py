@@ -135,7 +135,7 @@ def _neurons(run: Path) -> str:
 def _behavior(methods: Sequence[Mapping[str, Any]]) -> str:
     """Say which methods saw behavior: pupil size carries luminance."""
     said = {name: [m["label"] for m in methods if m["behavior"] is seen] for name, seen in _SEEN.items()}
-    parts = [f"{name}: {', '.join(dict.fromkeys(labels))}." for name, labels in said.items() if labels]
+    parts = [f"{name}: {'; '.join(dict.fromkeys(labels))}." for name, labels in said.items() if labels]
     return " ".join(parts)
 
 

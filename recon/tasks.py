@@ -173,8 +173,9 @@ class Task:
 
     def _about(self, result: Reconstruction, clip: int) -> dict[str, Any]:
         row, trial = self.plan.row, self.batch.trials[clip]
-        # A decoder asks the encoder once, for the misfit that it reports; whatever asks more often was led by it.
-        led = result.evaluations > 1.5 and any(encoder.spec.behavior for encoder in self.encoders.values())
+        # A decoder asks each encoder once, for the misfit that it reports; whatever asks more often was led by them.
+        encoders = self.encoders.values()
+        led = result.evaluations > 1.5 * len(encoders) and any(encoder.spec.behavior for encoder in encoders)
         return {
             "recording": self.bench.recording.name,
             "trial": trial.index,

@@ -390,3 +390,13 @@ def test_only_the_method_whose_artefacts_are_gone_is_done_again(tree: dict[str, 
     again = [line.split("] ")[1].split(":")[0] for line in said if "done already" not in line]
     assert again == ["decoder, seed 0", "decoder, seed 1"]
     assert after == before
+
+
+def test_only_what_was_led_by_an_encoder_saw_behavior(tree: dict[str, Any]) -> None:
+    both = ["first", "second"]
+    rows = [
+        {"label": "decoder", "method": {"name": "ridge"}, "encoders": both},
+        {"label": "map", "method": {"preset": "map_spectrum", "iterations": 2}, "encoders": both},
+    ]
+    found = {row["method"]: row["behavior"] for row in rows_of(benchmark(tree | {"rows": rows}))}
+    assert found == {"decoder": "False", "map": "True"}

@@ -58,6 +58,8 @@ from recon.forward import Arithmetic, ready_encoder
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
 from recon.training import EncoderTraining
+from recon.training_autoencoder import AutoencoderTraining
+from recon.training_decoder import DecoderTraining
 from recon.training_dwise import DwiseTraining, KeptClips, Room, train_dwiseneuro
 
 CPU = torch.device("cpu")
@@ -136,7 +138,9 @@ def test_the_published_constants_are_the_defaults_and_those_of_the_configuration
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_configuration_of_a_training_is_valid(file: Path) -> None:
     tree = config.load(file)
-    kind: type[Any] = DwiseTraining if tree["encoder"] == "dwiseneuro" else EncoderTraining
+    kind: type[Any] = DwiseTraining if tree.get("encoder") == "dwiseneuro" else EncoderTraining
+    if "method" in tree or "encoder" not in tree:
+        kind = DecoderTraining if "method" in tree else AutoencoderTraining
     chosen = config.record(kind, tree, where="train")
     assert chosen.name == file.stem and chosen.output.suffix == ".safetensors"
 
