@@ -38,7 +38,7 @@ def benchmark(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress
         write_inputs(settings, tree, sets=bench.sets, batches=bench.batches, device=str(bench.device))
         for number, task in enumerate(tasks, 1):
             title = f"[{number}/{len(tasks)}]"
-            if store.current(task.key):
+            if store.current(task.key, settings.artefacts):
                 say(f"{title} {task.label}: done already")
             else:
                 say(f"{title} {task.label}: {_describe(task.run(store, title=title))}")

@@ -62,12 +62,12 @@ class Store:
         except (OSError, ValueError):
             return False
 
-    def current(self, key: str) -> bool:
-        """True for a finished task all of whose artefacts, what its method learnt, are still there."""
+    def current(self, key: str, artefacts: Path) -> bool:
+        """True for a finished task all of whose artefacts, what its method learnt, are still in their folder."""
         if not self.complete(key):
             return False
         task = json.loads((self.directory(key) / "row.json").read_text())
-        return all(Path(path).exists() for path in task.get("artefacts", ()))
+        return all((artefacts / name).exists() for name in task.get("artefacts", ()))
 
     def publish(self, key: str, *, drop: Sequence[str] = ()) -> Path:
         """Turn the partial folder into the finished task in one step; files named in `drop` are left out."""

@@ -215,5 +215,6 @@ class Task:
         write_bytes(folder / "movie.h5", movie_file(self.batch, movie))
         write_json(folder / "curves.json", self.bench.scorer(self.batch).curves(movie))
         rows = [row | {"learning_seconds": learning_time(method)} for row in self.rows(result, problem)]
-        learnt = sorted(str(path) for path in artefacts_of(method))
+        own = self.bench.settings.artefacts  # shipped weights lie elsewhere
+        learnt = sorted(path.name for path in artefacts_of(method) if path.parent == own)
         write_json(folder / "row.json", {"rows": rows, "artefacts": learnt})

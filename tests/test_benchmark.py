@@ -392,6 +392,21 @@ def test_only_the_method_whose_artefacts_are_gone_is_done_again(tree: dict[str, 
     assert after == before
 
 
+def test_a_run_and_its_artefacts_may_move_together(
+    tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    monkeypatch.chdir(first)
+    here = tree | {"run": "run", "artefacts": "artefacts"}
+    benchmark(here)
+    first.rename(second)
+    monkeypatch.chdir(second)
+    said: list[str] = []
+    benchmark(here, say=said.append)
+    assert said and all("done already" in line for line in said)
+
+
 def test_only_what_was_led_by_an_encoder_saw_behavior(tree: dict[str, Any]) -> None:
     both = ["first", "second"]
     rows = [
