@@ -205,7 +205,8 @@ def _tuned(name: str, own: Tree, folders: Sequence[Path]) -> dict[str, Any]:
     places = [folder.parent / "studies" for folder in (*folders, CONFIGS / "methods")]
     found = next((place / f"{name}.json" for place in places if (place / f"{name}.json").is_file()), None)
     if found is None:
-        raise ValueError(f"tuned: expected a study, got {name!r}, for which there is none; run `recon tune` for it")
+        known = [file.relative_to(places[0]).with_suffix("").as_posix() for file in sorted(places[0].rglob("*.json"))]
+        raise ValueError(f"tuned: {_expected(name, known)}, got {name!r}; or run `recon tune` for it")
     study = json.loads(found.read_text("utf-8"))
     best, tree = study["best"], OmegaConf.create({"method": study["config"]["rows"][0]["method"]})
     for key, value in best["settings"].items():

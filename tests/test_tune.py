@@ -122,7 +122,7 @@ def test_one_file_tunes_several_rows_alike_and_the_best_can_be_named(tree: dict[
     changed = config.expand({"tuned": "map", "iterations": 9, "optimiser": {"memory": 2}}, (tmp_path / "methods",))
     inner = changed.get("method", changed)
     assert inner["iterations"] == 9 and inner["optimiser"]["memory"] == 2 and inner["optimiser"]["name"] == "lbfgs"
-    with pytest.raises(ValueError, match="expected a study, got 'nothing'"):
+    with pytest.raises(ValueError, match="expected one of map, ridge, got 'nothing'; or run `recon tune`"):
         config.expand({"tuned": "nothing"}, (tmp_path / "methods",))
 
 

@@ -38,19 +38,23 @@ def recorded(training: TrainingSet) -> list[Clip]:
 
 @torch.no_grad()
 def distilled(training: TrainingSet, noise: Likelihood) -> Distilled:
-    """Return what the encoders predict for the training movies and for others made of them (see `views`),
-    kept as an artefact that all seeds share.
+    """Return what the encoders predict for the training movies and for others made of them (see `views`).
 
-    The noise is fitted to the training responses and the rates of the movies as they were shown.
+    The rates are an artefact that all seeds share. The noise is fitted to the training responses and the rates of the
+    movies as they were shown.
     """
     training.required_encoders("distillation")
     if not isinstance(noise, Sampled):
         raise ValueError(f"distillation: expected noise that can be drawn, got {noise}; take poisson or mixture")
     path = training.artefact("distilled", "six views", lambda checkpoint: _seen(training), uses=("neurons", "encoders"))
-    rates = iter(torch.split(load_artefact(path, method="distillation")["rates"], _lengths(training), 1))
-    clips, known = [], []
+    rates, start = load_artefact(path, method="distillation")["rates"], 0
+    clips: list[Clip] = []
+    known: list[tuple[Tensor, Tensor]] = []
     for trial in training.trials():
-        seen = [Clip(as_bytes(view), next(rates)) for view in views(trial.movie)]
+        length, seen = trial.movie.shape[1], []
+        for view in views(trial.movie):
+            seen.append(Clip(as_bytes(view), rates[:, start : start + length]))
+            start += length
         known.append((seen[0].responses, training.responses(trial)))
         clips += seen
     frames = min(shown.shape[1] for shown, _ in known)
@@ -63,10 +67,6 @@ def _seen(training: TrainingSet) -> dict[str, Tensor]:
     """Return the encoders' rates `[n,T]` for all views of all training movies, joined."""
     parts = [training.rates(view, trial.behavior).half() for trial in training.trials() for view in views(trial.movie)]
     return {"rates": torch.cat(parts, 1)}
-
-
-def _lengths(training: TrainingSet) -> list[int]:
-    return [trial.movie.shape[1] for trial in training.trials() for _ in views(trial.movie)]
 
 
 def views(movie: Tensor) -> Iterator[Tensor]:
@@ -97,6 +97,30 @@ def chunk(
     """Return random chunks: responses `[B,n,F]` and movies `[B,1,F,H,W]` in [0,1]; see `draw_chunks`."""
     movies, responses, _ = draw_chunks(clips, generator, batch=batch, frames=frames, apart=apart)
     return responses, movies.float() / 255
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a network reads a chunk while it learns: a share `dropout` of the neurons is silenced in each sample.
+
+    The first and last `margin` frames are context only; "bfloat16" computes the network, and nothing else, in it.
+    """
+
+    dropout: float
+    margin: int
+    precision: str
+    device: torch.device
+
+    def __call__(
+        self, network: nn.Module, pair: tuple[Tensor, Tensor], draws: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return what the network reads and the truth, both `[B,1,F',H,W]`, of responses and movies."""
+        responses, movie = pair
+        kept = torch.rand(responses.shape[:2], generator=draws) >= self.dropout
+        inner = slice(self.margin, -self.margin) if movie.shape[2] > 2 * self.margin + 1 else slice(None)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            read = network(responses.to(self.device), kept.to(self.device))
+        return read[:, :, inner].float(), movie.to(self.device)[:, :, inner]
 
 
 def places(clips: Sequence[Clip], grid: tuple[int, int]) -> Tensor:

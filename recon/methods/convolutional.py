@@ -14,6 +14,7 @@ from encoders.clips import Clip
 from encoders.learning import Learning, fresh, learn
 from recon.artefacts import load_artefact
 from recon.decoders.examples import (
+    Reading,
     chunk,
     decoded,
     decoding_score,
@@ -86,17 +87,13 @@ class Convolutional:
         """Return the network, trained on a training set."""
         examples = recorded(training)
         generator = torch.Generator().manual_seed(training.seed)
-        device, decoder = training.device, self._start(training, examples, generator).to(training.device)
+        decoder = self._start(training, examples, generator).to(training.device)
+        reading = Reading(self.dropout, self.margin, self.precision, training.device)
         variance = float(torch.stack([clip.movie.float().div(255).var() for clip in examples]).mean())
         draw = self._source(training, examples)
 
         def loss(model: nn.Module, draws: torch.Generator) -> Tensor:
-            responses, movie = draw(draws)
-            kept = torch.rand(responses.shape[:2], generator=draws) >= self.dropout
-            inner = slice(self.margin, -self.margin) if movie.shape[2] > 2 * self.margin + 1 else slice(None)
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-                read = model(responses.to(device), kept.to(device))
-            return self._loss(read[:, :, inner].float(), movie.to(device)[:, :, inner], variance)
+            return self._loss(*reading(model, draw(draws), draws), variance)
 
         clips = validation_pairs(training)
         learn(

@@ -13,7 +13,7 @@ from torch import Tensor
 from encoders.clips import Clip
 from encoders.learning import Learning, fresh, learn
 from recon.artefacts import load_artefact
-from recon.decoders.examples import chunk, decoded, decoding_score, mean_frame, recorded
+from recon.decoders.examples import Reading, chunk, decoded, decoding_score, mean_frame, recorded
 from recon.decoders.frame_network import FrameArchitecture, FrameDecoder, Rivals, rivalry, rivals
 from recon.decoders.most_exciting import pictures
 from recon.learning_set import TrainingSet
@@ -65,15 +65,12 @@ class Meicoder:
         """Return the network, trained on a training set."""
         examples = recorded(training)
         generator = torch.Generator().manual_seed(training.seed)
-        device, both = training.device, self._start(training, examples, generator).to(training.device)
+        both = self._start(training, examples, generator).to(training.device)
+        reading = Reading(self.dropout, self.margin, self.precision, training.device)
 
         def loss(model: Any, draws: torch.Generator) -> Tensor:
-            responses, movie = chunk(examples, draws, batch=self.batch, frames=self.frames)
-            kept = torch.rand(responses.shape[:2], generator=draws) >= self.dropout
-            inner = slice(self.margin, -self.margin) if movie.shape[2] > 2 * self.margin + 1 else slice(None)
-            with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-                read = model.decoder(responses.to(device), kept.to(device))
-            return self._loss(model, read[:, :, inner][:, :, ::2].float(), movie.to(device)[:, :, inner][:, :, ::2])
+            pair = chunk(examples, draws, batch=self.batch, frames=self.frames)
+            return self._loss(model, *reading(model.decoder, pair, draws))
 
         clips = validation_pairs(training)
         learn(
@@ -107,7 +104,8 @@ class Meicoder:
         decoder.mean.copy_(mean_frame(examples))
         return both
 
-    def _loss(self, model: Rivals, movie: Tensor, truth: Tensor) -> Tensor:
+    def _loss(self, model: Rivals, read: Tensor, shown: Tensor) -> Tensor:
+        movie, truth = read[:, :, ::2], shown[:, :, ::2]
         if min(truth.shape[-2:]) > 2 * SSIM_RADIUS:
             near = -ssim(movie, truth).mean().clamp_min(FLOOR).log()
         else:
