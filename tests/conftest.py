@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(run: Path) -> Path:
     """The page about that run."""
-    from recon.report import write_report
+    from recon.report.page import write_report
 
     return write_report(run)
 

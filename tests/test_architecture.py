@@ -39,8 +39,8 @@ LAYERS = (
     ("recon.fitting", "recon.scoring", "recon.outputs"),
     ("recon.bench", "recon.information", "recon.tasks", "recon.benchmark"),
     ("recon.readings", "recon.tune", "recon.training"),
-    ("recon.identify",),
-    ("recon.comparisons", "recon.report", "recon.strips", "recon.heatmaps", "recon.tables"),
+    ("recon.identification",),
+    ("recon.report",),
     ("recon.commands",),
     ("recon.cli",),
 )
@@ -261,7 +261,7 @@ def test_every_configuration_is_valid(file: Path) -> None:
 
         config.record(Search, tree.pop("search"), where="search")
     if "identify" in tree:
-        from recon.identify import Identify
+        from recon.identification.stimuli import Identify
 
         config.record(Identify, tree.pop("identify"), where="identify")
     settings = config.record(Settings, tree, where=file.stem)

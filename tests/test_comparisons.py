@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recon.comparisons import comparisons
+from recon.report.comparisons import comparisons
 from recon.statistics import holm, paired_difference
 
 RNG = np.random.default_rng(5)

@@ -57,10 +57,10 @@ from recon.data.sensorium import open_recording
 from recon.forward import Arithmetic, ready_encoder
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
-from recon.training import EncoderTraining
-from recon.training_autoencoder import AutoencoderTraining
-from recon.training_decoder import DecoderTraining
-from recon.training_dwise import DwiseTraining, KeptClips, Room, train_dwiseneuro
+from recon.training.autoencoder import AutoencoderTraining
+from recon.training.decoder import DecoderTraining
+from recon.training.dwise import DwiseTraining, KeptClips, Room, train_dwiseneuro
+from recon.training.encoder import EncoderTraining
 
 CPU = torch.device("cpu")
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "train"
@@ -385,7 +385,7 @@ def test_the_saved_file_is_an_encoder_of_its_recording(
         runs.append(genuine(*arguments, **options))
         return runs[-1]
 
-    monkeypatch.setattr("recon.training_dwise.train_dwise", remembered)
+    monkeypatch.setattr("recon.training.dwise.train_dwise", remembered)
     path = train_dwiseneuro(tree([str(recording), str(second)], tmp_path / "two.safetensors"))
     opened = open_recording(recording)
     encoder = encoders.load("dwiseneuro", weights=str(path), mouse="tiny")

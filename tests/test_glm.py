@@ -21,7 +21,7 @@ from encoders.glm_fit import (
     mean_rate_likelihood,
     spike_triggered_average,
 )
-from recon.training import EncoderTraining, learn
+from recon.training.encoder import EncoderTraining, learn
 
 SIZE, LAGS, CELLS = (8, 10), 6, 5
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from recon.cli import main
-from recon.heatmaps import CELL, LEFT, TOP, colour, read_maps
+from recon.report.heatmaps import CELL, LEFT, TOP, colour, read_maps
 
 
 def write_results(folder: Path, names: dict[str, float | str]) -> Path:

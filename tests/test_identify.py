@@ -16,7 +16,7 @@ from recon import cli, config
 from recon.bench import Bench, plan
 from recon.commands.identify import table
 from recon.conditions import clip_rates
-from recon.identify import Identify, Views, decoding_views, encoding_views, identify
+from recon.identification.stimuli import Identify, Views, decoding_views, encoding_views, identify
 from recon.metrics.correlation import pearson
 from recon.metrics.identification import top
 from recon.outputs import movie_file

@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from recon import cli, config
-from recon.identify_neural import reliability, standardised
+from recon.identification.neural import reliability, standardised
 
 ROOT = Path(__file__).parents[1]
 
@@ -91,7 +91,7 @@ def test_bad_input_is_explained(override: str, message: str, session: Path, caps
 
 @pytest.mark.real
 def test_recorded_v1_identifies_segments_and_hippocampus_does_not(real_data: Path, tmp_path: Path) -> None:
-    from recon.identify_neural import identify_segments
+    from recon.identification.neural import identify_segments
 
     file = real_data / "allen_npx_natural_movie" / "prep_data_791319847.mat"
     arrays = [f"responses={file}:act", f"areas={file}:unit_regs"]

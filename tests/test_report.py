@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from synthetic_run import EVIL, make_run
 
-from recon.report import write_report
-from recon.report_data import group_of, read_tasks
+from recon.report.data import group_of, read_tasks
+from recon.report.page import write_report
 
 
 def embedded(page: Path) -> dict[str, Any]:
@@ -149,5 +149,5 @@ def test_clips_in_several_batches_make_the_same_page(tmp_path: Path) -> None:
 
 def test_a_long_table_shows_fewer_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run(tmp_path / "run", clips=3, shape=(16, 6, 8), warmup=2)
-    monkeypatch.setattr("recon.report_data.MOVIE_BYTES", 2.5 * 8 * 16 * 6 * 8 * 0.8)
+    monkeypatch.setattr("recon.report.data.MOVIE_BYTES", 2.5 * 8 * 16 * 6 * 8 * 0.8)
     assert len(embedded(write_report(run))["clips"]) == 2

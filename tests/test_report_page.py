@@ -14,7 +14,7 @@ import pytest
 from synthetic_run import EVIL
 
 from recon.movies import to_uint8
-from recon.report_data import read_tasks, standings
+from recon.report.data import read_tasks, standings
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (

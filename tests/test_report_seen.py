@@ -8,9 +8,9 @@ from test_report import embedded
 
 from recon import config
 from recon.methods import METHODS
-from recon.report import write_report
-from recon.report_data import read_tasks, standings
-from recon.report_seen import SEEN, seen_by
+from recon.report.data import read_tasks, standings
+from recon.report.page import write_report
+from recon.report.seen import SEEN, seen_by
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

@@ -18,7 +18,7 @@ from encoders.linear import Linear
 from recon.data.sensorium import open_recording
 from recon.forward import make_recording
 from recon.movies import write_gif
-from recon.report import write_report
+from recon.report.page import write_report
 from recon.simulate import TINY, simulate
 from recon.simulate.encoded import EncodedSettings, film_frames, show_to_encoder
 from recon.simulate.films import read_film

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from synthetic_run import make_run
 
-from recon.strips import write_strip
+from recon.report.strips import write_strip
 
 
 def test_a_strip_shows_the_truth_above_the_methods(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 
 from recon.benchmark import benchmark as run_benchmark
 from recon.config import load
-from recon.report import write_report
+from recon.report.page import write_report
+from recon.report.tables import over_seeds
 from recon.statistics import bootstrap_interval
-from recon.tables import over_seeds
 
 COSTS = {"evaluations": "evaluations", "seconds": "seconds"}
 SHOWN = {

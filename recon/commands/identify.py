@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recon.config import load
-from recon.identify import identify as run_identify
-from recon.identify_neural import identify_segments
-from recon.identify_static import identify_static
+from recon.identification.neural import identify_segments
+from recon.identification.static import identify_static
+from recon.identification.stimuli import identify as run_identify
 
 SHOWN = {
     "approach": "approach",

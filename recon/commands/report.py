@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from recon.heatmaps import write_heatmaps
-from recon.report import write_report
-from recon.strips import write_strip
-from recon.tables import markdown
+from recon.report.heatmaps import write_heatmaps
+from recon.report.page import write_report
+from recon.report.strips import write_strip
+from recon.report.tables import markdown
 
 
 def report(options: argparse.Namespace, write: Callable[[str], None]) -> None:

@@ -10,10 +10,10 @@ from tqdm import tqdm
 
 from recon.config import load
 from recon.masks import train_mask
-from recon.training import train_encoder
-from recon.training_autoencoder import train_autoencoder
-from recon.training_decoder import train_decoder
-from recon.training_dwise import train_dwiseneuro
+from recon.training.autoencoder import train_autoencoder
+from recon.training.decoder import train_decoder
+from recon.training.dwise import train_dwiseneuro
+from recon.training.encoder import train_encoder
 
 
 def encoder(options: argparse.Namespace, write: Callable[[str], None]) -> None:

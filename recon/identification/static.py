@@ -23,7 +23,7 @@ from recon.data.sensorium import open_recording
 from recon.data.sources import read_array
 from recon.decoders.towers import Towers, TowerSettings, likeness
 from recon.forward import make_recording
-from recon.identify import TASKS, scores
+from recon.identification.stimuli import TASKS, scores
 from recon.lagged import Lags
 from recon.methods.ridge import regressed
 from recon.metrics.correlation import pearson

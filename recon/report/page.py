@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from recon.comparisons import comparisons
 from recon.movies import encode_png
-from recon.report_data import columns_of, read_clips, read_methods, read_tasks, standings
+from recon.report.comparisons import comparisons
+from recon.report.data import columns_of, read_clips, read_methods, read_tasks, standings
 from recon.statistics import bootstrap_interval
 from recon.store import finite, write_bytes
 
@@ -80,7 +80,7 @@ def _shown_columns(methods: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
 
 
 def _fill(run: Path, page: Mapping[str, Any]) -> str:
-    assets = resources.files("recon") / "report_assets"
+    assets = resources.files("recon.report") / "assets"
     style, *scripts = ((assets / name).read_text(encoding="utf-8") for name in ASSETS)
     return Template((assets / "template.html").read_text(encoding="utf-8")).substitute(
         title=html.escape(str(page["name"])),

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.movies import Pixels, encode_png, sprite_sheet, to_uint8
-from recon.report_seen import seen_in
-from recon.report_traces import curves_of, finite_numbers, rounded, trace_of
+from recon.report.seen import seen_in
+from recon.report.traces import curves_of, finite_numbers, rounded, trace_of
 from recon.trace_file import read_trace
 
 Row = Mapping[str, Any]

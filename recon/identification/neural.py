@@ -21,7 +21,7 @@ from recon import config
 from recon.benchmark import Say
 from recon.data.sources import read_array
 from recon.decoders.towers import info_nce
-from recon.identify import scores
+from recon.identification.stimuli import scores
 from recon.metrics.identification import cosine_similarity
 from recon.store import write_table
 

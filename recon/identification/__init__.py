@@ -1,0 +1,1 @@
+"""Discriminative tasks: which stimulus, which response: `recon identify`."""

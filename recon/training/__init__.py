@@ -1,0 +1,1 @@
+"""Training of what a method or an encoder needs: `recon train`."""
