@@ -21,25 +21,11 @@ from recon import config
 from recon.benchmark import Say
 from recon.data.sources import read_array
 from recon.decoders.towers import info_nce
-from recon.identification.stimuli import scores
+from recon.identification.scores import SCORED, scores
 from recon.metrics.identification import cosine_similarity
 from recon.store import write_table
 
-COLUMNS = (
-    "group",
-    "approach",
-    "units",
-    "segments",
-    "repeats",
-    "candidates",
-    "top1",
-    "top1_low",
-    "top1_high",
-    "top5",
-    "median_rank",
-    "chance_top1",
-    "note",
-)
+COLUMNS = ("group", "approach", "units", "segments", "repeats", *SCORED, "note")
 LOG_SCALE = torch.tensor(10.0).log()
 """Logarithm of the contrastive map's inverse temperature."""
 NOTE = "segments seen in training"

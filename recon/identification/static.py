@@ -23,29 +23,14 @@ from recon.data.sensorium import open_recording
 from recon.data.sources import read_array
 from recon.decoders.towers import Towers, TowerSettings, likeness
 from recon.forward import make_recording
-from recon.identification.stimuli import TASKS, scores
+from recon.identification.scores import SCORED, TASKS, scores
 from recon.lagged import Lags
 from recon.methods.ridge import regressed
 from recon.metrics.correlation import pearson
 from recon.metrics.identification import cosine_similarity
 from recon.store import write_table
 
-COLUMNS = (
-    "approach",
-    "task",
-    "images",
-    "trained_on",
-    "neurons",
-    "segments",
-    "candidates",
-    "top1",
-    "top1_low",
-    "top1_high",
-    "top5",
-    "median_rank",
-    "chance_top1",
-    "note",
-)
+COLUMNS = ("approach", "task", "images", "trained_on", "neurons", "segments", *SCORED, "note")
 PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0)
 FOLDS = 3
 COARSE = 400

@@ -21,35 +21,16 @@ from recon import config
 from recon.bench import Bench, plan
 from recon.benchmark import Say, benchmark
 from recon.conditions import Batch, clip_rates, response_scale
+from recon.identification.scores import SCORED, TASKS, scores
 from recon.methods.alignment import Alignment
 from recon.methods.combined import Smoothed
 from recon.metrics.correlation import pearson
-from recon.metrics.identification import cosine_similarity, rank, segments, top
+from recon.metrics.identification import cosine_similarity, segments
 from recon.settings import Settings
-from recon.statistics import bootstrap_interval
 from recon.store import Store, write_table
 from recon.tasks import Task
 
-COLUMNS = (
-    "recording",
-    "tier",
-    "approach",
-    "task",
-    "seconds",
-    "frames",
-    "candidates",
-    "segments",
-    "clips",
-    "top1",
-    "top1_low",
-    "top1_high",
-    "top5",
-    "median_rank",
-    "chance_top1",
-    "chance_top5",
-)
-TASKS = ("decoding", "encoding")
-"""Which stimulus, given a response; which response, given a stimulus."""
+COLUMNS = ("recording", "tier", "approach", "task", "seconds", "frames", "segments", "clips", *SCORED)
 
 
 @dataclass(frozen=True)
@@ -203,22 +184,3 @@ def _sizes(table: Tensor, per_clip: int, sizes: tuple[int, ...]) -> Iterator[dic
         if not 2 <= size <= total:
             continue
         yield scores([table], size, together=per_clip)
-
-
-def scores(tables: Sequence[Tensor], size: int, *, together: int) -> dict[str, Any]:
-    """Return what a table says about sets of `size` candidates, from similarities `[Q,M]` of equal size.
-
-    The interval of top-1 is a bootstrap over units of `together` queries that follow each other.
-    """
-    units = np.concatenate([top(table, size=size) for table in tables]).reshape(-1, together).mean(1)
-    low, high = bootstrap_interval(units, generator=np.random.default_rng(0))
-    return {
-        "candidates": size,
-        "top1": float(units.mean()),
-        "top1_low": low,
-        "top1_high": high,
-        "top5": float(np.mean([top(table, size=size, best=5) for table in tables])),
-        "median_rank": float(np.median([rank(table, size=size) for table in tables])),
-        "chance_top1": 1 / size,
-        "chance_top5": min(1.0, 5 / size),
-    }
