@@ -62,8 +62,10 @@ def _method(tree: Mapping[str, Any]) -> str:
         return _method(tree["method"])
     if name == "average":
         return " + ".join(f"({_method(inner)})" for inner in tree["methods"].values())
-    distilled = "; also from responses of the encoders to training movies" if tree.get("distilled") else ""
-    return SEEN.get(name, name) + distilled
+    words = SEEN.get(name, name)
+    if tree.get("distilled"):
+        words = words.replace(TRAINED, f"{TRAINED} and with those that the encoders predict")
+    return words
 
 
 def _gradient(tree: Mapping[str, Any]) -> str:
