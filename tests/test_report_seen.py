@@ -27,6 +27,7 @@ def test_every_method_that_is_not_made_of_others_is_described() -> None:
         ({"preset": "map_centred"}, "leaves over on validation clips, around that method (responses; learnt from"),
         ({"preset": "ridge_and_map"}, "(responses; learnt from training movies with their responses) + (responses and"),
         ({"name": "convolutional", "distilled": 0.5}, "and with those that the encoders predict; validation"),
+        ({"name": "convolutional", "distilled": 0.5, "generated": 9.0}, "predict, also for generated movies that were"),
         ({"preset": "map_spectrum", "start": {"preset": "ridge"}}, "from the start of another method (responses;"),
     ],
 )

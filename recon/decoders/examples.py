@@ -1,94 +1,25 @@
-"""What decoders learn from: chunks of recorded responses and movies, and of responses distilled from encoders.
+"""What decoders learn from: chunks of responses and movies, and how they are read while a network learns.
 
 Movies stay bytes (0–255) in memory, a quarter of what floats take.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from encoders.clips import Clip, draw_chunks
 from encoders.preparation import receptive_fields
-from recon.artefacts import load_artefact
-from recon.fidelities.base import Likelihood, Sampled
 from recon.learning_set import TrainingSet
 from recon.metrics.movie import ssim, video_correlation
-
-NOISE_TRIALS = 40
-"""Training trials, spread evenly, to which the noise of distilled responses is fitted."""
-
-
-@dataclass(frozen=True)
-class Distilled:
-    """Clips whose responses are rates of encoders, and the noise with which responses are drawn from them."""
-
-    clips: list[Clip]
-    noise: Sampled
 
 
 def recorded(training: TrainingSet) -> list[Clip]:
     """Return all training trials of a training set, without behavior."""
     return [Clip(as_bytes(trial.movie), training.responses(trial)) for trial in training.trials()]
-
-
-@torch.no_grad()
-def distilled(training: TrainingSet, noise: Likelihood) -> Distilled:
-    """Return what the encoders predict for the training movies and for others made of them (see `views`).
-
-    The rates are an artefact that all seeds share. The noise is fitted to the training responses and the rates of the
-    movies as they were shown.
-    """
-    training.required_encoders("distillation")
-    if not isinstance(noise, Sampled):
-        raise ValueError(f"distillation: expected noise that can be drawn, got {noise}; take poisson or mixture")
-    path = training.artefact("distilled", "six views", lambda checkpoint: _seen(training), uses=("neurons", "encoders"))
-    rates, start = load_artefact(path, method="distillation")["rates"], 0
-    clips: list[Clip] = []
-    known: list[tuple[Tensor, Tensor]] = []
-    for trial in training.trials():
-        length, seen = trial.movie.shape[1], []
-        for view in views(trial.movie):
-            seen.append(Clip(as_bytes(view), rates[:, start : start + length]))
-            start += length
-        known.append((seen[0].responses, training.responses(trial)))
-        clips += seen
-    frames = min(shown.shape[1] for shown, _ in known)
-    every = max(1, len(known) // NOISE_TRIALS)
-    shown, responses = (torch.stack([pair[part][:, :frames].float() for pair in known[::every]]) for part in (0, 1))
-    return Distilled(clips, noise.fit(shown, responses, torch.ones_like(shown, dtype=torch.bool)))
-
-
-def _seen(training: TrainingSet) -> dict[str, Tensor]:
-    """Return the encoders' rates `[n,T]` for all views of all training movies, joined."""
-    parts = [training.rates(view, trial.behavior).half() for trial in training.trials() for view in views(trial.movie)]
-    return {"rates": torch.cat(parts, 1)}
-
-
-def views(movie: Tensor) -> Iterator[Tensor]:
-    """Yield a movie `[C,T,H,W]` and five made of it: mirrored, the same backwards, upside down, and two enlarged.
-
-    The enlarged ones show the upper left, and mirrored the lower right, three quarters of height and width.
-    """
-    mirrored = movie.flip(-1)
-    yield movie
-    yield mirrored
-    yield mirrored.flip(-3)
-    yield movie.flip(-2)
-    height, width = movie.shape[-2:]
-    rows, columns = max(1, height * 3 // 4), max(1, width * 3 // 4)
-    for corner in (movie[..., :rows, :columns], mirrored[..., -rows:, -columns:]):
-        yield functional.interpolate(corner.transpose(0, 1), (height, width), mode="bilinear").transpose(0, 1)
-
-
-def drawn_chunk(source: Distilled, generator: torch.Generator, *, batch: int, frames: int) -> tuple[Tensor, Tensor]:
-    """Return random chunks as `chunk` does, with responses drawn from the rates."""
-    rates, movies = chunk(source.clips, generator, batch=batch, frames=frames)
-    return source.noise.sample(rates.float(), generator), movies
 
 
 def chunk(

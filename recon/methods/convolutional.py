@@ -13,17 +13,8 @@ from torch import Tensor, nn
 from encoders.clips import Clip
 from encoders.learning import Learning, fresh, learn
 from recon.artefacts import load_artefact
-from recon.decoders.examples import (
-    Reading,
-    chunk,
-    decoded,
-    decoding_score,
-    distilled,
-    drawn_chunk,
-    mean_frame,
-    places,
-    recorded,
-)
+from recon.decoders.distillation import distilled, drawn_chunk
+from recon.decoders.examples import Reading, chunk, decoded, decoding_score, mean_frame, places, recorded
 from recon.decoders.network import Architecture, Decoder, initialised
 from recon.decoders.shipped import find_decoder
 from recon.fidelities.base import Likelihood
@@ -45,10 +36,11 @@ class Convolutional:
     The loss is the squared error over the movies' variance + `similarity` · (1 − SSIM of every second frame); of a
     chunk of `frames` frames the first and last `margin` are context only. A share `dropout` of the neurons is silenced
     in every chunk. Of every batch a share `distilled` is drawn from the row's encoders with `noise` fitted to the
-    training trials, for training movies and others made of them (mirrored, backwards, upside down, enlarged). The
-    averaged weights with the best video correlation + SSIM on validation clips are kept. "bfloat16" trains three times
-    as fast on CPUs that compute in it, slower on others; the loss and the weights stay in float32. With `weights`, a
-    file or shipped name, nothing is trained.
+    training trials, for training movies, others made of them (mirrored, backwards, upside down, enlarged) and
+    `generated` minutes of natural-like movies that no animal saw. The averaged weights with the best video
+    correlation + SSIM on validation clips are kept. "bfloat16" trains three times as fast on CPUs that compute in it,
+    slower on others; the loss and the weights stay in float32. With `weights`, a file or shipped name, nothing is
+    trained.
     """
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -59,6 +51,7 @@ class Convolutional:
     similarity: float = 0.3
     dropout: float = 0.1
     distilled: float = 0.0
+    generated: float = 0.0
     noise: Likelihood = field(default_factory=Mixture)
     precision: Literal["float32", "bfloat16"] = "float32"
     weights: str = ""
@@ -69,6 +62,11 @@ class Convolutional:
             raise ValueError(
                 f"convolutional: expected distilled in 0–1, dropout from 0 to below 1 and batch of at least 1, got "
                 f"{self.distilled:g}, {self.dropout:g} and {self.batch}; correct them"
+            )
+        if self.generated < 0 or (self.generated and not self.distilled):
+            raise ValueError(
+                f"convolutional: expected generated of at least 0 minutes, and distilled above 0 with it, got "
+                f"{self.generated:g} and {self.distilled:g}; correct them"
             )
 
     def fit(self, training: TrainingSet) -> Convolutional:
@@ -127,7 +125,7 @@ class Convolutional:
     def _source(self, training: TrainingSet, examples: list[Clip]) -> Callable[[torch.Generator], Pair]:
         """Return what draws a batch: recorded chunks and, for their share, distilled ones."""
         count = round(self.distilled * self.batch)
-        source = distilled(training, self.noise) if count else None
+        source = distilled(training, self.noise, self.generated) if count else None
 
         def draw(draws: torch.Generator) -> Pair:
             parts = []

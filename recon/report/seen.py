@@ -64,7 +64,8 @@ def _method(tree: Mapping[str, Any]) -> str:
         return " + ".join(f"({_method(inner)})" for inner in tree["methods"].values())
     words = SEEN.get(name, name)
     if tree.get("distilled"):
-        words = words.replace(TRAINED, f"{TRAINED} and with those that the encoders predict")
+        made = ", also for generated movies that were not shown" if tree.get("generated") else ""
+        words = words.replace(TRAINED, f"{TRAINED} and with those that the encoders predict{made}")
     return words
 
 
