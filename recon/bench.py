@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from encoders.base import Encoder, resolve_device
 from recon import config
+from recon.animals import Animal
 from recon.artefacts import state_hash
 from recon.conditions import Batch, batches, choose_clips, validation_clips
 from recon.data.masks import read_mask
@@ -22,7 +23,7 @@ from recon.fidelities.base import Likelihood
 from recon.forward import Arithmetic, make_recording, ready_encoder
 from recon.methods.base import Method
 from recon.scoring import Judge, make_judge
-from recon.settings import Row, Settings
+from recon.settings import Named, OtherAnimal, Row, Settings
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,12 @@ class Bench:
     @cached_property
     def recording(self) -> SensoriumRecording:
         """The recording; simulated now if its folder is absent and the configuration says how."""
-        path, wanted = self.settings.recording, self.settings.simulate
-        if wanted is not None:
-            make_recording(path, wanted, progress=self.progress and sys.stderr.isatty())
-        return open_recording(path)
+        return self._recording(self.settings.recording, self.settings.simulate)
 
     @cached_property
     def sets(self) -> dict[str, Tensor]:
         """Masks `[N]` of the fit, selection and report neurons."""
-        shares = self.settings.neurons
-        return neuron_sets(self.recording.unit_ids, selection=shares.selection, report=shares.report, seed=shares.seed)
+        return self._sets(self.recording)
 
     @cached_property
     def batches(self) -> list[Batch]:
@@ -88,6 +85,12 @@ class Bench:
         """The encoders that some row uses, checked against the recording and frozen."""
         used = dict.fromkeys(name for entry in self.plans for name in self.settings.names(entry.row))
         return {name: self._encoder(self.settings.encoders[name], f"encoders.{name}") for name in used}
+
+    @cached_property
+    def animals(self) -> dict[str, Animal]:
+        """The other animals that some row uses."""
+        used = dict.fromkeys(name for entry in self.plans for name in entry.row.animals)
+        return {name: self._animal(name, self.settings.animals[name]) for name in used}
 
     @cached_property
     def judge(self) -> Encoder | None:
@@ -128,6 +131,20 @@ class Bench:
             self.scorers[id(batch)] = make_judge(self.settings, batch, sets=self.sets, judge=self.judge)
         return self.scorers[id(batch)]
 
-    def _encoder(self, tree: Mapping[str, Any], where: str) -> Encoder:
+    def _encoder(self, tree: Named, where: str, recording: SensoriumRecording | None = None) -> Encoder:
         arithmetic = Arithmetic(self.device, self.settings.precision, self.settings.compile)
-        return ready_encoder(tree, self.recording, arithmetic, where=where)
+        return ready_encoder(tree, recording or self.recording, arithmetic, where=where)
+
+    def _recording(self, path: Path, wanted: Named | None) -> SensoriumRecording:
+        if wanted is not None:
+            make_recording(path, wanted, progress=self.progress and sys.stderr.isatty())
+        return open_recording(path)
+
+    def _sets(self, recording: SensoriumRecording) -> dict[str, Tensor]:
+        shares = self.settings.neurons
+        return neuron_sets(recording.unit_ids, selection=shares.selection, report=shares.report, seed=shares.seed)
+
+    def _animal(self, name: str, chosen: OtherAnimal) -> Animal:
+        recording = self._recording(chosen.recording, chosen.simulate)
+        encoder = self._encoder(chosen.encoder, f"animals.{name}.encoder", recording)
+        return Animal(name, recording, encoder, self._sets(recording))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -190,29 +190,39 @@ def pose(
     window: int = 0,
     silent: Tensor | None = None,
     pixels: Tensor | None = None,
+    others: Sequence[Observation] = (),
 ) -> Problem:
     """Return the problem of a batch under a condition: one observation per presentation and encoder.
 
     Responses of the *report* neurons, and of the `silent` ones `[N]`, are zero; the former are not fitted. Where
-    `pixels` `[H,W]` is false the movie stays grey.
+    `pixels` `[H,W]` is false the movie stays grey. `others` are observations of animals that saw the same clips.
     """
-    observations = []
     unseen = sets["report"] if silent is None else sets["report"] | silent
-    for encoder in encoders:
-        scale = response_scale(batch.recording, encoder)
-        for responses, behavior in presentations(batch, condition, encoder, window=window):
-            known = responses if condition == "predicted" else responses / scale
-            measurement = Measurement(
-                known * ~unseen[:, None],
-                behavior,
-                sets["fit"],
-                sets["selection"],
-                torch.ones(len(known), known.shape[-1], dtype=torch.bool),
-                acquisition,
-            )
-            observations.append(Observation(encoder, measurement.to(device), 1 / len(encoders)))
+    observations = [
+        Observation(encoder, seen.to(device), 1 / len(encoders))
+        for encoder in encoders
+        for seen in measured(batch, condition, encoder, sets, unseen=unseen, acquisition=acquisition, window=window)
+    ]
     shown = None if pixels is None else pixels.to(device)
-    return Problem(fidelity, tuple(observations), window, pixels=shown)
+    return Problem(fidelity, (*observations, *others), window, pixels=shown)
+
+
+def measured(
+    batch: Batch,
+    condition: Condition,
+    encoder: Encoder,
+    sets: Mapping[str, Tensor],
+    *,
+    unseen: Tensor,
+    acquisition: Acquisition | None,
+    window: int = 0,
+) -> Iterator[Measurement]:
+    """Yield the measurements of a batch under a condition, in the units of the encoder; `unseen` `[N]` are zero."""
+    scale = response_scale(batch.recording, encoder)
+    for responses, behavior in presentations(batch, condition, encoder, window=window):
+        known = responses if condition == "predicted" else responses / scale
+        counted = torch.ones(len(known), known.shape[-1], dtype=torch.bool)
+        yield Measurement(known * ~unseen[:, None], behavior, sets["fit"], sets["selection"], counted, acquisition)
 
 
 def response_scale(recording: SensoriumRecording, encoder: Encoder) -> Tensor:

@@ -23,11 +23,16 @@ GREY = 0.5
 
 @dataclass(frozen=True)
 class Observation:
-    """A measurement and the encoder that explains it; `weight` scales its energy (1/M in an ensemble of M)."""
+    """A measurement and the encoder that explains it; `weight` scales its energy (1/M in an ensemble of M).
+
+    `fidelity` is its misfit where that is not the problem's; an observation of another `animal` is of other neurons.
+    """
 
     encoder: Encoder
     measurement: Measurement
     weight: float = 1.0
+    fidelity: Fidelity | None = None
+    animal: str = ""
 
     def __post_init__(self) -> None:
         recorded, predicted = self.measurement.responses.shape[1], len(self.encoder.spec.neuron_ids)
@@ -77,7 +82,11 @@ class Problem:
     def alone(self, observation: int) -> Problem:
         """Return the problem with one of its observations, at weight 1."""
         chosen = self.observations[observation]
-        return replace(self, observations=(Observation(chosen.encoder, chosen.measurement),))
+        return replace(self, observations=(replace(chosen, weight=1.0),))
+
+    def fidelity_of(self, observation: Observation) -> Fidelity:
+        """Return the misfit of an observation."""
+        return observation.fidelity or self.fidelity
 
     def sample(self, index: Tensor) -> Problem:
         """Return the problem of some samples of the batch."""
@@ -152,11 +161,12 @@ def _energy(problem: Problem, movie: Tensor, selection: bool) -> Tensor:
     for observation in problem.observations:
         behavior, window, meter = observation.measurement.behavior, problem.frames_at_once, problem.meter
         rates = windowed_rates(observation.encoder, movie, behavior, window, meter=meter)
-        total += observation.weight * _misfit(problem.fidelity, rates, observation.measurement, selection=selection)
+        total += observation.weight * _misfit(problem, rates, observation, selection=selection)
     return total
 
 
-def _misfit(fidelity: Fidelity, rates: Tensor, measurement: Measurement, *, selection: bool = False) -> Tensor:
+def _misfit(problem: Problem, rates: Tensor, observation: Observation, *, selection: bool = False) -> Tensor:
+    fidelity, measurement = problem.fidelity_of(observation), observation.measurement
     neurons = (measurement.selection if selection else measurement.neurons)[None, :, None]
     acquisition = measurement.acquisition
     if acquisition is None:
@@ -186,7 +196,7 @@ def _one_pass(problem: Problem, observation: Observation, movie: Tensor) -> tupl
     leaf = movie.requires_grad_(True)
     problem.meter.count(leaf)
     rates = observation.encoder(leaf, observation.measurement.behavior)
-    energy = _misfit(problem.fidelity, rates, observation.measurement)
+    energy = _misfit(problem, rates, observation)
     (gradient,) = torch.autograd.grad(energy.sum(), leaf)
     return energy.detach(), gradient
 
@@ -200,7 +210,7 @@ def _two_pass(problem: Problem, observation: Observation, movie: Tensor) -> tupl
     with torch.no_grad():
         rates = windowed_rates(encoder, movie, measurement.behavior, problem.frames_at_once, meter=meter)
     with torch.enable_grad():
-        energy = _misfit(problem.fidelity, rates.requires_grad_(True), measurement)
+        energy = _misfit(problem, rates.requires_grad_(True), observation)
         (pull,) = torch.autograd.grad(energy.sum(), rates)
         gradient = torch.zeros_like(movie)
         for span in spans_of(movie.shape[2], problem.frames_at_once):
@@ -217,7 +227,7 @@ def _subclip(problem: Problem, observation: Observation, movie: Tensor, span: Fr
     behavior = None if measurement.behavior is None else measurement.behavior[..., span[0] : span[1]]
     problem.meter.count(leaf)
     rates = encoder(leaf, behavior)
-    energy = span_misfit(problem.fidelity, rates, observation, span)
+    energy = span_misfit(problem, rates, observation, span)
     (gradient,) = torch.autograd.grad(energy.sum(), leaf)
     return energy.detach(), gradient
 
@@ -226,12 +236,12 @@ def _subclip_of(span: Frames, problem: Problem, movie: Tensor) -> tuple[Tensor, 
     return _subclip(problem, problem.observations[0], movie, span)
 
 
-def span_misfit(fidelity: Fidelity, rates: Tensor, observation: Observation, span: Frames) -> Tensor:
+def span_misfit(problem: Problem, rates: Tensor, observation: Observation, span: Frames) -> Tensor:
     """Return the misfit `[B]` of a sub-clip's rates `[B,N,end−first]` over the frames that count in it."""
     measurement = observation.measurement
     counted = counted_frames(observation, span)
     mask = (measurement.neurons[None, :, None] & counted[:, None, :]).expand_as(rates)
-    return fidelity(rates, measurement.responses[..., span[0] : span[1]], mask)
+    return problem.fidelity_of(observation)(rates, measurement.responses[..., span[0] : span[1]], mask)
 
 
 def counted_frames(observation: Observation, span: Frames) -> Tensor:
@@ -259,7 +269,7 @@ def shared_subclips(
         counted = counted_frames(observation, span)
         masked = pull[:, span[0] : span[1]] * counted.reshape(*counted.shape, *[1] * (pull.dim() - 2))
         gradient = back[span[1] - span[0]](masked)
-        yield span, span_misfit(problem.fidelity, rates[..., span[0] : span[1]], observation, span), gradient
+        yield span, span_misfit(problem, rates[..., span[0] : span[1]], observation, span), gradient
 
 
 @torch.enable_grad()
@@ -275,14 +285,13 @@ def _adjoint(encoder: TemporalFirst, movie: Tensor, length: int) -> Callable[[Te
 
 
 @torch.enable_grad()
-def pull_to_planes(
-    problem: Problem, encoder: TemporalFirst, movie: Tensor, behavior: Tensor | None = None
-) -> Pulled:
+def pull_to_planes(problem: Problem, encoder: TemporalFirst, movie: Tensor, behavior: Tensor | None = None) -> Pulled:
     """Return rates and the misfit's gradient in what the filter passes on; and in behavior, where a leaf is given."""
-    measurement = problem.observations[0].measurement
+    observation = problem.observations[0]
+    measurement = observation.measurement
     problem.meter.count(movie)
     planes = encoder.filtered(movie).detach().requires_grad_(True)
     rates = encoder.respond(planes, measurement.behavior if behavior is None else behavior)
     leaves = [planes] if behavior is None else [planes, behavior]
-    pull, *others = torch.autograd.grad(_misfit(problem.fidelity, rates, measurement).sum(), leaves, allow_unused=True)
+    pull, *others = torch.autograd.grad(_misfit(problem, rates, observation).sum(), leaves, allow_unused=True)
     return rates.detach(), pull, others[0] if others else None

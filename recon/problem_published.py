@@ -58,7 +58,7 @@ def _joint(problem: Problem, movie: Tensor, span: Frames) -> Part:
     leaf = movie[:, :, span[0] : span[1]].clone().requires_grad_(True)
     states = _states(observation, span)
     problem.meter.count(leaf)
-    value = span_misfit(problem.fidelity, observation.encoder(leaf, states), observation, span)
+    value = span_misfit(problem, observation.encoder(leaf, states), observation, span)
     leaves = [leaf] if states is None else [leaf, states]
     gradient, *others = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
     rest = sum((other.flatten(1).square().sum(1) for other in others if other is not None), torch.zeros_like(value))

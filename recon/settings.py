@@ -113,6 +113,15 @@ class Population:
 
 
 @dataclass(frozen=True)
+class OtherAnimal:
+    """Another animal that saw the same clips: its recording, simulated where it says how, and its encoder."""
+
+    recording: Path
+    encoder: Named
+    simulate: Named | None = None
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table: a method, the encoders and the fidelity of its problem, and what it is given.
 
@@ -121,6 +130,7 @@ class Row:
     per repeat. `bins` is a number of frames or "acquisition"; `population` leaves neurons out. With `seeds` a row whose
     method draws random numbers is learnt and run once with each; without, with that of the benchmark. What the method
     learns, it learns from the first `data` (a share) of the training trials; encoders and fidelities know all of them.
+    `animals` saw the same clips, and their activity is fitted with it by what has an encoder; decoders do not read it.
     """
 
     label: str
@@ -132,6 +142,7 @@ class Row:
     population: Population = field(default_factory=Population)
     data: float = 1.0
     seeds: tuple[int, ...] = ()
+    animals: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.data <= 1:
@@ -146,10 +157,11 @@ class Settings:
 
     Where `simulate` is given, the recording is simulated if its folder is absent. `batch` clips are optimised
     together, encoders see `window` frames at once (0: all) and compute in `precision`, translated by torch where
-    `compile` says so. `pixels` (first row, end row, first column, end column) bounds what is scored, a transparency
-    `mask` what is scored and what is optimised. `poolings` adds the columns `frame_correlation_<name>`, at coarser
-    grains; `matched` scores with the true movie's luminance and contrast (*oracle*); `information` adds a map of where
-    the population constrains the movie to the page.
+    `compile` says so. Rows may add the activity of other `animals` that saw the same clips. `pixels` (first row, end
+    row, first column, end column) bounds what is scored, a transparency `mask` what is scored and what is optimised.
+    `poolings` adds the columns `frame_correlation_<name>`, at coarser grains; `matched` scores with the true movie's
+    luminance and contrast (*oracle*); `information` adds a map of where the population constrains the movie to the
+    page.
     """
 
     run: Path
@@ -158,6 +170,7 @@ class Settings:
     rows: tuple[Row, ...]
     judge: Named | None = None
     simulate: Named | None = None
+    animals: Mapping[str, OtherAnimal] = field(default_factory=dict)
     clips: Clips = field(default_factory=Clips)
     frames: Frames = field(default_factory=Frames)
     neurons: Neurons = field(default_factory=Neurons)
@@ -183,11 +196,14 @@ class Settings:
         if not self.encoders:
             raise ValueError("encoders: expected at least one, got none; name one, for example seed0")
         for row in self.rows:
-            unknown = sorted(set(row.encoders) - set(self.encoders))
-            if unknown:
-                raise ValueError(
-                    f"row {row.label}: expected encoders of {sorted(self.encoders)}, got {unknown}; add or correct them"
-                )
+            for kind, used, known in (
+                ("encoders", row.encoders, self.encoders),
+                ("animals", row.animals, self.animals),
+            ):
+                if unknown := sorted(set(used) - set(known)):
+                    raise ValueError(
+                        f"row {row.label}: expected {kind} of {sorted(known)}, got {unknown}; add or correct them"
+                    )
 
     @property
     def oracle_columns(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from encoders.base import Encoder
+from recon.animals import Animal
 from recon.bench import Bench, Plan
 from recon.conditions import Batch, common_scale, pose
 from recon.data.measurement import binning
@@ -19,7 +20,7 @@ from recon.keys import artefacts_of, learning_time, modules_of, planned_iteratio
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.outputs import movie_file, to_yaml
-from recon.problem import Problem
+from recon.problem import Observation, Problem
 from recon.progress import Places, Watch, folder_name
 from recon.run import reconstruct
 from recon.scoring import undefined
@@ -46,6 +47,7 @@ class Task:
     def key(self) -> str:
         """Hash of all that decides the result."""
         row, encoders = self.plan.row, self.encoders
+        seeing = (*encoders.values(), *(animal.encoder for animal in self.animals))
         own = {
             "clips": [(clip.trial.index, clip.repeats) for clip in self.batch.clips],
             "label": row.label,
@@ -58,7 +60,8 @@ class Task:
             "bins": row.bins,
             "population": repr(row.population),
             **({"data": row.data} if row.data < 1 else {}),
-            "code": code_version(*modules_of(self.plan.method, self.plan.fidelity, *encoders.values()), *ENGINE),
+            **({"animals": [animal.hash for animal in self.animals]} if row.animals else {}),
+            "code": code_version(*modules_of(self.plan.method, self.plan.fidelity, *seeing), *ENGINE),
         }
         return digest(self.bench.common | own)
 
@@ -86,6 +89,11 @@ class Task:
             return sets
         return sets | {"fit": sets["fit"] & ~self.left_out, "report": sets["report"] | self.left_out}
 
+    @property
+    def animals(self) -> list[Animal]:
+        """The other animals of the row."""
+        return [self.bench.animals[name] for name in self.plan.row.animals]
+
     def run(self, store: Store, *, title: str = "") -> Reconstruction:
         """Reconstruct the batch, score it and publish the result."""
         name = folder_name(self.plan.row.label)
@@ -109,6 +117,7 @@ class Task:
     def training(self) -> TrainingSet:
         """Return what the row's method may learn from."""
         bench, encoders = self.bench, tuple(self.encoders.values())
+        others = [animal.hash for animal in self.animals]
         return TrainingSet(
             bench.recording,
             self.sets["fit"],
@@ -118,7 +127,7 @@ class Task:
             scale=common_scale(bench.recording, encoders),
             validation=self._validation,
             share=self.plan.row.data,
-            posed_as=repr((self.plan.fidelity, self.plan.row.bins, self.plan.row.population.silent)),
+            posed_as=repr((self.plan.fidelity, self.plan.row.bins, self.plan.row.population.silent, *others)),
             seed=self.plan.seed,
             device=bench.device,
             progress=bench.progress,
@@ -155,7 +164,22 @@ class Task:
             acquisition=binning(bench.recording, frames=batch.frames, bins=row.bins),
             device=bench.device,
             window=settings.window,
+            others=self._others(batch, condition),
         )
+
+    def _others(self, batch: Batch, condition: Condition) -> list[Observation]:
+        settings, bins, device = self.bench.settings, self.plan.row.bins, self.bench.device
+        found: list[Observation] = []
+        for animal in self.animals:
+            fidelity = animal.fitted(
+                self.plan.fidelity,
+                frames=batch.frames,
+                bins=bins,
+                artefacts=settings.artefacts,
+                window=settings.window,
+            )
+            found += animal.observations(batch, condition, fidelity, bins=bins, device=device, window=settings.window)
+        return found
 
     def rows(self, result: Reconstruction, problem: Problem) -> list[dict[str, Any]]:
         """Return one row of the table per clip, with the reason of every undefined score."""
@@ -174,17 +198,18 @@ class Task:
     def _about(self, result: Reconstruction, clip: int) -> dict[str, Any]:
         row, trial = self.plan.row, self.batch.trials[clip]
         # A decoder asks each encoder once, for the misfit that it reports; whatever asks more often was led by them.
-        encoders = self.encoders.values()
+        encoders = [*self.encoders.values(), *(animal.encoder for animal in self.animals)]
+        fitted_neurons = [self.bench.sets["fit"] & ~self.left_out, *(animal.sets["fit"] for animal in self.animals)]
         led = result.evaluations > 1.5 * len(encoders) and any(encoder.spec.behavior for encoder in encoders)
         return {
             "recording": self.bench.recording.name,
             "trial": trial.index,
             "video_id": trial.video_id,
             "method": row.label,
-            "encoder": "+".join(self.encoders),
+            "encoder": "+".join([*self.encoders, *self.plan.row.animals]),
             "fidelity": str(row.fidelity["name"]),
             "bins": row.bins,
-            "neurons": int((self.bench.sets["fit"] & ~self.left_out).sum()),
+            "neurons": sum(int(fit.sum()) for fit in fitted_neurons),
             "seed": self.plan.seed,
             "condition": row.condition,
             "status": result.status,

@@ -36,7 +36,7 @@ LAYERS = (
     ("recon.run",),
     ("recon.config", "recon.settings", "recon.keys", "recon.progress"),
     ("recon.conditions", "recon.forward", "recon.masks", "recon.fields"),
-    ("recon.fitting", "recon.scoring", "recon.outputs"),
+    ("recon.fitting", "recon.scoring", "recon.outputs", "recon.animals"),
     ("recon.bench", "recon.information", "recon.tasks", "recon.benchmark"),
     ("recon.readings", "recon.tune", "recon.training"),
     ("recon.identification",),

@@ -42,7 +42,8 @@ def fitted(method: Method, training: TrainingSet) -> Method:
 def responses_of(problem: Problem, neurons: Tensor) -> Tensor:
     """Return the responses `[B,n,T]` of the neurons `[N]` that a decoder learnt from, averaged over observations.
 
-    Neurons that are not to be fitted here are zero. Raises ValueError where the problem has other neurons.
+    Observations of other animals are left out. Neurons that are not to be fitted here are zero. Raises ValueError where
+    the problem has other neurons.
     """
     found = _mean_responses(problem)
     if found.shape[1] != len(neurons):
@@ -51,7 +52,8 @@ def responses_of(problem: Problem, neurons: Tensor) -> Tensor:
 
 
 def _mean_responses(problem: Problem) -> Tensor:
-    measurements = [observation.measurement for observation in problem.observations]
+    own = problem.observations[0].animal
+    measurements = [seen.measurement for seen in problem.observations if seen.animal == own]
     counts = {measurement.responses.shape[1] for measurement in measurements}
     if len(counts) != 1:
         raise ValueError(f"decoder: expected the same neurons in all observations, got {sorted(counts)}; run one each")

@@ -68,7 +68,7 @@ class SubClips:
         self, problem: Problem, movie: Tensor, spans: list[Frames], index: int
     ) -> Iterator[tuple[Frames, Tensor, Tensor]]:
         """Yield each sub-clip's (first, end), energy `[B]` and unit gradient, for one observation."""
-        separable = isinstance(problem.fidelity, SEPARABLE)
+        separable = isinstance(problem.fidelity_of(problem.observations[index]), SEPARABLE)
         if self.norm == "all_inputs":
             published = published_gradients(problem, movie, spans, observation=index, separable=separable)
             for span, energy, gradient, norm in published:

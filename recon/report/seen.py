@@ -45,6 +45,8 @@ def seen_by(row: Mapping[str, Any]) -> str:
     words = _method(row["method"])
     given = GIVEN.get(str(row.get("condition", "recorded")))
     share = float(row.get("data", 1.0))
+    others = len(row.get("animals") or ())
+    words += f"; fitted with {others} other animal{'s' * (others > 1)} that saw the clips" if others else ""
     return words + (f"; here {given}" if given else "") + (f"; {share:.3g} of the training trials" if share < 1 else "")
 
 

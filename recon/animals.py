@@ -1,0 +1,86 @@
+"""Other animals that saw the clips of a benchmark: their activity, fitted together with that of its own animal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from encoders.base import Encoder
+from recon.artefacts import state_hash
+from recon.conditions import Batch, Clip, measured
+from recon.data.measurement import Bins, binning
+from recon.data.sensorium import SensoriumRecording
+from recon.fidelities.base import Likelihood
+from recon.fitting import fit_fidelity
+from recon.problem import Observation
+from recon.settings import Condition
+from recon.types import Trial
+
+
+@dataclass(frozen=True)
+class Animal:
+    """Another animal: its recording, frozen encoder and sets of neurons."""
+
+    name: str
+    recording: SensoriumRecording
+    encoder: Encoder
+    sets: Mapping[str, Tensor]
+
+    @property
+    def hash(self) -> list[str]:
+        """What names the animal in keys: its name, its recording and its encoder."""
+        return [self.name, self.recording.fingerprint(), state_hash(self.encoder)]
+
+    def batch(self, batch: Batch) -> Batch:
+        """Return the same clips, and the same strangers, as this animal saw them; raises ValueError where it did not.
+
+        Videos are the same where their names and all their pixels are.
+        """
+        clips = tuple(self._shown(trial) for trial in batch.trials)
+        return Batch(self.recording, clips, tuple(self._shown(trial).trial for trial in batch.strangers))
+
+    def fitted(self, fidelity: Likelihood, *, frames: int, bins: Bins, artefacts: Path, window: int = 0) -> Likelihood:
+        """Return a fidelity whose noise is this animal's."""
+        return fit_fidelity(
+            fidelity,
+            self.recording,
+            {self.name: self.encoder},
+            sets=self.sets,
+            frames=frames,
+            bins=bins,
+            artefacts=artefacts,
+            hashes={self.name: state_hash(self.encoder)},
+            window=window,
+        )
+
+    def observations(
+        self, batch: Batch, condition: Condition, fidelity: Likelihood, *, bins: Bins, device: torch.device, window: int
+    ) -> list[Observation]:
+        """Return what was recorded of this animal while it saw the clips of a batch, one per presentation."""
+        found = measured(
+            self.batch(batch),
+            condition,
+            self.encoder,
+            self.sets,
+            unseen=self.sets["report"],
+            acquisition=binning(self.recording, frames=batch.frames, bins=bins),
+            window=window,
+        )
+        misfit = fidelity.to(device)
+        return [Observation(self.encoder, seen.to(device), 1.0, misfit, self.name) for seen in found]
+
+    def _shown(self, wanted: Trial) -> Clip:
+        named = [index for index, name in enumerate(self.recording.video_ids) if name == wanted.video_id]
+        showings = [index for index in named if self.recording.has_responses(index)]
+        trial = self.recording.trial(showings[0]) if showings else None
+        if trial is None or not torch.equal(trial.movie, wanted.movie):
+            got = "no trial of it" if trial is None else f"other pixels in its trial {trial.index}"
+            raise ValueError(
+                f"animals.{self.name}: expected the video {wanted.video_id!r} of trial {wanted.index} in "
+                f"{self.recording.path}, got {got}; choose clips that both animals saw"
+            )
+        return Clip(trial, tuple(showings[1:]))
