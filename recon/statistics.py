@@ -1,6 +1,6 @@
 """Statistics over clips: bootstrap intervals, sign-flip tests, paired differences, correction for many tests.
 
-Clips are the units; those whose value is NaN (undefined) are left out.
+Clips are the units; those whose value is NaN (undefined) are left out. Clips of several recordings are nested in them.
 """
 
 from __future__ import annotations
@@ -27,9 +27,18 @@ class Comparison:
 
 
 def bootstrap_interval(
-    values: ArrayLike, *, generator: np.random.Generator, level: float = 0.95, resamples: int = 10_000
+    values: ArrayLike,
+    *,
+    generator: np.random.Generator,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    nests: Sequence[str] = (),
 ) -> tuple[float, float]:
     """Return the percentile bootstrap interval of the mean over clips (Efron 1979); NaN with fewer than two.
+
+    With `nests`, the recording of each clip, recordings are drawn first and clips of each of them afterwards, and the
+    mean is that over recordings of their means (`nested_mean`; Saravanan et al. 2020). Few recordings say little about
+    others: the interval is then about as wide as they differ.
 
     >>> bootstrap_interval([1.0, 1.0, 1.0], generator=np.random.default_rng(0))
     (1.0, 1.0)
@@ -39,7 +48,15 @@ def bootstrap_interval(
     known = _known(values)
     if len(known) < 2:
         return float("nan"), float("nan")
-    means = known[generator.integers(0, len(known), (resamples, len(known)))].mean(1)
+    parts = _nested(values, nests)
+    # One recording is not drawn: its clips are all there is.
+    several = len(parts) > 1
+    chosen = generator.integers(0, len(parts), (resamples, len(parts))) if several else np.zeros((resamples, 1), int)
+    means = np.zeros(resamples)
+    for number, part in enumerate(parts):
+        for place in chosen.T:
+            own = np.flatnonzero(place == number)
+            means[own] += part[generator.integers(0, len(part), (len(own), len(part)))].mean(1) / len(parts)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -62,16 +79,23 @@ def sign_flip_test(differences: ArrayLike, *, generator: np.random.Generator, fl
 
 
 def paired_difference(
-    first: ArrayLike, second: ArrayLike, *, generator: np.random.Generator, level: float = 0.95
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    generator: np.random.Generator,
+    level: float = 0.95,
+    nests: Sequence[str] = (),
 ) -> Comparison:
-    """Return the comparison first − second of the same clips under two methods; pairs with a NaN are left out."""
+    """Return the comparison first − second of the same clips under two methods; pairs with a NaN are left out.
+
+    `nests` is the recording of each clip, where they are of several; the test's units stay clips.
+    """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1:
         raise ValueError(f"pairs: expected two equally long lists, got {a.shape} and {b.shape}; pair them by clip")
     known = _known(a - b)
-    low, high = bootstrap_interval(known, generator=generator, level=level)
-    mean = float(known.mean()) if len(known) else float("nan")
-    return Comparison(mean, low, high, sign_flip_test(known, generator=generator), len(known))
+    low, high = bootstrap_interval(a - b, generator=generator, level=level, nests=nests)
+    return Comparison(nested_mean(a - b, nests), low, high, sign_flip_test(known, generator=generator), len(known))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -89,6 +113,26 @@ def holm(p_values: Sequence[float]) -> list[float]:
     factors = len(order) - np.arange(len(order))
     adjusted[order] = np.minimum(np.maximum.accumulate(factors * values[order]), 1.0)
     return [float(value) for value in adjusted]
+
+
+def nested_mean(values: ArrayLike, nests: Sequence[str] = ()) -> float:
+    """Return the mean over recordings of the mean over their clips; `nests` says of which recording each clip is.
+
+    >>> nested_mean([1.0, 1.0, 1.0, 3.0], ["a", "a", "a", "b"])
+    2.0
+    """
+    parts = _nested(values, nests)
+    return float(np.mean([part.mean() for part in parts])) if parts else float("nan")
+
+
+def _nested(values: ArrayLike, nests: Sequence[str]) -> list[NDArray[np.float64]]:
+    """Return the known values of each recording; without `nests` they are of one."""
+    array = np.asarray(values, dtype=np.float64).ravel()
+    names = np.asarray(list(nests) or [""] * len(array))
+    if len(names) != len(array):
+        raise ValueError(f"nests: expected the recording of {len(array)} clips, got {len(names)}; name them all")
+    parts = (_known(array[names == name]) for name in dict.fromkeys(names.tolist()))
+    return [part for part in parts if len(part)]
 
 
 def _known(values: ArrayLike) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recon.statistics import bootstrap_interval, holm, paired_difference, sign_flip_test
+from recon.statistics import bootstrap_interval, holm, nested_mean, paired_difference, sign_flip_test
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -97,3 +97,24 @@ def test_holm_by_its_definition() -> None:
         assert {i for i, p in enumerate(adjusted) if p <= level} == rejected
     assert holm([]) == [] and holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([0.01, math.nan])[0] == 0.01 and math.isnan(holm([0.01, math.nan])[1])
+
+
+def test_clips_are_nested_in_recordings() -> None:
+    """Recordings of unequal size count alike, and their differences widen the interval; one alone changes nothing."""
+    few, many = rng(7).normal(0.0, 0.1, size=5), rng(8).normal(1.0, 0.1, size=50)
+    values, nests = [*few, *many], ["a"] * 5 + ["b"] * 50
+    low, high = bootstrap_interval(values, generator=rng(9), nests=nests)
+    assert nested_mean(values, nests) == pytest.approx((few.mean() + many.mean()) / 2)
+    assert low == pytest.approx(few.mean(), abs=0.15) and high == pytest.approx(many.mean(), abs=0.15)
+    alone = bootstrap_interval(few, generator=rng(9))
+    assert bootstrap_interval(few, generator=rng(9), nests=["a"] * 5) == alone
+    with pytest.raises(ValueError, match="recording of 5 clips, got 4"):
+        bootstrap_interval(few, generator=rng(9), nests=["a"] * 4)
+
+
+def test_the_nested_bootstrap_draws_recordings_then_clips() -> None:
+    """Without differences between clips the variance is that of the mean of k recordings drawn with replacement."""
+    values, nests = [0.0, 0.0, 3.0, 3.0, 6.0, 6.0], list("aabbcc")
+    low, high = bootstrap_interval(values, generator=rng(10), nests=nests, level=0.5)
+    means = sorted((a + b + c) / 3 for a in (0, 3, 6) for b in (0, 3, 6) for c in (0, 3, 6))
+    assert (low, high) == pytest.approx((np.quantile(means, 0.25), np.quantile(means, 0.75)), abs=1e-9)

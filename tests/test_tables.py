@@ -60,3 +60,20 @@ def test_seeds_are_averaged_before_clips_are(results: Path) -> None:
     found = paired_difference([v + 0.1 for v in MAP], RIDGE, generator=np.random.default_rng(0))
     assert f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]" in mapped
     assert "| 0.700 [" in mapped and mapped.endswith("| 30 | 4.2 |")
+
+
+def test_runs_of_several_recordings_are_pooled(tmp_path: Path) -> None:
+    head = f"recording,{HEAD},response_correlation,evaluations,seconds"
+    values = {"a": (RIDGE, MAP), "b": ([0.1, 0.2], [0.3, 0.4])}
+    paths = []
+    for recording, (ridge, mapped) in values.items():
+        lines = [f"{recording},ridge,{i},False,{v},0.2,0.3,0.1,,0.4,1,1" for i, v in enumerate(ridge)]
+        lines += [f"{recording},map,{i},False,{v},0.2,0.3,0.1,,0.4,1,1" for i, v in enumerate(mapped)]
+        paths.append(tmp_path / f"{recording}.csv")
+        paths[-1].write_text("\n".join([head, *lines]) + "\n")
+    paths[0].write_text(paths[0].read_text() + "a,only here,0,False,0.9,0.2,0.3,0.1,,0.4,1,1\n")
+    _, _, ridge, mapped = markdown(*paths).splitlines()
+    assert ridge.startswith("| ridge | 0.325 [") and mapped.startswith("| map | 0.475 [") and "| +0.150 [" in mapped
+    paths[1].write_text(f"{head}\nb,other,0,False,0.9,0.2,0.3,0.1,,0.4,1,1\n")
+    with pytest.raises(ValueError, match=r"a method that all of \['a', 'b'\] have, got none"):
+        markdown(*paths)

@@ -13,13 +13,18 @@ from recon.report.tables import markdown
 
 def report(options: argparse.Namespace, write: Callable[[str], None]) -> None:
     """Write report.html into the run's folder, print the table of its results, or draw a film strip or heat maps."""
-    if not options.run.is_dir():
-        raise ValueError(f"run: expected the folder of a run, got {options.run}, which is not there; check the path")
+    for run in options.run:
+        if not run.is_dir():
+            raise ValueError(f"run: expected the folder of a run, got {run}, which is not there; check the path")
     if options.markdown:
-        return write(markdown(options.run / "results.csv", baseline=options.baseline).rstrip())
+        results = [run / "results.csv" for run in options.run]
+        return write(markdown(*results, baseline=options.baseline).rstrip())
+    if len(options.run) > 1:
+        raise ValueError(f"run: expected one folder, got {len(options.run)}; several make a table: add --markdown")
+    (run,) = options.run
     if options.heatmap is not None:
-        return write(f"picture: {write_heatmaps(options.run, options.heatmap)}")
+        return write(f"picture: {write_heatmaps(run, options.heatmap)}")
     if options.strip is not None:
         chosen = {"methods": options.methods or (), "clips": options.clips, "count": options.frames}
-        return write(f"picture: {write_strip(options.run, options.strip, **chosen)}")
-    return write(f"page: {write_report(options.run)}")
+        return write(f"picture: {write_strip(run, options.strip, **chosen)}")
+    return write(f"page: {write_report(run)}")

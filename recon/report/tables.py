@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.statistics import bootstrap_interval, paired_difference
+from recon.statistics import bootstrap_interval, nested_mean, paired_difference
 
 Rows = Sequence[Mapping[str, str]]
 
@@ -26,19 +26,21 @@ NUMBERS = (*SCORES, *COSTS)
 """Columns that are averaged over seeds."""
 
 
-def markdown(results: Path, *, baseline: str = "ridge") -> str:
-    """Return the table of a run's results.csv; differences are to `baseline`, clip by clip.
+def markdown(*results: Path, baseline: str = "ridge") -> str:
+    """Return the table of the results.csv of a run, or of several; differences are to `baseline`, clip by clip.
 
-    A run with poolings shows those instead of the other scores.
+    A run with poolings shows those instead of the other scores. Runs of several recordings are pooled: methods that
+    all of them have, means over recordings, intervals of clips nested in recordings.
     """
-    with results.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    if not rows:
-        raise ValueError(f"{results}: expected at least one row, got none; run the benchmark first")
+    rows: Rows = [row for path in results for row in _read(path)]
     pooled = {key: key.removeprefix("frame_correlation_") for key in rows[0] if key.startswith("frame_correlation_")}
     scores = pooled or SCORES
     rows = over_seeds(rows)
     methods = {row["method"]: [other for other in rows if other["method"] == row["method"]] for row in rows}
+    recordings = {_clip(row)[0] for row in rows}
+    methods = {name: own for name, own in methods.items() if {_clip(row)[0] for row in own} == recordings}
+    if not methods:
+        raise ValueError(f"report: expected a method that all of {sorted(recordings)} have, got none; name other runs")
     against = methods.get(baseline, [])
     differences = [key for key in (pooled or DIFFERENCES) if against]
     costs = {key: title for key, title in COSTS.items() if key in rows[0]}
@@ -52,12 +54,24 @@ def markdown(results: Path, *, baseline: str = "ridge") -> str:
 
 def over_seeds(rows: Rows) -> list[dict[str, str]]:
     """Return one row per method and trial: numbers averaged over seeds, so that clips stay the units."""
-    groups: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+    groups: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
     for row in rows:
-        groups.setdefault((row["method"], row["trial"]), []).append(row)
+        groups.setdefault((row["method"], *_clip(row)), []).append(row)
     return [
         dict(own[0]) | {key: _averaged([row[key] for row in own]) for key in _numbers(own)} for own in groups.values()
     ]
+
+
+def _read(results: Path) -> Rows:
+    with results.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    if not rows:
+        raise ValueError(f"{results}: expected at least one row, got none; run the benchmark first")
+    return rows
+
+
+def _clip(row: Mapping[str, str]) -> tuple[str, str]:
+    return row.get("recording", ""), row["trial"]
 
 
 def _numbers(rows: Rows) -> list[str]:
@@ -82,17 +96,19 @@ def _mark(rows: Rows) -> str:
 
 
 def _mean(rows: Rows, key: str) -> str:
-    values = [float(row[key]) for row in rows if row[key]]
-    if not values:
+    known = [row for row in rows if row[key]]
+    if not known:
         return "–"
-    low, high = bootstrap_interval(values, generator=np.random.default_rng(0))
-    return f"{np.mean(values):.3f} [{low:.3f}, {high:.3f}]"
+    values, nests = [float(row[key]) for row in known], [_clip(row)[0] for row in known]
+    low, high = bootstrap_interval(values, generator=np.random.default_rng(0), nests=nests)
+    return f"{nested_mean(values, nests):.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _difference(rows: Rows, against: Rows, key: str) -> str:
-    pairs = [(row, other) for row in rows for other in against if row["trial"] == other["trial"]]
+    pairs = [(row, other) for row in rows for other in against if _clip(row) == _clip(other)]
     first, second = ([float(row[key] or "nan") for row in side] for side in zip(*pairs, strict=True))
     if rows[0]["method"] == against[0]["method"] or np.isnan([first, second]).any():
         return ""
-    found = paired_difference(first, second, generator=np.random.default_rng(0))
+    nests = [_clip(row)[0] for row, _ in pairs]
+    found = paired_difference(first, second, generator=np.random.default_rng(0), nests=nests)
     return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
