@@ -44,6 +44,8 @@ class Lags:
         """Return `[M,K,⌈T/stride⌉]`: series `[M,T]` through kernels `[K,L]` over these lags; zero beyond the ends."""
         before, after = max(-self.first, 0), max(self.last, 0)
         padded = functional.pad(series, (before, after))[:, None, self.first + before :]
+        if kernels.shape[1] == 1:  # single images: torch convolves series by series
+            return (padded * kernels)[..., : series.shape[1] : stride]
         return functional.conv1d(padded, kernels[:, None], stride=stride)[..., : -(-series.shape[1] // stride)]
 
 

@@ -23,7 +23,7 @@ from recon.decoders.distillation import distilled, drawn_chunk, generated
 from recon.decoders.examples import chunk, places, recorded
 from recon.decoders.frame_network import Critic, FrameArchitecture, rivalry, rivals
 from recon.decoders.most_exciting import most_exciting
-from recon.decoders.network import Architecture, initialised
+from recon.decoders.network import Architecture, Block, initialised
 from recon.decoders.read_in import Places, ReadIn, Transform
 from recon.decoders.shipped import SHIPPED, save_decoder
 from recon.fidelities.low_rank import LowRank
@@ -279,3 +279,13 @@ def test_the_shipped_decoder_has_a_card_and_reads_the_fit_neurons_of_the_simulat
     assert int(neurons.sum()) == card["neurons"] == 904 and len(neurons) == 1000
     movie = decoder(torch.rand(1, 904, 20, generator=torch.Generator().manual_seed(0)))
     assert movie.shape == (1, 1, 20, 36, 64) and bool(torch.isfinite(movie).all())
+
+
+def test_blocks_mix_three_frames_of_a_pixel() -> None:
+    """Against the plain formula, with torch's own convolution over time."""
+    block = Block(3)
+    x = torch.rand(2, 5, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    inner = torch.nn.functional.silu(block.space(torch.nn.functional.silu(x).flatten(0, 1))).reshape(x.shape)
+    series = inner.permute(0, 3, 4, 2, 1).flatten(0, 2)
+    mixed = block.time(series).reshape(2, 4, 6, 3, 5).permute(0, 4, 3, 1, 2)
+    assert torch.allclose(block(x), x + mixed, atol=1e-5)

@@ -204,3 +204,15 @@ def test_cross_validation_finds_the_band_that_says_nothing() -> None:
 def test_bands_of_another_number_of_bumps_are_refused() -> None:
     with pytest.raises(ValueError, match="expected 5 factors above 0, one per bump"):
         Ridge(bands=((1.0, 2.0),))
+
+
+@pytest.mark.parametrize("lag", [-2, 0, 3])
+def test_a_single_lag_shifts(lag: int) -> None:
+    series, weight = torch.rand(4, 9, generator=torch.Generator().manual_seed(0)), torch.tensor([[2.0], [-1.0]])
+    shifted = torch.zeros_like(series)
+    for frame in range(9):
+        if 0 <= frame + lag < 9:
+            shifted[:, frame] = series[:, frame + lag]
+    for stride in (1, 2):
+        found = Lags(lag, lag, 1).filtered(series, weight, stride=stride)
+        assert torch.allclose(found, weight * shifted[:, None, ::stride])

@@ -45,13 +45,12 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features of the same shape."""
+        batch, frames, channels, height, width = x.shape
         inner = functional.silu(self.space(functional.silu(x).flatten(0, 1)))
-        by_cell = inner.permute(0, 2, 3, 1).reshape(*x.shape[:2], *x.shape[3:], x.shape[2])  # no copy: channels last
-        past, present, future = (functional.linear(by_cell, tap) for tap in self.time.weight.unbind(2))
-        later, earlier = (0, 0, 0, 0, 0, 0, 1, 0), (0, 0, 0, 0, 0, 0, 0, 1)
-        present = present if self.time.bias is None else present + self.time.bias
-        moved = functional.pad(past[:, :-1], later) + functional.pad(future[:, 1:], earlier)
-        return x + (present + moved).permute(0, 1, 4, 2, 3)
+        by_cell = inner.permute(0, 2, 3, 1).reshape(batch, frames, height * width, channels)  # no copy: channels last
+        taps = self.time.weight[..., None]
+        mixed = functional.conv2d(by_cell.permute(0, 3, 1, 2), taps, self.time.bias, padding=(1, 0))
+        return x + mixed.permute(0, 2, 1, 3).reshape(x.shape)
 
 
 class Decoder(nn.Module):

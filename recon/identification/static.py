@@ -170,7 +170,7 @@ def aligned(learnt: Shown, chosen: StaticIdentification) -> Towers:
     def score(model: Any) -> float:
         return -float(model.loss(_as_movies(watched), _as_series(watched), torch.isfinite(watched.responses).T))
 
-    learn(towers, loss, chosen.learning, generator=generator, validate=score)
+    learn(towers, loss, chosen.learning, generator=generator, validate=score, title="align images")
     return towers.requires_grad_(False)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from recon.metrics.correlation import mean_defined, pearson
 
@@ -100,12 +99,17 @@ def _ssim_map(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _window(frames: Tensor) -> Tensor:
-    offsets = torch.arange(-SSIM_RADIUS, SSIM_RADIUS + 1, dtype=frames.dtype, device=frames.device)
-    taps = torch.exp(-0.5 * (offsets / SSIM_SIGMA).square())
-    taps = taps / taps.sum()
-    images = frames.reshape(-1, 1, *frames.shape[-2:])
-    images = functional.conv2d(functional.conv2d(images, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
-    return images.reshape(*frames.shape[:-2], *images.shape[-2:])
+    """Return Gaussian means `[…,H−10,W−10]`; two matrix products are several times as fast as torch's convolution."""
+    down, across = (_taps(side, frames) for side in frames.shape[-2:])
+    return down @ frames @ across.T
+
+
+def _taps(side: int, like: Tensor) -> Tensor:
+    """Return the window's weights `[side−10,side]` for all its places along a side."""
+    offsets = torch.arange(side, dtype=like.dtype, device=like.device)
+    distance = offsets - (offsets[: side - 2 * SSIM_RADIUS, None] + SSIM_RADIUS)
+    taps = torch.exp(-0.5 * (distance / SSIM_SIGMA).square()) * (distance.abs() <= SSIM_RADIUS)
+    return taps / taps.sum(1, keepdim=True)
 
 
 def matched(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
