@@ -249,7 +249,7 @@ def test_a_trained_decoder_becomes_a_file_that_a_benchmark_uses(world: Path, tmp
     assert card["seconds"] > 0 and card["method"]["name"] == "convolutional"
     rows = [
         {"label": "trained", "method": method},
-        {"label": "file", "method": method | {"weights": str(tmp_path / "tiny.safetensors")}},
+        {"label": "file", "method": {"name": "convolutional", "weights": str(tmp_path / "tiny.safetensors")}},
     ]
     run = benchmark(bench | {"run": str(tmp_path / "run"), "rows": rows})
     with (run / "results.csv").open(newline="") as stream:

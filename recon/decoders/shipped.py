@@ -11,6 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from encoders.checkpoints import from_mapping
+from recon.decoders.network import Architecture
 from recon.learning_set import TrainingSet
 from recon.store import write_bytes
 
@@ -29,6 +31,14 @@ def save_decoder(
     stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     write_bytes(path, save(stored, {"format": FORMAT, "card": json.dumps(dict(card)), "seconds": str(card["seconds"])}))
     write_bytes(path.with_suffix(".json"), (json.dumps(dict(card), indent=2) + "\n").encode())
+
+
+def architecture_of(path: Path) -> Architecture:
+    """Return the sizes of a decoder on disk, as its card says."""
+    with safe_open(str(path), framework="pt") as file:
+        method = json.loads((file.metadata() or {}).get("card", "{}")).get("method", {})
+    found: Architecture = from_mapping(Architecture, method.get("architecture", {}))
+    return found
 
 
 def find_decoder(weights: str, training: TrainingSet) -> Path:

@@ -16,7 +16,7 @@ from recon.artefacts import load_artefact
 from recon.decoders.distillation import distilled, drawn_chunk
 from recon.decoders.examples import Reading, chunk, decoded, decoding_score, mean_frame, places, recorded
 from recon.decoders.network import Architecture, Decoder, initialised
-from recon.decoders.shipped import find_decoder
+from recon.decoders.shipped import architecture_of, find_decoder
 from recon.fidelities.base import Likelihood
 from recon.fidelities.mixture import Mixture
 from recon.learning_set import TrainingSet
@@ -40,7 +40,7 @@ class Convolutional:
     `generated` minutes of natural-like movies that no animal saw. The averaged weights with the best video
     correlation + SSIM on validation clips are kept. "bfloat16" trains three times as fast on CPUs that compute in it,
     slower on others; the loss and the weights stay in float32. With `weights`, a file or shipped name, nothing is
-    trained.
+    trained, and the sizes are the file's.
     """
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -116,9 +116,10 @@ class Convolutional:
     def load(self) -> tuple[Decoder, Tensor]:
         """Return the trained network and the mask `[N]` of the neurons that it reads."""
         learnt = load_artefact(self.artefact, method="convolutional")
+        sizes = architecture_of(self.artefact) if self.weights and self.artefact else self.architecture
         learnt.pop("unit_ids", None)
         neurons, mean = learnt.pop("neurons").bool(), learnt["mean"]
-        decoder = fresh(lambda: Decoder(int(neurons.sum()), (mean.shape[0], mean.shape[1]), self.architecture))
+        decoder = fresh(lambda: Decoder(int(neurons.sum()), (mean.shape[0], mean.shape[1]), sizes))
         decoder.load_state_dict({name: value.float() for name, value in learnt.items()})
         return decoder.eval().requires_grad_(False), neurons
 
