@@ -54,6 +54,9 @@ METHOD_TABLE = {
     "convolutional distilled": Convolutional(
         Architecture(2, 1, LAGS, (4,)), Learning(steps=4), batch=2, frames=12, margin=2, distilled=0.5
     ),
+    "convolutional adversarial": Convolutional(
+        Architecture(2, 1, LAGS, (4,)), Learning(steps=4), batch=2, frames=12, margin=2, adversarial=0.1
+    ),
     "meicoder": Meicoder(
         FrameArchitecture(2, 2, LAGS, 4, 3), Learning(steps=6, validate_every=3), batch=2, frames=12, margin=2
     ),

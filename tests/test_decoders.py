@@ -208,15 +208,15 @@ def test_only_the_first_share_of_the_trials_is_learnt_from(tmp_path: Path) -> No
 
 
 def test_a_critic_moves_the_maker_and_the_maker_does_not_move_the_critic() -> None:
-    critic, made = Critic(4), torch.rand(3, 1, 8, 8, requires_grad=True)
-    maker, judge = rivalry(critic, made, torch.rand(3, 1, 8, 8))
+    critic, made = Critic(4), torch.rand(1, 1, 3, 8, 8, requires_grad=True)
+    maker, judge = rivalry(critic, made, torch.rand(1, 1, 3, 8, 8))
     maker.backward()
     assert made.grad is not None and float(made.grad.abs().sum()) > 0
     assert all(weight.grad is None for weight in critic.parameters())
     made.grad = None
     judge.backward()
     assert made.grad is None and all(weight.grad is not None for weight in critic.parameters())
-    assert maker.item() == pytest.approx((critic(made) - 1).square().mean().item())
+    assert maker.item() == pytest.approx((critic(made[0].transpose(0, 1)) - 1).square().mean().item())
 
 
 def test_frames_are_read_from_the_responses_around_them_alone() -> None:

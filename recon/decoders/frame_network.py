@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +65,9 @@ class FrameDecoder(nn.Module):
         return pixels(cells, responses.shape[2], self.frame_size) + self.mean
 
 
+Network = TypeVar("Network", bound=nn.Module)
+
+
 class Critic(nn.Module):
     """Frames `[n,1,H,W]` → how true their patches look `[n,1,h,w]`: 1 true, 0 not (least squares, Mao et al. 2017)."""
 
@@ -89,20 +93,20 @@ class Critic(nn.Module):
         return values
 
 
-class Rivals(nn.Module):
+class Rivals(nn.Module, Generic[Network]):
     """A decoder and its critic, trained at once."""
 
-    decoder: FrameDecoder
+    decoder: Network
     critic: Critic
 
-    def __init__(self, decoder: FrameDecoder) -> None:
+    def __init__(self, decoder: Network) -> None:
         super().__init__()
         self.decoder, self.critic = decoder, Critic()
 
 
 def rivals(
     neurons: int, frame_size: tuple[int, int], architecture: FrameArchitecture, generator: torch.Generator
-) -> Rivals:
+) -> Rivals[FrameDecoder]:
     """Return a decoder and its critic with weights from a generator; the movie starts near the mean."""
     both = fresh(lambda: Rivals(FrameDecoder(neurons, frame_size, architecture)))
     draw_weights(both, generator, gain=1.0)
@@ -110,8 +114,19 @@ def rivals(
     return both
 
 
+def with_critic(decoder: Network, generator: torch.Generator) -> Rivals[Network]:
+    """Return a decoder as it is with a critic whose weights come from a generator."""
+    both = fresh(lambda: Rivals(decoder))
+    draw_weights(both.critic, generator, gain=1.0)
+    return both
+
+
 def rivalry(critic: Critic, made: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the least-squares losses of the maker, who wants its frames taken for true, and of the critic."""
+    """Return the least-squares losses of the maker, who wants its frames taken for true, and of the critic.
+
+    `made` and `true` are movies `[B,1,T,H,W]`, of which each frame is looked at alone.
+    """
+    made, true = made.flatten(0, 2)[:, None], true.flatten(0, 2)[:, None]
     maker = (critic.unmoved(made) - 1).square().mean()
     judge = 0.5 * ((critic(true) - 1).square().mean() + critic(made.detach()).square().mean())
     return maker, judge

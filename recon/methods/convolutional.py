@@ -15,6 +15,7 @@ from encoders.learning import Learning, fresh, learn
 from recon.artefacts import load_artefact
 from recon.decoders.distillation import distilled, drawn_chunk
 from recon.decoders.examples import Reading, chunk, decoded, decoding_score, mean_frame, places, recorded
+from recon.decoders.frame_network import Rivals, rivalry, with_critic
 from recon.decoders.network import Architecture, Decoder, initialised
 from recon.decoders.shipped import architecture_of, find_decoder
 from recon.fidelities.base import Likelihood
@@ -34,7 +35,8 @@ class Convolutional:
     """movie = U-Net(Σ neurons' vectors at their receptive fields), trained on chunks of training trials.
 
     The loss is the squared error over the movies' variance + `similarity` · (1 − SSIM of every second frame); of a
-    chunk of `frames` frames the first and last `margin` are context only. A share `dropout` of the neurons is silenced
+    chunk of `frames` frames the first and last `margin` are context only. To it comes `adversarial` · the least-squares
+    loss of a critic of single frames, trained meanwhile. A share `dropout` of the neurons is silenced
     in every chunk. Of every batch a share `distilled` is drawn from the row's encoders with `noise` fitted to the
     training trials, for training movies, others made of them (mirrored, backwards, upside down, enlarged) and
     `generated` minutes of natural-like movies that no animal saw. The averaged weights with the best video
@@ -50,6 +52,7 @@ class Convolutional:
     margin: int = 12
     similarity: float = 0.3
     dropout: float = 0.1
+    adversarial: float = 0.0
     distilled: float = 0.0
     generated: float = 0.0
     noise: Likelihood = field(default_factory=Mixture)
@@ -58,10 +61,12 @@ class Convolutional:
     artefact: Path | None = None
 
     def __post_init__(self) -> None:
-        if not (0 <= self.distilled <= 1 and 0 <= self.dropout < 1 and self.batch >= 1):
+        shares = 0 <= self.distilled <= 1 and 0 <= self.dropout < 1 and self.adversarial >= 0
+        if not shares or self.batch < 1:
             raise ValueError(
-                f"convolutional: expected distilled in 0–1, dropout from 0 to below 1 and batch of at least 1, got "
-                f"{self.distilled:g}, {self.dropout:g} and {self.batch}; correct them"
+                f"convolutional: expected distilled in 0–1, dropout from 0 to below 1, adversarial of at least 0 and "
+                f"batch of at least 1, got {self.distilled:g}, {self.dropout:g}, {self.adversarial:g} and "
+                f"{self.batch}; correct them"
             )
         if self.generated < 0 or (self.generated and not self.distilled):
             raise ValueError(
@@ -89,17 +94,23 @@ class Convolutional:
         reading = Reading(self.dropout, self.margin, self.precision, training.device)
         variance = float(torch.stack([clip.movie.float().div(255).var() for clip in examples]).mean())
         draw = self._source(training, examples)
+        learner = with_critic(decoder, generator).to(training.device) if self.adversarial else decoder
 
         def loss(model: nn.Module, draws: torch.Generator) -> Tensor:
-            return self._loss(*reading(model, draw(draws), draws), variance)
+            movie, truth = reading(_network(model), draw(draws), draws)
+            error = self._loss(movie, truth, variance)
+            if not isinstance(model, Rivals):
+                return error
+            maker, critic = rivalry(model.critic, movie[:, :, ::2], truth[:, :, ::2])
+            return error + self.adversarial * maker + critic
 
         clips = validation_pairs(training)
         learn(
-            decoder,
+            learner,
             loss,
             self.learning,
             generator=generator,
-            validate=(lambda model: decoding_score(model, clips)) if clips else None,
+            validate=(lambda model: decoding_score(_network(model), clips)) if clips else None,
             checkpoint=checkpoint,
             title="train convolutional decoder" if training.progress else "",
         )
@@ -152,3 +163,8 @@ class Convolutional:
         if not self.similarity or min(truth.shape[-2:]) <= 2 * SSIM_RADIUS:
             return error
         return error + self.similarity * (1 - ssim(movie[:, :, ::2], truth[:, :, ::2]).mean())
+
+
+def _network(model: nn.Module) -> nn.Module:
+    """Return the decoder of what is trained, with or without a critic."""
+    return model.get_submodule("decoder") if isinstance(model, Rivals) else model

@@ -95,7 +95,7 @@ class Meicoder:
         movie = decoded(decoder.eval().requires_grad_(False).to(problem.device), responses_of(problem, neurons))
         yield only_iterate(problem, movie)
 
-    def _start(self, training: TrainingSet, examples: list[Clip], generator: torch.Generator) -> Rivals:
+    def _start(self, training: TrainingSet, examples: list[Clip], generator: torch.Generator) -> Rivals[FrameDecoder]:
         neurons, size = int(training.neurons.sum()), training.recording.frame_size
         both = rivals(neurons, size, self.architecture, generator)
         decoder = both.decoder
@@ -104,7 +104,7 @@ class Meicoder:
         decoder.mean.copy_(mean_frame(examples))
         return both
 
-    def _loss(self, model: Rivals, read: Tensor, shown: Tensor) -> Tensor:
+    def _loss(self, model: Rivals[FrameDecoder], read: Tensor, shown: Tensor) -> Tensor:
         movie, truth = read[:, :, ::2], shown[:, :, ::2]
         if min(truth.shape[-2:]) > 2 * SSIM_RADIUS:
             near = -ssim(movie, truth).mean().clamp_min(FLOOR).log()
@@ -112,5 +112,5 @@ class Meicoder:
             near = (movie - truth).square().mean() / truth.var().clamp_min(FLOOR)
         if not self.adversarial:
             return near
-        maker, judge = rivalry(model.critic, movie.flatten(0, 2)[:, None], truth.flatten(0, 2)[:, None])
+        maker, judge = rivalry(model.critic, movie, truth)
         return (1 - self.adversarial) * near + self.adversarial * maker + judge
