@@ -16,6 +16,7 @@ from recon.methods import (
     Alignment,
     Average,
     Convolutional,
+    DeepEnsemble,
     Ensemble,
     FieldSum,
     Gradient,
@@ -84,6 +85,9 @@ METHOD_TABLE = {
     "smoothed": Smoothed(PUBLISHED, (1.0, 0.5, 0.5)),
     "average": Average({"map": MAP, "ridge": Ridge(lags=LAGS, folds=3)}, {"map": 1.0, "ridge": 3.0}),
     "ensemble": Ensemble(MAP),
+    "deep_ensemble": DeepEnsemble(
+        Convolutional(Architecture(2, 2, LAGS, (4,)), Learning(steps=3), batch=2, frames=12, margin=2), (0, 3)
+    ),
 }
 ITERATIVE = [name for name in METHOD_TABLE if name.startswith(("gradient", "smoothed")) and "stopped" not in name]
 

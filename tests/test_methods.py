@@ -9,9 +9,11 @@ import torch
 import worlds
 from scipy.ndimage import gaussian_filter as scipy_filter
 
+from encoders.learning import Learning
 from recon.artefacts import load_artefact, save_artefact
+from recon.decoders.network import Architecture
 from recon.lagged import Lags, measure_scaling, training_pairs
-from recon.methods import Average, Gradient, Mean, Ridge, Sta
+from recon.methods import Average, Convolutional, DeepEnsemble, Gradient, Mean, Ridge, Sta, fitted
 from recon.methods.combined import gaussian_filter
 from recon.methods.gradient import training_clips
 from recon.methods.lbfgs import Lbfgs
@@ -130,9 +132,7 @@ def test_average_needs_a_weight_for_each_method() -> None:
 
 
 def around_ridge(beta: float) -> Gradient:
-    return Gradient(
-        20, "spectrum", Lbfgs(), beta=beta, prior=1.0, centre=Ridge(lags=Lags(0, 3, 4), folds=3)
-    )
+    return Gradient(20, "spectrum", Lbfgs(), beta=beta, prior=1.0, centre=Ridge(lags=Lags(0, 3, 4), folds=3))
 
 
 def test_a_prior_around_another_method_keeps_it_where_activity_says_nothing(tmp_path: Path) -> None:
@@ -174,3 +174,16 @@ def test_a_decoder_of_other_neurons_says_so(tmp_path: Path) -> None:
     save_artefact(learnt | {"neurons": learnt["neurons"][:-1]}, ready.artefact)
     with pytest.raises(ValueError, match="expected 29 neurons, got 30"):
         next(ready(problem, torch.Generator()))
+
+
+def test_a_deep_ensemble_is_the_mean_over_seeds_and_shares_what_was_learnt(tmp_path: Path) -> None:
+    training = worlds.training(tmp_path)
+    method = Convolutional(Architecture(2, 2, Lags(0, 3, 4), (4,)), Learning(steps=3), batch=2, frames=12, margin=2)
+    alone = [fitted(method, replace(training, seed=seed)) for seed in (0, 4)]
+    both = fitted(DeepEnsemble(method, (0, 4)), training)
+    assert len(list(tmp_path.glob("convolutional-*.safetensors"))) == 2
+    movies = [list(each(worlds.problem(), torch.Generator()))[-1].movie for each in (*alone, both)]
+    assert not torch.equal(movies[0], movies[1])
+    assert torch.allclose(movies[2], (movies[0] + movies[1]) / 2, atol=1e-6)
+    with pytest.raises(ValueError, match="expected different seeds, got"):
+        DeepEnsemble(method, (1, 1))

@@ -16,7 +16,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def test_every_method_that_is_not_made_of_others_is_described() -> None:
-    assert set(METHODS) - set(SEEN) == {"gradient", "smoothed", "average", "ensemble"}
+    assert set(METHODS) - set(SEEN) == {"gradient", "smoothed", "average", "ensemble", "deep_ensemble"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from recon.methods.alignment import Alignment
 from recon.methods.base import Learner as Learner
 from recon.methods.base import Method as Method
 from recon.methods.base import fitted as fitted
-from recon.methods.combined import Average, Ensemble, Smoothed
+from recon.methods.combined import Average, DeepEnsemble, Ensemble, Smoothed
 from recon.methods.convolutional import Convolutional
 from recon.methods.field_sum import FieldSum
 from recon.methods.gradient import Gradient
@@ -38,6 +38,7 @@ METHODS: dict[str, type[Any]] = {
     "smoothed": Smoothed,
     "average": Average,
     "ensemble": Ensemble,
+    "deep_ensemble": DeepEnsemble,
 }
 
 OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "momentum": Momentum, "lbfgs": Lbfgs}

@@ -1,4 +1,4 @@
-"""Methods made of methods: smoothing afterwards, weighted means, and one reconstruction per encoder."""
+"""Methods made of methods: smoothing afterwards, weighted means, one reconstruction per encoder or per seed."""
 
 from __future__ import annotations
 
@@ -75,6 +75,31 @@ class Ensemble:
         """Yield the iterates for each encoder in turn, then the mean."""
         parts = [(self.method, problem.alone(i), 1.0) for i in range(len(problem.observations))]
         yield from _in_turn(parts, generator, state)
+
+
+@dataclass(frozen=True)
+class DeepEnsemble:
+    """Mean of one method learnt once with each of `seeds` (Lakshminarayanan et al. 2017).
+
+    What was learnt is shared with rows of the method alone with these seeds.
+    """
+
+    method: Method
+    seeds: tuple[int, ...] = (0, 1, 2)
+    members: tuple[Method, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"deep_ensemble: expected different seeds, got {self.seeds}; leave out the repeats")
+
+    def fit(self, training: TrainingSet) -> DeepEnsemble:
+        """Learn the inner method with every seed."""
+        members = (fitted(self.method, replace(training, seed=seed)) for seed in self.seeds)
+        return replace(self, members=tuple(members))
+
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the iterates of every member in turn, then the mean."""
+        yield from _in_turn([(member, problem, 1.0) for member in self.members], generator, state)
 
 
 def _in_turn(

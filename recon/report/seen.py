@@ -60,7 +60,7 @@ def _method(tree: Mapping[str, Any]) -> str:
     name = str(tree.get("name", ""))
     if name == "gradient":
         return _gradient(tree)
-    if name in ("smoothed", "ensemble"):
+    if name in ("smoothed", "ensemble", "deep_ensemble"):
         return _method(tree["method"])
     if name == "average":
         return " + ".join(f"({_method(inner)})" for inner in tree["methods"].values())
