@@ -19,9 +19,10 @@ from recon import cli, config
 from recon.benchmark import benchmark
 from recon.decoders import distillation
 from recon.decoders import examples as examples_module
+from recon.decoders.critic import Critic, rivalry
 from recon.decoders.distillation import distilled, drawn_chunk, generated
 from recon.decoders.examples import chunk, places, recorded
-from recon.decoders.frame_network import Critic, FrameArchitecture, rivalry, rivals
+from recon.decoders.frame_network import FrameArchitecture, rivals
 from recon.decoders.most_exciting import most_exciting
 from recon.decoders.network import Architecture, Block, initialised
 from recon.decoders.read_in import Places, ReadIn, Transform

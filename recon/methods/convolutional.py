@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from encoders.clips import Clip
 from encoders.learning import Learning, fresh, learn
 from recon.artefacts import load_artefact
+from recon.decoders.critic import Rivals, rivalry, with_critic
 from recon.decoders.distillation import distilled, drawn_chunk
 from recon.decoders.examples import Reading, chunk, decoded, decoding_score, mean_frame, places, recorded
-from recon.decoders.frame_network import Rivals, rivalry, with_critic
 from recon.decoders.network import Architecture, Decoder, initialised
 from recon.decoders.shipped import architecture_of, find_decoder
 from recon.fidelities.base import Likelihood

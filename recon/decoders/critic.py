@@ -1,0 +1,66 @@
+"""The critic that tells a decoder's frames from true ones, and both of them trained at once."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from encoders.learning import draw_weights, fresh
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Critic(nn.Module):
+    """Frames `[n,1,H,W]` → how true their patches look `[n,1,h,w]`: 1 true, 0 not (least squares, Mao et al. 2017)."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 1, 3, padding=1),
+        )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Return the patches' values."""
+        values: Tensor = self.layers(frames)
+        return values
+
+    def unmoved(self, frames: Tensor) -> Tensor:
+        """Return the same values, whose gradient reaches the frames and not the critic."""
+        fixed = {name: value.detach() for name, value in self.named_parameters()}
+        values: Tensor = torch.func.functional_call(self, fixed, (frames,))
+        return values
+
+
+class Rivals(nn.Module, Generic[Network]):
+    """A decoder and its critic, trained at once."""
+
+    decoder: Network
+    critic: Critic
+
+    def __init__(self, decoder: Network) -> None:
+        super().__init__()
+        self.decoder, self.critic = decoder, Critic()
+
+
+def with_critic(decoder: Network, generator: torch.Generator) -> Rivals[Network]:
+    """Return a decoder as it is with a critic whose weights come from a generator."""
+    both = fresh(lambda: Rivals(decoder))
+    draw_weights(both.critic, generator, gain=1.0)
+    return both
+
+
+def rivalry(critic: Critic, made: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least-squares losses of the maker, who wants its frames taken for true, and of the critic.
+
+    `made` and `true` are movies `[B,1,T,H,W]`, of which each frame is looked at alone.
+    """
+    made, true = made.flatten(0, 2)[:, None], true.flatten(0, 2)[:, None]
+    maker = (critic.unmoved(made) - 1).square().mean()
+    judge = 0.5 * ((critic(true) - 1).square().mean() + critic(made.detach()).square().mean())
+    return maker, judge
