@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ class Animal:
     encoder: Encoder
     sets: Mapping[str, Tensor]
 
-    @property
+    @cached_property
     def hash(self) -> list[str]:
         """What names the animal in keys: its name, its recording and its encoder."""
         return [self.name, self.recording.fingerprint(), state_hash(self.encoder)]
@@ -53,7 +54,7 @@ class Animal:
             frames=frames,
             bins=bins,
             artefacts=artefacts,
-            hashes={self.name: state_hash(self.encoder)},
+            hashes={self.name: self.hash[-1]},
             window=window,
         )
 

@@ -58,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
     about = "tell held-out segments apart by responses, and responses by segments"
     _configured(commands.add_parser("identify", help=about, description=about), "identify:identify")
     report = commands.add_parser("report", help="write the page of a run again")
-    report.add_argument("run", type=Path, nargs="+", help="folders of runs; for a page of one: runs/demo")
+    several = "the run's folder, for example runs/demo; several with --markdown"
+    report.add_argument("run", type=Path, nargs="+", help=several)
     report.add_argument("--markdown", action="store_true", help="print the table of results instead")
     report.add_argument("--baseline", default="ridge", help="the method to which differences are taken")
     report.add_argument("--strip", type=Path, metavar="PNG", help="draw a film strip instead")
