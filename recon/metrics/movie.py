@@ -89,23 +89,22 @@ def ssim(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) ->
 def _ssim_map(x: Tensor, y: Tensor) -> Tensor:
     """Return the map `[C,T,H−10,W−10]` of one clip's `[C,T,H,W]`; double precision keeps small variances exact."""
     x, y = x.double(), y.double()
-    mean_x, mean_y = _window(x), _window(y)
-    variance_x = _window(x * x) - mean_x.square()
-    variance_y = _window(y * y) - mean_y.square()
-    covariance = _window(x * y) - mean_x * mean_y
+    down, across = (_taps(side, x) for side in x.shape[-2:])
+
+    def window(frames: Tensor) -> Tensor:  # matrix products are several times as fast as torch's convolution
+        return down @ frames @ across.T
+
+    mean_x, mean_y = window(x), window(y)
+    variance_x = window(x * x) - mean_x.square()
+    variance_y = window(y * y) - mean_y.square()
+    covariance = window(x * y) - mean_x * mean_y
     c1, c2 = SSIM_K[0] ** 2, SSIM_K[1] ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
     return (luminance * (2 * covariance + c2) / (variance_x + variance_y + c2)).float()
 
 
-def _window(frames: Tensor) -> Tensor:
-    """Return Gaussian means `[…,H−10,W−10]`; two matrix products are several times as fast as torch's convolution."""
-    down, across = (_taps(side, frames) for side in frames.shape[-2:])
-    return down @ frames @ across.T
-
-
 def _taps(side: int, like: Tensor) -> Tensor:
-    """Return the window's weights `[side−10,side]` for all its places along a side."""
+    """Return the Gaussian window's weights `[side−10,side]` for all its places along a side."""
     offsets = torch.arange(side, dtype=like.dtype, device=like.device)
     distance = offsets - (offsets[: side - 2 * SSIM_RADIUS, None] + SSIM_RADIUS)
     taps = torch.exp(-0.5 * (distance / SSIM_SIGMA).square()) * (distance.abs() <= SSIM_RADIUS)
