@@ -91,13 +91,13 @@ def choose_clips(recording: SensoriumRecording, clips: Clips) -> tuple[Clip, ...
     if clips.fold is not None:
         found = [index for index in fold_trials(recording, clips.fold) if recording.has_responses(index)]
         _enough(recording, clips, found, f"trials with responses in fold {clips.fold}")
-        return tuple(_named(recording, index) for index in found[: clips.count])
+        return tuple(_named(recording, index) for index in found[clips.skip :][: clips.count])
     shown: dict[str, list[int]] = {}
     for index in recording.trials(clips.tier):
         if recording.has_responses(index):
             shown.setdefault(recording.video_ids[index], []).append(index)
     _enough(recording, clips, shown, f"videos with responses in tier {clips.tier}")
-    chosen = list(shown.values())[: clips.count]
+    chosen = list(shown.values())[clips.skip :][: clips.count]
     return tuple(Clip(recording.trial(first), tuple(others)) for first, *others in chosen)
 
 
@@ -108,10 +108,11 @@ def validation_clips(recording: SensoriumRecording, *, most: int = 20) -> tuple[
 
 
 def _enough(recording: SensoriumRecording, clips: Clips, found: Sized, what: str) -> None:
-    if len(found) < clips.count:
+    if len(found) < clips.skip + clips.count:
         tiers = sorted(set(recording.tiers) - {"none"})
+        after = f" after {clips.skip} that are skipped" if clips.skip else ""
         raise ValueError(
-            f"clips: expected {clips.count} {what}, got {len(found)} in "
+            f"clips: expected {clips.count} {what}{after}, got {len(found)} in "
             f"{recording.path}; lower clips.count or take another tier of {', '.join(tiers)}"
         )
 

@@ -41,20 +41,23 @@ def masked_column(name: str) -> str:
 
 @dataclass(frozen=True)
 class Clips:
-    """Which clips: the first presentation of each of the first `count` videos of a tier.
+    """Which clips: the first presentation of each of the first `count` videos of a tier, after `skip` others.
 
-    Or the first `count` trials of a `fold` of DwiseNeuro's authors, which its encoder was then trained without; or
-    `trials`, by number.
+    Or as many trials of a `fold` of DwiseNeuro's authors, which its encoder was then trained without; or `trials`, by
+    number.
     """
 
     tier: str = "live_test_main"
     count: int = 8
+    skip: int = 0
     fold: int | None = None
     trials: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.count < 1:
             raise ValueError(f"count: expected at least 1 clip, got {self.count}; correct this value")
+        if self.skip < 0 or (self.skip and self.trials):
+            raise ValueError(f"skip: expected 0 or more, and 0 beside trials, got {self.skip}; correct this value")
         if len(set(self.trials)) < len(self.trials):
             raise ValueError(f"trials: expected each number once, got {self.trials}; leave out the repeats")
 

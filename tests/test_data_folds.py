@@ -55,6 +55,16 @@ def test_old_mice_have_all_their_trials_in_folds(
     assert sorted(sum(folds, ())) == [i for i, tier in enumerate(recording.tiers) if tier != "none"]
 
 
+def test_skipped_videos_are_those_at_the_start(recording: SensoriumRecording) -> None:
+    shown = choose_clips(recording, Clips(count=2))
+    assert [clip.trial.index for clip in choose_clips(recording, Clips(skip=1, count=1))] == [shown[1].trial.index]
+    with pytest.raises(ValueError, match="after 98 that are skipped, got"):
+        choose_clips(recording, Clips(skip=98, count=1))
+    for wrong in ({"skip": -1}, {"skip": 1, "trials": (0,)}):
+        with pytest.raises(ValueError, match="skip: expected 0 or more"):
+            Clips(**wrong)
+
+
 def test_clips_by_fold_and_by_number(recording: SensoriumRecording) -> None:
     fold = max(range(FOLDS), key=lambda number: len(fold_trials(recording, number)))
     trials = fold_trials(recording, fold)
@@ -67,5 +77,6 @@ def test_clips_by_fold_and_by_number(recording: SensoriumRecording) -> None:
     assert set(by_number[0].repeats) == {repeated.trial.index, *repeated.repeats[1:]}
     with pytest.raises(ValueError, match=r"clips\.trials: expected trials with responses.*got 9999"):
         choose_clips(recording, Clips(trials=(9999,)))
+    assert [c.trial.index for c in choose_clips(recording, Clips(fold=fold, skip=1, count=1))] == list(trials[1:2])
     with pytest.raises(ValueError, match="each number once"):
         Clips(trials=(1, 1))

@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,6 +32,7 @@ from recon.fidelities.low_rank import LowRank
 from recon.fidelities.simple import Poisson
 from recon.lagged import Lags
 from recon.methods import Convolutional, Mean, Meicoder, Ridge
+from recon.methods.base import responses_of
 from recon.simulate.movies import make_clip
 
 LAGS = Lags(0, 3, 4)
@@ -74,6 +76,47 @@ def test_a_silenced_neuron_paints_nothing() -> None:
     without = read_in(responses, (4, 4))
     read_in.vectors.data[1] = 5
     assert torch.allclose(read_in(responses, (4, 4), kept), without, atol=1e-5)
+
+
+def test_where_neurons_were_silenced_all_of_them_count_by_the_share_that_spoke() -> None:
+    """The features of all neurons are then the mean over what is silenced, which the layers behind them learnt from."""
+    generator = torch.Generator().manual_seed(6)
+    read_in = ReadIn(8, 2, Places(8, (3, 3)), lags=LAGS, stride=1)
+    responses = torch.rand(1, 8, 9, generator=generator)
+    read_in.initialise(responses[0], generator)
+    read_in.bias.data.fill_(0.5)
+    read_in.kept_share = 0.75
+    every = torch.tensor([[index & (1 << n) == 0 for n in range(8)] for index in range(256)])
+    weights = torch.where(every, 0.75, 0.25).prod(1)
+    each = read_in(responses.expand(256, -1, -1), (3, 3), every)
+    assert torch.allclose(read_in(responses, (3, 3)), (weights[:, None, None, None, None] * each).sum(0), atol=1e-5)
+
+
+@pytest.mark.parametrize("maker", [Convolutional, Meicoder])
+def test_a_decoder_is_read_as_it_was_validated(maker: Any, tmp_path: Path) -> None:
+    """What is loaded gives, bit by bit, the movie of the network that the training ended with."""
+    training = worlds.training(tmp_path)
+    method = maker(learning=Learning(steps=2, validate_every=1), dropout=0.5, frames=20, margin=2)
+    network, fitted = method.trained(training), method.fit(training)
+    assert network.read_in.kept_share == 0.5
+    problem = worlds.problem()
+    *_, last = fitted(problem, torch.Generator())
+    expected = network(responses_of(problem, training.neurons)).clamp(0, 1)
+    assert torch.equal(last.movie, expected)
+
+
+def test_a_file_says_with_which_share_of_the_neurons_it_was_trained(tmp_path: Path) -> None:
+    training = worlds.training(tmp_path)
+    method = Convolutional(learning=Learning(steps=1), dropout=0.25)
+    learnt = {**method.trained(training).state_dict(), "neurons": training.neurons}
+    for name, card in (("said", {"dropout": 0.25}), ("usual", {})):
+        path = tmp_path / f"{name}.safetensors"
+        save_decoder(learnt, path, unit_ids=training.recording.unit_ids, card={"seconds": 1, "method": card})
+    shares = [
+        Convolutional(weights=str(tmp_path / f"{name}.safetensors")).fit(training).load()[0].read_in.kept_share
+        for name in ("said", "usual")
+    ]
+    assert shares == [0.75, 0.9]
 
 
 def test_most_exciting_inputs_of_linear_cells_are_their_fields() -> None:

@@ -90,8 +90,12 @@ class ReadIn(nn.Module, Generic[Painter]):
     """Responses `[B,n,T]` → features `[B,T',C,h,w]` on a grid, every `stride`-th frame.
 
     Transformed responses pass temporal filters that all neurons share (they start as the bumps of `lags`); each neuron
-    has a vector per filter and nonlinearity, which it adds where its `painter` says.
+    has a vector per filter and nonlinearity, which it adds where its `painter` says. Where neurons are silenced while
+    the network learns, `kept_share` is the share of them that speaks; when all speak they count by it (the weight
+    scaling of Srivastava et al. 2014), for else features would be larger than what the layers behind them learnt from.
     """
+
+    kept_share: float = 1.0
 
     def __init__(self, neurons: int, channels: int, painter: Painter, *, lags: Lags, stride: int) -> None:
         super().__init__()
@@ -113,7 +117,7 @@ class ReadIn(nn.Module, Generic[Painter]):
     def forward(self, responses: Tensor, grid: tuple[int, int], kept: Tensor | None = None) -> Tensor:
         """Return the features; neurons where `kept` `[B,n]` is false say nothing."""
         values = self.transform(responses)
-        values = values if kept is None else values * kept[:, None, :, None]
+        values = values * (self.kept_share if kept is None else kept[:, None, :, None])
         batch, _, neurons, _ = values.shape
         seen = self.lags.filtered(values.flatten(0, 2), self.filters, stride=self.stride)
         filtered = seen.reshape(batch, NONLINEARITIES, neurons, len(self.filters), -1)

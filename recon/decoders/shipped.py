@@ -35,10 +35,15 @@ def save_decoder(
 
 def architecture_of(path: Path) -> Architecture:
     """Return the sizes of a decoder on disk, as its card says."""
-    with safe_open(str(path), framework="pt") as file:
-        method = json.loads((file.metadata() or {}).get("card", "{}")).get("method", {})
-    found: Architecture = from_mapping(Architecture, method.get("architecture", {}))
+    found: Architecture = from_mapping(Architecture, trained_with(path).get("architecture", {}))
     return found
+
+
+def trained_with(path: Path) -> Mapping[str, Any]:
+    """Return the settings of the method that trained a decoder on disk, as its card says: those that were given."""
+    with safe_open(str(path), framework="pt") as file:
+        card: Mapping[str, Any] = json.loads((file.metadata() or {}).get("card", "{}"))
+    return card.get("method") or {}
 
 
 def find_decoder(weights: str, training: TrainingSet) -> Path:

@@ -17,7 +17,7 @@ from recon.decoders.critic import Rivals, rivalry, with_critic
 from recon.decoders.distillation import distilled, drawn_chunk
 from recon.decoders.examples import Reading, chunk, decoded, decoding_score, mean_frame, places, recorded
 from recon.decoders.network import Architecture, Decoder, initialised
-from recon.decoders.shipped import architecture_of, find_decoder
+from recon.decoders.shipped import architecture_of, find_decoder, trained_with
 from recon.fidelities.base import Likelihood
 from recon.fidelities.mixture import Mixture
 from recon.learning_set import TrainingSet
@@ -26,6 +26,7 @@ from recon.metrics.movie import SSIM_RADIUS, ssim
 from recon.problem import Problem
 from recon.types import Iterate, State
 
+DROPOUT = 0.1
 Pair = tuple[Tensor, Tensor]
 """Responses `[B,n,F]` and movies `[B,1,F,H,W]`."""
 
@@ -37,12 +38,12 @@ class Convolutional:
     The loss is the squared error over the movies' variance + `similarity` · (1 − SSIM of every second frame); of a
     chunk of `frames` frames the first and last `margin` are context only. To it comes `adversarial` · the least-squares
     loss of a critic of single frames, trained meanwhile. A share `dropout` of the neurons is silenced
-    in every chunk. Of every batch a share `distilled` is drawn from the row's encoders with `noise` fitted to the
-    training trials, for training movies, others made of them (mirrored, backwards, upside down, enlarged) and
-    `generated` minutes of natural-like movies that no animal saw. The averaged weights with the best video
-    correlation + SSIM on validation clips are kept. "bfloat16" trains three times as fast on CPUs that compute in it,
-    slower on others; the loss and the weights stay in float32. With `weights`, a file or shipped name, nothing is
-    trained, and the sizes are the file's.
+    in every chunk; when the movie is read all count by the share that was kept. Of every batch a share `distilled` is
+    drawn from the row's encoders with `noise` fitted to the training trials, for training movies, others made of them
+    (mirrored, backwards, upside down, enlarged) and `generated` minutes of natural-like movies that no animal saw. The
+    averaged weights with the best video correlation + SSIM on validation clips are kept. "bfloat16" trains three times
+    as fast on CPUs that compute in it, slower on others; the loss and the weights stay in float32. With `weights`, a
+    file or shipped name, nothing is trained, and the sizes are the file's.
     """
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -51,7 +52,7 @@ class Convolutional:
     frames: int = 80
     margin: int = 12
     similarity: float = 0.3
-    dropout: float = 0.1
+    dropout: float = DROPOUT
     adversarial: float = 0.0
     distilled: float = 0.0
     generated: float = 0.0
@@ -127,11 +128,14 @@ class Convolutional:
     def load(self) -> tuple[Decoder, Tensor]:
         """Return the trained network and the mask `[N]` of the neurons that it reads."""
         learnt = load_artefact(self.artefact, method="convolutional")
-        sizes = architecture_of(self.artefact) if self.weights and self.artefact else self.architecture
+        sizes, dropout = self.architecture, self.dropout
+        if self.weights and self.artefact:
+            sizes, dropout = architecture_of(self.artefact), float(trained_with(self.artefact).get("dropout", DROPOUT))
         learnt.pop("unit_ids", None)
         neurons, mean = learnt.pop("neurons").bool(), learnt["mean"]
         decoder = fresh(lambda: Decoder(int(neurons.sum()), (mean.shape[0], mean.shape[1]), sizes))
         decoder.load_state_dict({name: value.float() for name, value in learnt.items()})
+        decoder.read_in.kept_share = 1 - dropout
         return decoder.eval().requires_grad_(False), neurons
 
     def _source(self, training: TrainingSet, examples: list[Clip]) -> Callable[[torch.Generator], Pair]:
@@ -153,6 +157,7 @@ class Convolutional:
     def _start(self, training: TrainingSet, examples: list[Clip], generator: torch.Generator) -> Decoder:
         neurons, size = int(training.neurons.sum()), training.recording.frame_size
         decoder = initialised(neurons, size, self.architecture, generator)
+        decoder.read_in.kept_share = 1 - self.dropout
         decoder.read_in.initialise(torch.cat([clip.responses for clip in examples], 1), generator)
         decoder.read_in.painter.centre.data.copy_(places(examples, decoder.grid))
         decoder.mean.copy_(mean_frame(examples))

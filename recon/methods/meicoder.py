@@ -93,6 +93,7 @@ class Meicoder:
         neurons, size = learnt.pop("neurons").bool(), learnt["mean"].shape
         decoder = fresh(lambda: FrameDecoder(int(neurons.sum()), (size[0], size[1]), self.architecture))
         decoder.load_state_dict(learnt)
+        decoder.read_in.kept_share = 1 - self.dropout
         movie = decoded(decoder.eval().requires_grad_(False).to(problem.device), responses_of(problem, neurons))
         yield only_iterate(problem, movie)
 
@@ -100,6 +101,7 @@ class Meicoder:
         neurons, size = int(training.neurons.sum()), training.recording.frame_size
         both = rivals(neurons, size, self.architecture, generator)
         decoder = both.decoder
+        decoder.read_in.kept_share = 1 - self.dropout
         decoder.read_in.initialise(torch.cat([clip.responses for clip in examples], 1), generator)
         decoder.read_in.painter.pictures.copy_(pictures(training, decoder.grid, generator))
         decoder.mean.copy_(mean_frame(examples))
