@@ -80,11 +80,12 @@ def _configured(command: argparse.ArgumentParser, target: str) -> None:
 
 
 def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    about = "train an encoder, a decoder, an autoencoder or a mask"
+    about = "train an encoder, a decoder, an autoencoder, a prior or a mask"
     train = commands.add_parser("train", help=about).add_subparsers(required=True, metavar="WHAT")
     _configured(train.add_parser("encoder", help="train an encoder as a YAML file says"), "train:encoder")
     _configured(train.add_parser("decoder", help="train a decoder of responses"), "train:decoder")
     _configured(train.add_parser("autoencoder", help="train an autoencoder of movies"), "train:autoencoder")
+    _configured(train.add_parser("prior", help="train a text-conditioned prior of movies"), "train:prior")
     _configured(train.add_parser("mask", help="learn where a population looks, as a YAML file says"), "train:mask")
 
 

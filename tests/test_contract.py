@@ -17,6 +17,9 @@ from recon.methods import (
     Average,
     Convolutional,
     DeepEnsemble,
+    DiffPir,
+    Dps,
+    Egg,
     Ensemble,
     FieldSum,
     Gradient,
@@ -25,11 +28,14 @@ from recon.methods import (
     Mean,
     Meicoder,
     OptimalLinear,
+    PlugAndPlay,
     Ridge,
     Smoothed,
+    SplitGibbs,
     Sta,
     fitted,
 )
+from recon.methods.data_step import DataStep
 from recon.methods.latent import Contrastive, Linear, Movies
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import Adam, Momentum
@@ -82,6 +88,12 @@ METHOD_TABLE = {
     ),
     "gradient power law": Gradient(iterations=5, parameterisation="power_law", optimiser=Adam(0.2), prior=0.5),
     "gradient stopped": Gradient(iterations=9, optimiser=Adam(0.02), stop=SelectionStop(every=2, patience=2)),
+    "egg noisy": Egg(levels=4, scale=0.5),
+    "dps noisy": Dps(levels=4),
+    "split_gibbs noisy": SplitGibbs(iterations=5, burn=2, levels=2, langevin=2),
+    "diffpir": DiffPir(levels=3, data=DataStep(steps=3), noise=0.0),
+    "diffpir noisy": DiffPir(levels=3, data=DataStep(steps=2), samples=2, start=Ridge(lags=LAGS, folds=3)),
+    "plug_and_play": PlugAndPlay(iterations=4),
     "smoothed": Smoothed(PUBLISHED, (1.0, 0.5, 0.5)),
     "average": Average({"map": MAP, "ridge": Ridge(lags=LAGS, folds=3)}, {"map": 1.0, "ridge": 3.0}),
     "ensemble": Ensemble(MAP),
@@ -162,6 +174,8 @@ def test_a_batch_gives_what_its_samples_give_alone(name: str, ready: dict) -> No
     problem = worlds.problem(2)
     if "stopped" in name:
         pytest.skip("the stop rule ends a batch together; what it keeps per sample is tested below")
+    if "noisy" in name:
+        pytest.skip("noise is drawn for the whole batch; without noise the method is tested")
     together = iterates(ready[name], problem)[-1].movie
     observation = problem.observations[0]
     for i in range(2):

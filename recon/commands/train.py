@@ -1,4 +1,4 @@
-"""`recon train encoder|decoder|autoencoder|mask CONFIG`: what learns before a benchmark does."""
+"""`recon train encoder|decoder|autoencoder|prior|mask CONFIG`: what learns before a benchmark does."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from recon.training.autoencoder import train_autoencoder
 from recon.training.decoder import train_decoder
 from recon.training.dwise import train_dwiseneuro
 from recon.training.encoder import train_encoder
+from recon.training.prior import train_prior
 
 
 def encoder(options: argparse.Namespace, write: Callable[[str], None]) -> None:
@@ -32,6 +33,15 @@ def autoencoder(options: argparse.Namespace, write: Callable[[str], None]) -> No
     log = Path("runs") / "train" / options.config.stem
     write(f"TensorBoard: tensorboard --logdir {log}")
     weights = train_autoencoder(load(options.config, options.overrides), log=log)
+    write(f"weights: {weights}")
+    write(f"card: {weights.with_suffix('.json')}")
+
+
+def prior(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+    """Train a text-conditioned diffusion prior of movies as the configuration says."""
+    log = Path("runs") / "train" / options.config.stem
+    write(f"TensorBoard: tensorboard --logdir {log}")
+    weights = train_prior(load(options.config, options.overrides), log=log)
     write(f"weights: {weights}")
     write(f"card: {weights.with_suffix('.json')}")
 

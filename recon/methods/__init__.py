@@ -11,6 +11,9 @@ from recon.methods.base import Method as Method
 from recon.methods.base import fitted as fitted
 from recon.methods.combined import Average, DeepEnsemble, Ensemble, Smoothed
 from recon.methods.convolutional import Convolutional
+from recon.methods.diffpir import DiffPir
+from recon.methods.dps import Dps
+from recon.methods.egg import Egg
 from recon.methods.field_sum import FieldSum
 from recon.methods.gradient import Gradient
 from recon.methods.latent import Latent
@@ -20,7 +23,9 @@ from recon.methods.mean import Mean
 from recon.methods.meicoder import Meicoder
 from recon.methods.optimal_linear import OptimalLinear
 from recon.methods.optimisers import Adam, Momentum, Optimiser
+from recon.methods.plug_and_play import PlugAndPlay
 from recon.methods.ridge import Ridge
+from recon.methods.split_gibbs import SplitGibbs
 from recon.methods.sta import Sta
 
 METHODS: dict[str, type[Any]] = {
@@ -35,6 +40,11 @@ METHODS: dict[str, type[Any]] = {
     "latent": Latent,
     "alignment": Alignment,
     "gradient": Gradient,
+    "egg": Egg,
+    "dps": Dps,
+    "diffpir": DiffPir,
+    "plug_and_play": PlugAndPlay,
+    "split_gibbs": SplitGibbs,
     "smoothed": Smoothed,
     "average": Average,
     "ensemble": Ensemble,

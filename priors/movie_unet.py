@@ -1,0 +1,141 @@
+"""The network of the movie prior: a U-Net over space and time that a noise level and a text steer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+CHANNELS_LAST = torch.channels_last
+FREQUENCIES = 16
+"""Sines and cosines that stand for the noise level."""
+
+
+@dataclass(frozen=True)
+class MovieUnetSettings:
+    """Sizes: a cell is `patch`×`patch` pixels; `widths` are the channels of the levels, `depth` blocks a level.
+
+    Every level is half as fine in space and in time as the one before. `text` is the length of a caption's embedding,
+    `steering` that of what noise level and text become together.
+    """
+
+    widths: tuple[int, ...] = (32, 64, 128, 192)
+    depth: int = 2
+    patch: int = 2
+    text: int = 384
+    steering: int = 192
+
+    def __post_init__(self) -> None:
+        if not self.widths or min(*self.widths, self.depth, self.patch, self.text, self.steering) < 1:
+            raise ValueError(f"movie U-Net: expected sizes of at least 1, got {self}; correct it")
+
+    @property
+    def span(self) -> int:
+        """Frames that the coarsest level takes for one."""
+        return int(2 ** (len(self.widths) - 1))
+
+
+class Block(nn.Module):
+    """x + time(σ(space(σ(a·x + b)))) on `[B,T,C,h,w]`, over 3×3 cells and 3 frames; a and b come from the steering.
+
+    Feature-wise linear modulation (Perez et al. 2018). Nothing is normalised over a clip, so that what is far away in
+    time changes nothing. The last layer starts at zero: the block as the identity.
+    """
+
+    def __init__(self, channels: int, steering: int) -> None:
+        super().__init__()
+        self.space = nn.Conv2d(channels, channels, 3, padding=1)
+        self.time = nn.Conv1d(channels, channels, 3, padding=1)
+        self.steer = nn.Linear(steering, 2 * channels)
+        for parameter in self.time.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor, steering: Tensor) -> Tensor:
+        """Return features of the same shape; `steering` is `[B,E]`."""
+        batch, frames, channels, height, width = x.shape
+        scale, shift = self.steer(steering).to(x.dtype)[:, None, :, None, None].chunk(2, 2)
+        steered = torch.addcmul(x + shift, x, scale)
+        inner = functional.silu(self.space(functional.silu(steered).flatten(0, 1)))
+        by_cell = inner.permute(0, 2, 3, 1).reshape(batch, frames, height * width, channels)  # no copy: channels last
+        mixed = functional.conv2d(
+            by_cell.permute(0, 3, 1, 2), self.time.weight[..., None], self.time.bias, padding=(1, 0)
+        )
+        return x + mixed.permute(0, 2, 1, 3).reshape(x.shape)
+
+
+class MovieUnet(nn.Module):
+    """Noisy movies `[B,1,T,H,W]`, ln σ / 4 `[B]` and texts `[B,D]` or none → what the preconditioning asks for.
+
+    Where a text is NaN there is none.
+    """
+
+    def __init__(self, settings: MovieUnetSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        widths, cells = settings.widths, settings.patch**2
+        self.noise = nn.Sequential(
+            nn.Linear(2 * FREQUENCIES, settings.steering), nn.SiLU(), nn.Linear(settings.steering, settings.steering)
+        )
+        self.text = nn.Linear(settings.text, settings.steering)
+        self.no_text = nn.Parameter(torch.zeros(settings.text))
+        self.enter = nn.Conv2d(cells, widths[0], 3, padding=1)
+        pairs = list(pairwise(widths))
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, padding=1) for fine, coarse in pairs)
+        self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairs)
+        self.before = nn.ModuleList(self._blocks(width) for width in widths)
+        self.after = nn.ModuleList(self._blocks(width) for width in widths[:-1])
+        self.leave = nn.Conv2d(widths[0], cells, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+
+    def _blocks(self, width: int) -> nn.ModuleList:
+        return nn.ModuleList(Block(width, self.settings.steering) for _ in range(self.settings.depth))
+
+    def forward(self, movie: Tensor, level: Tensor, text: Tensor | None) -> Tensor:
+        """Return a movie of the same shape."""
+        _, _, frames, height, width = movie.shape
+        patch, span = self.settings.patch, self.settings.span
+        padded = functional.pad(movie[:, 0], (0, -width % patch, 0, -height % patch), mode="replicate")
+        longer = torch.cat([padded, padded[:, -1:].expand(-1, -frames % span, -1, -1)], 1)
+        cells = functional.pixel_unshuffle(longer.flatten(0, 1)[:, None], patch)
+        entered = self.enter(cells.contiguous(memory_format=CHANNELS_LAST))
+        features = self._network(entered.reshape(*longer.shape[:2], *entered.shape[1:]), self._steering(level, text), 0)
+        shown = functional.pixel_shuffle(self.leave(functional.silu(features).flatten(0, 1)), patch)
+        return shown.reshape(len(movie), longer.shape[1], *shown.shape[-2:])[:, None, :frames, :height, :width]
+
+    def _steering(self, level: Tensor, text: Tensor | None) -> Tensor:
+        rates = torch.exp(torch.linspace(0, math.log(64.0), FREQUENCIES, device=level.device)) * math.pi / 4
+        angles = level.float()[:, None] * rates
+        silent = self.no_text.expand(len(level), -1)
+        known = silent if text is None else torch.where(text.isnan(), silent, text)
+        found: Tensor = functional.silu(self.noise(torch.cat([angles.sin(), angles.cos()], 1)) + self.text(known))
+        return found
+
+    def _network(self, x: Tensor, steering: Tensor, level: int) -> Tensor:
+        x = _through(self.before[level], x, steering)
+        if level == len(self.down):
+            return x
+        shorter = x.reshape(x.shape[0], x.shape[1] // 2, 2, *x.shape[2:]).mean(2)
+        coarse = functional.avg_pool2d(shorter.flatten(0, 1), 2, ceil_mode=True, count_include_pad=False)
+        below = self.down[level](coarse)
+        lower = self._network(below.reshape(*shorter.shape[:2], *below.shape[1:]), steering, level + 1)
+        wide = functional.interpolate(self.up[level](lower.flatten(0, 1)), x.shape[-2:], mode="bilinear")
+        series = wide.reshape(*lower.shape[:2], *wide.shape[1:])
+        return _through(self.after[level], x + _twice_as_long(series), steering)
+
+
+def _through(blocks: nn.Module, x: Tensor, steering: Tensor) -> Tensor:
+    for block in blocks.children():
+        x = block(x, steering)
+    return x
+
+
+def _twice_as_long(series: Tensor) -> Tensor:
+    """Return `[B,2T,…]`: two frames for each, a quarter of the way to the neighbours of it (linear interpolation)."""
+    before = torch.cat([series[:, :1], series[:, :-1]], 1)
+    after = torch.cat([series[:, 1:], series[:, -1:]], 1)
+    pair = torch.stack([torch.lerp(series, before, 0.25), torch.lerp(series, after, 0.25)], 2)
+    return pair.flatten(1, 2)

