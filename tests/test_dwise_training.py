@@ -61,6 +61,7 @@ from recon.training.autoencoder import AutoencoderTraining
 from recon.training.decoder import DecoderTraining
 from recon.training.dwise import DwiseTraining, KeptClips, Room, train_dwiseneuro
 from recon.training.encoder import EncoderTraining
+from recon.training.prior import PriorTraining
 
 CPU = torch.device("cpu")
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "train"
@@ -140,7 +141,8 @@ def test_every_configuration_of_a_training_is_valid(file: Path) -> None:
     tree = config.load(file)
     kind: type[Any] = DwiseTraining if tree.get("encoder") == "dwiseneuro" else EncoderTraining
     if "method" in tree or "encoder" not in tree:
-        kind = DecoderTraining if "method" in tree else AutoencoderTraining
+        others = PriorTraining if "clips" in tree else AutoencoderTraining
+        kind = DecoderTraining if "method" in tree else others
     chosen = config.record(kind, tree, where="train")
     assert chosen.name == file.stem and chosen.output.suffix == ".safetensors"
 

@@ -28,6 +28,12 @@ def test_every_method_that_is_not_made_of_others_is_described() -> None:
         ({"preset": "ridge_and_map"}, "(responses; learnt from training movies with their responses) + (responses and"),
         ({"name": "convolutional", "distilled": 0.5}, "and with those that the encoders predict; validation"),
         ({"name": "convolutional", "distilled": 0.5, "generated": 9.0}, "predict, also for generated movies that were"),
+        ({"name": "dps"}, "the encoder; the spectrum of training movies"),
+        (
+            {"name": "egg", "denoiser": {"name": "diffusion", "caption": "a disc"}},
+            "movies; a learnt prior of movies (movie_diffusion), told 'a disc'",
+        ),
+        ({"name": "egg", "denoiser": {"name": "diffusion"}}, "(movie_diffusion), told nothing"),
         ({"preset": "map_spectrum", "start": {"preset": "ridge"}}, "from the start of another method (responses;"),
     ],
 )

@@ -57,6 +57,7 @@ class DataStep:
 def left_uncertain(power: Tensor, level: float) -> Tensor:
     """Return what noise of standard deviation `level` leaves uncertain of a Gaussian with this power: Pσ²/(P+σ²).
 
+    >>> import torch
     >>> left_uncertain(torch.tensor([1.0, torch.inf]), 1.0)
     tensor([0.5000, 1.0000])
     """

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+GUIDED = "responses and behavior of the clip through the encoder; the spectrum of training movies"
 TRAINED = "learnt from training movies with their responses"
 SEEN = {
     "mean": "no responses at all: the mean training frame",
@@ -20,6 +21,7 @@ SEEN = {
     "meicoder": f"responses; {TRAINED}, and most exciting inputs of the encoder; validation clips chose its weights",
     "latent": f"responses; {TRAINED}, through an autoencoder of training movies",
     "alignment": f"responses; {TRAINED}; it shows training movies again; validation clips chose its weights",
+    **dict.fromkeys(("egg", "dps", "diffpir", "plug_and_play", "split_gibbs"), GUIDED),
 }
 SPECTRA = {
     "spectrum": "the spectrum of training movies",
@@ -64,11 +66,20 @@ def _method(tree: Mapping[str, Any]) -> str:
         return _method(tree["method"])
     if name == "average":
         return " + ".join(f"({_method(inner)})" for inner in tree["methods"].values())
-    words = SEEN.get(name, name)
+    words = SEEN.get(name, name) + _denoised(tree)
     if tree.get("distilled"):
         made = ", also for generated movies that were not shown" if tree.get("generated") else ""
         words = words.replace(TRAINED, f"{TRAINED} and with those that the encoders predict{made}")
     return words
+
+
+def _denoised(tree: Mapping[str, Any]) -> str:
+    """What a learnt prior adds, and what it was told; nothing for other denoisers."""
+    chosen = tree.get("denoiser")
+    if not isinstance(chosen, Mapping) or chosen.get("name") != "diffusion":
+        return ""
+    told = f"told {chosen['caption']!r}" if chosen.get("caption") else "told nothing"
+    return f"; a learnt prior of movies ({chosen.get('weights', 'movie_diffusion')}), {told}"
 
 
 def _gradient(tree: Mapping[str, Any]) -> str:
