@@ -148,6 +148,11 @@ def test_clips_in_several_batches_make_the_same_page(tmp_path: Path) -> None:
 
 
 def test_a_long_table_shows_fewer_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = make_run(tmp_path / "run", clips=3, shape=(16, 6, 8), warmup=2)
-    monkeypatch.setattr("recon.report.data.MOVIE_BYTES", 2.5 * 8 * 16 * 6 * 8 * 0.8)
-    assert len(embedded(write_report(run))["clips"]) == 2
+    """As many as the page can bear, but the best, the median and the worst in any case."""
+    run = make_run(tmp_path / "run", clips=6, shape=(16, 6, 8), warmup=2)
+    for bearable, shown in ((4.5, 4), (1.5, 3)):
+        monkeypatch.setattr("recon.report.data.MOVIE_BYTES", bearable * 8 * 16 * 6 * 8 * 0.8)
+        clips = embedded(write_report(run))["clips"]
+        assert [clip["standing"] for clip in clips] == ["best", "median", "worst", ""][:shown]
+    two = make_run(tmp_path / "two", clips=2, shape=(16, 6, 8), warmup=2)
+    assert len(embedded(write_report(two))["clips"]) == 1

@@ -148,7 +148,8 @@ def read_clips(
 ) -> tuple[list[Clip], dict[str, Pixels]]:
     """Return what the page needs of some clips, those of `first` before others, and their true movies `[T,H,W]`.
 
-    With `movies` pictures per clip, fewer clips than `max_clips` are taken where the page would become too heavy.
+    With `movies` pictures per clip, fewer clips than `max_clips` are taken where the page would become too heavy, but
+    all of `first` as far as `max_clips` allows: the worst clip is not what a long table saves on.
     """
     path = run / "clips.h5"
     if not path.exists():
@@ -158,7 +159,8 @@ def read_clips(
         trials = [name for name in known if name in file]
         trials += sorted((name for name in file if name not in known), key=lambda name: (len(name), name))
         pixels = int(np.prod(file[trials[0]]["truth"][:max_frames].shape))
-        fitting = max(1, min(max_clips, int(MOVIE_BYTES / (pixels * movies * BYTES_PER_PIXEL))))
+        named, light = sum(name in file for name in known), int(MOVIE_BYTES / (pixels * movies * BYTES_PER_PIXEL))
+        fitting = max(1, min(max_clips, max(named, light)))
         truths = {trial: file[trial]["truth"][:max_frames] for trial in trials[:fitting]}
         clips = [_clip(file[trial], truth) | {"standing": known.get(trial, "")} for trial, truth in truths.items()]
     return clips, truths
