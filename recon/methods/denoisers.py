@@ -12,10 +12,10 @@ from torch import Tensor
 from priors.base import Denoiser
 from priors.guidance import ClassifierFree
 from priors.movie_diffusion import load_movie_diffusion
-from priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
+from priors.spectrum import GaussianDenoiser, Spectrum
 from recon.artefacts import load_artefact
-from recon.learning_set import TrainingSet
-from recon.methods.gradient import training_clips
+from recon.methods.base import Method
+from recon.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,15 @@ class Diffusion:
         return ClassifierFree(model, self.guidance), model.embed([self.caption]).to(spectrum.power.device)
 
 
-def movie_spectrum(training: TrainingSet) -> Path:
-    """Return the artefact with the training movies' spectrum, which `gradient` and all denoisers share."""
-
-    def learn(checkpoint: Path) -> dict[str, Tensor]:
-        spectrum = estimate_spectrum(training_clips(training))
-        return {"power": spectrum.power, "mean": spectrum.mean}
-
-    return training.artefact("spectrum", "spectrum", learn, uses=("frames",))
-
-
 def load_spectrum(artefact: Path | None, device: torch.device, *, method: str) -> Spectrum:
     """Return the spectrum of an artefact on a device."""
     learnt = load_artefact(artefact, method=method)
     return Spectrum(learnt["power"], learnt["mean"]).to(device)
+
+
+def starting_movie(problem: Problem, generator: torch.Generator, spectrum: Spectrum, start: Method | None) -> Tensor:
+    """Return the movie `[B,C,T,H,W]` of another method, or the mean training frame where there is none."""
+    if start is None:
+        return spectrum.mean.expand(problem.shape).clone()
+    *_, last = start(problem, generator)
+    return last.movie

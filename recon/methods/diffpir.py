@@ -19,7 +19,8 @@ from priors.spectrum import Spectrum
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.methods.data_step import DataStep, left_uncertain
-from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, movie_spectrum
+from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, starting_movie
+from recon.methods.gradient import movie_spectrum
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -65,20 +66,16 @@ class DiffPir:
         each = problem.sample(torch.arange(problem.shape[0], device=problem.device).repeat_interleave(self.samples))
         levels = falling(self.levels, self.highest, self.lowest)
         done = int(state["step"]) if state else 0
-        x = state["variable"] if state else self._start(problem, generator, spectrum)
+        if state:
+            x = state["variable"]
+        else:
+            x = starting_movie(problem, generator, spectrum, self.start).repeat_interleave(self.samples, 0)
         for step, level in enumerate(levels[done:], done + 1):
             guess = self._guess(denoiser, condition, x, level, generator)
             x, terms = self.data(each, guess, self._covariance(spectrum, level))
             shown = x.clamp(0, 1).reshape(problem.shape[0], self.samples, *x.shape[1:])
             means = {name: value.reshape(-1, self.samples).mean(1) for name, value in terms.items()}
             yield Iterate(shown.mean(1), means, {"variable": x, "step": torch.tensor([step])})
-
-    def _start(self, problem: Problem, generator: torch.Generator, spectrum: Spectrum) -> Tensor:
-        movie = spectrum.mean.expand(problem.shape)
-        if self.start is not None:
-            *_, last = self.start(problem, generator)
-            movie = last.movie
-        return movie.repeat_interleave(self.samples, 0)
 
     def _guess(
         self, denoiser: Denoiser, condition: Tensor | None, x: Tensor, level: float, generator: torch.Generator

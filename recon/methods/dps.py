@@ -11,8 +11,9 @@ from torch import Tensor
 
 from priors.guidance import falling
 from recon.learning_set import TrainingSet
-from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, movie_spectrum
-from recon.methods.guided import pulled, renoised, steps_down
+from recon.methods.denoisers import Diffusion, Wiener, load_spectrum
+from recon.methods.gradient import movie_spectrum
+from recon.methods.guided import noise_around, pulled, renoised, steps_down
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -57,8 +58,7 @@ class Dps:
         if state:
             x, done = state["variable"], int(state["step"])
         else:
-            start = denoiser.encode(spectrum.mean.expand(problem.shape))
-            x, done = start + self.highest * torch.randn(start.shape, generator=generator).to(start), 0
+            x, done = noise_around(denoiser, spectrum, problem.shape, self.highest, generator=generator), 0
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
             pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), told)
             clean = pull.clean - self._trusted(self.beta * now**2 * pull.gradient, now)

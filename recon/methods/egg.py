@@ -10,8 +10,9 @@ import torch
 
 from priors.guidance import falling
 from recon.learning_set import TrainingSet
-from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, movie_spectrum
-from recon.methods.guided import pulled, renoised, steps_down, unit
+from recon.methods.denoisers import Diffusion, Wiener, load_spectrum
+from recon.methods.gradient import movie_spectrum
+from recon.methods.guided import noise_around, pulled, renoised, steps_down, unit
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -53,8 +54,7 @@ class Egg:
         if state:
             x, done = state["variable"], int(state["step"])
         else:
-            start = denoiser.encode(spectrum.mean.expand(problem.shape))
-            x, done = start + self.highest * torch.randn(start.shape, generator=generator).to(start), 0
+            x, done = noise_around(denoiser, spectrum, problem.shape, self.highest, generator=generator), 0
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
             pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), told)
             x = renoised(x, pull.clean, (now, then), noise=self.noise, generator=generator)

@@ -79,16 +79,14 @@ class Gradient:
         )
         if self.parameterisation != "spectrum":
             return ready
-        about, uses = ("spectrum", ("frames",)) if self.centre is None else (repr(self.centre), EVERYTHING)
+        centre = ready.centre
+        if centre is None:
+            return replace(ready, artefact=movie_spectrum(training))
 
         def learn(checkpoint: Path) -> dict[str, Tensor]:
-            if ready.centre is None:
-                spectrum = estimate_spectrum(training_clips(training))
-            else:
-                spectrum = residual_spectrum(residuals(ready.centre, training))
-            return {"power": spectrum.power, "mean": spectrum.mean}
+            return _as_artefact(residual_spectrum(residuals(centre, training)))
 
-        return replace(ready, artefact=training.artefact("spectrum", about, learn, uses=uses))
+        return replace(ready, artefact=training.artefact("spectrum", repr(self.centre), learn, uses=EVERYTHING))
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
@@ -189,6 +187,19 @@ def residuals(method: Method, training: TrainingSet) -> Iterator[Tensor]:
         *_, last = method(problem, torch.Generator().manual_seed(training.seed))
         for sample in movie.cpu() - last.movie.cpu():
             yield from sample
+
+
+def movie_spectrum(training: TrainingSet) -> Path:
+    """Return the artefact with the training movies' spectrum, which every method that needs it shares."""
+
+    def learn(checkpoint: Path) -> dict[str, Tensor]:
+        return _as_artefact(estimate_spectrum(training_clips(training)))
+
+    return training.artefact("spectrum", "spectrum", learn, uses=("frames",))
+
+
+def _as_artefact(spectrum: Spectrum) -> dict[str, Tensor]:
+    return {"power": spectrum.power, "mean": spectrum.mean}
 
 
 def training_clips(training: TrainingSet) -> Iterator[Tensor]:

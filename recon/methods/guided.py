@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from priors.base import Denoiser
 from priors.guidance import falling
+from priors.spectrum import Spectrum
 from recon.problem import Problem
 
 
@@ -44,6 +45,14 @@ def steps_down(levels: int, highest: float, lowest: float, *, done: int = 0) -> 
     """
     down = [*falling(levels, highest, lowest), 0.0]
     yield from ((step, down[step - 1], down[step]) for step in range(done + 1, levels + 1))
+
+
+def noise_around(
+    denoiser: Denoiser, spectrum: Spectrum, shape: Sequence[int], level: float, *, generator: torch.Generator
+) -> Tensor:
+    """Return where a sampler starts: the mean training frame under noise of standard deviation `level`."""
+    start = denoiser.encode(spectrum.mean.expand(*shape))
+    return start + level * torch.randn(start.shape, generator=generator).to(start)
 
 
 def renoised(

@@ -14,7 +14,8 @@ import torch
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.methods.data_step import DataStep
-from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, movie_spectrum
+from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, starting_movie
+from recon.methods.gradient import movie_spectrum
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -56,10 +57,7 @@ class PlugAndPlay:
         if state:
             x, v, u = state["x"], state["v"], state["u"]
         else:
-            x = spectrum.mean.expand(problem.shape).clone()
-            if self.start is not None:
-                *_, last = self.start(problem, generator)
-                x = last.movie
+            x = starting_movie(problem, generator, spectrum, self.start)
             v, u = x, torch.zeros_like(x)
         for step in range(int(state["step"]) + 1 if state else 1, self.iterations + 1):
             x, terms = self.data(problem, v - u, white, start=x)

@@ -16,7 +16,8 @@ from torch import Tensor
 from priors.base import Denoiser
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
-from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, movie_spectrum
+from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, starting_movie
+from recon.methods.gradient import movie_spectrum
 from recon.methods.guided import renoised, steps_down
 from recon.problem import Problem
 from recon.types import Iterate, State
@@ -65,7 +66,7 @@ class SplitGibbs:
         spectrum = load_spectrum(self.artefact, problem.device, method="split_gibbs")
         denoiser, condition = self.denoiser.load(spectrum)
         told = None if condition is None else condition.expand(problem.shape[0], -1)
-        kept = dict(state) if state else self._begin(problem, generator, spectrum.mean)
+        kept = dict(state) if state else self._begin(starting_movie(problem, generator, spectrum, self.start))
         for number in range(int(kept["step"]) + 1, self.iterations + 1):
             z = self._of_prior(denoiser, kept["x"], told, generator)
             kept |= self._of_activity(problem, z, kept, generator, adapting=number <= self.burn)
@@ -80,11 +81,7 @@ class SplitGibbs:
             terms = {"misfit": kept["misfit"], "accepted": kept["accepted"], "langevin_step": kept["length"]}
             yield Iterate(shown.clamp(0, 1), terms, dict(kept))
 
-    def _begin(self, problem: Problem, generator: torch.Generator, mean: Tensor) -> dict[str, Tensor]:
-        x = mean.expand(problem.shape).clone()
-        if self.start is not None:
-            *_, last = self.start(problem, generator)
-            x = last.movie
+    def _begin(self, x: Tensor) -> dict[str, Tensor]:
         blank, length = torch.zeros_like(x), x.new_full((len(x),), self.step)
         return {"x": x, "mean": blank, "squares": blank, "length": length, "step": torch.zeros(1, dtype=torch.long)}
 
