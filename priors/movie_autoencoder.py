@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
 from priors.autoencoder import Autoencoder, Shape
+from priors.files import load_prior, save_prior
 
-SHIPPED = Path(__file__).parent / "weights"
 FORMAT = "recon-autoencoder-1"
 
 
@@ -105,40 +104,15 @@ class MovieAutoencoder(Autoencoder):
 
 def save_autoencoder(model: MovieAutoencoder, path: Path, *, card: Mapping[str, Any]) -> None:
     """Write weights in half precision with settings and card in the header, and the card to the .json beside it."""
-    from safetensors.torch import save
-
-    tensors = {name: value.detach().cpu().half().contiguous() for name, value in model.state_dict().items()}
     settings = dataclasses.asdict(model.settings)
-    header = {"format": FORMAT, "settings": json.dumps(settings), "card": json.dumps(dict(card))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for target, content in (
-        (path, save(tensors, header)),
-        (path.with_suffix(".json"), (json.dumps({"settings": settings, **card}, indent=2) + "\n").encode()),
-    ):
-        aside = target.with_name(f".{target.name}.partial")
-        aside.write_bytes(content)
-        aside.replace(target)
+    about = {"settings": json.dumps(settings)}
+    save_prior(model.state_dict(), path, kind=FORMAT, about=about, card={"settings": settings, **card})
 
 
 def load_autoencoder(weights: str | Path) -> MovieAutoencoder:
     """Return the autoencoder of a file, or of a shipped name such as "movies", ready to use."""
-    path = Path(weights)
-    path = path if path.is_file() else SHIPPED / f"{weights}.safetensors"
-    if not path.is_file():
-        shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
-        raise ValueError(
-            f"autoencoder: expected a file or a shipped name ({shipped}), got {str(weights)!r}; train one with "
-            "`recon train autoencoder`"
-        )
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header = file.metadata() or {}
-            names = list(file.keys())
-            tensors = {name: file.get_tensor(name).float() for name in names}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: expected a whole safetensors file, got {error}; copy it again") from error
-    if header.get("format") != FORMAT:
-        raise ValueError(f"{path}: expected an autoencoder of movies, got {header.get('format', 'another file')}")
+    command = "recon train autoencoder"
+    tensors, header = load_prior(weights, kind=FORMAT, what="an autoencoder of movies", command=command)
     with torch.random.fork_rng(devices=[]):
         model = MovieAutoencoder(AutoencoderSettings(**json.loads(header["settings"])))
     model.load_state_dict(tensors)

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from priors.base import Denoiser
+from priors.files import load_prior, save_prior
 from priors.movie_unet import MovieUnet, MovieUnetSettings
 from priors.text import TextEncoder
 from priors.windows import by_windows
 
-SHIPPED = Path(__file__).parent / "weights"
 FORMAT = "recon-movie-diffusion-1"
 SPREAD = 0.25
 """Standard deviation of movies in [0,1] around grey, σ_data of Karras et al."""
@@ -58,42 +57,18 @@ class MovieDiffusion(Denoiser):
 
 def save_movie_diffusion(model: MovieDiffusion, path: Path, *, card: Mapping[str, Any]) -> None:
     """Write weights in half precision with settings and card in the header, and the card to the .json beside it."""
-    from safetensors.torch import save
-
-    tensors = {name: value.detach().cpu().half().contiguous() for name, value in model.state_dict().items()}
-    about = {"settings": dataclasses.asdict(model.network.settings), "text": model.text}
-    header = {"format": FORMAT, "about": json.dumps(about), "card": json.dumps(dict(card))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for target, content in (
-        (path, save(tensors, header)),
-        (path.with_suffix(".json"), (json.dumps({**about, **card}, indent=2) + "\n").encode()),
-    ):
-        aside = target.with_name(f".{target.name}.partial")
-        aside.write_bytes(content)
-        aside.replace(target)
+    settings = dataclasses.asdict(model.network.settings)
+    about = {"settings": json.dumps(settings), "text": model.text}
+    card = {"settings": settings, "text": model.text, **card}
+    save_prior(model.state_dict(), path, kind=FORMAT, about=about, card=card)
 
 
 def load_movie_diffusion(weights: str | Path, *, window: int = 0) -> MovieDiffusion:
     """Return the frozen prior of a file, or of a shipped name; raises ValueError where it is none."""
-    path = Path(weights)
-    path = path if path.is_file() else SHIPPED / f"{weights}.safetensors"
-    if not path.is_file():
-        raise ValueError(
-            f"movie_diffusion: expected a file or a shipped name, got {str(weights)!r}; train one with "
-            "`recon train prior`"
-        )
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header = file.metadata() or {}
-            names = list(file.keys())
-            tensors = {name: file.get_tensor(name).float() for name in names}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: expected a whole safetensors file, got {error}; copy it again") from error
-    if header.get("format") != FORMAT:
-        raise ValueError(f"{path}: expected a diffusion prior of movies, got {header.get('format', 'another file')}")
-    about = json.loads(header["about"])
-    settings = MovieUnetSettings(**{**about["settings"], "widths": tuple(about["settings"]["widths"])})
+    tensors, header = load_prior(weights, kind=FORMAT, what="a diffusion prior of movies", command="recon train prior")
+    settings = json.loads(header["settings"])
     with torch.random.fork_rng(devices=[]):
-        model = MovieDiffusion(settings, text=about["text"], window=window)
+        chosen = MovieUnetSettings(**{**settings, "widths": tuple(settings["widths"])})
+        model = MovieDiffusion(chosen, text=header["text"], window=window)
     model.load_state_dict(tensors)
     return model.eval().requires_grad_(False)
