@@ -26,9 +26,9 @@ GREY = 0.5
 class MovieDiffusion(Denoiser):
     """The preconditioned denoiser of Karras et al. 2022 (table 1) around `MovieUnet`, on movies in [0,1].
 
-    Conditions are embeddings `[B,D]` of captions by the text encoder that it was trained with; a row of NaN stands for
-    no text. Clips longer than `window` frames are denoised in overlapping windows that fade into each other; with 0
-    whole.
+    Conditions are embeddings `[B,D]` of captions by the text encoder that it was trained with, or `[B,T,D]`, one for
+    every frame; a row of NaN stands for no text. Clips longer than `window` frames are denoised in overlapping windows
+    that fade into each other; with 0 whole.
     """
 
     def __init__(self, settings: MovieUnetSettings | None = None, *, text: str = "minilm", window: int = 0) -> None:
@@ -38,7 +38,12 @@ class MovieDiffusion(Denoiser):
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the clean estimate of movies `[B,1,T,H,W]`."""
-        return by_windows(lambda part: self._denoised(part, sigma, condition), x, self.window)
+
+        def denoised(part: Tensor, frames: slice) -> Tensor:
+            told = condition if condition is None or condition.dim() == 2 else condition[:, frames]
+            return self._denoised(part, sigma, told)
+
+        return by_windows(denoised, x, self.window)
 
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Return the embeddings `[K,D]` of captions; an empty text is none (NaN)."""

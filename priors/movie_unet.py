@@ -40,7 +40,7 @@ class MovieUnetSettings:
 
 
 class Block(nn.Module):
-    """x + time(σ(space(σ(a·x + b)))) on `[B,T,C,h,w]`, over 3×3 cells and 3 frames; a and b come from the steering.
+    """x + time(σ(space(σ(a·x + b)))) on `[B,T,C,h,w]`, over 3×3 cells and 3 frames; a, b come from the steering.
 
     Feature-wise linear modulation (Perez et al. 2018). Nothing is normalised over a clip, so that what is far away in
     time changes nothing. The last layer starts at zero: the block as the identity.
@@ -55,9 +55,9 @@ class Block(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, steering: Tensor) -> Tensor:
-        """Return features of the same shape; `steering` is `[B,E]`."""
+        """Return features of the same shape; `steering` is `[B,1,E]`, or `[B,T,E]` where it changes over time."""
         batch, frames, channels, height, width = x.shape
-        scale, shift = self.steer(steering).to(x.dtype)[:, None, :, None, None].chunk(2, 2)
+        scale, shift = self.steer(steering).to(x.dtype)[..., None, None].chunk(2, 2)
         steered = torch.addcmul(x + shift, x, scale)
         inner = functional.silu(self.space(functional.silu(steered).flatten(0, 1)))
         by_cell = inner.permute(0, 2, 3, 1).reshape(batch, frames, height * width, channels)  # no copy: channels last
@@ -70,7 +70,7 @@ class Block(nn.Module):
 class MovieUnet(nn.Module):
     """Noisy movies `[B,1,T,H,W]`, ln σ / 4 `[B]` and texts `[B,D]` or none → what the preconditioning asks for.
 
-    Where a text is NaN there is none.
+    Texts may change over time, `[B,T,D]`. Where a text is NaN there is none.
     """
 
     def __init__(self, settings: MovieUnetSettings) -> None:
@@ -102,16 +102,20 @@ class MovieUnet(nn.Module):
         longer = torch.cat([padded, padded[:, -1:].expand(-1, -frames % span, -1, -1)], 1)
         cells = functional.pixel_unshuffle(longer.flatten(0, 1)[:, None], patch)
         entered = self.enter(cells.contiguous(memory_format=CHANNELS_LAST))
-        features = self._network(entered.reshape(*longer.shape[:2], *entered.shape[1:]), self._steering(level, text), 0)
+        steering = _held(self._steering(level, text), longer.shape[1])
+        features = self._network(entered.reshape(*longer.shape[:2], *entered.shape[1:]), steering, 0)
         shown = functional.pixel_shuffle(self.leave(functional.silu(features).flatten(0, 1)), patch)
         return shown.reshape(len(movie), longer.shape[1], *shown.shape[-2:])[:, None, :frames, :height, :width]
 
     def _steering(self, level: Tensor, text: Tensor | None) -> Tensor:
         rates = torch.exp(torch.linspace(0, math.log(64.0), FREQUENCIES, device=level.device)) * math.pi / 4
         angles = level.float()[:, None] * rates
-        silent = self.no_text.expand(len(level), -1)
-        known = silent if text is None else torch.where(text.isnan(), silent, text)
-        found: Tensor = functional.silu(self.noise(torch.cat([angles.sin(), angles.cos()], 1)) + self.text(known))
+        noise = self.noise(torch.cat([angles.sin(), angles.cos()], 1))[:, None]
+        told = self.no_text.expand(len(level), 1, -1)
+        if text is not None:
+            series = text if text.dim() == 3 else text[:, None]
+            told = torch.where(series.isnan(), self.no_text, series)
+        found: Tensor = functional.silu(noise + self.text(told))
         return found
 
     def _network(self, x: Tensor, steering: Tensor, level: int) -> Tensor:
@@ -121,7 +125,9 @@ class MovieUnet(nn.Module):
         shorter = x.reshape(x.shape[0], x.shape[1] // 2, 2, *x.shape[2:]).mean(2)
         coarse = functional.avg_pool2d(shorter.flatten(0, 1), 2, ceil_mode=True, count_include_pad=False)
         below = self.down[level](coarse)
-        lower = self._network(below.reshape(*shorter.shape[:2], *below.shape[1:]), steering, level + 1)
+        constant = steering.shape[1] == 1
+        slower = steering if constant else steering.reshape(len(steering), -1, 2, steering.shape[2]).mean(2)
+        lower = self._network(below.reshape(*shorter.shape[:2], *below.shape[1:]), slower, level + 1)
         wide = functional.interpolate(self.up[level](lower.flatten(0, 1)), x.shape[-2:], mode="bilinear")
         series = wide.reshape(*lower.shape[:2], *wide.shape[1:])
         return _through(self.after[level], x + _twice_as_long(series), steering)
@@ -131,6 +137,13 @@ def _through(blocks: nn.Module, x: Tensor, steering: Tensor) -> Tensor:
     for block in blocks.children():
         x = block(x, steering)
     return x
+
+
+def _held(steering: Tensor, frames: int) -> Tensor:
+    """Return a steering that changes over time as long as the movie: its last frame is repeated."""
+    if steering.shape[1] == 1:
+        return steering
+    return torch.cat([steering, steering[:, -1:].expand(-1, frames - steering.shape[1], -1)], 1)
 
 
 def _twice_as_long(series: Tensor) -> Tensor:

@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 
-def by_windows(function: Callable[[Tensor], Tensor], movie: Tensor, window: int) -> Tensor:
-    """Return function(movie) `[B,C,T,H,W]`, computed on windows of `window` frames that overlap by half (0: at once).
+def by_windows(function: Callable[[Tensor, slice], Tensor], movie: Tensor, window: int) -> Tensor:
+    """Return function(movie, its frames) `[B,C,T,H,W]` on windows of `window` frames that overlap by half (0: whole).
 
     Where windows overlap their results are mixed with weights that fall linearly towards the ends of a window and sum
     to 1, so that the result changes no faster than a window's own.
 
     >>> movie = torch.rand(1, 1, 50, 2, 2)
-    >>> bool(torch.allclose(by_windows(lambda part: 2 * part, movie, 16), 2 * movie, atol=1e-6))
+    >>> bool(torch.allclose(by_windows(lambda part, frames: 2 * part, movie, 16), 2 * movie, atol=1e-6))
     True
     """
     frames = movie.shape[2]
     if not window or frames <= window:
-        return function(movie)
+        return function(movie, slice(0, frames))
     if window < 2:
         raise ValueError(f"window: expected 0 or at least 2 frames, got {window}; raise it")
     starts = sorted({*range(0, frames - window, window // 2), frames - window})
@@ -28,6 +28,6 @@ def by_windows(function: Callable[[Tensor], Tensor], movie: Tensor, window: int)
     total, weight = torch.zeros_like(movie), movie.new_zeros(frames, 1, 1)
     for start in starts:
         span = slice(start, start + window)
-        total[:, :, span] = total[:, :, span] + ramp * function(movie[:, :, span])
+        total[:, :, span] = total[:, :, span] + ramp * function(movie[:, :, span], span)
         weight[span] += ramp
     return total / weight

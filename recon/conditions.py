@@ -15,8 +15,8 @@ from recon.data.folds import fold_trials
 from recon.data.sensorium import SensoriumRecording
 from recon.metrics.correlation import pearson
 from recon.problem import Observation, Problem
-from recon.settings import Clips, Condition
-from recon.types import Acquisition, Fidelity, Measurement, Trial, stack
+from recon.settings import Clips, Condition, Words
+from recon.types import Acquisition, Caption, Fidelity, Measurement, Trial, stack
 from recon.windows import windowed_rates
 
 Presentation = tuple[Tensor, Tensor | None]
@@ -192,11 +192,13 @@ def pose(
     silent: Tensor | None = None,
     pixels: Tensor | None = None,
     others: Sequence[Observation] = (),
+    words: Words = "none",
 ) -> Problem:
     """Return the problem of a batch under a condition: one observation per presentation and encoder.
 
     Responses of the *report* neurons, and of the `silent` ones `[N]`, are zero; the former are not fitted. Where
-    `pixels` `[H,W]` is false the movie stays grey. `others` are observations of animals that saw the same clips.
+    `pixels` `[H,W]` is false the movie stays grey. `words` are told of the clips. `others` are observations of animals
+    that saw the same clips.
     """
     unseen = sets["report"] if silent is None else sets["report"] | silent
     observations = [
@@ -205,7 +207,21 @@ def pose(
         for seen in measured(batch, condition, encoder, sets, unseen=unseen, acquisition=acquisition, window=window)
     ]
     shown = None if pixels is None else pixels.to(device)
-    return Problem(fidelity, (*observations, *others), window, pixels=shown)
+    return Problem(fidelity, (*observations, *others), window, pixels=shown, captions=spoken(batch, words))
+
+
+def spoken(batch: Batch, words: Words) -> tuple[tuple[Caption, ...], ...]:
+    """Return what a method is told of each clip: nothing, its captions, or those of its stranger."""
+    if words == "none":
+        return ()
+    trials = batch.trials if words == "true" else batch.strangers
+    said = tuple(batch.recording.spoken(trial.index) for trial in trials)
+    if not all(said):
+        raise ValueError(
+            f"words {words}: expected captions of every clip in {batch.recording.path}, got none for some; take words "
+            "none, or write meta/trials/captions.jsonl"
+        )
+    return said
 
 
 def measured(

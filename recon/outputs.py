@@ -19,6 +19,7 @@ from torch import Tensor
 from recon.conditions import Batch
 from recon.settings import Settings
 from recon.store import SOURCE, write_bytes, write_json
+from recon.types import Spread
 
 COLUMNS = (
     "recording",
@@ -43,6 +44,7 @@ COLUMNS = (
     "psnr",
     "motion_energy_correlation",
     "lpips",
+    "coverage_90",
     "response_correlation",
     "response_correlation_true",
     "judge_correlation",
@@ -68,10 +70,15 @@ def columns(settings: Settings) -> tuple[str, ...]:
     return tuple(name for known in COLUMNS for name in (known, *added.get(known, ())))
 
 
-def movie_file(batch: Batch, movie: Tensor) -> bytes:
-    """Return an HDF5 file: per trial a group with `reconstruction` (T,H,W), float16 in [0,1] (mean over channels)."""
-    grey = movie.mean(1).half().numpy()
-    groups = {str(trial.index): {"reconstruction": grey[i]} for i, trial in enumerate(batch.trials)}
+def movie_file(batch: Batch, movie: Tensor, spread: Spread | None = None) -> bytes:
+    """Return an HDF5 file: per trial a group with `reconstruction` (T,H,W), float16 in [0,1] (mean over channels).
+
+    A sampler's also has `deviation` (T,H,W), the standard deviation over its draws.
+    """
+    layers = {"reconstruction": movie} | ({} if spread is None else {"deviation": spread.deviation.cpu()})
+    grey = {name: layer.mean(1).half().numpy() for name, layer in layers.items()}
+    names = [str(trial.index) for trial in batch.trials]
+    groups = {name: {kind: layer[i] for kind, layer in grey.items()} for i, name in enumerate(names)}
     return _hdf5(groups, {name: {} for name in groups})
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from encoders.base import Encoder, TemporalFirst
 from encoders.canvas import centred
 from recon.memory import Portions, in_portions
-from recon.types import Fidelity, Measurement
+from recon.types import Caption, Fidelity, Measurement
 from recon.windows import Frames, Meter, spans_of, window_rates, windowed_rates
 
 Pulled = tuple[Tensor, Tensor, Tensor | None]
@@ -52,6 +52,7 @@ class Problem:
     counts what the encoders were shown; `portions` shrink when memory runs out. Where `pixels` `[H,W]` is false the
     encoders see grey whatever the movie says; larger or smaller than the movie's frames it stands in their middle, and
     what it says nothing about is false. `size` is that of the movie's frames where it is not that of the encoders.
+    `captions` are what is said of each sample, where a row says something.
     """
 
     fidelity: Fidelity
@@ -61,6 +62,7 @@ class Problem:
     pixels: Tensor | None = None
     portions: Portions = field(default_factory=Portions, compare=False, repr=False)
     size: tuple[int, int] | None = None
+    captions: tuple[tuple[Caption, ...], ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -91,7 +93,8 @@ class Problem:
     def sample(self, index: Tensor) -> Problem:
         """Return the problem of some samples of the batch."""
         parts = (replace(seen, measurement=seen.measurement.sample(index)) for seen in self.observations)
-        return replace(self, observations=tuple(parts))
+        said = tuple(self.captions[place] for place in index.tolist()) if self.captions else ()
+        return replace(self, observations=tuple(parts), captions=said)
 
     def on_canvas(self) -> Problem:
         """Return the problem whose movie is the whole canvas of the encoders, border included."""

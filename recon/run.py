@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recon.methods.base import Method
 from recon.problem import Problem
-from recon.types import Iterate, Reconstruction, State, Trace
+from recon.types import Iterate, Reconstruction, Spread, State, Trace
 
 SHARE_SPENT_WORKING = 5
 """A checkpoint that took a second to write is followed by this many seconds of work at least."""
@@ -91,7 +91,8 @@ def reconstruct(
     if progress.last is None:
         raise ValueError("method: expected at least one iterate, got none; allow at least one iteration")
     last, evaluations = progress.last, counter.evaluations
-    return Reconstruction(last.movie, last.terms, progress.step, evaluations, progress.seconds, status, message)
+    spent = (progress.step, evaluations, progress.seconds)
+    return Reconstruction(last.movie, last.terms, *spent, status, message, last.spread)
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,8 @@ def _save(path: Path | None, progress: Progress, counter: Counter, generator: to
     tensors: dict[str, Tensor] = {f"state.{name}": value for name, value in last.state.items()}
     tensors |= {f"terms.{name}": value for name, value in last.terms.items()}
     tensors |= {"movie": last.movie, "generator": generator.get_state()}
+    if last.spread is not None:
+        tensors |= {"deviation": last.spread.deviation, "draws": torch.tensor([float(last.spread.draws)])}
     spent = [float(progress.step), progress.seconds, counter.seen]
     tensors["spent"] = torch.tensor(spent, dtype=torch.float64)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,4 +184,5 @@ def load_checkpoint(
     generator.set_state(tensors["generator"].cpu())
     state = {name[6:]: value for name, value in tensors.items() if name.startswith("state.")}
     terms = {name[6:]: value for name, value in tensors.items() if name.startswith("terms.")}
-    return Progress(int(step), seconds, Iterate(tensors["movie"], terms, state)), state, frames
+    spread = Spread(tensors["deviation"], float(tensors["draws"])) if "deviation" in tensors else None
+    return Progress(int(step), seconds, Iterate(tensors["movie"], terms, state, spread)), state, frames

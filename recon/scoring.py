@@ -17,11 +17,13 @@ from recon.data.sensorium import SensoriumRecording
 from recon.metrics import METRICS, motion_energy_correlation, spatial_frequency_correlation
 from recon.metrics import temporal_frequency_correlation as temporal_correlation
 from recon.metrics.activity import response_correlation
+from recon.metrics.coverage import interval_coverage
 from recon.metrics.movie import matched
 from recon.metrics.perceptual import lpips_reason
 from recon.metrics.pooling import Pooling
 from recon.problem import GREY, Problem
 from recon.settings import MATCHED, Settings, masked_column, oracle_column, pooled_column
+from recon.types import Spread
 
 Scores = dict[str, Tensor]
 
@@ -59,6 +61,13 @@ class Judge:
             alike = matched(seen, shown, self.pixels)
             scores |= {oracle_column(name): METRICS[name](alike, shown, self.pixels) for name in MATCHED}
         return scores
+
+    def coverage(self, movie: Tensor, spread: Spread | None) -> Scores:
+        """Return the share `[B]` of scored pixels inside a sampler's nominal 90 % intervals; nothing for others."""
+        if spread is None:
+            return {}
+        seen, deviation, shown = map(self._scored, (movie, spread.deviation, self.batch.movie))
+        return {"coverage_90": interval_coverage(seen, deviation, shown, draws=spread.draws, pixels=self.pixels)}
 
     def curves(self, movie: Tensor) -> dict[str, Any]:
         """Return correlations resolved by spatial (cycles/degree) and temporal (Hz) frequency, per trial."""

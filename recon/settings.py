@@ -12,6 +12,7 @@ from recon.data.measurement import Bins
 from recon.metrics.pooling import Pooling
 
 Condition = Literal["recorded", "wrong_clip", "predicted", "noise_free", "repeat_average", "repeats_joint"]
+Words = Literal["none", "true", "shuffled"]
 Named = Mapping[str, Any]
 
 
@@ -133,6 +134,7 @@ class Row:
     per repeat. `bins` is a number of frames or "acquisition"; `population` leaves neurons out. With `seeds` a row whose
     method draws random numbers is learnt and run once with each; without, with that of the benchmark. What the method
     learns, it learns from the first `data` (a share) of the training trials; encoders and fidelities know all of them.
+    `words` are what methods that take text are told of a clip: nothing, its captions (*oracle*), or another clip's.
     `animals` saw the same clips, and their activity is fitted with it by what has an encoder; decoders do not read it.
     """
 
@@ -146,6 +148,7 @@ class Row:
     data: float = 1.0
     seeds: tuple[int, ...] = ()
     animals: tuple[str, ...] = ()
+    words: Words = "none"
 
     def __post_init__(self) -> None:
         if not 0 < self.data <= 1:

@@ -48,6 +48,7 @@ class Task:
         """Hash of all that decides the result."""
         row, encoders = self.plan.row, self.encoders
         seeing = (*encoders.values(), *(animal.encoder for animal in self.animals))
+        told = (row.condition, row.words)
         own = {
             "clips": [(clip.trial.index, clip.repeats) for clip in self.batch.clips],
             "label": row.label,
@@ -56,10 +57,11 @@ class Task:
             "fidelity": repr(self.plan.fidelity),
             "encoders": [(name, self.bench.hashes[name]) for name in encoders],
             "condition": row.condition,
-            "strangers": [trial.index for trial in self.batch.strangers if row.condition == "wrong_clip"],
+            "strangers": [trial.index for trial in self.batch.strangers if "wrong_clip" in told or "shuffled" in told],
             "bins": row.bins,
             "population": repr(row.population),
             **({"data": row.data} if row.data < 1 else {}),
+            **({"words": row.words} if row.words != "none" else {}),
             **({"animals": [animal.hash for animal in self.animals]} if row.animals else {}),
             "code": code_version(*modules_of(self.plan.method, self.plan.fidelity, *seeing), *ENGINE),
         }
@@ -165,6 +167,7 @@ class Task:
             device=bench.device,
             window=settings.window,
             others=self._others(batch, condition),
+            words=self.plan.row.words,
         )
 
     def _others(self, batch: Batch, condition: Condition) -> list[Observation]:
@@ -187,6 +190,7 @@ class Task:
         judged, about = scorer.judge_scores(movie, repeats=row.condition in JUDGED_ANEW)
         names = "+".join(self.encoders)
         scores = scorer.movie_scores(movie) | scorer.response_scores(movie, problem) | judged
+        scores |= scorer.coverage(movie, result.spread)
         scores |= scorer.heldout_scores(movie, list(self.encoders.values()), key=names)
         return [
             self._about(result, clip)
@@ -217,7 +221,7 @@ class Task:
             "evaluations": result.evaluations,
             "seconds": result.seconds,
             "behavior": led,
-            "oracle": row.condition in ("predicted", "noise_free"),
+            "oracle": row.condition in ("predicted", "noise_free") or row.words == "true",
         }
 
     def _watch(self, places: Places, title: str) -> Watch:
@@ -237,7 +241,7 @@ class Task:
         movie = result.movie.cpu()
         described = asdict(self.plan.row) | {"seed": self.plan.seed}
         write_bytes(folder / "config.yaml", to_yaml(described))
-        write_bytes(folder / "movie.h5", movie_file(self.batch, movie))
+        write_bytes(folder / "movie.h5", movie_file(self.batch, movie, result.spread))
         write_json(folder / "curves.json", self.bench.scorer(self.batch).curves(movie))
         rows = [row | {"learning_seconds": learning_time(method)} for row in self.rows(result, problem)]
         own = self.bench.settings.artefacts  # shipped weights lie elsewhere

@@ -6,11 +6,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+class Caption(NamedTuple):
+    """What is seen from frame `first` to before frame `end`, said in one or several ways."""
+
+    first: int
+    end: int
+    texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,10 @@ class Recording(ABC):
 
         Recordings that differ in their test trials alone share what was learnt.
         """
+
+    def spoken(self, index: int) -> tuple[Caption, ...]:
+        """Return what is said of a trial, span by span; nothing where nobody wrote any captions."""
+        return ()
 
     def trials(self, tier: str) -> tuple[int, ...]:
         """Return the indices of the trials of a tier, in order."""
@@ -161,13 +173,24 @@ class Fidelity(Protocol):
     def __call__(self, rates: Tensor, responses: Tensor, mask: Tensor) -> Tensor: ...
 
 
+class Spread(NamedTuple):
+    """Standard deviation over posterior draws per pixel `[B,C,T,H,W]`, and how many independent draws it is from."""
+
+    deviation: Tensor
+    draws: float
+
+
 @dataclass(frozen=True)
 class Iterate:
-    """What a method yields: detached movie `[B,C,T,H,W]` in [0,1], named terms `[B]`, and the state to go on from."""
+    """What a method yields: detached movie `[B,C,T,H,W]` in [0,1], named terms `[B]`, and the state to go on from.
+
+    A sampler adds how far its draws lie apart.
+    """
 
     movie: Tensor
     terms: Mapping[str, Tensor]
     state: Mapping[str, Tensor] = field(default_factory=dict)
+    spread: Spread | None = None
 
 
 State = Mapping[str, Tensor]
@@ -178,7 +201,8 @@ class Reconstruction:
     """The result of a run: last movie `[B,C,T,H,W]`, its terms, what it cost, and how it ended.
 
     `evaluations` counts encoder passes over the whole clip (windows count by their frames), `iterations` the
-    iterates; `status` is "converged", "finished", "budget" or "diverged", `message` says what to do about it.
+    iterates; `status` is "converged", "finished", "budget" or "diverged", `message` says what to do about it;
+    `spread` comes from samplers.
     """
 
     movie: Tensor
@@ -188,6 +212,7 @@ class Reconstruction:
     seconds: float
     status: str
     message: str = ""
+    spread: Spread | None = None
 
 
 class Trace(Protocol):

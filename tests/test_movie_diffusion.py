@@ -64,12 +64,29 @@ def test_a_row_without_text_is_what_no_text_at_all_is() -> None:
     assert torch.equal(told[0], untold[0]) and not torch.allclose(told[1], untold[1])
 
 
+def test_text_may_change_over_time() -> None:
+    generator, model = torch.Generator().manual_seed(8), moved(replace(TINY, widths=(4, 6)))
+    x, sigma = torch.rand(1, 1, 60, 6, 8, generator=generator), torch.tensor([0.3])
+    first, second = torch.randn(2, 1, 5, generator=generator)
+    series = torch.cat([first.expand(40, -1), second.expand(20, -1)])[None]
+    found = model(x, sigma, series)
+    assert torch.allclose(found[:, :, :24], model(x, sigma, first)[:, :, :24], atol=1e-5)
+    assert torch.allclose(found[:, :, 56:], model(x, sigma, second)[:, :, 56:], atol=1e-5)
+    assert torch.allclose(model(x, sigma, first[:, None].expand(-1, 60, -1)), model(x, sigma, first), atol=1e-5)
+    odd = model(x[:, :, :59], sigma, series[:, :59])
+    assert odd.shape[2] == 59
+    model.window = 30
+    assert torch.allclose(model(x, sigma, series)[:, :, :15], found[:, :, :15], atol=0.1)
+    series[:, :40] = torch.nan
+    assert torch.allclose(model(x, sigma, series)[:, :, :14], model(x, sigma)[:, :, :14], atol=1e-5)
+
+
 def test_a_block_is_what_its_docstring_says() -> None:
     generator = torch.Generator().manual_seed(5)
-    block, x, steering = Block(3, 4), torch.rand(2, 5, 3, 4, 6, generator=generator), torch.randn(2, 4)
+    block, x, steering = Block(3, 4), torch.rand(2, 5, 3, 4, 6, generator=generator), torch.randn(2, 1, 4)
     assert torch.equal(block(x, steering), x)
     block.time.weight.data.normal_(0, 1, generator=generator)
-    a, b = block.steer(steering)[:, None, :, None, None].chunk(2, 2)
+    a, b = block.steer(steering)[..., None, None].chunk(2, 2)
     steered = torch.nn.functional.silu((1 + a) * x + b).flatten(0, 1)
     inner = torch.nn.functional.silu(block.space(steered)).reshape(x.shape)
     mixed = block.time(inner.permute(0, 3, 4, 2, 1).flatten(0, 2)).reshape(2, 4, 6, 3, 5).permute(0, 4, 3, 1, 2)
@@ -91,7 +108,7 @@ def test_windows_leave_no_seams() -> None:
     ramp = torch.linspace(0, 1, 90)[None, None, :, None, None].expand(1, 1, -1, 6, 8)
     x = ramp + 0.1 * torch.randn(ramp.shape, generator=generator)
 
-    def tilted(part: torch.Tensor) -> torch.Tensor:
+    def tilted(part: torch.Tensor, frames: slice = slice(None)) -> torch.Tensor:
         """Every window has an offset of its own, as windows that know nothing of each other have."""
         return part + part.mean() - part[:, :, :1].mean()
 

@@ -25,7 +25,7 @@ from recon.data.layout import (
     load_array,
     padded_from,
 )
-from recon.types import AcquisitionTimes, Recording, Trial
+from recon.types import AcquisitionTimes, Caption, Recording, Trial
 
 LEARNT_TIERS = ("train", "oracle")
 HEAD = 4096
@@ -107,6 +107,14 @@ class SensoriumRecording(Recording):
     def scenes(self, index: int) -> tuple[Mapping[str, Any], ...]:
         """Return the scenes between a trial's cuts: first frame, end, caption, source."""
         return tuple(self._captions.get(index, {}).get("scenes", ()))
+
+    def spoken(self, index: int) -> tuple[Caption, ...]:
+        """Return the captions of a trial's scenes, or those of the whole trial where no scenes are known."""
+        scenes = self.scenes(index)
+        if scenes:
+            return tuple(Caption(scene["first"], scene["end"], tuple(scene["captions"])) for scene in scenes)
+        whole = self.captions(index)
+        return (Caption(0, len(self.frames(index)), whole),) if whole else ()
 
     def frames(self, index: int) -> Array:
         """Return a trial's valid frames `(T,H,W)` in 0–255, also where its responses are withheld."""

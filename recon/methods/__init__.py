@@ -24,7 +24,10 @@ from recon.methods.meicoder import Meicoder
 from recon.methods.optimal_linear import OptimalLinear
 from recon.methods.optimisers import Adam, Momentum, Optimiser
 from recon.methods.plug_and_play import PlugAndPlay
+from recon.methods.posterior import Posterior
+from recon.methods.red_diff import RedDiff
 from recon.methods.ridge import Ridge
+from recon.methods.sample import Sample
 from recon.methods.split_gibbs import SplitGibbs
 from recon.methods.sta import Sta
 
@@ -45,6 +48,9 @@ METHODS: dict[str, type[Any]] = {
     "diffpir": DiffPir,
     "plug_and_play": PlugAndPlay,
     "split_gibbs": SplitGibbs,
+    "red_diff": RedDiff,
+    "sample": Sample,
+    "posterior": Posterior,
     "smoothed": Smoothed,
     "average": Average,
     "ensemble": Ensemble,

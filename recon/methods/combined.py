@@ -33,7 +33,7 @@ class Smoothed:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield each iterate, smoothed; the inner state is passed on untouched."""
         for iterate in self.method(problem, generator, state):
-            yield replace(iterate, movie=gaussian_filter(iterate.movie, self.sigma))
+            yield replace(iterate, movie=gaussian_filter(iterate.movie, self.sigma), spread=None)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,8 @@ def _in_turn(
         for iterate in method(problem, generator, inner or None):
             movie = iterate.movie
             kept = {"part": torch.tensor([index]), "total": total, "movie": movie}
-            yield replace(iterate, state=kept | {f"inner.{key}": value for key, value in iterate.state.items()})
+            kept |= {f"inner.{key}": value for key, value in iterate.state.items()}
+            yield replace(iterate, spread=None, state=kept)
         if movie is None:
             raise ValueError("ensemble: expected at least one iterate from each method, got none; allow an iteration")
         total, inner = total + movie * (weight / weights), {}

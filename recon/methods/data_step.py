@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from priors.spectrum import Spectrum, cosine_transform
@@ -15,16 +16,20 @@ from recon.problem import Problem
 
 @dataclass(frozen=True)
 class DataStep:
-    """x = argmin beta·misfit(x) + ½‖x − guess‖² / C, in `steps` steps of `optimiser` in variables whitened by C."""
+    """x = argmin beta·misfit(x) + ½‖x − guess‖² / C, in `steps` steps of `optimiser` in variables whitened by C.
+
+    With beta 0 the guess stands and no encoder is asked.
+    """
 
     beta: float = 1.0
     steps: int = 5
     optimiser: Lbfgs = field(default_factory=Lbfgs)
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.beta <= 0:
+        if self.steps < 1 or self.beta < 0:
             raise ValueError(
-                f"data step: expected at least 1 step and beta above 0, got {self.steps} and {self.beta:g}; raise them"
+                f"data step: expected at least 1 step and beta of at least 0, got {self.steps} and {self.beta:g}; "
+                "raise them"
             )
 
     def __call__(
@@ -34,6 +39,9 @@ class DataStep:
 
         It starts from `start`, or from the guess.
         """
+        if not self.beta:
+            nothing = torch.zeros(len(guess), device=guess.device)
+            return guess, {"misfit": nothing, "distance": nothing, "objective": nothing}
         x = Whitened(problem.shape, Spectrum(covariance, guess)).to(guess.device)
         x.fit(guess if start is None else start)
         z, terms = x.variable.data, dict[str, Tensor]()

@@ -1,10 +1,10 @@
-"""The denoisers that methods name: what they learn or load, and their text."""
+"""The denoisers that methods name: what they learn or load, and what they are told."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,41 +13,96 @@ from priors.base import Denoiser
 from priors.guidance import ClassifierFree
 from priors.movie_diffusion import load_movie_diffusion
 from priors.spectrum import GaussianDenoiser, Spectrum
+from priors.text import TextEncoder
 from recon.artefacts import load_artefact
-from recon.methods.base import Method
+from recon.captions.decoder import Decoded
+from recon.captions.examples import embedded, over_time
+from recon.learning_set import TrainingSet
+from recon.methods.base import Method, responses_of
 from recon.problem import Problem
+
+
+class Told(NamedTuple):
+    """A denoiser and what it is told, `[B,D]`, `[B,T,D]` or nothing."""
+
+    denoiser: Denoiser
+    condition: Tensor | None
+
+
+@dataclass(frozen=True)
+class Given:
+    """The text is what the row's `words` say: the clip's captions, scene by scene, or another clip's."""
+
+    def fit(self, training: TrainingSet) -> Given:
+        """Return itself: nothing is learnt."""
+        return self
+
+    def embeddings(self, problem: Problem, encoder: TextEncoder) -> Tensor:
+        """Return one embedding per frame `[B,T,D]`; raises ValueError where nothing is said."""
+        if not problem.captions:
+            raise ValueError("text given: expected captions of the clips, got none; set the row's words to true")
+        frames = problem.shape[2]
+        return torch.stack([over_time(said, embedded(said, encoder), frames) for said in problem.captions])
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The text is `caption`, whatever the clip and the activity."""
+
+    caption: str
+
+    def fit(self, training: TrainingSet) -> Typed:
+        """Return itself: nothing is learnt."""
+        return self
+
+    def embeddings(self, problem: Problem, encoder: TextEncoder) -> Tensor:
+        """Return the embedding for every clip `[B,D]`."""
+        return encoder([self.caption]).expand(problem.shape[0], -1)
 
 
 @dataclass(frozen=True)
 class Wiener:
     """The exact denoiser of a Gaussian with the spectrum of the training movies; it takes no text."""
 
-    def load(self, spectrum: Spectrum) -> tuple[Denoiser, Tensor | None]:
-        """Return the denoiser and its condition."""
-        return GaussianDenoiser(spectrum), None
+    def fit(self, training: TrainingSet) -> Wiener:
+        """Return itself: the spectrum is the method's."""
+        return self
+
+    def load(self, spectrum: Spectrum, problem: Problem) -> Told:
+        """Return the denoiser without a condition."""
+        return Told(GaussianDenoiser(spectrum), None)
 
 
 @dataclass(frozen=True)
 class Diffusion:
-    """The learnt prior of grey movies: `weights` is a file or a shipped name, `caption` what it is told, if anything.
+    """The learnt prior of grey movies: `weights` is a file or a shipped name, `text` what it is told, if anything.
 
     `guidance` is the scale s of uncond + s·(cond − uncond); a text counts from s > 0. Clips longer than `window` frames
     are denoised in windows (0: whole).
     """
 
     weights: str = "movie_diffusion"
-    caption: str = ""
+    text: Given | Typed | Decoded | None = None
     guidance: float = 1.0
     window: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
 
-    def load(self, spectrum: Spectrum) -> tuple[Denoiser, Tensor | None]:
-        """Return the denoiser and its condition `[1,D]`."""
-        model = load_movie_diffusion(self.weights, window=self.window).to(spectrum.power.device)
+    def fit(self, training: TrainingSet) -> Diffusion:
+        """Learn to read captions from activity, where that is the text."""
+        return replace(self, text=self.text and self.text.fit(training))
+
+    def load(self, spectrum: Spectrum, problem: Problem) -> Told:
+        """Return the denoiser and what it is told of the problem's clips."""
+        device = spectrum.power.device
+        model = load_movie_diffusion(self.weights, window=self.window).to(device)
         model.precision = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
-        if not self.caption:
-            return model, None
-        return ClassifierFree(model, self.guidance), model.embed([self.caption]).to(spectrum.power.device)
+        if self.text is None:
+            return Told(model, None)
+        if isinstance(self.text, Decoded):
+            condition = self.text(responses_of(problem, self.text.neurons))
+        else:
+            condition = self.text.embeddings(problem, TextEncoder(model.text))
+        return Told(ClassifierFree(model, self.guidance), condition.to(device))
 
 
 def load_spectrum(artefact: Path | None, device: torch.device, *, method: str) -> Spectrum:

@@ -13,13 +13,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from priors.base import Denoiser
 from priors.guidance import falling
 from priors.spectrum import Spectrum
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.methods.data_step import DataStep, left_uncertain
-from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, starting_movie
+from recon.methods.denoisers import Diffusion, Told, Wiener, load_spectrum, starting_movie
 from recon.methods.gradient import movie_spectrum
 from recon.problem import Problem
 from recon.types import Iterate, State
@@ -31,8 +30,7 @@ class DiffPir:
 
     C is the covariance that is left to the movie when it is known up to noise σ: Pσ²/(P+σ²) for every cosine
     coefficient of a Gaussian with the training movies' spectrum P ("spectrum"), or σ² alone, as published ("white").
-    ζ is `noise`, ε is drawn. It starts from the movie of `start`, or from the mean training frame; of `samples` movies,
-    drawn with noise of their own, the mean is given.
+    ζ is `noise`, ε is drawn. It starts from the movie of `start`, or from the mean training frame.
     """
 
     denoiser: Wiener | Diffusion = field(default_factory=Wiener)
@@ -42,48 +40,38 @@ class DiffPir:
     data: DataStep = field(default_factory=DataStep)
     noise: float = 1.0
     covariance: Literal["spectrum", "white"] = "spectrum"
-    samples: int = 1
     start: Method | None = None
     artefact: Path | None = None
 
     def __post_init__(self) -> None:
         falling(self.levels, self.highest, self.lowest)
-        if self.samples < 1 or self.noise < 0:
-            raise ValueError(
-                f"diffpir: expected samples of at least 1 and noise of at least 0, got {self.samples} and "
-                f"{self.noise:g}; raise them"
-            )
+        if self.noise < 0:
+            raise ValueError(f"diffpir: expected noise of at least 0, got {self.noise:g}; raise it")
 
     def fit(self, training: TrainingSet) -> DiffPir:
-        """Estimate the training movies' spectrum and fit the method that it starts from."""
-        return replace(self, start=self.start and fitted(self.start, training), artefact=movie_spectrum(training))
+        """Estimate the training movies' spectrum; fit the method that it starts from and what the denoiser is told."""
+        start = self.start and fitted(self.start, training)
+        return replace(self, denoiser=self.denoiser.fit(training), start=start, artefact=movie_spectrum(training))
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the movie after every level."""
         spectrum = load_spectrum(self.artefact, problem.device, method="diffpir")
-        denoiser, condition = self.denoiser.load(spectrum)
-        each = problem.sample(torch.arange(problem.shape[0], device=problem.device).repeat_interleave(self.samples))
+        told = self.denoiser.load(spectrum, problem)
         levels = falling(self.levels, self.highest, self.lowest)
-        done = int(state["step"]) if state else 0
         if state:
-            x = state["variable"]
+            x, done = state["variable"], int(state["step"])
         else:
-            x = starting_movie(problem, generator, spectrum, self.start).repeat_interleave(self.samples, 0)
+            x, done = starting_movie(problem, generator, spectrum, self.start), 0
         for step, level in enumerate(levels[done:], done + 1):
-            guess = self._guess(denoiser, condition, x, level, generator)
-            x, terms = self.data(each, guess, self._covariance(spectrum, level))
-            shown = x.clamp(0, 1).reshape(problem.shape[0], self.samples, *x.shape[1:])
-            means = {name: value.reshape(-1, self.samples).mean(1) for name, value in terms.items()}
-            yield Iterate(shown.mean(1), means, {"variable": x, "step": torch.tensor([step])})
+            guess = self._guess(told, x, level, generator)
+            x, terms = self.data(problem, guess, self._covariance(spectrum, level))
+            yield Iterate(x.clamp(0, 1), terms, {"variable": x, "step": torch.tensor([step])})
 
-    def _guess(
-        self, denoiser: Denoiser, condition: Tensor | None, x: Tensor, level: float, generator: torch.Generator
-    ) -> Tensor:
+    def _guess(self, told: Told, x: Tensor, level: float, generator: torch.Generator) -> Tensor:
         """Return what the prior makes of the movie once it is noised."""
         noisy = x + self.noise * level * torch.randn(x.shape, generator=generator).to(x)
-        told = None if condition is None else condition.expand(len(x), -1)
-        guess: Tensor = denoiser(noisy, torch.full((len(x),), level, device=x.device), told)
+        guess: Tensor = told.denoiser(noisy, torch.full((len(x),), level, device=x.device), told.condition)
         return guess
 
     def _covariance(self, spectrum: Spectrum, level: float) -> Tensor:

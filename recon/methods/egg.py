@@ -42,15 +42,14 @@ class Egg:
             )
 
     def fit(self, training: TrainingSet) -> Egg:
-        """Estimate the training movies' spectrum, around whose mean it starts."""
-        return replace(self, artefact=movie_spectrum(training))
+        """Estimate the training movies' spectrum, around whose mean it starts; fit what the denoiser is told."""
+        return replace(self, denoiser=self.denoiser.fit(training), artefact=movie_spectrum(training))
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the clean estimate of every level, and last the movie itself."""
         spectrum = load_spectrum(self.artefact, problem.device, method="egg")
-        denoiser, condition = self.denoiser.load(spectrum)
-        told = None if condition is None else condition.expand(problem.shape[0], -1)
+        denoiser, told = self.denoiser.load(spectrum, problem)
         if state:
             x, done = state["variable"], int(state["step"])
         else:

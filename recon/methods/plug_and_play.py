@@ -44,14 +44,14 @@ class PlugAndPlay:
 
     def fit(self, training: TrainingSet) -> PlugAndPlay:
         """Estimate the training movies' spectrum and fit the method that it starts from."""
-        return replace(self, start=self.start and fitted(self.start, training), artefact=movie_spectrum(training))
+        start = self.start and fitted(self.start, training)
+        return replace(self, denoiser=self.denoiser.fit(training), start=start, artefact=movie_spectrum(training))
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield x, clipped, after every iteration."""
         spectrum = load_spectrum(self.artefact, problem.device, method="plug_and_play")
-        denoiser, condition = self.denoiser.load(spectrum)
-        told = None if condition is None else condition.expand(problem.shape[0], -1)
+        denoiser, told = self.denoiser.load(spectrum, problem)
         level = torch.full((problem.shape[0],), self.sigma, device=problem.device)
         white = torch.full_like(spectrum.power, self.sigma**2)
         if state:

@@ -20,7 +20,7 @@ from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, starting_m
 from recon.methods.gradient import movie_spectrum
 from recon.methods.guided import renoised, steps_down
 from recon.problem import Problem
-from recon.types import Iterate, State
+from recon.types import Iterate, Spread, State
 
 WANTED = 0.57
 """Share of accepted proposals at which corrected Langevin steps explore fastest (Roberts & Rosenthal 1998)."""
@@ -32,8 +32,8 @@ class SplitGibbs:
 
     z is drawn by going down from noise ρ to `lowest` in `levels` stochastic steps of the denoiser, x by `langevin`
     corrected Langevin steps, whose length is set during the first `burn` iterations and then stays. Yielded is the mean
-    of all x after those; the state's `deviation` is their standard deviation per pixel. Exact for an exact denoiser as
-    ρ → 0 and `levels`, `iterations` → ∞.
+    of all x after those, with their standard deviation per pixel. Exact for an exact denoiser as ρ → 0 and `levels`,
+    `iterations` → ∞.
     """
 
     denoiser: Wiener | Diffusion = field(default_factory=Wiener)
@@ -58,28 +58,27 @@ class SplitGibbs:
 
     def fit(self, training: TrainingSet) -> SplitGibbs:
         """Estimate the training movies' spectrum and fit the method that it starts from."""
-        return replace(self, start=self.start and fitted(self.start, training), artefact=movie_spectrum(training))
+        start = self.start and fitted(self.start, training)
+        return replace(self, denoiser=self.denoiser.fit(training), start=start, artefact=movie_spectrum(training))
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the mean so far after every iteration; before the end of the burn-in the sample itself."""
         spectrum = load_spectrum(self.artefact, problem.device, method="split_gibbs")
-        denoiser, condition = self.denoiser.load(spectrum)
-        told = None if condition is None else condition.expand(problem.shape[0], -1)
+        denoiser, told = self.denoiser.load(spectrum, problem)
         kept = dict(state) if state else self._begin(starting_movie(problem, generator, spectrum, self.start))
         for number in range(int(kept["step"]) + 1, self.iterations + 1):
             z = self._of_prior(denoiser, kept["x"], told, generator)
             kept |= self._of_activity(problem, z, kept, generator, adapting=number <= self.burn)
             kept["step"] = torch.tensor([number])
-            shown = kept["x"]
+            shown, spread = kept["x"], None
             if number > self.burn:
                 count, distance = number - self.burn, kept["x"] - kept["mean"]
                 kept["mean"] = kept["mean"] + distance / count
                 kept["squares"] = kept["squares"] + distance * (kept["x"] - kept["mean"])
-                kept["deviation"] = (kept["squares"] / max(count - 1, 1)).sqrt()
-                shown = kept["mean"]
+                spread, shown = Spread((kept["squares"] / max(count - 1, 1)).sqrt(), count), kept["mean"]
             terms = {"misfit": kept["misfit"], "accepted": kept["accepted"], "langevin_step": kept["length"]}
-            yield Iterate(shown.clamp(0, 1), terms, dict(kept))
+            yield Iterate(shown.clamp(0, 1), terms, dict(kept), spread)
 
     def _begin(self, x: Tensor) -> dict[str, Tensor]:
         blank, length = torch.zeros_like(x), x.new_full((len(x),), self.step)

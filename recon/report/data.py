@@ -51,6 +51,7 @@ COLUMNS = (
     Column("motion_energy_correlation", "Motion r", "Correlation of motion energies"),
     Column("psnr", "PSNR dB", "Peak signal-to-noise ratio, data range 1", 1),
     Column("lpips", "LPIPS", "Learnt perceptual distance; lower is better", 3, False),
+    Column("coverage_90", "Coverage 90 %", "Share of pixels inside a sampler's nominal 90 % intervals; 0.9 is honest"),
     Column(
         "judge_correlation",
         "Judge r",
@@ -73,7 +74,6 @@ COLUMNS = (
     Column("seconds", "Seconds", "Wall-clock time of the whole batch of clips", 1, False),
     Column("learning_seconds", "Learning s", "Seconds that all that was learnt beforehand took, once", 1, False),
 )
-
 
 ASKED_FOR = (
     Column("ssim_matched_oracle", "SSIM matched (oracle)", "SSIM with the true movie's luminance and contrast"),

@@ -21,7 +21,8 @@ SEEN = {
     "meicoder": f"responses; {TRAINED}, and most exciting inputs of the encoder; validation clips chose its weights",
     "latent": f"responses; {TRAINED}, through an autoencoder of training movies",
     "alignment": f"responses; {TRAINED}; it shows training movies again; validation clips chose its weights",
-    **dict.fromkeys(("egg", "dps", "diffpir", "plug_and_play", "split_gibbs"), GUIDED),
+    **dict.fromkeys(("egg", "dps", "diffpir", "plug_and_play", "split_gibbs", "red_diff"), GUIDED),
+    "sample": "no activity but through its text or its start; the mean of training movies",
 }
 SPECTRA = {
     "spectrum": "the spectrum of training movies",
@@ -37,6 +38,8 @@ GIVEN = {
     "repeats_joint": "all repeats of the clip",
 }
 
+SPOKEN = {"true": "told the clip's own captions (oracle)", "shuffled": "told the captions of another clip"}
+
 
 def seen_by(row: Mapping[str, Any]) -> str:
     """Return what a row's method saw: by what it is, by what is inside it, and by its condition.
@@ -46,9 +49,11 @@ def seen_by(row: Mapping[str, Any]) -> str:
     """
     words = _method(row["method"])
     given = GIVEN.get(str(row.get("condition", "recorded")))
+    spoken = SPOKEN.get(str(row.get("words", "none")), "")
     share = float(row.get("data", 1.0))
     others = len(row.get("animals") or ())
     words += f"; fitted with {others} other animal{'s' * (others > 1)} that saw the clips" if others else ""
+    words += f"; {spoken}" if spoken else ""
     return words + (f"; here {given}" if given else "") + (f"; {share:.3g} of the training trials" if share < 1 else "")
 
 
@@ -62,7 +67,7 @@ def _method(tree: Mapping[str, Any]) -> str:
     name = str(tree.get("name", ""))
     if name == "gradient":
         return _gradient(tree)
-    if name in ("smoothed", "ensemble", "deep_ensemble"):
+    if name in ("smoothed", "ensemble", "deep_ensemble", "posterior"):
         return _method(tree["method"])
     if name == "average":
         return " + ".join(f"({_method(inner)})" for inner in tree["methods"].values())
@@ -78,8 +83,10 @@ def _denoised(tree: Mapping[str, Any]) -> str:
     chosen = tree.get("denoiser")
     if not isinstance(chosen, Mapping) or chosen.get("name") != "diffusion":
         return ""
-    told = f"told {chosen['caption']!r}" if chosen.get("caption") else "told nothing"
-    return f"; a learnt prior of movies ({chosen.get('weights', 'movie_diffusion')}), {told}"
+    text = chosen.get("text") or {}
+    told = {"given": "told what its row says of the clip", "decoded": "told the caption that the activity decodes to"}
+    words = told.get(str(text.get("name")), f"told {text['caption']!r}" if "caption" in text else "told nothing")
+    return f"; a learnt prior of movies ({chosen.get('weights', 'movie_diffusion')}), {words}"
 
 
 def _gradient(tree: Mapping[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""What activity says in words: caption embeddings predicted from responses."""

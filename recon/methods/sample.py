@@ -1,0 +1,64 @@
+"""Draws from the prior itself: what captions say, and a finished reconstruction where it starts from one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from priors.guidance import falling
+from recon.learning_set import TrainingSet
+from recon.methods.base import Method, fitted
+from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, starting_movie
+from recon.methods.gradient import movie_spectrum
+from recon.methods.guided import renoised, steps_down
+from recon.problem import Problem
+from recon.types import Iterate, State
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Down the noise levels with nothing but the denoiser: no encoder is asked and no input optimised.
+
+    From the mean training frame under noise of `highest` it is a draw of the prior given its text: with decoded text,
+    activity → caption embedding → diffusion. From the movie of `start` (a decoder's, a latent's) under that noise it
+    repaints what the noise hides (SDEdit: Meng et al. 2022). A share `noise` of the noise is drawn anew at every level.
+    """
+
+    denoiser: Wiener | Diffusion = field(default_factory=Wiener)
+    levels: int = 30
+    highest: float = 2.0
+    lowest: float = 0.02
+    noise: float = 0.0
+    start: Method | None = None
+    artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        falling(self.levels, self.highest, self.lowest)
+        if not 0 <= self.noise <= 1:
+            raise ValueError(f"sample: expected noise in 0–1, got {self.noise:g}; correct it")
+
+    def fit(self, training: TrainingSet) -> Sample:
+        """Estimate the training movies' mean; fit what it starts from and what the denoiser is told."""
+        start = self.start and fitted(self.start, training)
+        return replace(self, denoiser=self.denoiser.fit(training), start=start, artefact=movie_spectrum(training))
+
+    @torch.no_grad()
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the clean estimate of every level; the last comes with its misfit."""
+        spectrum = load_spectrum(self.artefact, problem.device, method="sample")
+        denoiser, told = self.denoiser.load(spectrum, problem)
+        if state:
+            x, done = state["variable"], int(state["step"])
+        else:
+            start = denoiser.encode(starting_movie(problem, generator, spectrum, self.start))
+            x = start + self.highest * torch.randn(start.shape, generator=generator).to(start)
+            done = 0
+        for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
+            clean = denoiser(x, x.new_full((len(x),), now), told)
+            x = renoised(x, clean, (now, then), noise=self.noise, generator=generator)
+            movie = denoiser.decode(clean).clamp(0, 1)
+            terms = {} if then else {"misfit": problem.energy(movie)}
+            yield Iterate(movie, terms, {"variable": x, "step": torch.tensor([step])})
