@@ -1,0 +1,135 @@
+"""Caption embeddings read from responses: windows, examples, ridge and contrastive readers, what they are worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import worlds
+from torch import Tensor
+from torch.nn import functional
+
+from encoders.learning import Learning
+from priors.text import TextEncoder
+from recon.captions.decoder import Decoded, ridge, solutions
+from recon.captions.examples import Examples, Windows, embedded, over_time, read_examples, scene_of
+from recon.methods import Sample, fitted
+from recon.types import Caption, Trial
+
+WORDS = ("a striped disc moves to the left", "a pile of leaves", "a cloudy sky", "the camera rests on a page of text")
+QUICK = Learning(steps=60, learning_rate=3e-3, validate_every=20)
+
+
+class Spoken(worlds.TinyRecording):
+    """Trials of two scenes; of each of the four captions a group of neurons of its own is more active."""
+
+    def __init__(self, trials: int = 40) -> None:
+        super().__init__(trials)
+        generator = torch.Generator().manual_seed(0)
+        self.shown = torch.randint(len(WORDS), (trials, 2), generator=generator).tolist()
+        rates = torch.full((trials, worlds.NEURONS, 24), 0.5)
+        for trial, scenes in enumerate(self.shown):
+            for scene, word in enumerate(scenes):
+                rates[trial, word::4, 12 * scene : 12 * scene + 12] += 2.0
+        self.responses = torch.poisson(rates, generator)
+
+    def spoken(self, index: int) -> tuple[Caption, ...]:
+        first, second = self.shown[index]
+        return Caption(0, 12, (WORDS[first],)), Caption(12, 24, (WORDS[second],))
+
+    def trial(self, index: int) -> Trial:
+        return Trial(index, "train", self.movies[index], self.responses[index], video_id=self.video_ids[index])
+
+
+def test_windows_are_means_of_roots_after_a_delay() -> None:
+    responses = torch.rand(1, 3, 40, generator=torch.Generator().manual_seed(1))
+    windows = Windows(frames=8, every=10, parts=2, delay=3)
+    found = windows.features(responses)
+    assert windows.centres(40).tolist() == [5, 15, 25, 35] and found.shape == (1, 4, 6)
+    roots = responses.sqrt()
+    assert torch.allclose(found[0, 1, :3], roots[0, :, 14:18].mean(1), atol=1e-6)
+    assert torch.allclose(found[0, 1, 3:], roots[0, :, 18:22].mean(1), atol=1e-6)
+    with pytest.raises(ValueError, match="windows: expected frames that 2 parts divide"):
+        Windows(frames=7, parts=2)
+
+
+def test_every_frame_has_the_embedding_of_its_scene() -> None:
+    said = Spoken().spoken(0)
+    found = over_time(said, embedded(said, TextEncoder()), 26)
+    assert torch.allclose(found[0], found[11]) and bool(found[24:].isnan().all())
+    assert scene_of(said, torch.tensor([0, 12, 30])).tolist() == [0, 1, -1]
+
+
+def test_ridge_is_the_textbook_solution_and_chooses_its_penalty() -> None:
+    generator = torch.Generator().manual_seed(2)
+    x, true = torch.randn(200, 5, generator=generator), torch.randn(5, 3, generator=generator)
+    y = x @ true + 0.01 * torch.randn(200, 3, generator=generator) + 1.0
+    weights, offset = solutions(x, y)[4]
+    centred, gram = x - x.mean(0), (x - x.mean(0)).T @ (x - x.mean(0))
+    penalty = float(torch.linalg.eigvalsh(gram).mean())
+    expected = torch.linalg.solve(gram + penalty * torch.eye(5), centred.T @ (y - y.mean(0)))
+    assert torch.allclose(weights, expected, atol=1e-4)
+    assert torch.allclose(offset, y.mean(0) - x.mean(0) @ expected, atol=1e-4)
+    best = ridge(Examples(x, y, torch.arange(200), torch.arange(200) // 10))
+    assert torch.allclose(best["weights"], true, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        Decoded(windows=Windows(12, 4, delay=0)),
+        Decoded("contrastive", Windows(12, 4, delay=0), hidden=16, learning=QUICK),
+    ],
+)
+def test_captions_of_left_out_trials_are_recognised(decoder: Decoded, tmp_path: Path) -> None:
+    recording = Spoken()
+    recording.tiers = ("train",) * 30 + ("oracle",) * 10
+    training = worlds.training(tmp_path, recording)
+    ready = decoder.fit(training)
+    truth = functional.normalize(TextEncoder()(list(WORDS)) - ready.average(), dim=1)
+    right = []
+    for index in recording.trials("oracle"):
+        read = ready(training.responses(recording.trial(index))[None])
+        assert read.shape == (1, 24, 384)
+        for scene, word in enumerate(recording.shown[index]):
+            seen = read[0, 12 * scene + 4 : 12 * scene + 8].mean(0) - ready.average()
+            right.append(int((truth @ seen).argmax()) == word)
+    assert sum(right) / len(right) > 0.7  # chance: a quarter
+
+
+def test_a_window_that_is_longer_than_a_clip_gives_one_embedding(tmp_path: Path) -> None:
+    ready = Decoded(windows=Windows(60, 60), unit=True).fit(worlds.training(tmp_path, Spoken()))
+    found = ready(torch.ones(2, 25, 24))
+    assert found.shape == (2, 24, 384) and torch.equal(found[:, 0], found[:, -1])
+    assert torch.allclose(found.norm(dim=-1), torch.ones(2, 24), atol=1e-5)
+
+
+def test_without_captions_there_is_nothing_to_learn(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="captions: expected some of training trials in tiny, got none"):
+        Decoded().fit(worlds.training(tmp_path))
+
+
+def test_examples_know_their_scenes_and_trials(tmp_path: Path) -> None:
+    found = read_examples(worlds.training(tmp_path, Spoken(3)), Windows(6, 6), TextEncoder())
+    assert found.trial.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert found.scene.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert torch.allclose(found.embeddings[0], found.embeddings[1])
+
+
+def test_a_method_reads_its_text_from_activity(tmp_path: Path) -> None:
+    """Without captions in the problem: the condition is what the responses decode to."""
+    from priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
+    from priors.movie_unet import MovieUnetSettings
+    from recon.methods.denoisers import Diffusion
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = MovieDiffusion(MovieUnetSettings(widths=(4, 6), depth=1, steering=8))
+    save_movie_diffusion(model, tmp_path / "tiny.safetensors", card={})
+    training, problem = worlds.training(tmp_path, Spoken()), worlds.problem()
+    method = fitted(Sample(Diffusion(str(tmp_path / "tiny.safetensors"), Decoded(windows=Windows(6, 6)))), training)
+    condition: Tensor | None = method.denoiser.load(worlds.spectrum(), problem).condition
+    assert condition is not None and condition.shape == (2, worlds.FRAMES, 384) and bool(condition.isfinite().all())
+    *_, last = method(problem, torch.Generator().manual_seed(0))
+    assert last.movie.shape == problem.shape
