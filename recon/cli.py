@@ -1,4 +1,4 @@
-"""The command line: `recon data|simulate|train|encoders|benchmark|tune|report|list`."""
+"""The command line: `recon data|simulate|train|encoders|benchmark|ablate|tune|report|list`."""
 
 from __future__ import annotations
 
@@ -54,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
     _map(commands)
     for name, about in (("reconstruct", "same as benchmark"), ("benchmark", "run the methods of a YAML file")):
         _configured(commands.add_parser(name, help=about, description=about), "benchmark:benchmark")
+    about = "exchange a method's prior, words and activity, and say what the prior adds"
+    _configured(commands.add_parser("ablate", help=about, description=about), "ablate:ablate")
     _configured(commands.add_parser("tune", help="choose a method's settings on validation clips"), "tune:tune")
     about = "tell held-out segments apart by responses, and responses by segments"
     _configured(commands.add_parser("identify", help=about, description=about), "identify:identify")

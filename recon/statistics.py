@@ -61,6 +61,36 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def bootstrap_ratio(
+    numerator: ArrayLike,
+    denominator: ArrayLike,
+    *,
+    generator: np.random.Generator,
+    level: float = 0.95,
+    resamples: int = 10_000,
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of mean(numerator) / mean(denominator); each clip is drawn with both.
+
+    Where the denominator's own interval reaches 0 the ratio has none that means anything. NaN with fewer than two
+    clips on which both are known.
+
+    >>> bootstrap_ratio([1.0, 2.0, 3.0], [2.0, 4.0, 6.0], generator=np.random.default_rng(0))
+    (0.5, 0.5)
+    """
+    top, bottom = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
+    if top.shape != bottom.shape or top.ndim != 1:
+        raise ValueError(
+            f"ratio: expected two lists of equal length, got {top.shape} and {bottom.shape}; pair the clips"
+        )
+    known = ~np.isnan(top + bottom)
+    if known.sum() < 2:
+        return float("nan"), float("nan")
+    drawn = generator.integers(0, known.sum(), (resamples, known.sum()))
+    ratios = top[known][drawn].mean(1) / bottom[known][drawn].mean(1)
+    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def sign_flip_test(differences: ArrayLike, *, generator: np.random.Generator, flips: int = 100_000) -> float:
     """Return the two-sided p that paired differences `[n]` are symmetric around 0 (Fisher 1935), by their mean.
 

@@ -38,7 +38,7 @@ LAYERS = (
     ("recon.conditions", "recon.forward", "recon.masks", "recon.fields"),
     ("recon.fitting", "recon.scoring", "recon.outputs", "recon.animals"),
     ("recon.bench", "recon.information", "recon.tasks", "recon.benchmark"),
-    ("recon.readings", "recon.tune", "recon.training"),
+    ("recon.readings", "recon.tune", "recon.training", "recon.ablation"),
     ("recon.identification",),
     ("recon.report",),
     ("recon.commands",),
@@ -264,6 +264,10 @@ def test_every_configuration_is_valid(file: Path) -> None:
         from recon.identification.stimuli import Identify
 
         config.record(Identify, tree.pop("identify"), where="identify")
+    if "ablation" in tree:
+        from recon.ablation import prepared
+
+        _, tree = prepared(tree)
     settings = config.record(Settings, tree, where=file.stem)
     plan(settings)
     if settings.simulate is not None:

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from recon.movies import encode_png
+from recon.report.ablation import ablation_of
 from recon.report.comparisons import comparisons
 from recon.report.data import columns_of, read_clips, read_methods, read_tasks, standings
 from recon.statistics import bootstrap_interval
 from recon.store import finite, write_bytes
 
-ASSETS = ("page.css", "plots.js", "table.js", "compare.js", "player.js", "page.js")
+ASSETS = ("page.css", "plots.js", "table.js", "compare.js", "ablation.js", "player.js", "page.js")
 
 COMPARED = ("video_correlation", "ssim")
 """Scores by which every method is compared with every other."""
@@ -44,6 +45,7 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
         "clips": clips,
         "methods": methods,
         "comparisons": comparisons([_values(method) for method in methods], COMPARED),
+        "ablation": ablation_of(run, [method["label"] for method in methods]),
         "information": _information(run),
     }
     path = run / "report.html"

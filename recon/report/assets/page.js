@@ -78,6 +78,7 @@ function start() {
   nameMethods(page.methods);
   createPlayer(page);
   buildTable(page, document.getElementById("table"));
+  drawAblation(page);
   drawComparisons(page);
   drawInformation(page);
   drawCurves(page);

@@ -1,0 +1,87 @@
+"""The ablation of a prior: what it adds to a reconstruction, and what it would show without the activity."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recon import config
+from recon.ablation_numbers import Findings, findings
+from recon.ablation_rows import Ablation
+from recon.benchmark import Say, benchmark
+from recon.store import write_json
+
+ABLATION = "ablation.json"
+FIDELITY = "judge_correlation"
+"""Likeness to the activity: what an encoder that had no part in it makes of the reconstruction."""
+
+
+@dataclass(frozen=True)
+class Ablated:
+    """A finished ablation: its run's folder and what it found by each score, the stated one first."""
+
+    run: Path
+    found: Sequence[Findings]
+
+
+def ablate(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Ablated:
+    """Run the rows of an ablation that are not finished, as `benchmark` does, and write what they say.
+
+    The configuration is a benchmark's with a section `ablation`; `rows`, if any, are run beside those of the ablation.
+    """
+    ablation, tree = prepared(tree)
+    return conclude(ablation, benchmark(tree, say=say, progress=progress))
+
+
+def prepared(tree: Mapping[str, Any]) -> tuple[Ablation, dict[str, Any]]:
+    """Return the section `ablation` of a configuration, and the benchmark of its rows."""
+    tree = dict(config.expand(tree))
+    if "ablation" not in tree:
+        raise ValueError(
+            f"ablate: expected the section `ablation` in the configuration, got {', '.join(tree) or 'nothing'}; add it "
+            "as in configs/ablation.yaml, or use `recon benchmark`"
+        )
+    ablation = config.record(Ablation, tree.pop("ablation"), where="ablation")
+    return ablation, {**tree, "rows": [*ablation.rows(), *(tree.get("rows") or [])]}
+
+
+def conclude(ablation: Ablation, run: Path) -> Ablated:
+    """Return what the results of a run say, and write it beside them."""
+    found = [findings(metric, scores(run, metric)) for metric in ablation.metrics]
+    write_json(run / ABLATION, _written(ablation, run, found))
+    return Ablated(run, found)
+
+
+def scores(run: Path, metric: str) -> dict[str, dict[str, float]]:
+    """Return the scores of a run's rows by label and clip, means over seeds; NaN where a clip has none."""
+    with (run / "results.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    by_clip: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        values = by_clip.setdefault(row["method"], {}).setdefault(row["trial"], [])
+        values += [float(row[metric])] if row[metric] else []
+    return {label: {clip: _mean(values) for clip, values in own.items()} for label, own in by_clip.items()}
+
+
+def _written(ablation: Ablation, run: Path, found: Sequence[Findings]) -> dict[str, Any]:
+    means = {
+        metric: {label: _mean([value for value in own.values() if not np.isnan(value)]) for label, own in rows.items()}
+        for metric in (FIDELITY, *ablation.metrics)
+        for rows in [scores(run, metric)]
+    }
+    return {
+        "settings": asdict(ablation),
+        "fidelity": FIDELITY,
+        "findings": [asdict(each) for each in found],
+        "points": {label: {metric: own[label] for metric, own in means.items()} for label in means[FIDELITY]},
+        "curves": ablation.curves(),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")

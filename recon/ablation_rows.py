@@ -1,0 +1,126 @@
+"""The ablation of a prior as rows of a benchmark: one method with its prior, its words or its activity exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from recon.ablation_trees import decoded_text, guided, prior_only, setting, turned, with_gaussian, with_text
+from recon.data.measurement import Bins
+from recon.settings import Named
+
+NO_PRIOR = "no prior"
+GAUSSIAN = "Gaussian prior"
+NO_TEXT = "diffusion, no text"
+TRUE_TEXT = "diffusion, true text"
+FULL = "diffusion, decoded text"
+SHUFFLED_TEXT = "diffusion, shuffled text"
+TYPED_TEXT = "diffusion, typed text"
+PRIOR = "prior only, decoded text"
+SILENT_PRIOR = "prior only, no text"
+NULL = "shuffled activity"
+MEAN = "mean"
+
+METRICS = ("video_correlation", "ssim")
+"""Scores of which the three numbers are always told."""
+OTHERS = ("frame_correlation", "pixel_correlation", "motion_energy_correlation")
+"""Scores that may be stated instead: higher is better, 1 is a perfect movie."""
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What an ablation says of its rows: the full `method`, which has a diffusion denoiser, and what to hold beside it.
+
+    `encoders`, `fidelity`, `bins` and `seeds` are those of all rows (seeds: of all that draw random numbers).
+    `no_prior` is a method without prior, `reference` maps labels of further rows to methods, `typed` is a caption that
+    someone types. By default "prior only" is the full method with activity switched off. `sweep` maps guidance, or the
+    method's own beta or scale, to values. `metric` is the stated likeness to the true movie.
+    """
+
+    method: Named
+    no_prior: Named
+    typed: str
+    encoders: tuple[str, ...] = ()
+    fidelity: Named = field(default_factory=lambda: {"name": "poisson"})
+    bins: Bins = 1
+    seeds: tuple[int, ...] = ()
+    reference: Mapping[str, Named] = field(default_factory=dict)
+    prior_only: Named | None = None
+    sweep: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    metric: str = METRICS[0]
+
+    def __post_init__(self) -> None:
+        for key, tree in (("method", self.method), ("prior_only", self.prior_only)):
+            if tree is not None and not list(guided(tree)):
+                raise ValueError(
+                    f"{key}: expected a method with `denoiser: {{name: diffusion}}` at some depth, got "
+                    f"{tree.get('name')!r} without; give it one: an ablation exchanges that prior"
+                )
+        if not self.typed.strip():
+            raise ValueError("typed: expected a caption, got an empty text; write a sentence about some movie")
+        if self.metric not in (*METRICS, *OTHERS):
+            raise ValueError(
+                f"metric: expected one of {', '.join((*METRICS, *OTHERS))}, got {self.metric!r}; the numbers compare "
+                "scores of at most 1, the higher the better"
+            )
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The scores of which the three numbers are told, the stated one first."""
+        return tuple(dict.fromkeys((self.metric, *METRICS)))
+
+    @property
+    def full(self) -> dict[str, Any]:
+        """The full method: told the words that were decoded from the activity."""
+        return with_text(self.method, decoded_text(self.method))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of the benchmark, in the order in which they are told of."""
+        full, alone = self.full, prior_only(self.prior_only or self.method)
+        told = {name: with_text(self.method, {"name": name}) for name in ("none", "given")}
+        typed = with_text(self.method, {"name": "typed", "caption": self.typed})
+        rows = [
+            self._row(NO_PRIOR, self.no_prior),
+            self._row(GAUSSIAN, with_gaussian(self.method), draws=True),
+            self._row(NO_TEXT, told["none"], draws=True),
+            self._row(TRUE_TEXT, told["given"], draws=True, words="true"),
+            self._row(FULL, full, draws=True),
+            self._row(SHUFFLED_TEXT, told["given"], draws=True, words="shuffled"),
+            self._row(TYPED_TEXT, typed, draws=True),
+            self._row(PRIOR, with_text(alone, decoded_text(self.prior_only or self.method)), draws=True),
+            self._row(SILENT_PRIOR, with_text(alone, {"name": "none"}), draws=True),
+            self._row(NULL, full, draws=True, condition="wrong_clip"),
+            self._row(MEAN, {"name": "mean"}),
+        ]
+        rows += [self._row(label, method) for label, method in self.reference.items()]
+        return rows + [
+            self._row(swept(knob, value), turned(full, knob, value), draws=True)
+            for knob, values in self.sweep.items()
+            for value in values
+        ]
+
+    def curves(self) -> dict[str, list[str]]:
+        """Return for every sweep the labels of its rows by rising value, the full method where it has its place."""
+        found = {}
+        for knob, values in self.sweep.items():
+            places, own = {value: swept(knob, value) for value in values}, setting(self.full, knob)
+            if own is not None and own not in places:
+                places[own] = FULL
+            found[knob] = [places[value] for value in sorted(places)]
+        return found
+
+    def _row(self, label: str, method: Named, *, draws: bool = False, **given: str) -> dict[str, Any]:
+        """Return a row; what `draws` random numbers is run with all seeds."""
+        shared = {"encoders": list(self.encoders), "fidelity": dict(self.fidelity), "bins": self.bins}
+        seeds = {"seeds": list(self.seeds)} if draws and self.seeds else {}
+        return {"label": label, "method": dict(method), **shared, **seeds, **given}
+
+
+def swept(knob: str, value: float) -> str:
+    """Return the label of a row of a sweep.
+
+    >>> swept("beta", 0.3)
+    'beta 0.3'
+    """
+    return f"{knob} {value:g}"

@@ -1,0 +1,156 @@
+"""Methods as trees, changed for an ablation: another prior, other words, another strength, no activity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+Tree = Mapping[str, Any]
+
+STRENGTH: dict[str, tuple[str, ...]] = {
+    "diffpir": ("data", "beta"),
+    "plug_and_play": ("data", "beta"),
+    "split_gibbs": ("beta",),
+    "dps": ("beta",),
+    "red_diff": ("beta",),
+    "egg": ("scale",),
+    "sample": (),
+}
+"""Methods with a denoiser, and where each says how strongly activity pulls (nowhere: it does not see activity)."""
+WRAPPERS = ("smoothed", "ensemble", "deep_ensemble")
+"""Methods that hold one other in `method` and see of the activity only what that one sees."""
+REMEDY = "write its tree down as prior_only, for example {name: sample, denoiser: …}"
+
+
+def guided(tree: Any) -> Iterator[Tree]:
+    """Yield every method within a tree that has a diffusion denoiser, from the outside in.
+
+    >>> [method["name"] for method in guided({"method": {"name": "dps", "denoiser": {"name": "diffusion"}}})]
+    ['dps']
+    """
+    if isinstance(tree, Mapping):
+        if _is_guided(tree):
+            yield tree
+        for value in tree.values():
+            yield from guided(value)
+    elif isinstance(tree, list | tuple):
+        for value in tree:
+            yield from guided(value)
+
+
+def with_gaussian(tree: Tree) -> dict[str, Any]:
+    """Return the method with the exact denoiser of a Gaussian in the place of every diffusion denoiser."""
+    return _changed(tree, lambda method: {**method, "denoiser": {"name": "wiener"}})
+
+
+def with_text(tree: Tree, text: Tree) -> dict[str, Any]:
+    """Return the method with every diffusion denoiser told `text`."""
+    return _changed(tree, lambda method: _put(method, ("denoiser", "text"), dict(text)))
+
+
+def decoded_text(tree: Tree) -> dict[str, Any]:
+    """Return what the method says about decoding words from the activity; the default where it says nothing."""
+    for method in guided(tree):
+        text = method["denoiser"].get("text") or {"name": "none"}
+        if text["name"] not in ("none", "decoded"):
+            raise ValueError(
+                f"ablation.method: expected a denoiser whose text is decoded, or that names none, got {text}; leave "
+                "the text out: each row has its own"
+            )
+        if text["name"] == "decoded":
+            return dict(text)
+    return {"name": "decoded"}
+
+
+def prior_only(tree: Tree) -> dict[str, Any]:
+    """Return the method with activity switched off: its strength is 0 and it starts from no other method's movie.
+
+    What is left of the activity are the words that were decoded from it, where it is told those. A method that sees
+    activity otherwise, beside the denoiser's or around it, is refused.
+
+    >>> prior_only({"name": "egg", "scale": 2.0, "denoiser": {"name": "diffusion"}})
+    {'name': 'egg', 'scale': 0.0, 'denoiser': {'name': 'diffusion'}}
+    """
+    name = str(tree.get("name"))
+    if _is_guided(tree):
+        path = _strength(name)
+        alone = {key: value for key, value in tree.items() if key != "start"}
+        return _put(alone, path, 0.0) if path else alone
+    if name in WRAPPERS:
+        return {**tree, "method": prior_only(tree["method"])}
+    raise ValueError(
+        f"prior only: expected a method with a diffusion denoiser, alone or in {', '.join(WRAPPERS)}, got {name!r}, "
+        f"which sees activity by itself; {REMEDY}"
+    )
+
+
+def knobs(tree: Tree) -> list[str]:
+    """Return the keys that `turned` knows for a method: guidance, and the strength of its methods with a denoiser."""
+    found = {path[-1] for method in guided(tree) if (path := STRENGTH.get(str(method["name"]), ()))}
+    return ["guidance", *sorted(found)]
+
+
+def turned(tree: Tree, knob: str, value: float) -> dict[str, Any]:
+    """Return the method with guidance set in every diffusion denoiser, or the strength of every method that has one.
+
+    >>> turned({"name": "diffpir", "denoiser": {"name": "diffusion"}}, "beta", 3.0)["data"]
+    {'beta': 3.0}
+    """
+    _check(tree, knob)
+    return _changed(tree, lambda method: _put(method, path, value) if (path := _path(method, knob)) else dict(method))
+
+
+def setting(tree: Tree, knob: str) -> float | None:
+    """Return what the tree itself says of a knob; none where it leaves that to the default."""
+    _check(tree, knob)
+    for method in guided(tree):
+        path = _path(method, knob)
+        found: Any = method
+        for key in path:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        if path and found is not None:
+            return float(found)
+    return None
+
+
+def _check(tree: Tree, knob: str) -> None:
+    if knob not in (known := knobs(tree)):
+        raise ValueError(f"ablation.sweep: expected one of {', '.join(known)}, got {knob!r}; correct or remove it")
+
+
+def _path(method: Tree, knob: str) -> tuple[str, ...]:
+    """Return where a method with a denoiser keeps a knob; empty where it has none."""
+    if knob == "guidance":
+        return ("denoiser", "guidance")
+    path = STRENGTH.get(str(method["name"]), ())
+    return path if path and path[-1] == knob else ()
+
+
+def _strength(name: str) -> tuple[str, ...]:
+    if name not in STRENGTH:
+        raise ValueError(f"prior only: expected one of {', '.join(STRENGTH)}, got {name!r}; {REMEDY}")
+    return STRENGTH[name]
+
+
+def _is_guided(tree: Tree) -> bool:
+    denoiser = tree.get("denoiser")
+    return isinstance(denoiser, Mapping) and denoiser.get("name") == "diffusion"
+
+
+def _changed(tree: Tree, change: Callable[[Tree], dict[str, Any]]) -> dict[str, Any]:
+    """Return a copy of a tree with every method that has a diffusion denoiser changed."""
+    copy: dict[str, Any] = _copied(tree, change)
+    return copy
+
+
+def _copied(tree: Any, change: Callable[[Tree], dict[str, Any]]) -> Any:
+    if isinstance(tree, Mapping):
+        own = {key: _copied(value, change) for key, value in tree.items()}
+        return change(own) if _is_guided(own) else own
+    return [_copied(value, change) for value in tree] if isinstance(tree, list | tuple) else tree
+
+
+def _put(tree: Tree, path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """Return a copy of a tree with the value at a path replaced."""
+    first, *rest = path
+    return {**tree, first: _put(tree.get(first) or {}, tuple(rest), value) if rest else value}

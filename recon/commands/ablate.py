@@ -1,0 +1,34 @@
+"""`recon ablate CONFIG`: run the ablation of a prior, print its table and its numbers, write its page."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+
+from recon.ablation import ablate as run_ablation
+from recon.ablation_numbers import Findings
+from recon.commands.benchmark import table
+from recon.config import load
+from recon.report.page import write_report
+
+
+def ablate(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+    """Run what is not finished, then say what the prior adds and where everything is."""
+    done = run_ablation(load(options.config, options.overrides), say=write, progress=True)
+    page = write_report(done.run)
+    for line in table(done.run / "results.csv"):
+        write(line)
+    for found in done.found:
+        for line in told(found):
+            write(line)
+    write(f"page: {page}")
+
+
+def told(found: Findings) -> Iterator[str]:
+    """Yield the lines about what an ablation found by one score."""
+    yield f"by {found.metric}:"
+    yield f"  gain of the learnt prior over the Gaussian prior: {found.gain}"
+    yield f"  survives without activity, as a share of what the full method adds: {found.survives}"
+    yield f"  sensitivity to the words, decoded against shuffled: {found.sensitivity}"
+    yield from (f"  control: {verdict}" for verdict in found.verdicts)
+    yield from (f"  WARNING: {warning}" for warning in found.warnings)

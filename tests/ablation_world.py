@@ -1,0 +1,50 @@
+"""An ablation: the section of a configuration, and a finished run with invented numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from synthetic_run import make_run, true_movie, write_task
+
+from recon.ablation import conclude
+from recon.ablation_rows import Ablation
+from recon.outputs import COLUMNS
+from recon.store import write_table
+
+SHARES = (0.5, 0.6, 0.66, 0.8, 0.75, 0.62, 0.64, 0.3, 0.15, 0.1, 0.05)
+"""Shares of the truth in the reconstructions of the ablation's rows, in their order."""
+
+
+def section(weights: str = "tiny", **changed: Any) -> dict[str, Any]:
+    """Return a section `ablation` with a prior in the middle of two methods."""
+    denoiser = {"name": "diffusion", "weights": weights, "guidance": 2.0}
+    inner = {"name": "diffpir", "levels": 2, "data": {"beta": 1.0, "steps": 2}, "denoiser": denoiser}
+    return {
+        "method": {"name": "smoothed", "sigma": [1.0, 0.5, 0.5], "method": inner},
+        "typed": "the camera pans to the right over a photograph",
+        "no_prior": {"name": "gradient", "parameterisation": "pixels", "iterations": 2},
+    } | changed
+
+
+def make_ablation(folder: Path, *, clips: int = 5) -> Path:
+    """Write the folder of a finished ablation, one row of which has markup in its label."""
+    run = make_run(folder, clips=clips, shape=(20, 6, 10), warmup=4)
+    for task in (run / "tasks").iterdir():
+        task.rename(run / f"old-{task.name}")
+    reference = {"<b>ridge</b>": {"name": "ridge"}}
+    ablation = Ablation(**section(sweep={"guidance": (0.0, 1.0, 4.0), "beta": (0.3, 3.0)}, reference=reference))
+    generator = np.random.default_rng(0)
+    truths = {str(3 + 4 * index): true_movie(generator, (20, 6, 10)) for index in range(clips)}
+    rows: list[dict[str, Any]] = []
+    for index, made in enumerate(ablation.rows()):
+        share = [*SHARES, 0.55, 0.66, 0.72, 0.7, 0.5, 0.68][index]
+        method = (made["label"], made.get("condition", "recorded"), share, 1.0, made.get("words") == "true", 0)
+        task = run / "tasks" / f"{index:016x}"
+        write_task(task, truths, method, generator)
+        rows += json.loads((task / "row.json").read_text())["rows"]
+    write_table(run / "results.csv", rows, COLUMNS)
+    conclude(ablation, run)
+    return run
