@@ -78,18 +78,18 @@ class Ablation:
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of the benchmark, in the order in which they are told of."""
         full, alone = self.full, prior_only(self.prior_only or self.method)
-        told = {name: with_text(self.method, {"name": name}) for name in ("none", "given")}
+        given = with_text(self.method, {"name": "given"})
         typed = with_text(self.method, {"name": "typed", "caption": self.typed})
         rows = [
             self._row(NO_PRIOR, self.no_prior),
             self._row(GAUSSIAN, with_gaussian(self.method), draws=True),
-            self._row(NO_TEXT, told["none"], draws=True),
-            self._row(TRUE_TEXT, told["given"], draws=True, words="true"),
+            self._row(NO_TEXT, with_text(self.method, None), draws=True),
+            self._row(TRUE_TEXT, given, draws=True, words="true"),
             self._row(FULL, full, draws=True),
-            self._row(SHUFFLED_TEXT, told["given"], draws=True, words="shuffled"),
+            self._row(SHUFFLED_TEXT, given, draws=True, words="shuffled"),
             self._row(TYPED_TEXT, typed, draws=True),
             self._row(PRIOR, with_text(alone, decoded_text(self.prior_only or self.method)), draws=True),
-            self._row(SILENT_PRIOR, with_text(alone, {"name": "none"}), draws=True),
+            self._row(SILENT_PRIOR, with_text(alone, None), draws=True),
             self._row(NULL, full, draws=True, condition="wrong_clip"),
             self._row(MEAN, {"name": "mean"}),
         ]

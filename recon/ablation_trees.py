@@ -17,7 +17,7 @@ STRENGTH: dict[str, tuple[str, ...]] = {
     "sample": (),
 }
 """Methods with a denoiser, and where each says how strongly activity pulls (nowhere: it does not see activity)."""
-WRAPPERS = ("smoothed", "ensemble", "deep_ensemble")
+WRAPPERS = ("smoothed", "posterior", "ensemble", "deep_ensemble")
 """Methods that hold one other in `method` and see of the activity only what that one sees."""
 REMEDY = "write its tree down as prior_only, for example {name: sample, denoiser: …}"
 
@@ -43,21 +43,27 @@ def with_gaussian(tree: Tree) -> dict[str, Any]:
     return _changed(tree, lambda method: {**method, "denoiser": {"name": "wiener"}})
 
 
-def with_text(tree: Tree, text: Tree) -> dict[str, Any]:
-    """Return the method with every diffusion denoiser told `text`."""
-    return _changed(tree, lambda method: _put(method, ("denoiser", "text"), dict(text)))
+def with_text(tree: Tree, text: Tree | None) -> dict[str, Any]:
+    """Return the method with every diffusion denoiser told `text`, or nothing."""
+    told = {} if text is None else {"text": dict(text)}
+
+    def change(method: Tree) -> dict[str, Any]:
+        untold = {key: value for key, value in method["denoiser"].items() if key != "text"}
+        return {**method, "denoiser": untold | told}
+
+    return _changed(tree, change)
 
 
 def decoded_text(tree: Tree) -> dict[str, Any]:
     """Return what the method says about decoding words from the activity; the default where it says nothing."""
     for method in guided(tree):
-        text = method["denoiser"].get("text") or {"name": "none"}
-        if text["name"] not in ("none", "decoded"):
+        text = method["denoiser"].get("text")
+        if text is not None and text.get("name") != "decoded":
             raise ValueError(
-                f"ablation.method: expected a denoiser whose text is decoded, or that names none, got {text}; leave "
-                "the text out: each row has its own"
+                f"ablation.method: expected a denoiser whose text is decoded, or that has none, got {text}; leave the "
+                "text out: each row has its own"
             )
-        if text["name"] == "decoded":
+        if text is not None:
             return dict(text)
     return {"name": "decoded"}
 

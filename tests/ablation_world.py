@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from synthetic_run import make_run, true_movie, write_task
 
+from priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
+from priors.movie_unet import MovieUnetSettings
 from recon.ablation import conclude
 from recon.ablation_rows import Ablation
 from recon.outputs import COLUMNS
@@ -16,6 +19,17 @@ from recon.store import write_table
 
 SHARES = (0.5, 0.6, 0.66, 0.8, 0.75, 0.62, 0.64, 0.3, 0.15, 0.1, 0.05)
 """Shares of the truth in the reconstructions of the ablation's rows, in their order."""
+
+
+def write_prior(path: Path) -> str:
+    """Write a prior of random weights, which is good for nothing but to see what is done with it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = MovieDiffusion(MovieUnetSettings(widths=(4, 6), depth=1, steering=8))
+        for parameter in model.parameters():
+            parameter.data.normal_(0, 0.1)
+    save_movie_diffusion(model, path, card={})
+    return str(path)
 
 
 def section(weights: str = "tiny", **changed: Any) -> dict[str, Any]:

@@ -105,7 +105,8 @@ def test_a_reader_sees_numbers_warnings_and_curves(browser: Any) -> None:
 def test_labels_do_not_lie_on_each_other(browser: Any) -> None:
     script = """const labels = [...document.querySelectorAll('#ablation-plot text.label')];
         const boxes = labels.map((node) => node.getBoundingClientRect());
-        const meet = (a, b) => a.left < b.right && b.left < a.right && a.top + 3 < b.bottom - 3 && b.top + 3 < a.bottom - 3;
+        const meet = (a, b) => a.left < b.right && b.left < a.right
+            && a.top + 3 < b.bottom - 3 && b.top + 3 < a.bottom - 3;
         return boxes.some((a, i) => boxes.some((b, j) => i < j && meet(a, b)));"""
     assert not browser.execute_script(script)
 

@@ -35,6 +35,7 @@ def test_only_what_is_named_changes_and_the_tree_itself_never() -> None:
     assert gaussian["methods"]["a"]["method"] == {"name": "egg", "scale": 2.0, "denoiser": {"name": "wiener"}}
     assert gaussian["methods"]["b"]["start"] == {"name": "ridge"} and not list(guided(gaussian))
     assert told["methods"]["b"]["denoiser"] == {**DIFFUSION, "text": {"name": "given"}}
+    assert with_text(told, None) == DEEP
     assert turned(DEEP, "guidance", 0.0)["methods"]["b"]["denoiser"]["guidance"] == 0.0
     assert before == DEEP
 
@@ -86,7 +87,7 @@ def test_how_words_are_decoded_is_kept() -> None:
     assert decoded_text(DEEP) == {"name": "decoded"}
     asked = {"name": "decoded", "penalty": 3.0}
     assert decoded_text(with_text(DEEP, asked)) == asked
-    assert decoded_text(with_text(DEEP, {"name": "none"})) == {"name": "decoded"}
+    assert decoded_text(with_text(DEEP, None)) == {"name": "decoded"}
     with pytest.raises(ValueError, match="expected a denoiser whose text is decoded"):
         decoded_text(with_text(DEEP, {"name": "typed", "caption": "a"}))
 
@@ -118,9 +119,11 @@ def test_the_rows_are_what_their_labels_say() -> None:
     assert rows[NULL]["method"] == rows[FULL]["method"] and rows[NULL]["condition"] == "wrong_clip"
     assert (rows[TRUE_TEXT]["words"], rows[SHUFFLED_TEXT]["words"]) == ("true", "shuffled")
     assert [label for label, row in rows.items() if "words" in row] == [TRUE_TEXT, SHUFFLED_TEXT]
-    texts = {label: [m["denoiser"]["text"]["name"] for m in guided(row["method"])] for label, row in rows.items()}
+    texts = {
+        label: [m["denoiser"].get("text", {}).get("name") for m in guided(row["method"])] for label, row in rows.items()
+    }
     assert texts[FULL] == texts[PRIOR] == texts["beta 0.3"] == ["decoded"]
-    assert texts[SILENT_PRIOR] == ["none"] and texts[TRUE_TEXT] == texts[SHUFFLED_TEXT] == ["given"]
+    assert texts[SILENT_PRIOR] == [None] and texts[TRUE_TEXT] == texts[SHUFFLED_TEXT] == ["given"]
     assert not texts[GAUSSIAN] and not texts[MEAN]
     assert rows[GAUSSIAN]["seeds"] == [0, 1] and "seeds" not in rows[MEAN]
     assert rows[PRIOR]["method"]["method"]["data"] == {"beta": 0.0, "steps": 2}
