@@ -122,6 +122,8 @@ def warnings(gain: Number, left: Number, controls: Mapping[str, Number]) -> list
             f"{left.value:.0%} of what the full method adds to the mean frame is there when activity speaks through "
             "the decoded words alone: the reconstruction owes more to the prior than to the activity."
         )
+    if math.isnan(left.value) and left.clips:
+        found.append(f"What survives without activity cannot be told: {left.reason}.")
     if gain.high < 0:
         found.append(
             f"The learnt prior does harm: the full method is {-gain.value:.3f} below the same method with a Gaussian "

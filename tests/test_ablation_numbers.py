@@ -68,7 +68,9 @@ def test_a_share_of_nothing_is_undefined(above: float, ends: str) -> None:
 def test_an_uncertain_denominator_leaves_the_share_undefined() -> None:
     scores = world()
     scores[FULL] = {clip: scores[MEAN][clip] + (0.5 if index % 2 else -0.45) for index, clip in enumerate(CLIPS)}
-    assert "not surely above" in survives(scores).reason
+    found = findings("ssim", scores)
+    assert "not surely above" in found.survives.reason
+    assert found.warnings[0].startswith("What survives without activity cannot be told: the full method is not surely")
 
 
 def test_a_mean_frame_without_scores_is_said_and_is_not_taken_for_zero() -> None:
