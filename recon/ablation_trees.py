@@ -110,13 +110,22 @@ def setting(tree: Tree, knob: str) -> float | None:
     """Return what the tree itself says of a knob; none where it leaves that to the default."""
     _check(tree, knob)
     for method in guided(tree):
-        path = _path(method, knob)
-        found: Any = method
-        for key in path:
-            found = found.get(key) if isinstance(found, Mapping) else None
-        if path and found is not None:
-            return float(found)
+        if (found := _at(method, _path(method, knob))) is not None:
+            return found
     return None
+
+
+def switched_off(method: Tree) -> bool:
+    """Return whether a method with a denoiser has its strength set to 0, so that activity does not pull."""
+    return _at(method, STRENGTH.get(str(method.get("name")), ())) == 0
+
+
+def _at(tree: Tree, path: tuple[str, ...]) -> float | None:
+    """Return the number at a path; none where there is none."""
+    found: Any = tree
+    for key in path:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return float(found) if path and found is not None else None
 
 
 def _check(tree: Tree, knob: str) -> None:

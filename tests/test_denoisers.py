@@ -159,9 +159,10 @@ def test_without_activity_the_guess_stands_and_no_encoder_is_asked(tmp_path: Pat
     problem, guess = worlds.problem(), worlds.movies(2, seed=3)
     moved, terms = DataStep(beta=0.0)(problem, guess, worlds.spectrum().power)
     assert torch.equal(moved, guess) and problem.meter.frames == 0 and float(terms["misfit"].sum()) == 0
-    method = fitted(RedDiff(iterations=3, beta=0.0), worlds.training(tmp_path))
-    list(method(problem, torch.Generator().manual_seed(0)))
-    assert problem.meter.frames == 0
+    training = worlds.training(tmp_path)
+    for off in (RedDiff(iterations=3, beta=0.0), Dps(levels=3, beta=0.0), Egg(levels=3, scale=0.0)):
+        list(fitted(off, training)(problem, torch.Generator().manual_seed(0)))
+        assert problem.meter.frames == 0
 
 
 def test_samples_of_the_wiener_prior_have_its_spectrum(tmp_path: Path) -> None:

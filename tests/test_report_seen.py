@@ -16,7 +16,8 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def test_every_method_that_is_not_made_of_others_is_described() -> None:
-    assert set(METHODS) - set(SEEN) == {"gradient", "smoothed", "average", "ensemble", "deep_ensemble"}
+    made_of_others = {"gradient", "smoothed", "posterior", "average", "ensemble", "deep_ensemble"}
+    assert set(METHODS) - set(SEEN) == made_of_others
 
 
 @pytest.mark.parametrize(
@@ -30,10 +31,13 @@ def test_every_method_that_is_not_made_of_others_is_described() -> None:
         ({"name": "convolutional", "distilled": 0.5, "generated": 9.0}, "predict, also for generated movies that were"),
         ({"name": "dps"}, "the encoder; the spectrum of training movies"),
         (
-            {"name": "egg", "denoiser": {"name": "diffusion", "caption": "a disc"}},
+            {"name": "egg", "denoiser": {"name": "diffusion", "text": {"name": "typed", "caption": "a disc"}}},
             "movies; a learnt prior of movies (movie_diffusion), told 'a disc'",
         ),
         ({"name": "egg", "denoiser": {"name": "diffusion"}}, "(movie_diffusion), told nothing"),
+        ({"name": "egg", "scale": 0.0}, "no activity but through its text"),
+        ({"name": "diffpir", "data": {"beta": 0.0}}, "no activity but through its text"),
+        ({"name": "diffpir", "data": {"beta": 0.1}}, "behavior of the clip through the encoder"),
         ({"preset": "map_spectrum", "start": {"preset": "ridge"}}, "from the start of another method (responses;"),
     ],
 )

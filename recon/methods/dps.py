@@ -59,7 +59,7 @@ class Dps:
         else:
             x, done = noise_around(denoiser, spectrum, problem.shape, self.highest, generator=generator), 0
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
-            pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), told)
+            pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), told, strength=self.beta)
             clean = pull.clean - self._trusted(self.beta * now**2 * pull.gradient, now)
             x = renoised(x, clean, (now, then), noise=self.noise, generator=generator)
             terms = {"misfit": pull.misfit, "gradient_norm": pull.gradient.flatten(1).norm(dim=1)}

@@ -55,7 +55,7 @@ class Egg:
         else:
             x, done = noise_around(denoiser, spectrum, problem.shape, self.highest, generator=generator), 0
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
-            pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), told)
+            pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), told, strength=self.scale)
             x = renoised(x, pull.clean, (now, then), noise=self.noise, generator=generator)
             x = x - self.scale * unit(pull.gradient)
             terms = {"misfit": pull.misfit, "gradient_norm": pull.gradient.flatten(1).norm(dim=1)}

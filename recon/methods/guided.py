@@ -23,12 +23,22 @@ class Pull(NamedTuple):
     gradient: Tensor
 
 
-@torch.enable_grad()
-def pulled(problem: Problem, denoiser: Denoiser, x: Tensor, sigma: Tensor, told: Tensor | None) -> Pull:
+def pulled(
+    problem: Problem, denoiser: Denoiser, x: Tensor, sigma: Tensor, told: Tensor | None, *, strength: float = 1.0
+) -> Pull:
     """Return what a denoiser makes of x and where activity pulls x: the encoder's pull times the denoiser's Jacobian.
 
-    The encoder is differentiated window by window in the movie, the denoiser once, as a vector–Jacobian product.
+    The encoder is differentiated window by window in the movie, the denoiser once, as a vector–Jacobian product. Where
+    nothing comes of the pull, with a `strength` of 0, no encoder is asked and it is 0.
     """
+    if strength:
+        return _pulled(problem, denoiser, x, sigma, told)
+    clean = denoiser(x, sigma, told).detach()
+    return Pull(clean, denoiser.decode(clean), x.new_zeros(len(x)), torch.zeros_like(x))
+
+
+@torch.enable_grad()
+def _pulled(problem: Problem, denoiser: Denoiser, x: Tensor, sigma: Tensor, told: Tensor | None) -> Pull:
     leaf = x.detach().requires_grad_(True)
     clean = denoiser(leaf, sigma, told)
     movie = denoiser.decode(clean)

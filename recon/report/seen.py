@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from recon.ablation_trees import switched_off
+
 GUIDED = "responses and behavior of the clip through the encoder; the spectrum of training movies"
 TRAINED = "learnt from training movies with their responses"
 SEEN = {
@@ -71,7 +73,8 @@ def _method(tree: Mapping[str, Any]) -> str:
         return _method(tree["method"])
     if name == "average":
         return " + ".join(f"({_method(inner)})" for inner in tree["methods"].values())
-    words = SEEN.get(name, name) + _denoised(tree)
+    words = SEEN["sample" if switched_off(tree) else name] if name in SEEN else name
+    words += _denoised(tree)
     if tree.get("distilled"):
         made = ", also for generated movies that were not shown" if tree.get("generated") else ""
         words = words.replace(TRAINED, f"{TRAINED} and with those that the encoders predict{made}")
