@@ -34,8 +34,9 @@ class Ablation:
 
     `encoders`, `fidelity`, `bins` and `seeds` are those of all rows (seeds: of all that draw random numbers).
     `no_prior` is a method without prior, `reference` maps labels of further rows to methods, `typed` is a caption that
-    someone types. By default "prior only" is the full method with activity switched off. `sweep` maps guidance, or the
-    method's own beta or scale, to values. `metric` is the stated likeness to the true movie.
+    someone types. By default "prior only" is the full method with activity switched off; another is told the same
+    words. `sweep` maps guidance, or the method's own beta or scale, to values. `metric` is the stated likeness to the
+    true movie.
     """
 
     method: Named
@@ -77,7 +78,8 @@ class Ablation:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of the benchmark, in the order in which they are told of."""
-        full, alone = self.full, prior_only(self.prior_only or self.method)
+        full, words = self.full, decoded_text(self.method)
+        alone = prior_only(self.prior_only or self.method)
         given = with_text(self.method, {"name": "given"})
         typed = with_text(self.method, {"name": "typed", "caption": self.typed})
         rows = [
@@ -88,7 +90,7 @@ class Ablation:
             self._row(FULL, full, draws=True),
             self._row(SHUFFLED_TEXT, given, draws=True, words="shuffled"),
             self._row(TYPED_TEXT, typed, draws=True),
-            self._row(PRIOR, with_text(alone, decoded_text(self.prior_only or self.method)), draws=True),
+            self._row(PRIOR, with_text(alone, words), draws=True),
             self._row(SILENT_PRIOR, with_text(alone, None), draws=True),
             self._row(NULL, full, draws=True, condition="wrong_clip"),
             self._row(MEAN, {"name": "mean"}),

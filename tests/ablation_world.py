@@ -13,7 +13,7 @@ from synthetic_run import make_run, true_movie, write_task
 from priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from priors.movie_unet import MovieUnetSettings
 from recon.ablation import conclude
-from recon.ablation_rows import Ablation
+from recon.ablation_rows import MEAN, PRIOR, SILENT_PRIOR, Ablation
 from recon.outputs import COLUMNS
 from recon.store import write_table
 
@@ -58,7 +58,16 @@ def make_ablation(folder: Path, *, clips: int = 5) -> Path:
         method = (made["label"], made.get("condition", "recorded"), share, 1.0, made.get("words") == "true", 0)
         task = run / "tasks" / f"{index:016x}"
         write_task(task, truths, method, generator)
-        rows += json.loads((task / "row.json").read_text())["rows"]
+        if made["label"] in (PRIOR, SILENT_PRIOR):
+            ask_no_encoder(task)
+        own = json.loads((task / "row.json").read_text())["rows"]
+        rows += [row | {"judge_correlation": None} if made["label"] == MEAN else row for row in own]
     write_table(run / "results.csv", rows, COLUMNS)
     conclude(ablation, run)
     return run
+
+
+def ask_no_encoder(task: Path) -> None:
+    """Let a task's trace say that no encoder was ever asked."""
+    lines = [json.loads(line) | {"evaluations": 0.0} for line in (task / "trace.jsonl").read_text().splitlines()]
+    (task / "trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

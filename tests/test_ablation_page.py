@@ -13,7 +13,7 @@ from test_report import embedded
 from test_report_page import CHROMIUM, DRIVER, FLAGS, choose
 
 from recon import cli
-from recon.ablation_rows import FULL
+from recon.ablation_rows import FULL, MEAN
 from recon.report.page import write_report
 
 
@@ -93,7 +93,10 @@ def test_a_reader_sees_numbers_warnings_and_curves(browser: Any) -> None:
     )
     assert len(lines_of(browser, "#ablation-verdicts li")) == 6
     texts = lines_of(browser, "#ablation-plot text.label")
-    assert {"mean", FULL, "guidance 4", "<b>ridge</b>"} <= set(texts)
+    assert {FULL, "guidance 4", "<b>ridge</b>"} <= set(texts) and MEAN not in texts
+    assert lines_of(browser, "#ablation-plot p") == [
+        "Not drawn, for want of a score (a still movie has no Judge r): mean."
+    ]
     drawn = "return [...document.querySelectorAll('#ablation-plot path.curve')].map((path) => path.getAttribute('d'))"
     curves = browser.execute_script(drawn)[:2]
     assert [path.count("L") for path in curves] == [3, 2], "guidance and beta, through the full method"
@@ -109,6 +112,11 @@ def test_labels_do_not_lie_on_each_other(browser: Any) -> None:
             && a.top + 3 < b.bottom - 3 && b.top + 3 < a.bottom - 3;
         return boxes.some((a, i) => boxes.some((b, j) => i < j && meet(a, b)));"""
     assert not browser.execute_script(script)
+
+
+def test_what_asked_no_encoder_is_drawn_against_evaluations(browser: Any) -> None:
+    assert browser.execute_script("return document.getElementById('axis').value") == "evaluations"
+    assert len(lines_of(browser, "#energies figure")) > 10
 
 
 def test_markup_stays_text_and_the_console_clean(browser: Any) -> None:

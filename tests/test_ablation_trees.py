@@ -136,8 +136,10 @@ def test_a_curve_goes_through_the_full_method_where_it_has_its_place() -> None:
 
 def test_another_sampler_may_stand_for_the_prior_but_sees_no_activity_either() -> None:
     sampler = {"name": "dps", "beta": 5.0, "denoiser": DIFFUSION}
-    rows = {row["label"]: row["method"] for row in ablation(prior_only=sampler).rows()}
-    assert rows[PRIOR] == {**sampler, "beta": 0.0, "denoiser": {**DIFFUSION, "text": {"name": "decoded"}}}
+    words = {"name": "decoded", "unit": True}
+    method = with_text(section()["method"], words)
+    rows = {row["label"]: row["method"] for row in ablation(method=method, prior_only=sampler).rows()}
+    assert rows[PRIOR] == {**sampler, "beta": 0.0, "denoiser": {**DIFFUSION, "text": words}}
 
 
 @pytest.mark.parametrize(

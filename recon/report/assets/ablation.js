@@ -1,7 +1,9 @@
 // What a learnt prior adds: three numbers, controls, differences, and likeness against fidelity.
 
+const minus = (text) => text.replace(/-(?=\d)/g, "−");
+
 function numberCell(number) {
-  if (number.value === null) return html("td", {}, "–", html("small", { class: "reason" }, number.reason));
+  if (number.value === null) return html("td", {}, "–", html("small", { class: "reason" }, minus(number.reason)));
   const sure = number.interval && (number.interval[0] > 0 || number.interval[1] < 0);
   const ends = number.interval ? `${signed(number.interval[0])} to ${signed(number.interval[1])}` : number.reason;
   return html("td", {}, html(sure ? "b" : "span", {}, signed(number.value)), html("small", {}, `${ends} · ${number.clips} clips`));
@@ -50,7 +52,9 @@ function drawTradeOff(page, metric, place) {
   const width = Math.max(320, place.clientWidth);
   const { plot, x, y, box } = linePlot([...lines, ...single], { width, height: width < 600 ? 460 : 420, xDomain: span(0), yDomain: span(1), inset: [44, 16], label: fidelity.title, title: "Likeness to the true movie against fidelity to the activity" });
   labelPoints(plot, names.map((label) => ({ x: x(at(label)[0]), y: y(at(label)[1]), text: label.length > 40 ? `${label.slice(0, 39)}…` : label })), box);
-  place.replaceChildren(plot);
+  const left = Object.keys(points).filter((label) => !names.includes(label));
+  const note = left.length ? [html("p", { class: "hint" }, `Not drawn, for want of a score (a still movie has no ${fidelity.title}): ${left.join("; ")}.`)] : [];
+  place.replaceChildren(plot, ...note);
 }
 
 function drawAblation(page) {
@@ -58,8 +62,8 @@ function drawAblation(page) {
   if (!section("ablation", Boolean(found))) return;
   const part = (name) => document.getElementById(`ablation-${name}`);
   part("warnings").hidden = !found.warnings.length;
-  part("warnings").append(...found.warnings.map(([metric, text]) => html("p", {}, html("strong", {}, `Warning, by ${metric}. `), text)));
-  part("verdicts").append(...found.verdicts.map(([metric, text]) => html("li", {}, html("b", {}, metric), ` ${text}`)));
+  part("warnings").append(...found.warnings.map(([metric, text]) => html("p", {}, html("strong", {}, `Warning, by ${metric}. `), minus(text))));
+  part("verdicts").append(...found.verdicts.map(([metric, text]) => html("li", {}, html("b", {}, metric), ` · ${minus(text)}`)));
   numberTable(part("numbers"), found.metrics, "Number", found.numbers.map(({ title, meaning, values }) => html("tr", {},
     html("th", { scope: "row" }, title, html("small", {}, meaning)), ...values.map(numberCell))));
   numberTable(part("differences"), found.metrics.map((metric) => ({ title: `Δ ${metric.title}` })), "Condition", Object.entries(found.differences).map(([label, values]) => html("tr", { "data-label": label },

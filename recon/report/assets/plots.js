@@ -83,7 +83,7 @@ function hatch() {
 function linePlot(lines, options) {
   const { width = 560, height = 240, logX = false, label = "", inset = [34, 10] } = options;
   const across = lines.flatMap((line) => line.points.map((point) => point[0]).filter((v) => isNumber(v) && (!logX || v > 0)));
-  const xDomain = options.xDomain || (across.length ? [Math.min(...across), Math.max(...across)] : [0, 1]);
+  const xDomain = options.xDomain || (across.length ? [Math.min(...across), Math.max(...across)] : [logX ? 0.1 : 0, 1]);
   if (logX && xDomain[0] === xDomain[1]) xDomain[1] = xDomain[0] * 10;
   const yDomain = options.yDomain || spread(lines.flatMap((line) => line.points.map((point) => point[1])), [0, 1]);
   const box = { left: inset[0], right: width - inset[1], top: 8, bottom: height - 34 };
