@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +51,40 @@ class ImageAutoencoder(Autoencoder):
         model: Any = self.model
         flat = latents.transpose(1, 2).flatten(0, 1)
         wide = torch.cat([model.decode(part).sample for part in torch.split(flat, self.at_once)])
-        grey = wide.mean(1, keepdim=True)[..., : shape[1] * self.scale, : shape[2] * self.scale]
-        frames = functional.avg_pool2d(grey, self.scale) / 2 + 0.5
+        frames = reduced(wide, self.scale, shape[1:])
         return frames.reshape(len(latents), shape[0], 1, *shape[1:]).transpose(1, 2)
 
     def _encoded(self, frames: Tensor) -> Tensor:
-        model: Any = self.model
-        size = [side * self.scale for side in frames.shape[-2:]]
-        wide = functional.interpolate(2 * frames - 1, size, mode="bilinear", align_corners=False)
-        factor = downsampling(self.model)
-        padded = functional.pad(wide, (0, -size[1] % factor, 0, -size[0] % factor), mode="replicate")
-        found = model.encode(padded.expand(-1, 3, -1, -1))
-        means: Tensor = found.latent_dist.mean if "latent_dist" in found else found.latents
-        return means
+        return latent_means(self.model, enlarged(frames, self.scale, downsampling(self.model)))
+
+
+def enlarged(frames: Tensor, scale: int, multiple: int) -> Tensor:
+    """Return grey frames `[N,1,H,W]` in [0,1] as images `[N,3,h,w]` in [−1,1] of three equal channels.
+
+    They are `scale` times as large and padded by their edge, below and right, to multiples of `multiple` pixels.
+    """
+    size = [side * scale for side in frames.shape[-2:]]
+    wide = functional.interpolate(2 * frames - 1, size, mode="bilinear", align_corners=False)
+    padded = functional.pad(wide, (0, -size[1] % multiple, 0, -size[0] % multiple), mode="replicate")
+    return padded.expand(-1, 3, -1, -1)
+
+
+def reduced(images: Tensor, scale: int, size: Sequence[int]) -> Tensor:
+    """Return images `[N,3,h,w]` in [−1,1] as grey frames `[N,1,H,W]` of this size (H,W): cropped and averaged.
+
+    >>> frames = torch.full((2, 1, 3, 5), 0.25)
+    >>> torch.equal(reduced(enlarged(frames, 4, 8), 4, (3, 5)), frames)
+    True
+    """
+    grey = images.mean(1, keepdim=True)[..., : size[0] * scale, : size[1] * scale]
+    return functional.avg_pool2d(grey, scale) / 2 + 0.5
+
+
+def latent_means(model: Any, images: Tensor) -> Tensor:
+    """Return the means of the latents that a diffusers autoencoder gives images or videos."""
+    found = model.encode(images)
+    means: Tensor = found.latent_dist.mean if "latent_dist" in found else found.latents
+    return means
 
 
 def downsampling(model: nn.Module) -> int:

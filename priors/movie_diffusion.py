@@ -69,7 +69,10 @@ def save_movie_diffusion(model: MovieDiffusion, path: Path, *, card: Mapping[str
 
 
 def load_movie_diffusion(weights: str | Path, *, window: int = 0) -> MovieDiffusion:
-    """Return the frozen prior of a file, or of a shipped name; raises ValueError where it is none."""
+    """Text-conditioned diffusion of grey movies in pixel space, frozen, from a file or a shipped name.
+
+    `window` is that of `MovieDiffusion`; raises ValueError where the file is no such prior.
+    """
     tensors, header = load_prior(weights, kind=FORMAT, what="a diffusion prior of movies", command="recon train prior")
     settings = json.loads(header["settings"])
     with torch.random.fork_rng(devices=[]):

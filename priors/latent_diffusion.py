@@ -1,0 +1,190 @@
+"""Pretrained text-to-image and text-to-video diffusion as a prior of grey movies: D(x, σ, text) in latent space."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from priors.autoencoder import Shape, enlarged, reduced
+from priors.base import Denoiser
+from priors.pipeline_files import Precision, load_pipeline
+from priors.pipelines import Pipeline
+from priors.spectrum import cosine_matrix
+from priors.windows import by_windows
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How movies become what a model was trained on, and how its estimates are joined over time.
+
+    `shape` (frames, height, width) is that of the movies which latents are decoded to. Frames are enlarged `scale`
+    times; every `every`-th is taken (30 Hz to a model's 8 Hz: 4), the others are interpolated linearly. Video models
+    see `window` latents at a time (0: all). `consistency` is that of `smoothed`; 0 leaves frames as they are estimated.
+    """
+
+    shape: Shape | None = None
+    scale: int = 8
+    every: int = 1
+    window: int = 0
+    consistency: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.scale, self.every, *(self.shape or [1])) < 1 or self.consistency < 0 or self.window < 0:
+            raise ValueError(
+                f"latent diffusion: expected a shape, scale and every of at least 1, window and consistency of at "
+                f"least 0, got {self}; correct it"
+            )
+
+    def frames(self, movie_frames: int, stride: int) -> int:
+        """Return how many frames a model sees: the last one stands at the movie's end or after it.
+
+        A video autoencoder takes 1 + k·stride of them.
+
+        >>> Framing(every=4).frames(30, 0), Framing(every=4).frames(30, 4), Framing().frames(30, 0)
+        (9, 9, 30)
+        """
+        seen = 1 + math.ceil((movie_frames - 1) / self.every)
+        return 1 + math.ceil((seen - 1) / stride) * stride if stride else seen
+
+
+class LatentDiffusion(Denoiser):
+    """A pipeline of diffusers as the denoiser of x = clean + σ·noise `[B,D,T',h,w]`, its normalised latents.
+
+    Latent Diffusion (Rombach et al. 2022). An image model denoises every frame on its own; `consistency` alone joins
+    them. σ is that of latents whose standard deviation is near 1: samplers start from σ of 10 and more, not from 1.
+    Conditions are rows `[B,K]` of `embed`; none, or a row of NaN, is the empty text. What a latent says of a movie's
+    size is lost by padding and by left-out frames, so the shape is set: `for_movie`.
+    """
+
+    def __init__(self, pipeline: Pipeline, framing: Framing | None = None) -> None:
+        super().__init__()
+        self.pipeline, self.framing = pipeline, framing or Framing()
+        if self.framing.window and not pipeline.family.video:
+            raise ValueError(
+                f"latent diffusion: expected window 0 for an image model, got {self.framing.window}; remove it"
+            )
+        self.train(pipeline.training)
+
+    def for_movie(self, shape: Sequence[int]) -> LatentDiffusion:
+        """Return the same prior, sharing its weights, for movies of this shape: `[...,T,H,W]` or (T,H,W)."""
+        frames, height, width = (int(size) for size in tuple(shape)[-3:])
+        return LatentDiffusion(self.pipeline, dataclasses.replace(self.framing, shape=(frames, height, width)))
+
+    def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return the clean estimate of latents `[B,D,T',h,w]` for noise `sigma` `[B]`."""
+        schedule, pipeline = self.pipeline.schedule, self.pipeline
+
+        def denoised(part: Tensor) -> Tensor:
+            return schedule.denoised(part, sigma, lambda moved, time: pipeline.predict(moved, time, condition))
+
+        return smoothed(by_windows(denoised, x, self.framing.window), sigma, self.framing.consistency)
+
+    def encode(self, movie: Tensor) -> Tensor:
+        """Return the latents' means of grey movies `[B,1,T,H,W]` in [0,1]; after the end the last frame stays."""
+        if movie.dim() != 5 or movie.shape[1] != 1:
+            raise ValueError(f"movie: expected [B,1,T,H,W], got {tuple(movie.shape)}; take grey movies")
+        frames = movie.shape[2]
+        seen = self.framing.frames(frames, self.pipeline.family.stride)
+        times = (torch.arange(seen, device=movie.device) * self.framing.every).clamp_max(frames - 1)
+        flat = movie[:, :, times].transpose(1, 2).flatten(0, 1)
+        images = enlarged(flat, self.framing.scale, self.pipeline.multiple)
+        return self.pipeline.encode(images.reshape(len(movie), seen, *images.shape[1:]).transpose(1, 2))
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Return the movies `[B,1,T,H,W]` of latents, unclipped (Wan's autoencoder clips by itself); differentiable.
+
+        Raises ValueError where no shape is set or the latents are those of another one.
+        """
+        frames, *size = self._checked(x)
+        images = self.pipeline.decode(x)
+        seen = reduced(images.transpose(1, 2).flatten(0, 1), self.framing.scale, size)
+        movie = seen.reshape(len(x), -1, *seen.shape[1:]).transpose(1, 2)
+        if self.framing.every == 1:
+            return movie[:, :, :frames]
+        return between(movie, torch.arange(frames, device=x.device) / self.framing.every)
+
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """Return the conditions `[K,D]` of captions; where a pipeline makes several tensors of a text, D joins them."""
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"texts: expected a sequence of strings, got {texts!r}; put one text into a list")
+        return self.pipeline.embed(list(texts))
+
+    def _checked(self, x: Tensor) -> Shape:
+        if self.framing.shape is None:
+            raise ValueError("latent diffusion: expected the shape of movies, got none; take for_movie(shape)")
+        frames, height, width = self.framing.shape
+        stride, multiple = self.pipeline.family.stride, self.pipeline.multiple
+        seen = self.framing.frames(frames, stride)
+        sides = [
+            -(-side * self.framing.scale // multiple) * multiple // self.pipeline.pixels for side in (height, width)
+        ]
+        expected = (1 + (seen - 1) // (stride or 1), *sides)
+        if tuple(x.shape[2:]) != expected:
+            raise ValueError(
+                f"latents: expected [B,D,{','.join(map(str, expected))}] for movies of {self.framing.shape}, got "
+                f"{list(x.shape)}; take for_movie(shape) of their movies"
+            )
+        return frames, height, width
+
+
+def smoothed(clean: Tensor, sigma: Tensor, consistency: float) -> Tensor:
+    """Return estimates `[B,D,T,h,w]` of frames as those of a random walk: every frame borrows from its neighbours.
+
+    z = argmin Σ_t ‖z_t − clean_t‖² / C + consistency²·Σ_t ‖z_{t+1} − z_t‖², where C = σ²/(1+σ²) is what noise σ leaves
+    uncertain of a latent of variance 1, and 1/consistency how much it changes from frame to frame: the smoother of
+    Rauch, Tung & Striebel 1965, solved in the cosine basis, which diagonalises the differences. Where little noise is
+    left, or nothing moves, nothing changes; the mean over time never does.
+
+    >>> clean = torch.rand(1, 2, 5, 3, 3)
+    >>> bool(torch.allclose(smoothed(clean, torch.tensor([9.0]), 1e4), clean.mean(2, keepdim=True), atol=1e-4))
+    True
+    """
+    if not consistency:
+        return clean
+    frames = clean.shape[2]
+    basis = cosine_matrix(frames, clean.dtype, str(clean.device))
+    rough = 2 - 2 * torch.cos(math.pi / frames * torch.arange(frames, device=clean.device)).to(clean)
+    level = sigma.to(clean).expand(len(clean))[:, None]
+    gain = 1 / (1 + consistency**2 * level**2 / (1 + level**2) * rough)
+    filters = basis.T @ (gain[:, :, None] * basis)
+    return torch.einsum("bst,bdthw->bdshw", filters, clean)
+
+
+def between(movie: Tensor, times: Tensor) -> Tensor:
+    """Return the frames of a movie `[B,C,T,H,W]` at times `[K]` in its frames, linearly interpolated.
+
+    >>> between(torch.tensor([0.0, 2.0, 4.0]).reshape(1, 1, 3, 1, 1), torch.tensor([0.25, 2.0])).flatten().tolist()
+    [0.5, 4.0]
+    """
+    before = times.floor().long()
+    after = (before + 1).clamp_max(movie.shape[2] - 1)
+    share = (times - before).to(movie)[:, None, None]
+    return torch.lerp(movie[:, :, before], movie[:, :, after], share)
+
+
+def load_latent_diffusion(
+    source: str | Path,
+    *,
+    shape: Shape | None = None,
+    scale: int = 8,
+    every: int = 1,
+    window: int = 0,
+    consistency: float = 0.0,
+    at_once: int = 8,
+    recompute: bool = True,
+    precision: Precision = "float32",
+) -> LatentDiffusion:
+    """Text-to-image or text-to-video diffusion in latent space, from a folder or a model hub's id.
+
+    `shape`, `scale`, `every`, `window` and `consistency` are those of `Framing`, the rest those of `load_pipeline`,
+    which raises ValueError where weights are not available or the pipeline is of another kind.
+    """
+    framing = Framing(shape, scale, every, window, consistency)
+    pipeline = load_pipeline(source, at_once=at_once, recompute=recompute, precision=precision)
+    return LatentDiffusion(pipeline, framing)

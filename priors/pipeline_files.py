@@ -1,0 +1,90 @@
+"""Pipelines of diffusers from folders and model hubs: whole, frozen, and never with random weights."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from priors.pipelines import FAMILIES, Family, Pipeline
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
+"""Parts that only look at pictures that come out or are given: they are not loaded."""
+
+
+def load_pipeline(
+    source: str | Path, *, at_once: int = 8, recompute: bool = True, precision: Precision = "float32"
+) -> Pipeline:
+    """Return the frozen pipeline of a folder that `save_pretrained` wrote, or of a model hub's id, on the CPU.
+
+    Network and text encoders compute in `precision`, the autoencoder always in float32. There is no safety checker.
+    Raises ValueError where weights cannot be had, in whole or in part, and for pipelines that are not in `FAMILIES`.
+    """
+    import diffusers
+
+    with _available(source):
+        index = diffusers.DiffusionPipeline.load_config(str(source))
+    family = _family(index)
+    with _available(source):
+        kind: Any = getattr(diffusers, index["_class_name"])
+        known = [name for name in inspect.signature(kind).parameters if name in (*index, *UNUSED)]
+        pipe = kind(**{name: _part(source, name, index.get(name), precision) for name in known})
+    return Pipeline(pipe, family, at_once=at_once, recompute=recompute).eval().requires_grad_(False)
+
+
+def _family(index: Mapping[str, Any]) -> Family:
+    name = str(index.get("_class_name"))
+    if name not in FAMILIES:
+        raise ValueError(f"pipeline: expected one of {', '.join(FAMILIES)}, got {name}; take a model of these")
+    if (index.get("transformer_2") or [None])[0] is not None:
+        raise ValueError(f"pipeline: expected one network, got a {name} of two; take a model with one transformer")
+    if name == "WanPipeline" and find_spec("accelerate") is None:
+        raise ValueError("pipeline: WanPipeline needs the package accelerate, got none; pip install 'recon[diffusion]'")
+    return FAMILIES[name]
+
+
+def _part(source: str | Path, name: str, entry: Any, precision: Precision) -> Any:
+    """Return a part of a pipeline, or a setting of it: what model_index.json says of them looks different."""
+    if not isinstance(entry, list | tuple):
+        return False if name == "requires_safety_checker" else entry
+    library, kind = entry
+    if library is None or name in UNUSED:
+        return None
+    loader: Any = getattr(import_module(library), kind)
+    if issubclass(loader, nn.Module):
+        return _model(source, name, loader, torch.float32 if name == "vae" else getattr(torch, precision))
+    return loader.from_pretrained(str(source), subfolder=name)
+
+
+def _model(source: str | Path, name: str, loader: Any, precision: torch.dtype) -> nn.Module:
+    """Return a part with weights; the libraries would fill what its files lack with random numbers and go on."""
+    options: dict[str, Any] = {"dtype": precision}
+    if loader.__module__.startswith("diffusers"):
+        options = {"torch_dtype": precision, "low_cpu_mem_usage": find_spec("accelerate") is not None}
+    model, info = loader.from_pretrained(str(source), subfolder=name, output_loading_info=True, **options)
+    if info["missing_keys"]:
+        raise ValueError(f"the weights of {name} lack {', '.join(sorted(info['missing_keys'])[:3])}")
+    loaded: nn.Module = model
+    return loaded
+
+
+@contextmanager
+def _available(source: str | Path) -> Iterator[None]:
+    """Say in one sentence what libraries say in many, and keep the global random state."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"pipeline: expected a folder of a diffusers pipeline or a hub's id, got {str(source)!r}, which is not "
+            f"available ({' '.join(str(error).split())[:200]}); download it to a folder and name that"
+        ) from error

@@ -1,0 +1,223 @@
+"""Text-to-image and text-to-video pipelines of diffusers as modules: text, network, autoencoder, noise levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from priors.autoencoder import downsampling, latent_means
+from priors.schedules import schedule_of
+
+Texts = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Family:
+    """How pipelines of one class embed texts and ask their network.
+
+    `video`: the network sees clips, not single frames; `stride`: one latent stands for so many frames of a video
+    autoencoder whose first latent is one frame (0: an image autoencoder, frame by frame).
+    """
+
+    network: str
+    embedded: Callable[[Any, list[str]], Texts]
+    predicted: Callable[[Any, Tensor, Tensor, Texts], Tensor]
+    video: bool = False
+    stride: int = 0
+
+
+def _one_text(pipe: Any, texts: list[str]) -> Texts:
+    return (pipe.encode_prompt(texts, pipe.device, 1, False)[0],)
+
+
+def _two_texts(pipe: Any, texts: list[str]) -> Texts:
+    """Stable Diffusion XL; like its pipeline, no text is zeros where the model was trained so."""
+    tokens, _, pooled, _ = pipe.encode_prompt(texts, device=pipe.device, do_classifier_free_guidance=False)
+    if not pipe.config.force_zeros_for_empty_prompt:
+        return tokens, pooled
+    told = torch.tensor([bool(text) for text in texts], device=tokens.device)
+    return tokens * told[:, None, None], pooled * told[:, None]
+
+
+def _three_texts(pipe: Any, texts: list[str]) -> Texts:
+    tokens, _, pooled, _ = pipe.encode_prompt(texts, None, None, do_classifier_free_guidance=False)
+    return tokens, pooled
+
+
+def _long_text(pipe: Any, texts: list[str]) -> Texts:
+    """Wan was trained with 512 tokens, zeros after the text; its `encode_prompt` alone would take fewer."""
+    return (pipe.encode_prompt(texts, do_classifier_free_guidance=False, max_sequence_length=512)[0],)
+
+
+def _unet(pipe: Any, x: Tensor, time: Tensor, texts: Texts) -> Tensor:
+    found: Tensor = pipe.unet(x, time, encoder_hidden_states=texts[0]).sample
+    return found
+
+
+def _unet_of_size(pipe: Any, x: Tensor, time: Tensor, texts: Texts) -> Tensor:
+    """The size that the picture had, its crop and the size that is asked for are all the size in pixels."""
+    height, width = (side * pipe.vae_scale_factor for side in x.shape[-2:])
+    sizes = x.new_tensor([height, width, 0, 0, height, width]).expand(len(x), -1)
+    added = {"text_embeds": texts[1], "time_ids": sizes}
+    found: Tensor = pipe.unet(x, time, encoder_hidden_states=texts[0], added_cond_kwargs=added).sample
+    return found
+
+
+def _unet_of_motion(pipe: Any, x: Tensor, time: Tensor, texts: Texts) -> Tensor:
+    found: Tensor = pipe.unet(x, time, encoder_hidden_states=texts[0].repeat_interleave(x.shape[2], 0)).sample
+    return found
+
+
+def _pooled_transformer(pipe: Any, x: Tensor, time: Tensor, texts: Texts) -> Tensor:
+    told = {"encoder_hidden_states": texts[0], "pooled_projections": texts[1]}
+    found: Tensor = pipe.transformer(hidden_states=x, timestep=time, **told).sample
+    return found
+
+
+def _transformer(pipe: Any, x: Tensor, time: Tensor, texts: Texts) -> Tensor:
+    found: Tensor = pipe.transformer(hidden_states=x, timestep=time, encoder_hidden_states=texts[0]).sample
+    return found
+
+
+FAMILIES: dict[str, Family] = {
+    "StableDiffusionPipeline": Family("unet", _one_text, _unet),
+    "StableDiffusionXLPipeline": Family("unet", _two_texts, _unet_of_size),
+    "StableDiffusion3Pipeline": Family("transformer", _three_texts, _pooled_transformer),
+    "TextToVideoSDPipeline": Family("unet", _one_text, _unet, video=True),
+    "AnimateDiffPipeline": Family("unet", _one_text, _unet_of_motion, video=True),
+    "WanPipeline": Family("transformer", _long_text, _transformer, video=True, stride=4),
+}
+"""By the class that a pipeline's model_index.json names."""
+
+
+class Pipeline(nn.Module):
+    """A pipeline of diffusers: texts to conditions, pixels to latents and back, and what its network predicts.
+
+    Latents `[B,D,T',h,w]` are normalised as the network wants them: (mean − offset) / width. Image networks and
+    autoencoders work on `at_once` frames together, those of videos on one clip; with `recompute` what a gradient needs
+    of them is computed again on the way back instead of being kept (Chen et al. 2016).
+    """
+
+    def __init__(self, pipe: Any, family: Family, *, at_once: int = 8, recompute: bool = True) -> None:
+        super().__init__()
+        if at_once < 1:
+            raise ValueError(f"at_once: expected at least 1 frame, got {at_once}; raise it")
+        self.pipe, self.family, self.at_once, self.recompute = pipe, family, at_once, recompute
+        self.parts = nn.ModuleDict({k: part for k, part in pipe.components.items() if isinstance(part, nn.Module)})
+        self.schedule = schedule_of(pipe.scheduler)
+        config = pipe.vae.config
+        channels = int(config.get("latent_channels") or config.get("z_dim"))
+        offset = config.get("latents_mean") or [config.get("shift_factor") or 0.0] * channels
+        width = torch.tensor(config.get("latents_std") or [1.0] * channels) / (config.get("scaling_factor") or 1.0)
+        self.register_buffer("offset", torch.tensor(offset).reshape(-1, 1, 1, 1))
+        self.register_buffer("width", width.reshape(-1, 1, 1, 1))
+        silent = self._embedded([""])
+        self.shapes = [text.shape[1:] for text in silent]
+        self.register_buffer("silent", _flat(silent))
+
+    @property
+    def network(self) -> Any:
+        """The U-Net or transformer, a diffusers model."""
+        return self.parts[self.family.network]
+
+    @property
+    def autoencoder(self) -> Any:
+        """The autoencoder, a diffusers model."""
+        return self.parts["vae"]
+
+    @property
+    def multiple(self) -> int:
+        """Pixels that height and width have to be multiples of."""
+        patch = self.network.config.get("patch_size") or 1
+        return self.pixels * int(patch if isinstance(patch, int) else patch[-1])
+
+    @property
+    def pixels(self) -> int:
+        """Pixels per latent, along height and along width."""
+        vae = self.autoencoder
+        return int(vae.config.scale_factor_spatial) if self.family.stride else downsampling(vae)
+
+    def embed(self, texts: list[str]) -> Tensor:
+        """Return the condition `[K,D]` of captions: all that the pipeline makes of a text, in one row.
+
+        Texts are cut where the pipeline cuts them, for CLIP after 77 tokens.
+        """
+        return _flat(self._embedded(texts)) if texts else self.get_buffer("silent")[:0]
+
+    def predict(self, x: Tensor, time: Tensor, condition: Tensor | None) -> Tensor:
+        """Return what the network says of x_t `[B,D,T',h,w]` at times `[B]`; without text where a row is NaN."""
+        silent = self.get_buffer("silent").expand(len(x), -1)
+        told = silent if condition is None else condition.to(silent)
+        if told.shape != silent.shape:
+            raise ValueError(
+                f"condition: expected {tuple(silent.shape)}, got {tuple(told.shape)}; take this prior's embed(texts)"
+            )
+        told = torch.where(told.isnan().any(1, keepdim=True), silent, told)
+        longest = self.network.config.get("motion_max_seq_length") or x.shape[2]
+        if self.family.video and x.shape[2] > longest:
+            raise ValueError(f"latents: expected at most {longest} frames at once, got {x.shape[2]}; lower the window")
+        rows = x if self.family.video else _folded(x)
+        owners = torch.arange(len(x), device=x.device).repeat_interleave(len(rows) // len(x))
+        precision = self.network.dtype
+
+        def asked(part: Tensor, owner: Tensor) -> Tensor:
+            texts = self._texts(told[owner].to(precision))
+            return self.family.predicted(self.pipe, part.to(precision), time[owner], texts).to(part.dtype)
+
+        found = self._in_parts(asked, rows, owners, at_once=1 if self.family.video else self.at_once)
+        return found if self.family.video else _unfolded(found, len(x))
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the latents of images `[B,3,T,h,w]` in [−1,1]."""
+        latents = self._coded(lambda part: latent_means(self.autoencoder, part), images)
+        return (latents - self.get_buffer("offset")) / self.get_buffer("width")
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return the images `[B,3,T,h,w]` of latents."""
+        scaled = latents * self.get_buffer("width") + self.get_buffer("offset")
+        return self._coded(lambda part: self.autoencoder.decode(part).sample, scaled)
+
+    def _coded(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        precision = self.autoencoder.dtype
+
+        def coded(part: Tensor) -> Tensor:
+            return function(part.to(precision)).to(part.dtype)
+
+        if self.family.stride:
+            return self._in_parts(coded, x, at_once=1)
+        return _unfolded(self._in_parts(coded, _folded(x), at_once=self.at_once), len(x))
+
+    def _in_parts(self, function: Callable[..., Tensor], *tensors: Tensor, at_once: int) -> Tensor:
+        parts = zip(*(torch.split(tensor, at_once) for tensor in tensors), strict=True)
+        if not (self.recompute and torch.is_grad_enabled()):
+            return torch.cat([function(*part) for part in parts])
+        again: Any = partial(checkpoint, function, use_reentrant=False, preserve_rng_state=False)
+        return torch.cat([again(*part) for part in parts])
+
+    @torch.no_grad()
+    def _embedded(self, texts: list[str]) -> Texts:
+        return self.family.embedded(self.pipe, texts)
+
+    def _texts(self, condition: Tensor) -> Texts:
+        flat = torch.split(condition, [prod(shape) for shape in self.shapes], dim=1)
+        return tuple(part.reshape(-1, *shape) for part, shape in zip(flat, self.shapes, strict=True))
+
+
+def _flat(texts: Texts) -> Tensor:
+    return torch.cat([text.flatten(1).float() for text in texts], dim=1)
+
+
+def _folded(x: Tensor) -> Tensor:
+    """Return the frames `[B·T,D,h,w]` of clips `[B,D,T,h,w]`."""
+    return x.transpose(1, 2).flatten(0, 1)
+
+
+def _unfolded(frames: Tensor, clips: int) -> Tensor:
+    return frames.reshape(clips, -1, *frames.shape[1:]).transpose(1, 2)
