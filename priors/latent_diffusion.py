@@ -80,7 +80,7 @@ class LatentDiffusion(Denoiser):
         """Return the clean estimate of latents `[B,D,T',h,w]` for noise `sigma` `[B]`."""
         schedule, pipeline = self.pipeline.schedule, self.pipeline
 
-        def denoised(part: Tensor) -> Tensor:
+        def denoised(part: Tensor, frames: slice) -> Tensor:
             return schedule.denoised(part, sigma, lambda moved, time: pipeline.predict(moved, time, condition))
 
         return smoothed(by_windows(denoised, x, self.framing.window), sigma, self.framing.consistency)

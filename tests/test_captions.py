@@ -88,14 +88,18 @@ def test_captions_of_left_out_trials_are_recognised(decoder: Decoded, tmp_path: 
     training = worlds.training(tmp_path, recording)
     ready = decoder.fit(training)
     truth = functional.normalize(TextEncoder()(list(WORDS)) - ready.average(), dim=1)
-    right = []
+    right, nearest = [], []
     for index in recording.trials("oracle"):
-        read = ready(training.responses(recording.trial(index))[None])
+        responses = training.responses(recording.trial(index))[None]
+        read = ready(responses)
+        if recording.shown[index][0] == recording.shown[index][1]:
+            nearest.append(ready.nearest(responses) == [WORDS[recording.shown[index][0]]])
         assert read.shape == (1, 24, 384)
         for scene, word in enumerate(recording.shown[index]):
             seen = read[0, 12 * scene + 4 : 12 * scene + 8].mean(0) - ready.average()
             right.append(int((truth @ seen).argmax()) == word)
     assert sum(right) / len(right) > 0.7  # chance: a quarter
+    assert nearest and all(nearest)
 
 
 def test_a_window_that_is_longer_than_a_clip_gives_one_embedding(tmp_path: Path) -> None:

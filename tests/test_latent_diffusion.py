@@ -23,7 +23,9 @@ from priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from priors.movie_unet import MovieUnetSettings
 from priors.schedules import schedule_of
 from recon import config
-from recon.methods import Dps, fitted
+from recon.methods import Dps, Egg, Sample, fitted
+from recon.methods.denoisers import Given, Pretrained, Typed
+from recon.types import Caption, Iterate
 
 needs_accelerate = pytest.mark.skipif(find_spec("accelerate") is None, reason="needs the package accelerate")
 KINDS = [
@@ -386,16 +388,20 @@ def test_a_configuration_names_a_prior(tmp_path: Path) -> None:
         config.build("prior", {"name": "movie_diffusion", "weights": "nothing"})
 
 
-def test_a_sampler_is_guided_in_latent_space(tmp_path: Path) -> None:
-    """As far as a prior of random weights can be: activity pulls on every sample, and movies stay movies."""
-    problem = worlds.problem()
-    prior = load_latent_diffusion(tiny_pipelines.folder("image"), scale=2).for_movie(problem.shape)
+@pytest.mark.parametrize("sampler", [Dps, Egg, Sample])
+def test_samplers_work_in_latent_space(sampler: type[Dps], tmp_path: Path) -> None:
+    """As far as a prior of random weights can be: activity pulls on every sample, words count, movies stay movies."""
+    problem, training = worlds.problem(), worlds.training(tmp_path)
 
-    class Loaded:
-        def load(self, spectrum: object) -> tuple[ClassifierFree, Tensor]:
-            return ClassifierFree(prior, 1.5), prior.embed(["a b"])
+    def movies(text: Typed | Given | None) -> list[Iterate]:
+        prior = Pretrained(tiny_pipelines.folder("image"), text, guidance=1.5, scale=2)
+        said = replace(problem, captions=((Caption(0, 4, ("b", "a")), Caption(4, 8, ("a",))),) * 2)
+        method = fitted(sampler(prior, levels=3, highest=10.0), training)
+        return list(method(said, torch.Generator().manual_seed(0)))
 
-    method = fitted(Dps(Loaded(), levels=3, highest=10.0), worlds.training(tmp_path))
-    found = list(method(problem, torch.Generator().manual_seed(0)))
+    found = movies(Typed("a b"))
     assert found[-1].movie.shape == problem.shape and bool(torch.isfinite(found[-1].movie).all())
-    assert float(found[-1].terms["gradient_norm"].min()) > 0
+    if sampler is not Sample:
+        assert float(found[-1].terms["gradient_norm"].min()) > 0
+    assert not torch.equal(found[-1].movie, movies(None)[-1].movie)
+    assert torch.equal(movies(Given())[-1].movie, movies(Typed("b. a"))[-1].movie)

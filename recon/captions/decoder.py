@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -52,7 +53,7 @@ class Decoded:
             found = ridge(scaled) if self.reader == "ridge" else self._contrastive(scaled, training, checkpoint)
             average = examples.embeddings.mean(0)
             kept = {"mean": mean, "std": std.clamp_min(0.01 * float(std.mean())), "average": average}
-            return found | kept | {"neurons": training.neurons}
+            return found | kept | {"neurons": training.neurons} | _bank(training, TextEncoder(self.encoder))
 
         about = (replace(self, artefact=None, unit=False), spoken_digest(training))
         uses = ("neurons",) if self.reader == "ridge" else ("neurons", "seed")
@@ -86,6 +87,14 @@ class Decoded:
             network.load_state_dict({name[8:]: value for name, value in learnt.items() if name.startswith("network.")})
             found = functional.normalize(network.to(responses.device)(features), dim=-1)
         return functional.normalize(found, dim=-1) if self.unit else found
+
+    def nearest(self, responses: Tensor) -> list[str]:
+        """Return the training trials' caption that comes nearest to what each clip `[B,n,T]` says on average."""
+        learnt, average = self._learnt(), self.average()
+        texts = json.loads(bytes(learnt["bank"].tolist()))
+        bank = functional.normalize(learnt["bank_embeddings"] - average, dim=1)
+        likeness = (self(responses).mean(1).cpu() - average) @ bank.T
+        return [texts[place] for place in likeness.argmax(1).tolist()]
 
     def average(self) -> Tensor:
         """Return the mean embedding `[D]` of the training trials' captions: what is common to all of them."""
@@ -125,6 +134,14 @@ class Decoded:
             title="train captions" if training.progress else "",
         )
         return {f"network.{name}": value for name, value in network.layers.state_dict().items()}
+
+
+def _bank(training: TrainingSet, encoder: TextEncoder) -> dict[str, Tensor]:
+    """Return the captions of the training trials, as JSON in bytes, with their embeddings."""
+    trials = training.recording.trials("train")
+    texts = sorted({said.texts[0] for trial in trials for said in training.recording.spoken(trial)})
+    written = torch.tensor(list(json.dumps(texts).encode()), dtype=torch.uint8)
+    return {"bank": written, "bank_embeddings": encoder(texts)}
 
 
 class _Reader(nn.Module):

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from priors.base import Denoiser
 from priors.guidance import ClassifierFree
+from priors.latent_diffusion import Framing, LatentDiffusion
 from priors.movie_diffusion import load_movie_diffusion
+from priors.pipeline_files import load_pipeline
 from priors.spectrum import GaussianDenoiser, Spectrum
 from priors.text import TextEncoder
 from recon.artefacts import load_artefact
@@ -44,6 +46,10 @@ class Given:
         frames = problem.shape[2]
         return torch.stack([over_time(said, embedded(said, encoder), frames) for said in problem.captions])
 
+    def texts(self, problem: Problem) -> list[str]:
+        """Return the first phrasing of what is said of each clip, scene after scene."""
+        return [". ".join(caption.texts[0] for caption in said) for said in problem.captions or [()] * problem.shape[0]]
+
 
 @dataclass(frozen=True)
 class Typed:
@@ -58,6 +64,10 @@ class Typed:
     def embeddings(self, problem: Problem, encoder: TextEncoder) -> Tensor:
         """Return the embedding for every clip `[B,D]`."""
         return encoder([self.caption]).expand(problem.shape[0], -1)
+
+    def texts(self, problem: Problem) -> list[str]:
+        """Return the caption for every clip."""
+        return [self.caption] * problem.shape[0]
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,42 @@ class Diffusion:
         else:
             condition = self.text.embeddings(problem, TextEncoder(model.text))
         return Told(ClassifierFree(model, self.guidance), condition.to(device))
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A text-to-image or text-to-video pipeline of diffusers, from a folder or hub id, in its own latent space.
+
+    Its σ are those of latents: samplers start from 10 or more. Its text encoder reads texts, so that decoded captions
+    are those of training trials that come nearest. The other settings are those of `Framing` and of loading a pipeline.
+    """
+
+    source: str
+    text: Given | Typed | Decoded | None = None
+    guidance: float = 5.0
+    scale: int = 8
+    every: int = 1
+    window: int = 0
+    consistency: float = 0.0
+    at_once: int = 8
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def fit(self, training: TrainingSet) -> Pretrained:
+        """Learn to read captions from activity, where that is the text."""
+        return replace(self, text=self.text and self.text.fit(training))
+
+    def load(self, spectrum: Spectrum, problem: Problem) -> Told:
+        """Return the pipeline as a denoiser of the problem's movies, and the condition of each clip."""
+        framing = Framing(problem.shape[2:], self.scale, self.every, self.window, self.consistency)
+        pipeline = load_pipeline(self.source, at_once=self.at_once, precision=self.precision)
+        model = LatentDiffusion(pipeline, framing).to(spectrum.power.device)
+        if self.text is None:
+            return Told(model, None)
+        if isinstance(self.text, Decoded):
+            texts = self.text.nearest(responses_of(problem, self.text.neurons))
+        else:
+            texts = self.text.texts(problem)
+        return Told(ClassifierFree(model, self.guidance), model.embed(texts).to(spectrum.power.device))
 
 
 def load_spectrum(artefact: Path | None, device: torch.device, *, method: str) -> Spectrum:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from priors.guidance import falling
 from recon.learning_set import TrainingSet
-from recon.methods.denoisers import Diffusion, Wiener, load_spectrum
+from recon.methods.denoisers import Diffusion, Pretrained, Wiener, load_spectrum
 from recon.methods.gradient import movie_spectrum
 from recon.methods.guided import noise_around, pulled, renoised, steps_down
 from recon.problem import Problem
@@ -28,7 +28,7 @@ class Dps:
     A share `noise` of the noise is drawn anew at every level.
     """
 
-    denoiser: Wiener | Diffusion = field(default_factory=Wiener)
+    denoiser: Wiener | Diffusion | Pretrained = field(default_factory=Wiener)
     levels: int = 50
     highest: float = 1.0
     lowest: float = 0.02

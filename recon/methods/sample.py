@@ -11,7 +11,7 @@ import torch
 from priors.guidance import falling
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
-from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, starting_movie
+from recon.methods.denoisers import Diffusion, Pretrained, Wiener, load_spectrum, starting_movie
 from recon.methods.gradient import movie_spectrum
 from recon.methods.guided import renoised, steps_down
 from recon.problem import Problem
@@ -27,7 +27,7 @@ class Sample:
     repaints what the noise hides (SDEdit: Meng et al. 2022). A share `noise` of the noise is drawn anew at every level.
     """
 
-    denoiser: Wiener | Diffusion = field(default_factory=Wiener)
+    denoiser: Wiener | Diffusion | Pretrained = field(default_factory=Wiener)
     levels: int = 30
     highest: float = 2.0
     lowest: float = 0.02
