@@ -14,13 +14,17 @@ from torch.nn import functional
 from encoders.learning import Learning, draw_weights, fresh, learn
 from priors.text import EMBEDDED, TextEncoder
 from recon.artefacts import load_artefact
-from recon.captions.examples import Examples, Windows, read_examples, spoken_digest
+from recon.captions.examples import Examples, Windows, generated_examples, read_examples, spoken_digest
 from recon.decoders.towers import info_nce
+from recon.fidelities.base import Likelihood
+from recon.fidelities.mixture import Mixture
 from recon.learning_set import TrainingSet
 
 PENALTIES = tuple(float(10 ** (power / 2)) for power in range(-4, 7))
 """Ridge penalties in units of the features' mean variance times the number of windows."""
 FOLDS = 5
+BATCH = 128
+"""Scenes that are told apart in one step of learning."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,17 @@ class Decoded:
 
     `reader`: "ridge" (its penalty chosen by cross-validation over trials) or "contrastive" (two layers of `hidden`
     units, InfoNCE over scenes; van den Oord et al. 2018). Embeddings are those of `encoder`. With `unit` the prediction
-    has length 1, as embeddings have; without, it is as long as the regression is sure.
+    has length 1, as embeddings have; without, it is as long as the regression is sure. To the training trials come
+    `generated` movies of 10 s that no animal saw, with their captions and responses that the row's encoders predict,
+    with `noise` fitted to the training trials.
     """
 
     reader: Literal["ridge", "contrastive"] = "ridge"
     windows: Windows = field(default_factory=Windows)
     encoder: str = EMBEDDED
     unit: bool = False
+    generated: int = 0
+    noise: Likelihood = field(default_factory=Mixture)
     hidden: int = 256
     dropout: float = 0.3
     learning: Learning = field(
@@ -47,16 +55,19 @@ class Decoded:
         """Learn from the training trials of a recording with captions."""
 
         def learn_reader(checkpoint: Path) -> dict[str, Tensor]:
-            examples = read_examples(training, self.windows, TextEncoder(self.encoder))
-            mean, std = examples.features.mean(0), examples.features.std(0)
-            scaled = replace(examples, features=(examples.features - mean) / std.clamp_min(0.01 * float(std.mean())))
-            found = ridge(scaled) if self.reader == "ridge" else self._contrastive(scaled, training, checkpoint)
-            average = examples.embeddings.mean(0)
-            kept = {"mean": mean, "std": std.clamp_min(0.01 * float(std.mean())), "average": average}
-            return found | kept | {"neurons": training.neurons} | _bank(training, TextEncoder(self.encoder))
+            encoder = TextEncoder(self.encoder)
+            recorded, scale = read_examples(training, self.windows, encoder).standardised()
+            examples = recorded
+            if self.generated:
+                made = generated_examples(training, self.windows, encoder, clips=self.generated, noise=self.noise)
+                examples = recorded.joined(made.standardised()[0])
+            chosen = ridge(examples) if self.reader == "ridge" else self._contrastive(examples, training, checkpoint)
+            kept = {"average": examples.embeddings.mean(0), "neurons": training.neurons}
+            return chosen | scale | kept | _bank(training, encoder)
 
         about = (replace(self, artefact=None, unit=False), spoken_digest(training))
-        uses = ("neurons",) if self.reader == "ridge" else ("neurons", "seed")
+        seeded = ["seed"] if self.reader == "contrastive" or self.generated else []
+        uses = ("neurons", *seeded, *(["encoders"] if self.generated else []))
         return replace(self, artefact=training.artefact("captions", about, learn_reader, uses=uses))
 
     @property
@@ -114,7 +125,8 @@ class Decoded:
         scenes = torch.unique(examples.scene[~kept_back])
 
         def loss(model: Any, draws: torch.Generator) -> Tensor:
-            chosen = _one_window_each(examples.scene, scenes[torch.randperm(len(scenes), generator=draws)[:64]], draws)
+            several = scenes[torch.randperm(len(scenes), generator=draws)[:BATCH]]
+            chosen = _one_window_each(examples.scene, several, draws)
             seen = examples.features[chosen]
             dropped = torch.rand(seen.shape, generator=draws) < self.dropout
             return _told_apart(model, seen.masked_fill(dropped, 0) / (1 - self.dropout), examples.embeddings[chosen])
@@ -163,8 +175,11 @@ def _told_apart(model: Any, features: Tensor, embeddings: Tensor) -> Tensor:
 
 def _one_window_each(scene: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
     """Return one window of each chosen scene."""
-    order = torch.randperm(len(scene), generator=generator)
-    return torch.stack([order[scene[order] == number][0] for number in chosen])
+    order = torch.argsort(scene, stable=True)
+    counts = torch.bincount(scene)
+    first = counts.cumsum(0) - counts
+    drawn = (torch.rand(len(chosen), generator=generator) * counts[chosen]).long()
+    return order[first[chosen] + drawn]
 
 
 def ridge(examples: Examples) -> dict[str, Tensor]:

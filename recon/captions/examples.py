@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from priors.text import TextEncoder
+from recon.captions.drawn import FIRST, FRAMES, SIZE, drawn_clips
+from recon.fidelities.base import Likelihood, Sampled
 from recon.learning_set import TrainingSet
+from recon.simulate.render import FRAME_RATE
 from recon.types import Caption
+
+NOISE_TRIALS = 40
+"""Training trials, spread evenly, to which the noise of predicted responses is fitted."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,21 @@ class Examples:
     scene: Tensor
     trial: Tensor
 
+    def standardised(self) -> tuple[Examples, dict[str, Tensor]]:
+        """Return the examples with features of mean 0 and deviation 1, and that mean and deviation."""
+        mean, std = self.features.mean(0), self.features.std(0)
+        std = std.clamp_min(0.01 * float(std.mean()))
+        return replace(self, features=(self.features - mean) / std), {"mean": mean, "std": std}
+
+    def joined(self, other: Examples) -> Examples:
+        """Return these and other examples, whose scenes and trials are others."""
+        return Examples(
+            torch.cat([self.features, other.features]),
+            torch.cat([self.embeddings, other.embeddings]),
+            torch.cat([self.scene, other.scene + int(self.scene.max()) + 1]),
+            torch.cat([self.trial, other.trial + int(self.trial.max()) + 1]),
+        )
+
 
 def spoken_digest(training: TrainingSet) -> str:
     """Return a short hash of what is said of the training trials."""
@@ -85,6 +106,44 @@ def read_examples(training: TrainingSet, windows: Windows, encoder: TextEncoder)
             f"captions: expected some of training trials in {training.recording.path}, got none; take another text, or "
             "write meta/trials/captions.jsonl"
         )
+    scene = torch.cat(numbers)
+    return Examples(torch.cat(features), embedded(scenes, encoder)[scene], scene, torch.cat(trials))
+
+
+def generated_examples(
+    training: TrainingSet, windows: Windows, encoder: TextEncoder, *, clips: int, noise: Likelihood
+) -> Examples:
+    """Return windows of responses that the encoders predict, with drawn noise, for generated movies that no animal saw.
+
+    Training trials lend their behavior; the noise is fitted to them. Raises ValueError where movies of another size or
+    frame rate were shown, or the noise cannot be drawn.
+    """
+    recording = training.recording
+    fits = recording.frame_size == SIZE and abs(recording.frame_rate - FRAME_RATE) <= 0.5
+    if not fits or not isinstance(noise, Sampled):
+        raise ValueError(
+            f"generated: expected 36×64 pixels at {FRAME_RATE:g} Hz and noise that can be drawn, got "
+            f"{recording.frame_size} at {recording.frame_rate:g} Hz and {noise}; set generated to 0"
+        )
+    lent = [(trial, training.responses(trial)) for trial in training.spread(NOISE_TRIALS)]
+    frames = min(FRAMES, *(trial.movie.shape[1] for trial, _ in lent))
+    predicted = torch.stack([training.rates(trial.movie, trial.behavior)[:, :frames] for trial, _ in lent])
+    recorded = torch.stack([responses[:, :frames] for _, responses in lent])
+    drawn: Sampled = noise.fit(predicted, recorded, torch.ones_like(predicted, dtype=torch.bool))
+    generator, centres = torch.Generator().manual_seed(training.seed), windows.centres(frames)
+    features, scenes, numbers, trials = [], list[Caption](), list[Tensor](), list[Tensor]()
+    source = drawn_clips(
+        "train", clips, first=FIRST, frames=FRAMES, artefacts=training.artefacts, progress=training.progress
+    )
+    for number, clip in enumerate(source):
+        behavior = lent[number % len(lent)][0].behavior
+        shown = clip.movie[None, :frames].float() / 255
+        rates = training.rates(shown, None if behavior is None else behavior[:, :frames])
+        place = scene_of(clip.spoken, centres)
+        features.append(windows.features(drawn.sample(rates[None], generator))[0][place >= 0])
+        numbers.append(place[place >= 0] + len(scenes))
+        trials.append(torch.full((len(numbers[-1]),), number))
+        scenes += clip.spoken
     scene = torch.cat(numbers)
     return Examples(torch.cat(features), embedded(scenes, encoder)[scene], scene, torch.cat(trials))
 

@@ -1,0 +1,52 @@
+"""Generated movies with their captions, drawn in parts that are kept: what priors and caption decoders learn from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from recon.artefacts import artefact_path, load_artefact, save_artefact
+from recon.simulate.movies import make_clip
+from recon.types import Caption
+
+FIRST = 2000
+"""Training clips of the committed split are drawn from this number on; simulated recordings show earlier ones."""
+FRAMES, SIZE = 300, (36, 64)
+PART = 50
+
+
+class Drawn(NamedTuple):
+    """A clip `[T,H,W]` as bytes and what is said of it."""
+
+    movie: Tensor
+    spoken: tuple[Caption, ...]
+
+
+def drawn_clips(
+    split: str, count: int, *, first: int, frames: int, artefacts: Path, progress: bool = False
+) -> Iterator[Drawn]:
+    """Yield `count` clips of a split, part by part, so that an interrupted drawing goes on."""
+    silent = None if progress else True
+    for start in tqdm(range(0, count, PART), f"draw {split} movies", unit="part", disable=silent):
+        numbers = range(first + start, first + min(start + PART, count))
+        part = _part(split, numbers, frames, artefacts)
+        for movie, scenes in zip(part["movies"], json.loads(bytes(part["about"].tolist())), strict=True):
+            said = (Caption(scene["first"], scene["end"], tuple(scene["captions"])) for scene in scenes)
+            yield Drawn(movie, tuple(said))
+
+
+def _part(split: str, numbers: range, frames: int, folder: Path) -> dict[str, Tensor]:
+    """Return the clips of these numbers as bytes and, as JSON in bytes, their scenes."""
+    path = artefact_path(folder, "movies", [split, numbers.start, numbers.stop, frames])
+    if not path.exists():
+        clips = [make_clip(split, number, frames=frames) for number in numbers]
+        about = json.dumps([clip.describe() for clip in clips]).encode()
+        movies = torch.stack([torch.from_numpy(clip.video) for clip in clips])
+        save_artefact({"movies": movies, "about": torch.tensor(list(about), dtype=torch.uint8)}, path)
+    return load_artefact(path, method="movies")
