@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from priors.text import TextEncoder
-from recon.captions.drawn import FIRST, FRAMES, SIZE, drawn_clips
+from recon.captions.drawn import FIRST, FRAMES, Raster, drawn_clips
 from recon.fidelities.base import Likelihood, Sampled
 from recon.learning_set import TrainingSet
 from recon.simulate.render import FRAME_RATE
@@ -115,15 +115,14 @@ def generated_examples(
 ) -> Examples:
     """Return windows of responses that the encoders predict, with drawn noise, for generated movies that no animal saw.
 
-    Training trials lend their behavior; the noise is fitted to them. Raises ValueError where movies of another size or
-    frame rate were shown, or the noise cannot be drawn.
+    Training trials lend their behavior; the noise is fitted to them. Raises ValueError where frames come at another
+    rate than those of generated movies, or the noise cannot be drawn.
     """
     recording = training.recording
-    fits = recording.frame_size == SIZE and abs(recording.frame_rate - FRAME_RATE) <= 0.5
-    if not fits or not isinstance(noise, Sampled):
+    if abs(recording.frame_rate - FRAME_RATE) > 0.5 or not isinstance(noise, Sampled):
         raise ValueError(
-            f"generated: expected 36×64 pixels at {FRAME_RATE:g} Hz and noise that can be drawn, got "
-            f"{recording.frame_size} at {recording.frame_rate:g} Hz and {noise}; set generated to 0"
+            f"generated: expected a recording at {FRAME_RATE:g} frames a second and noise that can be drawn, got "
+            f"{recording.frame_rate:g} and {noise}; set generated to 0"
         )
     lent = [(trial, training.responses(trial)) for trial in training.spread(NOISE_TRIALS)]
     frames = min(FRAMES, *(trial.movie.shape[1] for trial, _ in lent))
@@ -133,7 +132,13 @@ def generated_examples(
     generator, centres = torch.Generator().manual_seed(training.seed), windows.centres(frames)
     features, scenes, numbers, trials = [], list[Caption](), list[Tensor](), list[Tensor]()
     source = drawn_clips(
-        "train", clips, first=FIRST, frames=FRAMES, artefacts=training.artefacts, progress=training.progress
+        "train",
+        clips,
+        first=FIRST,
+        frames=FRAMES,
+        artefacts=training.artefacts,
+        raster=Raster(recording.frame_size, recording.degrees_per_pixel),
+        progress=training.progress,
     )
     for number, clip in enumerate(source):
         behavior = lent[number % len(lent)][0].behavior

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recon.config import load
+from recon.identification.captions import identify_captions
 from recon.identification.neural import identify_segments
 from recon.identification.static import identify_static
 from recon.identification.stimuli import identify as run_identify
@@ -30,10 +31,13 @@ SHOWN = {
 
 
 def identify(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Run what is not finished, then print the table; `areas` mean no stimuli, `towers` static images."""
+    """Run what is not finished, then print the table; `areas` mean no stimuli, `captions` words, `towers` static
+    images."""
     tree = load(options.config, options.overrides)
     if "areas" in tree:
         results = identify_segments(tree, say=write)
+    elif "captions" in tree:
+        results = identify_captions(tree, say=write, progress=True)
     elif "towers" in tree:
         results = identify_static(tree, say=write)
     else:

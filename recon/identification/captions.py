@@ -1,0 +1,132 @@
+"""Identification of captions: which of many captions was said of a scene, given the responses to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from encoders.base import resolve_device
+from priors.text import TextEncoder
+from recon import config
+from recon.benchmark import Say
+from recon.captions.decoder import Decoded
+from recon.captions.examples import embedded
+from recon.conditions import choose_clips
+from recon.data.sensorium import SensoriumRecording, open_recording
+from recon.data.sets import neuron_sets
+from recon.forward import Arithmetic, make_recording, ready_encoder
+from recon.identification.scores import SCORED, scores
+from recon.learning_set import TrainingSet
+from recon.metrics.identification import cosine_similarity
+from recon.settings import Clips, Named, Neurons
+from recon.store import write_table
+from recon.types import Caption
+
+COLUMNS = ("recording", "tier", "approach", "task", "segments", "clips", *SCORED)
+
+
+@dataclass(frozen=True)
+class CaptionIdentification:
+    """A configuration: decoders of captions by name, asked about every scene of single trials of held-out clips.
+
+    A scene of at least `least` frames is asked for by the mean of what was decoded in it; candidates are the captions
+    of all scenes, embedded by the text encoder, and both without what is common to all training captions. Sets have
+    `sizes` candidates (0: all).
+    """
+
+    run: Path
+    recording: Path
+    captions: Mapping[str, Decoded]
+    encoders: Mapping[str, Named] = field(default_factory=dict)
+    simulate: Named | None = None
+    clips: Clips = field(default_factory=Clips)
+    neurons: Neurons = field(default_factory=Neurons)
+    sizes: tuple[int, ...] = (2, 10, 50, 100, 0)
+    least: int = 30
+    seed: int = 0
+    device: str = "auto"
+    artefacts: Path = Path("runs/artefacts")
+
+
+def identify_captions(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Path:
+    """Learn the decoders of a configuration, identify the captions of its clips and return identification.csv."""
+    chosen = config.record(CaptionIdentification, tree, where="identify")
+    if chosen.simulate is not None:
+        make_recording(chosen.recording, chosen.simulate, progress=progress)
+    recording = open_recording(chosen.recording)
+    training = _training(chosen, recording, progress=progress)
+    scenes = list(spoken_scenes(recording, chosen))
+    rows: list[dict[str, Any]] = []
+    chosen.run.mkdir(parents=True, exist_ok=True)
+    for name, decoder in chosen.captions.items():
+        rows += list(_rows(name, decoder.fit(training), scenes, training, chosen))
+        write_table(chosen.run / "identification.csv", rows, COLUMNS)
+        say(f"captions, {name}: done")
+    return chosen.run / "identification.csv"
+
+
+def spoken_scenes(recording: SensoriumRecording, chosen: CaptionIdentification) -> Iterator[tuple[int, Caption]]:
+    """Yield (trial, caption) of every scene that is long enough; raises ValueError where fewer than two are."""
+    found = 0
+    for clip in choose_clips(recording, chosen.clips):
+        for caption in recording.spoken(clip.trial.index):
+            if caption.end - caption.first >= chosen.least:
+                found += 1
+                yield clip.trial.index, caption
+    if found < 2:
+        raise ValueError(
+            f"captions: expected at least 2 scenes with captions of {chosen.least} frames or more in "
+            f"{recording.path}, got {found}; take more clips or lower least"
+        )
+
+
+@torch.no_grad()
+def similarities(
+    decoder: Decoded, scenes: list[tuple[int, Caption]], training: TrainingSet, encoder: TextEncoder
+) -> Tensor:
+    """Return cosines `[S,S]` of what the responses to every scene say and of every scene's first caption."""
+    read: dict[int, Tensor] = {}
+    said = []
+    for index, caption in scenes:
+        if index not in read:
+            read[index] = decoder(training.responses(training.recording.trial(index))[None])[0]
+        said.append(read[index][caption.first : caption.end].mean(0))
+    first = [caption._replace(texts=caption.texts[:1]) for _, caption in scenes]
+    average = decoder.average()
+    return cosine_similarity(torch.stack(said) - average, embedded(first, encoder) - average)
+
+
+def _rows(
+    name: str, decoder: Decoded, scenes: list[tuple[int, Caption]], training: TrainingSet, chosen: CaptionIdentification
+) -> Iterator[dict[str, Any]]:
+    table = similarities(decoder, scenes, training, TextEncoder(decoder.encoder))
+    about: dict[str, Any] = {"recording": training.recording.name, "tier": chosen.clips.tier}
+    about |= {"approach": f"captions: {name}", "task": "decoding", "segments": len(table)}
+    about |= {"clips": len({index for index, _ in scenes})}
+    for size in dict.fromkeys(size or len(table) for size in chosen.sizes):
+        if 2 <= size <= len(table):
+            yield about | scores([table], size, together=1)
+
+
+def _training(chosen: CaptionIdentification, recording: SensoriumRecording, *, progress: bool) -> TrainingSet:
+    arithmetic = Arithmetic(resolve_device(chosen.device))
+    encoders = (
+        ready_encoder(tree, recording, arithmetic, where=f"encoders.{name}") for name, tree in chosen.encoders.items()
+    )
+    shares = chosen.neurons
+    sets = neuron_sets(recording.unit_ids, selection=shares.selection, report=shares.report, seed=shares.seed)
+    return TrainingSet(
+        recording,
+        sets["fit"],
+        chosen.artefacts,
+        0,
+        encoders=tuple(encoders),
+        seed=chosen.seed,
+        device=arithmetic.device,
+        progress=progress,
+    )
