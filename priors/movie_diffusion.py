@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -68,10 +68,13 @@ def save_movie_diffusion(model: MovieDiffusion, path: Path, *, card: Mapping[str
     save_prior(model.state_dict(), path, kind=FORMAT, about=about, card=card)
 
 
-def load_movie_diffusion(weights: str | Path, *, window: int = 0) -> MovieDiffusion:
+def load_movie_diffusion(
+    weights: str | Path, *, window: int = 0, precision: Literal["float32", "bfloat16"] = "float32"
+) -> MovieDiffusion:
     """Text-conditioned diffusion of grey movies in pixel space, frozen, from a file or a shipped name.
 
-    `window` is that of `MovieDiffusion`; raises ValueError where the file is no such prior.
+    `window` is that of `MovieDiffusion`, `precision` that of the network; raises ValueError where the file is no such
+    prior.
     """
     tensors, header = load_prior(weights, kind=FORMAT, what="a diffusion prior of movies", command="recon train prior")
     settings = json.loads(header["settings"])
@@ -79,4 +82,5 @@ def load_movie_diffusion(weights: str | Path, *, window: int = 0) -> MovieDiffus
         chosen = MovieUnetSettings(**{**settings, "widths": tuple(settings["widths"])})
         model = MovieDiffusion(chosen, text=header["text"], window=window)
     model.load_state_dict(tensors)
+    model.precision = torch.bfloat16 if precision == "bfloat16" else torch.float32
     return model.eval().requires_grad_(False)
