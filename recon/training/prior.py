@@ -19,7 +19,11 @@ from priors.spectrum import GaussianDenoiser, estimate_spectrum
 from priors.text import EMBEDDED, TextEncoder
 from recon import config
 from recon.artefacts import artefact_path, load_artefact, save_artefact
+from recon.methods.guided import steps_down
+from recon.movies import encode_gif, encode_png, side_by_side, to_uint8, upscale
+from recon.sampling import contact_sheet, drawn
 from recon.simulate.movies import make_clip
+from recon.summaries import picture, scalar
 
 FIRST = 2000
 """Clips are the training clips of the committed split from this number on; simulated recordings show earlier ones."""
@@ -31,6 +35,12 @@ WATCHED = 8
 Words = Literal["right", "none", "wrong"]
 WORDS: tuple[Words, ...] = get_args(Words)
 SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+CHOOSING = SIGMAS[1::2]
+"""Noise levels of the score that chooses the weights."""
+SHOWN_DRAWS, SHOWN_FRAMES = 2, 16
+SHOWN_LEVELS = (12, 10.0, 0.03)
+"""What TensorBoard shows at every validation is drawn down so many levels of σ, from the highest to the lowest."""
+FRAME_RATE = 30.0
 
 
 @dataclass(frozen=True)
@@ -59,11 +69,20 @@ class PriorTraining:
 
 @dataclass(frozen=True)
 class Captioned:
-    """Clips as bytes `[K,T,H,W]`, the scenes (clip, first, end) in them, and their captions' embeddings `[S,P,D]`."""
+    """Clips as bytes `[K,T,H,W]`, the scenes (clip, first, end) in them, and their captions' embeddings `[S,P,D]`.
+
+    `captions` has the first phrasing of every scene's.
+    """
 
     movies: Tensor
     scenes: tuple[tuple[int, int, int], ...]
     embeddings: Tensor
+    captions: tuple[str, ...]
+
+    @property
+    def first(self) -> list[int]:
+        """The places of every clip's first scene among the scenes."""
+        return [place for place, scene in enumerate(self.scenes) if place == 0 or scene[0] != self.scenes[place - 1][0]]
 
     def drawn(self, generator: torch.Generator, *, batch: int, frames: int) -> tuple[Tensor, Tensor]:
         """Return chunks `[B,1,F,H,W]` in [0,1], each of one scene, and the embedding of one of its captions."""
@@ -102,10 +121,11 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
         loss,
         chosen.learning,
         generator=generator,
-        validate=lambda network: -float(errors(network, watched, "right", sigmas=SIGMAS[1::2]).mean(1).log().mean()),
+        validate=lambda network: -float(errors(network, watched, "right", sigmas=CHOOSING).mean(1).log().mean()),
         checkpoint=chosen.output.with_suffix(".training"),
         log=log,
         title="train prior",
+        show=lambda network: seen(network, watched),
     )
     card = {"name": chosen.name, "training": asdict(chosen) | {"output": chosen.output.name, "artefacts": ""}}
     card |= asdict(outcome) | {"held_out_squared_error": report(model, shown, held_out)}
@@ -144,7 +164,7 @@ def captioned(split: str, chosen: PriorTraining, encoder: TextEncoder) -> Captio
     distinct = sorted({text for captions in texts for text in captions})
     known = dict(zip(distinct, encoder(distinct), strict=True))
     embeddings = torch.stack([torch.stack([known[text] for text in captions[:phrasings]]) for captions in texts])
-    return Captioned(torch.cat(movies), tuple(scenes), embeddings)
+    return Captioned(torch.cat(movies), tuple(scenes), embeddings, tuple(captions[0] for captions in texts))
 
 
 def _part(split: str, numbers: range, frames: int, folder: Path) -> dict[str, Tensor]:
@@ -166,18 +186,43 @@ def errors(denoiser: nn.Module, clips: Captioned, words: Words, *, sigmas: Seque
     of the next clip.
     """
     generator = torch.Generator().manual_seed(HELD_OUT)
-    first = [scene for index, scene in enumerate(clips.scenes) if index == 0 or scene[0] != clips.scenes[index - 1][0]]
-    told = clips.embeddings[[clips.scenes.index(scene) for scene in first], 0]
+    told = clips.embeddings[clips.first, 0]
     told = {"right": told, "none": torch.full_like(told, torch.nan), "wrong": told.roll(1, 0)}[words]
     rows = []
     for sigma in sigmas:
         row = []
-        for (clip, start, end), text in zip(first, told, strict=True):
+        for (clip, start, end), text in zip((clips.scenes[place] for place in clips.first), told, strict=True):
             movie = clips.movies[clip, start:end].float()[None, None] / 255
             noisy = movie + sigma * torch.randn(movie.shape, generator=generator)
             row.append(((denoiser(noisy, torch.tensor([sigma]), text[None]) - movie) ** 2).mean())
         rows.append(torch.stack(row))
     return torch.stack(rows)
+
+
+def seen(network: Any, watched: Captioned) -> list[Any]:
+    """Return what TensorBoard shows at a validation: draws without a caption and with two held-out ones, and errors.
+
+    The noise is the same at every validation, so that pictures and curves change with the weights alone.
+    """
+    places = watched.first[:2]
+    captions = ["", *(watched.captions[place] for place in places)]
+    silent = torch.full_like(watched.embeddings[:1, 0], torch.nan)
+    shape, steps = (SHOWN_DRAWS, 1, SHOWN_FRAMES, *watched.movies.shape[-2:]), list(steps_down(*SHOWN_LEVELS))
+    draws = []
+    for text in torch.cat([silent, watched.embeddings[places, 0]]):
+        told, generator = text.expand(SHOWN_DRAWS, -1), torch.Generator().manual_seed(HELD_OUT)
+        draws.append(to_uint8(drawn(network, told, shape, steps, generator=generator)[:, 0]))
+    rows = [side_by_side(list(part)) for part in draws]
+    playing = encode_gif(upscale(side_by_side(rows, below=True), 2), frame_rate=FRAME_RATE)
+    values = [picture("samples/strips", encode_png(contact_sheet(draws, captions)), kind="png")]
+    values.append(picture("samples/movies", playing, kind="gif"))
+    for words in WORDS:
+        means = errors(network, watched, words, sigmas=CHOOSING).mean(1).tolist()
+        values += [
+            scalar(f"squared error at {sigma:g}/caption {words}", mean)
+            for sigma, mean in zip(CHOOSING, means, strict=True)
+        ]
+    return values
 
 
 def report(model: MovieDiffusion, shown: Captioned, held_out: Captioned) -> dict[str, dict[str, float]]:
