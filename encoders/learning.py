@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -26,6 +26,8 @@ Loss = Callable[[nn.Module, torch.Generator], Tensor]
 """One step's loss, a scalar, of a batch drawn from the generator."""
 Validate = Callable[[nn.Module], float]
 """A score on validation clips; higher is better."""
+Show = Callable[[nn.Module], Sequence[Any]]
+"""What TensorBoard shows of the averaged weights beside their score: values of one event."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +68,21 @@ class Run:
     best_step: int = 0
     step: int = 0
     seconds: float = 0.0
+    history: list[tuple[int, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended: the score of the kept weights (NaN without validation), their step, steps and seconds."""
+    """How a training ended: the score of the kept weights (NaN without validation), their step, steps and seconds.
+
+    `history` has (step, score) of every validation, the curve of the training.
+    """
 
     score: float
     best_step: int
     steps: int
     seconds: float
+    history: tuple[tuple[int, float], ...] = ()
 
 
 @torch.enable_grad()
@@ -89,12 +96,13 @@ def learn(
     checkpoint: Path | None = None,
     log: Path | None = None,
     title: str = "",
+    show: Show | None = None,
 ) -> Outcome:
     """Train a model in place; it ends in evaluation mode with the weights that are kept.
 
     Every step's loss draws from `generator`. With `checkpoint` an interrupted training goes on where it stopped and
     ends with the same weights; the file is removed at the end. With `title` a bar shows the remaining time, with `log`
-    losses go to a TensorBoard folder.
+    losses go to a TensorBoard folder, and at every validation what `show` makes; it must not draw from `generator`.
     """
     run = started(model, settings, generator)
     if checkpoint is not None and checkpoint.is_file():
@@ -106,6 +114,8 @@ def learn(
             values |= _validated(run, settings, validate)
             run.seconds = time.monotonic() - began
             watch.report(run.step, values)
+            if log is not None and show is not None and "validation" in values:
+                _show(run, show, watch)
             if checkpoint is not None and time.monotonic() - saved > SAVE_SECONDS:
                 save_state(run, checkpoint)
                 saved = time.monotonic()
@@ -113,7 +123,7 @@ def learn(
     model.eval()
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
-    return Outcome(run.score if validate else math.nan, run.best_step, run.step, run.seconds)
+    return Outcome(run.score if validate else math.nan, run.best_step, run.step, run.seconds, tuple(run.history))
 
 
 def started(model: nn.Module, settings: Learning, generator: torch.Generator) -> Run:
@@ -150,9 +160,15 @@ def _validated(run: Run, settings: Learning, validate: Validate | None) -> dict[
         return {}
     with torch.no_grad():
         score = validate(run.averaged)
+    run.history.append((run.step, score))
     if score > run.score:
         run.score, run.best_step, run.best = score, run.step, _weights(run.averaged)
     return {"validation": score}
+
+
+@torch.no_grad()
+def _show(run: Run, show: Show, watch: Watch) -> None:
+    watch.show(run.step, show(run.averaged))
 
 
 def _stalled(run: Run, settings: Learning, validate: Validate | None) -> bool:
@@ -172,6 +188,7 @@ def save_state(run: Run, path: Path) -> None:
         "best": run.best,
         "optimiser": moments_of(run.optimiser),
         "generator": {"state": run.generator.get_state()},
+        "history": {"scores": torch.tensor(run.history, dtype=torch.float64).reshape(-1, 2)},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_parts(path, parts, [float(getattr(run, name)) for name in SCALARS])
@@ -187,9 +204,12 @@ def load_state(run: Run, path: Path) -> None:
         run.generator.set_state(parts["generator"]["state"])
         set_moments(run.optimiser, parts["optimiser"])
         run.score, best_step, step, run.seconds = scalars
+        # Earlier versions kept no history: theirs begins where they go on.
+        scores = parts["history"]["scores"].tolist() if "history" in parts else []
     except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
         raise other_training(path, error) from error
     run.best_step, run.step = int(best_step), int(step)
+    run.history = [(int(at), score) for at, score in scores]
 
 
 def seconds_spent(checkpoint: Path) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,13 @@ class Watch:
         if self._writer is not None and (validated or step % EVERY == 0):
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)
+
+    def show(self, step: int, values: Sequence[Any]) -> None:
+        """Write values of a TensorBoard event, such as pictures, if there is a log."""
+        if self._writer is not None:
+            from tensorboard.compat.proto.summary_pb2 import Summary
+
+            self._writer.file_writer.add_summary(Summary(value=values), step)
 
     def close(self) -> None:
         """Leave the terminal and the log in order."""

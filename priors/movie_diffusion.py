@@ -6,33 +6,49 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from priors.base import Denoiser
 from priors.files import load_prior, save_prior
 from priors.movie_unet import MovieUnet, MovieUnetSettings
+from priors.spectrum import GaussianDenoiser, Spectrum
 from priors.text import TextEncoder
 from priors.windows import by_windows
 
 FORMAT = "recon-movie-diffusion-1"
-SPREAD = 0.25
-"""Standard deviation of movies in [0,1] around grey, σ_data of Karras et al."""
-GREY = 0.5
+SPREAD, GREY = 0.25, 0.5
+"""Standard deviation of movies in [0,1], and the mean of white ones."""
 
 
 class MovieDiffusion(Denoiser):
-    """The preconditioned denoiser of Karras et al. 2022 (table 1) around `MovieUnet`, on movies in [0,1].
+    """D = D_P + c·F: the exact denoiser of a Gaussian with movies' spectrum P, and what a network adds to it.
+
+    Karras et al. 2022 (table 1) scale what a network is given and gives by the variance that noise leaves; here it is
+    the covariance that noise leaves to a Gaussian: F, a `MovieUnet`, sees what D_P takes away and what it keeps, and
+    its answer counts by c² = the mean of Pσ²/(P+σ²), so that it need not learn what a spectrum knows. P is that of clips
+    of `spectrum`'s length and frame size, interpolated for others; without one movies are white.
 
     Conditions are embeddings `[B,D]` of captions by the text encoder that it was trained with, or `[B,T,D]`, one for
     every frame; a row of NaN stands for no text. Clips longer than `window` frames are denoised in overlapping windows
     that fade into each other; with 0 whole.
     """
 
-    def __init__(self, settings: MovieUnetSettings | None = None, *, text: str = "minilm", window: int = 0) -> None:
+    def __init__(
+        self,
+        settings: MovieUnetSettings | None = None,
+        *,
+        spectrum: Spectrum | None = None,
+        text: str = "minilm",
+        window: int = 0,
+    ) -> None:
         super().__init__()
+        known = spectrum or Spectrum(torch.full((1, 1, 1), SPREAD**2), torch.full((1, 1), GREY))
+        self.register_buffer("log_power", known.power.log())
+        self.register_buffer("mean", known.mean.clone())
         self.network = MovieUnet(settings or MovieUnetSettings())
         self.text, self.window, self.precision = text, window, torch.float32
 
@@ -51,13 +67,41 @@ class MovieDiffusion(Denoiser):
         silent = torch.tensor([not text for text in texts])
         return found.masked_fill(silent[:, None], torch.nan)
 
+    def gaussian(self, shape: Sequence[int]) -> Spectrum:
+        """Return the spectrum of movies of this shape (`[…,T,H,W]`)."""
+        frames, *size = shape[-3:]
+        power = self.get_buffer("log_power")
+        for axis, length in enumerate((frames, *size)):
+            power = _resampled(power, length, axis)
+        mean = functional.interpolate(self.get_buffer("mean")[None, None], size, mode="bilinear")[0, 0]
+        return Spectrum(power.exp(), mean)
+
+    def uncertainty(self, sigma: Tensor, shape: Sequence[int]) -> Tensor:
+        """Return c `[B]`, the root mean variance that noise `sigma` `[B]` leaves to the Gaussian."""
+        level = sigma.reshape(-1, 1, 1, 1) ** 2
+        power = self.gaussian(shape).power
+        return (power * level / (power + level)).flatten(1).mean(1).sqrt()
+
     def _denoised(self, x: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
-        level = sigma.reshape(-1, 1, 1, 1, 1).to(x)
-        total = (level**2 + SPREAD**2).sqrt()
+        spectrum, level = self.gaussian(x.shape), sigma.reshape(-1, 1, 1, 1, 1).to(x)
+        kept = GaussianDenoiser(spectrum)(x, level)
+        given = torch.cat([(x - kept) / level, (kept - spectrum.mean) / SPREAD], 1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
-            found = self.network((x - GREY) / total, level.flatten().expand(len(x)).log() / 4, condition)
-        estimate: Tensor = GREY + SPREAD**2 / total**2 * (x - GREY) + level * SPREAD / total * found.to(x.dtype)
+            found = self.network(given, level.flatten().expand(len(x)).log() / 4, condition)
+        scale = self.uncertainty(level.flatten(), x.shape).reshape(level.shape)
+        estimate: Tensor = kept + scale * found.to(x.dtype)
         return estimate
+
+
+def _resampled(power: Tensor, length: int, axis: int) -> Tensor:
+    """Return logarithms of power at the `length` cosine frequencies k/2N of an axis, linearly between known ones."""
+    known = power.shape[axis]
+    places = (torch.arange(length, device=power.device) * (known / length)).clamp_max(known - 1)
+    before = places.floor().long()
+    after = (before + 1).clamp_max(known - 1)
+    share = (places - before).to(power).reshape([-1 if other == axis else 1 for other in range(power.dim())])
+    lower, upper = power.index_select(axis, before), power.index_select(axis, after)
+    return lower + share * (upper - lower)
 
 
 def save_movie_diffusion(model: MovieDiffusion, path: Path, *, card: Mapping[str, Any]) -> None:
@@ -68,15 +112,20 @@ def save_movie_diffusion(model: MovieDiffusion, path: Path, *, card: Mapping[str
     save_prior(model.state_dict(), path, kind=FORMAT, about=about, card=card)
 
 
-def load_movie_diffusion(weights: str | Path, *, window: int = 0) -> MovieDiffusion:
+def load_movie_diffusion(
+    weights: str | Path, *, window: int = 0, precision: Literal["float32", "bfloat16"] = "float32"
+) -> MovieDiffusion:
     """Text-conditioned diffusion of grey movies in pixel space, frozen, from a file or a shipped name.
 
-    `window` is that of `MovieDiffusion`; raises ValueError where the file is no such prior.
+    `window` is that of `MovieDiffusion`, `precision` that of the network; raises ValueError where the file is no such
+    prior.
     """
     tensors, header = load_prior(weights, kind=FORMAT, what="a diffusion prior of movies", command="recon train prior")
     settings = json.loads(header["settings"])
     with torch.random.fork_rng(devices=[]):
         chosen = MovieUnetSettings(**{**settings, "widths": tuple(settings["widths"])})
-        model = MovieDiffusion(chosen, text=header["text"], window=window)
+        spectrum = Spectrum(tensors["log_power"].exp(), tensors["mean"])
+        model = MovieDiffusion(chosen, spectrum=spectrum, text=header["text"], window=window)
     model.load_state_dict(tensors)
+    model.precision = torch.bfloat16 if precision == "bfloat16" else torch.float32
     return model.eval().requires_grad_(False)

@@ -17,20 +17,21 @@ FREQUENCIES = 16
 
 @dataclass(frozen=True)
 class MovieUnetSettings:
-    """Sizes: a cell is `patch`×`patch` pixels; `widths` are the channels of the levels, `depth` blocks a level.
+    """Sizes: a cell is `patch`×`patch` pixels of `inputs` views, `widths` the channels of the levels.
 
-    Every level is half as fine in space and in time as the one before. `text` is the length of a caption's embedding,
-    `steering` that of what noise level and text become together.
+    A level has `depth` blocks before and after the coarser ones, and is half as fine in space and in time as the one
+    before. `text` is the length of a caption's embedding, `steering` that of what noise level and text become together.
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 192)
     depth: int = 2
     patch: int = 2
+    inputs: int = 2
     text: int = 384
     steering: int = 192
 
     def __post_init__(self) -> None:
-        if not self.widths or min(*self.widths, self.depth, self.patch, self.text, self.steering) < 1:
+        if not self.widths or min(*self.widths, self.depth, self.patch, self.inputs, self.text, self.steering) < 1:
             raise ValueError(f"movie U-Net: expected sizes of at least 1, got {self}; correct it")
 
     @property
@@ -68,7 +69,7 @@ class Block(nn.Module):
 
 
 class MovieUnet(nn.Module):
-    """Noisy movies `[B,1,T,H,W]`, ln σ / 4 `[B]` and texts `[B,D]` or none → what the preconditioning asks for.
+    """Movies `[B,K,T,H,W]` in K views, ln σ / 4 `[B]` and texts `[B,D]` or none → one movie `[B,1,T,H,W]`.
 
     Texts may change over time, `[B,T,D]`. Where a text is NaN there is none.
     """
@@ -82,7 +83,7 @@ class MovieUnet(nn.Module):
         )
         self.text = nn.Linear(settings.text, settings.steering)
         self.no_text = nn.Parameter(torch.zeros(settings.text))
-        self.enter = nn.Conv2d(cells, widths[0], 3, padding=1)
+        self.enter = nn.Conv2d(settings.inputs * cells, widths[0], 3, padding=1)
         pairs = list(pairwise(widths))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, padding=1) for fine, coarse in pairs)
         self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairs)
@@ -95,12 +96,14 @@ class MovieUnet(nn.Module):
         return nn.ModuleList(Block(width, self.settings.steering) for _ in range(self.settings.depth))
 
     def forward(self, movie: Tensor, level: Tensor, text: Tensor | None) -> Tensor:
-        """Return a movie of the same shape."""
+        """Return the movie."""
         _, _, frames, height, width = movie.shape
         patch, span = self.settings.patch, self.settings.span
-        padded = functional.pad(movie[:, 0], (0, -width % patch, 0, -height % patch), mode="replicate")
-        longer = torch.cat([padded, padded[:, -1:].expand(-1, -frames % span, -1, -1)], 1)
-        cells = functional.pixel_unshuffle(longer.flatten(0, 1)[:, None], patch)
+        flat = movie.transpose(1, 2).flatten(0, 1)
+        padded = functional.pad(flat, (0, -width % patch, 0, -height % patch), mode="replicate")
+        series = padded.reshape(len(movie), frames, *padded.shape[1:])
+        longer = torch.cat([series, series[:, -1:].expand(-1, -frames % span, -1, -1, -1)], 1)
+        cells = functional.pixel_unshuffle(longer.flatten(0, 1), patch)
         entered = self.enter(cells.contiguous(memory_format=CHANNELS_LAST))
         steering = _held(self._steering(level, text), longer.shape[1])
         features = self._network(entered.reshape(*longer.shape[:2], *entered.shape[1:]), steering, 0)

@@ -1,4 +1,4 @@
-"""The command line: `recon data|simulate|train|encoders|benchmark|ablate|tune|report|list`."""
+"""The command line: `recon data|simulate|train|sample|encoders|benchmark|ablate|tune|report|list`."""
 
 from __future__ import annotations
 
@@ -59,6 +59,8 @@ def parser() -> argparse.ArgumentParser:
     _configured(commands.add_parser("tune", help="choose a method's settings on validation clips"), "tune:tune")
     about = "tell held-out segments apart by responses, and responses by segments"
     _configured(commands.add_parser("identify", help=about, description=about), "identify:identify")
+    about = "draw clips from a prior, with and without captions"
+    _configured(commands.add_parser("sample", help=about, description=about), "sample:sample")
     report = commands.add_parser("report", help="write the page of a run again")
     several = "the run's folder, for example runs/demo; several with --markdown"
     report.add_argument("run", type=Path, nargs="+", help=several)

@@ -62,7 +62,15 @@ def film_strip(
         raise ValueError(f"labels of a film strip: expected one per movie ({len(movies)}), got {len(labels)}")
     cells = [side_by_side([upscale(movie[None, frame], scale) for frame in frames], gap=gap) for movie in movies]
     strip = side_by_side(cells, gap=gap, below=True)[0]
-    return np.concatenate([_label_margin(labels, strip.shape[0], gap), strip], axis=1) if labels else strip
+    return labelled(strip, labels, gap=gap) if labels else strip
+
+
+def labelled(picture: Pixels, labels: Sequence[str], *, gap: int = 2) -> Pixels:
+    """Return a picture `[h,w]` with labels at its left, one per row of equal height, `gap` pixels apart.
+
+    A label may have several lines.
+    """
+    return np.concatenate([_label_margin(labels, picture.shape[0], gap), picture], axis=1)
 
 
 def spread_frames(frames: int, *, count: int = 8, first: int = 0, end: int | None = None) -> list[int]:
@@ -149,12 +157,13 @@ def _same_shape(movies: Sequence[Pixels]) -> None:
 
 
 def _label_margin(labels: Sequence[str], height: int, gap: int) -> Pixels:
-    size = max(10, min(18, height // len(labels) // 3))
+    lines = max(label.count("\n") + 1 for label in labels)
+    size = max(10, min(18, height // len(labels) // max(3, lines + 1)))
     font = ImageFont.load_default(size)
-    width = int(max(font.getlength(label) for label in labels)) + size
+    width = int(max(font.getlength(line) for label in labels for line in label.splitlines() or [""])) + size
     margin = Image.new("L", (width, height), SPACER)
     row = (height + gap) / len(labels)
     for index, label in enumerate(labels):
         middle = index * row + (row - gap) / 2
-        ImageDraw.Draw(margin).text((width - size / 2, middle), label, fill=0, font=font, anchor="rm")
+        ImageDraw.Draw(margin).text((width - size / 2, middle), label, fill=0, font=font, anchor="rm", align="right")
     return np.asarray(margin, dtype=np.uint8)

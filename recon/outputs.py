@@ -79,7 +79,7 @@ def movie_file(batch: Batch, movie: Tensor, spread: Spread | None = None) -> byt
     grey = {name: layer.mean(1).half().numpy() for name, layer in layers.items()}
     names = [str(trial.index) for trial in batch.trials]
     groups = {name: {kind: layer[i] for kind, layer in grey.items()} for i, name in enumerate(names)}
-    return _hdf5(groups, {name: {} for name in groups})
+    return hdf5_file(groups, {name: {} for name in groups})
 
 
 def clips_file(batches: Sequence[Batch], settings: Settings) -> bytes:
@@ -97,7 +97,7 @@ def clips_file(batches: Sequence[Batch], settings: Settings) -> bytes:
                 "warmup": settings.frames.warmup,
                 "tail": settings.frames.tail,
             }
-    return _hdf5(groups, about)
+    return hdf5_file(groups, about)
 
 
 def write_inputs(
@@ -131,8 +131,13 @@ def environment(device: str) -> dict[str, Any]:
     }
 
 
-def _hdf5(groups: Mapping[str, Mapping[str, np.ndarray[Any, Any]]], about: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """Build the file in memory: one write then either succeeds or leaves nothing, also on a full disk."""
+def hdf5_file(
+    groups: Mapping[str, Mapping[str, np.ndarray[Any, Any]]], about: Mapping[str, Mapping[str, Any]]
+) -> bytes:
+    """Return an HDF5 file: groups of arrays, and what is known `about` each group as its attributes.
+
+    It is built in memory: one write then either succeeds or leaves nothing, also on a full disk.
+    """
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
         for name, arrays in groups.items():

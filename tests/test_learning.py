@@ -5,12 +5,17 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
+from torch.utils.tensorboard import summary
 
-from encoders.learning import Learning, draw_weights, fresh, learn, rate_factor, seconds_spent
+from encoders import learning
+from encoders.learning import Learning, draw_weights, fresh, learn, rate_factor, save_state, seconds_spent, started
+from encoders.resume import read_parts, write_parts
 
 TRUE = torch.tensor([[1.0, -2.0, 0.5]])
 
@@ -86,6 +91,61 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, monk
     assert calls - before == 40 - 23
     assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())
     assert not checkpoint.exists()
+
+
+def values(network: nn.Module) -> list[Any]:
+    """What TensorBoard shows: the error, without gradients and of weights that rest."""
+    assert not network.training and not torch.is_grad_enabled()
+    return [summary.scalar("error", error(network)).value[0]]
+
+
+def shown(folder: Path, tag: str) -> list[tuple[int, float]]:
+    events = EventAccumulator(str(folder)).Reload()
+    return [(event.step, event.value) for event in events.Scalars(tag)]
+
+
+def test_what_is_shown_changes_nothing(tmp_path: Path) -> None:
+    settings, alone, watched = Learning(steps=20, validate_every=7), model(), model()
+    learn(alone, loss, settings, generator=draws(), validate=score, show=values)
+    outcome = learn(watched, loss, settings, generator=draws(), validate=score, show=values, log=tmp_path)
+    assert all(torch.equal(value, watched.state_dict()[name]) for name, value in alone.state_dict().items())
+    found = shown(tmp_path, "error")
+    assert [step for step, _ in found] == [7, 14, 20] and dict(shown(tmp_path, "validation")).keys() == dict(
+        found
+    ).keys()
+    assert [-value for _, value in found] == pytest.approx([score for _, score in outcome.history])
+
+
+def test_the_history_goes_on_where_a_training_does(tmp_path: Path) -> None:
+    settings, whole = Learning(steps=20, validate_every=4), model()
+    expected = learn(whole, loss, settings, generator=draws(), validate=score).history
+    assert [step for step, _ in expected] == [4, 8, 12, 16, 20]
+    half = started(model(), settings, draws())
+    for _ in range(9):
+        learning._advance(half, loss, settings)
+        learning._validated(half, settings, score)
+    save_state(half, tmp_path / "state.training")
+    resumed = learn(model(), loss, settings, generator=draws(), validate=score, checkpoint=tmp_path / "state.training")
+    assert resumed.history == expected
+
+
+def test_a_state_without_a_history_still_goes_on(tmp_path: Path) -> None:
+    """As it was written before there was one: five parts, four numbers."""
+    settings, whole, place = Learning(steps=12, validate_every=4), model(), tmp_path / "state.training"
+    learn(whole, loss, settings, generator=draws(), validate=score)
+    half = started(model(), settings, draws())
+    for _ in range(5):
+        learning._advance(half, loss, settings)
+        learning._validated(half, settings, score)
+    save_state(half, place)
+    parts, scalars = read_parts(place)
+    del parts["history"]
+    assert set(parts) == {"model", "averaged", "best", "optimiser", "generator"} and len(scalars) == 4
+    write_parts(place, parts, scalars)
+    resumed = model()
+    outcome = learn(resumed, loss, settings, generator=draws(), validate=score, checkpoint=place)
+    assert [step for step, _ in outcome.history] == [8, 12]
+    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())
 
 
 def test_the_state_of_another_training_is_refused(tmp_path: Path, monkeypatch) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from encoders.learning import Learning, learn
 from priors import text as text_module
@@ -17,7 +19,7 @@ from priors.movie_unet import Block, MovieUnetSettings
 from priors.text import TextEncoder
 from priors.windows import by_windows
 from recon import cli
-from recon.training.prior import PriorTraining, captioned, errors, started
+from recon.training.prior import PriorTraining, captioned, errors, started, train_prior
 
 TINY = MovieUnetSettings(widths=(4, 6, 8), depth=1, text=5, steering=8)
 
@@ -184,6 +186,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Embeddings of three numbers, and few clips."""
     monkeypatch.setattr("recon.training.prior.HELD_OUT", 3)
     monkeypatch.setattr("recon.training.prior.HELD_OUT_FRAMES", 12)
+    monkeypatch.setattr("recon.training.prior.LENGTH", 10)
+    monkeypatch.setattr("recon.training.prior.MEASURED", 4)
 
 
 def test_a_prior_is_trained_saved_and_says_how_well_it_denoises(tmp_path: Path, short: None, capsys) -> None:
@@ -202,9 +206,42 @@ def test_a_prior_is_trained_saved_and_says_how_well_it_denoises(tmp_path: Path, 
     assert "card:" in capsys.readouterr().out
     card = json.loads((tmp_path / "tiny.json").read_text())
     found = card["held_out_squared_error"]
-    assert set(found) == {"caption: right", "caption: none", "caption: wrong", "gaussian"}
-    assert all(0 < error < 1 for row in found.values() for error in row.values())
+    names = ("caption: right", "caption: none", "caption: wrong", "gaussian")
+    assert found["scenes"] == 3 and all(0 < error < 50 for name in names for error in found[name].values())
+    for name in ("none - right", "wrong - none", "gaussian - right"):
+        assert all(low <= high for low, high in found[f"interval of {name}"].values())
+    assert [step for step, _ in card["history"]] == [2, 3]
     assert load_movie_diffusion(tmp_path / "tiny.safetensors").text == "minilm"
+
+
+def test_tensorboard_shows_draws_and_errors_while_a_prior_learns(
+    tmp_path: Path, short: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted and watched it ends with the weights of a training that was neither."""
+    monkeypatch.setattr("encoders.learning.SAVE_SECONDS", 0.0)
+    tree = {
+        "name": "tiny",
+        "settings": {"widths": [4, 6], "depth": 1, "steering": 8},
+        "learning": {"steps": 4, "validate_every": 2, "warmup": 1},
+        "clips": 2,
+        "batch": 2,
+        "frames": 8,
+        "artefacts": str(tmp_path / "artefacts"),
+    }
+    whole = train_prior(tree | {"output": str(tmp_path / "whole.safetensors")})
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr("recon.training.prior.contact_sheet", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train_prior(tree | {"output": str(tmp_path / "again.safetensors")}, log=tmp_path / "log")
+    again = train_prior(tree | {"output": str(tmp_path / "again.safetensors")}, log=tmp_path / "log")
+    assert all(torch.equal(value, load_file(again)[name]) for name, value in load_file(whole).items())
+    events = EventAccumulator(str(tmp_path / "log")).Reload()
+    assert {"samples/strips", "samples/movies"} == set(events.Tags()["images"])
+    strip, movie = (events.Images(f"samples/{kind}")[-1] for kind in ("strips", "movies"))
+    assert strip.step == movie.step == 4
+    assert strip.encoded_image_string.startswith(b"\x89PNG") and movie.encoded_image_string.startswith(b"GIF89a")
+    for words in ("right", "none", "wrong"):
+        assert all(0 < event.value < 1 for event in events.Scalars(f"squared error at 0.4/caption {words}"))
 
 
 def test_chunks_lie_in_one_scene_and_carry_its_caption(tmp_path: Path, short: None) -> None:

@@ -104,8 +104,7 @@ class Diffusion:
     def load(self, spectrum: Spectrum, problem: Problem) -> Told:
         """Return the denoiser and what it is told of the problem's clips."""
         device = spectrum.power.device
-        model = load_movie_diffusion(self.weights, window=self.window).to(device)
-        model.precision = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        model = load_movie_diffusion(self.weights, window=self.window, precision=self.precision).to(device)
         if self.text is None:
             return Told(model, None)
         if isinstance(self.text, Decoded):

@@ -53,7 +53,8 @@ class Egg:
         if state:
             x, done = state["variable"], int(state["step"])
         else:
-            x, done = noise_around(denoiser, spectrum, problem.shape, self.highest, generator=generator), 0
+            start = spectrum.mean.expand(problem.shape)
+            x, done = noise_around(denoiser, start, self.highest, generator=generator), 0
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
             pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), told, strength=self.scale)
             x = renoised(x, pull.clean, (now, then), noise=self.noise, generator=generator)

@@ -1,8 +1,8 @@
-"""What samplers that are guided by activity share: the misfit's gradient through the denoiser, and the way down."""
+"""What samplers share: the way down the noise levels, alone or pulled by the misfit's gradient in the noisy movie."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from priors.base import Denoiser
 from priors.guidance import falling
-from priors.spectrum import Spectrum
 from recon.problem import Problem
 
 
@@ -57,11 +56,35 @@ def steps_down(levels: int, highest: float, lowest: float, *, done: int = 0) -> 
     yield from ((step, down[step - 1], down[step]) for step in range(done + 1, levels + 1))
 
 
-def noise_around(
-    denoiser: Denoiser, spectrum: Spectrum, shape: Sequence[int], level: float, *, generator: torch.Generator
-) -> Tensor:
-    """Return where a sampler starts: the mean training frame under noise of standard deviation `level`."""
-    start = denoiser.encode(spectrum.mean.expand(*shape))
+class Level(NamedTuple):
+    """What a step down leaves behind: its number from 1, the next σ, the clean estimate, and x at the next σ."""
+
+    step: int
+    then: float
+    clean: Tensor
+    x: Tensor
+
+
+@torch.no_grad()
+def unguided(
+    denoiser: Denoiser,
+    x: Tensor,
+    told: Tensor | None,
+    steps: Iterable[tuple[int, float, float]],
+    *,
+    noise: float,
+    generator: torch.Generator,
+) -> Iterator[Level]:
+    """Yield every level of a draw from the prior itself, down `steps` of `steps_down`, with `renoised`."""
+    for step, now, then in steps:
+        clean = denoiser(x, x.new_full((len(x),), now), told)
+        x = renoised(x, clean, (now, then), noise=noise, generator=generator)
+        yield Level(step, then, clean, x)
+
+
+def noise_around(denoiser: Denoiser, movie: Tensor, level: float, *, generator: torch.Generator) -> Tensor:
+    """Return where a sampler starts: a movie `[B,C,T,H,W]`, encoded, under noise of standard deviation `level`."""
+    start = denoiser.encode(movie)
     return start + level * torch.randn(start.shape, generator=generator).to(start)
 
 

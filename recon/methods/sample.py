@@ -13,7 +13,7 @@ from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.methods.denoisers import Diffusion, Pretrained, Wiener, load_spectrum, starting_movie
 from recon.methods.gradient import movie_spectrum
-from recon.methods.guided import renoised, steps_down
+from recon.methods.guided import noise_around, steps_down, unguided
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -53,12 +53,10 @@ class Sample:
         if state:
             x, done = state["variable"], int(state["step"])
         else:
-            start = denoiser.encode(starting_movie(problem, generator, spectrum, self.start))
-            x = start + self.highest * torch.randn(start.shape, generator=generator).to(start)
-            done = 0
-        for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
-            clean = denoiser(x, x.new_full((len(x),), now), told)
-            x = renoised(x, clean, (now, then), noise=self.noise, generator=generator)
-            movie = denoiser.decode(clean).clamp(0, 1)
-            terms = {} if then else {"misfit": problem.energy(movie)}
-            yield Iterate(movie, terms, {"variable": x, "step": torch.tensor([step])})
+            start = starting_movie(problem, generator, spectrum, self.start)
+            x, done = noise_around(denoiser, start, self.highest, generator=generator), 0
+        steps = steps_down(self.levels, self.highest, self.lowest, done=done)
+        for level in unguided(denoiser, x, told, steps, noise=self.noise, generator=generator):
+            movie = denoiser.decode(level.clean).clamp(0, 1)
+            terms = {} if level.then else {"misfit": problem.energy(movie)}
+            yield Iterate(movie, terms, {"variable": level.x, "step": torch.tensor([level.step])})

@@ -2,43 +2,55 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from encoders.learning import Learning, draw_weights, fresh, learn
-from priors.movie_diffusion import SPREAD, MovieDiffusion, save_movie_diffusion
+from priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from priors.movie_unet import MovieUnetSettings
-from priors.spectrum import GaussianDenoiser, estimate_spectrum
+from priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from priors.text import EMBEDDED, TextEncoder
 from recon import config
-from recon.artefacts import artefact_path, load_artefact, save_artefact
-from recon.simulate.movies import make_clip
+from recon.captions.drawn import FIRST, drawn_clips
+from recon.methods.guided import steps_down
+from recon.movies import encode_gif, encode_png, side_by_side, to_uint8, upscale
+from recon.sampling import contact_sheet, drawn
+from recon.statistics import bootstrap_interval
+from recon.summaries import picture, scalar
 
-FIRST = 2000
-"""Clips are the training clips of the committed split from this number on; simulated recordings show earlier ones."""
-HELD_OUT = 24
+HELD_OUT = 48
+"""Validation clips of which the card tells errors."""
 HELD_OUT_FRAMES = 180
-PART = 50
+LENGTH = 60
+"""Frames of a scene on which errors are taken; shorter scenes are left out."""
 WATCHED = 8
-"""Held-out clips that choose the weights that are kept; the card's errors are of all."""
+"""Scenes of them that choose the weights that are kept."""
+MEASURED = 600
+"""Training scenes from which the spectrum of `gaussian` is estimated."""
 Words = Literal["right", "none", "wrong"]
 WORDS: tuple[Words, ...] = get_args(Words)
-SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+CHOOSING = (0.1, 0.4, 1.6)
+"""Noise levels of the score that chooses the weights."""
+SHOWN_DRAWS, SHOWN_FRAMES = 2, 16
+SHOWN_LEVELS = (12, 10.0, 0.03)
+"""What TensorBoard shows at every validation is drawn down so many levels of σ, from the highest to the lowest."""
+FRAME_RATE = 30.0
 
 
 @dataclass(frozen=True)
 class PriorTraining:
     """A configuration: how many clips of 10 s, how large a network, and where weights and drawn clips go.
 
-    Chunks of `frames` frames of one scene are noised with ln σ ~ N(`level`, `spread`²) and denoised, in the weighting
-    of Karras et al. 2022; a share `silent` of them without their caption (Ho & Salimans 2021).
+    Chunks of `frames` frames of one scene are noised with ln σ ~ N(`level`, `spread`²) and denoised; the error counts
+    in units of the variance that noise leaves to a Gaussian of the same spectrum (Karras et al. 2022). A share `silent` of
+    the chunks has no caption (Ho & Salimans 2021).
     """
 
     name: str
@@ -48,8 +60,8 @@ class PriorTraining:
     clips: int = 1000
     batch: int = 8
     frames: int = 32
-    level: float = -1.2
-    spread: float = 1.2
+    level: float = -1.0
+    spread: float = 1.3
     silent: float = 0.15
     text: str = EMBEDDED
     precision: str = "bfloat16"
@@ -59,11 +71,25 @@ class PriorTraining:
 
 @dataclass(frozen=True)
 class Captioned:
-    """Clips as bytes `[K,T,H,W]`, the scenes (clip, first, end) in them, and their captions' embeddings `[S,P,D]`."""
+    """Clips as bytes `[K,T,H,W]`, the scenes (clip, first, end) in them, and their captions' embeddings `[S,P,D]`.
+
+    `captions` has the first phrasing of every scene's.
+    """
 
     movies: Tensor
     scenes: tuple[tuple[int, int, int], ...]
     embeddings: Tensor
+    captions: tuple[str, ...]
+
+    def scored(self, most: int = 0) -> list[int]:
+        """Return the places of scenes that are long enough to be scored, the first `most` of them (0: all)."""
+        long = [place for place, (_, first, end) in enumerate(self.scenes) if end - first >= LENGTH]
+        return long[: most or None]
+
+    def chunk(self, place: int) -> Tensor:
+        """Return the first frames `[1,1,F,H,W]` of a scene in [0,1], as many as errors are taken of."""
+        clip, first, _ = self.scenes[place]
+        return self.movies[clip, first : first + LENGTH].float()[None, None] / 255
 
     def drawn(self, generator: torch.Generator, *, batch: int, frames: int) -> tuple[Tensor, Tensor]:
         """Return chunks `[B,1,F,H,W]` in [0,1], each of one scene, and the embedding of one of its captions."""
@@ -83,9 +109,9 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
     chosen = config.record(PriorTraining, tree, where="train")
     encoder = TextEncoder(chosen.text)
     shown, held_out = captioned("train", chosen, encoder), captioned("validation", chosen, encoder)
-    watched = replace(held_out, movies=held_out.movies[:WATCHED], scenes=held_out.scenes[:WATCHED])
     generator = torch.Generator().manual_seed(chosen.seed)
-    model = started(chosen, generator)
+    power = estimate_spectrum(shown.chunk(place)[0, 0] for place in shown.scored(MEASURED))
+    model = started(chosen, generator, power)
 
     def loss(network: Any, draws: torch.Generator) -> Tensor:
         movie, text = shown.drawn(draws, batch=chosen.batch, frames=chosen.frames)
@@ -93,8 +119,8 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
         sigma = (chosen.level + chosen.spread * torch.randn(len(movie), generator=draws)).exp()
         level = sigma.reshape(-1, 1, 1, 1, 1)
         noisy = movie + level * torch.randn(movie.shape, generator=draws)
-        weight = (level**2 + SPREAD**2) / (level * SPREAD) ** 2
-        error: Tensor = (weight * (network(noisy, sigma, text) - movie) ** 2).mean()
+        scale = network.uncertainty(sigma, movie.shape).reshape(level.shape)
+        error: Tensor = (((network(noisy, sigma, text) - movie) / scale) ** 2).mean()
         return error
 
     outcome = learn(
@@ -102,20 +128,21 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
         loss,
         chosen.learning,
         generator=generator,
-        validate=lambda network: -float(errors(network, watched, "right", sigmas=SIGMAS[1::2]).mean(1).log().mean()),
+        validate=lambda network: -float(chosen_by(network, held_out).log().mean()),
         checkpoint=chosen.output.with_suffix(".training"),
         log=log,
         title="train prior",
+        show=lambda network: seen(network, held_out),
     )
     card = {"name": chosen.name, "training": asdict(chosen) | {"output": chosen.output.name, "artefacts": ""}}
-    card |= asdict(outcome) | {"held_out_squared_error": report(model, shown, held_out)}
+    card |= asdict(outcome) | {"held_out_squared_error": report(model, power, held_out)}
     save_movie_diffusion(model, chosen.output, card=card | {"command": f"recon train prior {_config(chosen)}"})
     return chosen.output
 
 
-def started(chosen: PriorTraining, generator: torch.Generator) -> MovieDiffusion:
-    """Return a prior with weights from a generator, which denoises as if movies were white."""
-    model = fresh(lambda: MovieDiffusion(chosen.settings, text=chosen.text))
+def started(chosen: PriorTraining, generator: torch.Generator, power: Spectrum | None = None) -> MovieDiffusion:
+    """Return a prior with weights from a generator, which denoises as if movies were Gaussian with this power."""
+    model = fresh(lambda: MovieDiffusion(chosen.settings, spectrum=power, text=chosen.text))
     last = {name: value.clone() for name, value in model.state_dict().items() if _starts_at_zero(name)}
     draw_weights(model, generator)
     model.load_state_dict(last, strict=False)
@@ -132,63 +159,96 @@ def captioned(split: str, chosen: PriorTraining, encoder: TextEncoder) -> Captio
     count, first, frames = (chosen.clips, FIRST, 300) if split == "train" else (HELD_OUT, 0, HELD_OUT_FRAMES)
     movies: list[Tensor] = []
     scenes: list[tuple[int, int, int]] = []
-    texts: list[list[str]] = []
-    for start in tqdm(range(0, count, PART), f"draw {split} movies", unit="part", disable=None):
-        numbers = range(first + start, first + min(start + PART, count))
-        part = _part(split, numbers, frames, chosen.artefacts)
-        for number, clip in enumerate(json.loads(bytes(part["about"].tolist())), start):
-            scenes += [(number, scene["first"], scene["end"]) for scene in clip]
-            texts += [scene["captions"] for scene in clip]
-        movies.append(part["movies"])
+    texts: list[tuple[str, ...]] = []
+    source = drawn_clips(split, count, first=first, frames=frames, artefacts=chosen.artefacts, progress=True)
+    for number, clip in enumerate(source):
+        movies.append(clip.movie)
+        scenes += [(number, caption.first, caption.end) for caption in clip.spoken]
+        texts += [caption.texts for caption in clip.spoken]
     phrasings = min(map(len, texts))
     distinct = sorted({text for captions in texts for text in captions})
     known = dict(zip(distinct, encoder(distinct), strict=True))
     embeddings = torch.stack([torch.stack([known[text] for text in captions[:phrasings]]) for captions in texts])
-    return Captioned(torch.cat(movies), tuple(scenes), embeddings)
-
-
-def _part(split: str, numbers: range, frames: int, folder: Path) -> dict[str, Tensor]:
-    """Return the clips of these numbers as bytes and, as JSON in bytes, their scenes."""
-    path = artefact_path(folder, "movies", [split, numbers.start, numbers.stop, frames])
-    if not path.exists():
-        clips = [make_clip(split, number, frames=frames) for number in numbers]
-        about = json.dumps([clip.describe() for clip in clips]).encode()
-        movies = torch.stack([torch.from_numpy(clip.video) for clip in clips])
-        save_artefact({"movies": movies, "about": torch.tensor(list(about), dtype=torch.uint8)}, path)
-    return load_artefact(path, method="movies")
+    return Captioned(torch.stack(movies), tuple(scenes), embeddings, tuple(captions[0] for captions in texts))
 
 
 @torch.no_grad()
-def errors(denoiser: nn.Module, clips: Captioned, words: Words, *, sigmas: Sequence[float] = SIGMAS) -> Tensor:
-    """Return the mean squared error `[S,K]` with which the first scene of each clip is denoised at each σ.
+def errors(
+    denoiser: nn.Module, clips: Captioned, words: Words, *, sigmas: Sequence[float] = SIGMAS, most: int = 0
+) -> Tensor:
+    """Return the mean squared error `[S,K]` with which the first frames of each scene are denoised at each σ.
 
     The noise is the same in every call. `words` says which caption the denoiser is told: the right one, none, or that
-    of the next clip.
+    of another scene. `most` bounds the scenes (0: all).
     """
-    generator = torch.Generator().manual_seed(HELD_OUT)
-    first = [scene for index, scene in enumerate(clips.scenes) if index == 0 or scene[0] != clips.scenes[index - 1][0]]
-    told = clips.embeddings[[clips.scenes.index(scene) for scene in first], 0]
+    generator, places = torch.Generator().manual_seed(HELD_OUT), clips.scored(most)
+    told = clips.embeddings[places, 0]
     told = {"right": told, "none": torch.full_like(told, torch.nan), "wrong": told.roll(1, 0)}[words]
     rows = []
     for sigma in sigmas:
         row = []
-        for (clip, start, end), text in zip(first, told, strict=True):
-            movie = clips.movies[clip, start:end].float()[None, None] / 255
+        for place, text in zip(places, told, strict=True):
+            movie = clips.chunk(place)
             noisy = movie + sigma * torch.randn(movie.shape, generator=generator)
             row.append(((denoiser(noisy, torch.tensor([sigma]), text[None]) - movie) ** 2).mean())
         rows.append(torch.stack(row))
     return torch.stack(rows)
 
 
-def report(model: MovieDiffusion, shown: Captioned, held_out: Captioned) -> dict[str, dict[str, float]]:
-    """Return the held-out error at each σ with the right caption, none and a wrong one, and that of `gaussian`."""
-    power = estimate_spectrum(movie[:HELD_OUT_FRAMES].float() / 255 for movie in shown.movies[:300])
+def chosen_by(network: nn.Module, held_out: Captioned, words: Words = "right") -> Tensor:
+    """Return the errors `[S]` at `CHOOSING` on the scenes that choose the weights."""
+    return errors(network, held_out, words, sigmas=CHOOSING, most=WATCHED).mean(1)
+
+
+def seen(network: Any, held_out: Captioned) -> list[Any]:
+    """Return what TensorBoard shows at a validation: draws without a caption and with two held-out ones, and errors.
+
+    The noise is the same at every validation, so that pictures and curves change with the weights alone.
+    """
+    places = held_out.scored(2)
+    captions = ["", *(held_out.captions[place] for place in places)]
+    silent = torch.full_like(held_out.embeddings[:1, 0], torch.nan)
+    shape, steps = (SHOWN_DRAWS, 1, SHOWN_FRAMES, *held_out.movies.shape[-2:]), list(steps_down(*SHOWN_LEVELS))
+    draws = []
+    for text in torch.cat([silent, held_out.embeddings[places, 0]]):
+        told, generator = text.expand(SHOWN_DRAWS, -1), torch.Generator().manual_seed(HELD_OUT)
+        draws.append(to_uint8(drawn(network, told, shape, steps, generator=generator)[:, 0]))
+    rows = [side_by_side(list(part)) for part in draws]
+    playing = encode_gif(upscale(side_by_side(rows, below=True), 2), frame_rate=FRAME_RATE)
+    values = [picture("samples/strips", encode_png(contact_sheet(draws, captions)), kind="png")]
+    values.append(picture("samples/movies", playing, kind="gif"))
+    for words in WORDS:
+        means = chosen_by(network, held_out, words).tolist()
+        values += [
+            scalar(f"squared error at {sigma:g}/caption {words}", mean)
+            for sigma, mean in zip(CHOOSING, means, strict=True)
+        ]
+    return values
+
+
+def report(model: MovieDiffusion, power: Spectrum, held_out: Captioned) -> dict[str, Any]:
+    """Return the held-out error at each σ with the right caption, none and a wrong one, and that of `gaussian`.
+
+    With them the differences none − right and wrong − none, paired over scenes, with their 95 % intervals.
+    """
     found = {f"caption: {words}": errors(model, held_out, words) for words in WORDS}
     found["gaussian"] = errors(GaussianDenoiser(power), held_out, "none")
+    right, none, wrong = (found[f"caption: {words}"] for words in WORDS)
+    pairs = {"none - right": none - right, "wrong - none": wrong - none, "gaussian - right": found["gaussian"] - right}
     return {
-        name: {f"{sigma:g}": round(float(row.mean()), 7) for sigma, row in zip(SIGMAS, table, strict=True)}
-        for name, table in found.items()
+        "scenes": right.shape[1],
+        **{name: _by_sigma(table.mean(1).tolist()) for name, table in found.items()},
+        **{f"interval of {name}": _by_sigma([_interval(row) for row in table]) for name, table in pairs.items()},
     }
+
+
+def _by_sigma(values: Sequence[Any]) -> dict[str, Any]:
+    return {f"{sigma:g}": value for sigma, value in zip(SIGMAS, values, strict=True)}
+
+
+def _interval(differences: Tensor) -> list[float]:
+    found = bootstrap_interval(differences.tolist(), generator=np.random.default_rng(0))
+    return [float(end) for end in found]
 
 
 def _config(chosen: PriorTraining) -> str:

@@ -1,0 +1,221 @@
+"""`recon sample`: clips drawn from a prior alone, with and without captions, as files and as pictures of them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from encoders.base import device_of, resolve_device
+from priors.base import Denoiser
+from priors.guidance import ClassifierFree, falling
+from priors.latent_diffusion import LatentDiffusion
+from recon import config
+from recon.methods.guided import noise_around, steps_down, unguided
+from recon.movies import (
+    Pixels,
+    encode_gif,
+    encode_png,
+    film_strip,
+    labelled,
+    side_by_side,
+    spread_frames,
+    to_uint8,
+    upscale,
+)
+from recon.outputs import hdf5_file, to_yaml
+from recon.store import code_version, digest, one_writer, write_bytes
+
+Draws = NDArray[np.float16]
+Samples = dict[str, Draws]
+"""Clips `[K,T,H,W]` in [0,1] by caption."""
+Step = tuple[int, float, float]
+Progress = Callable[[Iterable[Step]], Iterable[Step]]
+
+GREY = 0.5
+SCALE, GAP = 2, 8
+COLUMN, LINES = 24, 4
+"""Characters in a line of a caption beside its strip; more where a caption would need many lines."""
+NOT_DRAWN = ("captions", "output", "frame_rate", "device")
+"""Settings that draws do not depend on."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """A configuration: the prior, what it is told, and how it goes from noise to clips.
+
+    Every one of `captions` gives `draws` clips of `frames` frames, all captions from the same noise; an empty caption
+    is none. `guidance` is the scale s of uncond + s·(cond − uncond). σ falls over `levels` from `highest`, which should
+    hide all of a clip, to `lowest`; a share `noise` of it is drawn anew at every level.
+    """
+
+    prior: Mapping[str, Any]
+    output: Path
+    captions: tuple[str, ...] = ("",)
+    draws: int = 2
+    frames: int = 60
+    frame_size: tuple[int, int] = (36, 64)
+    frame_rate: float = 30.0
+    guidance: float = 1.0
+    levels: int = 30
+    highest: float = 10.0
+    lowest: float = 0.02
+    noise: float = 0.0
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        falling(self.levels, self.highest, self.lowest)
+        if min(self.draws, self.frames, *self.frame_size) < 1 or not self.frame_rate > 0 or not 0 <= self.noise <= 1:
+            raise ValueError(
+                f"sample: expected draws, frames and frame_size of at least 1, frame_rate above 0 and noise in 0–1, "
+                f"got {self.draws}, {self.frames}, {self.frame_size}, {self.frame_rate:g} and "
+                f"{self.noise:g}; correct it"
+            )
+        if not self.captions or len(set(self.captions)) < len(self.captions):
+            raise ValueError(f"sample: expected captions, each once, got {list(self.captions)}; correct them")
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """The shape [B,C,T,H,W] of a caption's clips."""
+        return (self.draws, 1, self.frames, *self.frame_size)
+
+
+def sample(tree: Mapping[str, Any]) -> Path:
+    """Draw what a configuration asks for and is not yet there, write clips and pictures, and return their folder."""
+    chosen = config.record(Sampling, tree, where="sample")
+    prior: Denoiser = config.build("prior", chosen.prior, where="prior")
+    if isinstance(prior, LatentDiffusion):
+        prior = prior.for_movie(chosen.shape)
+    with one_writer(chosen.output):
+        write_bytes(chosen.output / "config.yaml", to_yaml(tree))
+        write_pictures(samples_of(prior.to(resolve_device(chosen.device)), chosen), chosen)
+    return chosen.output
+
+
+def samples_of(prior: Denoiser, chosen: Sampling) -> Samples:
+    """Return the draws `[K,T,H,W]` of every caption; samples.h5 keeps those of a caption as soon as they are there."""
+    keys = _keys(prior, chosen)
+    kept = read_samples(chosen.output / "samples.h5", keys)
+    missing = [text for text in chosen.captions if text not in kept]
+    with tqdm(total=len(missing) * chosen.levels, desc="sample", unit="level", disable=None) as bar:
+        for text in missing:
+            kept[text] = _of_caption(prior, chosen, text, progress=lambda steps: _counted(steps, bar))
+            _write(kept, keys, chosen)
+    found = {text: kept[text] for text in chosen.captions}
+    _write(found, keys, chosen)
+    return found
+
+
+def _of_caption(prior: Denoiser, chosen: Sampling, caption: str, *, progress: Progress) -> Draws:
+    told = prior.embed([caption]).to(device_of(prior)).expand(chosen.draws, -1) if caption else None
+    movies = drawn(
+        ClassifierFree(prior, chosen.guidance),
+        told,
+        chosen.shape,
+        list(steps_down(chosen.levels, chosen.highest, chosen.lowest)),
+        noise=chosen.noise,
+        generator=torch.Generator().manual_seed(chosen.seed),
+        progress=progress,
+    )
+    clips: Draws = movies[:, 0].half().cpu().numpy()
+    return clips
+
+
+@torch.no_grad()
+def drawn(
+    denoiser: Denoiser,
+    told: Tensor | None,
+    shape: Sequence[int],
+    steps: Sequence[Step],
+    *,
+    generator: torch.Generator,
+    noise: float = 0.0,
+    progress: Progress = iter,
+) -> Tensor:
+    """Return movies `[B,1,T,H,W]` in [0,1] drawn from a prior: from grey under the first σ of `steps` down to none."""
+    grey = torch.full(tuple(shape), GREY, device=device_of(denoiser))
+    clean = x = noise_around(denoiser, grey, steps[0][1], generator=generator)
+    for level in unguided(denoiser, x, told, progress(steps), noise=noise, generator=generator):
+        clean = level.clean
+    return denoiser.decode(clean).float().clamp(0, 1)
+
+
+def read_samples(path: Path, keys: Mapping[str, str]) -> Samples:
+    """Return draws by caption of a file, where there is one: those that were drawn as `keys` say."""
+    if not path.is_file():
+        return {}
+    try:
+        with h5py.File(path, "r") as file:
+            groups = [group for group in file.values() if keys.get(group.attrs["caption"]) == group.attrs["key"]]
+            return {
+                str(group.attrs["caption"]): np.stack([group[str(draw)][:] for draw in range(len(group))])
+                for group in groups
+            }
+    except (OSError, KeyError) as error:
+        raise ValueError(f"{path}: expected samples that `recon sample` wrote, got {error}; remove it") from error
+
+
+def write_pictures(samples: Samples, chosen: Sampling) -> None:
+    """Write a film strip and a GIF per caption, numbered in their order, and one picture of all strips."""
+    named = {f"{number:02d}": to_uint8(draws) for number, draws in enumerate(samples.values())}
+    for left in chosen.output.iterdir():
+        # Of captions that an earlier configuration had.
+        if re.fullmatch(r"\d{2,}\.(png|gif)", left.name) and left.stem not in named:
+            left.unlink()
+    for name, draws in named.items():
+        write_bytes(chosen.output / f"{name}.png", encode_png(strip(draws)))
+        movie = upscale(side_by_side(list(draws)), SCALE)
+        write_bytes(chosen.output / f"{name}.gif", encode_gif(movie, frame_rate=chosen.frame_rate))
+    sheet = contact_sheet(list(named.values()), list(samples))
+    write_bytes(chosen.output / "samples.png", encode_png(sheet))
+
+
+def strip(draws: Pixels) -> Pixels:
+    """Return a picture `[h,w]` of draws `[K,T,H,W]`: one row per draw, some frames from its beginning to its end."""
+    return film_strip(list(draws), frames=spread_frames(draws.shape[1]), scale=SCALE)
+
+
+def contact_sheet(draws: Sequence[Pixels], captions: Sequence[str]) -> Pixels:
+    """Return a picture `[h,w]` of every caption beside the strip of its draws `[K,T,H,W]`; an empty one is none."""
+    strips = side_by_side([strip(part)[None] for part in draws], gap=GAP, below=True)[0]
+    column = max(COLUMN, max(map(len, captions)) // LINES)
+    return labelled(strips, [fill(caption or "(no caption)", column) for caption in captions], gap=GAP)
+
+
+def _counted(steps: Iterable[Step], bar: Any) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        bar.update()
+
+
+def _write(samples: Samples, keys: Mapping[str, str], chosen: Sampling) -> None:
+    groups = {
+        f"{number:02d}": {str(draw): clip for draw, clip in enumerate(draws)}
+        for number, draws in enumerate(samples.values())
+    }
+    shared = {"frame_rate": chosen.frame_rate, "seed": chosen.seed}
+    about = [{"caption": caption, "key": keys[caption], **shared} for caption in samples]
+    write_bytes(chosen.output / "samples.h5", hdf5_file(groups, dict(zip(groups, about, strict=True))))
+
+
+def _keys(prior: Denoiser, chosen: Sampling) -> dict[str, str]:
+    """Return by caption the digest of all that its draws depend on."""
+    weights = hashlib.sha256()
+    for name, tensor in sorted(prior.state_dict().items()):
+        # As bytes, because NumPy has no bfloat16.
+        weights.update(name.encode() + tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())
+    code = code_version("recon.methods.guided", "priors.guidance", type(prior).__module__)
+    shared = {name: value for name, value in vars(chosen).items() if name not in NOT_DRAWN}
+    return {text: digest([weights.hexdigest(), code, shared, text]) for text in chosen.captions}
