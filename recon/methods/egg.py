@@ -12,7 +12,7 @@ from priors.guidance import falling
 from recon.learning_set import TrainingSet
 from recon.methods.denoisers import Diffusion, Pretrained, Wiener, load_spectrum
 from recon.methods.gradient import movie_spectrum
-from recon.methods.guided import noise_around, pulled, renoised, steps_down, unit
+from recon.methods.guided import ancestral, noise_around, pulled, renoised, steps_down, unit
 from recon.problem import Problem
 from recon.types import Iterate, State
 
@@ -22,8 +22,8 @@ class Egg:
     """Down the noise levels; after every step x ← x − scale·∇E/‖∇E‖, with E the misfit of the clean estimate.
 
     The gradient goes through the denoiser and has norm 1 for every sample: `scale` is the length of a step in grey
-    levels of [0,1], summed over pixels as an L2 norm, whatever the activity says and however sure it is. A share
-    `noise` of the noise is drawn anew at every level (1: as published).
+    levels of [0,1], summed over pixels as an L2 norm, whatever the activity says and however sure it is. `noise` is how
+    much of the noise that is lost on the way down is drawn anew (1: all, ancestral, as published; 0: none).
     """
 
     denoiser: Wiener | Diffusion | Pretrained = field(default_factory=Wiener)
@@ -57,7 +57,7 @@ class Egg:
             x, done = noise_around(denoiser, start, self.highest, generator=generator), 0
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
             pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), told, strength=self.scale)
-            x = renoised(x, pull.clean, (now, then), noise=self.noise, generator=generator)
+            x = renoised(x, pull.clean, (now, then), noise=self.noise * ancestral(now, then), generator=generator)
             x = x - self.scale * unit(pull.gradient)
             terms = {"misfit": pull.misfit, "gradient_norm": pull.gradient.flatten(1).norm(dim=1)}
             movie = pull.movie if then else denoiser.decode(x)

@@ -93,12 +93,26 @@ def renoised(
 ) -> Tensor:
     """Return x at the next of two noise levels: a share `noise` of its noise is drawn anew, the rest is kept.
 
-    0 is deterministic (DDIM: Song, Meng & Ermon 2021, in the variable of Karras et al. 2022), 1 draws all of it.
+    0 is deterministic (DDIM: Song, Meng & Ermon 2021, in the variable of Karras et al. 2022), 1 draws all of it. The
+    same share s at each of many levels leaves (1 + √(1 − s²)) / 2 of a Gaussian's variance: half of it for s = 1; the
+    `ancestral` share leaves all.
     """
     now, then = sigmas
     kept = (1 - noise**2) ** 0.5 * (x - clean) / now
     moved: Tensor = clean + then * (kept + noise * torch.randn(x.shape, generator=generator).to(x))
     return moved
+
+
+def ancestral(now: float, then: float) -> float:
+    """Return the share of the next level's noise that is drawn anew on the way back through the noise process.
+
+    Of x(now) and the clean movie, x(then) is Gaussian around clean + (then/now)²·(x − clean) with variance
+    then²·(1 − then²/now²) (Ho, Jain & Abbeel 2020).
+
+    >>> round(ancestral(2.0, 1.0) ** 2, 3), ancestral(1.0, 0.0)
+    (0.75, 1.0)
+    """
+    return float((1 - (then / now) ** 2) ** 0.5)
 
 
 def unit(gradient: Tensor) -> Tensor:

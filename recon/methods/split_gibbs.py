@@ -18,7 +18,7 @@ from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, starting_movie
 from recon.methods.gradient import movie_spectrum
-from recon.methods.guided import renoised, steps_down
+from recon.methods.guided import ancestral, renoised, steps_down
 from recon.problem import Problem
 from recon.types import Iterate, Spread, State
 
@@ -88,7 +88,7 @@ class SplitGibbs:
         """Return a draw of the clean movie that x is, but for noise ρ."""
         for _, now, then in steps_down(self.levels, self.rho, self.lowest):
             clean = denoiser(x, x.new_full((len(x),), now), told)
-            x = renoised(x, clean, (now, then), noise=_ancestral(now, then), generator=generator)
+            x = renoised(x, clean, (now, then), noise=ancestral(now, then), generator=generator)
         return x
 
     def _of_activity(
@@ -119,15 +119,3 @@ class SplitGibbs:
         misfit, pull = problem.value_and_gradient(x)
         w = (x - z) / self.rho
         return self.beta * misfit + 0.5 * (w**2).flatten(1).sum(1), self.beta * self.rho * pull + w, misfit
-
-
-def _ancestral(now: float, then: float) -> float:
-    """Return the share of the next level's noise that is drawn anew on the way back through the noise process.
-
-    Of x(now) and the clean movie, x(then) is Gaussian around clean + (then/now)²·(x − clean) with variance
-    then²·(1 − then²/now²).
-
-    >>> round(_ancestral(2.0, 1.0) ** 2, 3), _ancestral(1.0, 0.0)
-    (0.75, 1.0)
-    """
-    return float((1 - (then / now) ** 2) ** 0.5)
