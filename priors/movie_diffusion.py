@@ -29,8 +29,8 @@ class MovieDiffusion(Denoiser):
 
     Karras et al. 2022 (table 1) scale what a network is given and gives by the variance that noise leaves; here it is
     the covariance that noise leaves to a Gaussian: F, a `MovieUnet`, sees what D_P takes away and what it keeps, and
-    its answer counts by c² = the mean of Pσ²/(P+σ²), so that it need not learn what a spectrum knows. P is that of clips
-    of `spectrum`'s length and frame size, interpolated for others; without one movies are white.
+    its answer counts by c² = the mean of Pσ²/(P+σ²), so that it need not learn what a spectrum knows. P is that of
+    clips of `spectrum`'s length and frame size, interpolated for others; without one movies are white.
 
     Conditions are embeddings `[B,D]` of captions by the text encoder that it was trained with, or `[B,T,D]`, one for
     every frame; a row of NaN stands for no text. Clips longer than `window` frames are denoised in overlapping windows

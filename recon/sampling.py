@@ -57,7 +57,7 @@ class Sampling:
 
     Every one of `captions` gives `draws` clips of `frames` frames, all captions from the same noise; an empty caption
     is none. `guidance` is the scale s of uncond + s·(cond − uncond). σ falls over `levels` from `highest`, which should
-    hide all of a clip, to `lowest`; a share `noise` of it is drawn anew at every level.
+    hide all of a clip, to `lowest`; a share `noise` of what is due is drawn anew at every level (1: ancestral).
     """
 
     prior: Mapping[str, Any]

@@ -96,6 +96,7 @@ METHOD_TABLE = {
     "split_gibbs noisy": SplitGibbs(iterations=5, burn=2, levels=2, langevin=2),
     "diffpir": DiffPir(levels=3, data=DataStep(steps=3), noise=0.0),
     "diffpir noisy": DiffPir(levels=3, data=DataStep(steps=2), start=Ridge(lags=LAGS, folds=3)),
+    "diffpir carried noisy": DiffPir(levels=3, data=DataStep(steps=2), carried=True),
     "red_diff noisy": RedDiff(iterations=4),
     "sample noisy": Sample(levels=3, noise=0.5),
     "sample noisy from ridge": Sample(levels=2, highest=0.3, start=Ridge(lags=LAGS, folds=3)),

@@ -48,11 +48,16 @@ def prior_variance(world: Any, method: Any) -> float:
     return float(sampler_bias.whitened(drawn).square().mean())
 
 
-@pytest.mark.parametrize("share", [0.5, 1.0])
-def test_a_fixed_share_of_new_noise_at_many_levels_shrinks_the_prior(world: Any, share: float) -> None:
-    left = (1 + (1 - share**2) ** 0.5) / 2
-    method = Sample(levels=300, highest=HIGH, lowest=0.005, noise=share)
-    assert prior_variance(world, method) == pytest.approx(left, abs=0.025)
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_samples_of_the_prior_have_its_variance(world: Any, share: float) -> None:
+    method = Sample(levels=100, highest=HIGH, lowest=0.005, noise=share)
+    assert prior_variance(world, method) == pytest.approx(1, abs=0.08)
+
+
+def test_a_fixed_share_of_new_noise_at_many_levels_shrinks_the_prior(world: Any) -> None:
+    """What DPS without activity does: (1 + √(1 − s²)) / 2 of the variance is left."""
+    method = Dps(levels=300, highest=HIGH, lowest=0.005, noise=1.0, beta=0.0)
+    assert prior_variance(world, method) == pytest.approx(0.5, abs=0.025)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.5, 1.0])
@@ -93,6 +98,13 @@ def test_diffpir_finds_the_mean_and_spreads_too_little(world: Any) -> None:
     assert spectrum.mean < 0.1 < white.mean < 0.25 and finer.mean < 0.5 * spectrum.mean
     assert spectrum.spread == white.spread == 0
     assert 0.6 < noisy.spread < 0.5**0.5 and noisy.mean < 0.1 and noisy.coverage < 0.77
+
+
+def test_diffpir_that_carries_its_noise_draws_from_the_posterior(world: Any) -> None:
+    method = DiffPir(highest=HIGH, carried=True, data=DataStep(steps=8))
+    coarse, fine = (found(world, replace(method, levels=levels)) for levels in (12, 40))
+    assert fine.mean < 0.1 and coarse.spread < fine.spread
+    assert fine.spread == pytest.approx(0.93, abs=0.05) and fine.coverage == pytest.approx(0.88, abs=0.025)
 
 
 def test_red_diff_jitters_about_a_biased_mean(world: Any) -> None:

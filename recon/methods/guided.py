@@ -75,10 +75,13 @@ def unguided(
     noise: float,
     generator: torch.Generator,
 ) -> Iterator[Level]:
-    """Yield every level of a draw from the prior itself, down `steps` of `steps_down`, with `renoised`."""
+    """Yield every level of a draw from the prior itself, down `steps` of `steps_down`.
+
+    A share `noise` of what is due is drawn anew: 0 is deterministic (DDIM), 1 ancestral (DDPM).
+    """
     for step, now, then in steps:
         clean = denoiser(x, x.new_full((len(x),), now), told)
-        x = renoised(x, clean, (now, then), noise=noise, generator=generator)
+        x = renoised(x, clean, (now, then), noise=noise * ancestral(now, then), generator=generator)
         yield Level(step, then, clean, x)
 
 

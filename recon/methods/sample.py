@@ -24,12 +24,13 @@ class Sample:
 
     From the mean training frame under noise of `highest` it is a draw of the prior given its text: with decoded text,
     activity → caption embedding → diffusion. From the movie of `start` (a decoder's, a latent's) under that noise it
-    repaints what the noise hides (SDEdit: Meng et al. 2022). A share `noise` of the noise is drawn anew at every level.
+    repaints what the noise hides (SDEdit: Meng et al. 2022). Of the noise that is due at every level a share `noise` is
+    drawn anew (0: DDIM, 1: ancestral).
     """
 
     denoiser: Wiener | Diffusion | Pretrained = field(default_factory=Wiener)
     levels: int = 30
-    highest: float = 2.0
+    highest: float = 10.0
     lowest: float = 0.02
     noise: float = 0.0
     start: Method | None = None

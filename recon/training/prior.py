@@ -49,8 +49,8 @@ class PriorTraining:
     """A configuration: how many clips of 10 s, how large a network, and where weights and drawn clips go.
 
     Chunks of `frames` frames of one scene are noised with ln σ ~ N(`level`, `spread`²) and denoised; the error counts
-    in units of the variance that noise leaves to a Gaussian of the same spectrum (Karras et al. 2022). A share `silent` of
-    the chunks has no caption (Ho & Salimans 2021).
+    in units of the variance that noise leaves to a Gaussian of the same spectrum (Karras et al. 2022). A share `silent`
+    of the chunks has no caption (Ho & Salimans 2021).
     """
 
     name: str

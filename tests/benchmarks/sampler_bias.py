@@ -189,6 +189,8 @@ def cases(world: World, draws: int) -> Iterator[tuple[str, Method, dict[str, Any
             for noise in (0.0, 1.0):
                 name = f"diffpir, {levels} levels, {kind}, noise {noise:g}"
                 yield name, DiffPir(levels=levels, covariance=kind, noise=noise, **known), many if noise else one
+    for levels in (20, 50):
+        yield f"diffpir, {levels} levels, carried", DiffPir(levels=levels, carried=True, **high), many
     for prior, iterations in ((100.0, 100), (300.0, 100), (1000.0, 100), (300.0, 400)):
         name = f"red_diff, {iterations} iterations, prior {prior:g}"
         yield name, RedDiff(iterations=iterations, prior=prior, **known), many
