@@ -28,9 +28,10 @@ class MovieDiffusion(Denoiser):
     """D = D_P + c·F: the exact denoiser of a Gaussian with movies' spectrum P, and what a network adds to it.
 
     Karras et al. 2022 (table 1) scale what a network is given and gives by the variance that noise leaves; here it is
-    the covariance that noise leaves to a Gaussian: F, a `MovieUnet`, sees what D_P takes away and what it keeps, and
-    its answer counts by c² = the mean of Pσ²/(P+σ²), so that it need not learn what a spectrum knows. P is that of
-    clips of `spectrum`'s length and frame size, interpolated for others; without one movies are white.
+    the covariance that noise leaves to a Gaussian: the answer of F, a `MovieUnet`, counts by c² = the mean of
+    Pσ²/(P+σ²), so that it need not learn what a spectrum knows. F is given the noisy movie and, as a second view where
+    it takes two, D_P. P is that of clips of `spectrum`'s length and frame size, interpolated for others; without one
+    movies are white, and this is their preconditioning to the letter.
 
     Conditions are embeddings `[B,D]` of captions by the text encoder that it was trained with, or `[B,T,D]`, one for
     every frame; a row of NaN stands for no text. Clips longer than `window` frames are denoised in overlapping windows
@@ -85,7 +86,8 @@ class MovieDiffusion(Denoiser):
     def _denoised(self, x: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
         spectrum, level = self.gaussian(x.shape), sigma.reshape(-1, 1, 1, 1, 1).to(x)
         kept = GaussianDenoiser(spectrum)(x, level)
-        given = torch.cat([(x - kept) / level, (kept - spectrum.mean) / SPREAD], 1)
+        views = [(x - GREY) / (level**2 + SPREAD**2).sqrt(), (kept - spectrum.mean) / SPREAD]
+        given = torch.cat(views[: self.network.settings.inputs], 1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
             found = self.network(given, level.flatten().expand(len(x)).log() / 4, condition)
         scale = self.uncertainty(level.flatten(), x.shape).reshape(level.shape)

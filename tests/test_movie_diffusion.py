@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import worlds
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -16,6 +17,7 @@ from encoders.learning import Learning, learn
 from priors import text as text_module
 from priors.movie_diffusion import GREY, SPREAD, MovieDiffusion, load_movie_diffusion, save_movie_diffusion
 from priors.movie_unet import Block, MovieUnetSettings
+from priors.spectrum import GaussianDenoiser
 from priors.text import TextEncoder
 from priors.windows import by_windows
 from recon import cli
@@ -273,6 +275,29 @@ def test_errors_are_those_of_the_noise_that_is_left(tmp_path: Path, short: None)
     right, wrong = (errors(Nothing(TINY), held_out, words, sigmas=(0.1, 0.4)) for words in ("right", "wrong"))
     assert torch.equal(right, wrong) and right.shape == (2, 3)
     assert torch.allclose(right.mean(1), torch.tensor([0.01, 0.16]), rtol=0.05)
+
+
+def test_before_training_a_prior_with_a_spectrum_is_its_gaussian(tmp_path: Path) -> None:
+    """Also for clips of another length; it goes on from the network of another prior with fewer views."""
+    power = worlds.spectrum()
+    first = moved(replace(TINY, inputs=1))
+    save_movie_diffusion(first, tmp_path / "first.safetensors", card={})
+    chosen = PriorTraining("tiny", Path("tiny"), TINY, precision="float32", start=str(tmp_path / "first.safetensors"))
+    model = started(chosen, torch.Generator().manual_seed(0), power)
+    x, sigma = worlds.movies(2) + 0.1, torch.tensor([0.1, 0.4])
+    assert torch.allclose(model(x, sigma), GaussianDenoiser(power)(x, sigma), atol=1e-5)
+    left = (power.power / (1 + power.power / 0.01)).mean().sqrt()
+    assert float(model.uncertainty(sigma, x.shape)[0]) == pytest.approx(float(left), rel=1e-4)
+    known = first.network.state_dict()
+    for name, value in model.network.state_dict().items():
+        if name == "enter.weight":
+            assert torch.allclose(value[:, :4], known[name], atol=1e-3) and not bool(value[:, 4:].any())
+        elif not name.startswith("leave"):
+            assert torch.allclose(value, known[name], atol=1e-2, rtol=1e-3), name
+    longer = model.gaussian((2, 1, 2 * worlds.FRAMES, worlds.HEIGHT, worlds.WIDTH)).power
+    assert torch.allclose(longer[::2], power.power, rtol=1e-4)
+    with pytest.raises(ValueError, match="start: expected a network"):
+        started(replace(chosen, settings=replace(TINY, widths=(4, 6))), torch.Generator().manual_seed(0), power)
 
 
 def test_training_lowers_the_error() -> None:

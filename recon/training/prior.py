@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from encoders.learning import Learning, draw_weights, fresh, learn
-from priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
+from priors.movie_diffusion import MovieDiffusion, load_movie_diffusion, save_movie_diffusion
 from priors.movie_unet import MovieUnetSettings
 from priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from priors.text import EMBEDDED, TextEncoder
@@ -50,7 +50,9 @@ class PriorTraining:
 
     Chunks of `frames` frames of one scene are noised with ln σ ~ N(`level`, `spread`²) and denoised; the error counts
     in units of the variance that noise leaves to a Gaussian of the same spectrum (Karras et al. 2022). A share `silent`
-    of the chunks has no caption (Ho & Salimans 2021).
+    of the chunks has no caption (Ho & Salimans 2021). Without `gaussian` movies count as white. With `start` the
+    network goes on from that of another prior, but for its last layer: beside an exact Gaussian denoiser it has only
+    to learn what is not linear, which a new network hardly finds.
     """
 
     name: str
@@ -65,6 +67,8 @@ class PriorTraining:
     silent: float = 0.15
     text: str = EMBEDDED
     precision: str = "bfloat16"
+    gaussian: bool = True
+    start: str | None = None
     seed: int = 0
     artefacts: Path = Path("runs/artefacts")
 
@@ -111,7 +115,7 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
     shown, held_out = captioned("train", chosen, encoder), captioned("validation", chosen, encoder)
     generator = torch.Generator().manual_seed(chosen.seed)
     power = estimate_spectrum(shown.chunk(place)[0, 0] for place in shown.scored(MEASURED))
-    model = started(chosen, generator, power)
+    model = started(chosen, generator, power if chosen.gaussian else None)
 
     def loss(network: Any, draws: torch.Generator) -> Tensor:
         movie, text = shown.drawn(draws, batch=chosen.batch, frames=chosen.frames)
@@ -146,8 +150,21 @@ def started(chosen: PriorTraining, generator: torch.Generator, power: Spectrum |
     last = {name: value.clone() for name, value in model.state_dict().items() if _starts_at_zero(name)}
     draw_weights(model, generator)
     model.load_state_dict(last, strict=False)
+    if chosen.start is not None:
+        go_on(model, load_movie_diffusion(chosen.start))
     model.precision = torch.bfloat16 if chosen.precision == "bfloat16" else torch.float32
     return model
+
+
+def go_on(model: MovieDiffusion, known: MovieDiffusion) -> None:
+    """Give a network the weights of another one but for its last layer, which stays zero; more views count nothing."""
+    state, mine, theirs = known.network.state_dict(), model.network.settings, known.network.settings
+    if replace(theirs, inputs=mine.inputs) != mine:
+        raise ValueError(f"start: expected a network of {mine}, got one of {theirs}; train another")
+    wide = torch.zeros_like(model.network.enter.weight)
+    wide[:, : theirs.inputs * mine.patch**2] = state["enter.weight"]
+    kept = {name: value for name, value in state.items() if not name.startswith("leave.")}
+    model.network.load_state_dict(kept | {"enter.weight": wide}, strict=False)
 
 
 def _starts_at_zero(name: str) -> bool:
