@@ -9,7 +9,8 @@ from torch import Tensor
 
 from priors.base import Denoiser
 from priors.guidance import ClassifierFree, falling, from_epsilon, from_flow, from_velocity, score
-from priors.spectrum import GaussianDenoiser, inverse_cosine_transform
+from priors.spectrum import GaussianDenoiser, Spectrum, inverse_cosine_transform
+from priors.stills import Still
 
 
 class Told(Denoiser):
@@ -74,3 +75,17 @@ def test_levels_fall_by_equal_factors() -> None:
     for wrong in ((0, 1.0, 0.1), (3, 0.1, 1.0), (3, 1.0, 0.0)):
         with pytest.raises(ValueError, match="levels: expected at least 1, falling to above 0"):
             falling(*wrong)
+
+
+def test_a_still_is_denoised_as_the_mean_of_a_movie_that_does_not_move() -> None:
+    """With the spectrum of movies that never move it is the exact denoiser of their images."""
+    frames, power = 6, 1 / (1 + torch.arange(4.0)[:, None] + torch.arange(5.0)[None])
+    still = torch.full((frames, 4, 5), 1e-9)
+    still[0] = frames * power  # the orthonormal transform of a constant over time
+    known = Spectrum(power[None], torch.zeros(4, 5))
+    movies = GaussianDenoiser(Spectrum(still, torch.zeros(4, 5)))
+    x = torch.randn(2, 1, 1, 4, 5, generator=torch.Generator().manual_seed(0))
+    sigma = torch.tensor([0.3, 1.0])
+    found = Still(movies, frames=frames)(x, sigma)
+    assert torch.allclose(found, GaussianDenoiser(known)(x, sigma), atol=1e-4)
+    assert torch.equal(found, Still(movies, frames=frames)(x, sigma))

@@ -15,6 +15,7 @@ from priors.latent_diffusion import Framing, LatentDiffusion
 from priors.movie_diffusion import load_movie_diffusion
 from priors.pipeline_files import load_pipeline
 from priors.spectrum import GaussianDenoiser, Spectrum
+from priors.stills import Still
 from priors.text import TextEncoder
 from recon.artefacts import load_artefact
 from recon.captions.decoder import Decoded
@@ -88,7 +89,7 @@ class Diffusion:
     """The learnt prior of grey movies: `weights` is a file or a shipped name, `text` what it is told, if anything.
 
     `guidance` is the scale s of uncond + s·(cond − uncond); a text counts from s > 0. Clips longer than `window` frames
-    are denoised in windows (0: whole).
+    are denoised in windows (0: whole), single images as stills.
     """
 
     weights: str = "movie_diffusion"
@@ -104,13 +105,14 @@ class Diffusion:
     def load(self, spectrum: Spectrum, problem: Problem) -> Told:
         """Return the denoiser and what it is told of the problem's clips."""
         device = spectrum.power.device
-        model = load_movie_diffusion(self.weights, window=self.window, precision=self.precision).to(device)
+        movies = load_movie_diffusion(self.weights, window=self.window, precision=self.precision).to(device)
+        model = Still(movies) if problem.shape[2] == 1 else movies
         if self.text is None:
             return Told(model, None)
         if isinstance(self.text, Decoded):
             condition = self.text(responses_of(problem, self.text.neurons))
         else:
-            condition = self.text.embeddings(problem, TextEncoder(model.text))
+            condition = self.text.embeddings(problem, TextEncoder(movies.text))
         return Told(ClassifierFree(model, self.guidance), condition.to(device))
 
 
