@@ -9,8 +9,10 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .PHONY: demo test table bench lint clean help
 
-demo: $(INSTALLED)  ## reconstruct held-out clips of the simulated recording and write runs/demo/report.html
+demo: $(INSTALLED)  ## reconstruct held-out clips of the simulated recording and write runs/demo/report.html; then what a prior adds
 	@$(BIN)/recon benchmark configs/demo.yaml
+	@echo "now what a learnt prior adds to two of these clips, a minute and a half:"
+	@$(BIN)/recon ablate configs/demo_prior.yaml
 
 test: lint  ## style, types, tests, doctests, coverage
 	@$(ONE_THREAD) $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90

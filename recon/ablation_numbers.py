@@ -18,6 +18,8 @@ Scores = Mapping[str, Mapping[str, float]]
 MARGIN = 0.05
 """What a row without this clip's activity may score above the mean frame before it is said to know the clip."""
 HALF = 0.5
+FEWEST = 6
+"""Clips with which a sign-flip test can reach p < 0.05 at all: 2/2⁶ = 0.031."""
 CONTROLS = (PRIOR, SILENT_PRIOR, NULL)
 """Rows that do not see this clip's activity (the first: but for the words)."""
 _SOURCE = {
@@ -117,6 +119,11 @@ def verdict(label: str, number: Number) -> str:
 def warnings(gain: Number, left: Number, controls: Mapping[str, Number]) -> list[str]:
     """Return what a reader must know where a reconstruction owes more to the prior than to the activity."""
     found = []
+    if 0 < gain.clips < FEWEST:
+        found.append(
+            f"{gain.clips} clip{'s' * (gain.clips != 1)}: with fewer than {FEWEST} no test can tell a difference from "
+            "chance, however narrow its interval; read nothing into the numbers, and take 20 clips for a claim."
+        )
     if left.value > HALF:
         found.append(
             f"{left.value:.0%} of what the full method adds to the mean frame is there when activity speaks through "

@@ -88,6 +88,14 @@ def test_one_clip_has_no_interval() -> None:
     assert str(found.gain) == "+0.100 (one clip: no interval; 1 clip)"
     assert "one clip has no interval" in found.survives.reason
     assert "so that nothing is shown" in found.verdicts[0]
+    assert found.warnings[0].startswith("1 clip: with fewer than 6")
+
+
+@pytest.mark.parametrize(("clips", "few"), [(2, True), (5, True), (6, False)])
+def test_few_clips_show_nothing_and_that_is_said(clips: int, few: bool) -> None:
+    scores = {label: {clip: own[clip] for clip in CLIPS[:clips]} for label, own in world().items()}
+    said = findings("ssim", scores).warnings
+    assert any(warning.startswith(f"{clips} clips: with fewer than 6 no test") for warning in said) is few
 
 
 def test_words_about_controls() -> None:

@@ -14,6 +14,7 @@ from test_report_page import CHROMIUM, DRIVER, FLAGS, choose
 
 from recon import cli
 from recon.ablation_rows import FULL, MEAN
+from recon.report.ablation import shown
 from recon.report.page import write_report
 
 
@@ -42,12 +43,12 @@ def browser(ablated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def test_the_section_has_the_numbers_that_were_written(ablated: Path) -> None:
     written = json.loads((ablated / "ablation.json").read_text())
-    shown = embedded(ablated / "report.html")["ablation"]
-    assert [metric["title"] for metric in shown["metrics"]] == ["Video r", "SSIM"]
-    for number, key in zip(shown["numbers"], ("gain", "survives", "sensitivity"), strict=True):
-        assert [each["value"] for each in number["values"]] == [found[key]["value"] for found in written["findings"]]
-    assert len(shown["differences"]) == len(written["points"]) - 1
-    assert shown["curves"]["guidance"] == ["guidance 0", "guidance 1", FULL, "guidance 4"]
+    found = embedded(ablated / "report.html")["ablation"]
+    assert [metric["title"] for metric in found["metrics"]] == ["Video r", "SSIM"]
+    for number, key in zip(found["numbers"], ("gain", "survives", "sensitivity"), strict=True):
+        assert [each["value"] for each in number["values"]] == [one[key]["value"] for one in written["findings"]]
+    assert len(found["differences"]) == len(written["points"]) - 1
+    assert found["curves"]["guidance"] == ["guidance 0", "guidance 1", FULL, "guidance 4"]
     assert "<b>ridge</b>" not in (ablated / "report.html").read_text()
 
 
@@ -59,6 +60,11 @@ def test_an_undefined_number_is_shown_with_its_reason(ablated: Path) -> None:
     data = embedded(write_report(ablated))["ablation"]
     (ablated / "ablation.json").write_text(before)
     assert data["numbers"][1]["values"][0] == {"value": None, "reason": "undefined: no reason"}
+
+
+@pytest.mark.parametrize(("clips", "low", "sure"), [(6, 0.1, True), (5, 0.1, False), (6, -0.1, False)])
+def test_only_an_interval_of_enough_clips_is_sure(clips: int, low: float, sure: bool) -> None:
+    assert shown({"value": 0.2, "low": low, "high": 0.3, "clips": clips, "reason": ""})["sure"] is sure
 
 
 def test_the_command_writes_the_section_again(ablated: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,9 +94,10 @@ def lines_of(driver: Any, selector: str) -> list[str]:
 def test_a_reader_sees_numbers_warnings_and_curves(browser: Any) -> None:
     assert browser.execute_script("return document.getElementById('ablation').checkVisibility()")
     assert lines_of(browser, "#ablation-numbers tbody th")[0].startswith("Gain")
-    assert lines_of(browser, "#ablation-warnings p")[0].startswith(
-        "Warning, by Video r. “prior only, decoded text” scores"
-    )
+    few, prior, *_ = lines_of(browser, "#ablation-warnings p")
+    assert few.startswith("Warning, by Video r. 5 clips: with fewer than 6 no test can tell")
+    assert prior.startswith("Warning, by Video r. “prior only, decoded text” scores")
+    assert not lines_of(browser, "#ablation-numbers td b"), "nothing is sure with five clips"
     assert len(lines_of(browser, "#ablation-verdicts li")) == 6
     texts = lines_of(browser, "#ablation-plot text.label")
     assert {FULL, "guidance 4", "<b>ridge</b>"} <= set(texts) and MEAN not in texts

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recon.ablation_numbers import FEWEST
 from recon.report.data import COLUMNS
 
 NUMBERS = {
@@ -57,8 +58,11 @@ def title_of(metric: str) -> str:
 
 
 def shown(number: Mapping[str, Any]) -> dict[str, Any]:
-    """Return value and interval of a number, or why there is none."""
+    """Return value and interval of a number and whether it surely differs from 0, or why there is none."""
     if number["value"] is None:
         return {"value": None, "reason": f"undefined: {number['reason']}"}
     interval = None if number["low"] is None else [number["low"], number["high"]]
-    return {"value": number["value"], "interval": interval, "reason": number["reason"], "clips": number["clips"]}
+    leaves_out_zero = interval is not None and (interval[0] > 0 or interval[1] < 0)
+    sure = leaves_out_zero and number["clips"] >= FEWEST
+    about = {"interval": interval, "reason": number["reason"], "clips": number["clips"]}
+    return {"value": number["value"], "sure": sure, **about}

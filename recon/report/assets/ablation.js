@@ -4,9 +4,8 @@ const minus = (text) => text.replace(/-(?=\d)/g, "−");
 
 function numberCell(number) {
   if (number.value === null) return html("td", {}, "–", html("small", { class: "reason" }, minus(number.reason)));
-  const sure = number.interval && (number.interval[0] > 0 || number.interval[1] < 0);
   const ends = number.interval ? `${signed(number.interval[0])} to ${signed(number.interval[1])}` : number.reason;
-  return html("td", {}, html(sure ? "b" : "span", {}, signed(number.value)), html("small", {}, `${ends} · ${number.clips} clips`));
+  return html("td", {}, html(number.sure ? "b" : "span", {}, signed(number.value)), html("small", {}, `${ends} · ${number.clips} clips`));
 }
 
 function numberTable(table, metrics, lead, rows) {
