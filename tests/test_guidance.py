@@ -89,3 +89,5 @@ def test_a_still_is_denoised_as_the_mean_of_a_movie_that_does_not_move() -> None
     found = Still(movies, frames=frames)(x, sigma)
     assert torch.allclose(found, GaussianDenoiser(known)(x, sigma), atol=1e-4)
     assert torch.equal(found, Still(movies, frames=frames)(x, sigma))
+    several = Still(movies, frames=frames)(torch.cat([x, x.flip(0)], 2), sigma)
+    assert torch.allclose(several[:, :, :1], found, atol=1e-6)

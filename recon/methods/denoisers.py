@@ -89,13 +89,14 @@ class Diffusion:
     """The learnt prior of grey movies: `weights` is a file or a shipped name, `text` what it is told, if anything.
 
     `guidance` is the scale s of uncond + s·(cond − uncond); a text counts from s > 0. Clips longer than `window` frames
-    are denoised in windows (0: whole), single images as stills.
+    are denoised in windows (0: whole); with `stills`, and of one frame, every frame stands for itself.
     """
 
     weights: str = "movie_diffusion"
     text: Given | Typed | Decoded | None = None
     guidance: float = 1.0
     window: int = 0
+    stills: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
 
     def fit(self, training: TrainingSet) -> Diffusion:
@@ -106,7 +107,7 @@ class Diffusion:
         """Return the denoiser and what it is told of the problem's clips."""
         device = spectrum.power.device
         movies = load_movie_diffusion(self.weights, window=self.window, precision=self.precision).to(device)
-        model = Still(movies) if problem.shape[2] == 1 else movies
+        model = Still(movies) if self.stills or problem.shape[2] == 1 else movies
         if self.text is None:
             return Told(model, None)
         if isinstance(self.text, Decoded):

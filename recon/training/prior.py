@@ -139,8 +139,9 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
         show=lambda network: seen(network, held_out),
     )
     card = {"name": chosen.name, "training": asdict(chosen) | {"output": chosen.output.name, "artefacts": ""}}
-    card |= asdict(outcome) | {"held_out_squared_error": report(model, power, held_out)}
-    save_movie_diffusion(model, chosen.output, card=card | {"command": f"recon train prior {_config(chosen)}"})
+    card |= asdict(outcome) | {"command": f"recon train prior {_config(chosen)}"}
+    save_movie_diffusion(model, chosen.output, card=card)  # the errors take minutes: the weights must not wait for them
+    save_movie_diffusion(model, chosen.output, card=card | {"held_out_squared_error": report(model, power, held_out)})
     return chosen.output
 
 
