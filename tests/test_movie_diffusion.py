@@ -136,9 +136,7 @@ def test_a_file_gives_back_the_prior(tmp_path: Path) -> None:
 
 
 def test_what_is_no_prior_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"a diffusion prior of movies, a file or a shipped name \(movie_diffusion, movies\), got 'nothing'"
-    ):
+    with pytest.raises(ValueError, match=r"a file or a shipped name \(movie_diffusion, movies\), got 'nothing'"):
         load_movie_diffusion("nothing")
     (tmp_path / "broken.safetensors").write_bytes(b"abc")
     with pytest.raises(ValueError, match="expected a whole safetensors file"):
