@@ -16,7 +16,6 @@ from torch import Tensor
 
 from recon.movies import Pixels, encode_gif, encode_png, film_strip, side_by_side, spread_frames, to_uint8, upscale
 from recon.summaries import picture, plain, scalar, text
-from recon.trace_events import EventFile
 from recon.trace_file import drop_lines
 from recon.types import Iterate
 
@@ -161,8 +160,9 @@ class TensorBoardTrace:
 
     def _open(self, step: int) -> None:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        self._writer = EventFile(self.folder)
+        self._writer = EventFileWriter(str(self.folder), flush_secs=1)
         # TensorBoard forgets what an earlier, killed part of the run wrote at this step and later.
         start = SessionLog(status=SessionLog.START)
         self._writer.add_event(Event(wall_time=time.time(), step=step, session_log=start))
@@ -206,6 +206,7 @@ class TensorBoardTrace:
                 gif = encode_gif(upscale(side_by_side(movies), 2), frame_rate=self.frame_rate)
                 values.append(picture(self._tag("movie", clip), gif, kind="gif"))
         self._write(step, values)
+        self._writer.flush()
         self._shown = step
 
     def _movies(self, iterate: Iterate) -> list[Tensor]:
