@@ -117,6 +117,30 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == []
 
 
+def test_two_that_simulate_the_same_recording_at_once_both_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The faster one's stays; another recording that came meanwhile is an error as ever."""
+    target, write = tmp_path / "both", module._write_trials
+
+    def overtaken(settings: SimulationSettings) -> Any:
+        def slow(*arguments: Any, **named: Any) -> None:
+            write(*arguments, **named)
+            with monkeypatch.context() as other:
+                other.setattr(module, "_write_trials", write)
+                simulate(target, settings, progress=False)
+
+        return slow
+
+    monkeypatch.setattr(module, "_write_trials", overtaken(TINY))
+    assert simulate(target, TINY, progress=False) == target
+    assert open_recording(target).trials("train") and [path.name for path in tmp_path.iterdir()] == ["both"]
+    target = tmp_path / "another"
+    monkeypatch.setattr(module, "_write_trials", overtaken(replace(TINY, seed=1)))
+    with pytest.raises(ValueError, match="expected a new folder, got one with content"):
+        simulate(target, TINY, progress=False)
+
+
 def test_8_hz_shows_the_same_activity_more_slowly(folder: Path, tmp_path: Path) -> None:
     slow = open_recording(simulate(tmp_path / "slow", replace(TINY, acquisition="8hz"), progress=False))
     fast = open_recording(folder)

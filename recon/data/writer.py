@@ -174,7 +174,12 @@ class RecordingWriter:
         (meta / "recording.json").write_text(json.dumps(self._header, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
     def _publish(self) -> None:
-        """Rename; an old recording that is replaced steps aside first, so that it is never half deleted."""
+        """Rename; an old recording that is replaced steps aside first, so that it is never half deleted.
+
+        Where another process made the same recording meanwhile, that one stays.
+        """
+        if not self.overwrite and self._is_made():
+            return
         _check_destination(self.destination, overwrite=self.overwrite)
         (self._aside / LOCK).unlink()
         if self.destination.exists():
@@ -184,6 +189,12 @@ class RecordingWriter:
             shutil.rmtree(old, ignore_errors=True)
         else:
             self._aside.rename(self.destination)
+
+    def _is_made(self) -> bool:
+        """Return whether the destination holds what was made in the same way; without a word of how, nothing is."""
+        header = self.destination / "meta/recording.json"
+        mine = json.loads(json.dumps(self._header["made_by"]))
+        return bool(mine) and header.is_file() and json.loads(header.read_text("utf-8")).get("made_by") == mine
 
     def _save(self, variable: str, index: int, array: Array) -> None:
         compact = array if array.dtype == np.uint8 else array.astype(np.float32)
