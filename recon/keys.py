@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 from torch import nn
 
 from encoders.base import Encoder
+from priors.files import SHIPPED as PRIORS
 from recon.artefacts import learning_seconds
+from recon.decoders.shipped import SHIPPED as DECODERS
 from recon.types import Recording
 
 
@@ -27,6 +30,17 @@ def artefacts_of(method: object) -> set[Path]:
     """Return the files with what a fitted method learnt, and what the methods inside it did."""
     found = (value for part in _parts(method) for name, value in _entries(part) if name == "artefact")
     return {path for path in found if isinstance(path, Path)}
+
+
+def weights_of(method: object) -> list[str]:
+    """Return hashes of the weights that a method and those inside it name: the same name may hold others tomorrow."""
+    named = (value for part in _parts(method) for name, value in _entries(part) if name == "weights")
+    found = []
+    for weights in sorted({value for value in named if isinstance(value, str) and value}):
+        places = [Path(weights), *(folder / f"{weights}.safetensors" for folder in (PRIORS, DECODERS))]
+        path = next((place for place in places if place.is_file()), None)
+        found.append(hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path else f"no {weights}")
+    return found
 
 
 def planned_iterations(method: object) -> int | None:

@@ -16,7 +16,7 @@ from recon.conditions import Batch, common_scale, pose
 from recon.data.measurement import binning
 from recon.data.sets import left_out_neurons
 from recon.fitting import fit_fidelity
-from recon.keys import artefacts_of, learning_time, modules_of, planned_iterations
+from recon.keys import artefacts_of, learning_time, modules_of, planned_iterations, weights_of
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.outputs import movie_file, to_yaml
@@ -62,6 +62,7 @@ class Task:
             "population": repr(row.population),
             **({"data": row.data} if row.data < 1 else {}),
             **({"words": row.words} if row.words != "none" else {}),
+            **({"weights": weights} if (weights := weights_of(self.plan.method)) else {}),
             **({"animals": [animal.hash for animal in self.animals]} if row.animals else {}),
             "code": code_version(*modules_of(self.plan.method, self.plan.fidelity, *seeing), *ENGINE),
         }

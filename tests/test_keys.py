@@ -1,0 +1,26 @@
+"""What names a task: the weights that a method names count by what is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recon.keys import weights_of
+from recon.methods import Convolutional, DiffPir, Gradient, Posterior, Smoothed
+from recon.methods.denoisers import Diffusion, Wiener
+
+
+def test_weights_count_by_their_content_wherever_a_method_names_them(tmp_path: Path) -> None:
+    file = tmp_path / "prior.safetensors"
+    file.write_bytes(b"first")
+    method = Smoothed(Posterior(DiffPir(Diffusion(str(file)))))
+    first = weights_of(method)
+    file.write_bytes(b"other")
+    assert len(first) == 1 and weights_of(method) != first
+    file.unlink()
+    assert weights_of(method) == [f"no {file}"]
+
+
+def test_shipped_weights_are_found_by_name_and_methods_without_name_none() -> None:
+    shipped = [weights_of(DiffPir(Diffusion())), weights_of(Convolutional(weights="v1_decoder"))]
+    assert all(len(found) == 1 and not found[0].startswith("no ") for found in shipped) and shipped[0] != shipped[1]
+    assert weights_of(DiffPir(Wiener())) == weights_of(Gradient()) == weights_of(Convolutional()) == []
