@@ -226,7 +226,7 @@ def fresh(make: Callable[[], Module]) -> Module:
 def draw_weights(model: nn.Module, generator: torch.Generator, *, gain: float = 1.5) -> None:
     """Draw the weights of linear and convolutional layers with variance `gain` / inputs; their biases are zero."""
     for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
             spread = (gain / module.weight[0].numel()) ** 0.5
             module.weight.data.normal_(0, spread, generator=generator)
             if module.bias is not None:

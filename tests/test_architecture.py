@@ -31,7 +31,7 @@ LAYERS = (
     ("recon.types", "recon.memory", "recon.windows", "recon.store", "recon.statistics", "recon.movies"),
     ("recon.problem", "recon.artefacts", "recon.data", "recon.simulate", "recon.metrics"),
     ("recon.fidelities", "recon.fidelity", "recon.parameterise", "recon.learning_set"),
-    ("recon.lagged", "recon.decoders", "recon.captions"),
+    ("recon.lagged", "recon.regression", "recon.decoders", "recon.captions"),
     ("recon.methods", "recon.summaries", "recon.trace"),
     ("recon.run",),
     ("recon.config", "recon.settings", "recon.keys", "recon.progress"),

@@ -13,7 +13,9 @@ from torch.nn import functional
 from encoders.learning import Learning
 from priors.text import TextEncoder
 from recon.captions.decoder import Decoded, ridge, solutions
-from recon.captions.examples import Examples, Windows, embedded, over_time, read_examples, scene_of
+from recon.captions.examples import Examples, Windows, embedded, examples, over_time, recorded, scene_of
+from recon.captions.pictures import Pictures
+from recon.lagged import Lags
 from recon.methods import Sample, fitted
 from recon.types import Caption, Trial
 
@@ -40,6 +42,22 @@ class Spoken(worlds.TinyRecording):
 
     def trial(self, index: int) -> Trial:
         return Trial(index, "train", self.movies[index], self.responses[index], video_id=self.video_ids[index])
+
+
+class Shown(Spoken):
+    """Trials of two scenes in each of which the quarter of its caption is bright; each neuron sees a pixel."""
+
+    def __init__(self, trials: int = 60) -> None:
+        super().__init__(trials)
+        generator = torch.Generator().manual_seed(1)
+        rows, columns = worlds.HEIGHT // 2, worlds.WIDTH // 2
+        self.movies = 0.2 * torch.rand(trials, 1, 24, worlds.HEIGHT, worlds.WIDTH, generator=generator)
+        for trial, scenes in enumerate(self.shown):
+            for scene, word in enumerate(scenes):
+                row, column, frames = rows * (word // 2), columns * (word % 2), slice(12 * scene, 12 * scene + 12)
+                self.movies[trial, 0, frames, row : row + rows, column : column + columns] += 0.8
+        pixels = torch.randperm(worlds.HEIGHT * worlds.WIDTH, generator=generator)[: worlds.NEURONS]
+        self.responses = torch.poisson(4 * self.movies.flatten(3)[:, 0].transpose(1, 2)[:, pixels], generator)
 
 
 def test_windows_are_means_of_roots_after_a_delay() -> None:
@@ -76,15 +94,15 @@ def test_ridge_is_the_textbook_solution_and_chooses_its_penalty() -> None:
 
 
 @pytest.mark.parametrize(
-    "decoder",
+    ("decoder", "recording"),
     [
-        Decoded(windows=Windows(12, 4, delay=0)),
-        Decoded("contrastive", Windows(12, 4, delay=0), hidden=16, learning=QUICK),
+        (Decoded(windows=Windows(12, 4, delay=0)), Spoken(40)),
+        (Decoded("contrastive", Windows(12, 4, delay=0), hidden=16, learning=QUICK), Spoken(40)),
+        (Decoded("pictures", Windows(9, 3), Pictures(Lags(0, 0, 1)), hidden=16, width=4, learning=QUICK), Shown(60)),
     ],
 )
-def test_captions_of_left_out_trials_are_recognised(decoder: Decoded, tmp_path: Path) -> None:
-    recording = Spoken()
-    recording.tiers = ("train",) * 30 + ("oracle",) * 10
+def test_captions_of_left_out_trials_are_recognised(decoder: Decoded, recording: Spoken, tmp_path: Path) -> None:
+    recording.tiers = ("train",) * (len(recording.shown) - 10) + ("oracle",) * 10
     training = worlds.training(tmp_path, recording)
     ready = decoder.fit(training)
     truth = functional.normalize(TextEncoder()(list(WORDS)) - ready.average(), dim=1)
@@ -115,7 +133,9 @@ def test_without_captions_there_is_nothing_to_learn(tmp_path: Path) -> None:
 
 
 def test_examples_know_their_scenes_and_trials(tmp_path: Path) -> None:
-    found = read_examples(worlds.training(tmp_path, Spoken(3)), Windows(6, 6), TextEncoder())
+    windows = Windows(6, 6)
+    heard = recorded(worlds.training(tmp_path, Spoken(3)))
+    found = examples(heard, windows, TextEncoder(), seen=windows.features)
     assert found.trial.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert found.scene.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     assert torch.allclose(found.embeddings[0], found.embeddings[1])

@@ -19,8 +19,8 @@ from recon.methods import FieldSum, Gradient, Library, OptimalLinear, Ridge
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.library import log_likelihood, pieces_of, window_starts
 from recon.methods.linear_model import calibrated, linear_model
-from recon.methods.ridge import regressed
 from recon.problem import Observation, Problem
+from recon.regression import regressed
 from recon.types import Measurement
 
 PIXELS = worlds.HEIGHT * worlds.WIDTH

@@ -18,8 +18,8 @@ from recon.methods.combined import gaussian_filter
 from recon.methods.gradient import training_clips
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import Momentum
-from recon.methods.ridge import cross_validate, fold_moments, solve
 from recon.methods.subclips import SubClips
+from recon.regression import cross_validate, fold_moments, solve
 
 ALL = torch.ones(worlds.NEURONS, dtype=torch.bool)
 

@@ -1,21 +1,23 @@
-"""Responses → caption embeddings: ridge regression, and a network trained to tell the right caption from others."""
+"""Responses → caption embeddings: ridge regression, and networks trained to tell the right caption from others."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.learning import Learning, draw_weights, fresh, learn
+from encoders.learning import Learning, fresh
 from priors.text import EMBEDDED, TextEncoder
 from recon.artefacts import load_artefact
-from recon.captions.examples import Examples, Windows, generated_examples, read_examples, spoken_digest
-from recon.decoders.towers import info_nce
+from recon.captions.contrast import Layers, tell_apart
+from recon.captions.examples import Examples, Windows, examples, generated, recorded, spoken_digest
+from recon.captions.pictures import PictureReader, Pictures
 from recon.fidelities.base import Likelihood
 from recon.fidelities.mixture import Mixture
 from recon.learning_set import TrainingSet
@@ -23,29 +25,31 @@ from recon.learning_set import TrainingSet
 PENALTIES = tuple(float(10 ** (power / 2)) for power in range(-4, 7))
 """Ridge penalties in units of the features' mean variance times the number of windows."""
 FOLDS = 5
-BATCH = 128
-"""Scenes that are told apart in one step of learning."""
 
 
 @dataclass(frozen=True)
 class Decoded:
     """The text is what activity says: the caption embedding of each moment, predicted from a window of responses.
 
-    `reader`: "ridge" (its penalty chosen by cross-validation over trials) or "contrastive" (two layers of `hidden`
-    units, InfoNCE over scenes; van den Oord et al. 2018). Embeddings are those of `encoder`. With `unit` the prediction
-    has length 1, as embeddings have; without, it is as long as the regression is sure. To the training trials come
-    `generated` movies of 10 s that no animal saw, with their captions and responses that the row's encoders predict,
-    with `noise` fitted to the training trials.
+    `reader`: "ridge" (its penalty chosen by cross-validation over trials), "contrastive" (two layers of `hidden`
+    units, InfoNCE over scenes; van den Oord et al. 2018) or "pictures" (the same for a network of `width` channels that
+    looks at a movie which ridge regression reads from the responses, `pictures`; it needs `generated` movies to learn
+    to see). Embeddings are those of `encoder`. With `unit` the prediction has length 1, as embeddings have; without, it
+    is as long as the regression is sure. To the training trials come `generated` movies of 10 s that no animal saw,
+    with their captions and responses that the row's encoders predict, with `noise` fitted to the training trials.
     """
 
-    reader: Literal["ridge", "contrastive"] = "ridge"
+    reader: Literal["ridge", "contrastive", "pictures"] = "ridge"
     windows: Windows = field(default_factory=Windows)
+    pictures: Pictures = field(default_factory=Pictures)
     encoder: str = EMBEDDED
     unit: bool = False
     generated: int = 0
     noise: Likelihood = field(default_factory=Mixture)
     hidden: int = 256
+    width: int = 16
     dropout: float = 0.3
+    precision: Literal["float32", "bfloat16"] = "float32"
     learning: Learning = field(
         default_factory=lambda: Learning(steps=600, learning_rate=1e-3, weight_decay=0.1, validate_every=50)
     )
@@ -53,22 +57,11 @@ class Decoded:
 
     def fit(self, training: TrainingSet) -> Decoded:
         """Learn from the training trials of a recording with captions."""
-
-        def learn_reader(checkpoint: Path) -> dict[str, Tensor]:
-            encoder = TextEncoder(self.encoder)
-            recorded, scale = read_examples(training, self.windows, encoder).standardised()
-            examples = recorded
-            if self.generated:
-                made = generated_examples(training, self.windows, encoder, clips=self.generated, noise=self.noise)
-                examples = recorded.joined(made.standardised()[0])
-            chosen = ridge(examples) if self.reader == "ridge" else self._contrastive(examples, training, checkpoint)
-            kept = {"average": examples.embeddings.mean(0), "neurons": training.neurons}
-            return chosen | scale | kept | _bank(training, encoder)
-
         about = (replace(self, artefact=None, unit=False), spoken_digest(training))
-        seeded = ["seed"] if self.reader == "contrastive" or self.generated else []
+        seeded = ["seed"] if self.reader != "ridge" or self.generated else []
         uses = ("neurons", *seeded, *(["encoders"] if self.generated else []))
-        return replace(self, artefact=training.artefact("captions", about, learn_reader, uses=uses))
+        artefact = training.artefact("captions", about, lambda path: self._learn(training, path), uses=uses)
+        return replace(self, artefact=artefact)
 
     @property
     def neurons(self) -> Tensor:
@@ -90,13 +83,16 @@ class Decoded:
     def at_windows(self, responses: Tensor) -> Tensor:
         """Return the embedding of every window `[B,W,D]`."""
         learnt = {name: value.to(responses.device) for name, value in self._learnt().items()}
-        features = (self.windows.features(responses) - learnt["mean"]) / learnt["std"]
+        seen = self._view(learnt)(responses)
         if self.reader == "ridge":
-            found = features @ learnt["weights"] + learnt["offset"]
+            found = (seen - learnt["mean"]) / learnt["std"] @ learnt["weights"] + learnt["offset"]
         else:
-            network = _network(features.shape[-1], self.hidden, learnt["average"].numel())
+            if self.reader == "contrastive":
+                seen = (seen - learnt["mean"]) / learnt["std"]
+            network = fresh(lambda: self._network(seen.shape[2:], learnt["average"].numel())).to(responses.device)
             network.load_state_dict({name[8:]: value for name, value in learnt.items() if name.startswith("network.")})
-            found = functional.normalize(network.to(responses.device)(features), dim=-1)
+            read = network.eval()(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+            found = learnt["average"] + learnt["length"] * functional.normalize(read, dim=-1)
         return functional.normalize(found, dim=-1) if self.unit else found
 
     def nearest(self, responses: Tensor) -> list[str]:
@@ -114,38 +110,48 @@ class Decoded:
     def _learnt(self) -> dict[str, Tensor]:
         return load_artefact(self.artefact, method="decoded captions")
 
-    def _contrastive(self, examples: Examples, training: TrainingSet, checkpoint: Path) -> dict[str, Tensor]:
-        generator = torch.Generator().manual_seed(training.seed)
-        network = fresh(lambda: _Reader(examples, self.hidden))
-        draw_weights(network, generator)
-        trials = torch.unique(examples.trial)
-        kept_back = torch.isin(examples.trial, trials[:: 2 * FOLDS])
-        if len(trials) < 2 * FOLDS:
-            kept_back = torch.zeros_like(kept_back)
-        scenes = torch.unique(examples.scene[~kept_back])
-
-        def loss(model: Any, draws: torch.Generator) -> Tensor:
-            several = scenes[torch.randperm(len(scenes), generator=draws)[:BATCH]]
-            chosen = _one_window_each(examples.scene, several, draws)
-            seen = examples.features[chosen]
-            dropped = torch.rand(seen.shape, generator=draws) < self.dropout
-            return _told_apart(model, seen.masked_fill(dropped, 0) / (1 - self.dropout), examples.embeddings[chosen])
-
-        def score(model: Any) -> float:
-            draws = torch.Generator().manual_seed(0)
-            chosen = _one_window_each(examples.scene, torch.unique(examples.scene[kept_back]), draws)
-            return -float(_told_apart(model, examples.features[chosen], examples.embeddings[chosen]))
-
-        learn(
-            network,
-            loss,
-            self.learning,
-            generator=generator,
-            validate=score if bool(kept_back.any()) else None,
+    def _learn(self, training: TrainingSet, checkpoint: Path) -> dict[str, Tensor]:
+        encoder = TextEncoder(self.encoder)
+        kept = {f"movie.{name}": value for name, value in self._movie(training).items()}
+        seen = self._view(kept)
+        known = examples(recorded(training), self.windows, encoder, seen=seen)
+        parts = [known.standardised() if self.reader != "pictures" else (known, {})]
+        kept |= parts[0][1]
+        if self.generated:
+            source = generated(training, clips=self.generated, noise=self.noise)
+            more = examples(source, self.windows, encoder, seen=seen)
+            parts.append(more.standardised() if self.reader != "pictures" else (more, {}))
+        pairs = parts[0][0] if len(parts) == 1 else parts[0][0].joined(parts[1][0])
+        average = pairs.embeddings.mean(0)
+        kept |= {"average": average, "length": (pairs.embeddings - average).norm(dim=1).mean()}
+        kept |= {"neurons": training.neurons} | _bank(training, encoder)
+        if self.reader == "ridge":
+            return kept | ridge(pairs)
+        return kept | tell_apart(
+            lambda: self._network(pairs.features.shape[1:], pairs.embeddings.shape[1]),
+            pairs,
+            training,
+            settings=self.learning,
+            dropout=self.dropout,
+            centre=average,
             checkpoint=checkpoint,
-            title="train captions" if training.progress else "",
         )
-        return {f"network.{name}": value for name, value in network.layers.state_dict().items()}
+
+    def _movie(self, training: TrainingSet) -> dict[str, Tensor]:
+        return self.pictures.learn(training) if self.reader == "pictures" else {}
+
+    def _view(self, learnt: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
+        """Return what a reader is shown of responses: `[B,W,F]`, or windows of a movie `[B,W,L,h,w]`."""
+        if self.reader != "pictures":
+            return self.windows.features
+        movie = {name[6:]: value for name, value in learnt.items() if name.startswith("movie.")}
+        return self.pictures.viewer(movie, self.windows)
+
+    def _network(self, shape: Iterable[int], space: int) -> nn.Module:
+        if self.reader == "pictures":
+            return PictureReader(self.width, self.hidden, space, self.precision)
+        (features,) = shape
+        return Layers(features, self.hidden, space)
 
 
 def _bank(training: TrainingSet, encoder: TextEncoder) -> dict[str, Tensor]:
@@ -154,32 +160,6 @@ def _bank(training: TrainingSet, encoder: TextEncoder) -> dict[str, Tensor]:
     texts = sorted({said.texts[0] for trial in trials for said in training.recording.spoken(trial)})
     written = torch.tensor(list(json.dumps(texts).encode()), dtype=torch.uint8)
     return {"bank": written, "bank_embeddings": encoder(texts)}
-
-
-class _Reader(nn.Module):
-    """Two layers, and the logarithm of the inverse temperature with which captions are told apart."""
-
-    def __init__(self, examples: Examples, hidden: int) -> None:
-        super().__init__()
-        self.layers = _network(examples.features.shape[1], hidden, examples.embeddings.shape[1])
-        self.log_scale = nn.Parameter(torch.tensor(2.5))
-
-
-def _network(features: int, hidden: int, space: int) -> nn.Sequential:
-    return fresh(lambda: nn.Sequential(nn.Linear(features, hidden), nn.SiLU(), nn.Linear(hidden, space)))
-
-
-def _told_apart(model: Any, features: Tensor, embeddings: Tensor) -> Tensor:
-    return info_nce(model.layers(features)[:, None], embeddings[:, None], model.log_scale)
-
-
-def _one_window_each(scene: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
-    """Return one window of each chosen scene."""
-    order = torch.argsort(scene, stable=True)
-    counts = torch.bincount(scene)
-    first = counts.cumsum(0) - counts
-    drawn = (torch.rand(len(chosen), generator=generator) * counts[chosen]).long()
-    return order[first[chosen] + drawn]
 
 
 def ridge(examples: Examples) -> dict[str, Tensor]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from recon.learning_set import TrainingSet
 from recon.simulate.render import FRAME_RATE
 from recon.types import Caption
 
+Seen = Callable[[Tensor], Tensor]
+"""What a reader is shown of responses `[B,n,T]`: something for each window, `[B,W,...]`."""
 NOISE_TRIALS = 40
 """Training trials, spread evenly, to which the noise of predicted responses is fitted."""
 
@@ -60,7 +63,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Examples:
-    """Features `[K,F]`, embeddings `[K,D]` of length 1, and for each the number of its scene and of its trial `[K]`."""
+    """Features `[K,...]`, embeddings `[K,D]` of length 1, and for each its scene's and its trial's number `[K]`."""
 
     features: Tensor
     embeddings: Tensor
@@ -89,31 +92,29 @@ def spoken_digest(training: TrainingSet) -> str:
     return hashlib.sha256(repr(said).encode()).hexdigest()[:12]
 
 
-def read_examples(training: TrainingSet, windows: Windows, encoder: TextEncoder) -> Examples:
-    """Return the windows of the training trials of which something is said; raises ValueError where nothing is."""
-    features, scenes, numbers, trials = [], list[Caption](), list[Tensor](), list[Tensor]()
+class Heard(NamedTuple):
+    """Responses `[n,T]` of a trial, and what is said of its scenes."""
+
+    responses: Tensor
+    said: Sequence[Caption]
+
+
+def recorded(training: TrainingSet) -> Iterator[Heard]:
+    """Yield the training trials; raises ValueError where nothing is said of any."""
+    silent = True
     for trial in training.trials():
         said = training.recording.spoken(trial.index)
-        responses = training.responses(trial)[None]
-        number = scene_of(said, windows.centres(responses.shape[-1]))
-        known = number >= 0
-        features.append(windows.features(responses)[0][known])
-        numbers.append(number[known] + len(scenes))
-        trials.append(torch.full((int(known.sum()),), trial.index))
-        scenes += said
-    if not scenes:
+        silent = silent and not said
+        yield Heard(training.responses(trial), said)
+    if silent:
         raise ValueError(
             f"captions: expected some of training trials in {training.recording.path}, got none; take another text, or "
             "write meta/trials/captions.jsonl"
         )
-    scene = torch.cat(numbers)
-    return Examples(torch.cat(features), embedded(scenes, encoder)[scene], scene, torch.cat(trials))
 
 
-def generated_examples(
-    training: TrainingSet, windows: Windows, encoder: TextEncoder, *, clips: int, noise: Likelihood
-) -> Examples:
-    """Return windows of responses that the encoders predict, with drawn noise, for generated movies that no animal saw.
+def generated(training: TrainingSet, *, clips: int, noise: Likelihood) -> Iterator[Heard]:
+    """Yield responses that the encoders predict, with drawn noise, to generated movies that no animal saw.
 
     Training trials lend their behavior; the noise is fitted to them. Raises ValueError where frames come at another
     rate than those of generated movies, or the noise cannot be drawn.
@@ -127,10 +128,9 @@ def generated_examples(
     lent = [(trial, training.responses(trial)) for trial in training.spread(NOISE_TRIALS)]
     frames = min(FRAMES, *(trial.movie.shape[1] for trial, _ in lent))
     predicted = torch.stack([training.rates(trial.movie, trial.behavior)[:, :frames] for trial, _ in lent])
-    recorded = torch.stack([responses[:, :frames] for _, responses in lent])
-    drawn: Sampled = noise.fit(predicted, recorded, torch.ones_like(predicted, dtype=torch.bool))
-    generator, centres = torch.Generator().manual_seed(training.seed), windows.centres(frames)
-    features, scenes, numbers, trials = [], list[Caption](), list[Tensor](), list[Tensor]()
+    measured = torch.stack([responses[:, :frames] for _, responses in lent])
+    fitted: Sampled = noise.fit(predicted, measured, torch.ones_like(predicted, dtype=torch.bool))
+    generator = torch.Generator().manual_seed(training.seed)
     source = drawn_clips(
         "train",
         clips,
@@ -144,11 +144,19 @@ def generated_examples(
         behavior = lent[number % len(lent)][0].behavior
         shown = clip.movie[None, :frames].float() / 255
         rates = training.rates(shown, None if behavior is None else behavior[:, :frames])
-        place = scene_of(clip.spoken, centres)
-        features.append(windows.features(drawn.sample(rates[None], generator))[0][place >= 0])
-        numbers.append(place[place >= 0] + len(scenes))
-        trials.append(torch.full((len(numbers[-1]),), number))
-        scenes += clip.spoken
+        yield Heard(fitted.sample(rates[None], generator)[0], clip.spoken)
+
+
+def examples(heard: Iterable[Heard], windows: Windows, encoder: TextEncoder, *, seen: Seen) -> Examples:
+    """Return the windows of which something is said, each as it is `seen`."""
+    features, scenes, numbers, trials = [], list[Caption](), list[Tensor](), list[Tensor]()
+    for trial, (responses, said) in enumerate(heard):
+        number = scene_of(said, windows.centres(responses.shape[-1]))
+        known = number >= 0
+        features.append(seen(responses[None])[0][known])
+        numbers.append(number[known] + len(scenes))
+        trials.append(torch.full((int(known.sum()),), trial))
+        scenes += said
     scene = torch.cat(numbers)
     return Examples(torch.cat(features), embedded(scenes, encoder)[scene], scene, torch.cat(trials))
 

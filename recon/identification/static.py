@@ -25,9 +25,9 @@ from recon.decoders.towers import Towers, TowerSettings, likeness
 from recon.forward import make_recording
 from recon.identification.scores import SCORED, TASKS, scores
 from recon.lagged import Lags
-from recon.methods.ridge import regressed
 from recon.metrics.correlation import pearson
 from recon.metrics.identification import cosine_similarity
+from recon.regression import regressed
 from recon.store import write_table
 
 COLUMNS = ("approach", "task", "images", "trained_on", "neurons", "segments", *SCORED, "note")

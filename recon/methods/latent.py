@@ -19,8 +19,8 @@ from recon.decoders.towers import NeuralTower, TowerSettings, info_nce
 from recon.lagged import Lags, Scaling, measure_scaling
 from recon.learning_set import TrainingSet
 from recon.methods.base import only_iterate, responses_of
-from recon.methods.ridge import regressed
 from recon.problem import Problem
+from recon.regression import regressed
 from recon.types import Iterate, State, Trial
 
 

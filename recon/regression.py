@@ -1,0 +1,149 @@
+"""Ridge regression from sums over trials: the features of a whole recording never lie in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+BLOCKS = 8
+"""Blocks per axis of a symmetric product; those below the diagonal are copied."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over frames: features × features, features × pixels, pixels, features, and the number of frames."""
+
+    gram: Tensor
+    cross: Tensor
+    pixels: Tensor
+    features: Tensor
+    count: int
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(
+            self.gram + other.gram,
+            self.cross + other.cross,
+            self.pixels + other.pixels,
+            self.features + other.features,
+            self.count + other.count,
+        )
+
+    def __sub__(self, other: Moments) -> Moments:
+        return self + Moments(-other.gram, -other.cross, -other.pixels, -other.features, -other.count)
+
+    def centred(self) -> tuple[Tensor, Tensor]:
+        """Return the covariances features × features and features × pixels."""
+        gram = (self.gram / self.count).addr_(self.features, self.features, alpha=-1 / self.count**2)
+        cross = (self.cross / self.count).addr_(self.features, self.pixels, alpha=-1 / self.count**2)
+        return gram, cross
+
+
+def regressed(
+    pairs: Iterable[tuple[Tensor, Tensor]],
+    penalties: tuple[float, ...],
+    *,
+    folds: int,
+    bands: tuple[tuple[float, ...], ...] = (),
+) -> dict[str, Tensor]:
+    """Return `weights` and `mean`, what cross-validation chose and the `errors` of all penalties, from x, y pairs.
+
+    Chosen is the `penalty`, or with `bands` the penalties of a neuron's features, which follow each other.
+    """
+    parts = fold_moments(pairs, folds)
+    tried = [penalty * torch.tensor(band) for band in bands or ((1.0,),) for penalty in penalties]
+    errors = cross_validate(parts, tried)
+    penalty = tried[int(errors.argmin())]
+    total = _sum(parts)
+    weights, mean = solve(total, penalty, out=total.cross.shape[1])
+    return {"weights": weights, "mean": mean, "errors": errors, "penalty": penalty.squeeze(0)}
+
+
+def fold_moments(pairs: Iterable[tuple[Tensor, Tensor]], folds: int) -> list[Moments]:
+    """Return the moments of each fold; trials are dealt to the folds in turn and multiplied in blocks of eight."""
+    sums: list[_Sums | None] = [None] * folds
+    waiting: list[list[tuple[Tensor, Tensor]]] = [[] for _ in sums]
+    for index, pair in enumerate(pairs):
+        fold = index % folds
+        waiting[fold].append(pair)
+        if len(waiting[fold]) == 8:
+            sums[fold] = _added(sums[fold], waiting[fold])
+            waiting[fold] = []
+    merged = [_added(done, rest) for done, rest in zip(sums, waiting, strict=True) if rest or done is not None]
+    if len(merged) < 2:
+        raise ValueError(f"ridge: expected at least 2 training trials, got {len(merged)}; cut more trials")
+    return [done.moments() for done in merged]
+
+
+class _Sums:
+    """Moments that grow in place; of the symmetric gram only blocks on and above the diagonal are multiplied."""
+
+    def __init__(self, features: int, pixels: int) -> None:
+        self.gram, self.cross = torch.zeros(features, features), torch.zeros(features, pixels)
+        self.pixels, self.features, self.count = torch.zeros(pixels), torch.zeros(features), 0
+        self.edges = [features * block // BLOCKS for block in range(BLOCKS + 1)]
+
+    def add(self, features: Tensor, pixels: Tensor) -> None:
+        for first, end in pairwise(self.edges):
+            self.gram[first:end, first:].addmm_(features[:, first:end].T, features[:, first:])
+        self.cross.addmm_(features.T, pixels)
+        self.pixels += pixels.sum(0)
+        self.features += features.sum(0)
+        self.count += len(features)
+
+    def moments(self) -> Moments:
+        for first, end in pairwise(self.edges):
+            self.gram[end:, first:end] = self.gram[first:end, end:].T
+        return Moments(self.gram, self.cross, self.pixels, self.features, self.count)
+
+
+def _added(done: _Sums | None, pairs: list[tuple[Tensor, Tensor]]) -> _Sums:
+    if pairs:
+        features, pixels = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        done = done or _Sums(features.shape[1], pixels.shape[1])
+        done.add(features, pixels)
+    if done is None:
+        raise ValueError("ridge: expected training trials in every fold, got none; use fewer folds")
+    return done
+
+
+def _sum(folds: list[Moments]) -> Moments:
+    total = folds[0]
+    for fold in folds[1:]:
+        total = total + fold
+    return total
+
+
+def solve(moments: Moments, penalty: float | Tensor, *, out: int) -> tuple[Tensor, Tensor]:
+    """Return weights `[features, out]` for the first `out` pixels, and the mean `[out]` that goes with them."""
+    gram, cross = moments.centred()
+    weights = _weights(gram, cross[:, :out], penalty)
+    mean = moments.pixels[:out] / moments.count - (moments.features / moments.count) @ weights
+    return weights, mean
+
+
+def _weights(gram: Tensor, cross: Tensor, penalty: float | Tensor) -> Tensor:
+    ridge, bands = gram.clone(), torch.as_tensor(penalty).reshape(-1)
+    ridge.diagonal().add_(bands.repeat(len(gram) // len(bands)))
+    return torch.cholesky_solve(cross, torch.linalg.cholesky(ridge))
+
+
+def cross_validate(folds: list[Moments], penalties: Sequence[float | Tensor], *, targets: int = 64) -> Tensor:
+    """Return the squared error per penalty, summed over left-out folds, on `targets` random mixtures of pixels.
+
+    Mixtures of all pixels with fixed random signs cost the solution of 64 right-hand sides instead of thousands.
+    """
+    pixels = folds[0].cross.shape[1]
+    signs = torch.randint(0, 2, (pixels, targets), generator=torch.Generator().manual_seed(0)) * 2.0 - 1.0
+    mixed = [replace(f, cross=f.cross @ signs, pixels=f.pixels @ signs) for f in folds]
+    total = _sum(mixed)
+    errors = torch.zeros(len(penalties))
+    for fold in mixed:
+        learning, (gram, cross) = (total - fold).centred(), fold.centred()
+        for index, penalty in enumerate(penalties):
+            weights = _weights(*learning, penalty)
+            errors[index] += float(((gram @ weights) * weights).sum() - 2 * (cross * weights).sum())
+    return errors
