@@ -12,8 +12,8 @@ from synthetic_run import make_run, true_movie, write_task
 
 from priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from priors.movie_unet import MovieUnetSettings
-from recon.ablation import conclude
-from recon.ablation_rows import MEAN, PRIOR, SILENT_PRIOR, Ablation
+from recon.ablation.rows import MEAN, PRIOR, SILENT_PRIOR, Ablation
+from recon.ablation.study import conclude
 from recon.outputs import COLUMNS
 from recon.store import write_table
 

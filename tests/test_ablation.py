@@ -16,8 +16,8 @@ from test_report import embedded
 from tiny_bench import configuration
 
 from recon import cli
-from recon.ablation import ablate, prepared, scores
-from recon.ablation_rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR, TRUE_TEXT
+from recon.ablation.rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR, TRUE_TEXT
+from recon.ablation.study import ablate, prepared, scores
 
 
 @pytest.fixture(scope="module")

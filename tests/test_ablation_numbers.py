@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from recon.ablation_numbers import Number, difference, findings, survives, verdict, warnings
-from recon.ablation_rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR
+from recon.ablation.numbers import Number, difference, findings, survives, verdict, warnings
+from recon.ablation.rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR
 from recon.statistics import bootstrap_ratio
 
 CLIPS = [f"{index}" for index in range(12)]

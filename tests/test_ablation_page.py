@@ -13,7 +13,7 @@ from test_report import embedded
 from test_report_page import CHROMIUM, DRIVER, FLAGS, choose
 
 from recon import cli
-from recon.ablation_rows import FULL, MEAN
+from recon.ablation.rows import FULL, MEAN
 from recon.report.ablation import shown
 from recon.report.page import write_report
 

@@ -265,7 +265,7 @@ def test_every_configuration_is_valid(file: Path) -> None:
 
         config.record(Identify, tree.pop("identify"), where="identify")
     if "ablation" in tree:
-        from recon.ablation import prepared
+        from recon.ablation.study import prepared
 
         _, tree = prepared(tree)
     settings = config.record(Settings, tree, where=file.stem)

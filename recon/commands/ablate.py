@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from recon.ablation import ablate as run_ablation
-from recon.ablation_numbers import Findings
+from recon.ablation.numbers import Findings
+from recon.ablation.study import ablate as run_ablation
 from recon.commands.benchmark import table
 from recon.config import load
 from recon.report.page import write_report

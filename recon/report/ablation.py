@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recon.ablation_numbers import FEWEST
+from recon.ablation.numbers import FEWEST
 from recon.report.data import COLUMNS
 
 NUMBERS = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from recon.ablation_trees import decoded_text, guided, prior_only, setting, turned, with_gaussian, with_text
+from recon.ablation.trees import decoded_text, guided, prior_only, setting, turned, with_gaussian, with_text
 from recon.data.measurement import Bins
 from recon.settings import Named
 

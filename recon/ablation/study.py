@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from recon import config
-from recon.ablation_numbers import Findings, findings
-from recon.ablation_rows import Ablation
+from recon.ablation.numbers import Findings, findings
+from recon.ablation.rows import Ablation
 from recon.benchmark import Say, benchmark
 from recon.store import write_json
 
