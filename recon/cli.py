@@ -122,6 +122,17 @@ def _data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         verb.add_argument("folder", type=Path)
         verb.set_defaults(command=f"data:{name}")
     _import(verbs.add_parser("import", help="turn plain arrays (.npy, .npz, .h5) into a recording"))
+    _convert(verbs.add_parser("convert", help="turn experanto, Allen, MICrONS or other NWB files into a recording"))
+
+
+def _convert(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("source", type=Path, help="a folder of experanto, or an .nwb file")
+    verb.add_argument("folder", type=Path, help="the recording's folder to be made")
+    verb.add_argument("overrides", nargs="*", metavar="key=value", help="settings, for example lag=0.1")
+    verb.add_argument("--format", choices=("experanto", "allen", "nwb"), help="where looking does not tell")
+    verb.add_argument("--mapping", type=Path, metavar="YAML", help="where an NWB 2 file keeps responses and movie")
+    verb.add_argument("--overwrite", action="store_true")
+    verb.set_defaults(command="convert:convert")
 
 
 def _import(verb: argparse.ArgumentParser) -> None:

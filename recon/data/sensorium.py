@@ -74,6 +74,12 @@ class SensoriumRecording(Recording):
         self._ids = self._read_ids()
 
     @property
+    def areas(self) -> tuple[str, ...]:
+        """Cortical area of every neuron, where the recording tells it."""
+        file = self.path / "meta/neurons/area.npy"
+        return tuple(str(area) for area in self._neuron_file("area.npy", np.array([]))) if file.exists() else ()
+
+    @property
     def activity(self) -> str:
         """Where responses come from: "recorded", "simulated" by a planted population, "predicted" by an encoder."""
         settings = self.made_by.get("settings")

@@ -111,6 +111,13 @@ class RecordingWriter:
         with self._disk():
             save_array(self._aside / "meta/truth" / f"{name}.npy", array)
 
+    def write_areas(self, areas: Sequence[str]) -> None:
+        """Write the area of every unit to `meta/neurons/area.npy`."""
+        if len(areas) != len(self.unit_ids):
+            raise ValueError(f"areas: expected one for each of {len(self.unit_ids)} units, got {len(areas)}; cut alike")
+        with self._disk():
+            save_array(self._aside / "meta/neurons/area.npy", np.array([str(area) for area in areas]))
+
     def finish(self) -> Path:
         """Write meta files and statistics, move the folder to its destination, and return that; safe to call twice."""
         if not self._aside.exists():

@@ -1,0 +1,217 @@
+"""Writes a session in time as a recording: frames at one rate, trials cut where nothing is known, tiers by content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from recon.data.alignment import frame_times, frames_on, interpolated, long_frames, responses_at
+from recon.data.area import resize_area
+from recon.data.duplicates import Progress, duplicate_groups, signature, split_by_content
+from recon.data.layout import ABSENT, MAX_FRAMES, TEST, TIERS, VALIDATION, Array, grey_levels
+from recon.data.sensorium import SensoriumRecording
+from recon.data.session import BEHAVIOR, Session, Shown, Spikes
+from recon.data.writer import RecordingWriter
+
+DEGREES = 1.45
+"""Degrees of a pixel of the Sensorium movies; stands in where nothing is known."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How a session becomes trials: `rate` frames a second of `frame_size`, at most `trial_frames` in a trial.
+
+    Responses `lag` seconds after a frame began are taken for it. Gaps in behavior of up to `fill` seconds are
+    interpolated; where a longer one is, or responses are missing, a trial ends, and what is left counts from `shortest`
+    frames on. `degrees_per_pixel` counts where the session does not say. Presentations without a tier are split by
+    content into `validation`, `test` and training.
+    """
+
+    rate: float = 30.0
+    frame_size: tuple[int, int] = (36, 64)
+    trial_frames: int = MAX_FRAMES
+    shortest: int = 60
+    lag: float = 0.0
+    fill: float = 1.0
+    degrees_per_pixel: float = DEGREES
+    validation: float = 0.1
+    test: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.shortest <= self.trial_frames <= MAX_FRAMES or self.rate <= 0 or self.fill < 0:
+            raise ValueError(
+                f"convert: expected 1 ≤ shortest ≤ trial_frames ≤ {MAX_FRAMES}, a rate above 0 and fill of at least 0, "
+                f"got {self.shortest}, {self.trial_frames}, {self.rate:g} and {self.fill:g}; correct them"
+            )
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A trial to be: frames [first, end) of a presentation at the conversion's rate."""
+
+    shown: int
+    first: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """What belongs to frames that begin at `times` `(T,)`: responses `(N,T)` and behavior `(4,T)`, NaN: unknown."""
+
+    times: Array
+    responses: Array
+    behavior: Array | None
+
+
+def convert(
+    session: Session,
+    destination: Path | str,
+    settings: Conversion | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress = iter,
+) -> SensoriumRecording:
+    """Write a session as a recording in the canonical layout, at once or not at all, and return it.
+
+    What was found odd (dropped frames, gaps, presentations that are too short) is said in `notes` of the recording's
+    `made_by`. Raises ValueError where no trial is left.
+    """
+    chosen = settings or Conversion()
+    notes = [*session.notes, *_notes_on(session, chosen)]
+    numbers = list(range(len(session.shown)))
+    pieces, lost = list[Piece](), 0
+    for number in progress(numbers):
+        found, left_out = _pieces(session, number, chosen)
+        pieces, lost = pieces + found, lost + left_out
+    if not pieces:
+        raise ValueError(
+            f"{session.name}: expected presentations of at least {chosen.shortest} frames with responses, got none; "
+            "check the clocks of stimulus and responses, or lower shortest"
+        )
+    if lost:
+        notes.append(f"{lost / chosen.rate:.1f} s of movie without responses or behavior, or too short, are left out")
+    groups = duplicate_groups([signature(_video(session.shown[piece.shown], piece, chosen)) for piece in pieces])
+    writer = RecordingWriter(
+        destination,
+        unit_ids=session.unit_ids,
+        coordinates=session.coordinates,
+        frame_rate=chosen.rate,
+        degrees_per_pixel=session.degrees_per_pixel or chosen.degrees_per_pixel,
+        name=session.name,
+        made_by={"command": "recon data convert", "settings_of_conversion": asdict(chosen), "notes": notes},
+        overwrite=overwrite,
+    )
+    with writer:
+        if session.areas:
+            writer.write_areas(session.areas)
+        tiers = _tiers(session, pieces, groups, chosen)
+        for index in progress(range(len(pieces))):
+            _write(writer, index, session, pieces[index], tiers[index], chosen)
+    return SensoriumRecording(writer.destination)
+
+
+def aligned(session: Session, shown: Shown, settings: Conversion, *, span: tuple[int, int] | None = None) -> Aligned:
+    """Return what belongs to the frames of a presentation, or to the frames [first, end) of it."""
+    times = frame_times(shown, settings.rate)
+    times = times if span is None else times[span[0] : span[1]]
+    responses = responses_at(session.responses, times + settings.lag, settings.rate)
+    if not any(name in session.behavior for name in BEHAVIOR[:2]):
+        return Aligned(times, responses, None)
+    rows = [
+        interpolated(session.behavior[name], times, longest=settings.fill)[0]
+        if name in session.behavior
+        else np.zeros(len(times))
+        for name in BEHAVIOR
+    ]
+    return Aligned(times, responses, np.stack(rows))
+
+
+def _pieces(session: Session, number: int, settings: Conversion) -> tuple[list[Piece], int]:
+    """Return the trials of a presentation, and how many of its frames are in none."""
+    shown = session.shown[number]
+    total = len(frame_times(shown, settings.rate))
+    if total == 0:
+        return [], 0
+    found = aligned(session, shown, settings)
+    every = found.responses if found.behavior is None else np.concatenate([found.responses, found.behavior])
+    known: Array = np.isfinite(every).all(0)
+    pieces = [
+        Piece(number, first, end)
+        for low, high in _runs(known)
+        for first, end in pairwise([*range(low, high, settings.trial_frames), high])
+        if end - first >= settings.shortest
+    ]
+    return pieces, total - sum(piece.end - piece.first for piece in pieces)
+
+
+def _runs(known: Array) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of frames that are known.
+
+    >>> list(_runs(np.array([True, True, False, True])))
+    [(0, 2), (3, 4)]
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(int)))
+    for first, end in edges.reshape(-1, 2):
+        yield int(first), int(end)
+
+
+def _video(shown: Shown, piece: Piece, settings: Conversion) -> Array:
+    """Return a trial's frames `(T,H,W)` uint8; each frame of the presentation is read and resized once."""
+    times = frame_times(shown, settings.rate)[piece.first : piece.end]
+    numbers, place = np.unique(frames_on(shown, times, settings.rate), return_inverse=True)
+    frames = np.asarray(shown.read(numbers), dtype=np.float32)
+    if not np.isfinite(frames).all() or frames.min() < 0 or frames.max() > 255:
+        raise ValueError(
+            f"presentation {shown.content}: expected grey levels 0–255, got {frames.min():g} to {frames.max():g}; "
+            "rescale the movie"
+        )
+    return np.ascontiguousarray(grey_levels(resize_area(frames, settings.frame_size))[place])
+
+
+def _tiers(session: Session, pieces: Sequence[Piece], groups: Sequence[int], settings: Conversion) -> list[str]:
+    asked = [session.shown[piece.shown].tier for piece in pieces]
+    wrong = sorted({tier for tier in asked if tier and (tier not in TIERS or tier == ABSENT)})
+    if wrong:
+        raise ValueError(f"{session.name}: expected tiers of {TIERS[:-1]}, got {wrong}; map them")
+    if all(asked):
+        return asked
+    if any(asked):
+        raise ValueError(f"{session.name}: expected a tier for all presentations or for none, got both; complete them")
+    return list(split_by_content(groups, {VALIDATION: settings.validation, TEST: settings.test}, seed=None))
+
+
+def _write(
+    writer: RecordingWriter, index: int, session: Session, piece: Piece, tier: str, settings: Conversion
+) -> None:
+    shown = session.shown[piece.shown]
+    found = aligned(session, shown, settings, span=(piece.first, piece.end))
+    writer.write_trial(
+        index,
+        tier=tier,
+        video=_video(shown, piece, settings),
+        responses=found.responses,
+        behavior=None if found.behavior is None else found.behavior[:2],
+        pupil_center=None if found.behavior is None else found.behavior[2:],
+    )
+
+
+def _notes_on(session: Session, settings: Conversion) -> list[str]:
+    late = [long_frames(shown) for shown in session.shown]
+    notes = []
+    if sum(late):
+        notes.append(
+            f"{sum(late)} frames of {sum(map(bool, late))} presentations stayed for more than 1.5 intervals: "
+            "frames were dropped there; the movie shows what was on the screen"
+        )
+    missing = [name for name in BEHAVIOR if name not in session.behavior]
+    if missing and any(name in session.behavior for name in BEHAVIOR[:2]):
+        notes.append(f"{', '.join(missing)} not recorded: zero")
+    if not session.degrees_per_pixel:
+        notes.append(f"the visual angle of a pixel is not known: {settings.degrees_per_pixel:g} degrees stand in")
+    if isinstance(session.responses, Spikes):
+        notes.append("responses are spikes per frame")
+    return notes

@@ -1,0 +1,40 @@
+"""Formats of other people's recordings, told apart by what is on disk; each reader returns a session in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from recon.data.formats import allen, experanto, nwb
+from recon.data.session import Session
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a format is called, whether something on disk is of it, and what reads it."""
+
+    about: str
+    looks_like: Callable[[Path], bool]
+    read: Callable[[Path], Session]
+
+
+FORMATS = {
+    "experanto": Format("experanto folders", experanto.looks_like, experanto.read),
+    "allen": Format("Allen Brain Observatory, two-photon (NWB 1.0)", allen.looks_like, allen.read),
+    "nwb": Format("NWB 2: MICrONS, Allen Neuropixels, any with a mapping", nwb.looks_like, nwb.read),
+}
+"""Readers by name, tried in this order."""
+
+
+def format_of(path: Path) -> str:
+    """Return the name of the format of a file or folder; raises ValueError where it is none of them."""
+    if not path.exists():
+        raise ValueError(f"{path}: expected a recording, got nothing; check the path")
+    for name, known in FORMATS.items():
+        if known.looks_like(path):
+            return name
+    raise ValueError(
+        f"{path}: expected one of {', '.join(known.about for known in FORMATS.values())}, got something else; import "
+        "plain arrays with `recon data import`"
+    )

@@ -1,0 +1,254 @@
+"""Folders of experanto and OmniMouse: a screen of numbered pieces, sequences or spikes, each with its own clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
+from recon.data.session import Session, Shown, Spikes, Stream, grey
+
+TIERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "oracle": VALIDATION, "test": TEST}
+"""Tiers of experanto by the recording's; others count as none."""
+EYE = {1: ("pupil_dilation",), 3: ("pupil_dilation", "pupil_x", "pupil_y")}
+EYE[4] = ("pupil_dilation", "", "pupil_x", "pupil_y")
+"""What the signals of an eye tracker are, by their number: of four the second is the dilation's derivative."""
+PICTURES = (".png", ".jpg", ".jpeg")
+FEW = 30
+"""Frames of the first movie that tell whether its grey levels reach 1 or 255."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One entry of a screen: frames [first, first + count) of its clock, and what it says of itself."""
+
+    key: str
+    first: int
+    count: int
+    about: Mapping[str, Any]
+
+
+def looks_like(path: Path) -> bool:
+    """Return whether a folder is one of experanto."""
+    return (path / "screen" / "meta.yml").is_file()
+
+
+def read(path: Path) -> Session:
+    """Return the session of a folder: videos and images of its screen, `responses` or `spikes`, eye and treadmill.
+
+    Blank and invalid pieces separate presentations and are none. Tiers are kept where every piece has a known one.
+    """
+    notes: list[str] = []
+    folder = next((path / name for name in ("responses", "spikes") if (path / name / "meta.yml").is_file()), None)
+    if folder is None:
+        raise ValueError(f"{path}: expected a folder responses or spikes with meta.yml, got none; copy it again")
+    responses = activity(folder)
+    count = len(responses.times) if isinstance(responses, Spikes) else responses.values.shape[1]
+    shown = list(_presentations(path / "screen", notes))
+    return Session(
+        name=path.resolve().name,
+        unit_ids=_units(folder, count),
+        responses=responses,
+        shown=shown,
+        behavior=_behavior(path, notes),
+        coordinates=_coordinates(folder, count),
+        notes=notes,
+    )
+
+
+def activity(folder: Path) -> Stream | Spikes:
+    """Return the sequence or the spikes of a folder with meta.yml."""
+    about = _yaml(folder / "meta.yml")
+    kind = about.get("modality")
+    if kind == "spikes":
+        return _spikes(folder, about)
+    if kind != "sequence":
+        raise ValueError(f"{folder / 'meta.yml'}: expected modality sequence or spikes, got {kind!r}; convert it first")
+    count, signals = (_whole(folder, about, name) for name in ("n_timestamps", "n_signals"))
+    values = _values(folder, about, (count, signals))
+    rate, start = (_number(folder, about, name) for name in ("sampling_rate", "start_time"))
+    shifts = None
+    if about.get("phase_shift_per_signal"):
+        shifts = load_array(folder / "meta" / "phase_shifts.npy").astype(np.float64).ravel()
+        if len(shifts) != signals:
+            raise ValueError(f"{folder}: expected {signals} phase shifts, got {len(shifts)}; write the folder again")
+    return Stream(start + np.arange(count) / rate, values, shifts)
+
+
+def _values(folder: Path, about: Mapping[str, Any], shape: tuple[int, int]) -> Array:
+    if not about.get("is_mem_mapped"):
+        values = load_array(folder / "data.npy", mapped=True)
+        if values.shape != shape:
+            raise ValueError(f"{folder / 'data.npy'}: expected {shape} samples × signals, got {values.shape}")
+        return values
+    file = folder / "data.mem"
+    try:
+        kind = np.dtype(str(about.get("dtype")))
+    except TypeError as error:
+        raise ValueError(f"{folder / 'meta.yml'}: expected a dtype of numbers, got {about.get('dtype')!r}") from error
+    if kind.kind not in "fiu":
+        raise ValueError(f"{folder / 'meta.yml'}: expected a dtype of numbers, got {kind}; write the folder again")
+    size, expected = file.stat().st_size if file.is_file() else -1, shape[0] * shape[1] * kind.itemsize
+    if size != expected or not expected:
+        raise ValueError(f"{file}: expected {expected} bytes ({shape}, {kind}), got {size}; copy it again")
+    return np.memmap(file, kind, "r", shape=shape)
+
+
+def _spikes(folder: Path, about: Mapping[str, Any]) -> Spikes:
+    file = folder / "spikes.npy"
+    edges = np.asarray(about.get("spike_indices", ()), dtype=np.int64).ravel()
+    if not file.is_file() or len(edges) < 2 or edges[0] != 0 or bool((np.diff(edges) < 0).any()):
+        raise ValueError(f"{folder}: expected spikes.npy and rising spike_indices from 0, got others; copy it again")
+    with file.open("rb") as stream:
+        wrapped = stream.read(6) == b"\x93NUMPY"
+    flat = load_array(file).astype(np.float64) if wrapped else np.fromfile(file, np.float64)
+    if len(flat) != edges[-1]:
+        raise ValueError(f"{file}: expected {edges[-1]} spike times, got {len(flat)}; copy it again")
+    span = _number(folder, about, "start_time"), _number(folder, about, "end_time")
+    return Spikes([np.sort(part) for part in np.split(flat, edges[1:-1])], span)
+
+
+def _presentations(screen: Path, notes: list[str]) -> Iterator[Shown]:
+    clock = load_array(screen / "timestamps.npy").astype(np.float64).ravel()
+    pieces = sorted(_pieces(screen), key=lambda piece: piece.first)
+    if not pieces:
+        raise ValueError(f"{screen}: expected pieces in meta/NNNNN.yml or combined_meta.json, got none; copy it again")
+    usual = float(np.median(np.diff(clock))) if len(clock) > 1 else 0.0
+    films = [piece for piece in pieces if piece.about.get("modality") in ("video", "image")]
+    tiers = [TIERS.get(str(piece.about.get("tier")), "") for piece in films]
+    known = all(tiers)
+    if not known and any(tiers):
+        notes.append("some pieces have no known tier: all are split by content")
+    late = [piece.key for piece in films if piece.first + piece.count > len(clock)]
+    if late:
+        notes.append(f"{len(late)} pieces (first: {late[0]}) have frames without a time: these frames are left out")
+    scale = _scale(screen, films)
+    for piece, tier in zip(films, tiers, strict=True):
+        times = clock[piece.first : piece.first + piece.count]
+        if len(times) == 0:
+            continue
+        after = piece.first + piece.count
+        end = clock[after] if after < len(clock) and clock[after] > times[-1] else times[-1] + usual
+        frames = partial(_frames, screen, piece, scale)
+        yield Shown(times, float(end), frames, content=piece.key, tier=tier if known else "")
+
+
+def _pieces(screen: Path) -> Iterator[Piece]:
+    combined = screen / "combined_meta.json"
+    files = sorted(file for file in (screen / "meta").glob("*.yml") if file.stem.isdigit())
+    entries = {file.stem: _yaml(file) for file in files} or (_yaml(combined) if combined.is_file() else {})
+    for key, about in entries.items():
+        if not isinstance(about, Mapping) or about.get("modality") not in ("video", "image", "blank", "invalid"):
+            raise ValueError(f"{screen}/meta/{key}.yml: expected modality video, image, blank or invalid, got {about}")
+        first = _whole(screen, about, "first_frame_idx")
+        count = _whole(screen, about, "num_frames") if about["modality"] == "video" else 1
+        if first < 0 or count < 1 or not key.isdigit():
+            raise ValueError(f"{screen}/meta/{key}.yml: expected a first frame of 0 or more and frames, got {about}")
+        yield Piece(key, first, count, about)
+
+
+def _frames(screen: Path, piece: Piece, scale: float, numbers: Array) -> Array:
+    """Return the frames of given numbers `(k,H,W)` in grey levels."""
+    movie = _stored(screen, piece)
+    if movie.shape[0] < piece.count:
+        raise ValueError(f"{screen}/data/{piece.key}: expected {piece.count} frames, got {movie.shape[0]}; copy again")
+    return grey(np.asarray(movie[numbers], dtype=np.float32)) * scale
+
+
+def _stored(screen: Path, piece: Piece) -> Array:
+    """Return the frames of a file, `(T,H,W)` or `(T,H,W,3)`."""
+    picture = next((f for f in (screen / "data" / f"{piece.key}{end}" for end in PICTURES) if f.is_file()), None)
+    if picture is not None:
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            with Image.open(picture) as opened:
+                return np.asarray(opened.convert("L"))[None]
+        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{picture}: expected a picture, got {error}; copy it again") from error
+    movie = load_array(screen / "data" / f"{piece.key}.npy", mapped=True)
+    single = movie.ndim == 2 or (movie.ndim == 3 and movie.shape[-1] == 3 and piece.count == 1)
+    movie = movie[None] if single else movie
+    if movie.dtype.kind not in "fiu" or movie.ndim not in (3, 4) or (movie.ndim == 4 and movie.shape[-1] != 3):
+        raise ValueError(
+            f"{screen}/data/{piece.key}.npy: expected frames (T,H,W) or (T,H,W,3), got {movie.dtype} {movie.shape}; "
+            "write the folder again"
+        )
+    return movie
+
+
+def _scale(screen: Path, pieces: Sequence[Piece]) -> float:
+    """Return 255 where movies are fractions of white, by the extremes of the first; 1 otherwise."""
+    if not pieces:
+        raise ValueError(f"{screen}: expected a video or an image, got only blanks; copy the folder again")
+    first = np.asarray(_stored(screen, pieces[0])[:FEW])
+    return 255.0 if first.dtype.kind == "f" and float(np.nanmax(first)) <= 1 else 1.0
+
+
+def _behavior(path: Path, notes: list[str]) -> dict[str, Stream]:
+    found = {}
+    if (path / "treadmill" / "meta.yml").is_file():
+        found["running_speed"] = _signal(_sequence(path / "treadmill"), 0)
+    if (path / "eye_tracker" / "meta.yml").is_file():
+        eye = _sequence(path / "eye_tracker")
+        names = EYE.get(eye.values.shape[1])
+        if names is None:
+            notes.append(f"the eye tracker has {eye.values.shape[1]} signals, not 1, 3 or 4: it is left out")
+        found |= {name: _signal(eye, index) for index, name in enumerate(names or ()) if name}
+    return found
+
+
+def _sequence(folder: Path) -> Stream:
+    found = activity(folder)
+    if isinstance(found, Spikes):
+        raise ValueError(f"{folder / 'meta.yml'}: expected modality sequence, got spikes; write the folder again")
+    return found
+
+
+def _signal(stream: Stream, index: int) -> Stream:
+    shifts = None if stream.shifts is None else stream.shifts[index : index + 1]
+    return Stream(stream.times, np.asarray(stream.values[:, index : index + 1]), shifts)
+
+
+def _units(folder: Path, count: int) -> Sequence[int]:
+    file = folder / "meta" / "unit_ids.npy"
+    ids = load_array(file).ravel() if file.is_file() else np.arange(count)
+    return [int(each) for each in ids] if len(ids) == count else range(count)
+
+
+def _coordinates(folder: Path, count: int) -> Array | None:
+    file = folder / "meta" / "cell_motor_coordinates.npy"
+    found = load_array(file) if file.is_file() else None
+    return found if found is not None and found.shape == (count, 3) else None
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{file}: expected YAML, got {str(error).splitlines()[0]}; copy the folder again") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{file}: expected names and values, got {type(found).__name__}; copy the folder again")
+    return found
+
+
+def _number(folder: Path, about: Mapping[str, Any], name: str) -> float:
+    value = about.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        raise ValueError(f"{folder}/meta: expected a number for {name}, got {value!r}; write the folder again")
+    if name == "sampling_rate" and value <= 0:
+        raise ValueError(f"{folder}/meta: expected a sampling_rate above 0, got {value}; write the folder again")
+    return float(value)
+
+
+def _whole(folder: Path, about: Mapping[str, Any], name: str) -> int:
+    value = _number(folder, about, name)
+    if value != int(value):
+        raise ValueError(f"{folder}/meta: expected a whole number for {name}, got {value}; write the folder again")
+    return int(value)

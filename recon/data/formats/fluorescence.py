@@ -1,0 +1,42 @@
+"""Raw fluorescence as a relative change over a running baseline, computed where it is read."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recon.data.layout import Array
+from recon.data.sources import Stored
+
+WINDOW, PERCENTILE = 60.0, 10.0
+"""Seconds of the window in which the baseline is this percentile."""
+KNOTS = 8
+"""The baseline is found at so many places of a window and is linear between them."""
+
+
+class RelativeFluorescence:
+    """(F − F₀)/F₀, at least 0: F₀ is the running 10th percentile over 60 s, which removes bleaching and drift."""
+
+    def __init__(self, stored: Stored, rate: float) -> None:
+        self.stored, self.shape = stored, tuple(stored.shape)
+        self.half = max(round(WINDOW * rate / 2), 1)
+        self.step = max(2 * self.half // KNOTS, 1)
+
+    def __getitem__(self, index: slice) -> Array:
+        """Return samples `(k,n)`; they do not depend on what else is read with them."""
+        first, end, _ = index.indices(self.shape[0])
+        if end <= first:
+            return np.zeros((0, self.shape[1]))
+        low, high = first // self.step, -(-(end - 1) // self.step)
+        begin, until = max(low * self.step - self.half, 0), min(high * self.step + self.half + 1, self.shape[0])
+        raw = np.asarray(self.stored[begin:until], dtype=np.float64)
+        knots = np.arange(low, high + 1) * self.step
+        around = [raw[max(knot - self.half - begin, 0) : knot + self.half + 1 - begin] for knot in knots]
+        found = np.stack([np.nanpercentile(part, PERCENTILE, axis=0) for part in around])
+        place = (np.arange(first, end) / self.step) - low
+        lower = np.minimum(place.astype(int), len(knots) - 1)
+        upper = np.minimum(lower + 1, len(knots) - 1)
+        baseline = found[lower] + (place - lower)[:, None] * (found[upper] - found[lower])
+        floor = 0.01 * np.nanmean(np.abs(found), axis=0) + 1e-9
+        own = raw[first - begin : end - begin]
+        relative: Array = np.maximum((own - baseline) / np.maximum(baseline, floor), 0)
+        return relative

@@ -1,0 +1,134 @@
+"""HDF5 files of others: only numbers and texts that lie in the file itself are read, and every failure is one error."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from recon.data.layout import Array
+
+BROKEN = (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError, OverflowError)
+"""What h5py raises on files that are damaged."""
+TEXTS = 1_000_000
+"""More texts than this are no column of a table of stimuli."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """A data set of numbers, read in slices; a damaged part is a ValueError that names it."""
+
+    name: str
+    stored: h5py.Dataset
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return how long its axes are."""
+        return tuple(int(size) for size in self.stored.shape)
+
+    def __getitem__(self, index: Any) -> Array:
+        """Return a part; a list of places along the first axis may be in any order and repeat."""
+        try:
+            return np.asarray(self.stored[index])
+        except BROKEN as error:
+            raise ValueError(f"{self.name}: expected readable values, got {error}; copy the file again") from error
+
+
+class Turned:
+    """Series `(n,S)`, read in slices as `(S,n)`."""
+
+    def __init__(self, stored: Values) -> None:
+        self.stored, self.shape = stored, stored.shape[::-1]
+
+    def __getitem__(self, index: slice) -> Array:
+        """Return samples `(k,n)`."""
+        turned: Array = self.stored[:, index].T
+        return turned
+
+
+@dataclass(frozen=True)
+class Hdf5:
+    """An open file, closed when it is dropped."""
+
+    path: Path
+    file: h5py.File
+
+    def find(self, name: str) -> Any:
+        """Return the group or data set of a name, or none; raises ValueError where it lies in another file."""
+        place: Any = self.file
+        for part in filter(None, name.split("/")):
+            try:
+                if not isinstance(place, h5py.Group) or place.get(part, getlink=True) is None:
+                    return None
+                if isinstance(place.get(part, getlink=True), h5py.ExternalLink):
+                    raise ValueError(f"{self.path}:{name}: expected data in this file, got a link to others; copy")
+                place = place[part]
+            except (OSError, RuntimeError, KeyError, TypeError):
+                return None
+        return place
+
+    def children(self, pattern: str) -> list[str]:
+        """Return the names of the entries of a group that match, for example "processing/ophys/*/Roi*", in order."""
+        folder, _, last = pattern.rpartition("/")
+        parents = self.children(folder) if any(sign in folder for sign in "*?[") else [folder]
+        found = []
+        for parent in parents:
+            group = self.find(parent)
+            if isinstance(group, h5py.Group):
+                names = fnmatch.filter(list(group.keys()), last)
+                found += [f"{parent}/{name}".lstrip("/") for name in sorted(names, key=lambda n: (len(n), n))]
+        return found
+
+    def values(self, name: str, *, axes: int | None = None) -> Values:
+        """Return a data set of numbers; raises ValueError where there is none, or it has not so many axes."""
+        found = self.find(name)
+        if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiub" or found.shape is None:
+            raise ValueError(f"{self.path}:{name}: expected numbers, got {_what(found)}; name another data set")
+        if found.external or found.is_virtual:
+            raise ValueError(f"{self.path}:{name}: expected data in this file, got others'; copy them in")
+        if axes is not None and len(found.shape) != axes:
+            raise ValueError(f"{self.path}:{name}: expected {axes} axes, got {found.shape}; name another data set")
+        return Values(f"{self.path}:{name}", found)
+
+    def column(self, name: str) -> Array:
+        """Return a column of numbers `(K,)`."""
+        return np.asarray(self.values(name, axes=1)[:])
+
+    def texts(self, name: str) -> list[str]:
+        """Return a column of texts, or of numbers written out."""
+        found = self.find(name)
+        if isinstance(found, h5py.Dataset) and found.dtype.kind in "fiub":
+            return [str(value) for value in self.column(name)]
+        kind = h5py.check_string_dtype(found.dtype) if isinstance(found, h5py.Dataset) else None
+        if kind is None or found.shape is None or len(found.shape) != 1 or found.shape[0] > TEXTS:
+            raise ValueError(f"{self.path}:{name}: expected a column of texts, got {_what(found)}; name another column")
+        try:
+            return [str(value) for value in found.asstr(errors="replace")[:]]
+        except BROKEN as error:
+            raise ValueError(f"{self.path}:{name}: expected readable texts, got {error}; copy it again") from error
+
+
+def open_hdf5(path: Path) -> Hdf5:
+    """Open a file to read; raises ValueError where it is none of HDF5."""
+    try:
+        return Hdf5(path, h5py.File(path, "r"))
+    except BROKEN as error:
+        raise ValueError(f"{path}: expected an HDF5 file, got {error}; copy it again") from error
+
+
+def is_hdf5(path: Path) -> bool:
+    """Return whether a file begins as HDF5 files do."""
+    try:
+        return path.is_file() and bool(h5py.is_hdf5(path))
+    except OSError:
+        return False
+
+
+def _what(found: Any) -> str:
+    if found is None:
+        return "nothing"
+    return f"{found.dtype} {found.shape}" if isinstance(found, h5py.Dataset) else "a group"

@@ -1,0 +1,285 @@
+"""NWB 2 files, told by a short mapping where things are; MICrONS scans and Allen Neuropixels sessions are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from recon.data.formats.fluorescence import RelativeFluorescence
+from recon.data.formats.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
+from recon.data.layout import Array
+from recon.data.session import BEHAVIOR, Session, Shown, Spikes, Stream, grey
+
+CELLS = ("start_time", "stop_time")
+
+
+@dataclass(frozen=True)
+class NwbMapping:
+    """Where an NWB 2 file keeps what is needed, as paths inside it; `*` stands for any name.
+
+    `responses`: RoiResponseSeries (several fields are put side by side), or `units` (a units table) with the spikes
+    counted. `movie`: an ImageSeries with a time for each frame, cut by the rows of the tables `intervals`; or, with
+    `frame`, a template whose frame numbers stand in that column, one row per frame. `content` and `tier` are columns of
+    the tables. `behavior`: the names of `recon.data.session.BEHAVIOR`, each a TimeSeries (`PATH` or `PATH:COLUMN`).
+    `activity`: "stored", or "relative" for raw fluorescence, (F − F₀)/F₀ over a running baseline.
+    """
+
+    responses: tuple[str, ...] = ()
+    units: str = ""
+    movie: str = ""
+    intervals: tuple[str, ...] = ()
+    frame: str = ""
+    content: str = ""
+    tier: str = ""
+    behavior: Mapping[str, str] = field(default_factory=dict)
+    activity: Literal["stored", "relative"] = "stored"
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.behavior) - set(BEHAVIOR))
+        if bool(self.responses) == bool(self.units) or not self.movie or unknown:
+            raise ValueError(
+                "mapping: expected responses or units, a movie, and behavior of "
+                f"{', '.join(BEHAVIOR)}, got {self}; see README, Use your own data"
+            )
+
+
+MICRONS = NwbMapping(
+    responses=("processing/ophys/Fluorescence/RoiResponseSeries*",),
+    movie="acquisition/Video*",
+    intervals=("intervals/Clip", "intervals/Monet2", "intervals/Trippy"),
+    content="condition_hash",
+    behavior={
+        "pupil_dilation": "acquisition/PupilTracking/pupil_major_radius",
+        "running_speed": "acquisition/treadmill_velocity",
+        "pupil_x": "acquisition/EyeTracking/eye_position:0",
+        "pupil_y": "acquisition/EyeTracking/eye_position:1",
+    },
+    activity="relative",
+)
+"""Functional scans of MICrONS (DANDI 000402): raw fluorescence per field, clips told apart by their hash."""
+NEUROPIXELS = NwbMapping(
+    units="units",
+    movie="stimulus/templates/natural_movie_one*",
+    intervals=("intervals/natural_movie_one_presentations",),
+    frame="frame",
+    behavior={"running_speed": "processing/running/running_speed"},
+)
+"""Allen Visual Coding, Neuropixels: units by area, natural movie one as a template."""
+
+
+def looks_like(path: Path) -> bool:
+    """Return whether a file is NWB 2."""
+    return is_hdf5(path) and path.suffix == ".nwb" and open_hdf5(path).find("file_create_date") is not None
+
+
+def known_mapping(file: Hdf5) -> NwbMapping:
+    """Return the mapping of a file of a known kind; raises ValueError for others."""
+    for mapping in (MICRONS, NEUROPIXELS):
+        wanted = [*mapping.responses, mapping.units, mapping.movie, mapping.intervals[0]]
+        if all(file.children(name) for name in wanted if name):
+            return mapping
+    raise ValueError(
+        f"{file.path}: expected a MICrONS scan or an Allen Neuropixels session, got another NWB file; say in a mapping "
+        "where responses and movie are (--mapping FILE.yaml, see README, Use your own data)"
+    )
+
+
+def read(path: Path, mapping: NwbMapping | None = None) -> Session:
+    """Return the session of a file, as a mapping says or, without one, as known kinds have it."""
+    file = open_hdf5(path)
+    where = mapping or known_mapping(file)
+    notes: list[str] = []
+    responses, ids, areas = _units(file, where, notes) if where.units else _fields(file, where, notes)
+    return Session(
+        name=path.stem,
+        unit_ids=ids,
+        responses=responses,
+        shown=list(_presentations(file, where, notes)),
+        behavior=_behavior(file, where, notes),
+        areas=areas,
+        notes=notes,
+    )
+
+
+def _fields(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Stream, Sequence[int], Sequence[str]]:
+    """Return the fields of a scan side by side; their clocks may differ by a constant each."""
+    names = [name for pattern in where.responses for name in file.children(pattern)]
+    if not names:
+        raise ValueError(f"{file.path}: expected response series at {', '.join(where.responses)}, got none; mend")
+    clocks = [times_of(file, name) for name in names]
+    stored = [file.values(f"{name}/data", axes=2) for name in names]
+    parts = [_upright(values, len(clock)) for values, clock in zip(stored, clocks, strict=True)]
+    frames = min(len(clock) for clock in clocks)
+    if any(len(clock) != frames for clock in clocks):
+        notes.append(f"fields have {', '.join(str(len(c)) for c in clocks)} samples: the first {frames} are used")
+    shifts = [clock[:frames] - clocks[0][:frames] for clock in clocks]
+    usual = float(np.median(np.diff(clocks[0])))
+    if any(float(np.ptp(shift)) > 0.1 * usual for shift in shifts):
+        raise ValueError(
+            f"{file.path}: expected fields whose clocks differ by a constant, got up to "
+            f"{max(float(np.ptp(shift)) for shift in shifts):g} s of drift; convert them one by one"
+        )
+    each = np.concatenate([np.full(part.shape[1], shift.mean()) for part, shift in zip(parts, shifts, strict=True)])
+    side = _SideBySide(parts, frames)
+    values = RelativeFluorescence(side, 1 / usual) if where.activity == "relative" else side
+    if where.activity == "relative":
+        notes.append(f"responses are {RelativeFluorescence.__doc__ or ''}".split("\n")[0])
+    rises = np.diff(clocks[0][:frames], prepend=-np.inf) > 0
+    if not rises.all():
+        raise ValueError(f"{file.path}: expected times of {names[0]} that rise, got others; mend the clock")
+    return Stream(clocks[0][:frames], values, each if each.any() else None), range(side.shape[1]), ()
+
+
+class _SideBySide:
+    """Several series `(frames, cells)` of one length, as one."""
+
+    def __init__(self, parts: Sequence[Values | Turned], frames: int) -> None:
+        self.parts, self.shape = parts, (frames, sum(part.shape[1] for part in parts))
+
+    def __getitem__(self, index: slice) -> Array:
+        span = slice(*index.indices(self.shape[0]))
+        return np.concatenate([np.asarray(part[span], dtype=np.float64) for part in self.parts], axis=1)
+
+
+def _upright(values: Values, frames: int) -> Values | Turned:
+    if values.shape[0] == frames:
+        return values
+    if values.shape[1] == frames:
+        return Turned(values)
+    raise ValueError(f"{values.name}: expected {frames} samples, one per time, got {values.shape}; copy the file again")
+
+
+def _units(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Spikes, Sequence[int], Sequence[str]]:
+    table = where.units
+    flat, ends = file.column(f"{table}/spike_times").astype(np.float64), file.column(f"{table}/spike_times_index")
+    ends = ends.astype(np.int64)
+    if len(ends) == 0 or ends[-1] != len(flat) or bool((np.diff(ends, prepend=0) < 0).any()):
+        raise ValueError(f"{file.path}:{table}: expected spike times of units, got an index that does not fit; copy it")
+    ids = file.column(f"{table}/id") if file.find(f"{table}/id") is not None else np.arange(len(ends))
+    spikes = [np.sort(own) for own in np.split(flat, ends[:-1])]
+    span = (float(np.nanmin(flat)), float(np.nanmax(flat))) if len(flat) else (0.0, 0.0)
+    return Spikes(spikes, span), [int(each) for each in ids], _areas(file, table, len(ends), notes)
+
+
+def _areas(file: Hdf5, table: str, units: int, notes: list[str]) -> Sequence[str]:
+    """Return the area of every unit by its peak channel, as Allen sessions tell it; none where it is not told."""
+    electrodes = "general/extracellular_ephys/electrodes"
+    if file.find(f"{table}/peak_channel_id") is None or file.find(f"{electrodes}/location") is None:
+        return ()
+    channels = file.column(f"{table}/peak_channel_id")
+    location = dict(zip(file.column(f"{electrodes}/id").tolist(), file.texts(f"{electrodes}/location"), strict=False))
+    found = [location.get(channel, "") for channel in channels.tolist()]
+    if len(found) != units:
+        notes.append("peak channels do not fit the units: areas are left out")
+        return ()
+    return found
+
+
+def _presentations(file: Hdf5, where: NwbMapping, notes: list[str]) -> Iterator[Shown]:
+    movies = file.children(where.movie)
+    if len(movies) != 1:
+        raise ValueError(f"{file.path}: expected one movie at {where.movie}, got {len(movies)}; name one")
+    movie = file.values(f"{movies[0]}/data")
+    if len(movie.shape) not in (3, 4) or (len(movie.shape) == 4 and movie.shape[-1] != 3):
+        raise ValueError(f"{movie.name}: expected frames (T,H,W) or (T,H,W,3), got {movie.shape}; name another series")
+    tables = [name for pattern in where.intervals for name in file.children(pattern)]
+    if where.frame:
+        yield from (one for table in tables for one in _template(file, where, table, movie))
+        return
+    clock = times_of(file, movies[0])
+    if len(clock) != movie.shape[0]:
+        count = min(len(clock), movie.shape[0])
+        notes.append(f"the movie has {movie.shape[0]} frames and {len(clock)} times: the first {count} are used")
+        clock = clock[:count]
+    lost = int((~np.isfinite(clock)).sum())
+    if lost:
+        notes.append(f"{lost} frames of the movie have no time: they are left out")
+    kept = np.flatnonzero(np.isfinite(clock))
+    kept = kept[np.diff(clock[kept], prepend=-np.inf) > 0]
+    if len(kept) < 2:
+        raise ValueError(f"{file.path}: expected times of the movie's frames, got {len(kept)}; check the mapping")
+    usual = float(np.median(np.diff(clock[kept])))
+    whole = [(clock[kept[0]], clock[kept[-1]] + usual, movies[0], "")]
+    rows = [row for table in tables for row in _rows(file, where, table)] or whole
+    for start, stop, content, tier in sorted(rows):
+        own = kept[(clock[kept] >= start - 0.5 * usual) & (clock[kept] < stop - 0.5 * usual)]
+        if len(own):
+            end = max(min(stop, clock[own[-1]] + 2 * usual), clock[own[-1]] + 0.5 * usual)
+            yield Shown(clock[own], float(end), partial(_picked, movie, own), content, tier)
+        else:
+            notes.append(f"{content} at {start:.1f} s: no frame of the movie has a time there; left out")
+
+
+def _rows(file: Hdf5, where: NwbMapping, table: str) -> list[tuple[float, float, str, str]]:
+    """Return (start, stop, content, tier) of the rows of a table of intervals."""
+    starts, stops = (file.column(f"{table}/{name}").astype(np.float64) for name in CELLS)
+    named = [
+        file.texts(f"{table}/{column}") if column and file.find(f"{table}/{column}") is not None else [""] * len(starts)
+        for column in (where.content, where.tier)
+    ]
+    if len({len(starts), len(stops), *map(len, named)}) != 1 or not np.isfinite([starts, stops]).all():
+        raise ValueError(f"{file.path}:{table}: expected columns of one length with finite times; mend the table")
+    return list(zip(starts.tolist(), stops.tolist(), *named, strict=True))
+
+
+def _template(file: Hdf5, where: NwbMapping, table: str, movie: Values) -> Iterator[Shown]:
+    """Yield the repeats of a template whose frames stand in a table's column, a row each."""
+    rows = _rows(file, where, table)
+    frames = file.column(f"{table}/{where.frame}").astype(np.float64)
+    known = np.isfinite(frames) & (frames >= 0) & (frames < movie.shape[0])
+    if len(frames) != len(rows) or not known.any():
+        raise ValueError(f"{file.path}:{table}: expected frame numbers 0–{movie.shape[0] - 1} in {where.frame}")
+    order = [place for place in np.argsort([row[0] for row in rows], kind="stable") if known[place]]
+    starts = np.array([rows[place][0] for place in order])
+    numbers = frames[order].astype(np.int64)
+    usual = float(np.median(np.diff(starts))) if len(starts) > 1 else 0.0
+    breaks = (np.diff(numbers) < 0) | (np.diff(starts) > 10 * max(usual, 1e-3))
+    edges = [0, *(np.flatnonzero(breaks) + 1), len(order)]
+    for first, end in pairwise(edges):
+        own = np.arange(first, end)[np.diff(starts[first:end], append=np.inf) > 0]
+        stop = max(rows[order[own[-1]]][1], starts[own[-1]] + 1e-3)
+        content, tier = rows[order[first]][2] or table, rows[order[first]][3]
+        yield Shown(starts[own], float(stop), partial(_picked, movie, numbers[own]), content, tier)
+
+
+def _picked(movie: Values, places: Array, numbers: Array) -> Array:
+    """Return frames of given numbers as grey levels; HDF5 wants places that rise."""
+    wanted, back = np.unique(places[numbers], return_inverse=True)
+    return grey(movie[list(wanted)])[back]
+
+
+def times_of(file: Hdf5, series: str) -> Array:
+    """Return the times `(S,)` of a TimeSeries: its timestamps, or its starting time and rate."""
+    if file.find(f"{series}/timestamps") is not None:
+        return file.column(f"{series}/timestamps").astype(np.float64)
+    start = file.find(f"{series}/starting_time")
+    rate = None if start is None else start.attrs.get("rate")
+    if rate is None or not np.isfinite(float(rate)) or float(rate) <= 0:
+        raise ValueError(f"{file.path}:{series}: expected timestamps, or starting_time with a rate; add them")
+    count = file.values(f"{series}/data").shape[0]
+    return float(np.asarray(start[()])) + np.arange(count) / float(rate)
+
+
+def _behavior(file: Hdf5, where: NwbMapping, notes: list[str]) -> dict[str, Stream]:
+    found = {}
+    for signal, place in where.behavior.items():
+        name, _, column = place.partition(":")
+        if file.find(f"{name}/data") is None:
+            notes.append(f"{signal}: nothing at {name}; left out")
+            continue
+        values, times = np.asarray(file.values(f"{name}/data")[:], dtype=np.float64), times_of(file, name)
+        values, index = values.reshape(len(values), -1), int(column or 0)
+        if len(values) != len(times) or index >= values.shape[1]:
+            notes.append(f"{signal}: {values.shape} values for {len(times)} times; left out")
+            continue
+        rises = np.diff(times, prepend=-np.inf) > 0
+        if not rises.all():
+            notes.append(f"{signal}: {int((~rises).sum())} samples whose time does not rise are left out")
+        found[signal] = Stream(times[rises], values[rises, index : index + 1])
+    return found

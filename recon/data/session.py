@@ -1,0 +1,101 @@
+"""A session in time: streams with timestamps, and what was shown when. Every reader of a foreign format returns one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+
+from recon.data.layout import Array
+from recon.data.sources import Stored
+
+BEHAVIOR = ("pupil_dilation", "running_speed", "pupil_x", "pupil_y")
+"""Streams of behavior, in the order of a trial's rows."""
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Weights of red, green and blue in a grey level (ITU-R BT.601)."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Samples `values` `(S,n)`, read in slices, at `times` `(S,)` in seconds, which rise.
+
+    `shifts` `(n,)` in seconds are added to the times of each signal, as lines and planes of a scan need it. NaN says
+    that nothing was measured.
+    """
+
+    times: Array
+    values: Stored
+    shifts: Array | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.values.shape) != 2 or len(self.times) != self.values.shape[0] or len(self.times) < 2:
+            raise ValueError(
+                f"stream: expected at least 2 samples and a time for each, got times {np.shape(self.times)} and values "
+                f"{tuple(self.values.shape)}; cut both alike"
+            )
+        if not bool((np.diff(self.times) > 0).all()):
+            raise ValueError(
+                f"stream: expected times that rise, got {int((~(np.diff(self.times) > 0)).sum())} steps that do not; "
+                "sort the samples and leave out those without a time"
+            )
+
+
+@dataclass(frozen=True)
+class Spikes:
+    """The sorted spike times of every unit in seconds; nothing is known outside `span` (first, end)."""
+
+    times: Sequence[Array]
+    span: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One presentation: frame i appeared at `onsets[i]` seconds, and the last one was there until `end`.
+
+    `read` returns the frames of given numbers `(k,H,W)`, grey levels 0–255. `content` names what was shown, equal for
+    repeats; `tier` is the publisher's, "" where there is none.
+    """
+
+    onsets: Array
+    end: float
+    read: Callable[[Array], Array]
+    content: str = ""
+    tier: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.onsets) == 0 or not bool(np.isfinite(self.onsets).all()) or not self.end > self.onsets[-1]:
+            raise ValueError(
+                f"presentation {self.content}: expected the times of its frames and a later end, got "
+                f"{len(self.onsets)} times and {self.end}; check the stimulus table"
+            )
+        if any(later <= earlier for earlier, later in pairwise(self.onsets)):
+            raise ValueError(f"presentation {self.content}: expected frame times that rise; check the clock")
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a reader finds: units, their activity, behavior by the names of `BEHAVIOR`, and all presentations.
+
+    `coordinates` `(N,3)` in µm and `areas` are there where they are known; `notes` say in words what was found odd.
+    """
+
+    name: str
+    unit_ids: Sequence[int]
+    responses: Stream | Spikes
+    shown: Sequence[Shown]
+    behavior: Mapping[str, Stream] = field(default_factory=dict)
+    coordinates: Array | None = None
+    areas: Sequence[str] = ()
+    degrees_per_pixel: float = 0.0
+    notes: Sequence[str] = ()
+
+
+def grey(frames: Array) -> Array:
+    """Return frames `(k,H,W)` or `(k,H,W,3)` as grey levels `(k,H,W)`.
+
+    >>> grey(np.full((1, 1, 1, 3), 10.0)).round(6).tolist()
+    [[[10.0]]]
+    """
+    return frames @ LUMA if frames.ndim == 4 else frames

@@ -1,0 +1,269 @@
+"""Sessions of known truth in the formats of the field, written with the field's own writers.
+
+Every unit sees one cell of the screen: its activity at any time is the grey level that was there `LATENCY` seconds
+before. A reader that shifts a clock by a frame is found out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import yaml
+
+Array = np.ndarray[Any, Any]
+
+ROWS, COLUMNS = 9, 16
+UNITS = ROWS * COLUMNS // 4
+LATENCY = 0.1
+VIDEO = "acquisition/Video: stimulus_17797_4_10_v4"
+
+
+@dataclass(frozen=True)
+class Film:
+    """Frames `(T,H,W)` uint8 with the time at which each appeared; between films the screen is grey."""
+
+    frames: Array
+    onsets: Array
+
+
+def film(seconds: float, *, rate: float, start: float, seed: int, jitter: float = 0.0) -> Film:
+    """Return a smooth movie of blobs that come and go within half a second."""
+    generator = np.random.default_rng(seed)
+    count = round(seconds * rate)
+    noise = generator.normal(size=(round(seconds * 4) + 4, ROWS, COLUMNS))
+    places = np.linspace(0, len(noise) - 2.001, count)
+    low, share = places.astype(int), (places % 1)[:, None, None]
+    smooth = noise[low] * (1 - share) + noise[low + 1] * share
+    onsets = start + np.arange(count) / rate + jitter * generator.uniform(-1, 1, count)
+    return Film(np.clip(128 + 45 * smooth, 0, 255).astype(np.uint8), onsets)
+
+
+def activity(films: list[Film], times: Array, *, latency: float = LATENCY) -> Array:
+    """Return what the units do at given times `(S,UNITS)`: the grey level of their cell, over 255, some time before."""
+    cells = np.random.default_rng(5).permutation(ROWS * COLUMNS)[:UNITS]
+    asked = times - latency
+    found = np.full((len(times), UNITS), 0.5)
+    for each in films:
+        rate = 1 / np.median(np.diff(each.onsets))
+        own = (asked >= each.onsets[0]) & (asked < each.onsets[-1] + 1 / rate)
+        shown = np.clip(np.searchsorted(each.onsets, asked[own], side="right") - 1, 0, len(each.frames) - 1)
+        found[own] = each.frames[shown].reshape(-1, ROWS * COLUMNS)[:, cells] / 255
+    return found
+
+
+def spikes(films: list[Film], end: float, *, rate: float = 60.0) -> list[Array]:
+    """Return the spike times of the units, Poisson with up to `rate` spikes a second."""
+    times = np.arange(0, end, 0.001)
+    chance = activity(films, times) * rate * 0.001
+    fired = np.random.default_rng(6).random(chance.shape) < chance
+    return [times[fired[:, unit]] for unit in range(UNITS)]
+
+
+def write_experanto(folder: Path, films: list[Film], *, spiking: bool = False, shifts: bool = False) -> Path:
+    """Write a folder of experanto: videos between blanks, responses at 8 Hz, a treadmill and an eye tracker."""
+    screen = folder / "screen"
+    (screen / "data").mkdir(parents=True)
+    (screen / "meta").mkdir()
+    clock: list[float] = []
+    pieces = [part for each in films for part in (each, None)]
+    for number, part in enumerate(pieces):
+        about: dict[str, Any] = {"first_frame_idx": len(clock), "image_size": [ROWS, COLUMNS]}
+        if part is None:
+            about |= {"modality": "blank", "interleave_value": 128}
+            clock.append(clock[-1] + 1 / 30)
+        else:
+            tier = ("train", "validation", "test")[number // 2 % 3]
+            about |= {"modality": "video", "num_frames": len(part.frames), "tier": tier}
+            np.save(screen / "data" / f"{number:05d}.npy", part.frames)
+            clock += part.onsets.tolist()
+        (screen / "meta" / f"{number:05d}.yml").write_text(yaml.safe_dump(about))
+    np.save(screen / "timestamps.npy", np.array(clock))
+    (screen / "meta.yml").write_text(yaml.safe_dump({"modality": "screen", "frame_rate": 30.0}))
+    end = clock[-1] + 2
+    if spiking:
+        _spikes(folder / "spikes", spikes(films, end), end)
+    else:
+        _sequence(folder / "responses", films, end, shifts=shifts)
+    _signals(folder / "treadmill", np.sin(np.arange(0, end, 0.05))[:, None], 20.0)
+    eye = np.tile(np.arange(0, end, 0.05)[:, None] % 3, (1, 4))
+    eye[100:108] = np.nan  # a blink of 0.4 s
+    _signals(folder / "eye_tracker", eye, 20.0, mapped=True)
+    return folder
+
+
+def _sequence(folder: Path, films: list[Film], end: float, *, shifts: bool) -> None:
+    rate, start = 8.0, -0.5
+    times = start + np.arange(round((end - start) * rate)) / rate
+    late = np.linspace(0, 0.11, UNITS) if shifts else np.zeros(UNITS)
+    values = np.stack([activity(films, times + late[unit])[:, unit] for unit in range(UNITS)], 1)
+    _signals(folder, values, rate, start=start, mapped=True, shifts=late if shifts else None)
+
+
+def _signals(
+    folder: Path, values: Array, rate: float, *, start: float = 0.0, mapped: bool = False, shifts: Array | None = None
+) -> None:
+    (folder / "meta").mkdir(parents=True)
+    about = {
+        "modality": "sequence",
+        "start_time": start,
+        "end_time": start + len(values) / rate,
+        "sampling_rate": rate,
+        "n_signals": values.shape[1],
+        "n_timestamps": len(values),
+        "dtype": "float32",
+        "is_mem_mapped": mapped,
+        "phase_shift_per_signal": shifts is not None,
+    }
+    (folder / "meta.yml").write_text(yaml.safe_dump(about))
+    if mapped:
+        values.astype(np.float32).tofile(folder / "data.mem")
+    else:
+        np.save(folder / "data.npy", values.astype(np.float32))
+    if shifts is not None:
+        np.save(folder / "meta" / "phase_shifts.npy", shifts)
+
+
+def _spikes(folder: Path, times: list[Array], end: float) -> None:
+    folder.mkdir(parents=True)
+    np.concatenate(times).tofile(folder / "spikes.npy")
+    edges = [0, *np.cumsum([len(own) for own in times]).tolist()]
+    about = {"modality": "spikes", "n_signals": len(times), "spike_indices": edges, "start_time": 0.0, "end_time": end}
+    (folder / "meta.yml").write_text(yaml.safe_dump(about))
+
+
+def write_allen(path: Path, *, repeats: int = 2, seconds: float = 12.0) -> tuple[Path, list[Film]]:
+    """Write an NWB 1.0 file as the Allen Brain Observatory does: ΔF/F at 30 Hz, one natural movie shown repeatedly.
+
+    Stimuli are told in imaging frames; the pupil was lost for a while.
+    """
+    one = film(seconds, rate=30.0, start=0.0, seed=3)
+    rate, start = 30.1, 5.0
+    times = start + np.arange(round((repeats * (seconds + 1) + 10) * rate)) / rate
+    firsts = [round((2 + repeat * (seconds + 1)) * rate) for repeat in range(repeats)]
+    spans = np.concatenate([first + np.round(np.arange(len(one.frames)) / 30 * rate).astype(int) for first in firsts])
+    films = [Film(one.frames, times[spans[k * len(one.frames) : (k + 1) * len(one.frames)]]) for k in range(repeats)]
+    pipeline = "processing/brain_observatory_pipeline"
+    with h5py.File(path, "w") as file:
+        file["nwb_version"] = "NWB-1.0.5"
+        file[f"{pipeline}/DfOverF/imaging_plane_1/data"] = activity(films, times).T.astype(np.float32)
+        file[f"{pipeline}/DfOverF/imaging_plane_1/timestamps"] = times
+        file[f"{pipeline}/ImageSegmentation/cell_specimen_ids"] = 517400000 + np.arange(UNITS)
+        file[f"{pipeline}/BehavioralTimeSeries/running_speed/data"] = np.sin(times)
+        file[f"{pipeline}/BehavioralTimeSeries/running_speed/timestamps"] = times
+        pupil = np.cos(times)
+        pupil[round(10 * rate) : round(11.5 * rate)] = np.nan
+        file[f"{pipeline}/EyeTracking/pupil_size/data"] = pupil
+        file[f"{pipeline}/EyeTracking/pupil_size/timestamps"] = times
+        shown = "stimulus/presentation/natural_movie_one_stimulus"
+        file[f"{shown}/data"] = np.tile(np.arange(len(one.frames)), repeats).astype(np.float32)
+        file[f"{shown}/frame_duration"] = np.stack([spans, spans + 1], 1)
+        file["stimulus/templates/natural_movie_one_image_stack/data"] = one.frames
+        file["stimulus/presentation/spontaneous_stimulus/frame_duration"] = np.array([[0, 10]])
+    return path, films
+
+
+def write_microns(path: Path, films: list[Film]) -> Path:
+    """Write a MICrONS scan with pynwb: raw fluorescence of two fields at 6.3 Hz that bleaches, clips by their hash.
+
+    The second field is imaged some milliseconds later.
+    """
+    import pynwb
+    from pynwb.behavior import EyeTracking, PupilTracking, SpatialSeries
+    from pynwb.epoch import TimeIntervals
+    from pynwb.image import ImageSeries
+    from pynwb.ophys import Fluorescence, ImageSegmentation, OpticalChannel
+
+    file = pynwb.NWBFile("a scan", "scan", datetime(2017, 1, 1, tzinfo=UTC))
+    end = films[-1].onsets[-1] + 5
+    times = np.arange(0, end, 1 / 6.3009)
+    device = file.create_device("Microscope")
+    plane = file.create_imaging_plane(
+        name="ImagingPlane1",
+        optical_channel=OpticalChannel("channel", "green", 500.0),
+        description="field",
+        device=device,
+        excitation_lambda=920.0,
+        indicator="GCaMP6s",
+        location="V1",
+    )
+    segmentation, traces = ImageSegmentation(), Fluorescence()
+    ophys = file.create_processing_module("ophys", "processed 2p data")
+    ophys.add(segmentation)
+    ophys.add(traces)
+    for number, own in ((1, slice(0, UNITS // 2)), (2, slice(UNITS // 2, UNITS))):
+        table = segmentation.create_plane_segmentation(f"masks {number}", plane, f"PlaneSegmentation{number}")
+        for _ in range(own.stop - own.start):
+            table.add_roi(image_mask=np.ones((2, 2)))
+        late = 0.06 * (number - 1)
+        relative = activity(films, times + late)[:, own]
+        raw = 900 * np.exp(-times / 400)[:, None] * (1 + relative)
+        traces.create_roi_response_series(
+            name=f"RoiResponseSeries{number}",
+            data=raw.astype(np.float32),
+            timestamps=times + late,
+            unit="n.a.",
+            rois=table.create_roi_table_region("all", region=list(range(own.stop - own.start))),
+        )
+    frames = np.concatenate([each.frames for each in films])
+    clock = np.concatenate([each.onsets for each in films])
+    file.add_acquisition(ImageSeries("Video", data=frames, unit="n.a.", timestamps=clock))
+    clips = TimeIntervals("Clip", "10 second clips")
+    clips.add_column("condition_hash", "hash of the condition")
+    for number, each in enumerate(films):
+        step = float(np.median(np.diff(each.onsets)))
+        clips.add_row(start_time=each.onsets[0], stop_time=each.onsets[-1] + step, condition_hash=f"hash{number}=")
+    file.add_time_intervals(clips)
+    fast = np.arange(0, end, 0.015)
+    file.add_acquisition(pynwb.TimeSeries("treadmill_velocity", data=np.sin(fast), unit="cm/s", timestamps=fast))
+    slow = np.arange(0, end, 0.05)
+    pupil = PupilTracking()
+    pupil.add_timeseries(
+        pynwb.TimeSeries("pupil_major_radius", data=20 + np.cos(slow), unit="n.a.", timestamps=slow)
+    )
+    position = np.stack([np.sin(slow), np.cos(slow)], 1)
+    eye = EyeTracking(SpatialSeries("eye_position", data=position, reference_frame="screen", timestamps=slow))
+    file.add_acquisition(pupil)
+    file.add_acquisition(eye)
+    with pynwb.NWBHDF5IO(path, "w") as stream:
+        stream.write(file)
+    with h5py.File(path, "r+") as written:  # a name that pynwb wrote in 2023 and no longer writes
+        written.move("acquisition/Video", VIDEO)
+    return path
+
+
+def write_neuropixels(path: Path, *, repeats: int = 2, seconds: float = 12.0) -> tuple[Path, list[Film]]:
+    """Write an Allen Neuropixels session with pynwb: units with areas, a movie as template and table."""
+    import pynwb
+    from pynwb.epoch import TimeIntervals
+    from pynwb.image import ImageSeries
+
+    one = film(seconds, rate=30.0, start=0.0, seed=4)
+    films = [Film(one.frames, one.onsets + 2 + repeat * (seconds + 2)) for repeat in range(repeats)]
+    file = pynwb.NWBFile("a session", "715093703", datetime(2019, 1, 19, tzinfo=UTC))
+    device = file.create_device("probe")
+    for number, area in enumerate(("VISp", "CA1")):
+        group = file.create_electrode_group(f"probe{number}", "probe", area, device)
+        file.add_electrode(id=850 + number, location=area, group=group)
+    file.add_unit_column("peak_channel_id", "channel of largest amplitude")
+    for number, times in enumerate(spikes(films, films[-1].onsets[-1] + 3)):
+        file.add_unit(id=951000 + number, spike_times=times, peak_channel_id=850 + number % 2)
+    file.add_stimulus_template(
+        ImageSeries("natural_movie_one_image_stack", data=one.frames, unit="n.a.", rate=30.0, starting_time=0.0)
+    )
+    table = TimeIntervals("natural_movie_one_presentations", "frames of the movie")
+    table.add_column("frame", "number of the frame")
+    for each in films:
+        for number, onset in enumerate(each.onsets):
+            table.add_row(start_time=onset, stop_time=onset + 1 / 30, frame=float(number))
+    file.add_time_intervals(table)
+    running = file.create_processing_module("running", "running wheel")
+    times = np.arange(0, films[-1].onsets[-1] + 3, 1 / 60)
+    running.add(pynwb.TimeSeries("running_speed", data=np.sin(times), unit="cm/s", timestamps=times))
+    with pynwb.NWBHDF5IO(path, "w") as stream:
+        stream.write(file)
+    return path, films

@@ -1,0 +1,193 @@
+"""Recordings of every format: read, aligned by time, converted, checked, reconstructed and scored."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import format_worlds as worlds
+import h5py
+import numpy as np
+import pytest
+import tiny_bench
+
+from recon.benchmark import benchmark
+from recon.cli import main
+from recon.data.check import check
+from recon.data.convert import Conversion, convert
+from recon.data.formats import FORMATS, format_of
+from recon.data.formats.nwb import NwbMapping
+from recon.data.formats.nwb import read as read_nwb
+from recon.data.sensorium import SensoriumRecording, open_recording
+from recon.data.session import Session, Stream
+
+CELLS = np.random.default_rng(5).permutation(worlds.ROWS * worlds.COLUMNS)[: worlds.UNITS]
+SETTINGS = Conversion(frame_size=(worlds.ROWS, worlds.COLUMNS), trial_frames=90, shortest=45, lag=worlds.LATENCY)
+KINDS = ("experanto", "experanto shifts", "experanto spikes", "allen", "microns", "neuropixels")
+
+
+def films(rate: float, *, jitter: float = 0.0) -> list[worlds.Film]:
+    return [worlds.film(4, rate=rate, start=1 + 6 * k, seed=10 + k, jitter=jitter) for k in range(8)]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    folder = tmp_path_factory.mktemp("source")
+    kind: str = request.param
+    if kind == "allen":
+        return kind, worlds.write_allen(folder / "510859641.nwb")[0]
+    if kind == "microns":
+        return kind, worlds.write_microns(folder / "scan.nwb", films(60.0, jitter=0.002))
+    if kind == "neuropixels":
+        return kind, worlds.write_neuropixels(folder / "session.nwb")[0]
+    spiking, shifts = "spikes" in kind, "shifts" in kind
+    return kind, worlds.write_experanto(folder / "mouse", films(30.0), spiking=spiking, shifts=shifts)
+
+
+def session_of(path: Path) -> Session:
+    return FORMATS[format_of(path)].read(path)
+
+
+def agreement(recording: SensoriumRecording, *, shift: int = 0) -> float:
+    """Return the mean correlation of every unit's responses with the grey level of its cell, `shift` frames before."""
+    responses, levels = [], []
+    for index in range(len(recording.tiers)):
+        trial = recording.trial(index)
+        cells = trial.movie[0].flatten(1)[:, CELLS].T.numpy()
+        responses.append(trial.responses.numpy()[:, 10:-10])
+        levels.append(cells[:, 10 - shift : cells.shape[1] - 10 - shift])
+    pairs = zip(np.concatenate(responses, 1), np.concatenate(levels, 1), strict=True)
+    return float(np.mean([np.corrcoef(unit, cell)[0, 1] for unit, cell in pairs]))
+
+
+def test_every_format_keeps_its_clocks(source: tuple[str, Path], tmp_path: Path) -> None:
+    kind, path = source
+    recording = convert(session_of(path), tmp_path / "recording", SETTINGS)
+    right = agreement(recording)
+    assert right > (0.2 if "spikes" in kind or kind == "neuropixels" else 0.9)
+    # A frame of 33 ms is less than a sample of the slow scans: their answer is flat about the right place.
+    assert right > max(agreement(recording, shift=-3), agreement(recording, shift=3)) + 0.02
+    assert check(recording).ok
+    assert set(recording.tiers) == {"train", "oracle", "live_test_main"}
+    unshifted = convert(session_of(path), tmp_path / "unshifted", Conversion(**{**SETTINGS.__dict__, "lag": 0.0}))
+    assert agreement(unshifted, shift=3) == pytest.approx(right, abs=0.03)  # 0.1 s are three frames
+
+
+def test_every_format_is_reconstructed_and_scored(source: tuple[str, Path], tmp_path: Path) -> None:
+    kind, path = source
+    if kind in ("experanto shifts", "experanto spikes"):
+        pytest.skip("the same reader as experanto: its clocks are tested above")
+    changes = ["frame_size=[9,16]", "trial_frames=90", "shortest=45", "lag=0.1"]
+    assert main(["data", "convert", str(path), str(tmp_path / "recording"), *changes]) == 0
+    recording = open_recording(tmp_path / "recording")
+    for seed in range(3):
+        tiny_bench.write_encoder(tmp_path / f"encoder{seed}.safetensors", recording, seed=seed)
+    tree: dict[str, Any] = tiny_bench.configuration(tmp_path) | {"clips": {"tier": "live_test_main", "count": 1}}
+    run = benchmark(tree)
+    with (run / "results.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["method"] for row in rows} == {"ridge", "map"}
+    assert all(np.isfinite(float(row["video_correlation"])) for row in rows)
+
+
+def test_what_is_known_of_the_units_is_kept(tmp_path: Path) -> None:
+    path, _ = worlds.write_neuropixels(tmp_path / "session.nwb")
+    recording = convert(session_of(path), tmp_path / "recording", SETTINGS)
+    assert recording.areas[:2] == ("VISp", "CA1") and recording.unit_ids[0] == 951000
+    path, _ = worlds.write_allen(tmp_path / "allen.nwb")
+    assert convert(session_of(path), tmp_path / "allen", SETTINGS).unit_ids[0] == 517400000
+
+
+def test_repeats_of_a_movie_share_a_tier(tmp_path: Path) -> None:
+    path, _ = worlds.write_allen(tmp_path / "allen.nwb")
+    recording = convert(session_of(path), tmp_path / "recording", SETTINGS)
+    tiers: dict[str, set[str]] = {}
+    for content, tier in zip(recording.video_ids, recording.tiers, strict=True):
+        tiers.setdefault(content, set()).add(tier)
+    assert len(recording.tiers) > len(tiers) and all(len(found) == 1 for found in tiers.values())
+
+
+def test_a_long_loss_of_the_pupil_ends_a_trial_and_is_told(tmp_path: Path) -> None:
+    path, _ = worlds.write_allen(tmp_path / "allen.nwb")
+    session = session_of(path)
+    whole = convert(session, tmp_path / "filled", Conversion(**{**SETTINGS.__dict__, "fill": 5.0}))
+    cut = convert(session, tmp_path / "cut", SETTINGS)
+    frames = [sum(recording.trial(i).movie.shape[1] for i in range(len(recording.tiers))) for recording in (whole, cut)]
+    assert frames[1] <= frames[0] - 40  # 1.5 s were lost
+    assert any("left out" in note for note in cut.made_by["notes"])
+    assert not any("left out" in note for note in whole.made_by["notes"])
+
+
+def test_frames_without_a_time_and_dropped_frames_are_told_and_never_shift(tmp_path: Path) -> None:
+    shown = films(60.0)
+    path = worlds.write_microns(tmp_path / "scan.nwb", shown)
+    with h5py.File(path, "r+") as file:
+        clock = file[f"{worlds.VIDEO}/timestamps"]
+        clock[100:106] = np.nan  # six triggers are missing
+        movie = file[f"{worlds.VIDEO}/data"]
+        assert movie.shape[0] == len(clock)
+    recording = convert(session_of(path), tmp_path / "recording", SETTINGS)
+    notes = " ".join(recording.made_by["notes"])
+    assert "6 frames of the movie have no time" in notes and "frames were dropped" in notes
+    assert agreement(recording) > 0.9
+
+
+def test_any_nwb_file_opens_with_a_mapping(tmp_path: Path) -> None:
+    path = worlds.write_microns(tmp_path / "scan.nwb", films(60.0))
+    with h5py.File(path, "r+") as file:
+        file.move(worlds.VIDEO, "acquisition/movie")
+    with pytest.raises(ValueError, match=r"expected a MICrONS scan or an Allen Neuropixels session.*--mapping"):
+        session_of(path)
+    mapping = tmp_path / "mapping.yaml"
+    mapping.write_text(
+        "responses: [processing/ophys/Fluorescence/RoiResponseSeries1]\n"
+        "movie: acquisition/movie\nintervals: [intervals/Clip]\ncontent: condition_hash\nactivity: relative\n"
+    )
+    where = ["lag=0.1", "frame_size=[9,16]", "trial_frames=90", "shortest=45", "--mapping", str(mapping)]
+    assert main(["data", "convert", str(path), str(tmp_path / "recording"), *where]) == 0
+    recording = open_recording(tmp_path / "recording")
+    assert len(recording.unit_ids) == worlds.UNITS // 2 and recording.trial(0).behavior is None
+    with pytest.raises(ValueError, match="mapping: expected responses or units"):
+        NwbMapping(movie="m")
+    gone = NwbMapping(responses=("processing/nothing*",), movie="acquisition/movie")
+    with pytest.raises(ValueError, match="expected response series at processing/nothing"):
+        read_nwb(path, gone)
+
+
+def test_bleaching_is_gone_from_relative_fluorescence(tmp_path: Path) -> None:
+    shown = [worlds.film(4, rate=60.0, start=1 + 6 * k, seed=10 + k) for k in range(40)]
+    session = session_of(worlds.write_microns(tmp_path / "scan.nwb", shown))
+    assert isinstance(session.responses, Stream)
+    values = session.responses.values
+    early, late = values[50:400], values[1000:1350]
+    assert float(early.mean()) == pytest.approx(float(late.mean()), rel=0.15)
+    assert np.array_equal(values[120:130], early[70:80])
+
+
+def test_links_to_other_files_are_refused(tmp_path: Path) -> None:
+    path, _ = worlds.write_allen(tmp_path / "allen.nwb")
+    secret = tmp_path / "secret.h5"
+    with h5py.File(secret, "w") as file:
+        file["data"] = np.zeros((worlds.UNITS, 10))
+    with h5py.File(path, "r+") as file:
+        del file["stimulus/templates/natural_movie_one_image_stack/data"]
+        file["stimulus/templates/natural_movie_one_image_stack/data"] = h5py.ExternalLink(str(secret), "data")
+    with pytest.raises(ValueError, match="expected data in this file"):
+        session_of(path)
+    layout = h5py.VirtualLayout((10, 9, 16), "u1")
+    with h5py.File(path, "r+") as file:
+        del file["stimulus/templates/natural_movie_one_image_stack/data"]
+        file.create_virtual_dataset("stimulus/templates/natural_movie_one_image_stack/data", layout)
+    with pytest.raises(ValueError, match="expected data in this file"):
+        session_of(path)
+
+
+def test_something_else_is_told_from_recordings(tmp_path: Path) -> None:
+    (tmp_path / "file.nwb").write_bytes(b"no HDF5")
+    with pytest.raises(ValueError, match="expected one of experanto folders"):
+        format_of(tmp_path / "file.nwb")
+    with pytest.raises(ValueError, match="expected a recording, got nothing"):
+        format_of(tmp_path / "none")
+    with pytest.raises(ValueError, match="convert: expected 1 ≤ shortest"):
+        Conversion(trial_frames=400)
