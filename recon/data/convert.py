@@ -138,7 +138,7 @@ def _pieces(session: Session, number: int, settings: Conversion) -> tuple[list[P
         return [], 0
     found = aligned(session, shown, settings)
     every = found.responses if found.behavior is None else np.concatenate([found.responses, found.behavior])
-    known: Array = np.isfinite(every).all(0)
+    known = np.asarray(np.isfinite(every).all(0))
     pieces = [
         Piece(number, first, end)
         for low, high in _runs(known)
