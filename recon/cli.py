@@ -115,12 +115,13 @@ def _simulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    data = commands.add_parser("data", help="import, check or describe a recording")
+    data = commands.add_parser("data", help="fetch, import, check or describe a recording")
     verbs = data.add_subparsers(required=True, metavar="WHAT")
     for name, about in (("check", "say what is wrong with a recording"), ("info", "say what is in a recording")):
         verb = verbs.add_parser(name, help=about)
         verb.add_argument("folder", type=Path)
         verb.set_defaults(command=f"data:{name}")
+    _fetch(verbs.add_parser("fetch", help="download public recordings, weights and stimuli"))
     _import(verbs.add_parser("import", help="turn plain arrays (.npy, .npz, .h5) into a recording"))
     _convert(verbs.add_parser("convert", help="turn experanto, Allen, MICrONS or other NWB files into a recording"))
 
@@ -133,6 +134,14 @@ def _convert(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--mapping", type=Path, metavar="YAML", help="where an NWB 2 file keeps responses and movie")
     verb.add_argument("--overwrite", action="store_true")
     verb.set_defaults(command="convert:convert")
+
+
+def _fetch(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("names", nargs="*", metavar="NAME", help="for example dynamic29515-10-12; --list shows them all")
+    verb.add_argument("--to", type=Path, metavar="FOLDER", help="where to (recordings, weights or movies)")
+    verb.add_argument("--accept-licence", action="store_true", help="you have read the licence and keep to it")
+    verb.add_argument("--list", action="store_true", help="list names, licences and addresses; download nothing")
+    verb.set_defaults(command="data:fetch")
 
 
 def _import(verb: argparse.ArgumentParser) -> None:

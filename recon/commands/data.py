@@ -1,4 +1,4 @@
-"""`recon data import|check|info`: recordings on disk."""
+"""`recon data fetch|import|check|info`: recordings on disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from tqdm import tqdm
 
 from recon.data.check import check as check_recording
 from recon.data.check import info as describe
+from recon.data.fetch import fetch_public
 from recon.data.importer import import_arrays as make
+from recon.data.public import listing, public_file
 from recon.data.sensorium import open_recording
 
 Write = Callable[[str], None]
@@ -56,6 +58,21 @@ def import_arrays(options: argparse.Namespace, write: Write) -> None:
     )
     write(f"recording: {recording.path}")
     write(describe(recording, progress=_bar))
+
+
+def fetch(options: argparse.Namespace, write: Write) -> None:
+    """Download public recordings, weights and stimuli, or list what is known."""
+    if options.list:
+        for line in listing():
+            write(line)
+        return
+    if not options.names:
+        raise ValueError("name: expected one or more names, got none; `recon data fetch --list` shows them all")
+    for item in [public_file(name) for name in options.names]:
+        write(f"{item.name}: {item.about}")
+        write(f"licence: {item.licence}")
+        path = fetch_public(item, options.to or item.folder, accepted=options.accept_licence, say=write)
+        write(f"{'unpacked' if item.unpack else 'file'}: {path}")
 
 
 def _bar(items: Sequence[int]) -> Iterable[int]:

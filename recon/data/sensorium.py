@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recon.data.archives import unpack
 from recon.data.layout import (
     ABSENT,
     MAX_FRAMES,
@@ -33,8 +34,13 @@ HEAD = 4096
 
 
 def open_recording(path: Path | str) -> SensoriumRecording:
-    """Open the recording in a folder, or in its only subfolder, as archives unpack it (`__MACOSX` is ignored)."""
+    """Open the recording in a folder, or in its only subfolder (`__MACOSX` is ignored).
+
+    A `.zip`, as recordings are published, is unpacked beside itself the first time, to a folder of its name.
+    """
     root = Path(path)
+    if root.suffix == ".zip" and not root.is_dir():
+        root = unpack(root)
     if not root.is_dir():
         raise ValueError(
             f"{root}: expected the folder of a recording, got {'a file' if root.exists() else 'nothing'}; "

@@ -1,0 +1,220 @@
+"""One file over HTTP, from where an earlier attempt stopped."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from requests import Response, Session
+
+CHUNK = 2**15
+"""Bytes that are read together, and so the most that a broken connection costs."""
+TIMEOUT = (15.0, 60.0)
+"""Seconds until a connection stands, and between two pieces of an answer."""
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+AGAIN = "run the same command again to go on from there"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a server offered under an address: the mark of that version, and its bytes, none where it does not say.
+
+    The mark is a strong ETag, else the time of the last change, else empty: then nobody could tell whether the rest
+    belongs to the same version, and the next attempt starts anew.
+    """
+
+    url: str
+    mark: str
+    total: int | None
+
+
+@dataclass(frozen=True)
+class Download:
+    """Downloads to `partial`, goes on there after an interruption, and moves the whole file to where pooch wants it.
+
+    What was offered is kept in a note beside it (`.json`). The rest of the file is asked for by `Range` on condition
+    that the version is the same (`If-Range`); a server that knows neither, or has another version, sends it all.
+    `size` is the expected number of bytes, where known. An error is one sentence, and what has arrived stays.
+    """
+
+    partial: Path
+    home: str
+    size: int | None = None
+
+    def __call__(self, url: str, output_file: str | os.PathLike[str], pooch: object) -> None:
+        """Fetch `url` as pooch asks its downloaders to."""
+        self.partial.parent.mkdir(parents=True, exist_ok=True)
+        with self._explained(url):
+            self._complete(url)
+            self.partial.replace(output_file)
+            self.note.unlink(missing_ok=True)
+
+    @property
+    def note(self) -> Path:
+        """Where what was offered is kept while the file is not whole."""
+        return self.partial.with_name(f"{self.partial.name}.json")
+
+    def _complete(self, url: str) -> None:
+        import requests
+
+        note = self._read_note(url)
+        done = self.partial.stat().st_size if note and note.mark and self.partial.exists() else 0
+        if not (note and 0 < done == note.total):
+            with requests.Session() as session:
+                self._fetch(session, url, note if done else None, done)
+
+    def _fetch(self, session: Session, url: str, note: Offer | None, done: int) -> None:
+        with _ask(session, url, note, done) as response:
+            partly = note is not None and response.status_code in (206, 416)
+            if not partly or _continues(response, note, done):
+                self._check_status(response, url)
+                self._receive(response, url, done if partly else 0)
+                return
+        # The rest of another version, or none: ask once more, for all of it.
+        self._fetch(session, url, None, 0)
+
+    def _receive(self, response: Response, url: str, done: int) -> None:
+        offer = _offer(response, url, done)
+        self._check_offer(offer, response, done)
+        if done == 0:
+            # The note comes first: an old part must never stand beside the note of a new version.
+            self.partial.unlink(missing_ok=True)
+            self._write_note(offer)
+        self._write(response, done, offer.total)
+        arrived = self.partial.stat().st_size
+        if offer.total is not None and arrived != offer.total:
+            raise ValueError(f"{self._name}: expected {offer.total} bytes, got {arrived} of {url}; {AGAIN}")
+
+    def _write(self, response: Response, done: int, total: int | None) -> None:
+        from tqdm import tqdm
+
+        bar = tqdm(total=total, initial=done, unit="B", unit_scale=True, desc=self._name, leave=False, disable=None)
+        with self.partial.open("ab" if done else "wb") as stream, bar:
+            for piece in response.iter_content(CHUNK):
+                stream.write(piece)
+                bar.update(len(piece))
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def _check_offer(self, offer: Offer, response: Response, done: int) -> None:
+        kind = response.headers.get("Content-Type", "")
+        if kind.startswith("text/html"):
+            raise ValueError(f"{self._name}: expected a file, got a web page from {offer.url}; look at {self.home}")
+        if offer.total is None:
+            return
+        if self.size is not None and offer.total != self.size:
+            raise ValueError(
+                f"{self._name}: expected {self.size} bytes, got {offer.total} from {offer.url}; "
+                f"the publisher has changed the file: look at {self.home}"
+            )
+        free = shutil.disk_usage(self.partial.parent).free
+        if offer.total - done > free:
+            raise ValueError(
+                f"{self._name}: expected {(offer.total - done) / 1e9:.2f} GB of free disk, got {free / 1e9:.2f} GB; "
+                "free some space and run the same command again, or name another folder with --to"
+            )
+
+    def _check_status(self, response: Response, url: str) -> None:
+        status = response.status_code
+        if status in (404, 410):
+            raise ValueError(f"{self._name}: expected a file at {url}, got none ({status}); look for it at {self.home}")
+        if status in (401, 403, 407):
+            raise ValueError(f"{self._name}: expected {url} to be open to all, got {status}; look at {self.home}")
+        if status >= 400:
+            raise ValueError(f"{self._name}: expected {url} to answer, got {status}; wait a while, and {AGAIN}")
+
+    @property
+    def _name(self) -> str:
+        return self.partial.name.removesuffix(".partial")
+
+    def _read_note(self, url: str) -> Offer | None:
+        try:
+            note = Offer(**json.loads(self.note.read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        return note if note.url == url else None
+
+    def _write_note(self, offer: Offer) -> None:
+        self.note.write_text(json.dumps(vars(offer)) + "\n", "utf-8")
+
+    @contextmanager
+    def _explained(self, url: str) -> Iterator[None]:
+        """Say in a sentence what stopped a download, and that what has arrived is kept."""
+        from requests import RequestException
+
+        try:
+            yield
+        except RequestException as error:
+            raise ValueError(
+                f"{self._name}: expected {urlsplit(url).hostname} to send the file, got {_reason(error)} after "
+                f"{self._arrived()}; check the network (https_proxy names a proxy), and {AGAIN}"
+            ) from error
+        except OSError as error:
+            room = "free some space" if error.errno in NO_ROOM else "mend that or name another folder with --to"
+            raise ValueError(
+                f"{self.partial}: expected to write what arrives, got {error.strerror or error} after "
+                f"{self._arrived()}; {room}, and {AGAIN}"
+            ) from error
+
+    def _arrived(self) -> str:
+        return f"{self.partial.stat().st_size if self.partial.exists() else 0} bytes"
+
+
+def _ask(session: Session, url: str, note: Offer | None, done: int) -> Response:
+    # A packed answer could neither be counted nor be continued.
+    headers = {"Accept-Encoding": "identity"}
+    if note:
+        headers |= {"Range": f"bytes={done}-", "If-Range": note.mark}
+    return session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+
+
+def _continues(response: Response, note: Offer | None, done: int) -> bool:
+    """Say whether an answer is the rest after `done` bytes of the noted version."""
+    first, total = _range(response)
+    same = note is not None and total == note.total and _mark(response) in ("", note.mark)
+    return same and response.status_code == 206 and first == done
+
+
+def _offer(response: Response, url: str, done: int) -> Offer:
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        return Offer(url, "", None)
+    if done:
+        return Offer(url, _mark(response), _range(response)[1])
+    length = response.headers.get("Content-Length", "")
+    return Offer(url, _mark(response), int(length) if length.isdigit() else None)
+
+
+def _mark(response: Response) -> str:
+    tag = str(response.headers.get("ETag", ""))
+    return tag if tag.startswith('"') else str(response.headers.get("Last-Modified", ""))
+
+
+def _range(response: Response) -> tuple[int | None, int | None]:
+    """Return first byte and total of a Content-Range, none where unknown."""
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    if found is None:
+        return None, None
+    return int(found[1]), int(found[2]) if found[2].isdigit() else None
+
+
+def _reason(error: Exception) -> str:
+    from requests import exceptions
+
+    reasons = {
+        exceptions.ProxyError: "a proxy that does not answer",
+        exceptions.SSLError: "a certificate that is not trusted",
+        exceptions.Timeout: "no answer in time",
+        exceptions.ChunkedEncodingError: "a connection that broke",
+        exceptions.ConnectionError: "no connection",
+    }
+    return next((words for kind, words in reasons.items() if isinstance(error, kind)), " ".join(str(error).split()))

@@ -1,0 +1,100 @@
+"""Public files, fetched once, checked, and unpacked where they are archives."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from recon.data.archives import unpack
+from recon.data.download import Download
+from recon.data.locks import one_at_a_time
+from recon.data.public import PublicFile
+
+Say = Callable[[str], None]
+
+
+def fetch_public(item: PublicFile, folder: Path | str, *, accepted: bool, say: Say = lambda _: None) -> Path:
+    """Return a public file, or the folder of an archive, in `folder`; what is there already is only checked.
+
+    While it downloads, what has arrived lies in `NAME.partial`, and the next call goes on there. Under its own name
+    it stands whole and checked: against the published checksum, or against that of the first download, which is kept
+    in `NAME.sha256`. Of two processes one waits for the other. Nothing is downloaded unless the licence is `accepted`.
+    """
+    if not accepted:
+        raise ValueError(
+            f"{item.name}: expected its licence to be accepted, got no --accept-licence; read {item.home} "
+            "and run the same command with --accept-licence"
+        )
+    folder = Path(folder)
+    _make(folder)
+    target, unpacked = folder / item.file, folder / Path(item.file).stem
+    with one_at_a_time(target, waiting=lambda: say(f"{item.name}: another command fetches it; waiting")):
+        if target.exists():
+            _check(target, item, remedy=f"delete {target} and run the same command again")
+        elif item.unpack and unpacked.is_dir() and any(unpacked.iterdir()):
+            return unpacked
+        else:
+            _arrive(item, target)
+    return unpack(target, unpacked) if item.unpack else target
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{folder}: expected to make this folder, got {error}; name another with --to") from error
+
+
+def _arrive(item: PublicFile, target: Path) -> None:
+    """Download in a folder aside, check, and move the whole file to its name."""
+    import pooch
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    aside = target.with_name(f".{target.name}.arriving")
+    downloader = Download(target.with_name(f"{target.name}.partial"), home=item.home, size=item.size)
+    # pooch is given no checksum: it would be computed there once more, and its error names no remedy.
+    cache = pooch.create(aside, base_url="", registry={target.name: None}, urls={target.name: item.url})
+    try:
+        arrived = Path(cache.fetch(target.name, downloader=downloader))
+        _check_kind(arrived, item)
+        _check(arrived, item, remedy=f"it was removed: run the same command again, or look at {item.home}", keep=target)
+        arrived.replace(target)
+    except ValueError:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    # Not after an interrupt: a whole file whose checksum was still being computed is taken up by the next call.
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _check_kind(file: Path, item: PublicFile) -> None:
+    if item.unpack and not zipfile.is_zipfile(file):
+        raise ValueError(
+            f"{item.file}: expected a zip archive, got {file.stat().st_size} bytes of something else from {item.url}; "
+            f"it was removed: look at {item.home}"
+        )
+
+
+def _check(file: Path, item: PublicFile, *, remedy: str, keep: Path | None = None) -> None:
+    """Compare a file's checksum with the published or the kept one; where there is none, keep it beside `keep`."""
+    import pooch
+
+    record = (keep or file).with_name(f"{item.file}.sha256")
+    expected = item.checksum or _recorded(record)
+    algorithm = expected.partition(":")[0] if expected else "sha256"
+    found = f"{algorithm}:{pooch.file_hash(str(file), alg=algorithm)}"
+    if expected is None:
+        record.write_text(f"{found.partition(':')[2]}  {item.file}\n", "utf-8")
+    elif found != expected.lower():
+        known = "published" if item.checksum else f"kept at the first download in {record}"
+        also = "" if item.checksum else "; delete that record if the publisher has changed the file"
+        raise ValueError(f"{item.file}: expected the checksum {expected} ({known}), got {found}; {remedy}{also}")
+
+
+def _recorded(record: Path) -> str | None:
+    """Return the kept checksum; a damaged record counts as none."""
+    words = record.read_text("utf-8", errors="replace").split() if record.is_file() else []
+    return f"sha256:{words[0]}" if words and re.fullmatch(r"[0-9a-f]{64}", words[0]) else None

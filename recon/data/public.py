@@ -1,0 +1,83 @@
+"""Public recordings, weights and stimuli by name: addresses, licences and checksums, from `public.json`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PublicFile:
+    """One file that somebody published.
+
+    `file` is its name here, `folder` where it goes by default, `home` the publisher's page, `checked` what of the
+    address was read in public text. `size` is in bytes and `checksum` is "algorithm:hexadecimal"; none where nobody
+    published them. `unpack` says that it is a zip archive to be unpacked.
+    """
+
+    name: str
+    file: str
+    url: str
+    about: str
+    licence: str
+    home: str
+    checked: str
+    folder: str = "recordings"
+    unpack: bool = False
+    checksum: str | None = None
+    size: int | None = None
+
+
+@cache
+def public_files() -> dict[str, PublicFile]:
+    """Return all known public files by name."""
+    known = [_file(group, entry) for group in _groups() for entry in group["files"]]
+    return {item.name: item for item in known}
+
+
+def public_file(name: str) -> PublicFile:
+    """Return the public file of a name; an unknown one is a ValueError that suggests the nearest."""
+    known = public_files()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ValueError(f"name: expected a public file{hint}, got {name!r}; `recon data fetch --list` shows them all")
+    return known[name]
+
+
+def listing() -> Iterator[str]:
+    """Yield the lines that describe all public files, group by group."""
+    for group in _groups():
+        yield f"{group['about']}: {group['home']}"
+        yield f"  licence: {group['licence']}"
+        yield f"  address: read {group['checked']}"
+        for entry in group["files"]:
+            yield f"  {entry['name']:<24} {entry['about']}"
+
+
+def _groups() -> list[dict[str, Any]]:
+    text = files("recon.data").joinpath("public.json").read_text(encoding="utf-8")
+    groups: list[dict[str, Any]] = json.loads(text)["groups"]
+    return groups
+
+
+def _file(group: dict[str, Any], entry: dict[str, Any]) -> PublicFile:
+    return PublicFile(
+        name=entry["name"],
+        file=Path(entry["file"]).name,
+        url=group["address"] + entry.get("path", entry["file"]),
+        about=f"{group['about']}: {entry['about']}",
+        licence=group["licence"],
+        home=group["home"],
+        checked=group["checked"],
+        folder=group["folder"],
+        unpack=group["unpack"],
+        checksum=entry.get("checksum"),
+        size=entry.get("size"),
+    )
