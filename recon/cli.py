@@ -121,6 +121,13 @@ def _data(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         verb = verbs.add_parser(name, help=about)
         verb.add_argument("folder", type=Path)
         verb.set_defaults(command=f"data:{name}")
+        if name == "check":
+            verb.add_argument("--json", action="store_true", help="print findings and facts as JSON")
+    _ceiling(verbs.add_parser("ceiling", help="measure noise ceilings from repeated clips"))
+    verb = verbs.add_parser("duplicates", help="find trials that show the same content")
+    verb.add_argument("folder", type=Path, nargs="+", help="one recording, or several that are compared")
+    verb.add_argument("--write", action="store_true", help="keep the groups in meta/trials/content_groups.json")
+    verb.set_defaults(command="duplicates:duplicates")
     _fetch(verbs.add_parser("fetch", help="download public recordings, weights and stimuli"))
     _import(verbs.add_parser("import", help="turn plain arrays (.npy, .npz, .h5) into a recording"))
     _convert(verbs.add_parser("convert", help="turn experanto, Allen, MICrONS or other NWB files into a recording"))
@@ -142,6 +149,18 @@ def _fetch(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--accept-licence", action="store_true", help="you have read the licence and keep to it")
     verb.add_argument("--list", action="store_true", help="list names, licences and addresses; download nothing")
     verb.set_defaults(command="data:fetch")
+
+
+def _ceiling(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("folder", type=Path, nargs="?", help="a recording; or name arrays with --responses")
+    several = "FILE:NAME (units, repeats, bins); several are clips of the same units"
+    verb.add_argument("--responses", nargs="+", metavar="FILE", help=several)
+    verb.add_argument("--areas", metavar="FILE", help="FILE:NAME, an area per unit")
+    verb.add_argument("--unit-ids", metavar="FILE", help="FILE:NAME, an id per unit of --responses")
+    verb.add_argument("--output", type=Path, metavar="FOLDER", help="for ceiling.csv and .png (the recording's; here)")
+    verb.add_argument("--halves", type=int, default=100, metavar="N", help="random halves that are drawn (100)")
+    verb.add_argument("--seed", type=int, default=0)
+    verb.set_defaults(command="data:ceiling")
 
 
 def _import(verb: argparse.ArgumentParser) -> None:

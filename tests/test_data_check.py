@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
-from recon.data.check import check, info, neuron_moments
+from recon import cli
+from recon.data.check import check, info, neuron_moments, repeat_sets
 from recon.data.sensorium import open_recording
 from recon.data.survey import survey
 from recon.data.writer import RecordingWriter
@@ -144,3 +147,41 @@ def test_info_of_a_damaged_recording_says_so(published):
     for index in (12, 13):
         (root / f"data/responses/{index}.npy").write_bytes(b"")
     assert "error: " in info(open_recording(root))
+
+
+def test_the_report_as_json(repeated, capsys):
+    assert cli.main(["data", "check", str(repeated.path), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report == {
+        "recording": "w", "usable": True, "findings": [],
+        "facts": {
+            "neurons": 8, "trials": {"train": 3, "oracle": 12}, "lengths": {"200": 15},
+            "repeats": [list(range(3, 15))], "withheld": [],
+        },
+    }
+
+
+def test_json_of_a_damaged_recording_has_its_findings_and_the_exit_code(published, capsys):
+    root = published(tiers=TIERS)
+    (root / "data/videos/0.npy").write_bytes(b"")
+    _edit(root, "responses", 4, lambda array: np.where(np.isnan(array), array, 0))
+    assert cli.main(["data", "check", str(root), "--json"]) == 2
+    out, err = capsys.readouterr()
+    report = json.loads(out)
+    assert not report["usable"] and "got the errors above" in err
+    (damaged, withheld) = report["findings"]
+    assert damaged["level"] == "error" and "videos/0.npy: expected" in damaged["text"]
+    assert withheld == {"level": "note", "text": "responses are withheld in trials 1 (4)"}
+    assert report["facts"]["withheld"] == [4] and report["facts"]["trials"]["train"] == 3
+    assert report["facts"]["lengths"] == {"40": 4}
+
+
+def test_excerpts_of_equal_length_that_start_elsewhere_are_no_repeats(tmp_path):
+    film = np.random.default_rng(0).integers(0, 256, (90, 9, 16), dtype=np.uint8)
+    with RecordingWriter(tmp_path / "w", unit_ids=range(2)) as writer:
+        for i, first in enumerate((0, 20, 0, 20)):
+            video, responses = film[first : first + 60], np.random.default_rng(i).random((2, 60))
+            writer.write_trial(i, tier="oracle", video=video, responses=responses)
+    recording = open_recording(tmp_path / "w")
+    found = survey(recording)
+    assert set(found.groups.values()) == {0} and repeat_sets(recording, found) == [(0, 2), (1, 3)]

@@ -7,13 +7,17 @@ import pytest
 import torch
 
 from recon.data.oracle import (
+    alternating_halves,
     correlation_ceiling,
     explainable_variance,
+    joined_repeats,
     noise_power,
     normalised_correlation,
     oracle_correlation,
     pearson,
     signal_power,
+    spearman_brown,
+    split_half,
 )
 
 
@@ -78,5 +82,48 @@ def test_silent_neurons_are_nan_and_single_repeats_refused():
         assert function(silent).isnan().all()
     assert oracle_correlation([silent]).isnan().all()
     assert normalised_correlation(silent, torch.randn(2, 10)).isnan().all()
+    assert split_half(silent, generator=torch.Generator()).isnan().all() and alternating_halves(silent).isnan().all()
     with pytest.raises(ValueError, match="R ≥ 2"):
         signal_power(torch.zeros(1, 2, 10))
+
+
+def test_halves_of_planted_signal_and_their_correction():
+    """Halves of 10 with noise variance 4: r = 1 / (1 + 4/10); all 20: 1 / (1 + 4/20)."""
+    _, responses = _planted(neurons=4)
+    half = split_half(responses, generator=torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(half, 1 / 1.4, atol=0.02)
+    np.testing.assert_allclose(spearman_brown(half), 1 / 1.2, atol=0.02)
+    np.testing.assert_allclose(alternating_halves(responses), 1 / 1.4, atol=0.03)
+
+
+@pytest.mark.parametrize("repeats", [2, 3, 7, 10])
+def test_random_halves_equal_the_loop_in_numpy(repeats):
+    _, responses = _planted(repeats=repeats, neurons=2, frames=50)
+    half = split_half(responses, generator=torch.Generator().manual_seed(5), halves=8)
+    draws = torch.rand(8, repeats, generator=torch.Generator().manual_seed(5)).argsort(1).numpy()
+    for neuron in range(2):
+        values, size, found = responses[:, neuron].numpy(), repeats // 2, []
+        for ranks in draws:
+            first, second = values[ranks < size], values[(ranks >= size) & (ranks < 2 * size)]
+            assert len(first) == len(second) == size
+            found.append(np.corrcoef(first.mean(0), second.mean(0))[0, 1])
+        assert half[neuron].item() == pytest.approx(np.mean(found))
+        expected = np.corrcoef(values[::2].mean(0), values[1::2].mean(0))[0, 1]
+        assert alternating_halves(responses)[neuron].item() == pytest.approx(expected)
+
+
+def test_a_slow_drift_lowers_random_halves_but_not_alternating_ones():
+    _, responses = _planted(repeats=20, neurons=1, frames=400, noise=0.2)
+    drift = torch.linspace(-2, 2, 20)[:, None, None] * torch.randn(400, generator=torch.Generator().manual_seed(9))
+    random = split_half(responses + drift, generator=torch.Generator().manual_seed(0))
+    assert random.item() < alternating_halves(responses + drift).item() - 0.1
+
+
+def test_clips_are_joined_at_the_number_of_repeats_that_keeps_most():
+    clips = [torch.rand(9, 2, 30), torch.rand(10, 2, 30), torch.rand(2, 2, 40)]
+    joined = joined_repeats(clips)
+    assert joined.shape == (9, 2, 60)
+    assert torch.equal(joined[:, :, 30:], clips[1][:9])
+    assert joined_repeats([torch.rand(2, 2, 300), torch.rand(4, 2, 30)]).shape == (2, 2, 330)
+    with pytest.raises(ValueError, match="R ≥ 2"):
+        joined_repeats([torch.rand(1, 2, 30)])

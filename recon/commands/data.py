@@ -1,10 +1,13 @@
-"""`recon data fetch|import|check|info`: recordings on disk."""
+"""`recon data fetch|import|check|info|ceiling`: recordings on disk."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from recon.data.check import check as check_recording
@@ -12,7 +15,10 @@ from recon.data.check import info as describe
 from recon.data.fetch import fetch_public
 from recon.data.importer import import_arrays as make
 from recon.data.public import listing, public_file
+from recon.data.repeats import COLUMNS, Repeats, array_repeats, ceilings, recording_repeats, rows, screen
 from recon.data.sensorium import open_recording
+from recon.report.ceilings import write_ceilings
+from recon.store import finite, write_table
 
 Write = Callable[[str], None]
 
@@ -20,7 +26,7 @@ Write = Callable[[str], None]
 def check(options: argparse.Namespace, write: Write) -> None:
     """Say what is wrong with a recording; an error in it is an error of the command."""
     report = check_recording(open_recording(options.folder), progress=_bar)
-    write(str(report))
+    write(json.dumps(finite(report.plain()), indent=1, ensure_ascii=False) if options.json else str(report))
     if not report.ok:
         raise ValueError(f"{options.folder}: expected a readable recording, got the errors above; mend these files")
 
@@ -28,6 +34,34 @@ def check(options: argparse.Namespace, write: Write) -> None:
 def info(options: argparse.Namespace, write: Write) -> None:
     """Say on one screen what is in a recording."""
     write(describe(open_recording(options.folder), progress=_bar))
+
+
+def ceiling(options: argparse.Namespace, write: Write) -> None:
+    """Measure every neuron's noise ceilings; write ceiling.csv and ceiling.png, and say the medians."""
+    repeats = _repeats(options)
+    found = ceilings(repeats, generator=torch.Generator().manual_seed(options.seed), halves=options.halves)
+    folder = options.output or options.folder or Path()
+    write(screen(repeats, found))
+    write_table(folder / "ceiling.csv", list(rows(repeats, found)), COLUMNS)
+    drawn = {name: values.numpy() for name, values in found.items() if name not in ("signal_power", "alternating")}
+    picture = folder / "ceiling.png"
+    write_ceilings(picture, drawn, repeats.areas, against=("oracle", "split_half"))
+    write(f"table: {folder / 'ceiling.csv'}\npicture: {picture}")
+
+
+def _repeats(options: argparse.Namespace) -> Repeats:
+    if (options.folder is None) == (options.responses is None):
+        raise ValueError(
+            f"ceiling: expected a recording's folder or --responses, got {'both' if options.folder else 'neither'}; "
+            "name one of them"
+        )
+    if options.halves < 1:
+        raise ValueError(f"halves: expected 1 or more draws, got {options.halves}; correct it")
+    if options.responses is not None:
+        return array_repeats(options.responses, areas=options.areas, unit_ids=options.unit_ids)
+    if options.unit_ids is not None:
+        raise ValueError("unit-ids: expected them with --responses only, got a folder; a recording has its own")
+    return recording_repeats(open_recording(options.folder), areas=options.areas, progress=_bar)
 
 
 def import_arrays(options: argparse.Namespace, write: Write) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from recon.data.duplicates import Progress, leaks
+from recon.data.duplicates import Progress, leaks, same_content
+from recon.data.groups import trial_groups
 from recon.data.layout import ABSENT, TIERS, TRAIN, VARIABLES, Array
 from recon.data.oracle import oracle_correlation
 from recon.data.sensorium import SensoriumRecording
@@ -29,15 +30,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """All findings of a check; `ok` without errors; `str` gives one line each."""
+    """All findings of a check, and the facts as plain values; `ok` without errors; `str` gives one line each."""
 
     name: str
     findings: tuple[Finding, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
         """Whether no finding is an error."""
         return all(finding.level != "error" for finding in self.findings)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the report as JSON can hold it."""
+        found = [{"level": finding.level, "text": finding.text} for finding in self.findings]
+        return {"recording": self.name, "usable": self.ok, "findings": found, "facts": dict(self.facts)}
 
     def __str__(self) -> str:
         lines = [f"{finding.level:8s}{finding.text}" for finding in self.findings]
@@ -47,7 +54,19 @@ class Report:
 def check(recording: SensoriumRecording, *, progress: Progress = iter) -> Report:
     """Read every file of a recording and report all that is wrong; a bad file never stops the walk."""
     found = survey(recording, progress=progress)
-    return Report(recording.name, tuple(findings(recording, found)))
+    return Report(recording.name, tuple(findings(recording, found)), facts(recording, found))
+
+
+def facts(recording: SensoriumRecording, found: Survey) -> dict[str, Any]:
+    """Return plain values: neurons, trials by tier and by length in frames, repeats and withheld trials by number."""
+    lengths = Counter(one.frames for one in found.facts.values())
+    return {
+        "neurons": len(recording.unit_ids),
+        "trials": dict(Counter(recording.tiers)),
+        "lengths": {str(frames): lengths[frames] for frames in sorted(lengths)},
+        "repeats": [list(trials) for trials in repeat_sets(recording, found)],
+        "withheld": [i for i, one in found.facts.items() if not one.responses],
+    }
 
 
 def findings(recording: SensoriumRecording, found: Survey) -> list[Finding]:
@@ -107,7 +126,12 @@ def _tier_findings(recording: SensoriumRecording) -> list[Finding]:
 
 def _split_findings(recording: SensoriumRecording, found: Survey) -> list[Finding]:
     trials = list(found.groups)
-    leaked = leaks([recording.tiers[i] for i in trials], list(found.groups.values()), trials)
+    try:
+        written = trial_groups(recording)
+    except ValueError as error:
+        return [Finding("warning", str(error))]
+    groups = [written[i] for i in trials] if written else list(found.groups.values())
+    leaked = leaks([recording.tiers[i] for i in trials], groups, trials)
     if not leaked:
         return []
     pairs = ", ".join(f"{leak.trial} in {leak.tier} {leak.other}" for leak in leaked[:5])
@@ -200,9 +224,16 @@ def _oracle(recording: SensoriumRecording, found: Survey) -> str:
 
 
 def repeat_sets(recording: SensoriumRecording, found: Survey) -> list[tuple[int, ...]]:
-    """Return the sets of trials that repeat one video at one length, with responses."""
-    sets: dict[tuple[str, int, int], list[int]] = {}
+    """Return the sets of trials of a tier that repeat one video from the same frame on, with responses."""
+    sets: dict[tuple[str, int, int], list[list[int]]] = {}
     for i, group in found.groups.items():
         if found.facts[i].responses:
-            sets.setdefault((recording.tiers[i], group, found.facts[i].frames), []).append(i)
-    return [tuple(trials) for trials in sets.values() if len(trials) > 1]
+            alike = sets.setdefault((recording.tiers[i], group, found.facts[i].frames), [])
+            # A group also holds excerpts, which may have the same length and start at another frame.
+            own = next((one for one in alike if _same(found, one[0], i)), None)
+            alike.append([i]) if own is None else own.append(i)
+    return [tuple(trials) for alike in sets.values() for trials in alike if len(trials) > 1]
+
+
+def _same(found: Survey, first: int, second: int) -> bool:
+    return same_content(found.facts[first].signature, found.facts[second].signature)

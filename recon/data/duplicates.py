@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from recon.data.area import resize_area
-from recon.data.layout import ABSENT, TRAIN, Array
+from recon.data.layout import ABSENT, TRAIN, Array, content_id
 from recon.data.sensorium import SensoriumRecording
 
 Progress = Callable[[Sequence[int]], Iterable[int]]
@@ -28,11 +29,25 @@ COMMON_FRAME = 32
 
 @dataclass(frozen=True)
 class Signature:
-    """What is kept of a video for comparison: its hash, a hash per frame `(T,)`, and small frames `(T,9,16)`."""
+    """What is kept of a video for comparison: its hash, a hash per frame `(T,)`, small frames `(T,9,16)`, its id."""
 
     code: int
     frame_codes: Array
     reduced: Array
+    content: str
+
+
+Kind = Literal["exact", "near", "re-encoded", "shifted"]
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two videos with the same content: `second` starts `shift` frames into `first` (before it where negative)."""
+
+    first: int
+    second: int
+    kind: Kind
+    shift: int = 0
 
 
 def signature(frames: Array) -> Signature:
@@ -44,7 +59,7 @@ def signature(frames: Array) -> Signature:
     codes = frame_codes(frames)
     five = np.linspace(0, len(frames) - 1, 5).round().astype(int)
     reduced = resize_area(frames, REDUCED_SIZE).astype(np.float16)
-    return Signature(int(np.bitwise_xor.reduce(codes[five])), codes, reduced)
+    return Signature(int(np.bitwise_xor.reduce(codes[five])), codes, reduced, content_id(frames))
 
 
 def frame_codes(frames: Array) -> Array:
@@ -67,14 +82,39 @@ def same_content(first: Signature, second: Signature, *, shift: int = 0) -> bool
 
 def duplicate_groups(signatures: Sequence[Signature]) -> tuple[int, ...]:
     """Return a group label per video: the position of the first video with the same content (union–find)."""
-    parents = list(range(len(signatures)))
-    for i, j in _near(signatures):
-        if _root(parents, i) != _root(parents, j) and same_content(signatures[i], signatures[j]):
-            _join(parents, i, j)
-    for i, j, shift in _excerpts(signatures):
-        if _root(parents, i) != _root(parents, j) and same_content(signatures[i], signatures[j], shift=shift):
-            _join(parents, i, j)
-    return tuple(_root(parents, i) for i in range(len(parents)))
+    return joined(len(signatures), matches(signatures))
+
+
+def matches(signatures: Sequence[Signature]) -> tuple[Match, ...]:
+    """Return pairs of videos that are equal, nearly equal or excerpts of each other; as few as join every group."""
+    proposed = (*_equal(signatures), *_near(signatures), *_excerpts(signatures))
+    return confirmed(len(signatures), proposed, lambda one: one if _agrees(signatures, one) else None)
+
+
+def confirmed(
+    count: int, proposed: Iterable[Match], check: Callable[[Match], Match | None], *, known: Sequence[Match] = ()
+) -> tuple[Match, ...]:
+    """Return what `check` makes of the proposed pairs of `count` videos, asked only of those that are still apart."""
+    parents = list(joined(count, known))
+    found = []
+    for one in proposed:
+        match = None if _root(parents, one.first) == _root(parents, one.second) else check(one)
+        if match is not None:
+            _join(parents, match.first, match.second)
+            found.append(match)
+    return tuple(found)
+
+
+def joined(count: int, found: Iterable[Match]) -> tuple[int, ...]:
+    """Return for each of `count` videos the first of those that the pairs join it to.
+
+    >>> joined(4, [Match(2, 3, "exact"), Match(1, 3, "near")])
+    (0, 1, 1, 1)
+    """
+    parents = list(range(count))
+    for match in found:
+        _join(parents, match.first, match.second)
+    return tuple(_root(parents, i) for i in range(count))
 
 
 def split_by_content(
@@ -146,24 +186,38 @@ def _take(order: Sequence[int], members: Mapping[int, list[int]], count: int, *,
     return taken
 
 
-def _near(signatures: Sequence[Signature]) -> Iterable[tuple[int, int]]:
-    """Pairs of videos whose hashes differ in few bits; identical hashes only against the first that had them."""
+def _agrees(signatures: Sequence[Signature], match: Match) -> bool:
+    first, second = signatures[match.first], signatures[match.second]
+    return match.kind == "exact" or same_content(first, second, shift=match.shift)
+
+
+def _equal(signatures: Sequence[Signature]) -> Iterator[Match]:
+    """Pairs of a video and the first one that equals it to the grey level."""
+    firsts: dict[str, int] = {}
+    for i, item in enumerate(signatures):
+        if firsts.setdefault(item.content, i) != i:
+            yield Match(firsts[item.content], i, "exact")
+
+
+def _near(signatures: Sequence[Signature]) -> Iterator[Match]:
+    """Pairs of videos whose hashes differ in few bits."""
     codes = np.array([s.code for s in signatures], dtype=np.uint64)
     for j in range(1, len(codes)):
         distance = np.bitwise_count(codes[:j] ^ codes[j])
         for i in np.flatnonzero(distance <= CODE_DISTANCE):
-            yield int(i), j
+            yield Match(int(i), j, "near")
 
 
-def _excerpts(signatures: Sequence[Signature]) -> Iterable[tuple[int, int, int]]:
-    """Pairs (i, j, shift) whose frame hashes agree in many frames when j starts `shift` frames into i."""
+def _excerpts(signatures: Sequence[Signature]) -> Iterator[Match]:
+    """Pairs of videos whose frame hashes agree in many frames at one shift."""
     votes: dict[tuple[int, int, int], int] = {}
     for places in _shared_frames(signatures):
         for a, (i, s) in enumerate(places):
             for j, t in places[a + 1 :]:
                 key = (i, j, s - t) if s >= t else (j, i, t - s)
                 votes[key] = votes.get(key, 0) + 1
-    return (key for key, count in votes.items() if count >= EXCERPT_FRAMES)
+    agreeing = (key for key, count in votes.items() if count >= EXCERPT_FRAMES)
+    return (Match(i, j, "shifted" if shift else "near", shift) for i, j, shift in agreeing)
 
 
 def _shared_frames(signatures: Sequence[Signature]) -> Iterable[list[tuple[int, int]]]:

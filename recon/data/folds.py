@@ -17,7 +17,10 @@ OLD_MICE = tuple(name.partition("-Video")[0] for name in tuple(NEURONS)[5:])
 
 
 def fold_trials(recording: SensoriumRecording, fold: int) -> tuple[int, ...]:
-    """Return the trials of one of the seven folds in order; Bauer et al. (2026) take the first ten of fold 0."""
+    """Return the trials of one of the seven folds in order; Bauer et al. (2026) take the first ten of fold 0.
+
+    Published weights were trained on these folds, so content groups that were found later do not move a trial.
+    """
     if not 0 <= fold < FOLDS:
         raise ValueError(f"fold: expected 0–{FOLDS - 1}, got {fold}; correct this value")
     old = recording.name.partition("-Video")[0] in OLD_MICE

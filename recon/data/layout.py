@@ -19,6 +19,8 @@ MAX_FRAMES = 300
 TRAIN, VALIDATION, TEST, ABSENT = "train", "oracle", "live_test_main", "none"
 TIERS = (TRAIN, VALIDATION, TEST, "live_test_bonus", "final_test_main", "final_test_bonus", ABSENT)
 TIERS_FILE = Path("meta/trials/tiers.npy")
+GROUPS_FILE = Path("meta/trials/content_groups.json")
+"""Which trials show the same content, where `recon data duplicates --write` was asked; derived from the videos."""
 
 
 def load_array(path: Path, *, mapped: bool = False) -> Array:

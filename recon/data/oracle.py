@@ -28,6 +28,50 @@ def oracle_correlation(clips: Sequence[Tensor]) -> Tensor:
     return pearson(torch.cat([one for one, _ in pairs], -1), torch.cat([rest for _, rest in pairs], -1))
 
 
+def split_half(responses: Tensor, *, generator: torch.Generator, halves: int = 100) -> Tensor:
+    """Return `[N]` the correlation of the means of two random halves of the repeats, averaged over `halves` draws.
+
+    Of an odd number of repeats one, drawn each time, is left out.
+    """
+    repeats = _repeats(responses)
+    ranks = torch.rand(halves, repeats, generator=generator).argsort(1)
+    first, second = ranks < repeats // 2, (ranks >= repeats // 2) & (ranks < 2 * (repeats // 2))
+    return _halves_correlation(responses, first, second).mean(-1)
+
+
+def alternating_halves(responses: Tensor) -> Tensor:
+    """Return `[N]` the correlation of the mean of repeats 0, 2, 4 … with that of 1, 3, 5 … of responses in order.
+
+    Slow drifts are alike in both halves, so this is above the mean over random halves where animals tire.
+    """
+    places = torch.arange(_repeats(responses))[None]
+    return _halves_correlation(responses, places % 2 == 0, places % 2 == 1)[:, 0]
+
+
+def spearman_brown(reliability: Tensor) -> Tensor:
+    """Return what the correlation of two halves would be were both as long as the whole: 2 r / (1 + |r|).
+
+    Spearman (1910) and Brown (1910) for r ≥ 0; continued as an odd function, so that noise stays around 0.
+
+    >>> spearman_brown(torch.tensor([0.5, -0.5])).round(decimals=3).tolist()
+    [0.6669999957084656, -0.6669999957084656]
+    """
+    return 2 * reliability / (1 + reliability.abs())
+
+
+def joined_repeats(clips: Sequence[Tensor]) -> Tensor:
+    """Return the repeats of several clips `[R_c,N,T_c]` as repeats of one long clip `[R,N,T]`.
+
+    R is the number of repeats at which most frames of most repeats (R · T) stay: clips with fewer are left out, and
+    of clips with more the first R are taken.
+    """
+    for clip in clips:
+        _repeats(clip)
+    kept = {count: [clip for clip in clips if len(clip) >= count] for count in {len(clip) for clip in clips}}
+    most = max(kept, key=lambda count: (count * sum(clip.shape[-1] for clip in kept[count]), count))
+    return torch.cat([clip[:most] for clip in kept[most]], -1)
+
+
 def signal_power(responses: Tensor) -> Tensor:
     """Return `[N]` SP = (Var Σ_r y_r − Σ_r Var y_r) / (R (R − 1)) (Sahani & Linden 2003; Schoppe et al. 2016)."""
     repeats = _repeats(responses)
@@ -65,6 +109,21 @@ def _leave_one_out(clip: Tensor) -> tuple[Tensor, Tensor]:
     """Return every repeat and the mean of the others, both `[N, R·T]`."""
     rest = (clip.sum(0) - clip) / (_repeats(clip) - 1)
     return clip.transpose(0, 1).flatten(1), rest.transpose(0, 1).flatten(1)
+
+
+def _halves_correlation(responses: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Return `[N,S]` correlations of the sums over S choices of repeats `[S,R]` and over S others.
+
+    The covariance of two sums follows from that of the repeats, `[N,R,R]`, which is taken once.
+    """
+    centred = responses.double().transpose(0, 1)
+    centred = centred - centred.mean(-1, keepdim=True)
+    covariance = centred @ centred.transpose(1, 2)
+    one, other = first.double(), second.double()
+    between = torch.einsum("sr,nrq,sq->ns", one, covariance, other)
+    power = [torch.einsum("sr,nrq,sq->ns", chosen, covariance, chosen) for chosen in (one, other)]
+    scale = (power[0] * power[1]).clamp(min=0).sqrt()
+    return between / torch.where(scale > 0, scale, torch.nan)
 
 
 def _repeats(responses: Tensor) -> int:

@@ -16,6 +16,7 @@ import torch
 from recon.data.archives import unpack
 from recon.data.layout import (
     ABSENT,
+    GROUPS_FILE,
     MAX_FRAMES,
     STATISTICS,
     TIERS_FILE,
@@ -189,10 +190,14 @@ class SensoriumRecording(Recording):
         return array[..., :frames]
 
     def fingerprint(self) -> str:
-        """Return a short hash of names and sizes of all files and of the contents of the meta files."""
+        """Return a short hash of names and sizes of all files and of the contents of the meta files.
+
+        Content groups, which are found by looking at the videos, do not change it.
+        """
         digest = hashlib.sha256()
         for part in ("data", "meta"):
             files = [file for file in (self.path / part).rglob("*") if file.is_file() and file.name[0] != "."]
+            files = [file for file in files if file != self.path / GROUPS_FILE]
             for file in sorted(files):
                 name = file.relative_to(self.path).as_posix()
                 digest.update(f"{name}:{file.stat().st_size};".encode())

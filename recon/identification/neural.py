@@ -19,7 +19,7 @@ from torch.nn import functional
 from encoders.learning import Learning, draw_weights, fresh, learn
 from recon import config
 from recon.benchmark import Say
-from recon.data.sources import read_array
+from recon.data.repeats import read_areas, read_responses
 from recon.decoders.towers import info_nce
 from recon.identification.scores import SCORED, scores
 from recon.metrics.identification import cosine_similarity
@@ -74,15 +74,11 @@ def identify_segments(tree: Mapping[str, Any], *, say: Say = lambda line: None) 
 
 def read_units(chosen: NeuralIdentification) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Return responses (units, repeats, segments) and the area of every unit."""
-    responses, named = read_array(chosen.responses), np.ravel(read_array(chosen.areas))
-    areas = np.array([str(np.squeeze(area)) for area in named])
-    if responses.ndim != 3 or responses.dtype.kind not in "iuf" or len(areas) != len(responses):
+    responses, areas = read_responses(chosen.responses), np.array(read_areas(chosen.areas))
+    if len(areas) != len(responses):
         raise ValueError(
-            f"{chosen.responses}: expected (units, repeats, segments) of numbers and an area per unit, got "
-            f"{responses.shape} of {responses.dtype} and {len(areas)} areas; transpose or name other arrays"
+            f"{chosen.areas}: expected the areas of {len(responses)} units, got {len(areas)}; name another array"
         )
-    if not np.isfinite(responses).all():
-        raise ValueError(f"{chosen.responses}: expected finite responses, got NaN or infinity; leave out these units")
     if responses.shape[1] < chosen.folds or chosen.folds < 2:
         raise ValueError(
             f"folds: expected 2 to {responses.shape[1]} (one repeat or more each), got {chosen.folds}; correct it"

@@ -1,0 +1,86 @@
+"""`recon data duplicates`: which trials, of one recording or of several, show the same content."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Sequence
+
+from tqdm import tqdm
+
+from recon.data.duplicates import Signature, leaks, signature
+from recon.data.groups import Group, find_groups, group_file
+from recon.data.layout import ABSENT, GROUPS_FILE
+from recon.data.sensorium import SensoriumRecording, open_recording
+from recon.store import write_json
+
+Trial = tuple[int, int]
+"""A recording's place among those that are compared, and a trial of it."""
+SHOWN = 40
+"""Groups that are listed; all of them are in the files that `--write` writes."""
+
+
+def duplicates(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+    """List groups of trials with the same content; with `--write` keep them beside each recording's tiers."""
+    recordings = [open_recording(folder) for folder in options.folder]
+    _check_different(recordings)
+    trials = [(r, i) for r, one in enumerate(recordings) for i, tier in enumerate(one.tiers) if tier != ABSENT]
+    read = tqdm(trials, unit="trial", leave=False, disable=None)
+    signatures = [signature(recordings[r].frames(i)) for r, i in read]
+    groups = find_groups(signatures, progress=_compared)
+    for line in _lines(recordings, trials, groups):
+        write(line)
+    if options.write:
+        for file in _write(recordings, trials, groups, signatures):
+            write(f"groups: {file}")
+
+
+def _check_different(recordings: Sequence[SensoriumRecording]) -> None:
+    paths = [recording.path.resolve() for recording in recordings]
+    if len(set(paths)) < len(paths):
+        raise ValueError(f"folders: expected each recording once, got {len(paths) - len(set(paths))} twice; drop them")
+
+
+def _lines(recordings: Sequence[SensoriumRecording], trials: Sequence[Trial], groups: Sequence[Group]) -> list[str]:
+    several = [group for group in groups if group.others]
+    copied = sum(len(group.others) for group in several)
+    many = f" of {len(recordings)} recordings" if len(recordings) > 1 else ""
+    head = f"{len(trials)} trials{many}: {len(groups)} different contents, {copied} trials repeat another"
+
+    def name(video: int) -> str:
+        recording, trial = trials[video]
+        return f"{recordings[recording].name} {trial}" if len(recordings) > 1 else str(trial)
+
+    listed = [
+        f"  {name(group.first)}: " + ", ".join(f"{name(member.video)} {member}" for member in group.others)
+        for group in several[:SHOWN]
+    ]
+    more = [f"  … and {len(several) - SHOWN} more groups"] if len(several) > SHOWN else []
+    return [head, *listed, *more, *_leaks(recordings, trials, groups)]
+
+
+def _leaks(recordings: Sequence[SensoriumRecording], trials: Sequence[Trial], groups: Sequence[Group]) -> list[str]:
+    first = {member.video: group.first for group in groups for member in group.others}
+    labels = [first.get(video, video) for video in range(len(trials))]
+    tiers = [recordings[recording].tiers[trial] for recording, trial in trials]
+    found = leaks(tiers, labels, range(len(trials)))
+    text = f"{len(found)} training trials show what a trial of another tier shows: split by content"
+    return [f"warning: {text}"] if found else []
+
+
+def _write(
+    recordings: Sequence[SensoriumRecording],
+    trials: Sequence[Trial],
+    groups: Sequence[Group],
+    signatures: Sequence[Signature],
+) -> Iterable[str]:
+    videos = {trial: video for video, trial in enumerate(trials)}
+    for r, recording in enumerate(recordings):
+        file = recording.path / GROUPS_FILE
+        shown = [videos.get((r, i)) for i in range(len(recording.tiers))]
+        write_json(file, group_file(groups, signatures, shown))
+        yield str(file)
+
+
+def _compared(items: Sequence[int]) -> Iterable[int]:
+    bar: Iterable[int] = tqdm(items, unit="block", leave=False, disable=None)
+    return bar

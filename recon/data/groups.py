@@ -1,0 +1,118 @@
+"""Groups of trials, of one recording or of several, that show the same content; and where they are kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recon.data.copies import copies
+from recon.data.duplicates import Kind, Match, Progress, Signature, joined, matches
+from recon.data.layout import ABSENT, GROUPS_FILE
+from recon.data.sensorium import SensoriumRecording
+
+ORDER: tuple[Kind, ...] = ("exact", "near", "re-encoded", "shifted")
+"""From what is surely the same to what was recognised only by its motion."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A video of a group: how it is like the group's first, and the frame of that at which it starts."""
+
+    video: int
+    kind: Kind
+    shift: int
+
+    def __str__(self) -> str:
+        return f"shifted by {self.shift} frames" if self.shift else self.kind
+
+
+@dataclass(frozen=True)
+class Group:
+    """Videos with the same content: the first of them, and how the others are like it."""
+
+    first: int
+    others: tuple[Member, ...]
+
+
+def find_groups(signatures: Sequence[Signature], *, progress: Progress = iter) -> tuple[Group, ...]:
+    """Return every group of videos, also those of one video: equal, nearly equal, re-encoded or shifted in time."""
+    known = matches(signatures)
+    found = (*known, *copies(signatures, known=known, progress=progress))
+    pairs: dict[int, list[Match]] = {}
+    for match in found:
+        pairs.setdefault(match.first, []).append(match)
+        pairs.setdefault(match.second, []).append(match)
+    labels = joined(len(signatures), found)
+    return tuple(Group(first, _members(first, pairs)) for first in sorted(set(labels)))
+
+
+def group_file(
+    groups: Sequence[Group], signatures: Sequence[Signature], trials: Sequence[int | None]
+) -> dict[str, Any]:
+    """Return the plain content of a recording's file of groups.
+
+    `trials` says for each trial of the recording which of the videos it shows, or none. `groups` in the file holds a
+    name per trial, equal for equal content in all recordings that were compared, and empty where there is no video;
+    `kinds` and `shifts` say how a trial is like the first of its group.
+    """
+    first = {group.first: Member(group.first, "exact", 0) for group in groups}
+    members = first | {member.video: member for group in groups for member in group.others}
+    names = {member: signatures[group.first].content for group in groups for member in _videos(group)}
+    shown = [None if video is None else members[video] for video in trials]
+    return {
+        "groups": ["" if one is None else names[one.video] for one in shown],
+        "kinds": ["" if one is None else "first" if one.video in first else one.kind for one in shown],
+        "shifts": [0 if one is None else one.shift for one in shown],
+    }
+
+
+def trial_groups(recording: SensoriumRecording) -> tuple[int, ...]:
+    """Return for every trial the first with the same content, as `recon data duplicates --write` found; else empty.
+
+    These are the labels that `split_by_content` and `leaks` take; trials without a video stand alone.
+    """
+    file = recording.path / GROUPS_FILE
+    if not file.exists():
+        return ()
+    try:
+        names = [str(name) for name in json.loads(file.read_text("utf-8"))["groups"]]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"{file}: expected groups in JSON, got {error!r}; run `recon data duplicates --write` again"
+        ) from error
+    named = [bool(name) for name in names]
+    if named != [tier != ABSENT for tier in recording.tiers]:
+        raise ValueError(
+            f"{file}: expected a group for each of {len(recording.tiers)} trials with a video, got {sum(named)} of "
+            f"{len(names)}; the trials have changed: run `recon data duplicates --write` again"
+        )
+    firsts: dict[str, int] = {}
+    return tuple(firsts.setdefault(name, i) if name else i for i, name in enumerate(names))
+
+
+def _videos(group: Group) -> tuple[int, ...]:
+    return (group.first, *(member.video for member in group.others))
+
+
+def _members(first: int, pairs: Mapping[int, Sequence[Match]]) -> tuple[Member, ...]:
+    """Follow the pairs from the first video of a group, adding up shifts; the weakest likeness on the way counts."""
+    reached = {first: Member(first, "exact", 0)}
+    waiting = [first]
+    while waiting:
+        here = reached[waiting.pop()]
+        for match in pairs.get(here.video, ()):
+            ahead = match.first == here.video
+            video, shift = (match.second, match.shift) if ahead else (match.first, -match.shift)
+            if video not in reached:
+                reached[video] = Member(video, _weaker(here.kind, match.kind, here.shift + shift), here.shift + shift)
+                waiting.append(video)
+    return tuple(reached[video] for video in sorted(reached) if video != first)
+
+
+def _weaker(first: Kind, second: Kind, shift: int) -> Kind:
+    """Return the kind of a likeness through another video; two shifts that cancel out leave a re-encoded copy."""
+    if shift:
+        return "shifted"
+    return min(max(first, second, key=ORDER.index), "re-encoded", key=ORDER.index)

@@ -1,0 +1,171 @@
+"""Repeats of clips, from a recording or from plain arrays, and the noise ceilings of each neuron that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recon.data.check import repeat_sets
+from recon.data.duplicates import Progress
+from recon.data.layout import Array
+from recon.data.oracle import (
+    alternating_halves,
+    correlation_ceiling,
+    explainable_variance,
+    joined_repeats,
+    oracle_correlation,
+    signal_power,
+    spearman_brown,
+    split_half,
+)
+from recon.data.sensorium import SensoriumRecording
+from recon.data.sources import read_array
+from recon.data.survey import survey
+
+MEASURES = {
+    "oracle": "correlation of every repeat with the mean of the others",
+    "split_half": "correlation of random halves' means, averaged over draws",
+    "split_half_corrected": "the same, corrected to all repeats (Spearman–Brown)",
+    "alternating": "correlation of the means of even and odd repeats",
+    "explainable_variance": "share of a single trial's variance that repeats",
+    "cc_max": "best correlation with the mean of the repeats (Schoppe et al. 2016)",
+    "signal_power": "variance that repeats, in squared units of the responses",
+}
+TITLES = {
+    "split_half": "halves",
+    "split_half_corrected": "corrected",
+    "explainable_variance": "explainable",
+    "cc_max": "CCmax",
+}
+COLUMNS = ("unit_id", "area", "repeats", "frames", *MEASURES)
+NEURONS = 512
+"""Neurons that are measured together."""
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Responses to repeated clips `[R,N,T]` joined over clips, the id of every unit, and its area ("" if unknown)."""
+
+    responses: Tensor
+    unit_ids: tuple[int, ...]
+    areas: tuple[str, ...]
+
+
+def recording_repeats(recording: SensoriumRecording, *, areas: str | None = None, progress: Progress = iter) -> Repeats:
+    """Return the repeated clips of a recording; damaged trials and withheld responses are passed over.
+
+    Repeats are trials of one tier whose videos (nearly) agree frame by frame. Raises ValueError where there are none.
+    """
+    sets = repeat_sets(recording, survey(recording, progress=progress))
+    if not sets:
+        raise ValueError(
+            f"{recording.path}: expected a video that was shown twice or more, with responses, got none; "
+            "a noise ceiling needs repeats"
+        )
+    clips = [torch.stack([recording.trial(i).responses for i in trials]) for trials in sets]
+    ids = tuple(recording.unit_ids)
+    return Repeats(joined_repeats(clips), ids, _areas(areas, len(ids)))
+
+
+def array_repeats(responses: Sequence[str], *, areas: str | None = None, unit_ids: str | None = None) -> Repeats:
+    """Return repeats from arrays (units, repeats, bins), one or more of the same units, each FILE or FILE:NAME."""
+    arrays = [read_responses(one) for one in responses]
+    counts = sorted({len(array) for array in arrays})
+    if len(counts) > 1:
+        raise ValueError(f"responses: expected arrays of the same units, got {counts} units; name them one at a time")
+    clips = [torch.from_numpy(array.astype(np.float32)).transpose(0, 1) for array in arrays]
+    ids = range(counts[0]) if unit_ids is None else np.ravel(read_array(unit_ids)).astype(np.int64).tolist()
+    if len(ids) != counts[0]:
+        raise ValueError(f"unit_ids: expected {counts[0]} ids, one per unit, got {len(ids)}; name another array")
+    return Repeats(joined_repeats(clips), tuple(ids), _areas(areas, counts[0]))
+
+
+def read_responses(source: str) -> Array:
+    """Return an array (units, repeats, bins) of finite numbers, from FILE or FILE:NAME."""
+    array = read_array(source)
+    if array.ndim != 3 or array.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{source}: expected (units, repeats, segments or bins) of numbers, got {array.shape} of {array.dtype}; "
+            "transpose it or name another array"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"{source}: expected finite responses, got NaN or infinity; leave out these units")
+    return array
+
+
+def read_areas(source: str) -> tuple[str, ...]:
+    """Return the area of every unit, as text, from FILE or FILE:NAME (also the cells that MATLAB writes)."""
+    return tuple(str(np.squeeze(area)) for area in np.ravel(read_array(source)))
+
+
+def ceilings(repeats: Repeats, *, generator: torch.Generator, halves: int = 100) -> dict[str, Tensor]:
+    """Return the noise ceilings `[N]` by name (`MEASURES`); NaN where undefined: silent units, no signal power."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    parts = [
+        _measured(part, generator=torch.Generator().manual_seed(seed), halves=halves)
+        for part in torch.split(repeats.responses, NEURONS, dim=1)
+    ]
+    return {name: torch.cat([part[name] for part in parts]) for name in MEASURES}
+
+
+def rows(repeats: Repeats, found: Mapping[str, Tensor]) -> Iterator[dict[str, Any]]:
+    """Yield a row per neuron: its id and area, the number of repeats and of frames, and every ceiling."""
+    count, _, frames = repeats.responses.shape
+    values = {name: value.tolist() for name, value in found.items()}
+    for i, (unit, area) in enumerate(zip(repeats.unit_ids, repeats.areas, strict=True)):
+        about = {"unit_id": unit, "area": area, "repeats": count, "frames": frames}
+        yield about | {name: value[i] for name, value in values.items()}
+
+
+def screen(repeats: Repeats, found: Mapping[str, Tensor]) -> str:
+    """Return one screen: median and quartiles of the ceilings over units, by area."""
+    count, units, frames = repeats.responses.shape
+    shown = [name for name in MEASURES if name != "signal_power"]
+    titles = [TITLES.get(name, name) for name in shown]
+    names = sorted(set(repeats.areas)) if any(repeats.areas) else []
+    table = [["area", "units", *titles]]
+    for area in (*names, "all"):
+        chosen = torch.tensor([area in ("all", own) for own in repeats.areas])
+        cells = [_quartiles(found[name][chosen]) for name in shown]
+        table.append([area or "(none)", str(int(chosen.sum())), *cells])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [f"{units} units, {count} repeats of {frames} frames: median (quartiles)"]
+    lines += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
+    undefined = {title: int(found[name].isnan().sum()) for title, name in zip(titles, shown, strict=True)}
+    missing = ", ".join(f"{number} of {title}" for title, number in undefined.items() if number)
+    if missing:
+        lines.append(f"undefined and left out: {missing} (silent units, no signal power)")
+    return "\n".join(lines)
+
+
+def _measured(responses: Tensor, *, generator: torch.Generator, halves: int) -> dict[str, Tensor]:
+    half = split_half(responses, generator=generator, halves=halves)
+    return {
+        "oracle": oracle_correlation([responses]),
+        "split_half": half,
+        "split_half_corrected": spearman_brown(half),
+        "alternating": alternating_halves(responses),
+        "explainable_variance": explainable_variance(responses),
+        "cc_max": correlation_ceiling(responses),
+        "signal_power": signal_power(responses),
+    }
+
+
+def _areas(source: str | None, count: int) -> tuple[str, ...]:
+    areas = ("",) * count if source is None else read_areas(source)
+    if len(areas) != count:
+        raise ValueError(f"areas: expected {count} areas, one per unit, got {len(areas)}; name another array")
+    return areas
+
+
+def _quartiles(values: Tensor) -> str:
+    defined = values[~values.isnan()]
+    if not len(defined):
+        return "undefined"
+    low, middle, high = torch.quantile(defined, torch.tensor([0.25, 0.5, 0.75], dtype=defined.dtype)).tolist()
+    return f"{middle:.2f} ({low:.2f} {high:.2f})"
