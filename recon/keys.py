@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from glob import escape
 from pathlib import Path
 
 from torch import nn
@@ -38,8 +39,9 @@ def weights_of(method: object) -> list[str]:
     found = []
     for weights in sorted({value for value in named if isinstance(value, str) and value}):
         places = [Path(weights), *(folder / f"{weights}.safetensors" for folder in (PRIORS, DECODERS))]
-        path = next((place for place in places if place.is_file()), None)
-        found.append(hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path else f"no {weights}")
+        names = [(place.parent, escape(place.name).replace("{seed}", "*")) for place in places]
+        files = [file for folder, name in names for file in sorted(folder.glob(name))]
+        found += [hashlib.sha256(file.read_bytes()).hexdigest()[:12] for file in files] or [f"no {weights}"]
     return found
 
 

@@ -314,12 +314,14 @@ def test_a_decoder_of_other_neurons_is_refused(tmp_path: Path) -> None:
         Convolutional(weights=str(tmp_path / "broken.safetensors")).fit(training)
 
 
-def test_the_shipped_decoder_has_a_card_and_reads_the_fit_neurons_of_the_simulated_recording() -> None:
-    found = SHIPPED / "v1_decoder.safetensors"
-    assert found.stat().st_size < 8e6
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_shipped_decoders_have_cards_and_read_the_fit_neurons_of_the_simulated_recording(seed: int) -> None:
+    found = SHIPPED / f"v1_decoder_seed{seed}.safetensors"
+    assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 8e6
     card = json.loads(found.with_suffix(".json").read_text())
     assert card["method"] == config.expand({"preset": "convolutional"})
-    decoder, neurons = Convolutional(weights="v1_decoder", artefact=found).load()
+    assert card["command"].endswith(f"v1_decoder_seed{seed}.yaml")
+    decoder, neurons = Convolutional(weights="v1_decoder_seed{seed}", artefact=found).load()
     assert int(neurons.sum()) == card["neurons"] == 904 and len(neurons) == 1000
     movie = decoder(torch.rand(1, 904, 20, generator=torch.Generator().manual_seed(0)))
     assert movie.shape == (1, 1, 20, 36, 64) and bool(torch.isfinite(movie).all())

@@ -21,6 +21,7 @@ def test_weights_count_by_their_content_wherever_a_method_names_them(tmp_path: P
 
 
 def test_shipped_weights_are_found_by_name_and_methods_without_name_none() -> None:
-    shipped = [weights_of(DiffPir(Diffusion())), weights_of(Convolutional(weights="v1_decoder"))]
+    shipped = [weights_of(DiffPir(Diffusion())), weights_of(Convolutional(weights="v1_decoder_seed0"))]
     assert all(len(found) == 1 and not found[0].startswith("no ") for found in shipped) and shipped[0] != shipped[1]
+    assert len(weights_of(Convolutional(weights="v1_decoder_seed{seed}"))) == 3
     assert weights_of(DiffPir(Wiener())) == weights_of(Gradient()) == weights_of(Convolutional()) == []

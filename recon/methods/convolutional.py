@@ -43,7 +43,7 @@ class Convolutional:
     (mirrored, backwards, upside down, enlarged) and `generated` minutes of natural-like movies that no animal saw. The
     averaged weights with the best video correlation + SSIM on validation clips are kept. "bfloat16" trains three times
     as fast on CPUs that compute in it, slower on others; the loss and the weights stay in float32. With `weights`, a
-    file or shipped name, nothing is trained, and the sizes are the file's.
+    file or shipped name in which "{seed}" stands for the row's seed, nothing is trained, and the sizes are the file's.
     """
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -78,7 +78,8 @@ class Convolutional:
     def fit(self, training: TrainingSet) -> Convolutional:
         """Train the network; an interrupted training goes on where it stopped."""
         if self.weights:
-            return replace(self, artefact=find_decoder(self.weights, training))
+            named = self.weights.replace("{seed}", str(training.seed))
+            return replace(self, artefact=find_decoder(named, training))
 
         def learn_decoder(checkpoint: Path) -> dict[str, Tensor]:
             return {**self.trained(training, checkpoint=checkpoint).state_dict(), "neurons": training.neurons}
