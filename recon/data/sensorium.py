@@ -45,7 +45,7 @@ def open_recording(path: Path | str) -> SensoriumRecording:
     if not root.is_dir():
         raise ValueError(
             f"{root}: expected the folder of a recording, got {'a file' if root.exists() else 'nothing'}; "
-            "check the path, or make a recording with `recon simulate` or `recon data import`"
+            "check the path, or make one with `recon simulate`, `recon data import` or `recon data convert`"
         )
     if (root / TIERS_FILE).exists():
         return SensoriumRecording(root)
@@ -54,7 +54,7 @@ def open_recording(path: Path | str) -> SensoriumRecording:
         found = ", ".join(p.name for p in inside) or "none"
         raise ValueError(
             f"{root}: expected one recording with {TIERS_FILE}, got {found}; "
-            "name the folder of one animal, or make one with `recon data import`"
+            "name the folder of one animal, or make one with `recon data import` or `recon data convert`"
         )
     return SensoriumRecording(inside[0])
 
