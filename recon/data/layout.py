@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def load_array(path: Path, *, mapped: bool = False) -> Array:
         array: Array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except FileNotFoundError as error:
         raise ValueError(f"{path}: expected an .npy file, got none; copy or unpack the recording again") from error
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, SyntaxError, TokenError, TypeError, OverflowError, MemoryError) as error:
         raise ValueError(
             f"{path}: expected a complete .npy file of plain numbers or strings, got a damaged one ({error}); "
             "copy or unpack the recording again"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
 from recon.data.layout import Array
 
-BROKEN = (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError, OverflowError)
+DAMAGED = (OSError, RuntimeError, KeyError, TypeError, MemoryError, OverflowError, AttributeError)
+BROKEN = (*DAMAGED, ValueError)
 """What h5py raises on files that are damaged."""
+Found = TypeVar("Found")
 TEXTS = 1_000_000
 """More texts than this are no column of a table of stimuli."""
 
@@ -50,6 +54,19 @@ class Turned:
         return turned
 
 
+def guarded(method: Callable[..., Found]) -> Callable[..., Found]:
+    """Turn what h5py raises on damaged files into one ValueError that names the file and what was sought."""
+
+    @functools.wraps(method)
+    def read(self: Any, name: str, **options: Any) -> Found:
+        try:
+            return method(self, name, **options)
+        except DAMAGED as error:
+            raise ValueError(f"{self.path}:{name}: expected readable data, got {error}; copy the file again") from error
+
+    return read
+
+
 @dataclass(frozen=True)
 class Hdf5:
     """An open file, closed when it is dropped."""
@@ -57,20 +74,19 @@ class Hdf5:
     path: Path
     file: h5py.File
 
+    @guarded
     def find(self, name: str) -> Any:
         """Return the group or data set of a name, or none; raises ValueError where it lies in another file."""
         place: Any = self.file
         for part in filter(None, name.split("/")):
-            try:
-                if not isinstance(place, h5py.Group) or place.get(part, getlink=True) is None:
-                    return None
-                if isinstance(place.get(part, getlink=True), h5py.ExternalLink):
-                    raise ValueError(f"{self.path}:{name}: expected data in this file, got a link to others; copy")
-                place = place[part]
-            except (OSError, RuntimeError, KeyError, TypeError):
+            if not isinstance(place, h5py.Group) or part not in place:
                 return None
+            if isinstance(place.get(part, getlink=True), h5py.ExternalLink):
+                raise ValueError(f"{self.path}:{name}: expected data in this file, got a link to others; copy it in")
+            place = place[part]
         return place
 
+    @guarded
     def children(self, pattern: str) -> list[str]:
         """Return the names of the entries of a group that match, for example "processing/ophys/*/Roi*", in order."""
         folder, _, last = pattern.rpartition("/")
@@ -83,6 +99,7 @@ class Hdf5:
                 found += [f"{parent}/{name}".lstrip("/") for name in sorted(names, key=lambda n: (len(n), n))]
         return found
 
+    @guarded
     def values(self, name: str, *, axes: int | None = None) -> Values:
         """Return a data set of numbers; raises ValueError where there is none, or it has not so many axes."""
         found = self.find(name)
@@ -94,10 +111,21 @@ class Hdf5:
             raise ValueError(f"{self.path}:{name}: expected {axes} axes, got {found.shape}; name another data set")
         return Values(f"{self.path}:{name}", found)
 
+    @guarded
     def column(self, name: str) -> Array:
         """Return a column of numbers `(K,)`."""
         return np.asarray(self.values(name, axes=1)[:])
 
+    @guarded
+    def start(self, name: str) -> tuple[float, float]:
+        """Return a number and its attribute `rate`: when a series begins, and its samples a second; NaN if none."""
+        found = self.find(name)
+        if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiu" or found.shape != ():
+            return float("nan"), float("nan")
+        rate = np.asarray(found.attrs.get("rate", np.nan))
+        return float(found[()]), float(rate.ravel()[0]) if rate.dtype.kind in "fiu" and rate.size else float("nan")
+
+    @guarded
     def texts(self, name: str) -> list[str]:
         """Return a column of texts, or of numbers written out."""
         found = self.find(name)

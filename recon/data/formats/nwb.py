@@ -258,12 +258,11 @@ def times_of(file: Hdf5, series: str) -> Array:
     """Return the times `(S,)` of a TimeSeries: its timestamps, or its starting time and rate."""
     if file.find(f"{series}/timestamps") is not None:
         return file.column(f"{series}/timestamps").astype(np.float64)
-    start = file.find(f"{series}/starting_time")
-    rate = None if start is None else start.attrs.get("rate")
-    if rate is None or not np.isfinite(float(rate)) or float(rate) <= 0:
+    begin, rate = file.start(f"{series}/starting_time")
+    if not rate > 0 or not np.isfinite([begin, rate]).all():
         raise ValueError(f"{file.path}:{series}: expected timestamps, or starting_time with a rate; add them")
     count = file.values(f"{series}/data").shape[0]
-    return float(np.asarray(start[()])) + np.arange(count) / float(rate)
+    return begin + np.arange(count) / rate
 
 
 def _behavior(file: Hdf5, where: NwbMapping, notes: list[str]) -> dict[str, Stream]:

@@ -1,0 +1,96 @@
+"""Damaged files of every format: whatever is in them, a reader ends with our one error or with a recording."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import format_worlds as worlds
+import numpy as np
+import pytest
+
+SCRIPT = """
+import sys, warnings
+from pathlib import Path
+from recon.data.convert import Conversion, convert
+from recon.data.formats import FORMATS
+warnings.simplefilter("ignore")
+kind, source = sys.argv[1], Path(sys.argv[2])
+settings = Conversion(frame_size=(9, 16), trial_frames=90, shortest=45)
+for case in sorted(source.iterdir()):
+    try:
+        convert(FORMATS[kind].read(case), case.with_suffix(".made"), settings)
+        print(case.name, "read")
+    except ValueError as error:
+        print(case.name, "refused" if len(str(error)) < 2000 else "long")
+"""
+"""One process for many cases: a crash of a library ends it, and the test sees which case it was."""
+
+
+def damaged(data: bytes, generator: np.random.Generator) -> bytes:
+    """Return bytes of which some are changed, cut off, emptied or doubled; most damage is near the beginning."""
+    changed = bytearray(data)
+    kind = generator.integers(5)
+    reach = len(data) if generator.random() < 0.5 else min(len(data), 4096)
+    if kind == 0:
+        return bytes(changed[: generator.integers(len(data) + 1)])
+    places = generator.integers(0, reach, int(generator.integers(1, 20)))
+    for place in places:
+        if kind == 1:
+            changed[place] = generator.integers(256)
+        elif kind == 2:
+            changed[place] ^= 1 << int(generator.integers(8))
+        else:
+            changed[place : place + 8] = b"\\xff" * 8 if kind == 3 else b"\\x00" * 8
+    return bytes(changed)
+
+
+def files_of(source: Path) -> list[Path]:
+    return [source] if source.is_file() else sorted(file for file in source.rglob("*") if file.is_file())
+
+
+def cases(kind: str, folder: Path, count: int) -> Path:
+    """Write damaged copies of a session of a format; return the folder that they are in."""
+    films = [worlds.film(4, rate=30.0, start=1 + 6 * k, seed=10 + k) for k in range(3)]
+    if kind == "allen":
+        source = worlds.write_allen(folder / "one.nwb")[0]
+    elif kind == "nwb":
+        source = worlds.write_microns(folder / "one.nwb", films)
+    else:
+        source = worlds.write_experanto(folder / "one", films)
+    generator, made = np.random.default_rng(len(kind)), folder / "cases"
+    made.mkdir()
+    for number in range(count):
+        case = made / f"{number:04d}{source.suffix}"
+        shutil.copytree(source, case) if source.is_dir() else shutil.copy(source, case)
+        every = files_of(case)
+        for _ in range(int(generator.integers(1, 3))):
+            victim = every[generator.integers(len(every))]
+            victim.write_bytes(damaged(victim.read_bytes(), generator))
+    return made
+
+
+def survive(kind: str, folder: Path, count: int) -> list[str]:
+    """Read the cases in a process of their own and return what became of each."""
+    made = cases(kind, folder, count)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, kind, str(made)], capture_output=True, text=True, timeout=60 + count, check=False
+    )
+    said = done.stdout.splitlines()
+    assert done.returncode == 0, f"after {said[-1:]}: {done.stderr[-2000:]}"
+    assert len(said) == count and not any(line.endswith("long") for line in said)
+    return said
+
+
+@pytest.mark.parametrize("kind", ["experanto", "allen", "nwb"])
+def test_damaged_files_are_refused_or_read(kind: str, tmp_path: Path) -> None:
+    said = survive(kind, tmp_path, 25)
+    assert sum(line.endswith("refused") for line in said) >= 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["experanto", "allen", "nwb"])
+def test_many_damaged_files_are_refused_or_read(kind: str, tmp_path: Path) -> None:
+    survive(kind, tmp_path, 700)
