@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import h5py
 import numpy as np
 import pytest
 import tiny_bench
+import yaml
+from PIL import Image
 
 from recon.benchmark import benchmark
 from recon.cli import main
@@ -181,6 +184,32 @@ def test_links_to_other_files_are_refused(tmp_path: Path) -> None:
         file.create_virtual_dataset("stimulus/templates/natural_movie_one_image_stack/data", layout)
     with pytest.raises(ValueError, match="expected data in this file"):
         session_of(path)
+
+
+def test_a_screen_of_pictures_and_one_file_of_all_pieces(tmp_path: Path) -> None:
+    """Also: colour, fractions of white, a tier that is unknown, and an eye tracker of other signals."""
+    path = worlds.write_experanto(tmp_path / "mouse", films(30.0)[:3])
+    screen, metas = path / "screen", sorted((path / "screen/meta").glob("*.yml"))
+    pieces = {file.stem: yaml.safe_load(file.read_text()) for file in metas}
+    first = np.load(screen / "data/00000.npy")
+    np.save(screen / "data/00000.npy", np.repeat(first[..., None] / 255.0, 3, -1).astype(np.float32))
+    pieces["00005"] |= {"modality": "image", "tier": "train"}
+    Image.fromarray(first[0]).save(screen / "data/00005.png")
+    pieces["00002"] |= {"tier": "somewhere"}
+    for file in metas:
+        file.unlink()
+    (screen / "combined_meta.json").write_text(json.dumps(pieces))
+    about = yaml.safe_load((path / "eye_tracker/meta.yml").read_text())
+    eye = np.fromfile(path / "eye_tracker/data.mem", np.float32).reshape(-1, 4)[:, :2]
+    eye.tofile(path / "eye_tracker/data.mem")
+    (path / "eye_tracker/meta.yml").write_text(yaml.safe_dump(about | {"n_signals": 2}))
+    session = session_of(path)
+    assert len(session.shown) == 4 and all(shown.tier == "" for shown in session.shown)
+    assert np.allclose(session.shown[0].read(np.array([3, 1])), first[[3, 1]], atol=0.01)
+    assert session.shown[3].read(np.array([0])).shape == (1, worlds.ROWS, worlds.COLUMNS)
+    assert set(session.behavior) == {"running_speed"}
+    said = " ".join(session.notes)
+    assert "no known tier" in said and "2 signals" in said
 
 
 def test_something_else_is_told_from_recordings(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def convert(
             writer.write_areas(session.areas)
         tiers = _tiers(session, pieces, groups, chosen)
         for index in progress(range(len(pieces))):
-            _write(writer, index, session, pieces[index], tiers[index], chosen)
+            _write(writer, index, session=session, piece=pieces[index], tier=tiers[index], settings=chosen)
     return SensoriumRecording(writer.destination)
 
 
@@ -185,7 +185,7 @@ def _tiers(session: Session, pieces: Sequence[Piece], groups: Sequence[int], set
 
 
 def _write(
-    writer: RecordingWriter, index: int, session: Session, piece: Piece, tier: str, settings: Conversion
+    writer: RecordingWriter, index: int, *, session: Session, piece: Piece, tier: str, settings: Conversion
 ) -> None:
     shown = session.shown[piece.shown]
     found = aligned(session, shown, settings, span=(piece.first, piece.end))

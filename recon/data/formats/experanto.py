@@ -165,13 +165,7 @@ def _stored(screen: Path, piece: Piece) -> Array:
     """Return the frames of a file, `(T,H,W)` or `(T,H,W,3)`."""
     picture = next((f for f in (screen / "data" / f"{piece.key}{end}" for end in PICTURES) if f.is_file()), None)
     if picture is not None:
-        from PIL import Image, UnidentifiedImageError
-
-        try:
-            with Image.open(picture) as opened:
-                return np.asarray(opened.convert("L"))[None]
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{picture}: expected a picture, got {error}; copy it again") from error
+        return _picture(picture)
     movie = load_array(screen / "data" / f"{piece.key}.npy", mapped=True)
     single = movie.ndim == 2 or (movie.ndim == 3 and movie.shape[-1] == 3 and piece.count == 1)
     movie = movie[None] if single else movie
@@ -181,6 +175,16 @@ def _stored(screen: Path, piece: Piece) -> Array:
             "write the folder again"
         )
     return movie
+
+
+def _picture(file: Path) -> Array:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as opened:
+            return np.asarray(opened.convert("L"))[None]
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{file}: expected a picture, got {error}; copy it again") from error
 
 
 def _scale(screen: Path, pieces: Sequence[Piece]) -> float:
