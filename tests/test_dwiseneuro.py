@@ -149,8 +149,11 @@ def test_both_forms_are_converted_and_back(weights: Path, tmp_path: Path, zipped
     assert cli.main(["encoders", "convert", str(weights), str(there)]) == 0
     assert cli.main(["encoders", "convert", str(there), str(back)]) == 0
     arguments = inputs(33)
-    first, *others = (load_dwiseneuro(path, "1")(*arguments) for path in (weights, there, back))
-    assert all(torch.equal(first, other) for other in others)
+    first, *others = (load_dwiseneuro(path, "1") for path in (weights, there, back))
+    for other in others:
+        assert all(torch.equal(value, other.state_dict()[name]) for name, value in first.state_dict().items())
+        # Equal weights at other addresses: some processors round sums of products in another order.
+        assert torch.allclose(first(*arguments), other(*arguments), rtol=1e-5, atol=1e-7)
     assert read_card(there)["source"] == weights.name
     assert json.loads(there.with_suffix(".json").read_text())["settings"]["core_features"] == [8, 8, 12]
     assert cli.main(["encoders", "convert", str(there), str(tmp_path / "again.safetensors")]) == 2

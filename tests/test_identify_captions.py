@@ -64,4 +64,4 @@ def test_generated_movies_join_what_is_learnt_from(asked: dict, monkeypatch: pyt
 
 def test_the_shipped_configuration_is_valid() -> None:
     tree = config.load(config.CONFIGS / "identify_captions.yaml")
-    assert len(config.record(CaptionIdentification, tree, where="identify").captions) == 3
+    assert len(config.record(CaptionIdentification, tree, where="identify").captions) == 4

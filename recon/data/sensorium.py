@@ -45,7 +45,7 @@ def open_recording(path: Path | str) -> SensoriumRecording:
     if not root.is_dir():
         raise ValueError(
             f"{root}: expected the folder of a recording, got {'a file' if root.exists() else 'nothing'}; "
-            "check the path, or make one with `recon simulate`, `recon data import` or `recon data convert`"
+            "check the path, or make a recording with `recon simulate`, `recon data import` or `recon data convert`"
         )
     if (root / TIERS_FILE).exists():
         return SensoriumRecording(root)
