@@ -218,5 +218,5 @@ def test_something_else_is_told_from_recordings(tmp_path: Path) -> None:
         format_of(tmp_path / "file.nwb")
     with pytest.raises(ValueError, match="expected a recording, got nothing"):
         format_of(tmp_path / "none")
-    with pytest.raises(ValueError, match="convert: expected 1 ≤ shortest"):
+    with pytest.raises(ValueError, match="settings: expected 1 ≤ shortest"):
         Conversion(trial_frames=400)
