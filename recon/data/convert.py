@@ -44,7 +44,7 @@ class Conversion:
     def __post_init__(self) -> None:
         if not 1 <= self.shortest <= self.trial_frames <= MAX_FRAMES or self.rate <= 0 or self.fill < 0:
             raise ValueError(
-                f"settings: expected 1 ≤ shortest ≤ trial_frames ≤ {MAX_FRAMES}, a rate above 0 and fill of at least 0, "
+                f"settings: expected 1 ≤ shortest ≤ trial_frames ≤ {MAX_FRAMES}, rate above 0 and fill of at least 0, "
                 f"got {self.shortest}, {self.trial_frames}, {self.rate:g} and {self.fill:g}; correct them"
             )
 
