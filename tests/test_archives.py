@@ -9,6 +9,7 @@ import threading
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,11 +175,11 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path: Path, monkeypatch:
     write = archives._write_member
     written = []
 
-    def full(opened, info, target, advance):  # type: ignore[no-untyped-def]
+    def full(*member: Any) -> None:
         if written:
             raise OSError(errno.ENOSPC, "No space left on device")
-        written.append(target)
-        write(opened, info, target, advance)
+        written.append(member)
+        write(*member)
 
     monkeypatch.setattr(archives, "_write_member", full)
     with pytest.raises(ValueError, match=r"expected to unpack it to .*No space left.*free some space"):
