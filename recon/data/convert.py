@@ -94,7 +94,6 @@ def convert(
         )
     if lost:
         notes.append(f"{lost / chosen.rate:.1f} s of movie without responses or behavior, or too short, are left out")
-    groups = duplicate_groups([signature(_video(session.shown[piece.shown], piece, chosen)) for piece in pieces])
     writer = RecordingWriter(
         destination,
         unit_ids=session.unit_ids,
@@ -108,7 +107,7 @@ def convert(
     with writer:
         if session.areas:
             writer.write_areas(session.areas)
-        tiers = _tiers(session, pieces, groups, chosen)
+        tiers = _tiers(session, pieces, chosen)
         for index in progress(range(len(pieces))):
             _write(writer, index, session=session, piece=pieces[index], tier=tiers[index], settings=chosen)
     return SensoriumRecording(writer.destination)
@@ -172,7 +171,8 @@ def _video(shown: Shown, piece: Piece, settings: Conversion) -> Array:
     return np.ascontiguousarray(grey_levels(resize_area(frames, settings.frame_size))[place])
 
 
-def _tiers(session: Session, pieces: Sequence[Piece], groups: Sequence[int], settings: Conversion) -> list[str]:
+def _tiers(session: Session, pieces: Sequence[Piece], settings: Conversion) -> list[str]:
+    """Return the publisher's tiers, or a split by content, for which all movies are looked at."""
     asked = [session.shown[piece.shown].tier for piece in pieces]
     wrong = sorted({tier for tier in asked if tier and (tier not in TIERS or tier == ABSENT)})
     if wrong:
@@ -181,6 +181,7 @@ def _tiers(session: Session, pieces: Sequence[Piece], groups: Sequence[int], set
         return asked
     if any(asked):
         raise ValueError(f"{session.name}: expected a tier for all presentations or for none, got both; complete them")
+    groups = duplicate_groups([signature(_video(session.shown[piece.shown], piece, settings)) for piece in pieces])
     return list(split_by_content(groups, {VALIDATION: settings.validation, TEST: settings.test}, seed=None))
 
 
