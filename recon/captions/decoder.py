@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -114,14 +115,17 @@ class Decoded:
         encoder = TextEncoder(self.encoder)
         kept = {f"movie.{name}": value for name, value in self._movie(training).items()}
         seen = self._view(kept)
-        known = examples(recorded(training), self.windows, encoder, seen=seen)
-        parts = [known.standardised() if self.reader != "pictures" else (known, {})]
-        kept |= parts[0][1]
+        sources = [recorded(training)]
         if self.generated:
-            source = generated(training, clips=self.generated, noise=self.noise)
-            more = examples(source, self.windows, encoder, seen=seen)
-            parts.append(more.standardised() if self.reader != "pictures" else (more, {}))
-        pairs = parts[0][0] if len(parts) == 1 else parts[0][0].joined(parts[1][0])
+            sources.append(generated(training, clips=self.generated, noise=self.noise))
+        parts = list[Examples]()
+        for source in sources:
+            found = examples(source, self.windows, encoder, seen=seen)
+            if self.reader != "pictures":  # pictures are in units of the movies' deviation already
+                found, scale = found.standardised()
+                kept = scale | kept  # that of the recorded trials, which come first, stays
+            parts.append(found)
+        pairs = functools.reduce(Examples.joined, parts)
         average = pairs.embeddings.mean(0)
         kept |= {"average": average, "length": (pairs.embeddings - average).norm(dim=1).mean()}
         kept |= {"neurons": training.neurons} | _bank(training, encoder)
