@@ -17,7 +17,8 @@ from recon.animals import Animal
 from recon.artefacts import state_hash
 from recon.conditions import Batch, batches, choose_clips, validation_clips
 from recon.data.masks import read_mask
-from recon.data.sensorium import SensoriumRecording, open_recording
+from recon.data.opening import open_recording
+from recon.data.sensorium import SensoriumRecording
 from recon.data.sets import neuron_sets
 from recon.fidelities.base import Likelihood
 from recon.forward import Arithmetic, make_recording, ready_encoder

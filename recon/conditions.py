@@ -94,9 +94,10 @@ def choose_clips(recording: SensoriumRecording, clips: Clips) -> tuple[Clip, ...
         return tuple(_named(recording, index) for index in found[clips.skip :][: clips.count])
     shown: dict[str, list[int]] = {}
     for index in recording.trials(clips.tier):
-        if recording.has_responses(index):
+        if recording.has_responses(index) and clips.stimulus in ("", recording.stimuli[index]):
             shown.setdefault(recording.video_ids[index], []).append(index)
-    _enough(recording, clips, shown, f"videos with responses in tier {clips.tier}")
+    kind = f" that show {clips.stimulus}" if clips.stimulus else ""
+    _enough(recording, clips, shown, f"videos with responses in tier {clips.tier}{kind}")
     chosen = list(shown.values())[clips.skip :][: clips.count]
     return tuple(Clip(recording.trial(first), tuple(others)) for first, *others in chosen)
 
@@ -111,9 +112,11 @@ def _enough(recording: SensoriumRecording, clips: Clips, found: Sized, what: str
     if len(found) < clips.skip + clips.count:
         tiers = sorted(set(recording.tiers) - {"none"})
         after = f" after {clips.skip} that are skipped" if clips.skip else ""
+        kinds = sorted(set(recording.stimuli) - {""}) if clips.stimulus else []
         raise ValueError(
             f"clips: expected {clips.count} {what}{after}, got {len(found)} in "
             f"{recording.path}; lower clips.count or take another tier of {', '.join(tiers)}"
+            + (f", or stimulus of {', '.join(kinds) or 'none that is known'}" if clips.stimulus else "")
         )
 
 

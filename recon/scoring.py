@@ -172,9 +172,12 @@ class Judge:
 
 
 def make_judge(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor], judge: Encoder | None) -> Judge:
-    """Return what scores a batch, with the frames and pixels of the settings."""
+    """Return what scores a batch, with the frames and pixels of the settings.
+
+    Still images, clips of one frame, have no correlation over time: what needs it is NaN.
+    """
     first, end = settings.frames.warmup, batch.frames - settings.frames.tail
-    if end - first < 2:
+    if end - first < min(2, batch.frames):
         raise ValueError(
             f"frames: expected clips of more than {settings.frames.warmup + settings.frames.tail + 2} frames, got "
             f"{batch.frames}; lower frames.warmup or frames.tail"

@@ -45,7 +45,7 @@ class Clips:
     """Which clips: the first presentation of each of the first `count` videos of a tier, after `skip` others.
 
     Or as many trials of a `fold` of DwiseNeuro's authors, which its encoder was then trained without; or `trials`, by
-    number.
+    number. `stimulus` takes only those of a tier that show that kind of stimulus, where the recording knows it.
     """
 
     tier: str = "live_test_main"
@@ -53,8 +53,11 @@ class Clips:
     skip: int = 0
     fold: int | None = None
     trials: tuple[int, ...] = ()
+    stimulus: str = ""
 
     def __post_init__(self) -> None:
+        if self.stimulus and (self.trials or self.fold is not None):
+            raise ValueError(f"stimulus: expected one with a tier only, got {self.stimulus!r}; drop trials and fold")
         if self.count < 1:
             raise ValueError(f"count: expected at least 1 clip, got {self.count}; correct this value")
         if self.skip < 0 or (self.skip and self.trials):

@@ -222,9 +222,7 @@ def write_microns(path: Path, films: list[Film]) -> Path:
     file.add_acquisition(pynwb.TimeSeries("treadmill_velocity", data=np.sin(fast), unit="cm/s", timestamps=fast))
     slow = np.arange(0, end, 0.05)
     pupil = PupilTracking()
-    pupil.add_timeseries(
-        pynwb.TimeSeries("pupil_major_radius", data=20 + np.cos(slow), unit="n.a.", timestamps=slow)
-    )
+    pupil.add_timeseries(pynwb.TimeSeries("pupil_major_radius", data=20 + np.cos(slow), unit="n.a.", timestamps=slow))
     position = np.stack([np.sin(slow), np.cos(slow)], 1)
     eye = EyeTracking(SpatialSeries("eye_position", data=position, reference_frame="screen", timestamps=slow))
     file.add_acquisition(pupil)
@@ -267,3 +265,60 @@ def write_neuropixels(path: Path, *, repeats: int = 2, seconds: float = 12.0) ->
     with pynwb.NWBHDF5IO(path, "w") as stream:
         stream.write(file)
     return path, films
+
+
+def write_stills(folder: Path, *, images: int = 90) -> Path:
+    """Write a mouse of Sensorium 2022: images (1,144,256), a response and three rows of behavior to each.
+
+    The last tenth are test images that are shown twice; the responses of the very last two are withheld.
+    """
+    generator = np.random.default_rng(8)
+    noise = generator.normal(size=(images, ROWS, COLUMNS))
+    levels = np.clip(128 + 45 * noise, 0, 255)
+    tiers = ["train"] * (images * 7 // 10) + ["validation"] * (images // 10)
+    shown = [*range(len(tiers)), *(index for index in range(len(tiers), images) for _ in range(2))]
+    tiers += ["test"] * (len(shown) - len(tiers) - 2) + ["final_test"] * 2
+    cells = np.random.default_rng(5).permutation(ROWS * COLUMNS)[:UNITS]
+    for trial, index in enumerate(shown):
+        responses = levels[index].ravel()[cells] / 255 * (tiers[trial] != "final_test")
+        for variable, values in {
+            "images": np.kron(levels[index], np.ones((16, 16)))[None].astype(np.float32),
+            "responses": responses + (tiers[trial] == "test") * generator.normal(0, 0.01, UNITS),
+            "behavior": np.array([30.0 + trial, 0.0, 2.0]),
+            "pupil_center": np.array([1.0, -1.0]),
+        }.items():
+            _array(folder / f"data/{variable}/{trial}.npy", values)
+    _array(folder / "meta/trials/tiers.npy", np.array(tiers))
+    _array(folder / "meta/trials/frame_image_id.npy", 5000 + np.array(shown))
+    _array(folder / "meta/neurons/unit_ids.npy", 1 + np.arange(UNITS))
+    _array(folder / "meta/neurons/cell_motor_coordinates.npy", np.arange(3 * UNITS).reshape(UNITS, 3))
+    return folder
+
+
+def write_twin(folder: Path, films: list[Film]) -> Path:
+    """Write the training and evaluation folders of a digital twin: movies (T,144,256,1), z-scored behavior.
+
+    The last two films are the repeats of one video; eye positions are missing, as the layout allows.
+    """
+    for number, each in enumerate(films):
+        repeat = number >= len(films) - 2
+        root = folder / ("evaluation_data" if repeat else "training_data")
+        name = f"video0/repeat{number}" if repeat else f"trial{number}"
+        movie = films[-1].frames if repeat else each.frames
+        own = Film(movie, each.onsets)
+        for variable, values in {
+            "stimuli": np.kron(movie, np.ones((1, 16, 16), np.uint8))[..., None],
+            "units": activity([own], each.onsets).astype(np.float32),
+            "perspectives": np.full((len(movie), 2), np.nan, np.float32),
+            "modulations": np.stack([np.sin(each.onsets), np.cos(each.onsets)], 1).astype(np.float32),
+        }.items():
+            _array(root / variable / f"{name}.npy", values)
+        if not repeat:
+            _array(root / "training" / f"{name}.npy", np.array(number > 0))
+            _array(root / "samples" / f"{name}.npy", np.array(len(movie)))
+    return folder
+
+
+def _array(file: Path, values: Array) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.save(file, values)

@@ -16,7 +16,7 @@ import pytest
 
 from recon.data import archives
 from recon.data.archives import unpack
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 
 
 def make(path: Path, members: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:

@@ -9,7 +9,7 @@ import pytest
 
 from recon import cli
 from recon.data.check import check, info, neuron_moments, repeat_sets
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 from recon.data.survey import survey
 from recon.data.writer import RecordingWriter
 
@@ -155,7 +155,7 @@ def test_the_report_as_json(repeated, capsys):
     assert report == {
         "recording": "w", "usable": True, "findings": [],
         "facts": {
-            "neurons": 8, "trials": {"train": 3, "oracle": 12}, "lengths": {"200": 15},
+            "neurons": 8, "trials": {"train": 3, "oracle": 12}, "stimuli": {}, "lengths": {"200": 15},
             "repeats": [list(range(3, 15))], "withheld": [],
         },
     }

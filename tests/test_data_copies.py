@@ -19,7 +19,7 @@ from recon import cli
 from recon.data.copies import candidates, copies
 from recon.data.duplicates import Match, Signature, leaks, matches, signature, split_by_content
 from recon.data.groups import find_groups, trial_groups
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 from recon.data.sketches import OVERLAP, STILL, Sketch, compare
 from recon.data.writer import RecordingWriter
 from recon.simulate.films import SUFFIXES, read_film

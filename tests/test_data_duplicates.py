@@ -9,7 +9,7 @@ import pytest
 
 from recon.data.area import area_matrix, resize_area
 from recon.data.duplicates import check_split, duplicate_groups, leaks, same_content, signature, split_by_content
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 
 
 def _movie(seed, frames=60, size=(36, 64)):

@@ -11,7 +11,7 @@ from scipy.io import savemat
 
 from recon.data.duplicates import check_split
 from recon.data.importer import import_arrays
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 from recon.data.sources import read_array
 
 RNG = np.random.default_rng(0)

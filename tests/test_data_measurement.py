@@ -15,7 +15,7 @@ from recon.data.measurement import (
     repeats_of,
     uniform_operator,
 )
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 from recon.data.sets import neuron_sets
 from recon.data.writer import RecordingWriter
 from recon.simulate.acquisition import acquire

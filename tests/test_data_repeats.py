@@ -13,9 +13,9 @@ from PIL import Image
 
 from recon import cli
 from recon.data import repeats as module
+from recon.data.opening import open_recording
 from recon.data.oracle import explainable_variance
 from recon.data.repeats import MEASURES, array_repeats, ceilings, recording_repeats, screen
-from recon.data.sensorium import open_recording
 from recon.data.writer import RecordingWriter
 
 UNITS, REPEATS, BINS = 40, 20, 200

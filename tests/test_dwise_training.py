@@ -53,7 +53,7 @@ from encoders.dwise_training import (
 )
 from encoders.dwiseneuro import DwiseNeuro
 from recon import cli, config
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 from recon.forward import Arithmetic, ready_encoder
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY

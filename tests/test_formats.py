@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,13 @@ import h5py
 import numpy as np
 import pytest
 import tiny_bench
+import torch
 import yaml
 from PIL import Image
 
+from encoders.base import Spec
+from encoders.checkpoints import save_encoder
+from encoders.core_readout import CoreReadout
 from recon.benchmark import benchmark
 from recon.cli import main
 from recon.data.check import check
@@ -22,12 +29,13 @@ from recon.data.convert import Conversion, convert
 from recon.data.formats import FORMATS, format_of
 from recon.data.formats.nwb import NwbMapping
 from recon.data.formats.nwb import read as read_nwb
-from recon.data.sensorium import SensoriumRecording, open_recording
+from recon.data.opening import open_recording
+from recon.data.sensorium import SensoriumRecording
 from recon.data.session import Session, Stream
 
 CELLS = np.random.default_rng(5).permutation(worlds.ROWS * worlds.COLUMNS)[: worlds.UNITS]
 SETTINGS = Conversion(frame_size=(worlds.ROWS, worlds.COLUMNS), trial_frames=90, shortest=45, lag=worlds.LATENCY)
-KINDS = ("experanto", "experanto shifts", "experanto spikes", "allen", "microns", "neuropixels")
+KINDS = ("experanto", "experanto shifts", "experanto spikes", "allen", "microns", "neuropixels", "twin")
 
 
 def films(rate: float, *, jitter: float = 0.0) -> list[worlds.Film]:
@@ -44,6 +52,8 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         return kind, worlds.write_microns(folder / "scan.nwb", films(60.0, jitter=0.002))
     if kind == "neuropixels":
         return kind, worlds.write_neuropixels(folder / "session.nwb")[0]
+    if kind == "twin":
+        return kind, worlds.write_twin(folder / "twin", films(30.0))
     spiking, shifts = "spikes" in kind, "shifts" in kind
     return kind, worlds.write_experanto(folder / "mouse", films(30.0), spiking=spiking, shifts=shifts)
 
@@ -92,6 +102,86 @@ def test_every_format_is_reconstructed_and_scored(source: tuple[str, Path], tmp_
         rows = list(csv.DictReader(stream))
     assert {row["method"] for row in rows} == {"ridge", "map"}
     assert all(np.isfinite(float(row["video_correlation"])) for row in rows)
+
+
+def test_still_images_keep_their_responses_and_are_reconstructed_and_scored(tmp_path: Path) -> None:
+    source = worlds.write_stills(tmp_path / "static21067")
+    assert main(["data", "convert", str(source), str(tmp_path / "recording"), "frame_size=[9,16]"]) == 0
+    recording = open_recording(tmp_path / "recording")
+    assert Counter(recording.tiers) == {"train": 63, "oracle": 9, "live_test_main": 34}
+    assert len(set(recording.video_ids)) == 63 + 9 + 17
+    assert any("2 images without responses" in note for note in recording.made_by["notes"])
+    assert not any("left out" in note and "withheld" not in note for note in recording.made_by["notes"])
+    trials = [recording.trial(index) for index in range(72)]
+    for trial in trials:
+        assert trial.movie.shape == (1, 1, 9, 16) and trial.responses.shape == (worlds.UNITS, 1)
+        assert trial.movie[0, 0].flatten().numpy()[CELLS] == pytest.approx(trial.responses[:, 0].numpy(), abs=0.5 / 255)
+    assert trials[3].behavior is not None and trials[3].behavior[:, 0].tolist() == [33.0, 2.0, 1.0, -1.0]
+    assert check(recording).ok
+    spec = Spec(recording.frame_size, recording.unit_ids, frame_rate=1.0, behavior=("running_speed",))
+    encoder = CoreReadout(spec, replace(tiny_bench.SMALL, core=replace(tiny_bench.SMALL.core, lags=1, temporal=1)))
+    encoder.initialise(torch.Generator().manual_seed(0))
+    save_encoder(encoder, tmp_path / "still.safetensors", card={})
+    known = {"name": "core_readout", "weights": str(tmp_path / "still.safetensors")}
+    tree: dict[str, Any] = tiny_bench.configuration(tmp_path) | {"encoders": {"still": known}, "clips": {"count": 9}}
+    tree |= {"judge": None, "frames": {"warmup": 0, "tail": 0}}
+    tree["rows"][0]["method"]["lags"] = {"first": 0, "last": 0, "bases": 1}
+    with (benchmark(tree) / "results.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    ridge, fitted = (
+        [float(row["video_correlation"]) for row in rows if row["method"] == name] for name in ("ridge", "map")
+    )
+    assert len(ridge) == len(fitted) == 9 and np.isfinite(fitted).all()
+    assert np.mean(ridge) > 0.1  # a fifth of the pixels has a neuron that counts
+    assert all(row["response_correlation"] in ("", "nan") for row in rows)  # one frame has no course in time
+
+
+def test_folders_of_digital_twins_keep_tiers_repeats_and_say_what_is_missing(tmp_path: Path) -> None:
+    source = worlds.write_twin(tmp_path / "data", films(30.0))
+    session = session_of(source)
+    assert [shown.tier for shown in session.shown] == ["oracle", *["train"] * 5, *["live_test_main"] * 2]
+    assert len({shown.content for shown in session.shown}) == 7
+    assert set(session.behavior) == {"pupil_dilation", "running_speed"}
+    assert any("pupil_x is missing" in note for note in session.notes)
+    recording = convert(session, tmp_path / "recording")
+    assert recording.frame_rate == 30.0 and len(recording.tiers) == 8
+    trial = recording.trial(2)
+    stored = np.load(source / "training_data/units/trial2.npy")
+    assert np.array_equal(trial.responses.numpy(), stored.T)
+    assert len(session_of(source / "evaluation_data").shown) == 2
+    np.save(source / "training_data/units/trial2.npy", stored[:-1])
+    with pytest.raises(ValueError, match=r"trial2.npy: expected 120 samples, one for each frame, got 119"):
+        session_of(source)
+
+
+def test_other_formats_open_without_being_converted_first(tmp_path: Path) -> None:
+    source = worlds.write_twin(tmp_path / "twin", films(30.0))
+    first = open_recording(source)
+    assert first.path == tmp_path / "twin.recording" and check(first).ok
+    made = (first.path / "meta/recording.json").stat().st_mtime_ns
+    assert open_recording(source).fingerprint() == first.fingerprint()
+    assert (first.path / "meta/recording.json").stat().st_mtime_ns == made
+    units = np.load(source / "training_data/units/trial1.npy")
+    np.save(source / "training_data/units/trial1.npy", units[:, ::-1])
+    again = open_recording(source)
+    assert not np.array_equal(again.trial(1).responses.numpy(), units.T)
+    assert np.array_equal(again.trial(1).responses.numpy(), units.T[::-1])
+
+
+def test_what_stands_where_a_conversion_would_go_is_never_overwritten(tmp_path: Path) -> None:
+    source = worlds.write_twin(tmp_path / "twin", films(30.0))
+    convert(session_of(source), tmp_path / "twin.recording")
+    before = (tmp_path / "twin.recording/meta/recording.json").read_text()
+    with pytest.raises(ValueError, match="expected a new folder, got one with content"):
+        open_recording(source)
+    assert (tmp_path / "twin.recording/meta/recording.json").read_text() == before
+
+
+def test_a_zip_of_still_images_opens(tmp_path: Path) -> None:
+    worlds.write_stills(tmp_path / "static21067", images=20)
+    shutil.make_archive(str(tmp_path / "mouse"), "zip", tmp_path, "static21067")
+    shutil.rmtree(tmp_path / "static21067")
+    assert len(open_recording(tmp_path / "mouse.zip").tiers) == 22  # 14 + 2 + 4 shown twice, 2 withheld
 
 
 def test_what_is_known_of_the_units_is_kept(tmp_path: Path) -> None:
@@ -214,7 +304,7 @@ def test_a_screen_of_pictures_and_one_file_of_all_pieces(tmp_path: Path) -> None
 
 def test_something_else_is_told_from_recordings(tmp_path: Path) -> None:
     (tmp_path / "file.nwb").write_bytes(b"no HDF5")
-    with pytest.raises(ValueError, match="expected one of experanto folders"):
+    with pytest.raises(ValueError, match="expected one of Sensorium 2022"):
         format_of(tmp_path / "file.nwb")
     with pytest.raises(ValueError, match="expected a recording, got nothing"):
         format_of(tmp_path / "none")

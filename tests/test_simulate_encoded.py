@@ -15,7 +15,7 @@ from synthetic_run import make_run
 from encoders import ENCODERS
 from encoders.base import Spec, freeze
 from encoders.linear import Linear
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 from recon.forward import make_recording
 from recon.movies import write_gif
 from recon.report.page import write_report

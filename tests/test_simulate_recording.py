@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import encoders
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 from recon.simulate import TINY, SimulationSettings, simulate, simulate_movie_responses
 from recon.simulate import recording as module
 from recon.simulate.cells import plant_cells

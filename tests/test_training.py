@@ -12,7 +12,7 @@ import torch
 from encoders.base import freeze
 from encoders.checkpoints import SHIPPED, load_encoder
 from encoders.clips import Clip, evaluate
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 from recon.simulate.recording import GENERATOR_VERSION, simulate
 from recon.simulate.settings import TINY, SimulationSettings
 from recon.training.encoder import oracle_correlation, train_encoder

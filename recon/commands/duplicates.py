@@ -10,7 +10,8 @@ from tqdm import tqdm
 from recon.data.duplicates import Signature, leaks, signature
 from recon.data.groups import Group, find_groups, group_file
 from recon.data.layout import ABSENT, GROUPS_FILE
-from recon.data.sensorium import SensoriumRecording, open_recording
+from recon.data.opening import open_recording
+from recon.data.sensorium import SensoriumRecording
 from recon.store import write_json
 
 Trial = tuple[int, int]

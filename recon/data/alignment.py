@@ -67,9 +67,9 @@ def interpolated(stream: Stream, times: Array, *, longest: float) -> Array:
     places = places.reshape(len(distinct), len(times))
     if np.isnan(values).any():
         return _around_gaps(known, values, times, shifts, longest)
-    outside = np.isnan(places)
     lower = np.clip(np.nan_to_num(places).astype(int), 0, len(known) - 2)
-    share = np.where(outside | ((known[lower + 1] - known[lower]) > longest), np.nan, np.nan_to_num(places) - lower)
+    share = places - lower  # 0 or 1 at a sample itself, which no gap beside it concerns
+    share[(share > 0) & (share < 1) & (known[lower + 1] - known[lower] > longest)] = np.nan
     index, share = lower[member], share[member]
     signals = np.arange(len(shifts))[:, None]
     below, above = values[index, signals], values[index + 1, signals]
@@ -88,7 +88,7 @@ def _around_gaps(known: Array, values: Array, times: Array, shifts: Array, longe
         asked = times - shift
         lower = np.clip(np.searchsorted(at, asked, side="right") - 1, 0, len(at) - 2)
         inside = (asked >= at[0]) & (asked <= at[-1])
-        near = ((at[lower + 1] - at[lower]) <= longest) | (asked == at[lower])
+        near = ((at[lower + 1] - at[lower]) <= longest) | (asked == at[lower]) | (asked == at[lower + 1])
         found[signal] = np.where(inside & near, np.interp(asked, at, own), np.nan)
     return found
 

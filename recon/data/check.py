@@ -63,6 +63,7 @@ def facts(recording: SensoriumRecording, found: Survey) -> dict[str, Any]:
     return {
         "neurons": len(recording.unit_ids),
         "trials": dict(Counter(recording.tiers)),
+        "stimuli": dict(_kinds(recording)),
         "lengths": {str(frames): lengths[frames] for frames in sorted(lengths)},
         "repeats": [list(trials) for trials in repeat_sets(recording, found)],
         "withheld": [i for i, one in found.facts.items() if not one.responses],
@@ -88,6 +89,7 @@ def info(recording: SensoriumRecording, *, progress: Progress = iter) -> str:
         ("neurons", f"{len(recording.unit_ids)}{_planes(recording)}"),
         ("frames", _frames(recording)),
         ("trials", _counts(recording.tiers)),
+        ("stimuli", ", ".join(f"{count} {kind}" for kind, count in _kinds(recording).items()) or "not told apart"),
         ("lengths", _lengths(found)),
         ("repeats", _repeats(found)),
         ("withheld", _some([i for i, one in found.facts.items() if not one.responses])),
@@ -110,6 +112,10 @@ def neuron_moments(found: Survey) -> tuple[Array, Array]:
     mean: Array = np.sum([one.total for one in with_responses], axis=0) / frames
     square = np.sum([one.square for one in with_responses], axis=0) / frames
     return mean, np.sqrt(np.clip(square - mean**2, 0, None))
+
+
+def _kinds(recording: SensoriumRecording) -> Counter[str]:
+    return Counter(kind for kind in recording.stimuli if kind)
 
 
 def _tier_findings(recording: SensoriumRecording) -> list[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from recon.data.sensorium import SensoriumRecording
 from recon.data.session import BEHAVIOR, Session, Shown, Spikes
 from recon.data.writer import RecordingWriter
 
+RATE = 30.0
+"""Frames a second where neither settings nor session say a rate."""
 DEGREES = 1.45
 """Degrees of a pixel of the Sensorium movies; stands in where nothing is known."""
 
@@ -25,13 +27,16 @@ DEGREES = 1.45
 class Conversion:
     """How a session becomes trials: `rate` frames a second of `frame_size`, at most `trial_frames` in a trial.
 
+    A `rate` of 0 is that of the session, 30 where its streams have clocks of their own. Of still images every one is a
+    trial.
+
     Responses `lag` seconds after a frame began are taken for it. Gaps in behavior of up to `fill` seconds are
     interpolated; where a longer one is, or responses are missing, a trial ends, and what is left counts from `shortest`
     frames on. `degrees_per_pixel` counts where the session does not say. Presentations without a tier are split by
     content into `validation`, `test` and training.
     """
 
-    rate: float = 30.0
+    rate: float = 0.0
     frame_size: tuple[int, int] = (36, 64)
     trial_frames: int = MAX_FRAMES
     shortest: int = 60
@@ -42,9 +47,9 @@ class Conversion:
     test: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.shortest <= self.trial_frames <= MAX_FRAMES or self.rate <= 0 or self.fill < 0:
+        if not 1 <= self.shortest <= self.trial_frames <= MAX_FRAMES or self.rate < 0 or self.fill < 0:
             raise ValueError(
-                f"settings: expected 1 ≤ shortest ≤ trial_frames ≤ {MAX_FRAMES}, rate above 0 and fill of at least 0, "
+                f"settings: expected 1 ≤ shortest ≤ trial_frames ≤ {MAX_FRAMES}, rate and fill of at least 0, "
                 f"got {self.shortest}, {self.trial_frames}, {self.rate:g} and {self.fill:g}; correct them"
             )
 
@@ -80,7 +85,7 @@ def convert(
     What was found odd (dropped frames, gaps, presentations that are too short) is said in `notes` of the recording's
     `made_by`. Raises ValueError where no trial is left.
     """
-    chosen = settings or Conversion()
+    chosen = suited(settings or Conversion(), session)
     notes = [*session.notes, *_notes_on(session, chosen)]
     numbers = list(range(len(session.shown)))
     pieces, lost = list[Piece](), 0
@@ -101,7 +106,12 @@ def convert(
         frame_rate=chosen.rate,
         degrees_per_pixel=session.degrees_per_pixel or chosen.degrees_per_pixel,
         name=session.name,
-        made_by={"command": "recon data convert", "settings_of_conversion": asdict(chosen), "notes": notes},
+        made_by={
+            "command": "recon data convert",
+            "settings_of_conversion": asdict(chosen),
+            "notes": notes,
+            **session.origin,
+        },
         overwrite=overwrite,
     )
     with writer:
@@ -111,6 +121,14 @@ def convert(
         for index in progress(range(len(pieces))):
             _write(writer, index, session=session, piece=pieces[index], tier=tiers[index], settings=chosen)
     return SensoriumRecording(writer.destination)
+
+
+def suited(settings: Conversion, session: Session) -> Conversion:
+    """Return the settings with the session's rate where none was asked for; of still images each is a trial."""
+    rate = settings.rate or session.rate or RATE
+    if not session.stills:
+        return replace(settings, rate=rate)
+    return replace(settings, rate=session.rate, shortest=1, trial_frames=1)
 
 
 def aligned(session: Session, shown: Shown, settings: Conversion, *, span: tuple[int, int] | None = None) -> Aligned:

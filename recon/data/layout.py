@@ -81,6 +81,11 @@ def grey_levels(frames: Array) -> Array:
     return frames if frames.dtype == np.uint8 else np.clip(np.rint(frames), 0, 255).astype(np.uint8)
 
 
+def is_canonical(folder: Path) -> bool:
+    """Return whether a folder has the tiers of trials and no still images, as those of Sensorium 2022 do."""
+    return (folder / TIERS_FILE).exists() and not (folder / "data/images").is_dir()
+
+
 def data_file(root: Path, variable: str, index: int) -> Path:
     """Return where a trial's array of a variable lies."""
     return root / "data" / variable / f"{index}.npy"

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from recon.data.archives import unpack
 from recon.data.layout import (
     ABSENT,
     GROUPS_FILE,
@@ -27,36 +26,12 @@ from recon.data.layout import (
     load_array,
     padded_from,
 )
+from recon.data.stimuli import stimulus_kinds
 from recon.types import AcquisitionTimes, Caption, Recording, Trial
 
 LEARNT_TIERS = ("train", "oracle")
 HEAD = 4096
 """Bytes of a file that tell it from another of its size: enough for some frames of the first neurons."""
-
-
-def open_recording(path: Path | str) -> SensoriumRecording:
-    """Open the recording in a folder, or in its only subfolder (`__MACOSX` is ignored).
-
-    A `.zip`, as recordings are published, is unpacked beside itself the first time, to a folder of its name.
-    """
-    root = Path(path)
-    if root.suffix == ".zip" and not root.is_dir():
-        root = unpack(root)
-    if not root.is_dir():
-        raise ValueError(
-            f"{root}: expected the folder of a recording, got {'a file' if root.exists() else 'nothing'}; "
-            "check the path, or make a recording with `recon simulate`, `recon data import` or `recon data convert`"
-        )
-    if (root / TIERS_FILE).exists():
-        return SensoriumRecording(root)
-    inside = sorted(p for p in root.iterdir() if p.name != "__MACOSX" and (p / TIERS_FILE).exists())
-    if len(inside) != 1:
-        found = ", ".join(p.name for p in inside) or "none"
-        raise ValueError(
-            f"{root}: expected one recording with {TIERS_FILE}, got {found}; "
-            "name the folder of one animal, or make one with `recon data import` or `recon data convert`"
-        )
-    return SensoriumRecording(inside[0])
 
 
 class SensoriumRecording(Recording):
@@ -85,6 +60,11 @@ class SensoriumRecording(Recording):
         """Cortical area of every neuron, where the recording tells it."""
         file = self.path / "meta/neurons/area.npy"
         return tuple(str(area) for area in self._neuron_file("area.npy", np.array([]))) if file.exists() else ()
+
+    @cached_property
+    def stimuli(self) -> tuple[str, ...]:
+        """What kind of stimulus every trial shows, "" where it is not known."""
+        return stimulus_kinds(self.path, self.name, self.tiers)
 
     @property
     def activity(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +80,8 @@ class Session:
     """What a reader finds: units, their activity, behavior by the names of `BEHAVIOR`, and all presentations.
 
     `coordinates` `(N,3)` in µm and `areas` are there where they are known; `notes` say in words what was found odd.
+    Where everything was published frame by frame, `rate` is that of the frames (0: streams have clocks of their own);
+    `stills` says that every presentation is one image. `origin` is kept with the recording.
     """
 
     name: str
@@ -90,6 +93,9 @@ class Session:
     areas: Sequence[str] = ()
     degrees_per_pixel: float = 0.0
     notes: Sequence[str] = ()
+    rate: float = 0.0
+    stills: bool = False
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 def grey(frames: Array) -> Array:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from encoders.learning import Learning, draw_weights, fresh, learn
 from recon import config
 from recon.benchmark import Say
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 from recon.data.sources import read_array
 from recon.decoders.towers import Towers, TowerSettings, likeness
 from recon.forward import make_recording

@@ -15,7 +15,7 @@ from encoders.clips import Clip
 from encoders.learning import Learning, draw_weights, fresh, learn
 from priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
 from recon import config
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 from recon.decoders.examples import as_bytes, chunk
 from recon.metrics.movie import SSIM_RADIUS, psnr, ssim, video_correlation
 from recon.types import Recording

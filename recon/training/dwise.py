@@ -16,7 +16,7 @@ from encoders.dwise_network import DwiseSettings, Subject, to_params
 from encoders.dwise_sampling import Mouse, epoch_steps, places
 from encoders.dwise_training import DwiseRun, Recipe, train_dwise
 from encoders.dwiseneuro import FRAME_SIZE, DwiseNeuro
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 from recon.training.encoder import first_showings, scores_of
 from recon.types import Recording
 

@@ -16,7 +16,7 @@ from encoders.glm import Glm
 from encoders.glm_fit import GlmFit, fit_glm
 from encoders.learning import Outcome
 from encoders.training import TrainingSettings, train
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 from recon.types import Recording, Trial
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from recon.data.masks import read_mask
-from recon.data.sensorium import open_recording
+from recon.data.opening import open_recording
 from recon.masks import iou
 from recon.simulate.cells import planted
 from recon.simulate.filters import covered

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from recon.data.formats import allen, experanto, nwb
+from recon.data.formats import allen, experanto, nwb, sensorium2022, twin
 from recon.data.session import Session
 
 
@@ -20,6 +20,8 @@ class Format:
 
 
 FORMATS = {
+    "sensorium2022": Format("Sensorium 2022 (static images)", sensorium2022.looks_like, sensorium2022.read),
+    "twin": Format("training folders of digital twins", twin.looks_like, twin.read),
     "experanto": Format("experanto folders", experanto.looks_like, experanto.read),
     "allen": Format("Allen Brain Observatory, two-photon (NWB 1.0)", allen.looks_like, allen.read),
     "nwb": Format("NWB 2: MICrONS, Allen Neuropixels, any with a mapping", nwb.looks_like, nwb.read),
@@ -27,14 +29,19 @@ FORMATS = {
 """Readers by name, tried in this order."""
 
 
+def known_format(path: Path) -> str:
+    """Return the name of the format of a file or folder; "" where it is none of them."""
+    return next((name for name, known in FORMATS.items() if known.looks_like(path)), "")
+
+
 def format_of(path: Path) -> str:
     """Return the name of the format of a file or folder; raises ValueError where it is none of them."""
     if not path.exists():
         raise ValueError(f"{path}: expected a recording, got nothing; check the path")
-    for name, known in FORMATS.items():
-        if known.looks_like(path):
-            return name
-    raise ValueError(
-        f"{path}: expected one of {', '.join(known.about for known in FORMATS.values())}, got something else; import "
-        "plain arrays with `recon data import`"
-    )
+    name = known_format(path)
+    if not name:
+        raise ValueError(
+            f"{path}: expected one of {', '.join(known.about for known in FORMATS.values())}, got something else; "
+            "import plain arrays with `recon data import`"
+        )
+    return name

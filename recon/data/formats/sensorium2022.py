@@ -1,0 +1,105 @@
+"""Sensorium 2022: still images and one response of every neuron to each, in the folders of a mouse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from recon.data.formats.joined import presentations, stream
+from recon.data.layout import TEST, TIERS_FILE, TRAIN, VALIDATION, Array, data_file, load_array
+from recon.data.session import Session, Stream, grey
+
+TIERS = {"train": TRAIN, "validation": VALIDATION, "test": TEST, "final_test": "final_test_main"}
+RATE = 1.0
+"""Images have no times; one a second stands in."""
+BEHAVIOR = {
+    "pupil_dilation": ("behavior", 3, 0),
+    "running_speed": ("behavior", 3, 2),
+    "pupil_x": ("pupil_center", 2, 0),
+    "pupil_y": ("pupil_center", 2, 1),
+}
+"""Folder, rows in its files and the row of every stream; the second of three is the dilation's derivative."""
+
+
+def looks_like(path: Path) -> bool:
+    """Return whether a folder is one of a mouse that saw still images."""
+    return (path / TIERS_FILE).is_file() and (path / "data/images").is_dir()
+
+
+def read(path: Path) -> Session:
+    """Return the session of a folder: an image a second, in the publisher's tiers.
+
+    Trials whose responses were withheld, absent or all zero, are left out.
+    """
+    tiers = [str(tier) for tier in load_array(path / TIERS_FILE).astype(str)]
+    unknown = sorted(set(tiers) - {*TIERS, "none"})
+    if unknown:
+        raise ValueError(f"{path / TIERS_FILE}: expected tiers of {', '.join(TIERS)}, got {unknown}; rename them")
+    units = load_array(path / "meta/neurons/unit_ids.npy").ravel()
+    told = [index for index, tier in enumerate(tiers) if tier != "none"]
+    trials = [index for index in told if _has_responses(path, index, len(units))]
+    if not trials:
+        raise ValueError(f"{path}: expected images with responses, got none; unpack the recording again")
+    ones = [1] * len(trials)
+    notes = ["images have no times: one a second stands in"]
+    if len(told) > len(trials):
+        notes.append(f"{len(told) - len(trials)} images without responses, which were withheld, are left out")
+    behavior = {
+        name: _column(path, trials, *where) for name, where in BEHAVIOR.items() if (path / "data" / where[0]).is_dir()
+    }
+    coordinates = path / "meta/neurons/cell_motor_coordinates.npy"
+    return Session(
+        name=path.resolve().name,
+        unit_ids=[int(unit) for unit in units],
+        responses=stream(ones, RATE, len(units), lambda at: _row(path, "responses", trials[at], len(units))),
+        shown=presentations(
+            ones,
+            RATE,
+            lambda at: _image(path, trials[at]),
+            contents=_contents(path, trials, len(tiers)),
+            tiers=[TIERS[tiers[index]] for index in trials],
+        ),
+        behavior=behavior,
+        coordinates=load_array(coordinates) if coordinates.is_file() else None,
+        rate=RATE,
+        stills=True,
+        notes=notes,
+    )
+
+
+def _has_responses(path: Path, index: int, count: int) -> bool:
+    return data_file(path, "responses", index).exists() and bool(_row(path, "responses", index, count).any())
+
+
+def _row(path: Path, variable: str, index: int, count: int) -> Array:
+    file = data_file(path, variable, index)
+    values = load_array(file)
+    if values.size != count or values.dtype.kind not in "fiu":
+        raise ValueError(f"{file}: expected {count} numbers, got {values.dtype} {values.shape}; unpack it again")
+    return values.reshape(1, count).astype(np.float64)
+
+
+def _column(path: Path, trials: Sequence[int], variable: str, rows: int, row: int) -> Stream:
+    ones = [1] * len(trials)
+    return stream(ones, RATE, 1, lambda at: _row(path, variable, trials[at], rows)[:, row, None])
+
+
+def _image(path: Path, index: int) -> Array:
+    """Return an image `(1,H,W)`; one of three colours becomes grey."""
+    file = data_file(path, "images", index)
+    image = load_array(file)
+    if image.ndim != 3 or image.shape[0] not in (1, 3) or image.dtype.kind not in "fiu":
+        raise ValueError(f"{file}: expected an image (1,H,W) or (3,H,W), got {image.dtype} {image.shape}; unpack again")
+    return grey(np.moveaxis(image, 0, -1)[None]) if len(image) == 3 else image
+
+
+def _contents(path: Path, trials: Sequence[int], count: int) -> list[str]:
+    file = path / "meta/trials/frame_image_id.npy"
+    if not file.is_file():
+        return [str(index) for index in trials]
+    ids = load_array(file).ravel()
+    if len(ids) != count:
+        raise ValueError(f"{file}: expected {count} numbers of images, got {len(ids)}; unpack the recording again")
+    return [str(ids[index]) for index in trials]

@@ -1,0 +1,141 @@
+"""Folders from which digital twins are trained: a file per trial and variable, and repeats to evaluate with.
+
+The layout of the fnn models of the MICrONS team (demos/4, "prepare data to train digital twin"): `stimuli` `(T,H,W,1)`
+uint8, `perspectives` `(T,2)` eye position, `modulations` `(T,2)` pupil radius and treadmill velocity, `units` `(T,N)`,
+all at 30 Hz; `training` says of every trial whether it is for training or validation. An evaluation folder has the
+same variables, each with a folder of repeats per video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recon.data.formats.joined import presentations, stream
+from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
+from recon.data.session import Session, Stream, grey
+
+RATE = 30.0
+UNITS, STIMULI, PERSPECTIVES, MODULATIONS, TRAINING = "units", "stimuli", "perspectives", "modulations", "training"
+BEHAVIOR = {
+    "pupil_dilation": (MODULATIONS, 0),
+    "running_speed": (MODULATIONS, 1),
+    "pupil_x": (PERSPECTIVES, 0),
+    "pupil_y": (PERSPECTIVES, 1),
+}
+"""Variable and column of every stream of behavior."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial: the file `name` in the folder of every variable under `root`; repeats share their `content`."""
+
+    root: Path
+    name: str
+    content: str
+    tier: str
+
+    def load(self, variable: str) -> Array:
+        """Return a variable of the trial."""
+        return load_array(self.root / variable / self.name)
+
+    def shape(self, variable: str, axes: int) -> tuple[int, ...]:
+        """Return the shape of a variable without reading it."""
+        file = self.root / variable / self.name
+        shape: tuple[int, ...] = load_array(file, mapped=True).shape
+        if len(shape) != axes or 0 in shape:
+            raise ValueError(f"{file}: expected {axes} axes, time first, got shape {shape}; copy the folder again")
+        return shape
+
+
+def looks_like(path: Path) -> bool:
+    """Return whether a folder is a training or an evaluation folder, or holds them."""
+    return path.is_dir() and bool(_parts(path))
+
+
+def read(path: Path) -> Session:
+    """Return the session of a folder: training and validation trials as they are marked, repeats as test trials.
+
+    Behavior is normalised by its publisher and stays so; a variable that is NaN throughout is none.
+    """
+    trials = [trial for part in _parts(path) for trial in _trials(part)]
+    if not trials:
+        raise ValueError(f"{path}: expected trials in {UNITS}/*.npy, got none; copy the folder again")
+    frames = [_frames(trial) for trial in trials]
+    count = trials[0].shape(UNITS, 2)[1]
+    notes = ["the trials have no times: each is taken as it is, at 30 Hz", "behavior is in standard deviations"]
+    behavior = {name: _column(trials, frames, *where) for name, where in BEHAVIOR.items() if _known(trials, *where)}
+    notes += [f"{name} is missing in all trials" for name in BEHAVIOR if name not in behavior]
+    return Session(
+        name=path.resolve().name,
+        unit_ids=range(count),
+        responses=stream(frames, RATE, count, lambda number: trials[number].load(UNITS)),
+        shown=presentations(
+            frames,
+            RATE,
+            lambda number: _movie(trials[number]),
+            contents=[trial.content for trial in trials],
+            tiers=[trial.tier for trial in trials],
+        ),
+        behavior=behavior,
+        rate=RATE,
+        notes=notes,
+    )
+
+
+def _parts(path: Path) -> list[Path]:
+    """Return the folder itself, or the training and evaluation folders in it, training first."""
+    folders = [path, *sorted(path.glob("training_data*")), *sorted(path.glob("evaluation_data*"))]
+    return [folder for folder in folders if all((folder / name).is_dir() for name in (UNITS, STIMULI))]
+
+
+def _trials(part: Path) -> list[Trial]:
+    found = sorted((part / UNITS).rglob("*.npy"))
+    return [_trial(part, file) for file in found if not file.name.startswith(".")]
+
+
+def _trial(part: Path, file: Path) -> Trial:
+    name = file.relative_to(part / UNITS)
+    if name.parent != Path():
+        return Trial(part, str(name), f"{part.name}/{name.parent}", TEST)
+    flag = load_array(part / TRAINING / name.name)
+    if flag.size != 1:
+        raise ValueError(
+            f"{part / TRAINING / name.name}: expected true or false, got shape {flag.shape}; write it again"
+        )
+    return Trial(part, str(name), f"{part.name}/{name.stem}", TRAIN if bool(flag.item()) else VALIDATION)
+
+
+def _frames(trial: Trial) -> int:
+    shown, units = trial.shape(STIMULI, 4)[0], trial.shape(UNITS, 2)[0]
+    if shown != units:
+        raise ValueError(
+            f"{trial.root / UNITS / trial.name}: expected {shown} samples, one for each frame, got {units}; cut alike"
+        )
+    return int(shown)
+
+
+def _movie(trial: Trial) -> Array:
+    frames = trial.load(STIMULI)
+    return grey(frames) if frames.shape[-1] == 3 else frames[..., 0]
+
+
+def _column(trials: Sequence[Trial], frames: Sequence[int], variable: str, column: int) -> Stream:
+    return stream(frames, RATE, 1, lambda number: _values(trials[number], variable)[:, column, None])
+
+
+def _values(trial: Trial, variable: str) -> Array:
+    file = trial.root / variable / trial.name
+    values = load_array(file)
+    if values.ndim != 2 or values.shape[1] < 2 or values.dtype.kind not in "fiu":
+        raise ValueError(f"{file}: expected two columns of numbers, got {values.dtype} {values.shape}; copy it again")
+    return values
+
+
+def _known(trials: Sequence[Trial], variable: str, column: int) -> bool:
+    """Return whether any trial has values of a column; the first that has ends the search."""
+    there = (trial for trial in trials if (trial.root / variable / trial.name).is_file())
+    return any(bool(np.isfinite(_values(trial, variable)[:, column]).any()) for trial in there)

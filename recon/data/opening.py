@@ -1,0 +1,79 @@
+"""Opens whatever somebody calls a recording: our folders and Sensorium's as they are, others converted once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from recon.data.archives import unpack
+from recon.data.convert import Conversion, convert
+from recon.data.duplicates import Progress
+from recon.data.formats import FORMATS, known_format
+from recon.data.layout import TIERS_FILE, is_canonical
+from recon.data.locks import one_at_a_time
+from recon.data.sensorium import SensoriumRecording
+
+IGNORED = "__MACOSX"
+
+
+def open_recording(path: Path | str, *, progress: Progress = iter) -> SensoriumRecording:
+    """Open the recording in a folder, or in its only subfolder (`__MACOSX` is ignored).
+
+    A `.zip`, as recordings are published, is unpacked beside itself the first time, to a folder of its name. Files and
+    folders of another format are converted the first time, with the default settings of `recon data convert`, to
+    `NAME.recording` beside them, and again where they have changed.
+    """
+    root = Path(path)
+    if root.suffix == ".zip" and not root.is_dir():
+        root = unpack(root)
+    if is_canonical(root):
+        return SensoriumRecording(root)
+    kind = known_format(root) if root.exists() else ""
+    if kind:
+        return _converted(root, kind, progress)
+    if not root.is_dir():
+        raise ValueError(
+            f"{root}: expected the folder of a recording, got {'a file' if root.exists() else 'nothing'}; "
+            "check the path, or make a recording with `recon simulate`, `recon data import` or `recon data convert`"
+        )
+    return _inside(root, progress)
+
+
+def _inside(root: Path, progress: Progress) -> SensoriumRecording:
+    inside = sorted(p for p in root.iterdir() if p.is_dir() and p.name != IGNORED and (p / TIERS_FILE).exists())
+    if len(inside) != 1:
+        found = ", ".join(p.name for p in inside) or "none"
+        raise ValueError(
+            f"{root}: expected one recording with {TIERS_FILE}, got {found}; "
+            "name the folder of one animal, or make one with `recon data import` or `recon data convert`"
+        )
+    return open_recording(inside[0], progress=progress)
+
+
+def _converted(source: Path, kind: str, progress: Progress) -> SensoriumRecording:
+    """Return the recording that stands beside a source of another format, made now if none of this state is there."""
+    folder = source.with_name(f"{source.name}.recording")
+    state = {"opened": source.name, "format": kind, "state": _state(source)}
+    with one_at_a_time(folder):
+        if _made_by(folder).items() >= state.items():
+            return SensoriumRecording(folder)
+        session = FORMATS[kind].read(source)
+        session = replace(session, origin={**session.origin, **state})
+        return convert(session, folder, Conversion(), overwrite=bool(_made_by(folder)), progress=progress)
+
+
+def _made_by(folder: Path) -> Mapping[str, Any]:
+    """Return how a recording was opened; nothing for one that was not made here, which is never overwritten."""
+    header = folder / "meta/recording.json"
+    told = json.loads(header.read_text("utf-8")).get("made_by") or {} if header.is_file() else {}
+    return told if "opened" in told else {}
+
+
+def _state(source: Path) -> list[int]:
+    """Return files, bytes and the latest change of a source: what tells it from what it was."""
+    files = [source] if source.is_file() else sorted(file for file in source.rglob("*") if file.is_file())
+    stats = [file.stat() for file in files]
+    return [len(files), sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)]
