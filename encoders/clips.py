@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,7 +20,7 @@ class Clip(NamedTuple):
 
 
 @torch.no_grad()
-def evaluate(encoder: Encoder, clips: Sequence[Clip], *, warmup: int = 50) -> Tensor:
+def evaluate(encoder: Encoder, clips: Iterable[Clip], *, warmup: int = 50) -> Tensor:
     """Return each neuron's Pearson correlation `[N]` of rates and responses over the concatenated frames of clips.
 
     The first `warmup` frames of every clip are dropped; a constant neuron is NaN. The field's single-trial score is
@@ -62,12 +62,12 @@ def draw_chunks(
         chosen = torch.randperm(len(clips), generator=generator)[:batch].tolist()
     else:
         chosen = torch.randint(len(clips), (batch,), generator=generator).tolist()
-    frames = min(frames, *(clips[index].movie.shape[1] for index in chosen))
+    drawn = [clips[index] for index in chosen]
+    frames = min(frames, *(clip.movie.shape[1] for clip in drawn))
     parts = []
-    for index in chosen:
-        late = clips[index].movie.shape[1] - frames
-        start = int(torch.randint(late + 1, (1,), generator=generator))
-        parts.append(_cut(clips[index], start, start + frames))
+    for clip in drawn:
+        start = int(torch.randint(clip.movie.shape[1] - frames + 1, (1,), generator=generator))
+        parts.append(_cut(clip, start, start + frames))
     behaviors = [part.behavior for part in parts if part.behavior is not None]
     return (
         torch.stack([part.movie for part in parts]),

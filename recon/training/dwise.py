@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import torch
 
 from encoders.argus import save_trained
 from encoders.base import resolve_device
-from encoders.clips import Clip
 from encoders.dwise_network import DwiseSettings, Subject, to_params
 from encoders.dwise_sampling import Mouse, epoch_steps, places
 from encoders.dwise_training import DwiseRun, Recipe, train_dwise
 from encoders.dwiseneuro import FRAME_SIZE, DwiseNeuro
 from recon.data.opening import open_recording
-from recon.training.encoder import first_showings, scores_of
+from recon.training.encoder import scores_of
+from recon.training.kept import GIB, KeptClips, Room, watching
 from recon.types import Recording
-
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -43,45 +41,6 @@ class DwiseTraining:
     memory: float = 4.0
     device: str = "auto"
     command: str = ""
-
-
-@dataclass
-class Room:
-    """Bytes that are left for trials kept in memory; shared by all recordings of a training."""
-
-    left: float
-
-
-class KeptClips(Sequence[Clip]):
-    """Trials of a recording as clips; each is read when it is first asked for, and kept while there is room."""
-
-    def __init__(self, recording: Recording, indices: Sequence[int], room: Room) -> None:
-        self.recording, self.indices, self.room = recording, indices, room
-        self.kept: dict[int, Clip] = {}
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    @overload
-    def __getitem__(self, place: int) -> Clip: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> KeptClips: ...
-
-    def __getitem__(self, place: int | slice) -> Clip | KeptClips:
-        if isinstance(place, slice):
-            return KeptClips(self.recording, self.indices[place], self.room)
-        index = self.indices[place]
-        return self.kept[index] if index in self.kept else self._read(index)
-
-    def _read(self, index: int) -> Clip:
-        trial = self.recording.trial(index)
-        clip = Clip(trial.movie, trial.responses, trial.behavior)
-        size = sum(part.nbytes for part in clip if part is not None)
-        if size <= self.room.left:
-            self.room.left -= size
-            self.kept[index] = clip
-        return clip
 
 
 def train_dwiseneuro(config: Mapping[str, Any], *, log: Path | None = None) -> Path:
@@ -154,16 +113,6 @@ def mouse_of(recording: Recording, chosen: DwiseTraining, room: Room) -> Mouse:
     return mouse
 
 
-def watching(recording: Recording, count: int) -> tuple[int, ...]:
-    """Return the trials that watch the training: all of the tier oracle, or those of different content first."""
-    trials = recording.trials("oracle")
-    if len(trials) <= count:
-        return trials
-    # Where the recording does not name contents, all its movies are read for it: only when it is needed.
-    ids = recording.video_ids
-    return tuple(first_showings([(index, ids[index]) for index in trials], count))
-
-
 def _card(chosen: DwiseTraining, recordings: Sequence[Recording], run: DwiseRun) -> dict[str, Any]:
     single = isinstance(chosen.recording, Path)
     data = [
@@ -190,8 +139,7 @@ def _card(chosen: DwiseTraining, recordings: Sequence[Recording], run: DwiseRun)
 def _scores(chosen: DwiseTraining, recording: Recording, run: DwiseRun, place: int) -> dict[str, Any]:
     """Scores of whole validation trials by sliding windows; the field's single-trial correlation among them."""
     view = DwiseNeuro(run.averaged, place, subject=run.mice[place].subject)
-    trials = [recording.trial(index) for index in watching(recording, chosen.validations)]
-    return scores_of(view, trials, chosen.warmup_frames)
+    return scores_of(view, recording, watching(recording, chosen.validations), chosen.warmup_frames)
 
 
 def _device(device: torch.device) -> str:

@@ -17,6 +17,7 @@ from encoders.glm_fit import GlmFit, fit_glm
 from encoders.learning import Outcome
 from encoders.training import TrainingSettings, train
 from recon.data.opening import open_recording
+from recon.training.kept import GIB, KeptClips, Room, clip_of, watching
 from recon.types import Recording, Trial
 
 
@@ -28,7 +29,7 @@ class EncoderTraining:
     the training trials. `behavior` names the channels that modulate rates; a recording without behavior trains
     without. A `glm` is fitted as `fit` says, the others are trained as `training` says. `validations` is the number
     of validation trials that stop the training; the card's scores use all. Only the first `data` (a share) of the
-    training trials is learnt from.
+    training trials is learnt from. Trials are read when they are drawn; `memory` GiB of them are kept.
     """
 
     name: str
@@ -41,6 +42,7 @@ class EncoderTraining:
     fit: GlmFit | None = None
     validations: int = 24
     data: float = 1.0
+    memory: float = 4.0
     command: str = ""
 
 
@@ -53,12 +55,12 @@ def train_encoder(config: Mapping[str, Any], *, log: Path | None = None) -> Path
     chosen: EncoderTraining = from_mapping_with_paths(config)
     recording = open_recording(chosen.recording)
     training, validation = _trials(recording, "train"), _trials(recording, "oracle")
-    training = training[: max(round(len(training) * chosen.data), 1)]
-    encoder = build_encoder(chosen, recording, training)
-    clips = [_clip(trial) for trial in training]
-    watching = set(first_showings([(trial.index, trial.video_id) for trial in validation], chosen.validations))
-    outcome = learn(encoder, clips, [_clip(t) for t in validation if t.index in watching], chosen, log=log)
-    card = _card(chosen, recording, outcome) | scores_of(encoder, validation, chosen.training.warmup_frames)
+    room = Room(chosen.memory * GIB)
+    clips = KeptClips(recording, training[: max(round(len(training) * chosen.data), 1)], room)
+    encoder = build_encoder(chosen, recording, clips)
+    watched = KeptClips(recording, watching(recording, chosen.validations), room)
+    outcome = learn(encoder, clips, watched, chosen, log=log)
+    card = _card(chosen, recording, outcome) | scores_of(encoder, recording, validation, chosen.training.warmup_frames)
     save_encoder(encoder, chosen.output, card=card, dtype=torch.float16)
     return chosen.output
 
@@ -85,15 +87,15 @@ def from_mapping_with_paths(config: Mapping[str, Any]) -> EncoderTraining:
     return record(EncoderTraining, config, where="train")
 
 
-def build_encoder(chosen: EncoderTraining, recording: Recording, training: Sequence[Trial]) -> Encoder:
+def build_encoder(chosen: EncoderTraining, recording: Recording, training: Sequence[Clip]) -> Encoder:
     """Return the untrained encoder of a configuration for a recording."""
     known = architectures()
     if chosen.encoder not in known:
         names = ", ".join((*known, "dwiseneuro"))
         raise ValueError(f"encoder: expected one of {names}, got {chosen.encoder!r}; choose one of them")
     settings = from_mapping(known[chosen.encoder].settings, chosen.architecture)
-    pixels = torch.cat([trial.movie.flatten()[::7] for trial in training])
-    with_behavior = all(trial.behavior is not None for trial in training)
+    seen = [(clip.movie.flatten()[::7].clone(), clip.behavior is not None) for clip in training]
+    pixels, with_behavior = torch.cat([some for some, _ in seen]), all(known for _, known in seen)
     spec = Spec(
         frame_size=recording.frame_size,
         neuron_ids=recording.unit_ids,
@@ -105,29 +107,11 @@ def build_encoder(chosen: EncoderTraining, recording: Recording, training: Seque
     return known[chosen.encoder].build(spec, settings)
 
 
-def _trials(recording: Recording, tier: str) -> list[Trial]:
-    trials = [recording.trial(index) for index in recording.trials(tier)]
+def _trials(recording: Recording, tier: str) -> tuple[int, ...]:
+    trials = recording.trials(tier)
     if not trials:
         raise ValueError(f"{recording.path}: expected trials of tier {tier!r}, got none; import them with this tier")
     return trials
-
-
-def _clip(trial: Trial) -> Clip:
-    return Clip(trial.movie, trial.responses, trial.behavior)
-
-
-def first_showings(trials: Sequence[tuple[int, str]], count: int) -> list[int]:
-    """Return up to `count` trials of (trial, its content), different contents first: repeats tell less about a model.
-
-    >>> first_showings([(3, "a"), (4, "a"), (5, "b")], 2)
-    [3, 5]
-    """
-    seen: dict[str, int] = {}
-    order = []
-    for index, content in trials:
-        seen[content] = seen.get(content, -1) + 1
-        order.append((seen[content], index))
-    return sorted(index for _, index in sorted(order)[:count])
 
 
 def _card(chosen: EncoderTraining, recording: Recording, outcome: Outcome) -> dict[str, Any]:
@@ -145,12 +129,12 @@ def _card(chosen: EncoderTraining, recording: Recording, outcome: Outcome) -> di
     }
 
 
-def scores_of(encoder: Encoder, trials: Sequence[Trial], warmup: int) -> dict[str, Any]:
-    """Return mean correlations over neurons on all validation trials; the last two need noise-free rates."""
-    single = evaluate(encoder, [_clip(trial) for trial in trials], warmup=warmup)
+def scores_of(encoder: Encoder, recording: Recording, indices: Sequence[int], warmup: int) -> dict[str, Any]:
+    """Return mean correlations over neurons on the validation trials of numbers; the last two need noise-free rates."""
+    single = evaluate(encoder, (clip_of(recording.trial(index)) for index in indices), warmup=warmup)
     scores: dict[str, Any] = {"validation_correlation": _mean(single)}
-    known = [trial for trial in trials if trial.rates is not None]
-    if known:
+    if recording.trial(indices[0]).rates is not None:
+        known = [trial for trial in map(recording.trial, indices) if trial.rates is not None]
         rates = [Clip(t.movie, t.rates, t.behavior) for t in known if t.rates is not None]
         scores["validation_correlation_with_noise_free_rates"] = _mean(evaluate(encoder, rates, warmup=warmup))
         scores["oracle_ceiling"] = _mean(oracle_correlation(known, warmup=warmup))

@@ -1,0 +1,79 @@
+"""Trials of a recording as clips to learn from: read when they are drawn, kept while there is room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from encoders.clips import Clip
+from recon.types import Recording, Trial
+
+GIB = 2**30
+
+
+@dataclass
+class Room:
+    """Bytes that are left for trials kept in memory; shared by all recordings of a training."""
+
+    left: float
+
+
+class KeptClips(Sequence[Clip]):
+    """Trials of a recording as clips; each is read when it is first asked for, and kept while there is room."""
+
+    def __init__(self, recording: Recording, indices: Sequence[int], room: Room) -> None:
+        self.recording, self.indices, self.room = recording, indices, room
+        self.kept: dict[int, Clip] = {}
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, place: int) -> Clip: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> KeptClips: ...
+
+    def __getitem__(self, place: int | slice) -> Clip | KeptClips:
+        if isinstance(place, slice):
+            return KeptClips(self.recording, self.indices[place], self.room)
+        index = self.indices[place]
+        return self.kept[index] if index in self.kept else self._read(index)
+
+    def _read(self, index: int) -> Clip:
+        clip = clip_of(self.recording.trial(index))
+        size = sum(part.nbytes for part in clip if part is not None)
+        if size <= self.room.left:
+            self.room.left -= size
+            self.kept[index] = clip
+        return clip
+
+
+def clip_of(trial: Trial) -> Clip:
+    """Return a trial as encoders learn from it."""
+    return Clip(trial.movie, trial.responses, trial.behavior)
+
+
+def watching(recording: Recording, count: int) -> tuple[int, ...]:
+    """Return the trials that watch the training: all of the tier oracle, or those of different content first."""
+    trials = recording.trials("oracle")
+    if len(trials) <= count:
+        return trials
+    # Where the recording does not name contents, all its movies are read for it: only when it is needed.
+    ids = recording.video_ids
+    return tuple(first_showings([(index, ids[index]) for index in trials], count))
+
+
+def first_showings(trials: Sequence[tuple[int, str]], count: int) -> list[int]:
+    """Return up to `count` trials of (trial, its content), different contents first: repeats tell less about a model.
+
+    >>> first_showings([(3, "a"), (4, "a"), (5, "b")], 2)
+    [3, 5]
+    """
+    seen: dict[str, int] = {}
+    order = []
+    for index, content in trials:
+        seen[content] = seen.get(content, -1) + 1
+        order.append((seen[content], index))
+    return sorted(index for _, index in sorted(order)[:count])
