@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +17,22 @@ class Clip(NamedTuple):
     movie: Tensor
     responses: Tensor
     behavior: Tensor | None = None
+
+    def cut(self, first: int, end: int) -> Clip:
+        """Return frames [first, end)."""
+        behavior = None if self.behavior is None else self.behavior[:, first:end]
+        return Clip(self.movie[:, first:end], self.responses[:, first:end], behavior)
+
+
+@runtime_checkable
+class ClipSource(Protocol):
+    """Clips somewhere else than in memory, which tell their lengths and hand out parts without being read whole."""
+
+    def length(self, place: int) -> int:
+        """Return how many frames a clip has."""
+
+    def part(self, place: int, first: int, end: int) -> Clip:
+        """Return frames [first, end) of a clip."""
 
 
 @torch.no_grad()
@@ -62,12 +78,11 @@ def draw_chunks(
         chosen = torch.randperm(len(clips), generator=generator)[:batch].tolist()
     else:
         chosen = torch.randint(len(clips), (batch,), generator=generator).tolist()
-    drawn = [clips[index] for index in chosen]
-    frames = min(frames, *(clip.movie.shape[1] for clip in drawn))
+    frames = min(frames, *(_length(clips, index) for index in chosen))
     parts = []
-    for clip in drawn:
-        start = int(torch.randint(clip.movie.shape[1] - frames + 1, (1,), generator=generator))
-        parts.append(_cut(clip, start, start + frames))
+    for index in chosen:
+        start = int(torch.randint(_length(clips, index) - frames + 1, (1,), generator=generator))
+        parts.append(_part(clips, index, start, start + frames))
     behaviors = [part.behavior for part in parts if part.behavior is not None]
     return (
         torch.stack([part.movie for part in parts]),
@@ -76,6 +91,9 @@ def draw_chunks(
     )
 
 
-def _cut(clip: Clip, first: int, end: int) -> Clip:
-    behavior = None if clip.behavior is None else clip.behavior[:, first:end]
-    return Clip(clip.movie[:, first:end], clip.responses[:, first:end], behavior)
+def _length(clips: Sequence[Clip], place: int) -> int:
+    return clips.length(place) if isinstance(clips, ClipSource) else int(clips[place].movie.shape[1])
+
+
+def _part(clips: Sequence[Clip], place: int, first: int, end: int) -> Clip:
+    return clips.part(place, first, end) if isinstance(clips, ClipSource) else clips[place].cut(first, end)

@@ -39,6 +39,12 @@ class Trial:
     rates: Tensor | None = None
     caption: str = ""
 
+    def cut(self, first: int, end: int) -> Trial:
+        """Return frames [first, end) of the trial."""
+        movie, responses = self.movie[:, first:end], self.responses[:, first:end]
+        behavior, rates = (known if known is None else known[:, first:end] for known in (self.behavior, self.rates))
+        return replace(self, movie=movie, responses=responses, behavior=behavior, rates=rates)
+
 
 class Recording(ABC):
     """One session of one animal, read lazily; `tiers[i]` and `video_ids[i]` describe trial i ("none": no file)."""
@@ -58,6 +64,14 @@ class Recording(ABC):
     @abstractmethod
     def trial(self, index: int) -> Trial:
         """Read one trial from disk."""
+
+    def length(self, index: int) -> int:
+        """Return how many valid frames a trial has."""
+        return int(self.trial(index).movie.shape[1])
+
+    def part(self, index: int, first: int, end: int) -> Trial:
+        """Return frames [first, end) of a trial; a recording on disk need not read the others."""
+        return self.trial(index).cut(first, end)
 
     @abstractmethod
     def fingerprint(self) -> str:

@@ -54,6 +54,8 @@ class SensoriumRecording(Recording):
         self.acquisition = self._acquisition(header.get("acquisition"))
         self.frame_size = self._first_frame_size()
         self._ids = self._read_ids()
+        self._known: dict[int, tuple[int, str]] = {}
+        """Valid frames and content of the trials that were read."""
 
     @property
     def areas(self) -> tuple[str, ...]:
@@ -130,18 +132,21 @@ class SensoriumRecording(Recording):
                 "were withheld, so take trials of another tier"
             )
         frames = np.moveaxis(arrays["videos"], -1, 0)
-        movie = torch.from_numpy(frames.astype(np.float32) / 255)[None]
-        behavior = [arrays[name].astype(np.float32) for name in ("behavior", "pupil_center") if name in arrays]
-        return Trial(
-            index,
-            self.tiers[index],
-            movie,
-            torch.from_numpy(responses.astype(np.float32)),
-            torch.from_numpy(np.concatenate(behavior)) if len(behavior) == 2 else None,
-            self._ids[index] if self._ids else content_id(frames),
-            self._rates(index, len(frames)),
-            next(iter(self.captions(index)), ""),
-        )
+        self._known[index] = len(frames), "" if self._ids else content_id(frames)
+        return self._made(index, arrays, (0, len(frames)))
+
+    def length(self, index: int) -> int:
+        """Return how many valid frames a trial has; it is read once to find out."""
+        return self._known[index][0] if index in self._known else self.trial(index).movie.shape[1]
+
+    def part(self, index: int, first: int, end: int) -> Trial:
+        """Return frames [first, end) of a trial; once it was read and checked as a whole, only these are read."""
+        length = self.length(index)
+        if not 0 <= first < end <= length:
+            raise ValueError(f"trial {index}: expected frames within 0–{length}, got {first}–{end}; ask for fewer")
+        files = {name: data_file(self.path, name, index) for name in VARIABLES}
+        mapped = {name: load_array(file, mapped=True) for name, file in files.items() if file.exists()}
+        return self._made(index, {name: array[..., first:end] for name, array in mapped.items()}, (first, end))
 
     def arrays(self, index: int) -> dict[str, Array]:
         """Return a trial's arrays by variable, checked and cut to the valid frames; absent variables are left out."""
@@ -238,9 +243,19 @@ class SensoriumRecording(Recording):
         plane = self._neuron_file("plane.npy", np.zeros(len(self.unit_ids), dtype=np.int64))
         return AcquisitionTimes(float(times["rate"]), tuple(map(float, times["phase"])), tuple(map(int, plane)))
 
-    def _rates(self, index: int, frames: int) -> torch.Tensor | None:
-        file = data_file(self.path, "rates", index)
-        return torch.from_numpy(load_array(file)[..., :frames].astype(np.float32)) if file.exists() else None
+    def _made(self, index: int, arrays: Mapping[str, Array], span: tuple[int, int]) -> Trial:
+        behavior = [arrays[name].astype(np.float32) for name in ("behavior", "pupil_center") if name in arrays]
+        rates = data_file(self.path, "rates", index)
+        return Trial(
+            index,
+            self.tiers[index],
+            torch.from_numpy(np.moveaxis(arrays["videos"], -1, 0).astype(np.float32) / 255)[None],
+            torch.from_numpy(arrays["responses"].astype(np.float32)),
+            torch.from_numpy(np.concatenate(behavior)) if len(behavior) == 2 else None,
+            self._ids[index] if self._ids else self._known[index][1],
+            torch.from_numpy(load_array(rates)[..., slice(*span)].astype(np.float32)) if rates.exists() else None,
+            next(iter(self.captions(index)), ""),
+        )
 
     def _check_shape(self, file: Path, variable: str, array: Array) -> None:
         leading = {"videos": self.frame_size, "responses": (len(self.unit_ids),)}.get(variable, (2,))

@@ -14,9 +14,10 @@ GIB = 2**30
 
 @dataclass
 class Room:
-    """Bytes that are left for trials kept in memory; shared by all recordings of a training."""
+    """Bytes that are left for trials kept in memory, shared by all recordings; `full` once a trial did not fit."""
 
     left: float
+    full: bool = False
 
 
 class KeptClips(Sequence[Clip]):
@@ -41,10 +42,23 @@ class KeptClips(Sequence[Clip]):
         index = self.indices[place]
         return self.kept[index] if index in self.kept else self._read(index)
 
+    def length(self, place: int) -> int:
+        """Return how many frames a trial has."""
+        return self.recording.length(self.indices[place])
+
+    def part(self, place: int, first: int, end: int) -> Clip:
+        """Return frames [first, end) of a trial, from memory where it is kept or can be."""
+        index = self.indices[place]
+        if self.room.full and index not in self.kept:
+            return clip_of(self.recording.part(index, first, end))
+        return self[place].cut(first, end)
+
     def _read(self, index: int) -> Clip:
         clip = clip_of(self.recording.trial(index))
         size = sum(part.nbytes for part in clip if part is not None)
-        if size <= self.room.left:
+        if size > self.room.left:
+            self.room.full = True
+        else:
             self.room.left -= size
             self.kept[index] = clip
         return clip
