@@ -11,16 +11,12 @@ from torch import Tensor
 from encoders.clips import correlation, moments
 from encoders.dwise_network import DwiseNetwork, DwiseSettings
 from encoders.dwise_sampling import Mouse, Window, cut, places
+from encoders.precision import autocast
 
 EPSILON = 1e-8
 """Added to rates inside the logarithm."""
 
 Precision = Literal["float32", "bfloat16"]
-
-
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """Return the context in which the network's products are computed in a precision; losses stay float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def misfit(rates: Tensor, responses: Tensor) -> Tensor:

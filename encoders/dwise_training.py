@@ -33,7 +33,8 @@ from encoders.dwise_sampling import (
     read_ahead,
     read_batch,
 )
-from encoders.dwise_scores import Precision, autocast, misfit, validate
+from encoders.dwise_scores import Precision, misfit, validate
+from encoders.precision import autocast
 from encoders.resume import moments_of, other_training, read_parts, set_moments, write_parts
 from encoders.watch import Watch
 

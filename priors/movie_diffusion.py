@@ -83,12 +83,17 @@ class MovieDiffusion(Denoiser):
         power = self.gaussian(shape).power
         return (power * level / (power + level)).flatten(1).mean(1).sqrt()
 
+    def _lowered(self, device: torch.device) -> bool:
+        """Return whether the network computes in bfloat16: where it is asked to, on hardware that is not slow at it."""
+        slow = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2")
+        return self.precision == torch.bfloat16 and not slow
+
     def _denoised(self, x: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
         spectrum, level = self.gaussian(x.shape), sigma.reshape(-1, 1, 1, 1, 1).to(x)
         kept = GaussianDenoiser(spectrum)(x, level)
         views = [(x - GREY) / (level**2 + SPREAD**2).sqrt(), (kept - spectrum.mean) / SPREAD]
         given = torch.cat(views[: self.network.settings.inputs], 1)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._lowered(x.device)):
             found = self.network(given, level.flatten().expand(len(x)).log() / 4, condition)
         scale = self.uncertainty(level.flatten(), x.shape).reshape(level.shape)
         estimate: Tensor = kept + scale * found.to(x.dtype)

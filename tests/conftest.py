@@ -23,6 +23,14 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture
+def computes_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every CPU computes bfloat16 where it is asked to, also one that is slow at it."""
+    import torch
+
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny benchmark: recording, encoders and bench.yaml."""

@@ -267,8 +267,8 @@ def write_neuropixels(path: Path, *, repeats: int = 2, seconds: float = 12.0) ->
     return path, films
 
 
-def write_stills(folder: Path, *, images: int = 90) -> Path:
-    """Write a mouse of Sensorium 2022: images (1,144,256), a response and three rows of behavior to each.
+def write_stills(folder: Path, *, images: int = 90, scale: int = 16) -> Path:
+    """Write a mouse of Sensorium 2022: images (1,144,256) at scale 16, a response and three rows of behavior to each.
 
     The last tenth are test images that are shown twice; the responses of the very last two are withheld.
     """
@@ -282,7 +282,7 @@ def write_stills(folder: Path, *, images: int = 90) -> Path:
     for trial, index in enumerate(shown):
         responses = levels[index].ravel()[cells] / 255 * (tiers[trial] != "final_test")
         for variable, values in {
-            "images": np.kron(levels[index], np.ones((16, 16)))[None].astype(np.float32),
+            "images": np.kron(levels[index], np.ones((scale, scale)))[None].astype(np.float32),
             "responses": responses + (tiers[trial] == "test") * generator.normal(0, 0.01, UNITS),
             "behavior": np.array([30.0 + trial, 0.0, 2.0]),
             "pupil_center": np.array([1.0, -1.0]),
@@ -295,8 +295,8 @@ def write_stills(folder: Path, *, images: int = 90) -> Path:
     return folder
 
 
-def write_twin(folder: Path, films: list[Film]) -> Path:
-    """Write the training and evaluation folders of a digital twin: movies (T,144,256,1), z-scored behavior.
+def write_twin(folder: Path, films: list[Film], *, scale: int = 16) -> Path:
+    """Write the training and evaluation folders of a digital twin: movies (T,144,256,1) at scale 16, z-scored behavior.
 
     The last two films are the repeats of one video; eye positions are missing, as the layout allows.
     """
@@ -307,7 +307,7 @@ def write_twin(folder: Path, films: list[Film]) -> Path:
         movie = films[-1].frames if repeat else each.frames
         own = Film(movie, each.onsets)
         for variable, values in {
-            "stimuli": np.kron(movie, np.ones((1, 16, 16), np.uint8))[..., None],
+            "stimuli": np.kron(movie, np.ones((1, scale, scale), np.uint8))[..., None],
             "units": activity([own], each.onsets).astype(np.float32),
             "perspectives": np.full((len(movie), 2), np.nan, np.float32),
             "modulations": np.stack([np.sin(each.onsets), np.cos(each.onsets)], 1).astype(np.float32),
@@ -316,6 +316,40 @@ def write_twin(folder: Path, films: list[Film]) -> Path:
         if not repeat:
             _array(root / "training" / f"{name}.npy", np.array(number > 0))
             _array(root / "samples" / f"{name}.npy", np.array(len(movie)))
+    return folder
+
+
+def write_mouse(folder: Path, films: list[Film]) -> Path:
+    """Write a mouse of Sensorium 2023, padded with NaN; the last trial of the tiers has no file."""
+    for trial, each in enumerate(films):
+        values = {
+            "videos": np.moveaxis(each.frames, 0, -1),
+            "responses": activity([each], each.onsets).T,
+            "behavior": np.ones((2, len(each.frames))),
+            "pupil_center": np.zeros((2, len(each.frames))),
+        }
+        for variable, array in values.items():
+            padding = np.full((*array.shape[:-1], 9), np.nan)
+            _array(folder / f"data/{variable}/{trial}.npy", np.concatenate([array, padding], -1).astype(np.float32))
+    _array(folder / "meta/trials/tiers.npy", np.array(["train", "oracle", "live_test_main", "none"]))
+    _array(folder / "meta/neurons/unit_ids.npy", 1 + np.arange(UNITS))
+    _array(folder / "meta/neurons/cell_motor_coordinates.npy", np.zeros((UNITS, 3), int))
+    return folder
+
+
+def write_arrays(folder: Path, films: list[Film]) -> Path:
+    """Write a movie and responses as plain arrays of every kind that is read: .npy, .npz, .h5, .mat."""
+    from scipy.io import savemat
+
+    folder.mkdir(parents=True)
+    movie = np.concatenate([each.frames for each in films])
+    responses = np.concatenate([activity([each], each.onsets) for each in films]).T.astype(np.float32)
+    np.save(folder / "movie.npy", movie)
+    np.save(folder / "responses.npy", responses)
+    np.savez(folder / "all.npz", movie=movie, responses=responses)
+    savemat(folder / "all.mat", {"movie": movie, "responses": responses})
+    with h5py.File(folder / "all.h5", "w") as file:
+        file["stimulus/movie"], file["responses"] = movie, responses
     return folder
 
 

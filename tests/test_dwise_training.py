@@ -350,6 +350,7 @@ def test_portions_add_up_to_the_whole_batch() -> None:
     assert math.isfinite(loss) and loss != pytest.approx(float(whole.detach()), rel=1e-6)
 
 
+@pytest.mark.usefixtures("computes_bfloat16")
 def test_bfloat16_is_near_float32() -> None:
     run = start([mouse()], SETTINGS, RECIPE, CPU)
     batch, network = reader(run)(0), run.network.eval()

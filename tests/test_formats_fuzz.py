@@ -14,14 +14,41 @@ import pytest
 SCRIPT = """
 import sys, warnings
 from pathlib import Path
+from recon.data.check import check
 from recon.data.convert import Conversion, convert
 from recon.data.formats import FORMATS
+from recon.data.importer import import_arrays
+from recon.data.opening import open_recording
 warnings.simplefilter("ignore")
 kind, source = sys.argv[1], Path(sys.argv[2])
 settings = Conversion(frame_size=(9, 16), trial_frames=90, shortest=45)
+
+def mouse(case):
+    recording = open_recording(case)
+    report = check(recording)
+    for index, tier in enumerate(recording.tiers):
+        if tier != "none" and report.ok:
+            recording.trial(index), recording.has_responses(index), recording.part(index, 1, 4)
+
+def arrays(case):
+    each = {".npy": ("movie.npy", "responses.npy"), ".npz": ("all.npz:movie", "all.npz:responses"),
+            ".mat": ("all.mat:movie", "all.mat:responses"), ".h5": ("all.h5:stimulus/movie", "all.h5:responses")}
+    refused = []
+    for suffix, (movie, responses) in each.items():
+        try:
+            import_arrays(case / ("made" + suffix), movie=case / movie, responses=case / responses, frame_rate=30,
+                          degrees_per_pixel=1)
+        except ValueError as error:
+            refused.append(error)
+    if refused:
+        raise max(refused, key=lambda error: len(str(error)))
+
 for case in sorted(source.iterdir()):
     try:
-        convert(FORMATS[kind].read(case), case.with_suffix(".made"), settings)
+        if kind in FORMATS:
+            convert(FORMATS[kind].read(case), case.with_suffix(".made"), settings)
+        else:
+            (arrays if kind == "arrays" else mouse)(case)
         print(case.name, "read")
     except ValueError as error:
         print(case.name, "refused" if len(str(error)) < 2000 else "long")
@@ -51,16 +78,29 @@ def files_of(source: Path) -> list[Path]:
     return [source] if source.is_file() else sorted(file for file in source.rglob("*") if file.is_file())
 
 
+KINDS = ("experanto", "allen", "nwb", "twin", "sensorium2022", "mouse", "zip", "arrays")
+
+
+def written(kind: str, folder: Path) -> Path:
+    """Write a sound session of a format."""
+    films = [worlds.film(4, rate=30.0, start=1 + 6 * k, seed=10 + k) for k in range(3)]
+    if kind == "zip":
+        worlds.write_mouse(folder / "mouse", films)
+        return Path(shutil.make_archive(str(folder / "one"), "zip", folder, "mouse"))
+    if kind == "allen":
+        return worlds.write_allen(folder / "one.nwb")[0]
+    if kind == "sensorium2022":
+        return worlds.write_stills(folder / "one", images=12, scale=1)
+    if kind == "twin":
+        return worlds.write_twin(folder / "one", films, scale=1)
+    writers = {"nwb": worlds.write_microns, "mouse": worlds.write_mouse, "arrays": worlds.write_arrays}
+    return writers.get(kind, worlds.write_experanto)(folder / ("one.nwb" if kind == "nwb" else "one"), films)
+
+
 def cases(kind: str, folder: Path, count: int) -> Path:
     """Write damaged copies of a session of a format; return the folder that they are in."""
-    films = [worlds.film(4, rate=30.0, start=1 + 6 * k, seed=10 + k) for k in range(3)]
-    if kind == "allen":
-        source = worlds.write_allen(folder / "one.nwb")[0]
-    elif kind == "nwb":
-        source = worlds.write_microns(folder / "one.nwb", films)
-    else:
-        source = worlds.write_experanto(folder / "one", films)
-    generator, made = np.random.default_rng(len(kind)), folder / "cases"
+    source = written(kind, folder)
+    generator, made = np.random.default_rng(KINDS.index(kind)), folder / "cases"
     made.mkdir()
     for number in range(count):
         case = made / f"{number:04d}{source.suffix}"
@@ -84,13 +124,13 @@ def survive(kind: str, folder: Path, count: int) -> list[str]:
     return said
 
 
-@pytest.mark.parametrize("kind", ["experanto", "allen", "nwb"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files_are_refused_or_read(kind: str, tmp_path: Path) -> None:
-    said = survive(kind, tmp_path, 25)
+    said = survive(kind, tmp_path, 20)
     assert sum(line.endswith("refused") for line in said) >= 5
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["experanto", "allen", "nwb"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_many_damaged_files_are_refused_or_read(kind: str, tmp_path: Path) -> None:
-    survive(kind, tmp_path, 700)
+    survive(kind, tmp_path, 300)

@@ -13,7 +13,7 @@ from encoders import ENCODERS
 from encoders.base import Encoder
 from encoders.dwise_network import DwiseNetwork, DwiseSettings
 from encoders.dwiseneuro import DwiseNeuro
-from encoders.precision import Lowered, in_precision
+from encoders.precision import Lowered, autocast, in_precision
 from recon.forward import Arithmetic, ready_encoder
 
 CPU = Arithmetic(torch.device("cpu"))
@@ -56,6 +56,7 @@ def test_another_number_of_neurons_is_refused(recording: worlds.TinyRecording) -
         ready_encoder({"name": "counted", "count": 7}, recording, CPU, where="encoders.a")
 
 
+@pytest.mark.usefixtures("computes_bfloat16")
 def test_bfloat16_is_near_float32_and_gives_float32() -> None:
     inner = worlds.encoder()
     lowered, movie = in_precision(inner, "bfloat16"), worlds.movies(2).requires_grad_()
@@ -66,6 +67,7 @@ def test_bfloat16_is_near_float32_and_gives_float32() -> None:
     assert torch.autograd.grad(rates.sum(), movie)[0].dtype == torch.float32
 
 
+@pytest.mark.usefixtures("computes_bfloat16")
 def test_dwiseneuro_goes_back_through_bfloat16() -> None:
     small = DwiseSettings(readout_outputs=(6,), core_features=(8, 8), spatial_strides=(2, 2), cortex_features=(16,))
     torch.manual_seed(0)
@@ -82,3 +84,14 @@ def test_tf32_is_a_setting_of_the_process() -> None:
     inner = worlds.encoder()
     assert in_precision(inner, "tf32") is inner and torch.get_float32_matmul_precision() == "high"
     assert in_precision(inner, "float32") is inner and torch.get_float32_matmul_precision() == "highest"
+
+
+@pytest.mark.parametrize("capability", ["AVX2", "AVX512"])
+def test_bfloat16_is_not_computed_where_a_cpu_is_slow_at_it(capability: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A convolution took forty times as long in it on a CPU with AVX2 alone: what such a CPU computes is float32."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    left, right = torch.ones(2, 2), torch.full((2, 2), 1.001)
+    with autocast(torch.device("cpu"), "bfloat16"):
+        assert (left @ right).dtype == (torch.float32 if capability == "AVX2" else torch.bfloat16)
+    with autocast(torch.device("cpu"), "float32"):
+        assert (left @ right).dtype == torch.float32

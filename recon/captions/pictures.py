@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from encoders.precision import autocast
 from recon.captions.examples import Windows
 from recon.lagged import Lags, Scaling, measure_scaling, training_pairs
 from recon.learning_set import TrainingSet
@@ -104,7 +105,7 @@ class PictureReader(nn.Module):
     def forward(self, pictures: Tensor, dropout: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Return the embeddings; `dropout` silences some of what was found, in training."""
         found = pictures[:, None].float()
-        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+        with autocast(pictures.device, self.precision):
             for convolution, norm in zip(self.convolutions, self.norms, strict=True):
                 found = functional.silu(norm(convolution(found)))
         found = found.float()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from encoders.clips import Clip, draw_chunks
+from encoders.precision import autocast
 from encoders.preparation import receptive_fields
 from recon.learning_set import TrainingSet
 from recon.metrics.movie import ssim, video_correlation
@@ -49,7 +50,7 @@ class Reading:
         responses, movie = pair
         kept = torch.rand(responses.shape[:2], generator=draws) >= self.dropout
         inner = slice(self.margin, -self.margin) if movie.shape[2] > 2 * self.margin + 1 else slice(None)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+        with autocast(self.device, self.precision):
             read = network(responses.to(self.device), kept.to(self.device))
         return read[:, :, inner].float(), movie.to(self.device)[:, :, inner]
 

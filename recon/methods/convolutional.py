@@ -42,7 +42,7 @@ class Convolutional:
     drawn from the row's encoders with `noise` fitted to the training trials, for training movies, others made of them
     (mirrored, backwards, upside down, enlarged) and `generated` minutes of natural-like movies that no animal saw. The
     averaged weights with the best video correlation + SSIM on validation clips are kept. "bfloat16" trains three times
-    as fast on CPUs that compute in it, slower on others; the loss and the weights stay in float32. With `weights`, a
+    as fast on CPUs that compute in it, others stay with float32, as do the loss and the weights. With `weights`, a
     file or shipped name in which "{seed}" stands for the row's seed, nothing is trained, and the sizes are the file's.
     """
 
