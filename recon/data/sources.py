@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import gzip
+import struct
+import zipfile
+import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Protocol
 
 import numpy as np
 
+from recon.data.hdf5 import open_hdf5
 from recon.data.layout import Array, load_array
 
 ArrayLike = str | Path | Array
 """An array, or the path of one: `movie.npy`, `spikes.npy.gz`, `all.npz:movie`, `session.h5:stimulus/movie`, .mat."""
+
+USUAL = (ValueError, TypeError, LookupError, OSError, EOFError, RuntimeError, ArithmeticError, MemoryError)
+PACKED = (zipfile.BadZipFile, zlib.error, struct.error)
+DAMAGED = (*USUAL, *PACKED, SyntaxError, AttributeError, AssertionError, TokenError)
+"""What numpy and scipy raise on files that are damaged."""
 
 
 class Stored(Protocol):
@@ -129,7 +139,7 @@ def _open(value: str, stack: ExitStack) -> Stored:
 def _loaded(file: Path, stream: Any) -> Any:
     try:
         return np.load(stream, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except DAMAGED as error:
         raise ValueError(f"{file}: expected complete numpy arrays, got {error}; save the file again") from error
 
 
@@ -144,24 +154,24 @@ def _open_matlab(file: Path, key: str) -> Stored:
 
     try:
         arrays = {name: value for name, value in loadmat(file).items() if not name.startswith("__")}
-    except (ValueError, TypeError, LookupError, OSError, EOFError) as error:
+    except DAMAGED as error:
         raise ValueError(f"{file}: expected a whole MATLAB file, got {error}; save the file again") from error
     found: Stored = _pick(file, key, arrays)
     return found
 
 
 def _open_hdf5(file: Path, key: str, stack: ExitStack) -> Stored:
-    import h5py
-
-    try:
-        opened = stack.enter_context(h5py.File(file, "r"))
-    except OSError as error:
-        raise ValueError(f"{file}: expected an HDF5 file, got {error}; save the file again") from error
-    found = _pick(file, key, opened)
-    if not isinstance(found, h5py.Dataset):
+    """Return a data set of numbers, read in slices, or a column of texts; never one that lies in another file."""
+    opened = open_hdf5(file)
+    stack.callback(opened.file.close)
+    names = opened.children("*")
+    key = names[0] if not key and len(names) == 1 else key
+    kind = opened.kind(key)
+    if not kind:
+        raise ValueError(f"{file}: expected FILE:NAME with one of {names}, got {key or 'no name'}; add it")
+    if kind == "group":
         raise ValueError(f"{file}: expected a data set, got the group {key!r}; name the data set after the colon")
-    data: Stored = found
-    return data
+    return np.array(opened.texts(key)) if kind == "texts" else opened.values(key)
 
 
 def _pick(file: Path, key: str, archive: Any) -> Any:
@@ -170,4 +180,7 @@ def _pick(file: Path, key: str, archive: Any) -> Any:
         key = names[0]
     if not key or key not in archive:
         raise ValueError(f"{file}: expected FILE:NAME with one of {names}, got {key or 'no name'}; add it")
-    return archive[key]
+    try:
+        return archive[key]
+    except DAMAGED as error:
+        raise ValueError(f"{file}:{key}: expected a complete array, got {error}; save the file again") from error

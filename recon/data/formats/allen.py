@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.data.formats.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
+from recon.data.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
 from recon.data.layout import Array
 from recon.data.session import Session, Shown, Stream
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from recon.data.formats.fluorescence import RelativeFluorescence
-from recon.data.formats.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
+from recon.data.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
 from recon.data.layout import Array
 from recon.data.session import BEHAVIOR, Session, Shown, Spikes, Stream, grey
 

@@ -87,6 +87,16 @@ class Hdf5:
         return place
 
     @guarded
+    def kind(self, name: str) -> str:
+        """Return what has a name: "numbers", "texts" or "other" data, a "group"; "" where there is nothing."""
+        found = self.find(name) if name else None
+        if not isinstance(found, h5py.Dataset):
+            return "" if found is None else "group"
+        if found.dtype.kind in "fiub":
+            return "numbers"
+        return "other" if h5py.check_string_dtype(found.dtype) is None else "texts"
+
+    @guarded
     def children(self, pattern: str) -> list[str]:
         """Return the names of the entries of a group that match, for example "processing/ophys/*/Roi*", in order."""
         folder, _, last = pattern.rpartition("/")
