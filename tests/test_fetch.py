@@ -486,3 +486,12 @@ def test_the_shipped_checksums_are_those_of_the_published_encoders(real_data: Pa
     for entry in known:
         content = (real_data / "sensorium2022_pretrained" / entry.file).read_bytes()
         assert entry.size == len(content) and entry.checksum == sha256(content)
+
+
+def test_what_the_paper_needs_goes_where_its_configuration_looks() -> None:
+    published = (Path(__file__).parents[1] / "configs/bauer2025/published.yaml").read_text()
+    for fold in range(7):
+        entry = public_file(f"bauer-fold-{fold}")
+        assert f"{entry.folder}/{entry.file}" in published and f"/fold_{fold}/" in entry.url
+    mask = public_file("bauer-mask-0")
+    assert f"{mask.folder}/{mask.file}" in published
