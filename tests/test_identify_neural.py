@@ -54,6 +54,18 @@ def test_tuned_units_identify_and_others_do_not(session: Path, capsys: pytest.Ca
         control = rows["control", approach, "8"]
         assert float(control["top1"]) < 0.35
     assert {key[2] for key in rows} == {"2", "8"}
+    assert rows["cortex", "contrastive", "8"]["note"].endswith("mean of 3 seeds")
+
+
+def test_seeds_are_averaged_before_repeats_are_drawn(session: Path) -> None:
+    tops = []
+    for seeds in ("[0]", "[1]", "[0,1]"):
+        assert cli.main(["identify", str(session), "learning.steps=3", f"seeds={seeds}"]) == 0
+        row = rows_of(session.parent / "run" / "identification.csv")["control", "contrastive", "8"]
+        tops.append([float(row[name]) for name in ("top1", "top1_low", "top1_high")])
+    assert tops[0] != tops[1]
+    assert tops[2][0] == pytest.approx((tops[0][0] + tops[1][0]) / 2)
+    assert tops[2][2] - tops[2][1] < max(high - low for _, low, high in tops[:2]) + 1e-9
 
 
 def test_test_repeats_do_not_reach_what_is_learnt() -> None:
@@ -79,6 +91,7 @@ def test_reliability_is_signal_over_noise() -> None:
         ("responses=SESSION:nothing", r"expected FILE:NAME with one of \['act', 'areas'\], got nothing"),
         ("responses=absent.npz:act", "expected an array file, got none"),
         ("folds=11", "expected 2 to 10"),
+        ("seeds=[]", "seeds: expected at least one, got none"),
         ("responses=SESSION:areas", "units, repeats, segments"),
     ],
 )

@@ -37,7 +37,7 @@ class NeuralIdentification:
 
     `groups` names areas whose units are read together. Repeats are dealt to `folds`; those of one fold are told apart
     by templates, the means over the other folds' repeats, and by a linear map to `space` dimensions that was trained
-    contrastively on pairs of these repeats. Sets have `sizes` candidates (0: all); larger ones are left out.
+    contrastively on pairs of these repeats, once with each of `seeds`, whose scores are averaged. Sets have `sizes` candidates (0: all); larger ones are left out.
     """
 
     run: Path
@@ -50,7 +50,11 @@ class NeuralIdentification:
     learning: Learning = field(
         default_factory=lambda: Learning(steps=200, learning_rate=3e-3, weight_decay=1.0, warmup=20)
     )
-    seed: int = 0
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+    def __post_init__(self) -> None:
+        if not self.seeds:
+            raise ValueError("seeds: expected at least one, got none; write for example [0]")
 
 
 def identify_segments(tree: Mapping[str, Any], *, say: Say = lambda line: None) -> Path:
@@ -87,21 +91,22 @@ def read_units(chosen: NeuralIdentification) -> tuple[np.ndarray[Any, Any], np.n
 
 
 def similarities(responses: Tensor, chosen: NeuralIdentification) -> dict[str, Tensor]:
-    """Return per approach the similarities `[repeats,segments,segments]` of single trials and what was learnt."""
+    """Return per approach the similarities `[seeds,repeats,segments,segments]` of trials and what was learnt."""
     _, repeats, segments = responses.shape
-    tables = {name: torch.zeros(repeats, segments, segments) for name in ("templates", "contrastive")}
+    draws = {"templates": 1, "contrastive": len(chosen.seeds)}
+    tables = {name: torch.zeros(count, repeats, segments, segments) for name, count in draws.items()}
     for fold in range(chosen.folds):
         held_out = torch.arange(repeats) % chosen.folds == fold
         known, asked = standardised(responses[:, ~held_out], responses[:, held_out])
         weights = reliability(known)[:, None]
         templates = known.mean(1)
         weighted = [cosine_similarity((trial * weights).T, (templates * weights).T) for trial in asked.unbind(1)]
-        tables["templates"][held_out] = torch.stack(weighted)
-        project = contrastive_map(known, chosen)
-        ours = functional.normalize(project(known.permute(1, 2, 0)), dim=-1).mean(0)
-        tables["contrastive"][held_out] = torch.stack(
-            [cosine_similarity(project(trial.T), ours) for trial in asked.unbind(1)]
-        )
+        tables["templates"][0, held_out] = torch.stack(weighted)
+        for place, seed in enumerate(chosen.seeds):
+            project = contrastive_map(known, chosen, seed=seed)
+            ours = functional.normalize(project(known.permute(1, 2, 0)), dim=-1).mean(0)
+            found = [cosine_similarity(project(trial.T), ours) for trial in asked.unbind(1)]
+            tables["contrastive"][place, held_out] = torch.stack(found)
     return tables
 
 
@@ -123,11 +128,11 @@ def reliability(known: Tensor) -> Tensor:
     return (signal.clamp_min(0) / noise).sqrt()
 
 
-def contrastive_map(known: Tensor, chosen: NeuralIdentification) -> nn.Linear:
+def contrastive_map(known: Tensor, chosen: NeuralIdentification, *, seed: int) -> nn.Linear:
     """Return a linear map of units that makes repeats of a segment alike and segments different (InfoNCE)."""
     units, repeats, _ = known.shape
     project = fresh(lambda: nn.Linear(units, chosen.space, bias=False))
-    generator = torch.Generator().manual_seed(chosen.seed)
+    generator = torch.Generator().manual_seed(seed)
     draw_weights(project, generator, gain=1.0)
     trials = known.permute(1, 2, 0)
 
@@ -141,7 +146,8 @@ def contrastive_map(known: Tensor, chosen: NeuralIdentification) -> nn.Linear:
 
 
 def _rows(similarity: Tensor, chosen: NeuralIdentification, *, about: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    repeats, segments = similarity.shape[:2]
+    seeds, repeats, segments = similarity.shape[:3]
+    note = NOTE if seeds == 1 else f"{NOTE}; mean of {seeds} seeds"
     for size in dict.fromkeys(size or segments for size in chosen.sizes if size <= segments):
-        found = scores(list(similarity), size, together=segments)
-        yield {**about, "segments": segments, "repeats": repeats, "note": NOTE} | found
+        found = scores(list(similarity.flatten(0, 1)), size, together=segments, seeds=seeds)
+        yield {**about, "segments": segments, "repeats": repeats, "note": note} | found

@@ -17,12 +17,13 @@ SCORED = ("candidates", "top1", "top1_low", "top1_high", "top5", "median_rank", 
 """Columns that `scores` fills."""
 
 
-def scores(tables: Sequence[Tensor], size: int, *, together: int) -> dict[str, Any]:
+def scores(tables: Sequence[Tensor], size: int, *, together: int, seeds: int = 1) -> dict[str, Any]:
     """Return what a table says about sets of `size` candidates, from similarities `[Q,M]` of equal size.
 
-    The interval of top-1 is a bootstrap over units of `together` queries that follow each other.
+    The interval of top-1 is a bootstrap over units of `together` queries that follow each other. Tables of the same
+    queries, learnt with several `seeds` and one seed after the other, count as one: their mean.
     """
-    units = np.concatenate([top(table, size=size) for table in tables]).reshape(-1, together).mean(1)
+    units = np.concatenate([top(table, size=size) for table in tables]).reshape(seeds, -1, together).mean((0, 2))
     low, high = bootstrap_interval(units, generator=np.random.default_rng(0))
     return {
         "candidates": size,
