@@ -37,7 +37,8 @@ class NeuralIdentification:
 
     `groups` names areas whose units are read together. Repeats are dealt to `folds`; those of one fold are told apart
     by templates, the means over the other folds' repeats, and by a linear map to `space` dimensions that was trained
-    contrastively on pairs of these repeats, once with each of `seeds`, whose scores are averaged. Sets have `sizes` candidates (0: all); larger ones are left out.
+    contrastively on pairs of these repeats, once with each of `seeds`, whose scores are averaged. Sets have `sizes`
+    candidates (0: all); larger ones are left out.
     """
 
     run: Path
