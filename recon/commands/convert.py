@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from functools import partial
-
-from tqdm import tqdm
 
 from recon.config import load, overridden, record
 from recon.data.check import info
@@ -15,6 +13,7 @@ from recon.data.convert import convert as write_recording
 from recon.data.formats import FORMATS, format_of
 from recon.data.formats.nwb import NwbMapping
 from recon.data.formats.nwb import read as read_nwb
+from recon.data.opening import bar
 
 
 def convert(options: argparse.Namespace, write: Callable[[str], None]) -> None:
@@ -26,13 +25,8 @@ def convert(options: argparse.Namespace, write: Callable[[str], None]) -> None:
         read = partial(read_nwb, mapping=record(NwbMapping, load(options.mapping), where=str(options.mapping)))
     session = read(options.source)
     write(f"{options.source}: {FORMATS[name].about}; {len(session.unit_ids)} units, {len(session.shown)} presentations")
-    recording = write_recording(session, options.folder, settings, overwrite=options.overwrite, progress=_bar)
+    recording = write_recording(session, options.folder, settings, overwrite=options.overwrite, progress=bar)
     for note in recording.made_by["notes"]:
         write(f"note: {note}")
     write(f"recording: {recording.path}")
-    write(info(recording, progress=_bar))
-
-
-def _bar(items: Sequence[int]) -> Iterable[int]:
-    bar: Iterable[int] = tqdm(items, leave=False, disable=None)
-    return bar
+    write(info(recording, progress=bar))

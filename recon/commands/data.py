@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from recon.data.check import check as check_recording
 from recon.data.check import info as describe
 from recon.data.fetch import fetch_public
 from recon.data.importer import import_arrays as make
-from recon.data.opening import open_recording
+from recon.data.opening import bar, open_recording
 from recon.data.public import listing, public_file
 from recon.data.repeats import COLUMNS, Repeats, array_repeats, ceilings, recording_repeats, rows, screen
 from recon.report.ceilings import write_ceilings
@@ -25,7 +24,7 @@ Write = Callable[[str], None]
 
 def check(options: argparse.Namespace, write: Write) -> None:
     """Say what is wrong with a recording; an error in it is an error of the command."""
-    report = check_recording(open_recording(options.folder), progress=_bar)
+    report = check_recording(open_recording(options.folder), progress=bar)
     write(json.dumps(finite(report.plain()), indent=1, ensure_ascii=False) if options.json else str(report))
     if not report.ok:
         raise ValueError(f"{options.folder}: expected a readable recording, got the errors above; mend these files")
@@ -33,7 +32,7 @@ def check(options: argparse.Namespace, write: Write) -> None:
 
 def info(options: argparse.Namespace, write: Write) -> None:
     """Say on one screen what is in a recording."""
-    write(describe(open_recording(options.folder), progress=_bar))
+    write(describe(open_recording(options.folder), progress=bar))
 
 
 def ceiling(options: argparse.Namespace, write: Write) -> None:
@@ -61,7 +60,7 @@ def _repeats(options: argparse.Namespace) -> Repeats:
         return array_repeats(options.responses, areas=options.areas, unit_ids=options.unit_ids)
     if options.unit_ids is not None:
         raise ValueError("unit-ids: expected them with --responses only, got a folder; a recording has its own")
-    return recording_repeats(open_recording(options.folder), areas=options.areas, progress=_bar)
+    return recording_repeats(open_recording(options.folder), areas=options.areas, progress=bar)
 
 
 def import_arrays(options: argparse.Namespace, write: Write) -> None:
@@ -88,10 +87,10 @@ def import_arrays(options: argparse.Namespace, write: Write) -> None:
         seed=options.seed,
         name=options.name,
         overwrite=options.overwrite,
-        progress=_bar,
+        progress=bar,
     )
     write(f"recording: {recording.path}")
-    write(describe(recording, progress=_bar))
+    write(describe(recording, progress=bar))
 
 
 def fetch(options: argparse.Namespace, write: Write) -> None:
@@ -107,8 +106,3 @@ def fetch(options: argparse.Namespace, write: Write) -> None:
         write(f"licence: {item.licence}")
         path = fetch_public(item, options.to or item.folder, accepted=options.accept_licence, say=write)
         write(f"{'unpacked' if item.unpack else 'file'}: {path}")
-
-
-def _bar(items: Sequence[int]) -> Iterable[int]:
-    bar: Iterable[int] = tqdm(items, unit="trial", leave=False, disable=None)
-    return bar

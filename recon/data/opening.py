@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from recon.data.archives import unpack
 from recon.data.convert import Conversion, convert
@@ -19,7 +21,13 @@ from recon.data.sensorium import SensoriumRecording
 IGNORED = "__MACOSX"
 
 
-def open_recording(path: Path | str, *, progress: Progress = iter) -> SensoriumRecording:
+def bar(items: Sequence[int]) -> Iterable[int]:
+    """Go through items with a progress bar where somebody watches."""
+    shown: Iterable[int] = tqdm(items, unit="trial", leave=False, disable=None)
+    return shown
+
+
+def open_recording(path: Path | str, *, progress: Progress = bar) -> SensoriumRecording:
     """Open the recording in a folder, or in its only subfolder (`__MACOSX` is ignored).
 
     A `.zip`, as recordings are published, is unpacked beside itself the first time, to a folder of its name. Files and
