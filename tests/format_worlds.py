@@ -331,7 +331,8 @@ def write_mouse(folder: Path, films: list[Film]) -> Path:
         for variable, array in values.items():
             padding = np.full((*array.shape[:-1], 9), np.nan)
             _array(folder / f"data/{variable}/{trial}.npy", np.concatenate([array, padding], -1).astype(np.float32))
-    _array(folder / "meta/trials/tiers.npy", np.array(["train", "oracle", "live_test_main", "none"]))
+    tiers = ["train"] * (len(films) - 2) + ["oracle", "live_test_main", "none"]
+    _array(folder / "meta/trials/tiers.npy", np.array(tiers))
     _array(folder / "meta/neurons/unit_ids.npy", 1 + np.arange(UNITS))
     _array(folder / "meta/neurons/cell_motor_coordinates.npy", np.zeros((UNITS, 3), int))
     return folder

@@ -93,11 +93,37 @@ def test_every_format_is_reconstructed_and_scored(source: tuple[str, Path], tmp_
         pytest.skip("the same reader as experanto: its clocks are tested above")
     changes = ["frame_size=[9,16]", "trial_frames=90", "shortest=45", "lag=0.1"]
     assert main(["data", "convert", str(path), str(tmp_path / "recording"), *changes]) == 0
-    recording = open_recording(tmp_path / "recording")
+    reconstruct(open_recording(tmp_path / "recording"), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["Sensorium 2023", "plain arrays", "NWB 2 by a mapping"])
+def test_what_is_not_converted_by_its_looks_is_reconstructed_and_scored(kind: str, tmp_path: Path) -> None:
+    shown = [worlds.film(3, rate=30.0, start=4 * k, seed=10 + k) for k in range(10)]
+    if kind == "Sensorium 2023":
+        worlds.write_mouse(tmp_path / "source/mouse", shown)
+        shutil.make_archive(str(tmp_path / "recording"), "zip", tmp_path / "source")
+        return reconstruct(open_recording(tmp_path / "recording.zip"), tmp_path)
+    if kind == "plain arrays":
+        source = worlds.write_arrays(tmp_path / "source", shown)
+        arrays = ["--movie", f"{source}/all.h5:stimulus/movie", "--responses", f"{source}/all.npz:responses"]
+        more = ["--frame-rate", "30", "--degrees-per-pixel", "2", "--trial-frames", "90"]
+        assert main(["data", "import", str(tmp_path / "recording"), *arrays, *more]) == 0
+        return reconstruct(open_recording(tmp_path / "recording"), tmp_path, behavior=())
+    path = worlds.write_microns(tmp_path / "scan.nwb", films(60.0))
+    mapping = {"responses": ["processing/ophys/Fluorescence/*"], "movie": worlds.VIDEO, "intervals": ["intervals/Clip"]}
+    (tmp_path / "mapping.yaml").write_text(yaml.safe_dump(mapping | {"activity": "relative"}))
+    changes = ["frame_size=[9,16]", "trial_frames=90", "shortest=45", "--mapping", str(tmp_path / "mapping.yaml")]
+    assert main(["data", "convert", str(path), str(tmp_path / "recording"), *changes]) == 0
+    return reconstruct(open_recording(tmp_path / "recording"), tmp_path, behavior=())
+
+
+def reconstruct(recording: SensoriumRecording, folder: Path, *, behavior: tuple[str, ...] = ("running_speed",)) -> None:
+    """Check a recording, reconstruct a clip of it by ridge and by input optimisation, and see that both are scored."""
+    assert check(recording).ok
     for seed in range(3):
-        tiny_bench.write_encoder(tmp_path / f"encoder{seed}.safetensors", recording, seed=seed)
-    tree: dict[str, Any] = tiny_bench.configuration(tmp_path) | {"clips": {"tier": "live_test_main", "count": 1}}
-    run = benchmark(tree)
+        tiny_bench.write_encoder(folder / f"encoder{seed}.safetensors", recording, seed=seed, behavior=behavior)
+    tree: dict[str, Any] = tiny_bench.configuration(folder) | {"clips": {"tier": "live_test_main", "count": 1}}
+    run = benchmark(tree | {"recording": str(recording.path)})
     with (run / "results.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert {row["method"] for row in rows} == {"ridge", "map"}

@@ -28,10 +28,17 @@ def make_world(folder: Path) -> Path:
     return folder / "bench.yaml"
 
 
-def write_encoder(path: Path, recording: SensoriumRecording, *, seed: int, neurons: int | None = None) -> None:
+def write_encoder(
+    path: Path,
+    recording: SensoriumRecording,
+    *,
+    seed: int,
+    neurons: int | None = None,
+    behavior: tuple[str, ...] = ("running_speed",),
+) -> None:
     """Write an untrained encoder of (the first) neurons of a recording."""
     units = recording.unit_ids[:neurons]
-    spec = Spec(recording.frame_size, units, degrees_per_pixel=recording.degrees_per_pixel, behavior=("running_speed",))
+    spec = Spec(recording.frame_size, units, degrees_per_pixel=recording.degrees_per_pixel, behavior=behavior)
     encoder = CoreReadout(spec, SMALL)
     encoder.initialise(torch.Generator().manual_seed(seed))
     save_encoder(encoder, path, card={})
