@@ -59,6 +59,8 @@ def parser() -> argparse.ArgumentParser:
     _configured(commands.add_parser("tune", help="choose a method's settings on validation clips"), "tune:tune")
     about = "tell held-out segments apart by responses, and responses by segments"
     _configured(commands.add_parser("identify", help=about, description=about), "identify:identify")
+    about = "predict neurons from what captioners say of the movies, and compare the captioners"
+    _configured(commands.add_parser("language", help=about, description=about), "language:language")
     about = "draw clips from a prior, with and without captions"
     _configured(commands.add_parser("sample", help=about, description=about), "sample:sample")
     report = commands.add_parser("report", help="write the page of a run again")

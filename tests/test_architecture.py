@@ -39,7 +39,7 @@ LAYERS = (
     ("recon.fitting", "recon.scoring", "recon.outputs", "recon.animals", "recon.sampling"),
     ("recon.bench", "recon.information", "recon.tasks", "recon.benchmark"),
     ("recon.readings", "recon.tune", "recon.training", "recon.ablation"),
-    ("recon.identification",),
+    ("recon.identification", "recon.language"),
     ("recon.report",),
     ("recon.commands",),
     ("recon.cli",),

@@ -1,0 +1,59 @@
+"""Captioners of graded quality for simulated recordings, so that an analysis of captions has a known answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from recon.language.tables import Said
+from recon.simulate.textures import SHAPES, TEXTURES
+from recon.types import Recording
+
+SURFACES = ("leaves", "clouds", "cloudy", "photograph")
+GRADED = ("full", "objects", "texture", "half wrong", "unrelated")
+"""From the best to the worst: all of the scene and its motion; what is there; surfaces only; the caption of another
+scene every second time; always that of another scene."""
+
+
+def graded_captions(recording: Recording, *, seed: int = 0) -> dict[str, list[Said]]:
+    """Return what the captioners `GRADED` say of every scene of a recording that has captions.
+
+    Raises ValueError where nobody wrote captions.
+    """
+    scenes = [
+        (trial, caption.first, caption.end, caption.texts[0])
+        for trial, tier in enumerate(recording.tiers)
+        if tier != "none"
+        for caption in recording.spoken(trial)
+    ]
+    if len({text for *_, text in scenes}) < 3:
+        raise ValueError(f"{recording.path}: expected captions of scenes, got none; simulate it or name a table")
+    contents = dict.fromkeys(text for *_, text in scenes)
+    others = dict(zip(contents, _elsewhere(list(contents), seed), strict=True))
+    wrong = dict(zip(contents, np.random.default_rng([seed, 1]).random(len(contents)) < 0.5, strict=True))
+    sayings: Mapping[str, Callable[[str], str]] = {
+        "full": str,
+        "objects": lambda text: _kept(text, (*SHAPES, *SURFACES)),
+        "texture": lambda text: _kept(text, (*TEXTURES, *SURFACES)),
+        "half wrong": lambda text: others[text] if wrong[text] else text,
+        "unrelated": lambda text: others[text],
+    }
+    return {
+        name: [Said(trial, first, end, name, sayings[name](text)) for trial, first, end, text in scenes]
+        for name in GRADED
+    }
+
+
+def _kept(text: str, words: Sequence[str]) -> str:
+    """Return the words of a text that are among some, in its order, or that nothing of the kind is there."""
+    found = [word for word in re.findall(r"[a-z]+", text.lower()) if word in words]
+    return " and ".join(dict.fromkeys(found)) or "nothing"
+
+
+def _elsewhere(texts: Sequence[str], seed: int) -> list[str]:
+    """Return the texts in a random order in which none is where it was: one circle through all."""
+    order = np.random.default_rng([seed, 2]).permutation(len(texts))
+    moved = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))
+    return [texts[moved[place]] for place in range(len(texts))]

@@ -1,0 +1,127 @@
+"""Who said what of which frames: captions of a recording by one or several captioners, in a file or in memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from recon.data.layout import ABSENT
+from recon.store import write_table
+from recon.types import Recording
+
+COLUMNS = ("trial", "first", "end", "captioner", "text")
+
+
+class Said(NamedTuple):
+    """What a captioner said of frames [first, end) of a trial."""
+
+    trial: int
+    first: int
+    end: int
+    captioner: str
+    text: str
+
+
+def read_captions(path: Path, recording: Recording) -> dict[str, list[Said]]:
+    """Return the captions of a file by captioner: CSV, JSON (a list), JSON lines or Parquet with `COLUMNS`.
+
+    Without `first` and `end` a caption is of its whole trial. Raises ValueError, with the row, for what does not fit
+    the recording, and where captions of one captioner overlap.
+    """
+    found: dict[str, list[Said]] = {}
+    for number, row in enumerate(_rows(path), start=1):
+        said = _said(row, recording, where=f"{path}: row {number}")
+        found.setdefault(said.captioner, []).append(said)
+    if not found:
+        raise ValueError(f"{path}: expected captions, got none; write a row for each with {', '.join(COLUMNS)}")
+    for captions in found.values():
+        captions.sort()
+        _check_apart(captions, path)
+    return found
+
+
+def write_captions(path: Path, captions: Iterable[Said]) -> None:
+    """Write captions as CSV, at once."""
+    write_table(path, [said._asdict() for said in captions], COLUMNS)
+
+
+def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    readers = {".csv": _csv, ".json": _json, ".jsonl": _lines, ".parquet": _parquet}
+    if path.suffix not in readers:
+        raise ValueError(f"{path}: expected one of {', '.join(readers)}, got {path.suffix or 'no suffix'}; convert it")
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a file of captions, got none; check the path")
+    try:
+        rows = readers[path.suffix](path)
+    except (OSError, ValueError, ImportError) as error:
+        raise ValueError(f"{path}: expected a table of captions, got {error}; write it again") from error
+    for row in rows:
+        if not isinstance(row, Mapping):
+            raise ValueError(f"{path}: expected rows of named values, got {row!r}; write a mapping for each caption")
+        yield row
+
+
+def _csv(path: Path) -> Sequence[Any]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _json(path: Path) -> Sequence[Any]:
+    rows = json.loads(path.read_text("utf-8"))
+    if not isinstance(rows, list):
+        raise ValueError(f"a {type(rows).__name__} instead of a list")
+    return rows
+
+
+def _lines(path: Path) -> Sequence[Any]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+
+
+def _parquet(path: Path) -> Sequence[Any]:
+    import pandas
+
+    rows: Sequence[Any] = pandas.read_parquet(path).to_dict("records")
+    return rows
+
+
+def _said(row: Mapping[str, Any], recording: Recording, *, where: str) -> Said:
+    trial = _whole(row.get("trial"), f"{where}: trial")
+    if not 0 <= trial < len(recording.tiers) or recording.tiers[trial] == ABSENT:
+        raise ValueError(f"{where}: expected a trial of 0–{len(recording.tiers) - 1} with files, got {trial}; drop it")
+    length = recording.length(trial)
+    first = 0 if _missing(row.get("first")) else _whole(row["first"], f"{where}: first")
+    end = length if _missing(row.get("end")) else _whole(row["end"], f"{where}: end")
+    if not 0 <= first < end <= length:
+        raise ValueError(f"{where}: expected frames within 0–{length}, got {first}–{end}; cut them to the trial")
+    captioner, text = (str(row.get(name) or "").strip() for name in ("captioner", "text"))
+    if not captioner or not text:
+        raise ValueError(f"{where}: expected a captioner and a text, got {captioner!r} and {text!r}; complete the row")
+    return Said(trial, first, end, captioner, text)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def _whole(value: Any, where: str) -> int:
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: expected a whole number, got {value!r}; correct it") from error
+    if not number.is_integer():
+        raise ValueError(f"{where}: expected a whole number, got {value!r}; correct it")
+    return int(number)
+
+
+def _check_apart(captions: Sequence[Said], path: Path) -> None:
+    for one, other in pairwise(captions):
+        if one.trial == other.trial and other.first < one.end:
+            raise ValueError(
+                f"{path}: expected one caption of {one.captioner} at a time, got two for frame {other.first} of trial "
+                f"{one.trial}; give each its own frames"
+            )
