@@ -60,10 +60,22 @@ def padded_from(array: Array) -> int:
     >>> padded_from(np.array([[1.0, 2.0, np.nan], [1.0, np.nan, np.nan]]))
     1
     """
+    holed = np.isin(np.arange(array.shape[-1]), _with_nan(array))
+    return int(np.flatnonzero(~holed)[-1]) + 1 if not holed.all() else 0
+
+
+def not_finite(array: Array) -> Array:
+    """Return the frames of an array `(..., T)` that hold a NaN or an infinity, in one pass: their sums are none."""
     if array.dtype.kind != "f":
-        return int(array.shape[-1])
-    clean = ~np.isnan(array).any(axis=tuple(range(array.ndim - 1)))
-    return int(np.flatnonzero(clean)[-1]) + 1 if clean.any() else 0
+        return np.empty(0, dtype=np.int64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums = array.reshape(-1, array.shape[-1]).sum(0, dtype=np.float64)
+    return np.flatnonzero(~np.isfinite(sums))
+
+
+def _with_nan(array: Array) -> Array:
+    frames = not_finite(array)
+    return frames[np.isnan(array[..., frames]).any(axis=tuple(range(array.ndim - 1)))]
 
 
 def content_id(frames: Array) -> str:
@@ -78,7 +90,13 @@ def content_id(frames: Array) -> str:
 
 def grey_levels(frames: Array) -> Array:
     """Return frames rounded to whole grey levels, uint8; those that are so already are passed on."""
-    return frames if frames.dtype == np.uint8 else np.clip(np.rint(frames), 0, 255).astype(np.uint8)
+    if frames.dtype == np.uint8:
+        return frames
+    with np.errstate(invalid="ignore"):
+        levels = frames.astype(np.uint8)
+    if not np.array_equal(levels, frames):  # whole grey levels, as most are, need no rounding
+        levels = np.clip(np.rint(frames), 0, 255).astype(np.uint8)
+    return levels
 
 
 def is_canonical(folder: Path) -> bool:

@@ -24,6 +24,7 @@ from recon.data.layout import (
     content_id,
     data_file,
     load_array,
+    not_finite,
     padded_from,
 )
 from recon.data.stimuli import stimulus_kinds
@@ -283,9 +284,9 @@ def _valid_frames(arrays: Mapping[Path, Array]) -> int:
 
 
 def _check_finite(file: Path, array: Array) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        frame = int(np.flatnonzero(~np.isfinite(array).all(axis=tuple(range(array.ndim - 1))))[0])
+    wrong = not_finite(array)
+    if len(wrong):
         raise ValueError(
             f"{file}: expected finite values in the {array.shape[-1]} valid frames, got NaN or infinity at frame "
-            f"{frame}; fill the gap or leave this trial out (tier 'none')"
+            f"{wrong[0]}; fill the gap or leave this trial out (tier 'none')"
         )
