@@ -22,7 +22,7 @@ from recon.settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("recon", "encoders", "priors")
 FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
-OTHERS = ("mask", "mask_part", "fields", "identify_v1", "identify_static", "identify_captions", "sample")
+OTHERS = ("mask", "mask_part", "fields", "identify_v1", "identify_static", "identify_captions", "language", "sample")
 CONFIGS = sorted(file for file in (ROOT / "configs").glob("*.yaml") if file.stem not in OTHERS)
 CONFIGS += sorted(file for file in (ROOT / "configs/bauer2025").glob("*.yaml") if file.stem not in OTHERS)
 PRESETS = sorted((ROOT / "configs" / "methods").glob("*.yaml"))

@@ -41,7 +41,7 @@ class CountedWords:
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> SensoriumRecording:
     """Planted neurons only: they respond to what is shown."""
-    settings = replace(TINY, neurons=16, minutes=6.0, validation_clips=6, test_clips=8, semantic=1.0)
+    settings = replace(TINY, neurons=16, minutes=3.0, validation_clips=5, test_clips=7, repeats=2, semantic=1.0)
     return SensoriumRecording(simulate(tmp_path_factory.mktemp("language") / "w", settings, progress=False))
 
 
@@ -137,7 +137,8 @@ def test_the_study_finds_the_order_of_captioners(
     pair = next(row for row in tables["differences"] if (row["first"], row["second"]) == ("full", "unrelated"))
     assert float(pair["low"]) > 0 and float(pair["p_holm"]) < 0.05
     assert len(tables["neurons"]) == 16 * len(GRADED)
-    assert all(float(row["ceiling"]) <= 1 for row in tables["neurons"])
+    known = [float(row["ceiling"]) for row in tables["neurons"] if row["ceiling"]]
+    assert len(known) > 40 and max(known) <= 1
     asked = CountedWords.asked
     assert main(["language", str(config), *settings]) == 0
     assert CountedWords.asked == asked  # embeddings are kept by content

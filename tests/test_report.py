@@ -37,7 +37,7 @@ def test_scores_are_means_over_clips_inside_their_interval(page: Path, run: Path
         low, high = score["interval"]
         assert score["mean"] == pytest.approx(expected[method["label"]])
         assert low <= score["mean"] <= high
-        assert min(score["values"].values()) <= low
+        assert min(score["values"].values()) <= low + 1e-12  # the last digit depends on the processor
 
 
 def test_a_column_without_values_is_left_out_and_true_scores_are_kept(page: Path) -> None:
