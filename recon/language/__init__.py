@@ -1,0 +1,1 @@
+"""What is said of stimuli, and how well it predicts single neurons."""

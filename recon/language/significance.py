@@ -10,47 +10,37 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 
-def clip_moments(predicted: Sequence[Tensor], responses: Sequence[Tensor]) -> Tensor:
-    """Return the sums `[6,K,K,N]` of clip i's prediction with clip j's responses, of which correlations are made.
+def clip_products(predicted: Sequence[Tensor], responses: Sequence[Tensor]) -> Tensor:
+    """Return `[K,K,N]` what clip i's prediction adds to Pearson's r over all clips where it stands for clip j's.
 
-    Clips `[T,N]` must be of equal length, so that each can stand for another.
+    r is the mean over the pairs of an order. Clips `[T,N]` must be of equal length, so that each can stand for another:
+    means and variances are then those of every order. NaN where one side is constant.
     """
     x, y = torch.stack(list(predicted)).double(), torch.stack(list(responses)).double()
     if x.shape != y.shape or x.ndim != 3:
         raise ValueError(f"clips: expected equal ones (T,N), got {tuple(x.shape)} and {tuple(y.shape)}; cut them alike")
-    count, frames = x.shape[:2]
-    own = [x.sum(1), (x**2).sum(1), y.sum(1), (y**2).sum(1)]
-    each = [torch.full_like(own[0], frames), *own]
-    wide = [part[:, None].expand(-1, count, -1) for part in each[:3]]
-    wide += [part[None].expand(count, -1, -1) for part in each[3:]]
-    return torch.stack([*wide, torch.einsum("itn,jtn->ijn", x, y)])
+    return torch.einsum("itn,jtn->ijn", _standardised(x), _standardised(y)) / x.shape[1]
 
 
-def correlation(moments: Tensor) -> Tensor:
-    """Return Pearson's r `[N]` from sums `[6,K,N]` over clips; NaN where one side is constant."""
-    count, x, xx, y, yy, xy = moments.sum(1)
-    variance = (xx - x**2 / count) * (yy - y**2 / count)
-    r: Tensor = torch.where(variance > 1e-18, (xy - x * y / count) / variance.clamp_min(1e-36).sqrt(), torch.nan)
-    return r
-
-
-def permutation_test(
-    predicted: Sequence[Tensor], responses: Sequence[Tensor], *, permutations: int, generator: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Return r `[N]` and p `[N]`: how often r is at least as high when predictions of whole clips are exchanged.
+def permutation_test(products: Tensor, *, permutations: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Return r and p `[N]` of `clip_products`: how often r is at least as high when predictions of clips are exchanged.
 
     The order as it is counts among the permutations. Clips, never frames, are exchanged, because frames of a clip are
     alike.
     """
-    moments = clip_moments(predicted, responses)
-    places = torch.arange(moments.shape[1])
-    found = correlation(moments[:, places, places])
+    places = torch.arange(len(products))
+    found = products[places, places].mean(0)
     reached = torch.ones_like(found)
     for _ in range(permutations):
-        order = torch.from_numpy(generator.permutation(len(places)))
-        reached += correlation(moments[:, order, places]) >= found - 1e-12
-    p = torch.where(found.isnan(), torch.nan, reached / (permutations + 1))
-    return found, p
+        reached += products[torch.from_numpy(generator.permutation(len(places))), places].mean(0) >= found - 1e-12
+    return found, torch.where(found.isnan(), torch.nan, reached / (permutations + 1))
+
+
+def _standardised(series: Tensor) -> Tensor:
+    """Return series `[K,T,N]` with mean 0 and variance 1 over all clips; NaN where they are constant."""
+    centred = series - series.mean((0, 1))
+    power = centred.square().mean((0, 1))
+    return centred / torch.where(power > 1e-20 * series.square().mean((0, 1)), power, torch.nan).sqrt()
 
 
 def false_discovery(p_values: ArrayLike) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from recon.forward import make_recording
 from recon.language.features import binned, delayed, embeddings, spoken
 from recon.language.graded import graded_captions
 from recon.language.ridge import PENALTIES, fit_readout
-from recon.language.significance import false_discovery, permutation_test
+from recon.language.significance import clip_products, false_discovery, permutation_test
 from recon.language.tables import Said, read_captions
 from recon.settings import Named
 from recon.statistics import bootstrap_interval, holm, paired_difference, sign_flip_test
@@ -150,17 +150,11 @@ def _predicted(
     readout = fit_readout(torch.cat(parts), responses, groups, penalties=chosen.penalties, folds=chosen.folds)
     means = clips.means
     predictions = [readout(features(trial))[: len(means[0])] for trial in clips.trials]
+    products = clip_products(predictions, means)
     generator = np.random.default_rng(chosen.seed)
-    r, p = permutation_test(predictions, means, permutations=chosen.permutations, generator=generator)
-    return Predicted(r, p, torch.from_numpy(false_discovery(p.numpy())), _shares(predictions, means))
-
-
-def _shares(predictions: Sequence[Tensor], responses: Sequence[Tensor]) -> Tensor:
-    """Return what every clip adds to r `[K,N]`: the mean over clips is r."""
-    x, y = torch.stack(list(predictions)).double(), torch.stack(list(responses)).double()
-    x, y = (series - series.mean((0, 1)) for series in (x, y))
-    scale = (x.square().mean((0, 1)) * y.square().mean((0, 1))).sqrt()
-    return (x * y).mean(1) / torch.where(scale > 0, scale, torch.nan)
+    r, p = permutation_test(products, permutations=chosen.permutations, generator=generator)
+    places = torch.arange(len(products))
+    return Predicted(r, p, torch.from_numpy(false_discovery(p.numpy())), products[places, places])
 
 
 def write_study(

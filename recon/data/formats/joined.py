@@ -18,7 +18,7 @@ KEPT = 4
 
 
 class Joined:
-    """Arrays `(T_k, n)` one after another, of which only those that are asked for are read; NaN between them."""
+    """Arrays `(T_k, n)` one after another, of which only those that are asked for are read."""
 
     def __init__(self, frames: Sequence[int], width: int, read: Callable[[int], Array]) -> None:
         self.edges = np.concatenate([[0], np.cumsum(frames)])
