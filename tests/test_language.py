@@ -18,7 +18,7 @@ from recon.data.sensorium import SensoriumRecording
 from recon.language import features, study
 from recon.language.features import binned, delayed, spoken
 from recon.language.graded import GRADED, graded_captions
-from recon.language.tables import Said, read_captions, write_captions
+from recon.language.tables import COLUMNS, Said, read_captions
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
 
@@ -65,7 +65,8 @@ def test_tables_are_read_in_every_form(suffix: str, recording: SensoriumRecordin
     said = [Said(0, 0, 40, "git", 'a "star", moving'), Said(0, 40, 150, "git", "leaves"), Said(1, 0, 150, "blip", "é")]
     path, rows = tmp_path / f"captions.{suffix}", [one._asdict() for one in said]
     if suffix == "csv":
-        write_captions(path, said)
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([COLUMNS, *said])
     else:
         lines = [json.dumps(row) for row in rows]
         path.write_text("\n".join(lines) if suffix == "jsonl" else f"[{','.join(lines)}]", "utf-8")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from recon.data.layout import ABSENT
-from recon.store import write_table
 from recon.types import Recording
 
 COLUMNS = ("trial", "first", "end", "captioner", "text")
@@ -43,11 +42,6 @@ def read_captions(path: Path, recording: Recording) -> dict[str, list[Said]]:
         captions.sort()
         _check_apart(captions, path)
     return found
-
-
-def write_captions(path: Path, captions: Iterable[Said]) -> None:
-    """Write captions as CSV, at once."""
-    write_table(path, [said._asdict() for said in captions], COLUMNS)
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
