@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     _configured(commands.add_parser("identify", help=about, description=about), "identify:identify")
     about = "predict neurons from what captioners say of the movies, and compare the captioners"
     _configured(commands.add_parser("language", help=about, description=about), "language:language")
+    _captions(commands)
     about = "draw clips from a prior, with and without captions"
     _configured(commands.add_parser("sample", help=about, description=about), "sample:sample")
     report = commands.add_parser("report", help="write the page of a run again")
@@ -83,6 +84,24 @@ def _configured(command: argparse.ArgumentParser, target: str) -> None:
     command.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, for example configs/demo.yaml")
     command.add_argument("overrides", nargs="*", metavar=OVERRIDES, help="change single settings")
     command.set_defaults(command=target)
+
+
+def _captions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "describe movies in words"
+    verbs = commands.add_parser("captions", help=about).add_subparsers(required=True, metavar="WHAT")
+    verb = verbs.add_parser("make", help="caption a recording by an image-to-text model; goes on where it was stopped")
+    verb.add_argument("folder", type=Path, help="the recording")
+    verb.add_argument("table", type=Path, help="the table to be written or continued, for example captions.csv")
+    verb.add_argument("--model", required=True, help="folder or hub id, for example microsoft/git-base-coco")
+    verb.add_argument("--name", default="", help="what the captioner is called in the table (the model's name)")
+    verb.add_argument("--every", type=int, default=30, help="frames that one caption is of (30)")
+    verb.add_argument(
+        "--frames", type=int, default=1, help="frames that are looked at together, for models of movies (1)"
+    )
+    verb.add_argument("--batch", type=int, default=8, help="captions that are made at a time (8)")
+    verb.add_argument("--longest", type=int, default=30, help="tokens of a caption (30)")
+    verb.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
+    verb.set_defaults(command="captions:make")
 
 
 def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -56,7 +56,7 @@ def test_every_approach_is_scored_both_ways(tree: dict[str, Any]) -> None:
         assert 0 <= float(row["top1"]) <= float(row["top5"]) <= 1
         assert 1 <= float(row["median_rank"]) <= int(row["candidates"])
         assert float(row["chance_top1"]) == pytest.approx(1 / int(row["candidates"]))
-    assert len(table(results, SHOWN, FORMATS)) == 1 + len(rows)
+    assert len(table(rows, SHOWN, FORMATS)) == 1 + len(rows)
 
 
 def test_the_true_movie_is_identified_by_itself(tree: dict[str, Any], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from recon.language.ridge import content_folds, fit_readout
+from recon.language.ridge import PENALTIES, SHARES, content_folds, fit_banded, fit_readout
 from recon.language.significance import clip_products, false_discovery, permutation_test
 
 
@@ -20,6 +20,37 @@ def test_ridge_is_scikit_learns_and_each_neuron_has_its_penalty() -> None:
     for neuron, penalty in enumerate(readout.penalty.tolist()):
         model = Ridge(alpha=penalty).fit(x, y[:, neuron])
         np.testing.assert_allclose(readout(torch.from_numpy(x))[:, neuron].numpy(), model.predict(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("samples, width", [(240, 30), (60, 90)])
+def test_penalties_and_bands_are_those_of_himalaya(samples: int, width: int) -> None:
+    """Also where there are more features than samples; folds of equal size, over which it averages."""
+    from himalaya.backend import set_backend
+    from himalaya.ridge import solve_group_ridge_random_search, solve_ridge_cv_svd
+
+    set_backend("torch")
+    rng = np.random.default_rng(5)
+    first, second = (torch.from_numpy(rng.normal(size=(samples, width))) for _ in range(2))
+    drive = 3 * first[:, :4] @ torch.from_numpy(rng.normal(size=(4, 12))) + second @ torch.from_numpy(
+        rng.normal(size=(width, 12)) * (np.arange(12) < 6)
+    )
+    y = drive + drive.std() * torch.from_numpy(rng.normal(size=(samples, 12)))
+    groups = np.repeat(np.arange(samples // 6), 6).tolist()
+    folds = content_folds(groups, 5)
+    alphas = torch.tensor(PENALTIES, dtype=torch.float64)
+    penalty, weights, _, offset = solve_ridge_cv_svd(first, y, alphas=alphas, fit_intercept=True, cv=folds, warn=False)
+    own = fit_readout(first, y, groups)
+    torch.testing.assert_close(own.penalty, penalty)
+    torch.testing.assert_close(own.weights, weights, rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(own.offset, offset, rtol=1e-8, atol=1e-10)
+    deltas, weights, _, offset = solve_group_ridge_random_search(
+        [first, second], y, n_iter=torch.tensor([[s, 1 - s] for s in SHARES], dtype=torch.float64), alphas=alphas,
+        fit_intercept=True, cv=folds, return_weights=True, progress_bar=False, warn=False,
+    )  # fmt: skip
+    banded = fit_banded(first, second, y, groups)
+    torch.testing.assert_close(banded.penalty.log(), -deltas)
+    torch.testing.assert_close(banded.weights, weights, rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(banded.offset, offset, rtol=1e-8, atol=1e-10)
 
 
 def test_contents_are_in_one_fold_each() -> None:

@@ -13,12 +13,12 @@ from torch import Tensor
 from recon.metrics.frequency import (
     DIRECTIONS,
     MOTION_BANDS,
-    _energy,
-    _transfers,
+    MOTION_CHANNELS,
     motion_energy_correlation,
     spatial_frequency_correlation,
     temporal_frequency_correlation,
 )
+from recon.metrics.motion import energy, transfer
 
 
 def movies(batch: int = 2, size: tuple[int, int, int] = (30, 20, 24)) -> tuple[Tensor, Tensor]:
@@ -97,7 +97,8 @@ def test_channels_prefer_their_own_grating(direction: int, band: int) -> None:
     cycles, hertz = MOTION_BANDS[band]
     movie = grating(cycles, hertz, 2 * math.pi * direction / DIRECTIONS)[0]
     spectrum = torch.fft.fftn(movie - movie.mean(), dim=(1, 2, 3))
-    energies = [float((spectrum * transfer).abs().square().sum()) for transfer in _transfers(movie, (1.45, 30.0))]
+    passed = (transfer(movie, channel, degrees_per_pixel=1.45, frame_rate=30.0) for channel in MOTION_CHANNELS)
+    energies = [float((spectrum * one).abs().square().sum()) for one in passed]
     assert int(np.argmax(energies)) == band * DIRECTIONS + direction
 
 
@@ -116,7 +117,7 @@ def test_motion_energy_ignores_polarity_and_sees_direction() -> None:
 def test_folded_energy_is_the_thinned_one() -> None:
     movie = torch.rand(1, 8, 9, 6, generator=torch.Generator().manual_seed(2))
     spectrum = torch.fft.fftn(movie, dim=(1, 2, 3))
-    torch.testing.assert_close(_energy(spectrum)[0], movie.square()[:, ::2, :, ::2])
+    torch.testing.assert_close(energy(spectrum)[0], movie.square()[:, ::2, :, ::2])
 
 
 def test_motion_energy_counts_pixels() -> None:

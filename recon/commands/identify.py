@@ -11,6 +11,7 @@ from recon.identification.captions import identify_captions
 from recon.identification.neural import identify_segments
 from recon.identification.static import identify_static
 from recon.identification.stimuli import identify as run_identify
+from recon.report.cells import read_table
 
 SHOWN = {
     "approach": "approach",
@@ -42,7 +43,7 @@ def identify(options: argparse.Namespace, write: Callable[[str], None]) -> None:
         results = identify_static(tree, say=write)
     else:
         results = run_identify(tree, say=write, progress=True)
-    for line in table(results, SHOWN, FORMATS):
+    for line in table(read_table(results.parent, results.stem), SHOWN, FORMATS):
         write(line)
     write(f"all: {results}")
 

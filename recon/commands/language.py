@@ -1,4 +1,4 @@
-"""`recon language CONFIG`: whose words predict the neurons."""
+"""`recon language CONFIG`: whose words predict the neurons, and which."""
 
 from __future__ import annotations
 
@@ -7,21 +7,34 @@ from collections.abc import Callable
 
 from recon.commands.tables import table
 from recon.config import load
+from recon.language.rows import ALL
 from recon.language.study import study_language
+from recon.report.cells import read_table
+from recon.report.language import write_language_page
 
 SHOWN = {
-    "captioner": "captioner",
+    "captioner": "predictor",
     "r": "mean r over neurons",
     "normalised": "share of ceiling",
     "told": "neurons told",
     "wins": "best for",
-    "clips": "clips",
 }
+PARTITIONED = {
+    "captioner": "captioner",
+    "unique_text": "words alone, r²",
+    "shared": "shared",
+    "unique_low_level": "low-level alone",
+}
+FORMS = {"normalised": ".3f", "told": ".3f", "shared": ".3f"}
 
 
 def language(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Run the study and print a line for each captioner."""
+    """Run the study, write its page, and print what predicts the neurons and what words alone explain."""
     results = study_language(load(options.config, options.overrides), say=write, progress=True)
-    for line in table(results, SHOWN, {"normalised": ".3f", "told": ".3f"}):
-        write(line)
-    write(f"all: {results}, differences.csv and neurons.csv beside it")
+    for name, shown in (("captioners", SHOWN), ("partitions", PARTITIONED)):
+        whole = [row for row in read_table(results.parent, name) if row["area"] == ALL]
+        for line in table(whole, shown, FORMS):
+            write(line)
+        write("")
+    write(f"page: {write_language_page(results.parent)}")
+    write(f"tables: {results} and others beside it")

@@ -1,28 +1,26 @@
-"""Tables of results on the screen, from the CSV files that hold them."""
+"""Tables of results on the screen."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+
+from recon.report.cells import Row, number
 
 
-def table(path: Path, shown: Mapping[str, str], formats: Mapping[str, str]) -> list[str]:
-    """Return the lines of a table of the columns `shown` (with their titles) that a CSV file has.
+def table(rows: Sequence[Row], shown: Mapping[str, str], formats: Mapping[str, str]) -> list[str]:
+    """Return the lines of a table of the columns `shown` (with their titles) that rows of a CSV file have.
 
     A column with `_low` and `_high` beside it is written with its interval; `formats` say how others are, as they are
     by default.
     """
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
     there = {key: title for key, title in shown.items() if key in rows[0]}
     cells = [list(there.values()), *([_cell(row, key, formats.get(key, "")) for key in there] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
-def _cell(row: Mapping[str, str], key: str, form: str) -> str:
+def _cell(row: Row, key: str, form: str) -> str:
     if f"{key}_low" in row:
-        value, low, high = (float(row[name] or "nan") for name in (key, f"{key}_low", f"{key}_high"))
+        value, low, high = (number(row, name) for name in (key, f"{key}_low", f"{key}_high"))
         return f"{value:.3f} [{low:.3f}, {high:.3f}]"
-    return format(float(row[key] or "nan"), form) if form else row[key]
+    return format(number(row, key), form) if form else row[key]

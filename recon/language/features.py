@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -54,3 +55,39 @@ def delayed(features: Tensor, delays: int) -> Tensor:
     """
     late = [functional.pad(features, (0, 0, delay, 0))[: len(features)] for delay in range(delays)]
     return torch.cat(late, 1)
+
+
+@dataclass(frozen=True)
+class Components:
+    """Principal components of features `[D]`: centre, units and axes `[D,P]`."""
+
+    centre: Tensor
+    units: Tensor
+    axes: Tensor
+
+    @classmethod
+    def of(cls, samples: Tensor, components: int, *, alike: bool) -> Components:
+        """Return at most so many components of samples `[S,D]`.
+
+        With `alike` every feature counts as much as any other (unit variance). Total variance is scaled to 1 per
+        component, so that penalties mean the same whatever the units.
+        """
+        x = samples.double()
+        centre, spread = x.mean(0), x.std(0)
+        units = torch.where(spread > 1e-9 * spread.max(), spread, torch.inf) if alike else torch.ones_like(spread)
+        values, axes = torch.linalg.eigh(((x - centre) / units).T.cov())
+        kept = values.flip(0)[:components].clamp_min(0).sum()
+        axes = axes.flip(1)[:, :components]
+        return cls(centre, units, axes * (axes.shape[1] / kept).sqrt() if kept > 0 else torch.zeros_like(axes))
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        """Return samples `[…,D]` as components `[…,P]`."""
+        return (((samples - self.centre) / self.units) @ self.axes).float()
+
+
+def principal(
+    series: Mapping[int, Tensor], learnt: Sequence[int], components: int, *, alike: bool
+) -> dict[int, Tensor]:
+    """Return series `[B,D]` of trials as principal components `[B,P]` (`Components`) of the learnt trials."""
+    found = Components.of(torch.cat([series[trial] for trial in learnt]), components, alike=alike)
+    return {trial: found(one) for trial, one in series.items()}

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from recon.language.tables import Said
+from recon.simulate.sources import split_of_sources
 from recon.simulate.textures import SHAPES, TEXTURES
 from recon.types import Recording
 
-SURFACES = ("leaves", "clouds", "cloudy", "photograph")
+SURFACES = ("leaves", "cloudy")
 GRADED = ("full", "objects", "texture", "half wrong", "unrelated")
 """From the best to the worst: all of the scene and its motion; what is there; surfaces only; the caption of another
 scene every second time; always that of another scene."""
@@ -35,7 +36,7 @@ def graded_captions(recording: Recording, *, seed: int = 0) -> dict[str, list[Sa
     wrong = dict(zip(contents, np.random.default_rng([seed, 1]).random(len(contents)) < 0.5, strict=True))
     sayings: Mapping[str, Callable[[str], str]] = {
         "full": str,
-        "objects": lambda text: _kept(text, (*SHAPES, *SURFACES)),
+        "objects": lambda text: _subject(text) or _kept(text, (*SHAPES, *SURFACES)),
         "texture": lambda text: _kept(text, (*TEXTURES, *SURFACES)),
         "half wrong": lambda text: others[text] if wrong[text] else text,
         "unrelated": lambda text: others[text],
@@ -50,6 +51,11 @@ def _kept(text: str, words: Sequence[str]) -> str:
     """Return the words of a text that are among some, in its order, or that nothing of the kind is there."""
     found = [word for word in re.findall(r"[a-z]+", text.lower()) if word in words]
     return " and ".join(dict.fromkeys(found)) or "nothing"
+
+
+def _subject(text: str) -> str:
+    """Return the words for what a photograph shows, where a text is about one."""
+    return next((words for words, _ in split_of_sources()["contents"].values() if words in text), "")
 
 
 def _elsewhere(texts: Sequence[str], seed: int) -> list[str]:

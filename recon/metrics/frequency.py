@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from recon.metrics.correlation import CONSTANT, mean_defined, pearson
+from recon.metrics.motion import bank, energy, transfer
 from recon.metrics.movie import check_movies, paired
 
 SPATIAL_EDGES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
@@ -22,6 +22,7 @@ MOTION_BANDS = ((0.04, 4.0), (0.08, 2.0))
 """Preferred (cycles/degree, Hz) of the motion-energy bank: a coarse fast and a finer slow channel."""
 
 DIRECTIONS = 8
+MOTION_CHANNELS = tuple(channel for band in MOTION_BANDS for channel in bank(*band, directions=DIRECTIONS))
 
 
 def spatial_frequency_correlation(
@@ -101,38 +102,12 @@ def _motion_energy(x: Tensor, y: Tensor, pixels: Tensor | None, scale: tuple[flo
     rows, columns = (2 - size % 2 for size in x.shape[2:])
     pixels = None if pixels is None else pixels[::rows, ::columns]
     scores = []
-    for transfer in _transfers(x, scale):
-        energies = [_energy(spectrum * transfer) for spectrum in spectra]
+    for channel in MOTION_CHANNELS:
+        passed = transfer(x, channel, degrees_per_pixel=scale[0], frame_rate=scale[1])
+        energies = [energy(spectrum * passed) for spectrum in spectra]
         first, second = paired(energies[0], energies[1], pixels)
         scores.append(pearson(first.flatten(1), second.flatten(1))[0])
     return mean_defined(torch.stack(scores)).float()
-
-
-def _energy(spectrum: Tensor) -> Tensor:
-    """Return |inverse transform|² `[1,C,T,H,W]` at every second place of each even dimension, by folding the spectrum.
-
-    Channels are band-limited, so that the places between add cost but hardly anything new.
-    """
-    for dim in (1, 2, 3):
-        if spectrum.shape[dim] % 2 == 0:
-            first, second = spectrum.tensor_split(2, dim)
-            spectrum = 0.5 * (first + second)
-    return torch.view_as_real(torch.fft.ifftn(spectrum, dim=(1, 2, 3))).square().sum(-1)[None]
-
-
-def _transfers(like: Tensor, scale: tuple[float, float]) -> Iterator[Tensor]:
-    """Yield the transfer function `[T,H,W]` of each channel; bandwidths are half the preferred frequencies."""
-    _, frames, height, width = like.shape
-    time = torch.fft.fftfreq(frames, 1 / scale[1], device=like.device)[:, None, None]
-    rows = torch.fft.fftfreq(height, scale[0], device=like.device)[:, None]
-    columns = torch.fft.fftfreq(width, scale[0], device=like.device)
-    for cycles, hertz in MOTION_BANDS:
-        # A grating cos(2π(k·x − ft)) drifts along k: its energy lies at (k, −f) and, mirrored, at (−k, f).
-        temporal = torch.exp(-0.5 * ((time + hertz) / (0.5 * hertz)).square())
-        for direction in range(DIRECTIONS):
-            angle = 2 * math.pi * direction / DIRECTIONS
-            space = (rows - cycles * math.sin(angle)).square() + (columns - cycles * math.cos(angle)).square()
-            yield temporal * torch.exp(-0.5 * space / (0.5 * cycles) ** 2)
 
 
 def _power(spectrum: Tensor, movie: Tensor, size: int) -> Tensor:

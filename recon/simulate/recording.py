@@ -129,7 +129,7 @@ def _write_trials(writer: RecordingWriter, stage: _Stage, *, progress: bool) -> 
     firsts = [p for p in shown if p.repeat == 0]
     with (
         ThreadPoolExecutor(AHEAD, initializer=use_one_thread) as pool,
-        tqdm(shown, desc="simulate", unit="trial", disable=not progress) as bar,
+        tqdm(shown, desc="simulate", unit="trial", disable=None if progress else True) as bar,
     ):
         coming = deque(pool.submit(_clip, settings, first) for first in firsts[:AHEAD])
         for number, first in enumerate(firsts):
@@ -217,9 +217,7 @@ def _made_by(settings: SimulationSettings) -> dict[str, Any]:
     """Return what a recording is made from; a setting that came later stands there only when it is used."""
     plain = asdict(SimulationSettings())
     used = {name: value for name, value in asdict(settings).items() if name not in LATER or value != plain[name]}
-    content: dict[str, Any] = json.loads(
-        json.dumps({"generator": GENERATOR_VERSION, "settings": used}, default=str)
-    )
+    content: dict[str, Any] = json.loads(json.dumps({"generator": GENERATOR_VERSION, "settings": used}, default=str))
     return content
 
 

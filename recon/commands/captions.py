@@ -1,0 +1,21 @@
+"""`recon captions make`: what an image-to-text model says of a recording's movies."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from encoders.base import resolve_device
+from recon.data.opening import open_recording
+from recon.language.captioner import ImageCaptioner
+from recon.language.making import Stretches, make_captions
+
+
+def make(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+    """Write a table of captions, or go on with one."""
+    stretches = Stretches(options.every, options.frames, options.batch)
+    captioner = ImageCaptioner(options.model, options.frames, str(resolve_device(options.device)), options.longest)
+    name = options.name or options.model.rstrip("/").split("/")[-1]
+    recording = open_recording(options.folder)
+    made = make_captions(recording, captioner, options.table, name=name, stretches=stretches)
+    write(f"{made} captions by {name}, repeats of clips not counted; the table is {options.table}")

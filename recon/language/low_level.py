@@ -1,0 +1,65 @@
+"""What a stimulus looks like without what it shows: motion energy and luminance, coarse over the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from recon.artefacts import artefact_path, load_artefact, save_artefact
+from recon.metrics.motion import bank, energy, transfer
+from recon.types import Recording
+
+LOW_LEVEL = "low-level"
+BANDS = ((0.03, 0.0), (0.03, 2.0), (0.06, 0.0), (0.06, 2.0), (0.12, 0.0), (0.12, 2.0))
+"""Spatial frequencies (cycles/degree) and drifts (Hz) around those that neurons of mouse V1 prefer."""
+CHANNELS = tuple(channel for band in BANDS for channel in bank(*band, directions=8))
+GRID = (6, 10)
+"""Places, rows and columns, over which a channel's amplitude is averaged: some 9° in mouse recordings."""
+LUMINANCE = (9, 16)
+"""Places over which luminance is averaged."""
+
+
+def low_level_series(
+    recording: Recording, trials: Sequence[int], size: int, folder: Path, *, progress: bool = False
+) -> dict[int, Tensor]:
+    """Return the low-level features `[B,F]` of trials in bins of `size` frames, kept in a folder by content."""
+    about = [recording.fingerprint(), sorted(set(trials)), size, CHANNELS, GRID, LUMINANCE]
+    path = artefact_path(folder, "low-level", about)
+    if not path.exists():
+        scale = {"degrees_per_pixel": recording.degrees_per_pixel, "frame_rate": recording.frame_rate}
+        watched = tqdm(
+            sorted(set(trials)), desc="motion energy", unit="trial", leave=False, disable=None if progress else True
+        )
+        found = {str(trial): low_level(recording.trial(trial).movie, size, **scale) for trial in watched}
+        save_artefact(found, path)
+    kept = load_artefact(path, method=LOW_LEVEL)
+    return {trial: kept[str(trial)] for trial in trials}
+
+
+def low_level(movie: Tensor, size: int, *, degrees_per_pixel: float, frame_rate: float) -> Tensor:
+    """Return motion-energy amplitudes and luminance `[B,F]` of a movie `[1,T,H,W]` in bins of `size` frames.
+
+    As Nishimoto et al. 2011, with channels for mice and places of equal size: the square root of each channel's energy
+    compresses it, as there the logarithm. Borders of the movie wrap around.
+    """
+    bins = movie.shape[1] // size
+    seen = movie[:, : bins * size].float()
+    spectrum = torch.fft.fftn(seen - seen.mean(), dim=(1, 2, 3))
+    scale = {"degrees_per_pixel": degrees_per_pixel, "frame_rate": frame_rate}
+    amplitudes = [
+        functional.adaptive_avg_pool3d(
+            energy(spectrum * transfer(seen, channel, **scale)).sqrt(), (bins, *_within(GRID, seen))
+        )
+        for channel in CHANNELS
+    ]
+    luminance = functional.adaptive_avg_pool3d(seen[None], (bins, *_within(LUMINANCE, seen)))
+    return torch.cat([part[0, 0].flatten(1) for part in (*amplitudes, luminance)], 1)
+
+
+def _within(places: tuple[int, int], movie: Tensor) -> tuple[int, int]:
+    return min(places[0], movie.shape[2]), min(places[1], movie.shape[3])

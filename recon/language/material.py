@@ -1,0 +1,150 @@
+"""What a study of captions looks at: its configuration, what was said and recorded, embeddings over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recon.data.opening import open_recording
+from recon.data.oracle import correlation_ceiling, joined_repeats
+from recon.data.sensorium import SensoriumRecording
+from recon.language.clips import Clips, held_out, responses_in_bins
+from recon.language.features import Components, binned, embeddings, spoken
+from recon.language.graded import graded_captions
+from recon.language.prediction import Learning
+from recon.language.ridge import PENALTIES
+from recon.language.rows import Population
+from recon.language.tables import Said, read_captions
+from recon.settings import Named
+
+GRADED = "graded"
+
+
+@dataclass(frozen=True)
+class LanguageStudy:
+    """A configuration: captions of a recording, by captioner, from which the responses of every neuron are predicted.
+
+    `captions` is a table (`recon.language.tables`) or "graded", what five captioners of known quality say of a
+    simulated recording. Texts are embedded by the encoder `text`; responses and embeddings are averaged over `bin`
+    frames, and a response may depend on what was said in that bin and in the `delays` − 1 before. Embeddings and
+    low-level features are reduced to `components` principal ones. Ridge is fitted to trials of the tier `learnt`, its
+    `penalties` are chosen by `folds` of different content, and asked about the clips of the tiers `asked`, each the
+    mean of its repeats. `words` names the captioner whose words are told apart; "" is the best one. Neurons are told
+    apart by cortical area, or by `labels`, one for each neuron in an .npy file of the recording (layers, cell types).
+    """
+
+    run: Path
+    recording: Path
+    captions: str
+    simulate: Named | None = None
+    text: str = "minilm"
+    bin: int = 8
+    delays: int = 4
+    components: int = 128
+    learnt: str = "train"
+    asked: tuple[str, ...] = ("oracle", "live_test_main")
+    penalties: tuple[float, ...] = PENALTIES
+    folds: int = 5
+    permutations: int = 1000
+    words: str = ""
+    labels: str = ""
+    seed: int = 0
+    artefacts: Path = Path("runs/artefacts")
+
+    def __post_init__(self) -> None:
+        if min(self.bin, self.delays, self.permutations, self.components) < 1:
+            raise ValueError(
+                f"language: expected bin, delays, components and permutations of at least 1, got {self.bin}, "
+                f"{self.delays}, {self.components} and {self.permutations}; correct them"
+            )
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a study looks at: what was said of each trial by each captioner, what is learnt and what is asked."""
+
+    recording: SensoriumRecording
+    said: dict[str, dict[int, list[Said]]]
+    learning: Learning
+    clips: Clips
+    population: Population
+
+    @property
+    def trials(self) -> tuple[int, ...]:
+        """Trials whose stimuli are looked at: those learnt from, and one for each clip asked about."""
+        return (*self.learning.trials, *self.clips.trials)
+
+
+def gather(chosen: LanguageStudy) -> Material:
+    """Open what a study needs: the recording, the captions by captioner and trial, responses in bins."""
+    recording = open_recording(chosen.recording)
+    graded = chosen.captions == GRADED
+    captions = graded_captions(recording) if graded else read_captions(Path(chosen.captions), recording)
+    if chosen.words and chosen.words not in captions:
+        raise ValueError(f"words: expected one of {', '.join(captions)}, got {chosen.words}; name a captioner")
+    clips = held_out(recording, learnt=chosen.learnt, asked=chosen.asked, size=chosen.bin)
+    trials = recording.trials(chosen.learnt)
+    responses = [responses_in_bins(recording, trial, chosen.bin) for trial in trials]
+    number = {content: place for place, content in enumerate(dict.fromkeys(recording.video_ids))}
+    contents = [number[recording.video_ids[t]] for t, part in zip(trials, responses, strict=True) for _ in part]
+    learning = Learning(
+        trials, torch.cat(responses), tuple(contents), chosen.delays, penalties=chosen.penalties, folds=chosen.folds
+    )
+    population = Population(
+        recording.unit_ids, _labels(recording, chosen.labels), _ceiling(clips, len(recording.unit_ids))
+    )
+    return Material(recording, {name: _by_trial(said) for name, said in captions.items()}, learning, clips, population)
+
+
+def _labels(recording: SensoriumRecording, file: str) -> tuple[str, ...]:
+    if not file:
+        return tuple(recording.areas or ("",) * len(recording.unit_ids))
+    path = recording.path / file
+    try:
+        labels = [str(label) for label in np.load(path, allow_pickle=False).tolist()]
+    except (OSError, ValueError) as error:
+        raise ValueError(f"labels: expected an .npy file of labels at {path}, got {error}; correct the path") from error
+    if len(labels) != len(recording.unit_ids):
+        raise ValueError(f"labels: expected one for each of {len(recording.unit_ids)} neurons, got {len(labels)}")
+    return tuple(labels)
+
+
+def _ceiling(clips: Clips, neurons: int) -> Tensor:
+    repeated = [repeats for repeats in clips.responses if len(repeats) > 1]
+    if not repeated:
+        return torch.full((neurons,), torch.nan, dtype=torch.float64)
+    return correlation_ceiling(joined_repeats(repeated))
+
+
+def _by_trial(said: Sequence[Said]) -> dict[int, list[Said]]:
+    found: dict[int, list[Said]] = {}
+    for one in said:
+        found.setdefault(one.trial, []).append(one)
+    return found
+
+
+class Spoken(NamedTuple):
+    """What a captioner said, as principal components: in bins of each trial `[B,P]`, and of each text `[P]`."""
+
+    series: dict[int, Tensor]
+    texts: dict[str, Tensor]
+
+
+def text_series(chosen: LanguageStudy, material: Material, captioner: str) -> Spoken:
+    """Return principal components of the embeddings of what a captioner said of each trial."""
+    said = material.said[captioner]
+    known = embeddings([one.text for some in said.values() for one in some], chosen.text, chosen.artefacts)
+    over_time = {
+        trial: binned(spoken(said.get(trial, ()), known, frames=material.recording.length(trial)), chosen.bin)
+        for trial in material.trials
+    }
+    learnt = torch.cat([over_time[trial] for trial in material.learning.trials])
+    components = Components.of(learnt, chosen.components, alike=False)
+    series = {trial: components(one) for trial, one in over_time.items()}
+    return Spoken(series, {text: components(one) for text, one in known.items()})

@@ -1,0 +1,84 @@
+"""The files of a study of captions: tables, maps, and what the page says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recon.language import rows
+from recon.language.maps import FEWEST, draw_map, find_clusters
+from recon.language.material import LanguageStudy, Material, Spoken
+from recon.language.partition import Partition
+from recon.language.prediction import Predicted
+from recon.language.reading import Read
+from recon.language.words import Preferences
+from recon.store import write_table
+
+
+def write_predictions(chosen: LanguageStudy, material: Material, found: Mapping[str, Predicted]) -> Path:
+    """Write neurons.csv, differences.csv and captioners.csv; return the last."""
+    competing = {name: found[name] for name in material.said}
+    neurons = rows.neuron_rows(competing, material.population, seed=chosen.seed)
+    write_table(chosen.run / "neurons.csv", neurons, rows.NEURONS)
+    pairs = list(rows.difference_rows(competing, material.population, seed=chosen.seed))
+    write_table(chosen.run / "differences.csv", pairs, rows.DIFFERENCES)
+    path = chosen.run / "captioners.csv"
+    summary = rows.captioner_rows(found, list(competing), material.population, seed=chosen.seed)
+    write_table(path, list(summary), rows.CAPTIONERS)
+    return path
+
+
+def write_maps(
+    chosen: LanguageStudy, material: Material, favourite: Predicted, spoken: Spoken, words: Preferences
+) -> dict[str, Any]:
+    """Write words.csv, and the maps and clusters that there are points enough for; return how far to trust them."""
+    units = material.population.units
+    write_table(chosen.run / "words.csv", list(rows.word_rows(words, units)), rows.WORDS)
+    about: dict[str, Any] = {}
+    told = (favourite.q < rows.LEVEL).nonzero().flatten()
+    if len(told) >= FEWEST:
+        points = favourite.weights.T[told].double().numpy()
+        drawn, clusters = draw_map(points), find_clusters(points)
+        table = rows.map_rows(drawn, unit=[units[n] for n in told.tolist()], cluster=clusters.labels.tolist())
+        write_table(chosen.run / "map_neurons.csv", table, rows.NEURON_MAP)
+        write_table(chosen.run / "clusters.csv", list(rows.cluster_rows(clusters, words, told)), rows.CLUSTERS)
+        about["neurons_map"] = rows.trust(drawn)
+        about["clusters"] = {"silhouette": clusters.silhouette, "agreement": clusters.agreement}
+    if len(material.trials) >= FEWEST:
+        drawn = draw_map(torch.stack([spoken.series[trial].mean(0) for trial in material.trials]).double().numpy())
+        names = [material.recording.video_ids[trial] for trial in material.trials]
+        asked = [trial in material.clips.trials for trial in material.trials]
+        table = rows.map_rows(drawn, trial=material.trials, clip=names, asked=asked)
+        write_table(chosen.run / "map_clips.csv", table, rows.CLIP_MAP)
+        about["clips_map"] = rows.trust(drawn)
+    return about
+
+
+def write_readings(chosen: LanguageStudy, material: Material, reads: Mapping[str, Read]) -> None:
+    """Write reading.csv, how often the caption is found among others, and texts.csv, what was read."""
+    found = [row for name, read in reads.items() for row in rows.reading_rows(name, read)]
+    write_table(chosen.run / "reading.csv", found, rows.READINGS)
+    clips = material.recording.video_ids
+    texts = [row for name, read in reads.items() for row in rows.text_rows(name, read, clips)]
+    write_table(chosen.run / "texts.csv", texts, rows.TEXTS)
+
+
+def write_partitions(chosen: LanguageStudy, material: Material, parts: Mapping[str, Partition]) -> None:
+    """Write partitions.csv with the captioners that are done."""
+    table = [row for name, part in parts.items() for row in rows.partition_rows(name, part, material.population)]
+    write_table(chosen.run / "partitions.csv", table, rows.PARTITIONS)
+
+
+def summary(material: Material, favourite: str) -> dict[str, Any]:
+    """Return what the page's first lines say."""
+    return {
+        "recording": material.recording.name,
+        "neurons": len(material.population.units),
+        "learnt": len(material.learning.trials),
+        "asked": len(material.clips.trials),
+        "captioners": list(material.said),
+        "favourite": favourite,
+    }

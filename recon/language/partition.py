@@ -1,0 +1,75 @@
+"""What words say of neurons beyond what low-level features do: variance partitioning with intervals over clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+DRAWS = 2000
+"""Bootstrap samples of clips."""
+AT_ONCE = 100
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Signed squares of Pearson's r on held-out clips `[N]`, and those of bootstrap samples of clips `[M,N]`.
+
+    `text` and `low` by either alone, `both` together: what text adds is both − low, what the rest adds both − text, and
+    what they share text + low − both (Borcard et al. 1992; Lescroart & Gallant 2019).
+    """
+
+    text: Tensor
+    low: Tensor
+    both: Tensor
+    unique_text_drawn: Tensor
+    unique_low_drawn: Tensor
+
+    @property
+    def unique_text(self) -> Tensor:
+        """What text explains beyond low-level features `[N]`."""
+        return self.both - self.low
+
+    @property
+    def unique_low(self) -> Tensor:
+        """What low-level features explain beyond text `[N]`."""
+        return self.both - self.text
+
+    @property
+    def shared(self) -> Tensor:
+        """What either explains `[N]`."""
+        return self.text + self.low - self.both
+
+
+def partition(
+    text: Tensor, low: Tensor, both: Tensor, responses: Tensor, *, generator: np.random.Generator
+) -> Partition:
+    """Partition variance by three predictions `[K,B,N]` of the responses `[K,B,N]` to K held-out clips."""
+    clips = len(responses)
+    once = torch.ones(1, clips, dtype=torch.float64)
+    drawn = torch.from_numpy(generator.multinomial(clips, np.full(clips, 1 / clips), DRAWS)).double()
+    at, spread = ([explained(one, responses, weights) for one in (text, low, both)] for weights in (once, drawn))
+    return Partition(at[0][0], at[1][0], at[2][0], spread[2] - spread[1], spread[2] - spread[0])
+
+
+def explained(predicted: Tensor, responses: Tensor, weights: Tensor) -> Tensor:
+    """Return r·|r| `[M,N]` over clips `[K,B,N]` that count as often as `weights` `[M,K]` say; NaN where constant.
+
+    The sign keeps chance at 0: a square of r alone is above it by what noise there is.
+    """
+    return torch.cat(list(_explained(predicted.double(), responses.double(), weights)))
+
+
+def _explained(predicted: Tensor, responses: Tensor, weights: Tensor) -> Iterator[Tensor]:
+    x, y = (series - series.mean((0, 1)) for series in (predicted, responses))
+    parts = torch.stack([x.sum(1), y.sum(1), (x * x).sum(1), (y * y).sum(1), (x * y).sum(1)])
+    for some in torch.split(weights, AT_ONCE):
+        samples = some.sum(1, keepdim=True) * x.shape[1]
+        sx, sy, sxx, syy, sxy = torch.einsum("mk,skn->smn", some, parts) / samples
+        power = (sxx - sx**2) * (syy - sy**2)
+        constant = power <= 1e-20 * parts[2].sum(0) * parts[3].sum(0) / (len(x) * x.shape[1]) ** 2
+        r = torch.where(constant | (power <= 0), torch.nan, (sxy - sx * sy) / power.clamp_min(1e-300).sqrt())
+        yield r * r.abs()

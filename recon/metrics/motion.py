@@ -1,0 +1,59 @@
+"""Channels of motion energy: drifting complex Gabors in Fourier space, quadrature pairs (Adelson & Bergen 1985)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+STILL = 1.0
+"""Temporal bandwidth in Hz of channels that prefer what stands still."""
+
+
+class Channel(NamedTuple):
+    """What a channel prefers: spatial frequency (cycles/degree), direction of drift (radians, y down), speed in Hz."""
+
+    cycles: float
+    direction: float
+    hertz: float
+
+
+def bank(cycles: float, hertz: float, *, directions: int) -> Iterator[Channel]:
+    """Yield channels of evenly spaced directions; half as many where nothing drifts, since only orientation counts.
+
+    >>> len(list(bank(0.04, 4.0, directions=8))), len(list(bank(0.04, 0.0, directions=8)))
+    (8, 4)
+    """
+    for number in range(directions if hertz else directions // 2):
+        yield Channel(cycles, 2 * math.pi * number / directions, hertz)
+
+
+def transfer(like: Tensor, channel: Channel, *, degrees_per_pixel: float, frame_rate: float) -> Tensor:
+    """Return a channel's transfer function `[T,H,W]` for movies `[C,T,H,W]`: a Gaussian around what it prefers.
+
+    Bandwidths are half the preferred frequencies. A grating cos(2π(k·x − ft)) drifts along k: its energy lies at
+    (k, −f) and, mirrored, at (−k, f); the channel takes the first alone.
+    """
+    _, frames, height, width = like.shape
+    time = torch.fft.fftfreq(frames, 1 / frame_rate, device=like.device)[:, None, None]
+    rows = torch.fft.fftfreq(height, degrees_per_pixel, device=like.device)[:, None]
+    columns = torch.fft.fftfreq(width, degrees_per_pixel, device=like.device)
+    cycles, angle, hertz = channel
+    temporal = torch.exp(-0.5 * ((time + hertz) / (0.5 * hertz or STILL)).square())
+    space = (rows - cycles * math.sin(angle)).square() + (columns - cycles * math.cos(angle)).square()
+    return temporal * torch.exp(-0.5 * space / (0.5 * cycles) ** 2)
+
+
+def energy(spectrum: Tensor) -> Tensor:
+    """Return |inverse transform|² `[1,C,T,H,W]` at every second place of each even dimension, by folding the spectrum.
+
+    Channels are band-limited, so that the places between add cost but hardly anything new.
+    """
+    for dim in (1, 2, 3):
+        if spectrum.shape[dim] % 2 == 0:
+            first, second = spectrum.tensor_split(2, dim)
+            spectrum = 0.5 * (first + second)
+    return torch.view_as_real(torch.fft.ifftn(spectrum, dim=(1, 2, 3))).square().sum(-1)[None]

@@ -1,0 +1,74 @@
+"""Tables of a run as they are read and shown: numbers with their intervals, rows of HTML, sections of a still page."""
+
+from __future__ import annotations
+
+import csv
+import html
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+Row = Mapping[str, str]
+
+
+def read_table(run: Path, name: str) -> list[dict[str, str]]:
+    """Return the rows of NAME.csv of a run; none where there is no such file."""
+    path = run / f"{name}.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def number(row: Row, key: str, missing: float = math.nan) -> float:
+    """Return a number of a row, or what stands for an empty field."""
+    return float(row[key]) if row.get(key) else missing
+
+
+def plain(row: Row, key: str, form: str = ".3f") -> str:
+    """Return a number as it is shown.
+
+    >>> plain({"r": "-0.25"}, "r"), plain({"r": ""}, "r")
+    ('−0.250', '–')
+    """
+    value = number(row, key)
+    return "–" if math.isnan(value) else format(value, form).replace("-", "−")
+
+
+def percent(row: Row, key: str) -> str:
+    """Return a share as it is shown."""
+    value = number(row, key)
+    return "–" if math.isnan(value) else f"{value:.0%}"
+
+
+def interval(row: Row, key: str, low: str = "", high: str = "") -> str:
+    """Return a number with its interval.
+
+    >>> interval({"r": "0.5", "r_low": "0.4", "r_high": "0.6"}, "r")
+    '0.500 [0.400, 0.600]'
+    """
+    if math.isnan(number(row, key)):
+        return "–"
+    return f"{plain(row, key)} [{plain(row, low or f'{key}_low')}, {plain(row, high or f'{key}_high')}]"
+
+
+def grid(heads: Sequence[str], body: Sequence[Sequence[str]], *, wide: bool = False) -> str:
+    """Return a table as HTML; cells are text, whatever is in them. With `wide` they hold sentences.
+
+    >>> grid(["a"], [["<b>"]]).split("<tbody>")[1]
+    '<tr><th>&lt;b&gt;</th></tr></tbody></table></div>'
+    """
+    top = "".join(f"<th>{html.escape(head)}</th>" for head in heads)
+    lines = "".join(f"<tr>{_cells(row)}</tr>" for row in body)
+    kind = "grid wide" if wide else "grid"
+    return f"<div class='{kind}'><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>"
+
+
+def _cells(row: Sequence[str]) -> str:
+    tags = ["th", *["td"] * (len(row) - 1)]
+    return "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for tag, cell in zip(tags, row, strict=True))
+
+
+def section(title: str, says: str, body: str) -> str:
+    """Return a section of a page: its title, what it says in a sentence, and its figures and tables as HTML."""
+    return f"<section><h2>{html.escape(title)}</h2><p class='reading'>{html.escape(says)}</p>{body}</section>"

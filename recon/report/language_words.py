@@ -1,0 +1,76 @@
+"""Sections of a study of captions: the words that neurons like, and what the activity says in words."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from recon.language.rows import LEVEL
+from recon.report.cells import Row, grid, number, percent, plain
+from recon.report.figures import Bar, bars
+from recon.report.language_study import Part, Study
+
+NEURONS_SHOWN, WORDS_SHOWN, TEXTS_SHOWN, SET = 6, 12, 8, 100
+
+
+def words(study: Study) -> Iterator[Part]:
+    """Which words the population and its best-told neurons like."""
+    rows = study.table("words")
+    sure = [row for row in rows if number(row, "q") < LEVEL and number(row, "gain") > 0]
+    says = (
+        f"{len({row['unit'] for row in sure})} of {study.about['neurons']} neurons have words of “{study.favourite}” "
+        f"that predict them on held-out trials better than words said as often (q < {LEVEL:g}; no stop words). "
+        f"n = {study.about['learnt']} trials."
+    )
+    figures = ""
+    for colour, (title, sign) in enumerate({"Most often liked": 1, "Most often disliked": -1}.items()):
+        counts = Counter(row["word"] for row in sure if number(row, "sign") == sign).most_common(WORDS_SHOWN)
+        if counts:
+            entries = [Bar(word, float(count), colour=colour, form=".0f") for word, count in counts]
+            figures += f"<h3>{title}</h3>{bars(entries, axis='neurons', label=title)}"
+    yield "Words", says, figures + "".join(_neurons(study, rows))
+
+
+def _neurons(study: Study, rows: Sequence[Row]) -> Iterator[str]:
+    told = [row for row in study.table("neurons") if row["captioner"] == study.favourite and number(row, "q") < LEVEL]
+    by_unit = {unit: list(own) for unit, own in groupby(rows, key=lambda row: row["unit"])}
+    for row in sorted(told, key=lambda row: -number(row, "r", -1.0))[:NEURONS_SHOWN]:
+        helping = [word for word in by_unit.get(row["unit"], ()) if number(word, "gain") > 0]
+        strongest = sorted(helping, key=lambda word: -abs(number(word, "z", 0.0)))[:WORDS_SHOWN]
+        values = sorted(((number(w, "gain") * number(w, "sign"), w["word"]) for w in strongest), reverse=True)
+        if values:
+            entries = [Bar(word, value, colour=int(value < 0)) for value, word in values]
+            axis = "share of variance that a word adds on held-out trials, with the sign of its effect"
+            yield f"<h3>Neuron {html.escape(row['unit'])}, r = {plain(row, 'r')}</h3>"
+            yield bars(entries, axis=axis, label=f"words of neuron {row['unit']}")
+
+
+def read_captions(study: Study) -> Iterator[Part]:
+    """How often the right caption is found by the activity, and examples from the best to the worst."""
+    rows = study.table("reading")
+    if not rows:
+        return
+    size = max((int(row["candidates"]) for row in rows if int(row["candidates"]) <= SET), default=2)
+    shown = [row for row in rows if int(row["candidates"]) == size]
+    best = max(shown, key=lambda row: number(row, "top5"))
+    says = (
+        f"Read from single trials, the right one of {size} captions of “{best['captioner']}” is among the first five "
+        f"in {percent(best, 'top5')} of scenes (chance {percent(best, 'chance_top5')}). n = {best['scenes']} scenes of "
+        f"{best['clips']} clips."
+    )
+    entries = [
+        Bar(row["captioner"], number(row, "top1"), number(row, "top1_low"), number(row, "top1_high"), study.colour(row))
+        for row in shown
+    ]
+    axis = f"found first of {size}, 95 % over scenes; dashed: chance"
+    figure = bars(entries, axis=axis, label="captions found", chance=number(shown[0], "chance_top1"))
+    own = [text for text in study.table("texts") if text["captioner"] == study.favourite]
+    own.sort(key=lambda text: number(text, "rank"))
+    heads = ("clip", "said", "nearest training caption to what was read", "rank of the right one")
+    body = [
+        (text["clip"], text["said"], text["nearest"], f"{number(text, 'rank'):g} of {text['candidates']}")
+        for text in own[:: max(len(own) // TEXTS_SHOWN, 1)][:TEXTS_SHOWN]
+    ]
+    yield "What the activity says in words", says, figure + grid(heads, body, wide=True)

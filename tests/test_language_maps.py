@@ -1,0 +1,93 @@
+"""Maps of neurons and clips, clusters, and the page of a study, also with captions that are no friends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recon.language.maps import draw_map, find_clusters
+from recon.language.rows import CAPTIONERS, CLUSTERS, NEURON_MAP, NEURONS, READINGS, TEXTS, WORDS
+from recon.report.figures import Bar, Dot, bars, scatter
+from recon.report.language import write_language_page
+from recon.store import write_json, write_table
+
+
+def groups(seed: int = 0, each: int = 20) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.concatenate([centre + 0.15 * rng.normal(size=(each, 6)) for centre in np.eye(6)[:3]])
+
+
+def test_maps_keep_neighbours_and_say_how_stable_they_are() -> None:
+    points = groups()
+    drawn = draw_map(points, seeds=(0, 1))
+    assert drawn.places.shape == (60, 2) and drawn.trustworthiness > 0.85
+    assert drawn.chance == pytest.approx(15 / 59) and drawn.kept > 2 * drawn.chance
+    near = np.linalg.norm(drawn.places[:, None] - drawn.places[None], axis=-1)
+    same = np.kron(np.eye(3), np.ones((20, 20))) > 0
+    assert near[same].max() < near[~same].min()
+    with pytest.raises(ValueError, match="expected at least 10 points, got 4"):
+        draw_map(points[:4])
+
+
+def test_clusters_are_found_and_agree() -> None:
+    found = find_clusters(groups())
+    assert len(set(found.labels)) == 3 and found.agreement == pytest.approx(1) and found.silhouette > 0.6
+    assert all(len(set(found.labels[start : start + 20])) == 1 for start in (0, 20, 40))
+    noise = find_clusters(np.random.default_rng(1).normal(size=(60, 6)))
+    assert noise.silhouette < 0.4
+    with pytest.raises(ValueError, match="expected at least 10 points, got 3"):
+        find_clusters(groups()[:3])
+
+
+def test_figures_escape_what_is_said_and_bear_undefined_values() -> None:
+    drawn = bars([Bar("<script>", 0.2, 0.1, 0.3), Bar("none", float("nan"))], axis="r & more", label="x")
+    assert "<script>" not in drawn and "undefined" in drawn and "r &amp; more" in drawn
+    dots = scatter([Dot(0, 0, "<b>"), Dot(0, 0, "b", "red")], axes=("a", "b"), label="x")
+    assert "<b>" not in dots and dots.count("<circle") == 2
+    assert "<svg" in bars([], axis="x", label="nothing")
+
+
+NASTY = "<img src=x onerror=alert(1)> & “star”"
+
+
+def study(run: Path) -> Path:
+    """Write the tables of a study of two captioners, one with a name that is none."""
+    neuron = {"area": "V1", "ceiling": 0.5, "normalised": 0.8, "p": 0.01, "q": 0.01, "best": NASTY, "margin": 0.1}
+    names = [NASTY, "plain"]
+    units = range(12)
+    write_table(
+        run / "neurons.csv", [{"unit": u, "captioner": n, "r": 0.4, **neuron} for u in units for n in names], NEURONS
+    )
+    scores = {"clips": 9, "neurons": 12, "r": 0.4, "r_low": 0.3, "r_high": 0.5, "told": 1.0}
+    write_table(run / "captioners.csv", [{"captioner": n, "area": "all", **scores} for n in names], CAPTIONERS)
+    word = {"clips": 8, "gain": 0.1, "z": 3.0, "p": 0.01, "q": 0.01, "place": 1}
+    write_table(run / "words.csv", [{"unit": u, "word": "<i>", "sign": 1 - 2 * (u % 2), **word} for u in units], WORDS)
+    write_table(run / "map_neurons.csv", [{"unit": u, "x": u, "y": u % 3, "cluster": u % 2} for u in units], NEURON_MAP)
+    cluster = {"neurons": 6, "word": "star", "difference": 1.0, "place": 1}
+    write_table(run / "clusters.csv", [{"cluster": k, **cluster} for k in range(2)], CLUSTERS)
+    found = {"scenes": 9, "clips": 9, "candidates": 9, "top1": 0.2, "top1_low": 0.1, "top1_high": 0.3, "top5": 0.6}
+    chance = {"chance_top1": 1 / 9, "chance_top5": 5 / 9}
+    write_table(run / "reading.csv", [{"captioner": n, **found, **chance} for n in names], READINGS)
+    text = {"clip": "a", "trial": 0, "first": 0, "end": 30, "said": NASTY, "nearest": NASTY, "rank": 2, "candidates": 9}
+    write_table(run / "texts.csv", [{"captioner": n, **text} for n in names], TEXTS)
+    trust = {"kept": 0.6, "chance": 0.2, "trustworthiness": 0.9, "points": 12}
+    about = {"recording": "mouse", "neurons": 12, "learnt": 20, "asked": 9, "captioners": names, "favourite": NASTY}
+    write_json(run / "summary.json", about | {"neurons_map": trust, "clusters": {"silhouette": 0.3, "agreement": 0.9}})
+    return run
+
+
+def test_the_page_says_what_was_found_and_keeps_text_text(tmp_path: Path) -> None:
+    page = write_language_page(study(tmp_path)).read_text("utf-8")
+    assert "<img" not in page and "&lt;img src=x onerror=alert(1)&gt;" in page
+    for said in (
+        "predicts best: r 0.400 [0.300, 0.500]",
+        "12 of 12 neurons have words",
+        "Most often disliked",
+        "n = 9",
+    ):
+        assert said in page
+    assert "$" not in page.split("<main>")[1]
+    with pytest.raises(ValueError, match=r"expected a study of captions with summary\.json"):
+        write_language_page(tmp_path / "absent")

@@ -1,0 +1,40 @@
+"""The readout of a whole mouse: 8,000 neurons, 20,000 samples, 384 numbers of text with four delays, five folds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+FIT = """
+import json, resource, sys, time
+import torch
+from recon.language.features import delayed
+from recon.language.ridge import fit_readout
+
+torch.set_num_threads(2)
+generator = torch.Generator().manual_seed(0)
+text = torch.randn(20_000, 384, generator=generator)
+weights = torch.randn(384, 8_000, generator=generator)
+responses = text @ weights
+responses.mul_(0.2).add_(torch.randn(responses.shape, generator=generator), alpha=384**0.5)
+start = time.perf_counter()
+readout = fit_readout(delayed(text, 4), responses, [sample // 40 for sample in range(20_000)])
+seconds = time.perf_counter() - start
+aligned = float((readout.weights[:384] * weights).sum() / readout.weights[:384].norm() / weights.norm())
+gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+sys.stdout.write(json.dumps({"seconds": seconds, "gigabytes": gigabytes, "aligned": aligned}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_whole_mouse_is_fitted_in_five_minutes_and_four_gigabytes() -> None:
+    run = subprocess.run([sys.executable, "-c", FIT], capture_output=True, text=True, check=True)
+    found = json.loads(run.stdout)
+    sys.stderr.write(f"{found}\n")
+    assert found["aligned"] > 0.9
+    assert found["gigabytes"] <= 4
+    assert found["seconds"] <= 300
