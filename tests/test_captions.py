@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -132,9 +133,32 @@ def test_without_captions_there_is_nothing_to_learn(tmp_path: Path) -> None:
         Decoded().fit(worlds.training(tmp_path))
 
 
+def test_a_captioner_of_a_table_is_learnt_from(tmp_path: Path) -> None:
+    """One that says the same of everything teaches nothing; one that says what the recording does, the same."""
+    recording, table = Spoken(12), tmp_path / "captions.jsonl"
+    said = [(t, c) for t in range(12) for c in recording.spoken(t)]
+    rows = [{"trial": t, "first": c.first, "end": c.end, "captioner": "own", "text": c.texts[0]} for t, c in said]
+    rows += [{"trial": t, "captioner": "one", "text": "nothing new"} for t in range(12)]
+    table.write_text("\n".join(map(json.dumps, rows)))
+    training, windows = worlds.training(tmp_path, recording), Windows(12, 4, delay=0)
+    own, own_of_table, same = (
+        Decoded(windows=windows, said=source).fit(training) for source in ("", f"{table}:own", f"{table}:one")
+    )
+    assert own.artefact == own_of_table.artefact != same.artefact
+    seen = recording.responses[:, training.neurons]
+    found = same(seen)
+    assert torch.allclose(found, found[:1, :1].expand_as(found), atol=1e-5)
+    assert set(same.nearest(seen)) == {"nothing new"}
+    with pytest.raises(ValueError, match="expected TABLE:CAPTIONER with one of own, one, got 'two'"):
+        Decoded(said=f"{table}:two").fit(training)
+    with pytest.raises(ValueError, match="expected generated movies only beside a recording's own captions"):
+        Decoded(said=f"{table}:own", generated=10)
+
+
 def test_examples_know_their_scenes_and_trials(tmp_path: Path) -> None:
     windows = Windows(6, 6)
-    heard = recorded(worlds.training(tmp_path, Spoken(3)))
+    training = worlds.training(tmp_path, Spoken(3))
+    heard = recorded(training, training.recording.spoken)
     found = examples(heard, windows, TextEncoder(), seen=windows.features)
     assert found.trial.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert found.scene.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]

@@ -14,13 +14,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from recon.captions.graded import GRADED, graded_captions
+from recon.captions.tables import COLUMNS, Said, read_captions
 from recon.cli import main
 from recon.data.sensorium import SensoriumRecording
 from recon.language import features, outputs, study
 from recon.language.features import binned, delayed, spoken
-from recon.language.graded import GRADED, graded_captions
 from recon.language.maps import Map
-from recon.language.tables import COLUMNS, Said, read_captions
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from recon.language.maps import draw_map, find_clusters
+from recon.language.pictures import relate
+from recon.language.prediction import Predicted
 from recon.language.rows import CAPTIONERS, CLUSTERS, NEURON_MAP, NEURONS, READINGS, TEXTS, WORDS
 from recon.report.figures import Bar, Dot, bars, scatter
 from recon.report.language import write_language_page
@@ -91,3 +94,27 @@ def test_the_page_says_what_was_found_and_keeps_text_text(tmp_path: Path) -> Non
     assert "$" not in page.split("<main>")[1]
     with pytest.raises(ValueError, match=r"expected a study of captions with summary\.json"):
         write_language_page(tmp_path / "absent")
+
+
+def test_pictures_are_related_to_captioners(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    names, told = [f"captioner {k}" for k in range(4)], np.array([0.1, 0.2, 0.3, 0.4])
+    run = tmp_path / "pictures"
+    rows = [
+        {"method": name, "video_id": clip, "video_correlation": mean + 0.02 * rng.normal(), "ssim": 0.5 - mean}
+        for name, mean in zip(names, told, strict=True)
+        for clip in range(12)
+    ]
+    write_table(run / "results.csv", rows, ("method", "video_id", "video_correlation", "ssim"))
+    shares = [torch.from_numpy(mean + 0.02 * rng.normal(size=(10, 7))) for mean in told]
+    found = {
+        name: Predicted(*[torch.zeros(1)] * 4, one, torch.zeros(1)) for name, one in zip(names, shares, strict=True)
+    }
+    table, relations = relate(found, run, seed=0)
+    assert len(table) == 8 and relations["video_correlation"]["low"] > 0.9 and relations["ssim"]["high"] < -0.9
+    for missing, said in (
+        (found | {"other": found[names[0]]}, "got none for other"),
+        (found, "a run with results.csv"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            relate(missing, run if "other" in missing else tmp_path / "absent", seed=0)

@@ -9,6 +9,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from recon.captions.tables import Said
 from recon.language.clips import Clips
 from recon.language.features import principal
 from recon.language.low_level import CHANNELS, low_level
@@ -17,7 +18,6 @@ from recon.language.prediction import Learning, predict, predict_jointly
 from recon.language.reading import read_words
 from recon.language.ridge import fit_banded
 from recon.language.rows import unique_of
-from recon.language.tables import Said
 from recon.language.words import preferences, presence, vocabulary, words_of
 
 NAMES = ("star", "ring", "leaves", "clouds", "stripes", "spots", "bricks", "cats")

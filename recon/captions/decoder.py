@@ -19,6 +19,7 @@ from recon.artefacts import load_artefact
 from recon.captions.contrast import Layers, tell_apart
 from recon.captions.examples import Examples, Windows, examples, generated, recorded, spoken_digest
 from recon.captions.pictures import PictureReader, Pictures
+from recon.captions.sources import Spoken, spoken_by
 from recon.fidelities.base import Likelihood
 from recon.fidelities.mixture import Mixture
 from recon.learning_set import TrainingSet
@@ -31,6 +32,9 @@ FOLDS = 5
 @dataclass(frozen=True)
 class Decoded:
     """The text is what activity says: the caption embedding of each moment, predicted from a window of responses.
+
+    `said` names who says what is learnt: "" the recording's own captions, TABLE:CAPTIONER a captioner of a table, and
+    graded:CAPTIONER one of known quality (`recon.captions.graded`; simulated recordings).
 
     `reader`: "ridge" (its penalty chosen by cross-validation over trials), "contrastive" (two layers of `hidden`
     units, InfoNCE over scenes; van den Oord et al. 2018) or "pictures" (the same for a network of `width` channels that
@@ -51,14 +55,23 @@ class Decoded:
     width: int = 16
     dropout: float = 0.3
     precision: Literal["float32", "bfloat16"] = "float32"
+    said: str = ""
     learning: Learning = field(
         default_factory=lambda: Learning(steps=600, learning_rate=1e-3, weight_decay=0.1, validate_every=50)
     )
     artefact: Path | None = None
 
+    def __post_init__(self) -> None:
+        if self.said and self.generated:
+            raise ValueError(
+                f"captions: expected generated movies only beside a recording's own captions, got generated "
+                f"{self.generated} and said {self.said!r}; their captioner is another one: set one of them aside"
+            )
+
     def fit(self, training: TrainingSet) -> Decoded:
         """Learn from the training trials of a recording with captions."""
-        about = (replace(self, artefact=None, unit=False), spoken_digest(training))
+        spoken = spoken_by(training.recording, self.said)
+        about = (replace(self, artefact=None, unit=False, said=""), spoken_digest(training, spoken))
         seeded = ["seed"] if self.reader != "ridge" or self.generated else []
         uses = ("neurons", *seeded, *(["encoders"] if self.generated else []))
         artefact = training.artefact("captions", about, lambda path: self._learn(training, path), uses=uses)
@@ -115,7 +128,8 @@ class Decoded:
         encoder = TextEncoder(self.encoder)
         kept = {f"movie.{name}": value for name, value in self._movie(training).items()}
         seen = self._view(kept)
-        sources = [recorded(training)]
+        spoken = spoken_by(training.recording, self.said)
+        sources = [recorded(training, spoken)]
         if self.generated:
             sources.append(generated(training, clips=self.generated, noise=self.noise))
         parts = list[Examples]()
@@ -128,7 +142,7 @@ class Decoded:
         pairs = functools.reduce(Examples.joined, parts)
         average = pairs.embeddings.mean(0)
         kept |= {"average": average, "length": (pairs.embeddings - average).norm(dim=1).mean()}
-        kept |= {"neurons": training.neurons} | _bank(training, encoder)
+        kept |= {"neurons": training.neurons} | _bank(training, encoder, spoken)
         if self.reader == "ridge":
             return kept | ridge(pairs)
         return kept | tell_apart(
@@ -158,10 +172,10 @@ class Decoded:
         return Layers(features, self.hidden, space)
 
 
-def _bank(training: TrainingSet, encoder: TextEncoder) -> dict[str, Tensor]:
+def _bank(training: TrainingSet, encoder: TextEncoder, spoken: Spoken) -> dict[str, Tensor]:
     """Return the captions of the training trials, as JSON in bytes, with their embeddings."""
     trials = training.recording.trials("train")
-    texts = sorted({said.texts[0] for trial in trials for said in training.recording.spoken(trial)})
+    texts = sorted({said.texts[0] for trial in trials for said in spoken(trial)})
     written = torch.tensor(list(json.dumps(texts).encode()), dtype=torch.uint8)
     return {"bank": written, "bank_embeddings": encoder(texts)}
 

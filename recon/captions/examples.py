@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from priors.text import TextEncoder
 from recon.captions.drawn import FIRST, FRAMES, Raster, drawn_clips
+from recon.captions.sources import Spoken
 from recon.fidelities.base import Likelihood, Sampled
 from recon.learning_set import TrainingSet
 from recon.simulate.render import FRAME_RATE
@@ -86,9 +87,9 @@ class Examples:
         )
 
 
-def spoken_digest(training: TrainingSet) -> str:
+def spoken_digest(training: TrainingSet, spoken: Spoken) -> str:
     """Return a short hash of what is said of the training trials."""
-    said = [training.recording.spoken(trial) for trial in training.recording.trials("train")]
+    said = [spoken(trial) for trial in training.recording.trials("train")]
     return hashlib.sha256(repr(said).encode()).hexdigest()[:12]
 
 
@@ -99,11 +100,11 @@ class Heard(NamedTuple):
     said: Sequence[Caption]
 
 
-def recorded(training: TrainingSet) -> Iterator[Heard]:
+def recorded(training: TrainingSet, spoken: Spoken) -> Iterator[Heard]:
     """Yield the training trials; raises ValueError where nothing is said of any."""
     silent = True
     for trial in training.trials():
-        said = training.recording.spoken(trial.index)
+        said = spoken(trial.index)
         silent = silent and not said
         yield Heard(training.responses(trial), said)
     if silent:

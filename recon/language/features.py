@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from priors.text import TextEncoder
 from recon.artefacts import artefact_path, load_artefact, save_artefact
-from recon.language.tables import Said
+from recon.captions.tables import Said
 
 
 def embeddings(texts: Sequence[str], source: str, folder: Path) -> dict[str, Tensor]:

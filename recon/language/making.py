@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from recon.captions.tables import COLUMNS, Said, read_captions
 from recon.data.layout import ABSENT
-from recon.language.tables import COLUMNS, Said, read_captions
 from recon.store import write_table
 from recon.types import Recording
 

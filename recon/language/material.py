@@ -11,32 +11,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.captions.sources import captions_by
+from recon.captions.tables import Said
 from recon.data.opening import open_recording
 from recon.data.oracle import correlation_ceiling, joined_repeats
 from recon.data.sensorium import SensoriumRecording
 from recon.language.clips import Clips, held_out, responses_in_bins
 from recon.language.features import Components, binned, embeddings, spoken
-from recon.language.graded import graded_captions
 from recon.language.prediction import Learning
 from recon.language.ridge import PENALTIES
 from recon.language.rows import Population
-from recon.language.tables import Said, read_captions
 from recon.settings import Named
-
-GRADED = "graded"
 
 
 @dataclass(frozen=True)
 class LanguageStudy:
     """A configuration: captions of a recording, by captioner, from which the responses of every neuron are predicted.
 
-    `captions` is a table (`recon.language.tables`) or "graded", what five captioners of known quality say of a
+    `captions` is a table (`recon.captions.tables`) or "graded", what five captioners of known quality say of a
     simulated recording. Texts are embedded by the encoder `text`; responses and embeddings are averaged over `bin`
     frames, and a response may depend on what was said in that bin and in the `delays` − 1 before. Embeddings and
     low-level features are reduced to `components` principal ones. Ridge is fitted to trials of the tier `learnt`, its
     `penalties` are chosen by `folds` of different content, and asked about the clips of the tiers `asked`, each the
     mean of its repeats. `words` names the captioner whose words are told apart; "" is the best one. Neurons are told
     apart by cortical area, or by `labels`, one for each neuron in an .npy file of the recording (layers, cell types).
+    `pictures` is a benchmark with a row for each captioner's name, to whose scores the captioners' are related.
     """
 
     run: Path
@@ -54,6 +53,7 @@ class LanguageStudy:
     permutations: int = 1000
     words: str = ""
     labels: str = ""
+    pictures: str = ""
     seed: int = 0
     artefacts: Path = Path("runs/artefacts")
 
@@ -84,8 +84,7 @@ class Material:
 def gather(chosen: LanguageStudy) -> Material:
     """Open what a study needs: the recording, the captions by captioner and trial, responses in bins."""
     recording = open_recording(chosen.recording)
-    graded = chosen.captions == GRADED
-    captions = graded_captions(recording) if graded else read_captions(Path(chosen.captions), recording)
+    captions = captions_by(recording, chosen.captions)
     if chosen.words and chosen.words not in captions:
         raise ValueError(f"words: expected one of {', '.join(captions)}, got {chosen.words}; name a captioner")
     clips = held_out(recording, learnt=chosen.learnt, asked=chosen.asked, size=chosen.bin)

@@ -12,6 +12,7 @@ from recon.language import rows
 from recon.language.maps import FEWEST, draw_map, find_clusters
 from recon.language.material import LanguageStudy, Material, Spoken
 from recon.language.partition import Partition
+from recon.language.pictures import COLUMNS, relate
 from recon.language.prediction import Predicted
 from recon.language.reading import Read
 from recon.language.words import Preferences
@@ -29,6 +30,15 @@ def write_predictions(chosen: LanguageStudy, material: Material, found: Mapping[
     summary = rows.captioner_rows(found, list(competing), material.population, seed=chosen.seed)
     write_table(path, list(summary), rows.CAPTIONERS)
     return path
+
+
+def write_relation(chosen: LanguageStudy, found: Mapping[str, Predicted]) -> dict[str, Any]:
+    """Write pictures.csv, where a benchmark of pictures is named; return how its scores relate to the captioners'."""
+    if not chosen.pictures:
+        return {}
+    table, relations = relate(found, Path(chosen.pictures), seed=chosen.seed)
+    write_table(chosen.run / "pictures.csv", table, COLUMNS)
+    return {"pictures": relations}
 
 
 def write_maps(

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.captions.tables import Said
 from recon.language.features import binned, delayed
 from recon.language.ridge import PENALTIES, content_folds, fit_readout
-from recon.language.tables import Said
 
 LEAST = 6
 """Clips that a word must be said of, and at least as many of which it must not be."""

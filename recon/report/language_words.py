@@ -47,6 +47,27 @@ def _neurons(study: Study, rows: Sequence[Row]) -> Iterator[str]:
             yield bars(entries, axis=axis, label=f"words of neuron {row['unit']}")
 
 
+def pictures(study: Study) -> Iterator[Part]:
+    """Whether captioners that predict better also give better pictures."""
+    rows = study.table("pictures")
+    if not rows:
+        return
+    says = "Over the captioners, what predicts neurons better gives better pictures with Pearson's r of " + "; ".join(
+        f"{found['r']:.2f} [{found['low']:.2f}, {found['high']:.2f}] by {score.replace('_', ' ')}"
+        for score, found in study.about["pictures"].items()
+    )
+    figures = ""
+    for score, own in groupby(rows, key=lambda row: row["score"]):
+        entries = [
+            Bar(r["captioner"], number(r, "value"), number(r, "value_low"), number(r, "value_high"), study.colour(r))
+            for r in own
+        ]
+        title = score.replace("_", " ")
+        figures += f"<h3>{title}</h3>" + bars(entries, axis=f"{title} of clips, 95 % over clips", label=title)
+    clips = f"; n = {rows[0]['clips']} clips, {len(study.names)} captioners."
+    yield "Does better language give better pictures?", says.replace("nan", "undefined") + clips, figures
+
+
 def read_captions(study: Study) -> Iterator[Part]:
     """How often the right caption is found by the activity, and examples from the best to the worst."""
     rows = study.table("reading")

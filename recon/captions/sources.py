@@ -1,0 +1,47 @@
+"""Where captions come from: those of the recording itself, or what one captioner of a table said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from recon.captions.graded import graded_captions
+from recon.captions.tables import Said, read_captions
+from recon.types import Caption, Recording
+
+GRADED = "graded"
+"""Stands for what the captioners of known quality say of a simulated recording, instead of a table."""
+
+Spoken = Callable[[int], tuple[Caption, ...]]
+"""What is said of a trial."""
+
+
+def captions_by(recording: Recording, source: str) -> dict[str, list[Said]]:
+    """Return captions by captioner: of a table, or what the graded captioners say."""
+    return graded_captions(recording) if source == GRADED else read_captions(Path(source), recording)
+
+
+def spoken_by(recording: Recording, source: str) -> Spoken:
+    """Return what is said of a recording's trials: by itself (""), or by a captioner, named TABLE:CAPTIONER.
+
+    Raises ValueError for a captioner who is not in the table.
+    """
+    if not source:
+        return recording.spoken
+    table, _, name = source.rpartition(":")
+    found = _by_trial(recording, table or source, name)
+    return lambda trial: tuple(found.get(trial, ()))
+
+
+@lru_cache(maxsize=8)
+def _by_trial(recording: Recording, table: str, name: str) -> dict[int, list[Caption]]:
+    known = captions_by(recording, table)
+    if name not in known:
+        raise ValueError(
+            f"said: expected TABLE:CAPTIONER with one of {', '.join(known)}, got {name!r}; name a captioner of {table}"
+        )
+    found: dict[int, list[Caption]] = {}
+    for one in known[name]:
+        found.setdefault(one.trial, []).append(Caption(one.first, one.end, (one.text,)))
+    return found

@@ -1,0 +1,71 @@
+"""Does better language give better pictures? Captioners' scores beside those of the clips that their words gave."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recon.language.prediction import Predicted
+from recon.statistics import bootstrap_interval
+
+Array = NDArray[np.float64]
+SCORES = ("video_correlation", "ssim", "motion_energy_correlation")
+COLUMNS = ("captioner", "encoding", "score", "value", "value_low", "value_high", "clips")
+DRAWS = 2000
+
+
+def read_scores(run: Path, names: Sequence[str]) -> dict[str, Array]:
+    """Return scores `[C,K]` of the rows with the captioners' names over the clips that all of them have, by score.
+
+    Raises ValueError where a captioner has no row in the run's results.csv.
+    """
+    path = run / "results.csv"
+    if not path.is_file():
+        raise ValueError(f"pictures: expected a run with results.csv, got {run}; run the benchmark first")
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    by_name = {name: [row for row in rows if row["method"] == name] for name in names}
+    missing = [name for name, own in by_name.items() if not own]
+    if missing:
+        raise ValueError(f"pictures: expected a row of {run} for every captioner, got none for {', '.join(missing)}")
+    found: dict[str, Array] = {}
+    for score in SCORES:
+        values = [{row["video_id"]: float(row[score]) for row in own if row.get(score)} for own in by_name.values()]
+        clips = [clip for clip in values[0] if all(clip in own for own in values)]
+        if clips:
+            found[score] = np.array([[own[clip] for clip in clips] for own in values])
+    return found
+
+
+def relate(found: Mapping[str, Predicted], run: Path, *, seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return a row for each captioner and score, and for each score Pearson's r over captioners with its 95 % interval.
+
+    Clips of both sides are drawn anew for the interval, captioners are not: it is about these captioners.
+    """
+    told = np.stack([one.shares.nanmean(1).numpy() for one in found.values()])
+    rows: list[dict[str, Any]] = []
+    relations: dict[str, Any] = {}
+    for score, values in read_scores(run, list(found)).items():
+        generator = np.random.default_rng(seed)
+        for name, encoding, own in zip(found, told.mean(1), values, strict=True):
+            low, high = bootstrap_interval(own, generator=np.random.default_rng(seed))
+            about = {"captioner": name, "encoding": float(encoding), "score": score, "value": float(own.mean())}
+            rows.append(about | {"value_low": low, "value_high": high, "clips": len(own)})
+        drawn = [_correlation(_drawn(told, generator), _drawn(values, generator)) for _ in range(DRAWS)]
+        low, high = np.nanpercentile(drawn, [2.5, 97.5])
+        whole = _correlation(told.mean(1), values.mean(1))
+        relations[score] = {"r": whole, "low": float(low), "high": float(high), "clips": values.shape[1]}
+    return rows, relations
+
+
+def _drawn(values: Array, generator: np.random.Generator) -> Array:
+    return np.asarray(values[:, generator.integers(values.shape[1], size=values.shape[1])].mean(1))
+
+
+def _correlation(x: Array, y: Array) -> float:
+    return float(np.corrcoef(x, y)[0, 1]) if x.std() > 0 and y.std() > 0 else float("nan")
