@@ -119,6 +119,9 @@ def test_what_is_said_reaches_its_frames_and_later_bins() -> None:
     assert late.shape == (4, 6) and late[:, 0].tolist() == [1, 1, 0, 0] and late[:, 4].tolist() == [0, 0, 1, 1]
 
 
+CONCEPTS = "words: full\nconcepts: {object: [disc, square, triangle, star, bar, ring], large or small: [large, small]}"
+
+
 def test_the_study_finds_the_order_of_captioners(
     recording: SensoriumRecording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,15 +129,16 @@ def test_the_study_finds_the_order_of_captioners(
     monkeypatch.setattr(outputs, "draw_map", lambda points: Map(points[:, :2], 0.5, 0.2, 0.9))  # UMAP compiles itself
     settings = [f"run={tmp_path}/run", f"recording={recording.path}", f"artefacts={tmp_path}/artefacts"]
     config = tmp_path / "language.yaml"
-    config.write_text("run: x\nrecording: x\ncaptions: graded\nbin: 10\ndelays: 3\npermutations: 200\n")
+    config.write_text(f"run: x\nrecording: x\ncaptions: graded\nbin: 10\ndelays: 3\npermutations: 200\n{CONCEPTS}\n")
     assert main(["language", str(config), *settings]) == 0
     shown = capsys.readouterr().out
     assert "neurons told" in shown and "words alone, r²" in shown
     page = (tmp_path / "run/language.html").read_text("utf-8")
-    titles = ("Whose words predict the neurons", "Words or the picture's statistics", "What the activity says in words")
-    assert all(html.escape(title) in page for title in titles)
+    titles = ("Whose words predict the neurons", "Concepts", "Words or the picture's statistics")
+    assert all(html.escape(title) in page for title in (*titles, "What the activity says in words"))
     tables = {}
-    for name in ("captioners", "neurons", "differences", "partitions", "words", "reading", "texts", "map_clips"):
+    names = ("captioners", "neurons", "differences", "partitions", "words", "concepts", "reading", "texts")
+    for name in (*names, "map_clips"):
         with (tmp_path / f"run/{name}.csv").open(newline="") as stream:
             tables[name] = list(csv.DictReader(stream))
     r = {row["captioner"]: float(row["r"]) for row in tables["captioners"]}
@@ -145,11 +149,14 @@ def test_the_study_finds_the_order_of_captioners(
     pair = next(row for row in tables["differences"] if (row["first"], row["second"]) == ("full", "unrelated"))
     assert float(pair["low"]) > 0 and float(pair["p_holm"]) < 0.05
     assert len(tables["neurons"]) == 16 * len(GRADED)
+    assert {row["word"] for row in tables["concepts"]} <= {"object", "large or small"}
+    assert {row["unit"] for row in tables["concepts"]} == {row["unit"] for row in tables["neurons"]}
     known = [float(row["ceiling"]) for row in tables["neurons"] if row["ceiling"]]
     assert len(known) > 40 and max(known) <= 1
-    asked = CountedWords.asked
-    assert main(["language", str(config), *settings]) == 0
-    assert CountedWords.asked == asked  # embeddings are kept by content
+    asked, texts = CountedWords.asked, ["a star", "a ring"]
+    first = features.embeddings(texts, "x", tmp_path)
+    assert torch.equal(first["a ring"], features.embeddings(texts[::-1], "x", tmp_path)["a ring"])
+    assert CountedWords.asked == asked + 1  # embeddings are kept by content
 
 
 def test_clips_that_were_learnt_from_are_not_asked_about(recording: SensoriumRecording, tmp_path: Path) -> None:
@@ -166,3 +173,10 @@ def test_a_recording_without_captions_has_no_graded_captioners(world: Path) -> N
     with pytest.raises(ValueError, match="expected captions of scenes, got none"):
         graded_captions(SensoriumRecording(recording.path))
     (recording.path / "meta/trials/kept.jsonl").rename(recording.path / "meta/trials/captions.jsonl")
+
+
+def test_concepts_that_nobody_mentions_are_named(recording: SensoriumRecording, tmp_path: Path) -> None:
+    tree = {"run": str(tmp_path), "recording": str(recording.path), "captions": "graded"}
+    tree["concepts"] = {"object": ["disc", "ring"], "animal": ["zebra"]}
+    with pytest.raises(ValueError, match="concepts: expected words of captions, got none of animal"):
+        study.study_language(tree)

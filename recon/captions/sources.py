@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 
 from recon.captions.graded import graded_captions
@@ -34,7 +33,6 @@ def spoken_by(recording: Recording, source: str) -> Spoken:
     return lambda trial: tuple(found.get(trial, ()))
 
 
-@lru_cache(maxsize=8)
 def _by_trial(recording: Recording, table: str, name: str) -> dict[int, list[Caption]]:
     known = captions_by(recording, table)
     if name not in known:

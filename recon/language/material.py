@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from recon.language.features import Components, binned, embeddings, spoken
 from recon.language.prediction import Learning
 from recon.language.ridge import PENALTIES
 from recon.language.rows import Population
+from recon.language.words import concepts_of
 from recon.settings import Named
 
 
@@ -33,9 +34,10 @@ class LanguageStudy:
     frames, and a response may depend on what was said in that bin and in the `delays` − 1 before. Embeddings and
     low-level features are reduced to `components` principal ones. Ridge is fitted to trials of the tier `learnt`, its
     `penalties` are chosen by `folds` of different content, and asked about the clips of the tiers `asked`, each the
-    mean of its repeats. `words` names the captioner whose words are told apart; "" is the best one. Neurons are told
-    apart by cortical area, or by `labels`, one for each neuron in an .npy file of the recording (layers, cell types).
-    `pictures` is a benchmark with a row for each captioner's name, to whose scores the captioners' are related.
+    mean of its repeats. `words` names the captioner whose words are told apart; "" is the best one.
+    `concepts` are groups of words by name, which are told apart, too. Neurons are told apart by cortical area, or by
+    `labels`, one for each neuron in an .npy file of the recording (layers, cell types). `pictures` is a benchmark with
+    a row for each captioner's name, to whose scores the captioners' are related.
     """
 
     run: Path
@@ -52,6 +54,7 @@ class LanguageStudy:
     folds: int = 5
     permutations: int = 1000
     words: str = ""
+    concepts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     labels: str = ""
     pictures: str = ""
     seed: int = 0
@@ -87,6 +90,7 @@ def gather(chosen: LanguageStudy) -> Material:
     captions = captions_by(recording, chosen.captions)
     if chosen.words and chosen.words not in captions:
         raise ValueError(f"words: expected one of {', '.join(captions)}, got {chosen.words}; name a captioner")
+    _check_concepts(chosen.concepts, {one.text for said in captions.values() for one in said})
     clips = held_out(recording, learnt=chosen.learnt, asked=chosen.asked, size=chosen.bin)
     trials = recording.trials(chosen.learnt)
     responses = [responses_in_bins(recording, trial, chosen.bin) for trial in trials]
@@ -99,6 +103,13 @@ def gather(chosen: LanguageStudy) -> Material:
         recording.unit_ids, _labels(recording, chosen.labels), _ceiling(clips, len(recording.unit_ids))
     )
     return Material(recording, {name: _by_trial(said) for name, said in captions.items()}, learning, clips, population)
+
+
+def _check_concepts(concepts: Mapping[str, Sequence[str]], texts: Collection[str]) -> None:
+    mentioned = concepts_of(concepts)
+    absent = set(concepts).difference(*map(mentioned, texts)) if concepts else ()
+    if absent:
+        raise ValueError(f"concepts: expected words of captions, got none of {', '.join(sorted(absent))}; correct them")
 
 
 def _labels(recording: SensoriumRecording, file: str) -> tuple[str, ...]:

@@ -67,6 +67,11 @@ def write_maps(
     return about
 
 
+def write_concepts(chosen: LanguageStudy, material: Material, concepts: Preferences) -> None:
+    """Write concepts.csv, what groups of words say of neurons."""
+    write_table(chosen.run / "concepts.csv", list(rows.word_rows(concepts, material.population.units)), rows.WORDS)
+
+
 def write_readings(chosen: LanguageStudy, material: Material, reads: Mapping[str, Read]) -> None:
     """Write reading.csv, how often the caption is found among others, and texts.csv, what was read."""
     found = [row for name, read in reads.items() for row in rows.reading_rows(name, read)]

@@ -14,6 +14,9 @@ from recon.language.features import delayed
 from recon.language.ridge import PENALTIES, Readout, fit_banded, fit_readout
 from recon.language.significance import clip_products, false_discovery, permutation_test
 
+AT_ONCE = 500
+"""Neurons that are tested together: what bounds the memory."""
+
 
 @dataclass(frozen=True)
 class Learning:
@@ -50,11 +53,18 @@ def predict(
     penalties, folds = learning.penalties, learning.folds
     readout = fit_readout(features, learning.responses, learning.contents, penalties=penalties, folds=folds)
     predicted = _asked(readout, [series], learning, clips)
-    products = clip_products(list(predicted), clips.means)
-    r, p = permutation_test(products, permutations=permutations, generator=np.random.default_rng(seed))
-    places = torch.arange(len(products))
+    told = torch.stack(clips.means)
+    tested: list[tuple[Tensor, Tensor, Tensor]] = []
+    for first in range(0, told.shape[2], AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        products = clip_products(list(predicted[..., some]), list(told[..., some]))
+        generator = np.random.default_rng(seed)  # the same orders for all neurons
+        r, p = permutation_test(products, permutations=permutations, generator=generator)
+        tested.append((r, p, products.diagonal().T))
+    r, p = (torch.cat([one[part] for one in tested]) for part in (0, 1))
+    shares = torch.cat([one[2] for one in tested], 1)
     weights = readout.weights.reshape(learning.delays, -1, readout.weights.shape[1]).sum(0)
-    return Predicted(predicted, r, p, torch.from_numpy(false_discovery(p.numpy())), products[places, places], weights)
+    return Predicted(predicted, r, p, torch.from_numpy(false_discovery(p.numpy())), shares, weights)
 
 
 def predict_jointly(

@@ -19,7 +19,7 @@ from recon.language.material import LanguageStudy, Material, Spoken, gather, tex
 from recon.language.partition import Partition, partition
 from recon.language.prediction import Predicted, predict, predict_jointly
 from recon.language.reading import Read, read_words
-from recon.language.words import Preferences, preferences, presence, vocabulary
+from recon.language.words import Mentioned, Preferences, concepts_of, preferences, presence, vocabulary, words_of
 from recon.store import write_json
 
 WORD_PERMUTATIONS = 200
@@ -49,6 +49,8 @@ def study_language(tree: Mapping[str, Any], *, say: Say = lambda line: None, pro
     about = outputs.write_maps(chosen, material, found[favourite], spoken[favourite], words)
     write_json(chosen.run / "summary.json", outputs.summary(material, favourite) | about | related)
     say(f"words of {favourite}: done")
+    if chosen.concepts:
+        say(told_concepts(chosen, material, favourite))
     reads = {name: captions_read(chosen, material, name, spoken[name]) for name in material.said}
     outputs.write_readings(chosen, material, reads)
     say("captions read from responses: done")
@@ -63,14 +65,32 @@ def study_language(tree: Mapping[str, Any], *, say: Say = lambda line: None, pro
     return path
 
 
-def told_words(chosen: LanguageStudy, material: Material, captioner: str) -> Preferences:
-    """Return what the words of a captioner say of every neuron, over the learnt trials."""
+def told_concepts(chosen: LanguageStudy, material: Material, captioner: str) -> str:
+    """Write what concepts say of every neuron, where the captioner has some; return a line about it."""
+    mentioned = concepts_of(chosen.concepts)
+    if not said_words(material, captioner, mentioned):
+        return f"concepts: {captioner} says none of enough clips; none are told"
+    outputs.write_concepts(chosen, material, told_words(chosen, material, captioner, mentioned=mentioned))
+    return f"concepts of {captioner}: done"
+
+
+def said_words(material: Material, captioner: str, mentioned: Mentioned = words_of) -> dict[str, int]:
+    """Return the words (or concepts) of a captioner that are said of some learnt clips and not of all."""
+    learnt = {trial: material.recording.video_ids[trial] for trial in material.learning.trials}
+    return vocabulary(material.said[captioner], learnt, mentioned=mentioned)
+
+
+def told_words(
+    chosen: LanguageStudy, material: Material, captioner: str, *, mentioned: Mentioned = words_of
+) -> Preferences:
+    """Return what the words (or concepts) of a captioner say of every neuron, over the learnt trials."""
     said, learning, recording = material.said[captioner], material.learning, material.recording
-    words = vocabulary(said, {trial: recording.video_ids[trial] for trial in learning.trials})
+    words = said_words(material, captioner, mentioned)
     if not words:
         raise ValueError(f"words: expected words of {captioner} that are said of some clips, got none; write captions")
+    time: dict[str, int] = {"size": chosen.bin, "delays": chosen.delays}
     parts = [
-        presence(said.get(t, ()), list(words), frames=recording.length(t), size=chosen.bin, delays=chosen.delays)
+        presence(said.get(t, ()), list(words), frames=recording.length(t), mentioned=mentioned, **time)
         for t in learning.trials
     ]
     responses = torch.split(learning.responses, [len(part) for part in parts])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,10 @@ from recon.captions.tables import Said
 from recon.language.features import binned, delayed
 from recon.language.ridge import PENALTIES, content_folds, fit_readout
 
+Mentioned = Callable[[str], Set[str]]
+"""What a text says, as words or as concepts."""
+
+WORD = r"[^\W\d_]{2,}"
 LEAST = 6
 """Clips that a word must be said of, and at least as many of which it must not be."""
 
@@ -49,15 +53,36 @@ def words_of(text: str) -> set[str]:
     """
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    return {word for word in re.findall(r"[^\W\d_]{2,}", text.lower()) if word not in ENGLISH_STOP_WORDS}
+    return {word for word in re.findall(WORD, text.lower()) if word not in ENGLISH_STOP_WORDS}
 
 
-def vocabulary(said: Mapping[int, Sequence[Said]], contents: Mapping[int, str], least: int = LEAST) -> dict[str, int]:
+def concepts_of(concepts: Mapping[str, Sequence[str]]) -> Mentioned:
+    """Return what finds the concepts in a text, each of which is mentioned where one of its words is.
+
+    >>> sorted(concepts_of({"object": ["star", "ring"], "to a side": ["left", "right"]})("A Star moves up"))
+    ['object']
+    """
+    groups = {name: {word.lower() for word in words} for name, words in concepts.items()}
+
+    def mentioned(text: str) -> set[str]:
+        words = set(re.findall(WORD, text.lower()))
+        return {name for name, group in groups.items() if words & group}
+
+    return mentioned
+
+
+def vocabulary(
+    said: Mapping[int, Sequence[Said]],
+    contents: Mapping[int, str],
+    least: int = LEAST,
+    *,
+    mentioned: Mentioned = words_of,
+) -> dict[str, int]:
     """Return words in the order of the alphabet with the contents that they are said of: neither too few nor all."""
     of_content: dict[str, set[str]] = {}
     for trial, content in contents.items():
         known = of_content.setdefault(content, set())
-        known.update(*(words_of(one.text) for one in said.get(trial, ())))
+        known.update(*(mentioned(one.text) for one in said.get(trial, ())))
     counts: dict[str, int] = {}
     for known in of_content.values():
         for word in known:
@@ -65,12 +90,20 @@ def vocabulary(said: Mapping[int, Sequence[Said]], contents: Mapping[int, str], 
     return {word: counts[word] for word in sorted(counts) if least <= counts[word] <= len(of_content) - least}
 
 
-def presence(said: Sequence[Said], words: Sequence[str], *, frames: int, size: int, delays: int) -> Tensor:
+def presence(
+    said: Sequence[Said],
+    words: Sequence[str],
+    *,
+    frames: int,
+    size: int,
+    delays: int,
+    mentioned: Mentioned = words_of,
+) -> Tensor:
     """Return how far each word is said `[B,W]` in bins of `size` frames and the `delays` − 1 before, on average."""
     places = {word: place for place, word in enumerate(words)}
     over_time = torch.zeros(frames, len(words))
     for one in said:
-        here = [places[word] for word in words_of(one.text) if word in places]
+        here = [places[word] for word in mentioned(one.text) if word in places]
         over_time[one.first : one.end, here] = 1.0
     bins = binned(over_time, size)
     return delayed(bins, delays).reshape(len(bins), delays, len(words)).mean(1)
@@ -97,11 +130,15 @@ def preferences(
     chosen = fit_readout(x.flatten(0, 1), y.flatten(0, 1), groups, penalties=penalties, folds=folds).penalty
     splits = [torch.from_numpy(held) for _, held in content_folds(range(len(x)), folds)]
     gain, sign = _gains(x, y, chosen, splits)
-    orders = (torch.from_numpy(generator.permutation(len(x))) for _ in range(permutations))
-    drawn = torch.stack([_signed(*_gains(x[order], y, chosen, splits)) for order in orders])
-    found, spread = _signed(gain, sign), drawn.std(0)
-    z = (found - drawn.mean(0)) / torch.where(spread > 0, spread, torch.nan)
-    reached = 1 + (drawn.abs() >= found.abs()).sum(0)
+    found = _signed(gain, sign)
+    total, squares, reached = torch.zeros_like(found), torch.zeros_like(found), torch.ones_like(found)
+    for _ in range(permutations):  # sums alone are kept: of a whole mouse all draws would take gigabytes
+        order = torch.from_numpy(generator.permutation(len(x)))
+        drawn = _signed(*_gains(x[order], y, chosen, splits))
+        total, squares, reached = total + drawn, squares + drawn**2, reached + (drawn.abs() >= found.abs())
+    mean = total / permutations
+    spread = (squares / permutations - mean**2).clamp_min(0).sqrt()
+    z = (found - mean) / torch.where(spread > 0, spread, torch.nan)
     p = torch.where(gain.isnan(), torch.nan, reached / (permutations + 1))
     return Preferences(tuple(words), tuple(words.values()), gain, sign, z, p)
 

@@ -16,7 +16,7 @@ from recon.report.cells import grid, interval, number, percent, plain, section
 from recon.report.figures import Bar, bars
 from recon.report.language_maps import clip_map, neuron_map
 from recon.report.language_study import Part, Study
-from recon.report.language_words import pictures, read_captions, words
+from recon.report.language_words import captions_found, concepts, pictures, words
 from recon.store import write_bytes
 
 PARTITION = {"unique_text": "words alone", "shared": "shared", "unique_low_level": "low-level alone"}
@@ -28,8 +28,8 @@ def write_language_page(run: Path) -> Path:
     Raises ValueError where the study is not there or not finished.
     """
     study = Study.read(Path(run))
-    makers = (captioners, areas, differences, partitions, words, neuron_map, clip_map, read_captions, pictures)
-    parts = [part for make in makers for part in make(study)]
+    by_words = words, concepts, neuron_map, clip_map, captions_found, pictures
+    parts = [part for make in (captioners, areas, differences, partitions, *by_words) for part in make(study)]
     assets = resources.files("recon.report") / "assets"
     page = Template((assets / "language.html").read_text(encoding="utf-8")).substitute(
         title=html.escape(study.run.resolve().name),

@@ -18,10 +18,22 @@ NEURONS_SHOWN, WORDS_SHOWN, TEXTS_SHOWN, SET = 6, 12, 8, 100
 def words(study: Study) -> Iterator[Part]:
     """Which words the population and its best-told neurons like."""
     rows = study.table("words")
+    says, figures = _preferred(study, rows, "words")
+    yield "Words", says, figures + "".join(_neurons(study, rows))
+
+
+def concepts(study: Study) -> Iterator[Part]:
+    """Which groups of words the population likes, where a study names some."""
+    rows = study.table("concepts")
+    if rows:
+        yield "Concepts", *_preferred(study, rows, "concepts")
+
+
+def _preferred(study: Study, rows: Sequence[Row], name: str) -> tuple[str, str]:
     sure = [row for row in rows if number(row, "q") < LEVEL and number(row, "gain") > 0]
     says = (
-        f"{len({row['unit'] for row in sure})} of {study.about['neurons']} neurons have words of “{study.favourite}” "
-        f"that predict them on held-out trials better than words said as often (q < {LEVEL:g}; no stop words). "
+        f"{len({row['unit'] for row in sure})} of {study.about['neurons']} neurons have {name} of “{study.favourite}” "
+        f"that predict them on held-out trials better than {name} said as often (q < {LEVEL:g}; no stop words). "
         f"n = {study.about['learnt']} trials."
     )
     figures = ""
@@ -30,7 +42,7 @@ def words(study: Study) -> Iterator[Part]:
         if counts:
             entries = [Bar(word, float(count), colour=colour, form=".0f") for word, count in counts]
             figures += f"<h3>{title}</h3>{bars(entries, axis='neurons', label=title)}"
-    yield "Words", says, figures + "".join(_neurons(study, rows))
+    return says, figures
 
 
 def _neurons(study: Study, rows: Sequence[Row]) -> Iterator[str]:
@@ -68,7 +80,7 @@ def pictures(study: Study) -> Iterator[Part]:
     yield "Does better language give better pictures?", says.replace("nan", "undefined") + clips, figures
 
 
-def read_captions(study: Study) -> Iterator[Part]:
+def captions_found(study: Study) -> Iterator[Part]:
     """How often the right caption is found by the activity, and examples from the best to the worst."""
     rows = study.table("reading")
     if not rows:
