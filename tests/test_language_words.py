@@ -18,6 +18,7 @@ from recon.language.prediction import Learning, predict, predict_jointly
 from recon.language.reading import read_words
 from recon.language.ridge import fit_banded
 from recon.language.rows import unique_of
+from recon.language.significance import false_discovery
 from recon.language.words import preferences, presence, vocabulary, words_of
 
 NAMES = ("star", "ring", "leaves", "clouds", "stripes", "spots", "bricks", "cats")
@@ -38,6 +39,10 @@ def test_planted_words_are_found_and_others_are_at_chance() -> None:
     planted, liking = weights[:, :20].numpy(), found.liking[:, :20].numpy()
     assert roc_auc_score((planted > 0.5).ravel(), liking.ravel()) >= 0.95
     assert (found.sign[:, :20][found.p[:, :20] <= 0.02] == weights[:, :20].sign()[found.p[:, :20] <= 0.02]).all()
+    told = torch.from_numpy(false_discovery(found.p.flatten().numpy()).reshape(found.p.shape)) < 0.05
+    clear = weights[:, :20].abs() > 1
+    assert float(told[:, :20][clear].double().mean()) >= 0.9  # of 320 tests by 100 exchanges
+    assert float(told[:, 20:].sum()) <= 0.05 * float(told.sum()) + 2
     false = (found.p[:, 20:] <= 0.05).double().mean()
     assert float(false) <= 0.05 + 2.5 * (0.05 * 0.95 / 160) ** 0.5
 

@@ -29,7 +29,8 @@ class Preferences:
 
     `gain` is the share of the response's variance that is left unexplained without the word, negative where the word
     misleads, with the sign of its effect in `sign`: a word is liked where both are positive. `z` and `p` compare
-    sign·gain with the same of words exchanged between whole clips, so that each is said as often.
+    sign·gain with the same of words exchanged between whole clips, so that each is said as often; they are NaN where no
+    exchange of the clips makes a difference.
     """
 
     words: tuple[str, ...]
@@ -131,16 +132,37 @@ def preferences(
     splits = [torch.from_numpy(held) for _, held in content_folds(range(len(x)), folds)]
     gain, sign = _gains(x, y, chosen, splits)
     found = _signed(gain, sign)
-    total, squares, reached = torch.zeros_like(found), torch.zeros_like(found), torch.ones_like(found)
-    for _ in range(permutations):  # sums alone are kept: of a whole mouse all draws would take gigabytes
-        order = torch.from_numpy(generator.permutation(len(x)))
-        drawn = _signed(*_gains(x[order], y, chosen, splits))
-        total, squares, reached = total + drawn, squares + drawn**2, reached + (drawn.abs() >= found.abs())
-    mean = total / permutations
-    spread = (squares / permutations - mean**2).clamp_min(0).sqrt()
-    z = (found - mean) / torch.where(spread > 0, spread, torch.nan)
-    p = torch.where(gain.isnan(), torch.nan, reached / (permutations + 1))
-    return Preferences(tuple(words), tuple(words.values()), gain, sign, z, p)
+
+    def drawn() -> Tensor:
+        return _signed(*_gains(x[torch.from_numpy(generator.permutation(len(x)))], y, chosen, splits))
+
+    z, p = _compared(found, drawn, permutations)
+    return Preferences(tuple(words), tuple(words.values()), gain, sign, z, torch.where(gain.isnan(), torch.nan, p))
+
+
+def _compared(found: Tensor, drawn: Callable[[], Tensor], draws: int) -> tuple[Tensor, Tensor]:
+    """Return z and p `[W,N]` of what was found among `draws` of chance.
+
+    The first half of the draws says what chance is for a word and neuron, mean and spread. In its units the found value
+    is compared with the second half, the draws of a word over all neurons together: among those of one neuron alone,
+    p would not get small enough to survive the correction for thousands. Only sums are kept.
+    """
+    total, squares = torch.zeros_like(found), torch.zeros_like(found)
+    half = max(draws // 2, 1)
+    for _ in range(half):
+        one = drawn()
+        total, squares = total + one, squares + one**2
+    mean = total / half
+    spread = (squares / half - mean**2).clamp_min(0).sqrt()
+    spread = torch.where(spread > 0, spread, torch.nan)
+    z = (found - mean) / spread
+    sizes = z.abs().contiguous()
+    reached, among = torch.ones_like(found), torch.ones(len(found), 1, dtype=found.dtype)
+    for _ in range(max(draws - half, 1)):
+        chance = ((drawn() - mean) / spread).abs().nan_to_num(-1.0).sort(1).values
+        reached += chance.shape[1] - torch.searchsorted(chance, sizes)
+        among += (chance >= 0).sum(1, keepdim=True)
+    return z, torch.where(z.isnan(), torch.nan, reached / among)
 
 
 def _signed(gain: Tensor, sign: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from string import Template
 
 from recon.language.low_level import LOW_LEVEL
 from recon.language.rows import ALL, LEVEL
-from recon.report.cells import grid, interval, number, percent, plain, section
+from recon.report.cells import Row, grid, interval, number, percent, plain, section
 from recon.report.figures import Bar, bars
 from recon.report.language_maps import clip_map, neuron_map
 from recon.report.language_study import Part, Study
@@ -123,4 +123,11 @@ def partitions(study: Study) -> Iterator[Part]:
         for colour, (key, name) in enumerate(PARTITION.items())
     ]
     axis = "r² on held-out clips, mean over neurons, 95 % over clips"
-    yield "Words or the picture's statistics", says, bars(entries, axis=axis, label="variance partition")
+    own = [r for r in study.table("partitions") if r["captioner"] == study.favourite and r["area"] != ALL]
+    body = [(f"{r['area']} ({r['neurons']})", *(_share(r, key) for key in PARTITION)) for r in own]
+    by_area = grid((f"area, words of “{study.favourite}”", *PARTITION.values()), body) if own else ""
+    yield "Words or the picture's statistics", says, bars(entries, axis=axis, label="variance partition") + by_area
+
+
+def _share(row: Row, key: str) -> str:
+    return interval(row, key) if f"{key}_low" in row else plain(row, key)
