@@ -2,52 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+from tqdm import tqdm
+
 from recon import config
-from recon.bench import Bench, plan
+from recon.cluster.local import Crew, Outcome
+from recon.cluster.places import HERE, Place, cards_of
+from recon.cluster.worker import Tasks
 from recon.information import write_information
 from recon.outputs import columns, write_inputs
-from recon.settings import Settings
 from recon.store import Store, one_writer, write_table
-from recon.tasks import Task
-from recon.types import Reconstruction
 
 Say = Callable[[str], None]
+SHARE_SPENT_WORKING = 20
+"""A table that took a second to write is written again after this many seconds of work at least."""
 
 
-def benchmark(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Path:
+def benchmark(
+    tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False, on: Place = HERE
+) -> Path:
     """Run every row of a benchmark's configuration that is not finished, and return the run's folder.
 
     Finished tasks are found again by the hash of what went into them, unfinished ones go on at their checkpoint, so
     that the same call after an interruption ends with the same numbers. A task whose artefacts were deleted is done
-    again, and no other. `say` gets a line per task.
+    again, and no other. `say` gets a line per task. `on` says where tasks are done: one after another here, or beside
+    each other; then one that fails is a row with its status, and the others go on.
     """
     tree = config.expand(tree)
-    settings = config.record(Settings, tree, where="benchmark")
-    bench = Bench(settings, plan(settings), progress)
-    store = Store(settings.run)
-    tasks = [Task(bench, row, batch) for row in bench.plans for batch in bench.batches]
-    keys = [task.key for task in tasks]
+    known = Tasks.of(tree, progress=progress)
+    bench, settings = known.bench, known.bench.settings
+    results = Results(known)
     for batch in bench.batches:
         bench.scorer(batch)  # refuses frames and pixels that leave nothing to score, before anything is written
     with one_writer(settings.run):
-        store.select(keys)
+        results.store.select(results.keys)
         write_inputs(settings, tree, sets=bench.sets, batches=bench.batches, device=str(bench.device))
-        for number, task in enumerate(tasks, 1):
-            title = f"[{number}/{len(tasks)}]"
-            if store.current(task.key, settings.artefacts):
-                say(f"{title} {task.label}: done already")
-            else:
-                say(f"{title} {task.label}: {_describe(task.run(store, title=title))}")
-            write_table(settings.run / "results.csv", store.rows(keys), columns(settings))
+        current = [results.store.current(key, settings.artefacts) for key in results.keys]
+        for number in (number for number, done in enumerate(current) if done):
+            say(f"{known.title(number)}: done already")
+        left = [number for number, done in enumerate(current) if not done]
+        for outcome in _outcomes(known, left, tree, on):
+            say(outcome.line or results.failed(outcome))
+            results.write(at_once=on == HERE)
+        results.write(at_once=True)
         if settings.information:
             write_information(bench)
     return settings.run
 
 
-def _describe(result: Reconstruction) -> str:
-    effort = f"{result.iterations} iterations, {result.evaluations:.0f} evaluations, {result.seconds:.1f} s"
-    return f"{result.status}, {effort}" + (f" ({result.message})" if result.message else "")
+@dataclass
+class Results:
+    """The table of a run while it grows: rows of finished tasks, and of those that were given up."""
+
+    known: Tasks
+    given_up: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    next_write: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.keys = [task.key for task in self.known.tasks]
+        self.store = Store(self.known.bench.settings.run)
+
+    def failed(self, outcome: Outcome) -> str:
+        """Keep the rows of a task that was given up; return a line about it."""
+        tried = f" after {outcome.attempts} attempts" if outcome.attempts > 1 else ""
+        message = f"given up{tried}: {outcome.error}"
+        self.given_up[self.keys[outcome.job]] = self.known.tasks[outcome.job].failed_rows(message)
+        return f"{self.known.title(outcome.job)}: failed, {message}"
+
+    def write(self, *, at_once: bool) -> None:
+        """Write results.csv, unless that was done a moment ago."""
+        began = time.monotonic()
+        if not at_once and began < self.next_write:
+            return
+        settings = self.known.bench.settings
+        rows = [row for key in self.keys for row in self.given_up.get(key) or self.store.rows([key])]
+        write_table(settings.run / "results.csv", rows, columns(settings))
+        self.next_write = time.monotonic() + SHARE_SPENT_WORKING * (time.monotonic() - began)
+
+
+def _outcomes(known: Tasks, left: Sequence[int], tree: Mapping[str, Any], on: Place) -> Iterator[Outcome]:
+    """Yield outcomes of tasks in the order in which they come."""
+    if on == HERE or not left:
+        yield from (Outcome(number, known(number)) for number in left)
+        return
+    size = min(on.processes, len(left))
+    make = partial(Tasks.of, tree, threads=max(torch.get_num_threads() // size, 1))
+    crew = Crew(make, size, cards_of(known.bench.device))
+    disable = None if known.bench.progress else True
+    with tqdm(total=len(left), desc="tasks", unit="task", leave=False, disable=disable) as bar:
+        for outcome in crew.run(left):
+            bar.update()
+            yield outcome

@@ -53,9 +53,9 @@ def parser() -> argparse.ArgumentParser:
     _encoders(commands)
     _map(commands)
     for name, about in (("reconstruct", "same as benchmark"), ("benchmark", "run the methods of a YAML file")):
-        _configured(commands.add_parser(name, help=about, description=about), "benchmark:benchmark")
+        _spread(_configured(commands.add_parser(name, help=about, description=about), "benchmark:benchmark"))
     about = "exchange a method's prior, words and activity, and say what the prior adds"
-    _configured(commands.add_parser("ablate", help=about, description=about), "ablate:ablate")
+    _spread(_configured(commands.add_parser("ablate", help=about, description=about), "ablate:ablate"))
     _configured(commands.add_parser("tune", help="choose a method's settings on validation clips"), "tune:tune")
     about = "tell held-out segments apart by responses, and responses by segments"
     _configured(commands.add_parser("identify", help=about, description=about), "identify:identify")
@@ -80,10 +80,16 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _configured(command: argparse.ArgumentParser, target: str) -> None:
+def _configured(command: argparse.ArgumentParser, target: str) -> argparse.ArgumentParser:
     command.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, for example configs/demo.yaml")
     command.add_argument("overrides", nargs="*", metavar=OVERRIDES, help="change single settings")
     command.set_defaults(command=target)
+    return command
+
+
+def _spread(command: argparse.ArgumentParser) -> None:
+    about = "here (one task after another), local (a process for each core or graphics card), or local:N"
+    command.add_argument("--on", default="here", metavar="WHERE", help=about)
 
 
 def _captions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

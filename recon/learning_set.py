@@ -13,6 +13,7 @@ from torch import Tensor
 from encoders.base import Encoder, device_of
 from encoders.learning import seconds_spent
 from recon.artefacts import artefact_path, save_artefact, state_hash
+from recon.data.locks import one_at_a_time
 from recon.problem import Problem
 from recon.types import Recording, Trial
 
@@ -99,10 +100,10 @@ class TrainingSet:
         inputs += [{part: known[part]() for part in uses}, *([self.share] if self.share < 1 else [])]
         path = artefact_path(self.artefacts, name, inputs)
         if not path.exists():
-            checkpoint = path.with_suffix(".training")
-            began = time.monotonic() - seconds_spent(checkpoint)
-            learnt = learn(checkpoint)
-            save_artefact(learnt, path, seconds=time.monotonic() - began)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with one_at_a_time(path):  # of processes that need it, one learns and the others wait
+                if not path.exists():
+                    _learn(learn, path)
         return path
 
     def _indices(self) -> tuple[int, ...]:
@@ -110,6 +111,13 @@ class TrainingSet:
         if not indices:
             raise ValueError("training: expected trials of tier 'train', got none; import or simulate some")
         return indices[: max(round(len(indices) * self.share), 1)]
+
+
+def _learn(learn: Learn, path: Path) -> None:
+    checkpoint = path.with_suffix(".training")
+    began = time.monotonic() - seconds_spent(checkpoint)
+    learnt = learn(checkpoint)
+    save_artefact(learnt, path, seconds=time.monotonic() - began)
 
 
 def _plain(scale: Tensor | None) -> list[float] | None:

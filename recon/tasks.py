@@ -200,6 +200,11 @@ class Task:
             for clip in range(len(movie))
         ]
 
+    def failed_rows(self, message: str) -> list[dict[str, Any]]:
+        """Return the rows of a task that was given up: without scores, and with the reason."""
+        nothing = Reconstruction(self.batch.movie[:, :, :0], {}, 0, 0.0, 0.0, "failed")
+        return [self._about(nothing, clip) | {"message": message} for clip in range(len(self.batch.clips))]
+
     def _about(self, result: Reconstruction, clip: int) -> dict[str, Any]:
         row, trial = self.plan.row, self.batch.trials[clip]
         # A decoder asks each encoder once, for the misfit that it reports; whatever asks more often was led by them.

@@ -215,8 +215,8 @@ class Reconstruction:
     """The result of a run: last movie `[B,C,T,H,W]`, its terms, what it cost, and how it ended.
 
     `evaluations` counts encoder passes over the whole clip (windows count by their frames), `iterations` the
-    iterates; `status` is "converged", "finished", "budget" or "diverged", `message` says what to do about it;
-    `spread` comes from samplers.
+    iterates; `status` is "converged", "finished", "budget" or "diverged", or "failed" where a task was given up,
+    `message` says what to do about it; `spread` comes from samplers.
     """
 
     movie: Tensor

@@ -37,7 +37,7 @@ LAYERS = (
     ("recon.config", "recon.settings", "recon.keys", "recon.progress"),
     ("recon.conditions", "recon.forward", "recon.masks", "recon.fields"),
     ("recon.fitting", "recon.scoring", "recon.outputs", "recon.animals", "recon.sampling"),
-    ("recon.bench", "recon.information", "recon.tasks", "recon.benchmark"),
+    ("recon.bench", "recon.information", "recon.tasks", "recon.cluster", "recon.benchmark"),
     ("recon.readings", "recon.tune", "recon.training", "recon.ablation"),
     ("recon.identification", "recon.language"),
     ("recon.report",),

@@ -14,6 +14,7 @@ from recon import config
 from recon.ablation.numbers import Findings, findings
 from recon.ablation.rows import Ablation
 from recon.benchmark import Say, benchmark
+from recon.cluster.places import HERE, Place
 from recon.store import write_json
 
 ABLATION = "ablation.json"
@@ -29,13 +30,15 @@ class Ablated:
     found: Sequence[Findings]
 
 
-def ablate(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Ablated:
-    """Run the rows of an ablation that are not finished, as `benchmark` does, and write what they say.
+def ablate(
+    tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False, on: Place = HERE
+) -> Ablated:
+    """Run the rows of an ablation that are not finished, as and where `benchmark` does, and write what they say.
 
     The configuration is a benchmark's with a section `ablation`; `rows`, if any, are run beside those of the ablation.
     """
     ablation, tree = prepared(tree)
-    return conclude(ablation, benchmark(tree, say=say, progress=progress))
+    return conclude(ablation, benchmark(tree, say=say, progress=progress, on=on))
 
 
 def prepared(tree: Mapping[str, Any]) -> tuple[Ablation, dict[str, Any]]:

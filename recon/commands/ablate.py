@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from recon.ablation.numbers import Findings
 from recon.ablation.study import ablate as run_ablation
+from recon.cluster.places import place_of
 from recon.commands.benchmark import table
 from recon.config import load
 from recon.report.page import write_report
@@ -14,7 +15,8 @@ from recon.report.page import write_report
 
 def ablate(options: argparse.Namespace, write: Callable[[str], None]) -> None:
     """Run what is not finished, then say what the prior adds and where everything is."""
-    done = run_ablation(load(options.config, options.overrides), say=write, progress=True)
+    tree = load(options.config, options.overrides)
+    done = run_ablation(tree, say=write, progress=True, on=place_of(options.on, str(tree.get("device", "auto"))))
     page = write_report(done.run)
     for line in table(done.run / "results.csv"):
         write(line)

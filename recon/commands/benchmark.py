@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from recon.benchmark import benchmark as run_benchmark
+from recon.cluster.places import place_of
 from recon.config import load
 from recon.report.page import write_report
 from recon.report.tables import over_seeds
@@ -29,7 +30,8 @@ Write = Callable[[str], None]
 
 def benchmark(options: argparse.Namespace, write: Write) -> None:
     """Run what is not finished, then show where everything is."""
-    run = run_benchmark(load(options.config, options.overrides), say=write, progress=True)
+    tree = load(options.config, options.overrides)
+    run = run_benchmark(tree, say=write, progress=True, on=place_of(options.on, str(tree.get("device", "auto"))))
     page, results = run / "report.html", run / "results.csv"
     if not page.exists() or page.stat().st_mtime < results.stat().st_mtime:
         page = write_report(run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 
 from recon.movies import encode_png
 from recon.report.ablation import ablation_of
+from recon.report.cells import read_table
 from recon.report.comparisons import comparisons
 from recon.report.data import columns_of, read_clips, read_methods, read_tasks, standings
 from recon.statistics import bootstrap_interval
@@ -47,6 +48,7 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
         "comparisons": comparisons([_values(method) for method in methods], COMPARED),
         "ablation": ablation_of(run, [method["label"] for method in methods]),
         "information": _information(run),
+        "given_up": list(_given_up(run)),
     }
     path = run / "report.html"
     write_bytes(path, _fill(run, page).encode())
@@ -69,6 +71,13 @@ def _information(run: Path) -> dict[str, Any] | None:
     within = float((values > 0.1 * values.max()).mean())
     size = {"height": values.shape[0], "width": values.shape[1]}
     return {"picture": f"data:image/png;base64,{png}", "encoder": found["encoder"], "within": within, **size}
+
+
+def _given_up(run: Path) -> Iterator[str]:
+    """Yield a line for each method and clip of which the table has nothing but the reason."""
+    for row in read_table(run, "results"):
+        if row["status"] == "failed":
+            yield f"{row['method']}, trial {row['trial']}: {row['message']}"
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float]:

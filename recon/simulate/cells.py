@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from recon.simulate.scenes import ATTRIBUTES
 from recon.simulate.settings import SimulationSettings
+from recon.simulate.textures import TEXTURES
 
 Array = NDArray[np.float64]
 
 SIMPLE, COMPLEX, LUMINANCE = 0, 1, 2
 LOW_LEVEL, MIXED, SEMANTIC = 0, 1, 2
+MADE_OF = 0.5
+"""What a texture weighs for a semantic neuron, beside an object or a kind of picture."""
 PLANES = 10
 PATCH = 1000.0
 """Side of the imaged cortex in µm; receptive fields move across the screen along it."""
@@ -161,5 +164,7 @@ def _rates(settings: SimulationSettings) -> dict[str, NDArray[Any]]:
 def _roles(settings: SimulationSettings) -> dict[str, NDArray[Any]]:
     draw = _uniform(settings, "role", 0, 1)
     role = np.where(draw < settings.semantic, SEMANTIC, np.where(draw < settings.semantic + settings.mixed, MIXED, 0))
-    weights = _stream(settings, "weights").normal(0, 1.0, (settings.neurons, len(ATTRIBUTES)))
+    # What things are counts twice as much as what they are made of, so that the order of captioners is known.
+    spread = np.array([MADE_OF if name in TEXTURES else 1.0 for name in ATTRIBUTES])
+    weights = _stream(settings, "weights").normal(0, 1.0, (settings.neurons, len(ATTRIBUTES))) * spread
     return {"role": role, "weights": np.where((role != LOW_LEVEL)[:, None], weights, 0.0)}

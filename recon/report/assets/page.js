@@ -83,7 +83,7 @@ function start() {
   drawInformation(page);
   drawCurves(page);
   drawTraces(page);
-  document.getElementById("failures").append(...page.methods.flatMap((method) => method.failures.map((text) => html("li", {}, `${method.name}, ${text}`))));
+  document.getElementById("failures").append(...page.methods.flatMap((method) => method.failures.map((text) => html("li", {}, `${method.name}, ${text}`))), ...page.given_up.map((text) => html("li", {}, text)));
   document.getElementById("theme").addEventListener("click", () => {
     const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)").matches;
     const now = root.style.colorScheme || (dark ? "dark" : "light");

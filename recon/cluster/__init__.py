@@ -1,0 +1,1 @@
+"""Runs independent jobs beside each other: in processes of this machine."""

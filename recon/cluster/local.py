@@ -1,0 +1,182 @@
+"""Jobs in processes of this machine: each is done once, those that die with their process are tried again."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from recon.store import disk_full
+
+ATTEMPTS = 3
+"""A job that has died as often is given up; bad input fails the first time."""
+PATIENCE = 20.0
+"""Seconds in which an interrupted process may save what it has."""
+SPAWN = multiprocessing.get_context("spawn")
+
+Do = Callable[[int], str]
+"""Does a job, named by its number, and says what came out."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job after so many `attempts`: a line that tells its result, or why it was given up.
+
+    A job that `refused` its input does so again, and is not tried a second time.
+    """
+
+    job: int
+    line: str = ""
+    error: str = ""
+    attempts: int = 1
+    refused: bool = False
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    job: int | None = None
+    ready: bool = False
+
+
+@dataclass
+class Crew:
+    """Processes that do jobs; `make` (importable, so that it can be sent) is called once in each.
+
+    Of the graphics `cards`, if any, each process sees one, in turn.
+    """
+
+    make: Callable[[], Do]
+    size: int
+    cards: tuple[str, ...] = ()
+    started: int = 0
+    unready: int = 0
+    workers: list[_Worker] = field(default_factory=list)
+
+    def run(self, jobs: Sequence[int]) -> Iterator[Outcome]:
+        """Yield outcomes as they come.
+
+        Raises OSError where the disk is full, and ValueError where processes end before they are ready; either way, and
+        when the iterator is closed, all processes are asked to save what they have and ended.
+        """
+        waiting, attempts = deque(jobs), dict.fromkeys(jobs, 0)
+        left = len(attempts)
+        try:
+            while left:
+                while waiting and len(self.workers) < min(self.size, left):
+                    self._start()
+                for worker in self.workers:
+                    if worker.job is None and worker.ready and waiting:
+                        worker.job = waiting.popleft()
+                        attempts[worker.job] += 1
+                        with contextlib.suppress(OSError):  # it has died, and is found below
+                            worker.pipe.send(worker.job)
+                for outcome in self._heard(attempts):
+                    if outcome.error and not outcome.refused and outcome.attempts < ATTEMPTS:
+                        waiting.append(outcome.job)
+                    else:
+                        left -= 1
+                        yield outcome
+        finally:
+            self._end()
+
+    def _start(self) -> None:
+        ours, theirs = SPAWN.Pipe()
+        card = self.cards[self.started % len(self.cards)] if self.cards else None
+        process = SPAWN.Process(
+            target=serve, args=(theirs, self.make, card), name=f"worker {self.started}", daemon=True
+        )
+        process.start()
+        theirs.close()
+        self.started += 1
+        self.workers.append(_Worker(process, ours))
+
+    def _heard(self, attempts: dict[int, int]) -> Iterator[Outcome]:
+        """Wait until some process says something or ends, and yield what that means for its job."""
+        ends: list[Any] = [end for worker in self.workers for end in (worker.pipe, worker.process.sentinel)]
+        heard = wait(ends)
+        for worker in [w for w in self.workers if w.pipe in heard or w.process.sentinel in heard]:
+            job = worker.job
+            try:
+                what, text = worker.pipe.recv()
+            except (EOFError, OSError):
+                self._bury(worker)
+                if job is not None:
+                    ended = f"its process ended with {_said(worker.process.exitcode)}"
+                    yield Outcome(job, error=ended, attempts=attempts[job])
+                continue
+            if what == "full":
+                raise OSError(text)
+            worker.ready, worker.job, self.unready = True, None, 0
+            if what == "done" and job is not None:
+                yield Outcome(job, text, attempts=attempts[job])
+            elif job is not None:
+                yield Outcome(job, error=text, attempts=attempts[job], refused=what == "refused")
+
+    def _bury(self, worker: _Worker) -> None:
+        self.workers.remove(worker)
+        worker.pipe.close()
+        worker.process.join()
+        self.unready += not worker.ready
+        if self.unready >= ATTEMPTS:
+            raise ValueError(
+                f"{worker.process.name}: expected a process that gets ready, got {ATTEMPTS} that did not, the last "
+                f"ended with {_said(worker.process.exitcode)}; take fewer processes, or run with --on here to see why"
+            )
+
+    def _end(self) -> None:
+        for worker in self.workers:
+            if worker.process.is_alive() and worker.process.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.process.pid, signal.SIGINT if worker.job is not None else signal.SIGTERM)
+        for worker in self.workers:
+            worker.process.join(PATIENCE)
+            worker.process.kill()
+            worker.process.join()
+            worker.pipe.close()
+        self.workers.clear()
+
+
+def serve(pipe: Connection, make: Callable[[], Do], card: str | None) -> None:
+    """Do jobs that come through a pipe until it closes; runs in a process of its own, and ends with its parent."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if card is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = card
+    with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError):
+        do = make()
+        pipe.send(("ready", ""))
+        while True:
+            pipe.send(_done(do, pipe.recv()))
+
+
+def _done(do: Do, job: int) -> tuple[str, str]:
+    try:
+        return "done", do(job)
+    except Exception as error:
+        what = "full" if disk_full(error) else "refused" if isinstance(error, ValueError) else "failed"
+        return what, " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _said(code: int | None) -> str:
+    """Return how a process ended.
+
+    >>> _said(-9), _said(1)
+    ('signal 9', 'exit code 1')
+    """
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"

@@ -1,0 +1,45 @@
+"""Where the tasks of a run are done: what `--on` says."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+import torch
+
+from encoders.base import resolve_device
+
+
+@dataclass(frozen=True)
+class Place:
+    """Tasks one after another in this process, or in `processes` of this machine beside each other."""
+
+    processes: int = 0
+
+
+HERE = Place()
+
+
+def place_of(name: str, device: str = "auto") -> Place:
+    """Return the place that a name means: here, local (a process for each graphics card, or for each core) or local:N.
+
+    Raises ValueError for other names.
+
+    >>> place_of("here"), place_of("local:2")
+    (Place(processes=0), Place(processes=2))
+    """
+    found = re.fullmatch(r"here|local(?::(\d+))?", name)
+    if not found or found[1] == "0":
+        raise ValueError(f"--on: expected here, local or local:N with N processes, got {name}; write one of these")
+    if name == "here":
+        return HERE
+    cards = torch.cuda.device_count() if resolve_device(device).type == "cuda" else 0
+    return Place(int(found[1] or cards or len(os.sched_getaffinity(0))))
+
+
+def cards_of(device: torch.device) -> tuple[str, ...]:
+    """Return the names of the graphics cards that may be used; none for the CPU."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    known = visible.split(",") if visible else [str(card) for card in range(torch.cuda.device_count())]
+    return tuple(known) if device.type == "cuda" else ()
