@@ -102,8 +102,7 @@ class TrainingSet:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             with one_at_a_time(path):  # of processes that need it, one learns and the others wait
-                if not path.exists():
-                    _learn(learn, path)
+                _learn(learn, path)
         return path
 
     def _indices(self) -> tuple[int, ...]:
@@ -114,6 +113,8 @@ class TrainingSet:
 
 
 def _learn(learn: Learn, path: Path) -> None:
+    if path.exists():
+        return
     checkpoint = path.with_suffix(".training")
     began = time.monotonic() - seconds_spent(checkpoint)
     learnt = learn(checkpoint)

@@ -61,6 +61,8 @@ class Crew:
     started: int = 0
     unready: int = 0
     workers: list[_Worker] = field(default_factory=list)
+    waiting: deque[int] = field(default_factory=deque)
+    attempts: dict[int, int] = field(default_factory=dict)
 
     def run(self, jobs: Sequence[int]) -> Iterator[Outcome]:
         """Yield outcomes as they come.
@@ -68,26 +70,36 @@ class Crew:
         Raises OSError where the disk is full, and ValueError where processes end before they are ready; either way, and
         when the iterator is closed, all processes are asked to save what they have and ended.
         """
-        waiting, attempts = deque(jobs), dict.fromkeys(jobs, 0)
-        left = len(attempts)
+        self.waiting.extend(jobs)
+        left = len(jobs)
         try:
             while left:
-                while waiting and len(self.workers) < min(self.size, left):
-                    self._start()
-                for worker in self.workers:
-                    if worker.job is None and worker.ready and waiting:
-                        worker.job = waiting.popleft()
-                        attempts[worker.job] += 1
-                        with contextlib.suppress(OSError):  # it has died, and is found below
-                            worker.pipe.send(worker.job)
-                for outcome in self._heard(attempts):
-                    if outcome.error and not outcome.refused and outcome.attempts < ATTEMPTS:
-                        waiting.append(outcome.job)
-                    else:
-                        left -= 1
-                        yield outcome
+                self._hire(left)
+                self._hand_out()
+                for outcome in self._settled():
+                    left -= 1
+                    yield outcome
         finally:
             self._end()
+
+    def _hire(self, left: int) -> None:
+        while self.waiting and len(self.workers) < min(self.size, left):
+            self._start()
+
+    def _hand_out(self) -> None:
+        for worker in [w for w in self.workers if w.job is None and w.ready][: len(self.waiting)]:
+            worker.job = self.waiting.popleft()
+            self.attempts[worker.job] = self.attempts.get(worker.job, 0) + 1
+            with contextlib.suppress(OSError):  # it has died, and is found by what is heard of it
+                worker.pipe.send(worker.job)
+
+    def _settled(self) -> Iterator[Outcome]:
+        """Wait for news, and yield what became of jobs that are not tried again."""
+        for outcome in self._heard():
+            if outcome.error and not outcome.refused and outcome.attempts < ATTEMPTS:
+                self.waiting.append(outcome.job)
+            else:
+                yield outcome
 
     def _start(self) -> None:
         ours, theirs = SPAWN.Pipe()
@@ -100,27 +112,28 @@ class Crew:
         self.started += 1
         self.workers.append(_Worker(process, ours))
 
-    def _heard(self, attempts: dict[int, int]) -> Iterator[Outcome]:
+    def _heard(self) -> Iterator[Outcome]:
         """Wait until some process says something or ends, and yield what that means for its job."""
         ends: list[Any] = [end for worker in self.workers for end in (worker.pipe, worker.process.sentinel)]
         heard = wait(ends)
         for worker in [w for w in self.workers if w.pipe in heard or w.process.sentinel in heard]:
-            job = worker.job
-            try:
-                what, text = worker.pipe.recv()
-            except (EOFError, OSError):
-                self._bury(worker)
-                if job is not None:
-                    ended = f"its process ended with {_said(worker.process.exitcode)}"
-                    yield Outcome(job, error=ended, attempts=attempts[job])
-                continue
-            if what == "full":
-                raise OSError(text)
-            worker.ready, worker.job, self.unready = True, None, 0
-            if what == "done" and job is not None:
-                yield Outcome(job, text, attempts=attempts[job])
-            elif job is not None:
-                yield Outcome(job, error=text, attempts=attempts[job], refused=what == "refused")
+            job, (what, text) = worker.job, self._news(worker)
+            if job is not None:
+                attempts = self.attempts[job]
+                line, error = (text, "") if what == "done" else ("", text)
+                yield Outcome(job, line, error, attempts, refused=what == "refused")
+
+    def _news(self, worker: _Worker) -> tuple[str, str]:
+        """Return what a process says: one that has ended, that it did."""
+        try:
+            what, text = worker.pipe.recv()
+        except (EOFError, OSError):
+            self._bury(worker)
+            return "ended", f"its process ended with {_said(worker.process.exitcode)}"
+        if what == "full":
+            raise OSError(text)
+        worker.ready, worker.job, self.unready = True, None, 0
+        return str(what), str(text)
 
     def _bury(self, worker: _Worker) -> None:
         self.workers.remove(worker)
@@ -170,7 +183,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        os._exit(1)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _said(code: int | None) -> str:

@@ -39,7 +39,12 @@ def place_of(name: str, device: str = "auto") -> Place:
 
 
 def cards_of(device: torch.device) -> tuple[str, ...]:
-    """Return the names of the graphics cards that may be used; none for the CPU."""
+    """Return the names of the graphics cards among which processes are spread; none for the CPU or one named card.
+
+    >>> cards_of(torch.device("cpu")), cards_of(torch.device("cuda:1"))
+    ((), ())
+    """
+    if device.type != "cuda" or device.index is not None:
+        return ()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    known = visible.split(",") if visible else [str(card) for card in range(torch.cuda.device_count())]
-    return tuple(known) if device.type == "cuda" else ()
+    return tuple(visible.split(",") if visible else map(str, range(torch.cuda.device_count())))
