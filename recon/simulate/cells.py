@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 SIMPLE, COMPLEX, LUMINANCE = 0, 1, 2
 LOW_LEVEL, MIXED, SEMANTIC = 0, 1, 2
-MADE_OF = 0.5
+MADE_OF = 0.8
 """What a texture weighs for a semantic neuron, beside an object or a kind of picture."""
 PLANES = 10
 PATCH = 1000.0
@@ -164,7 +164,7 @@ def _rates(settings: SimulationSettings) -> dict[str, NDArray[Any]]:
 def _roles(settings: SimulationSettings) -> dict[str, NDArray[Any]]:
     draw = _uniform(settings, "role", 0, 1)
     role = np.where(draw < settings.semantic, SEMANTIC, np.where(draw < settings.semantic + settings.mixed, MIXED, 0))
-    # What things are counts twice as much as what they are made of, so that the order of captioners is known.
+    # What things are counts more than what they are made of, so that the order of captioners is known.
     spread = np.array([MADE_OF if name in TEXTURES else 1.0 for name in ATTRIBUTES])
     weights = _stream(settings, "weights").normal(0, 1.0, (settings.neurons, len(ATTRIBUTES))) * spread
     return {"role": role, "weights": np.where((role != LOW_LEVEL)[:, None], weights, 0.0)}
