@@ -35,6 +35,6 @@ def test_a_whole_mouse_is_fitted_in_five_minutes_and_four_gigabytes() -> None:
     run = subprocess.run([sys.executable, "-c", FIT], capture_output=True, text=True, check=True)
     found = json.loads(run.stdout)
     sys.stderr.write(f"{found}\n")
-    assert found["aligned"] > 0.9
+    assert found["aligned"] > 0.8  # noise leaves (1 + (384 / 20,000) / 0.2²)^-½ = 0.82
     assert found["gigabytes"] <= 4
     assert found["seconds"] <= 300
