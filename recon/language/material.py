@@ -83,6 +83,12 @@ class Material:
         """Trials whose stimuli are looked at: those learnt from, and one for each clip asked about."""
         return (*self.learning.trials, *self.clips.trials)
 
+    def content(self, one: Said) -> str:
+        """Return what a caption is of: the source of the scene, where that is known, or the trial's content."""
+        scenes = (scene for scene in self.recording.scenes(one.trial) if scene["first"] <= one.first < scene["end"])
+        source = next((scene.get("source") for scene in scenes), None)
+        return str(source or self.recording.video_ids[one.trial])
+
 
 def gather(chosen: LanguageStudy) -> Material:
     """Open what a study needs: the recording, the captions by captioner and trial, responses in bins."""

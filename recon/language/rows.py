@@ -47,6 +47,7 @@ _UNIQUE = tuple(f"unique_{part}{end}" for part in ("text", "low_level") for end 
 PARTITIONS = ("captioner", "area", "neurons", "text", "low_level", "both", "shared", *_UNIQUE)
 WORDS = ("unit", "word", "clips", "gain", "sign", "z", "p", "q", "place")
 WORDS_SHOWN = 5
+CLEAR = 5.0
 NEURON_MAP = ("unit", "x", "y", "cluster")
 CLIP_MAP = ("trial", "clip", "x", "y", "asked")
 CLUSTERS = ("cluster", "neurons", "word", "difference", "place")
@@ -202,8 +203,11 @@ def trust(drawn: Map) -> Row:
 
 
 def cluster_rows(clusters: Clusters, found: Preferences, told: Tensor) -> Iterator[Row]:
-    """Yield the words that a cluster's neurons like more than the other ones do, in standard deviations of chance."""
-    z = found.z[:, told].nan_to_num(0.0)
+    """Yield the words that a cluster's neurons like more than the other ones do, in standard deviations of chance.
+
+    Beyond `CLEAR` all are alike: chance hardly moves what a rare word adds, so that its z can be in the hundreds.
+    """
+    z = found.z[:, told].nan_to_num(0.0).clamp(-CLEAR, CLEAR)
     labels = torch.from_numpy(clusters.labels)
     for cluster in sorted(set(clusters.labels.tolist())):
         inside = labels == cluster

@@ -76,8 +76,9 @@ def told_concepts(chosen: LanguageStudy, material: Material, captioner: str) -> 
 
 def said_words(material: Material, captioner: str, mentioned: Mentioned = words_of) -> dict[str, int]:
     """Return the words (or concepts) of a captioner that are said of some learnt clips and not of all."""
-    learnt = {trial: material.recording.video_ids[trial] for trial in material.learning.trials}
-    return vocabulary(material.said[captioner], learnt, mentioned=mentioned)
+    said = material.said[captioner]
+    learnt = (one for trial in material.learning.trials for one in said.get(trial, ()))
+    return vocabulary(learnt, material.content, mentioned=mentioned)
 
 
 def told_words(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ Mentioned = Callable[[str], Set[str]]
 
 WORD = r"[^\W\d_]{2,}"
 LEAST = 6
-"""Clips that a word must be said of, and at least as many of which it must not be."""
+"""Contents (scenes of different sources) that a word must be said of, and at least as many of which it must not be."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +73,15 @@ def concepts_of(concepts: Mapping[str, Sequence[str]]) -> Mentioned:
 
 
 def vocabulary(
-    said: Mapping[int, Sequence[Said]],
-    contents: Mapping[int, str],
-    least: int = LEAST,
-    *,
-    mentioned: Mentioned = words_of,
+    said: Iterable[Said], content: Callable[[Said], str], least: int = LEAST, *, mentioned: Mentioned = words_of
 ) -> dict[str, int]:
-    """Return words in the order of the alphabet with the contents that they are said of: neither too few nor all."""
+    """Return words in the order of the alphabet with the contents that they are said of: neither too few nor all.
+
+    What a neuron does when one photograph is shown says nothing about the words for it, however often it is shown.
+    """
     of_content: dict[str, set[str]] = {}
-    for trial, content in contents.items():
-        known = of_content.setdefault(content, set())
-        known.update(*(mentioned(one.text) for one in said.get(trial, ())))
+    for one in said:
+        of_content.setdefault(content(one), set()).update(mentioned(one.text))
     counts: dict[str, int] = {}
     for known in of_content.values():
         for word in known:

@@ -50,7 +50,7 @@ def _neurons(study: Study, rows: Sequence[Row]) -> Iterator[str]:
     by_unit = {unit: list(own) for unit, own in groupby(rows, key=lambda row: row["unit"])}
     for row in sorted(told, key=lambda row: -number(row, "r", -1.0))[:NEURONS_SHOWN]:
         helping = [word for word in by_unit.get(row["unit"], ()) if number(word, "gain") > 0]
-        strongest = sorted(helping, key=lambda word: -abs(number(word, "z", 0.0)))[:WORDS_SHOWN]
+        strongest = sorted(helping, key=lambda word: -number(word, "gain"))[:WORDS_SHOWN]
         values = sorted(((number(w, "gain") * number(w, "sign"), w["word"]) for w in strongest), reverse=True)
         if values:
             entries = [Bar(word, value, colour=int(value < 0)) for value, word in values]
