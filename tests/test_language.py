@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from recon import config
 from recon.captions.graded import GRADED, graded_captions
 from recon.captions.tables import COLUMNS, Said, read_captions
 from recon.cli import main
@@ -21,6 +22,7 @@ from recon.data.sensorium import SensoriumRecording
 from recon.language import features, outputs, study
 from recon.language.features import binned, delayed, spoken
 from recon.language.maps import Map
+from recon.language.material import gather
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
 
@@ -180,3 +182,13 @@ def test_concepts_that_nobody_mentions_are_named(recording: SensoriumRecording, 
     tree["concepts"] = {"object": ["disc", "ring"], "animal": ["zebra"]}
     with pytest.raises(ValueError, match="concepts: expected words of captions, got none of animal"):
         study.study_language(tree)
+
+
+def test_captions_of_one_source_count_once(recording: SensoriumRecording, tmp_path: Path) -> None:
+    tree = {"run": tmp_path, "recording": recording.path, "captions": "graded"}
+    material = gather(config.record(study.LanguageStudy, tree, where="language"))
+    trial = material.learning.trials[0]
+    for scene in recording.scenes(trial):
+        inside = Said(trial, (scene["first"] + scene["end"]) // 2, scene["end"], "x", "a star")
+        assert material.content(inside) == scene["source"]
+    assert material.content(Said(trial, 10**6, 10**6 + 1, "x", "a star")) == recording.video_ids[trial]
