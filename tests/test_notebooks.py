@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-RUN = [pytest.param(p, marks=[pytest.mark.slow] if p.stem == "05_words_and_neurons" else []) for p in NOTEBOOKS]
+LONG = ("02_the_paper", "05_words_and_neurons")
+"""Minutes each: `pytest tests/test_notebooks.py -m slow`."""
+RUN = [pytest.param(path, marks=[pytest.mark.slow] if path.stem in LONG else []) for path in NOTEBOOKS]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

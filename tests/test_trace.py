@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,7 @@ def test_a_run_that_goes_on_replaces_the_steps_after_its_checkpoint(truth: Groun
     first = TensorBoardTrace(tmp_path, truth=truth)
     run(first, truth, range(1, 9))
     first._writer.flush()
+    time.sleep(1.1)  # TensorBoard reads files in the order of their names, in which the second stands
     with TensorBoardTrace(tmp_path, truth=truth) as second:
         run(second, truth, range(5, 12))
     assert [event.step for event in events(tmp_path).Scalars("energy/prior")] == list(range(1, 12))
