@@ -17,7 +17,7 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; bad input ends with one line on stderr and exit code 2, Ctrl-C with 130."""
-    options = parser().parse_args(arguments)
+    options = _parsed(arguments)
     if not options.debug:
         # Libraries warn about themselves; what users can mend is an error with a remedy.
         warnings.simplefilter("ignore")
@@ -34,6 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(_explain(error), BAD_INPUT)
     return 0
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options; argparse by itself takes no overrides behind an option."""
+    known = parser()
+    options, rest = known.parse_known_args(arguments)
+    late = [argument for argument in rest if "=" in argument and not argument.startswith("-")]
+    if late != rest or (rest and "overrides" not in options):
+        known.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.overrides += rest
+    return options
 
 
 def write(line: str) -> None:

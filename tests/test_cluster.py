@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from tiny_bench import configuration
 
 from recon.benchmark import benchmark
+from recon.cli import main
 from recon.cluster.local import ATTEMPTS, Crew
 from recon.cluster.places import Place, place_of
 from recon.report.page import write_report
@@ -54,6 +55,15 @@ def test_places_that_do_not_exist_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="--on: expected here, local or local:N"):
         place_of(name)
     assert place_of("local", "cpu").processes >= 1
+
+
+def test_overrides_may_stand_behind_options(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", str(world / "bench.yaml"), "--on", "local:0", f"run={tmp_path}"]) == 2
+    assert "--on: expected here" in capsys.readouterr().err
+    for wrong in (["benchmark", "a.yaml", "--on", "here", "more"], ["list", "a=b"], ["benchmark", "a.yaml", "--no=1"]):
+        with pytest.raises(SystemExit):
+            main(wrong)
+        assert "unrecognized arguments" in capsys.readouterr().err
 
 
 def rows_of(run: Path) -> list[dict[str, str]]:

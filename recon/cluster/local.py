@@ -148,14 +148,14 @@ class Crew:
 
     def _end(self) -> None:
         for worker in self.workers:
-            if worker.process.is_alive() and worker.process.pid:
+            if worker.job is not None and worker.process.pid:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(worker.process.pid, signal.SIGINT if worker.job is not None else signal.SIGTERM)
+                    os.kill(worker.process.pid, signal.SIGINT)
+            worker.pipe.close()  # an idle process hears that nothing is left to do
         for worker in self.workers:
             worker.process.join(PATIENCE)
             worker.process.kill()
             worker.process.join()
-            worker.pipe.close()
         self.workers.clear()
 
 
