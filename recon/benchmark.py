@@ -48,6 +48,8 @@ def benchmark(
         for number in (number for number, done in enumerate(current) if done):
             say(f"{known.title(number)}: done already")
         left = [number for number, done in enumerate(current) if not done]
+        if any(current):
+            results.write(at_once=True)  # an interrupted run's table has no rows that are no longer asked for
         for outcome in _outcomes(known, left, tree, on):
             say(outcome.line or results.failed(outcome))
             results.write(at_once=on == HERE)
