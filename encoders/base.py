@@ -67,8 +67,11 @@ class TemporalFirst(Protocol):
 
     spec: Spec
 
-    def filtered(self, movie: Tensor) -> Tensor:
-        """Return what later stages see, `[B,T,…]`, linear in the movie `[B,C,T,H,W]`."""
+    def filtered(self, movie: Tensor, *, padded: bool = True) -> Tensor:
+        """Return what later stages see, `[B,T,…]`, linear in the movie `[B,C,T,H,W]`.
+
+        Without padding only the frames whose context lies inside the movie are returned, `[B,T−before,…]`.
+        """
         ...
 
     def respond(self, planes: Tensor, behavior: Tensor | None) -> Tensor:

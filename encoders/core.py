@@ -77,25 +77,32 @@ class Core(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, planes: Tensor) -> None:
-        """Scale both layers so that their outputs have deviation one on planes `[M,R,H,W]`."""
+        """Scale both layers so that their outputs have deviation one on planes `[M,R·block²,h,w]`."""
         self.space.weight.div_(self.filtered(planes).std((0, 2, 3))[:, None, None, None].clamp_min(1e-6))
         mixed = self.mixing(functional.relu(self.filtered(planes)))
         self.mixing.weight.div_(mixed.std((0, 2, 3))[:, None, None, None].clamp_min(1e-6))
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Return features `[M,F,⌈H/block⌉,⌈W/block⌉]` of temporally filtered planes `[M,R,H,W]`."""
+        """Return features `[M,F,h,w]` of temporally filtered planes `[M,R·block²,h,w]` of blocks."""
         return functional.relu(self.mixing(functional.relu(self.filtered(planes))))
 
     def filtered(self, planes: Tensor) -> Tensor:
         """Return the outputs of the linear space–time filters."""
-        height, width = planes.shape[-2:]
-        block = self.settings.block
-        even = functional.pad(planes, (0, -width % block, 0, -height % block))
-        blocks = functional.pixel_unshuffle(even, block).contiguous(memory_format=torch.channels_last)
+        blocks = planes.contiguous(memory_format=torch.channels_last)
         before = self.settings.kernel // 2
         after = self.settings.kernel - 1 - before
         outputs: Tensor = self.space(functional.pad(blocks, (before, after, before, after)))
         return outputs
+
+    def in_blocks(self, movie: Tensor) -> Tensor:
+        """Return `[B,T,block²,h,w]` of a movie `[B,T,H,W]`, whose height and width zeros make a multiple of block.
+
+        Before the temporal filters, since there are several times as many numbers behind them.
+        """
+        height, width = movie.shape[-2:]
+        block = self.settings.block
+        even = functional.pad(movie, (0, -width % block, 0, -height % block))
+        return functional.pixel_unshuffle(even[:, :, None], block)
 
     def smoothness(self) -> Tensor:
         """Return the mean squared Laplacian of the spatial filters in pixels, and of the temporal filters."""
@@ -107,18 +114,20 @@ class Core(nn.Module):
 
 
 def temporal_filters(movie: Tensor, filters: Tensor, *, span: int) -> Tensor:
-    """Return planes `[B,T,R,H,W]` of a movie `[B,T+L−1,H,W]` filtered in time by `[R,L]` (newest last).
+    """Return planes `[B,T,R,…]` of a movie `[B,T+L−1,…]` filtered in time by `[R,L]` (newest last).
 
     `span` divides T. Products of spans with a banded Toeplitz matrix are many times faster on a CPU than a
     convolution with one channel.
     """
-    batch, seen, height, width = movie.shape
+    batch, seen, *rest = movie.shape
     rank, lags = filters.shape
     offset = torch.arange(span + lags - 1, device=movie.device) - torch.arange(span, device=movie.device)[:, None]
     outside = (offset < 0) | (offset >= lags)
     banded = functional.pad(filters, (0, 1))[:, offset.masked_fill(outside, lags)].transpose(0, 1)
-    windows = movie.reshape(batch, seen, -1).unfold(1, span + lags - 1, span).transpose(2, 3)
-    return (banded.flatten(0, 1) @ windows).reshape(batch, seen - lags + 1, rank, height, width)
+    pixels = movie.reshape(batch, seen, -1)
+    alone = seen == span + lags - 1
+    windows = pixels[:, None] if alone else pixels.unfold(1, span + lags - 1, span).transpose(2, 3)
+    return (banded.flatten(0, 1) @ windows).reshape(batch, seen - lags + 1, rank, *rest)
 
 
 def _laplacian(images: Tensor) -> Tensor:

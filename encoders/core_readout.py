@@ -87,13 +87,18 @@ class CoreReadout(Encoder):
         """Return rates `[B,N,T]`."""
         return self.respond(self.filtered(movie), behavior)
 
-    def filtered(self, movie: Tensor) -> Tensor:
-        """Return the normalised movie after the temporal filters, `[B,T,R,H,W]`; the only mixing of frames."""
-        span, spans = _spans(movie.shape[2])
-        return self._planes(movie, span, spans * span - movie.shape[2])[:, : movie.shape[2]]
+    def filtered(self, movie: Tensor, *, padded: bool = True) -> Tensor:
+        """Return the normalised movie in blocks after the temporal filters, the only mixing of frames.
+
+        The planes `[B,T,R·block²,h,w]` are of all frames, or, not padded, of those whose history is in the movie.
+        """
+        before = self.spec.context[0] if padded else 0
+        frames = movie.shape[2] + before - self.spec.context[0]
+        span, spans = _spans(frames)
+        return self._planes(movie, span, (before, spans * span - frames))[:, :frames]
 
     def respond(self, planes: Tensor, behavior: Tensor | None) -> Tensor:
-        """Return rates `[B,N,T]` for filtered movies `[B,T,R,H,W]`, frame by frame."""
+        """Return rates `[B,N,T]` for filtered movies `[B,T,R·block²,h,w]`, frame by frame."""
         chosen = chosen_behavior(self.spec, behavior)
         shift = None if self.shifter is None or chosen is None else self.shifter(chosen).flatten(0, 1)
         drive = self._drive(planes, shift).reshape(*planes.shape[:2], -1)
@@ -111,13 +116,13 @@ class CoreReadout(Encoder):
     @torch.no_grad()
     def calibrate(self, movie: Tensor) -> None:
         """Scale the core's layers to outputs of deviation one on a movie `[C,T,H,W]`."""
-        planes = self._planes(movie[None], len(movie[0]), 0)
+        planes = self._planes(movie[None], len(movie[0]), (self.spec.context[0], 0))
         self.core.calibrate(planes.flatten(0, 1))
 
-    def _planes(self, movie: Tensor, span: int, after: int) -> Tensor:
+    def _planes(self, movie: Tensor, span: int, padding: tuple[int, int]) -> Tensor:
         normal = (movie[:, 0] - self.settings.mean) / self.settings.std
-        padded = functional.pad(normal, (0, 0, 0, 0, self.spec.context[0], after))
-        return temporal_filters(padded, self.core.temporal, span=span)
+        blocks = functional.pad(self.core.in_blocks(normal), (0, 0, 0, 0, 0, 0, *padding))
+        return temporal_filters(blocks, self.core.temporal, span=span).flatten(2, 3)
 
     def _drive(self, planes: Tensor, shift: Tensor | None) -> Tensor:
         """Return `[B·T,N]`; frames run in spans that stay in the cache."""

@@ -78,7 +78,7 @@ def _outputs(bank: Core, movie: Tensor) -> Tensor:
     """Return centred outputs `[places,T,F]` of the bank for the frames of a movie that have all their history."""
     grey = (movie.mean(0) - movie.mean())[None] / movie.std().clamp_min(1e-6)
     frames = movie.shape[1] - BANK.lags + 1
-    planes = temporal_filters(grey, bank.temporal, span=frames)[0, ::EVERY]
+    planes = temporal_filters(bank.in_blocks(grey), bank.temporal, span=frames)[0, ::EVERY].flatten(1, 2)
     outputs = functional.relu(bank.filtered(planes)).flatten(2).permute(2, 0, 1)
     return outputs - outputs.mean(1, keepdim=True)
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder, TemporalFirst
+from encoders.base import Encoder
 from encoders.canvas import centred
 from recon.memory import Portions, in_portions
 from recon.types import Caption, Fidelity, Measurement
 from recon.windows import Frames, Meter, spans_of, window_rates, windowed_rates
 
-Pulled = tuple[Tensor, Tensor, Tensor | None]
-"""Rates `[B,N,T]`, the misfit's gradient in filtered movies `[B,T,…]`, and in behavior `[B,4,T]`."""
+ValueAndGradient = Callable[["Problem", Tensor], tuple[Tensor, Tensor]]
+"""Problem and movie `[B,C,T,H,W]` → energy `[B]` and its gradient, shaped like the movie."""
 GREY = 0.5
 """What encoders see outside the mask of a problem."""
 
@@ -112,6 +111,14 @@ class Problem:
         """Return the movie `[B,C,T,H,W]` as the encoders see it, grey outside the mask."""
         return movie if self.pixels is None else torch.where(centred(self.pixels, movie.shape[-2:]), movie, GREY)
 
+    def of_samples(self, movie: Tensor, samples: Tensor | None, work: ValueAndGradient) -> tuple[Tensor, Tensor]:
+        """Return what `work` gives of the problem and the movie, for the `samples` `[B]` alone: zero for the others."""
+        if samples is None:
+            return work(self, movie)
+        value, gradient, index = movie.new_zeros(len(movie)), torch.zeros_like(movie), samples.nonzero().flatten()
+        value[index], gradient[index] = work(self.sample(index), movie[index])
+        return value, gradient
+
     @torch.no_grad()
     def energy(self, movie: Tensor) -> Tensor:
         """Return the misfit `[B]` of the fit neurons."""
@@ -135,24 +142,6 @@ class Problem:
             chosen, self.shown(movie.detach()), lambda part, piece: _value_and_gradient(part, piece, frames)
         )
         return value, gradient if self.mask is None else gradient * self.mask
-
-    def subclip_gradients(
-        self, movie: Tensor, spans: Sequence[Frames], *, observation: int, separable: bool
-    ) -> Iterator[tuple[Frames, Tensor, Tensor]]:
-        """Yield each sub-clip's (first, end), energy `[B]` and gradient `[B,C,end−first,H,W]`, as `frames` gives them.
-
-        With a `separable` fidelity (a sum over frames) and an encoder that filters time first, overlapping sub-clips
-        share one pass: a rate that counts has all its context inside its sub-clip, so it is the same in all of them.
-        Gradients are those of all pixels: the published loop masks them only after their norm is taken.
-        """
-        alone, movie = self.alone(observation), self.shown(movie.detach())
-        if separable and isinstance(alone.observations[0].encoder, TemporalFirst):
-            encoder = alone.observations[0].encoder
-            yield from shared_subclips(alone, encoder, movie, spans, pull_to_planes(alone, encoder, movie))
-            return
-        for span in spans:
-            value, gradient = in_portions(alone, movie, partial(_subclip_of, span))
-            yield span, value, gradient
 
     def _total(self, movie: Tensor, *, selection: bool) -> Tensor:
         (total,) = in_portions(self, self.shown(movie), lambda part, piece: (_energy(part, piece, selection),))
@@ -184,7 +173,7 @@ def _value_and_gradient(problem: Problem, movie: Tensor, frames: Frames | None) 
     first, end = frames or (0, movie.shape[2])
     for observation in problem.observations:
         if frames is not None:
-            energy, part = _subclip(problem, observation, movie, frames)
+            energy, part = subclip_gradient(problem, observation, movie, frames)
         elif len(spans_of(movie.shape[2], problem.frames_at_once)) == 1:
             energy, part = _one_pass(problem, observation, movie)
         else:
@@ -224,7 +213,10 @@ def _two_pass(problem: Problem, observation: Observation, movie: Tensor) -> tupl
 
 
 @torch.enable_grad()
-def _subclip(problem: Problem, observation: Observation, movie: Tensor, span: Frames) -> tuple[Tensor, Tensor]:
+def subclip_gradient(
+    problem: Problem, observation: Observation, movie: Tensor, span: Frames
+) -> tuple[Tensor, Tensor]:
+    """Return energy `[B]` and gradient `[B,C,end−first,H,W]` where the encoder sees a sub-clip of the movie alone."""
     encoder, measurement = observation.encoder, observation.measurement
     leaf = movie[:, :, span[0] : span[1]].detach().clone().requires_grad_(True)
     behavior = None if measurement.behavior is None else measurement.behavior[..., span[0] : span[1]]
@@ -233,10 +225,6 @@ def _subclip(problem: Problem, observation: Observation, movie: Tensor, span: Fr
     energy = span_misfit(problem, rates, observation, span)
     (gradient,) = torch.autograd.grad(energy.sum(), leaf)
     return energy.detach(), gradient
-
-
-def _subclip_of(span: Frames, problem: Problem, movie: Tensor) -> tuple[Tensor, Tensor]:
-    return _subclip(problem, problem.observations[0], movie, span)
 
 
 def span_misfit(problem: Problem, rates: Tensor, observation: Observation, span: Frames) -> Tensor:
@@ -260,41 +248,3 @@ def counted_frames(observation: Observation, span: Frames) -> Tensor:
     counted[:, : before if span[0] > 0 else 0] = False
     counted[:, counted.shape[1] - (after if span[1] < measurement.frames.shape[1] else 0) :] = False
     return counted
-
-
-def shared_subclips(
-    problem: Problem, encoder: TemporalFirst, movie: Tensor, spans: Sequence[Frames], pulled: Pulled
-) -> Iterator[tuple[Frames, Tensor, Tensor]]:
-    """One pass up to the filtered movie for all sub-clips; each has its own way back through the linear filter."""
-    observation, (rates, pull, _) = problem.observations[0], pulled
-    back = {length: _adjoint(encoder, movie, length) for length in {end - first for first, end in spans}}
-    for span in spans:
-        counted = counted_frames(observation, span)
-        masked = pull[:, span[0] : span[1]] * counted.reshape(*counted.shape, *[1] * (pull.dim() - 2))
-        gradient = back[span[1] - span[0]](masked)
-        yield span, span_misfit(problem, rates[..., span[0] : span[1]], observation, span), gradient
-
-
-@torch.enable_grad()
-def _adjoint(encoder: TemporalFirst, movie: Tensor, length: int) -> Callable[[Tensor], Tensor]:
-    """Return the adjoint of the encoder's filter on sub-clips of `length` frames; linear, so one graph serves all."""
-    leaf = torch.zeros_like(movie[:, :, :length], requires_grad=True)
-    planes = encoder.filtered(leaf)
-
-    def pulled(gradient: Tensor) -> Tensor:
-        return torch.autograd.grad(planes, leaf, gradient, retain_graph=True)[0]
-
-    return pulled
-
-
-@torch.enable_grad()
-def pull_to_planes(problem: Problem, encoder: TemporalFirst, movie: Tensor, behavior: Tensor | None = None) -> Pulled:
-    """Return rates and the misfit's gradient in what the filter passes on; and in behavior, where a leaf is given."""
-    observation = problem.observations[0]
-    measurement = observation.measurement
-    problem.meter.count(movie)
-    planes = encoder.filtered(movie).detach().requires_grad_(True)
-    rates = encoder.respond(planes, measurement.behavior if behavior is None else behavior)
-    leaves = [planes] if behavior is None else [planes, behavior]
-    pull, *others = torch.autograd.grad(_misfit(problem, rates, observation).sum(), leaves, allow_unused=True)
-    return rates.detach(), pull, others[0] if others else None

@@ -13,14 +13,8 @@ import torch
 from torch import Tensor
 
 from encoders.base import TemporalFirst
-from recon.problem import (
-    Observation,
-    Problem,
-    counted_frames,
-    pull_to_planes,
-    shared_subclips,
-    span_misfit,
-)
+from recon.problem import Observation, Problem, counted_frames, span_misfit
+from recon.problem_subclips import pull_to_planes, shared_subclips
 from recon.windows import Frames
 
 WHITE = 255.0
@@ -35,7 +29,7 @@ def published_gradients(
     """Yield each sub-clip's (first, end), mean misfit `[B]`, its gradient per grey level, and that one's norm `[B]`.
 
     The gradient `[B,C,end−first,H,W]` is the movie's; the norm is over movie and behavior, which fills the encoder's
-    canvas where it has a border. Sub-clips share passes as in `Problem.subclip_gradients`.
+    canvas where it has a border. Sub-clips share passes as in `subclip_gradients`.
     """
     alone, movie = problem.alone(observation), problem.shown(movie.detach())
     chosen = alone.observations[0]

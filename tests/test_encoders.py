@@ -180,6 +180,15 @@ def test_temporal_filters_equal_a_convolution() -> None:
         torch.testing.assert_close(temporal_filters(movie, filters, span=span), expected)
 
 
+@pytest.mark.parametrize("frames", [60, 20, 14])
+def test_frames_filtered_without_padding_are_those_with_all_their_history(frames: int) -> None:
+    encoder = core_readout()
+    before, movie = encoder.spec.context[0], stimulus(frames)[0]
+    whole, inside = encoder.filtered(movie), encoder.filtered(movie, padded=False)
+    assert inside.shape[1] == frames - before
+    torch.testing.assert_close(inside, whole[:, before:])
+
+
 def test_linear_is_the_sum_that_it_says() -> None:
     weights = torch.randn(2, 1, 3, 4, 5, generator=torch.Generator().manual_seed(0))
     movie = torch.rand(1, 1, 6, 4, 5, generator=torch.Generator().manual_seed(1))

@@ -9,7 +9,7 @@ from recon.methods.lbfgs import Lbfgs, two_loop
 from recon.methods.optimisers import Adam, Momentum
 
 
-def rosenbrock(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def rosenbrock(x: torch.Tensor, samples: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     values = torch.tensor([rosen(row) for row in x.numpy()])
     return values, torch.from_numpy(np.stack([rosen_der(row) for row in x.numpy()]))
 
@@ -44,11 +44,28 @@ def test_the_objective_never_rises() -> None:
         state, last = state | inner, value
 
 
+def test_the_line_search_asks_only_for_samples_that_still_wait() -> None:
+    """And what an objective says of the others then changes nothing."""
+    asked = []
+
+    def only(x: torch.Tensor, samples: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        value, gradient = rosenbrock(x)
+        if samples is None:
+            return value, gradient
+        asked.append(samples.tolist())
+        return torch.where(samples, value, torch.nan), torch.where(samples[:, None], gradient, torch.nan)
+
+    x = torch.tensor([[-1.2, 1.0], [40.0, -3.0], [1.0, 1.0]], dtype=torch.float64)
+    expected = run(Lbfgs(), x, 20)
+    assert torch.equal(run(Lbfgs(), x, 20, only), expected)
+    assert [True, False, False] in asked and all(any(samples) and not all(samples) for samples in asked)
+
+
 def test_what_has_settled_costs_nothing_and_stays() -> None:
     """Where gradients are a little off a sample soon finds nothing lower; it must not hold up one that still does."""
     weights, calls = torch.tensor([1.0, 7.0, 60.0]), []
 
-    def bowl(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def bowl(x: torch.Tensor, samples: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         calls.append(len(x))
         return (weights * x.square()).sum(1), 2 * weights * x + 1e-3
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from encoders.base import Encoder
 from recon.memory import FEWEST_FRAMES, Portions
 from recon.problem import Observation, Problem
+from recon.problem_subclips import subclip_gradients
 
 
 class Hungry(Encoder):
@@ -86,8 +87,8 @@ def test_an_encoders_own_windows_go_first() -> None:
 def test_sub_clips_are_portioned_too() -> None:
     whole, movie, spans = worlds.problem(3), worlds.movies(3, seed=3), [(0, 8), (4, 12)]
     parts = hungry(whole, 8, CUDA)
-    ours = list(parts.subclip_gradients(movie, spans, observation=0, separable=False))
-    theirs = list(whole.subclip_gradients(movie, spans, observation=0, separable=False))
+    ours = list(subclip_gradients(parts, movie, spans, observation=0, separable=False))
+    theirs = list(subclip_gradients(whole, movie, spans, observation=0, separable=False))
     for (span, *mine), (other, *yours) in zip(ours, theirs, strict=True):
         assert span == other
         torch.testing.assert_close(mine, yours)

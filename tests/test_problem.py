@@ -11,6 +11,7 @@ from encoders.core import CoreSettings
 from encoders.core_readout import CoreReadout, CoreReadoutSettings
 from recon.fidelity import FIDELITIES
 from recon.problem import Observation, Problem
+from recon.problem_subclips import subclip_gradients
 from recon.types import Acquisition, Trial, stack
 from recon.windows import windowed_rates
 
@@ -144,9 +145,9 @@ def test_sub_clips_that_share_a_pass_are_those_that_stand_alone() -> None:
     measured = replace(worlds.problem().observations[0].measurement, behavior=torch.rand(2, 4, worlds.FRAMES))
     problem = Problem(FIDELITIES["poisson"](), (Observation(freeze(encoder), measured),))
     movie, spans = worlds.movies(2, seed=3), [(0, 6), (2, 8), (4, 10), (6, 12)]
-    shared = list(problem.subclip_gradients(movie, spans, observation=0, separable=True))
+    shared = list(subclip_gradients(problem, movie, spans, observation=0, separable=True))
     seen = problem.meter.frames
-    alone = list(problem.subclip_gradients(movie, spans, observation=0, separable=False))
+    alone = list(subclip_gradients(problem, movie, spans, observation=0, separable=False))
     assert seen == 2 * worlds.FRAMES
     assert problem.meter.frames - seen == 4 * 2 * 6
     for (span, value, gradient), (other, expected, exact) in zip(shared, alone, strict=True):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from priors.spectrum import Spectrum, cosine_transform
 from recon.methods.lbfgs import Lbfgs
+from recon.methods.optimisers import note
 from recon.parameterise import Whitened
 from recon.problem import Problem
 
@@ -45,7 +46,7 @@ class DataStep:
         x = Whitened(problem.shape, Spectrum(covariance, guess)).to(guess.device)
         x.fit(guess if start is None else start)
         z, terms = x.variable.data, dict[str, Tensor]()
-        evaluate, memory = partial(self._evaluate, problem, x, covariance.sqrt(), terms), self.optimiser.start(z)
+        evaluate, memory = partial(self._evaluate, problem, x, terms), self.optimiser.start(z)
         for _ in range(self.steps):
             z, inner, terms["objective"] = self.optimiser.step(z, memory, evaluate)
             memory |= inner
@@ -53,13 +54,14 @@ class DataStep:
         return x().detach(), terms
 
     def _evaluate(
-        self, problem: Problem, x: Whitened, scale: Tensor, terms: dict[str, Tensor], z: Tensor
+        self, problem: Problem, x: Whitened, terms: dict[str, Tensor], z: Tensor,
+        samples: Tensor | None = None, /,
     ) -> tuple[Tensor, Tensor]:
-        """Return beta·misfit + ½‖z‖² `[B]` and its gradient in z."""
+        """Return beta·misfit + ½‖z‖² `[B]` and its gradient in z, of `samples` `[B]` alone where they are named."""
         x.variable.data = z
-        misfit, pull = problem.value_and_gradient(x())
-        terms |= {"misfit": self.beta * misfit, "distance": x.prior()}
-        return terms["misfit"] + terms["distance"], self.beta * scale * cosine_transform(pull) + z
+        misfit, pull = problem.of_samples(x(), samples, Problem.value_and_gradient)
+        note(terms, {"misfit": self.beta * misfit, "distance": x.prior()}, samples)
+        return terms["misfit"] + terms["distance"], self.beta * x.get_buffer("scale") * cosine_transform(pull) + z
 
 
 def left_uncertain(power: Tensor, level: float) -> Tensor:

@@ -19,7 +19,7 @@ from recon.artefacts import load_artefact
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.methods.lbfgs import Lbfgs
-from recon.methods.optimisers import Adam, Momentum, Optimiser
+from recon.methods.optimisers import Adam, Momentum, Optimiser, note
 from recon.methods.stopping import SelectionStop
 from recon.methods.subclips import SubClips
 from recon.parameterise import Parameterisation, Pixels, Pyramid, Whitened, power_law
@@ -148,21 +148,24 @@ class Gradient:
 
     @torch.enable_grad()
     def _evaluate(
-        self, problem: Problem, x: Parameterisation, terms: dict[str, Tensor], variable: Tensor
+        self, problem: Problem, x: Parameterisation, terms: dict[str, Tensor], variable: Tensor,
+        samples: Tensor | None = None, /,
     ) -> tuple[Tensor, Tensor]:
-        """Return the objective `[B]` and its gradient in the variable; leaves every weighted term in `terms`."""
+        """Return the objective `[B]` and its gradient in the variable; leaves every weighted term in `terms`.
+
+        Of `samples` `[B]` alone, where they are named; the others' terms stay.
+        """
         x.variable.data = variable
         movie = x()
         source = self.subclips or _Whole()
-        misfit, pull = source.value_and_gradient(problem, movie.detach())
+        misfit, pull = problem.of_samples(movie.detach(), samples, source.value_and_gradient)
         others = weighted_energies(movie, dict(self.energies))
         if self.prior:
             others["prior"] = self.prior * x.prior()
         surrogate = self.beta * (pull * movie).sum() + sum((term.sum() for term in others.values()), movie.sum() * 0)
         (gradient,) = torch.autograd.grad(surrogate, x.variable)
-        terms.clear()
-        terms |= {"misfit": self.beta * misfit} | {name: term.detach() for name, term in others.items()}
-        terms["gradient_norm"] = gradient.flatten(1).norm(dim=1)
+        found = {"misfit": self.beta * misfit} | {name: term.detach() for name, term in others.items()}
+        note(terms, found | {"gradient_norm": gradient.flatten(1).norm(dim=1)}, samples)
         objective = self.beta * misfit + sum((term.detach() for term in others.values()), torch.zeros_like(misfit))
         return objective, gradient
 

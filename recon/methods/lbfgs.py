@@ -73,13 +73,13 @@ class Lbfgs(Optimiser):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Halve (at first: quarter) the step of the samples that did not descend enough; the rest keep theirs.
 
-        Only the `waiting` samples `[B]` move.
+        Only the `waiting` samples `[B]` move, and after the first try only those that still wait are evaluated.
         """
         length = torch.ones_like(value)
         best, best_value, best_g = x, value, g
         for attempt in range(self.backtracks if bool(waiting.any()) else 0):
             trial = torch.where(waiting[:, None], x + length[:, None] * direction, best)
-            trial_value, trial_g = _flat(evaluate, trial, shape)
+            trial_value, trial_g = _flat(evaluate, trial, shape, waiting if attempt else None)
             enough = waiting & (trial_value <= value + self.armijo * length * slope)
             if attempt == 0 and bool(enough.all()):
                 return trial, trial_value, trial_g
@@ -136,6 +136,8 @@ def _initial_scale(y: Sequence[Tensor], curvature: Tensor, known: list[int]) -> 
     return scale
 
 
-def _flat(evaluate: Evaluate, x: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
-    value, gradient = evaluate(x.reshape(shape))
+def _flat(
+    evaluate: Evaluate, x: Tensor, shape: torch.Size, samples: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    value, gradient = evaluate(x.reshape(shape)) if samples is None else evaluate(x.reshape(shape), samples)
     return value.detach(), gradient.detach().flatten(1)

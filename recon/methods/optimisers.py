@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Variable → objective `[B]` and its gradient, shaped like the variable."""
+
+class Evaluate(Protocol):
+    """Variable → objective `[B]` and its gradient, shaped like the variable.
+
+    Where `samples` `[B]` are named, only their numbers are asked for.
+    """
+
+    def __call__(self, variable: Tensor, samples: Tensor | None = None, /) -> tuple[Tensor, Tensor]:
+        """Return objective and gradient."""
+        ...
+
+
+def note(terms: dict[str, Tensor], found: Mapping[str, Tensor], samples: Tensor | None) -> None:
+    """Put what was found `[B]` into the terms, for the `samples` `[B]` alone where they are named."""
+    terms |= found if samples is None else {name: torch.where(samples, new, terms[name]) for name, new in found.items()}
 
 
 class Optimiser(ABC):

@@ -80,7 +80,7 @@ class _Pull:
     level: float
     terms: dict[str, Tensor]
 
-    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, x: Tensor, samples: Tensor | None = None, /) -> tuple[Tensor, Tensor]:
         clean = self.told.denoiser(x + self.noise, x.new_full((len(x),), self.level), self.told.condition)
         distance, gradient = x - clean, self.method.prior * (x - clean)
         self.terms["distance"] = 0.5 * self.method.prior * distance.square().flatten(1).sum(1)

@@ -13,6 +13,7 @@ from recon.fidelities.mixture import Mixture
 from recon.fidelities.simple import Gaussian, Poisson
 from recon.problem import Problem
 from recon.problem_published import published_gradients
+from recon.problem_subclips import subclip_gradients
 from recon.windows import Frames
 
 SEPARABLE = (Poisson, Gaussian, Mixture)
@@ -74,7 +75,7 @@ class SubClips:
             for span, energy, gradient, norm in published:
                 yield span, energy, _divided(gradient, norm)
             return
-        for span, energy, gradient in problem.subclip_gradients(movie, spans, observation=index, separable=separable):
+        for span, energy, gradient in subclip_gradients(problem, movie, spans, observation=index, separable=separable):
             yield span, energy, _divided(gradient, torch.linalg.vector_norm(gradient.flatten(1), dim=1))
 
 
