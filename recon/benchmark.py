@@ -90,7 +90,7 @@ class Results:
 
 
 def _outcomes(known: Tasks, left: Sequence[int], tree: Mapping[str, Any], on: Place) -> Iterator[Outcome]:
-    """Yield outcomes of tasks in the order in which they come."""
+    """Yield outcomes of tasks in the order in which they come; beside each other the longest tasks begin first."""
     if on == HERE or not left:
         yield from (Outcome(number, known(number)) for number in left)
         return
@@ -99,6 +99,6 @@ def _outcomes(known: Tasks, left: Sequence[int], tree: Mapping[str, Any], on: Pl
     crew = Crew(make, size, cards_of(known.bench.device))
     disable = None if known.bench.progress else True
     with tqdm(total=len(left), desc="tasks", unit="task", leave=False, disable=disable) as bar:
-        for outcome in crew.run(left):
+        for outcome in crew.run(sorted(left, key=lambda number: -known.tasks[number].effort)):
             bar.update()
             yield outcome

@@ -78,6 +78,11 @@ class Task:
         """The encoders of the row by name."""
         return {name: self.bench.encoders[name] for name in self.bench.settings.names(self.plan.row)}
 
+    @property
+    def effort(self) -> int:
+        """What it may cost beside other tasks: planned iterations × clips."""
+        return (planned_iterations(self.plan.method) or 1) * len(self.batch.clips)
+
     @cached_property
     def left_out(self) -> Tensor:
         """Mask `[N]` of the neurons that the row's population lacks."""
