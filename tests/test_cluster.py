@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from cluster_jobs import BREAKS, DIES, DIES_ONCE, REFUSES, Full, Jobs, never_ready
 from omegaconf import OmegaConf
 from tiny_bench import configuration
@@ -72,10 +73,14 @@ def rows_of(run: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def tree(world: Path, tmp_path: Path) -> dict[str, Any]:
+def tree(world: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """A table of nine tasks, and one thread as in each of the processes: with more, sums round otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     tree = configuration(world) | {"run": str(tmp_path / "run"), "batch": 1, "artefacts": str(tmp_path / "artefacts")}
     tree["rows"][1]["seeds"] = [0, 1]
-    return tree
+    yield tree
+    torch.set_num_threads(threads)
 
 
 def test_beside_each_other_gives_the_table_of_one_after_another(tree: dict[str, Any], tmp_path: Path) -> None:
