@@ -14,7 +14,18 @@ from torch.nn import functional
 from encoders.base import Encoder, Spec
 from encoders.core import Core, CoreSettings, temporal_filters
 from encoders.modulation import BehaviorGain, pupil_shift
-from encoders.readout import Keeper, Matrix, SparseReadout, gaussian_readout, readout_matrix, sampled_positions
+from encoders.readout import (
+    Keeper,
+    Matrix,
+    PlacedReadout,
+    Places,
+    SparseReadout,
+    gaussian_readout,
+    learnt,
+    readout_matrix,
+    readout_places,
+    sampled_positions,
+)
 from encoders.wrapped import chosen_behavior
 
 SPAN = 45
@@ -59,7 +70,7 @@ class CoreReadout(Encoder):
         self.readout: Any = gaussian_readout(size, neurons, init_sigma=self.settings.init_sigma)
         self.register_buffer("scale", torch.ones(neurons))
         self.generator: torch.Generator | None = None
-        self._keeper = Keeper()
+        self._keeper: Keeper[Places | Matrix] = Keeper()
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw all starting weights from a generator, which training also uses for the sampled positions."""
@@ -134,9 +145,12 @@ class CoreReadout(Encoder):
         drive: Tensor = torch.cat(parts) + self.readout.bias
         return drive
 
-    def _read(self, features: Tensor, matrix: Matrix) -> Tensor:
-        flat = features.permute(0, 2, 3, 1).flatten(1)
-        drive: Tensor = SparseReadout.apply(flat, matrix.values, matrix)
+    def _read(self, features: Tensor, readout: Places | Matrix) -> Tensor:
+        by_place = features.permute(0, 2, 3, 1).flatten(1, 2)
+        if isinstance(readout, Places):
+            placed: Tensor = PlacedReadout.apply(by_place, readout)
+            return placed
+        drive: Tensor = SparseReadout.apply(by_place.flatten(1), readout.values, readout)
         return drive
 
     def _shifted(self, features: Tensor, shift: Tensor) -> Tensor:
@@ -144,13 +158,14 @@ class CoreReadout(Encoder):
         drive: Tensor = self.readout(features, sample=False, shift=shift)
         return drive
 
-    def _matrix(self) -> Matrix:
+    def _matrix(self) -> Places | Matrix:
         """Return the readout as a matrix; in training its positions are drawn afresh for every batch."""
         readout = self.readout
         if self.training and self.generator is not None:
             return readout_matrix(readout, sampled_positions(readout, self.generator))
-        build = functools.partial(readout_matrix, readout, readout.mu[0, :, 0])
-        return self._keeper(build, (readout.mu, readout.features), learning=self.training)
+        learning = self.training or learnt(readout.mu, readout.features)
+        build = functools.partial(readout_matrix if learning else readout_places, readout, readout.mu[0, :, 0])
+        return self._keeper(build, (readout.mu, readout.features), learning=learning)
 
 
 def _spans(frames: int) -> tuple[int, int]:

@@ -66,7 +66,7 @@ class Judge(Encoder):
         self.register_buffer("scale", torch.ones(neurons))
         self.register_buffer("corner", torch.zeros(neurons, 2))
         self.generator: torch.Generator | None = None
-        self._keeper = Keeper()
+        self._keeper: Keeper[Matrix] = Keeper()
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw all starting weights from a generator."""

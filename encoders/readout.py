@@ -5,11 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+MOST_PADDING = 4
+"""Rows of a readout by places for every row that some neuron has; with more of them the sparse matrix is faster."""
+
+
+def learnt(*parts: Tensor) -> bool:
+    """Say whether gradients of some of the parts are being recorded."""
+    return torch.is_grad_enabled() and any(part.requires_grad for part in parts)
 
 
 def gaussian_readout(in_shape: tuple[int, int, int], neurons: int, *, init_sigma: float = 0.2) -> nn.Module:
@@ -46,6 +54,14 @@ def readout_matrix(readout: Any, positions: Tensor) -> Matrix:
     Row n holds bilinear corner weights × feature weights for features with channels last; the bias stays outside.
     """
     channels, height, width = readout.in_shape
+    values, place = _corners(readout, positions)
+    columns = place[:, :, None] * channels + torch.arange(channels, device=place.device)
+    return sparse_matrix(values.flatten(1), columns.flatten(1), height * width * channels)
+
+
+def _corners(readout: Any, positions: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weights `[N,corners,C]` and places `[N,corners]` of the features around positions `[N,2]`."""
+    _, height, width = readout.in_shape
     x, y = ((positions.clamp(-1, 1) + 1) / 2 * positions.new_tensor([width - 1, height - 1])).unbind(1)
     left, top = (at.detach().floor().clamp(max=max(side - 2, 0)) for at, side in ((x, width), (y, height)))
     corners = [
@@ -55,9 +71,64 @@ def readout_matrix(readout: Any, positions: Tensor) -> Matrix:
     ]
     weight = torch.stack([corner[0] for corner in corners], 1)
     place = torch.stack([corner[1] for corner in corners], 1).long()
-    values = weight[:, :, None] * readout.features[0, :, 0].T[:, None]
-    columns = place[:, :, None] * channels + torch.arange(channels, device=place.device)
-    return sparse_matrix(values.flatten(1), columns.flatten(1), height * width * channels)
+    return weight[:, :, None] * readout.features[0, :, 0].T[:, None], place
+
+
+@dataclass(frozen=True)
+class Places:
+    """A frozen readout place by place: each of P places has up to S rows, a corner of a neuron each.
+
+    `weights` `[P,S,C]`; `slots` `[N,corners]` say which of the P·S rows are a neuron's, `owners` `[P·S]` whose a row is
+    (N: nobody's).
+    """
+
+    weights: Tensor
+    slots: Tensor
+    owners: Tensor
+
+
+@torch.no_grad()
+def readout_places(readout: Any, positions: Tensor) -> Places | Matrix:
+    """Return a frozen readout for `PlacedReadout`, or as a matrix where most rows would be nobody's."""
+    values, place = _corners(readout, positions)
+    _, height, width = readout.in_shape
+    neurons, pairs = len(place), place.flatten()
+    counts = torch.bincount(pairs, minlength=height * width)
+    deepest = int(counts.max())
+    if deepest * height * width > MOST_PADDING * len(pairs):
+        return readout_matrix(readout, positions)
+    order = pairs.argsort(stable=True)
+    row = torch.empty_like(pairs)
+    row[order] = torch.arange(len(pairs), device=pairs.device) - (counts.cumsum(0) - counts)[pairs[order]]
+    weights = values.new_zeros(height * width, deepest, values.shape[2])
+    weights[pairs, row] = values.flatten(0, 1)
+    slots = pairs * deepest + row
+    owners = torch.full((height * width * deepest,), neurons, device=pairs.device)
+    owners[slots] = torch.arange(neurons, device=pairs.device).repeat_interleave(place.shape[1])
+    return Places(weights, slots.reshape(place.shape), owners)
+
+
+class PlacedReadout(torch.autograd.Function):
+    """drives `[M,N]` of features `[M,P,C]`: at every place a small dense product, then each neuron adds its corners.
+
+    On a CPU this takes half the time of the sparse products. Weights are constant.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, places: Places) -> Tensor:
+        """Read all neurons."""
+        ctx.places = places
+        rows = torch.bmm(places.weights, features.permute(1, 2, 0)).flatten(0, 1)
+        neurons, corners = places.slots.shape
+        return rows[places.slots.flatten()].reshape(neurons, corners, -1).sum(1).T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Give every row its neuron's gradient."""
+        places: Places = ctx.places
+        owned = functional.pad(gradients[0].T, (0, 0, 0, 1))[places.owners]
+        rows = owned.reshape(*places.weights.shape[:2], -1)
+        return torch.bmm(rows.transpose(1, 2), places.weights).transpose(0, 1), None
 
 
 def sparse_matrix(values: Tensor, columns: Tensor, width: int) -> Matrix:
@@ -76,15 +147,18 @@ def sparse_matrix(values: Tensor, columns: Tensor, width: int) -> Matrix:
     return Matrix(values.flatten(), forward, transposed)
 
 
-class Keeper:
+Kept = TypeVar("Kept")
+
+
+class Keeper(Generic[Kept]):
     """Keeps a matrix as long as the tensors that it is made of stay the same; while they are learnt it keeps none."""
 
     def __init__(self) -> None:
-        self._kept: tuple[Any, Matrix] | None = None
+        self._kept: tuple[Any, Kept] | None = None
 
-    def __call__(self, build: Callable[[], Matrix], parts: tuple[Tensor, ...], *, learning: bool) -> Matrix:
+    def __call__(self, build: Callable[[], Kept], parts: tuple[Tensor, ...], *, learning: bool) -> Kept:
         """Return the matrix of `parts`, built anew where that is needed."""
-        if learning or (torch.is_grad_enabled() and any(part.requires_grad for part in parts)):
+        if learning or learnt(*parts):
             return build()
         key = tuple((part.data_ptr(), part._version, part.dtype, part.device) for part in parts)
         if self._kept is None or self._kept[0] != key:
@@ -92,7 +166,7 @@ class Keeper:
                 self._kept = (key, build())
         return self._kept[1]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Keeper:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Keeper[Kept]:
         """Copies of an encoder keep their own."""
         return Keeper()
 

@@ -13,7 +13,15 @@ from encoders.core_readout import CoreReadout, CoreReadoutSettings
 from encoders.ensemble import Ensemble
 from encoders.judge import Judge, JudgeSettings
 from encoders.linear import Linear
-from encoders.readout import SparseReadout, gaussian_readout, readout_matrix
+from encoders.readout import (
+    Matrix,
+    PlacedReadout,
+    Places,
+    SparseReadout,
+    gaussian_readout,
+    readout_matrix,
+    readout_places,
+)
 
 BEHAVIOR = ("running_speed", "pupil_x", "pupil_y")
 
@@ -151,6 +159,30 @@ def test_the_sparse_readout_is_the_reference_readout(shape: tuple[int, int, int]
     torch.testing.assert_close(got[2], wanted[2])
     axes = [axis for axis, side in ((0, shape[2]), (1, shape[1])) if side > 1]
     torch.testing.assert_close(got[1][..., axes], wanted[1][..., axes])
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (2, 1, 6), (4, 7, 1)])
+def test_the_readout_by_places_is_the_matrix(shape: tuple[int, int, int]) -> None:
+    readout = gaussian_readout(shape, 30).double().eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        readout._features.normal_(generator=generator)
+        readout._mu.uniform_(-1.2, 1.2, generator=generator)
+    at = readout._mu[0, :, 0].detach()
+    features = torch.randn(6, shape[1] * shape[2], shape[0], generator=generator, dtype=torch.float64)
+    features.requires_grad_(True)
+    matrix, places = readout_matrix(readout, at), readout_places(readout, at)
+    assert isinstance(places, Places)
+    results = [PlacedReadout.apply(features, places), SparseReadout.apply(features.flatten(1), matrix.values, matrix)]
+    pull = torch.randn(6, 30, generator=generator, dtype=torch.float64)
+    got, wanted = (torch.autograd.grad((result * pull).sum(), features)[0] for result in results)
+    torch.testing.assert_close(results[0], results[1])
+    torch.testing.assert_close(got, wanted)
+
+
+def test_neurons_in_one_place_are_read_by_the_matrix() -> None:
+    readout = gaussian_readout((3, 9, 16), 200)
+    assert isinstance(readout_places(readout, torch.zeros(200, 2)), Matrix)
 
 
 def test_frozen_and_learning_readouts_agree_and_the_kept_matrix_follows_the_weights() -> None:
