@@ -13,8 +13,10 @@ import torch
 from tqdm import tqdm
 
 from recon import config
-from recon.cluster.local import Crew, Outcome
+from recon.cluster.jobs import Outcome
+from recon.cluster.local import Crew
 from recon.cluster.places import HERE, Place, cards_of
+from recon.cluster.rays import RayCrew
 from recon.cluster.worker import Tasks
 from recon.information import write_information
 from recon.outputs import columns, write_inputs
@@ -50,10 +52,12 @@ def benchmark(
         left = [number for number, done in enumerate(current) if not done]
         if any(current):
             results.write(at_once=True)  # an interrupted run's table has no rows that are no longer asked for
-        for outcome in _outcomes(known, left, tree, on):
-            say(outcome.line or results.failed(outcome))
-            results.write(at_once=on == HERE)
-        results.write(at_once=True)
+        try:
+            for outcome in _outcomes(known, left, tree, on):
+                say(outcome.line or results.failed(outcome))
+                results.write(at_once=False)
+        finally:
+            results.write(at_once=True)
         if settings.information:
             write_information(bench)
     return settings.run
@@ -84,9 +88,18 @@ class Results:
         if not at_once and began < self.next_write:
             return
         settings = self.known.bench.settings
-        rows = [row for key in self.keys for row in self.given_up.get(key) or self.store.rows([key])]
+        rows = (row for key in self.keys for row in self.given_up.get(key) or self.store.rows([key]))
         write_table(settings.run / "results.csv", rows, columns(settings))
         self.next_write = time.monotonic() + SHARE_SPENT_WORKING * (time.monotonic() - began)
+
+
+def _crew(known: Tasks, tree: Mapping[str, Any], on: Place, tasks: int) -> Crew | RayCrew:
+    if on.ray is not None:
+        share = known.bench.settings.cluster
+        return RayCrew(partial(Tasks.of, tree, threads=max(int(share.cpus), 1)), share, on.ray)
+    size = min(on.processes, tasks)
+    make = partial(Tasks.of, tree, threads=max(torch.get_num_threads() // size, 1))
+    return Crew(make, size, cards_of(known.bench.device))
 
 
 def _outcomes(known: Tasks, left: Sequence[int], tree: Mapping[str, Any], on: Place) -> Iterator[Outcome]:
@@ -94,10 +107,8 @@ def _outcomes(known: Tasks, left: Sequence[int], tree: Mapping[str, Any], on: Pl
     if on == HERE or not left:
         yield from (Outcome(number, known(number)) for number in left)
         return
-    size = min(on.processes, len(left))
-    make = partial(Tasks.of, tree, threads=max(torch.get_num_threads() // size, 1))
-    crew = Crew(make, size, cards_of(known.bench.device))
     disable = None if known.bench.progress else True
+    crew = _crew(known, tree, on, len(left))
     with tqdm(total=len(left), desc="tasks", unit="task", leave=False, disable=disable) as bar:
         for outcome in crew.run(sorted(left, key=lambda number: -known.tasks[number].effort)):
             bar.update()

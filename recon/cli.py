@@ -1,4 +1,4 @@
-"""The command line: `recon data|simulate|train|sample|encoders|benchmark|ablate|tune|report|list`."""
+"""The command line: `recon data|simulate|train|sample|encoders|benchmark|ablate|tune|report|runs|rerun|list`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # Commands are imported only now: `recon --help` must not wait for torch.
         module, function = options.command.split(":")
-        getattr(importlib.import_module(f"recon.commands.{module}"), function)(options, write)
+        result = getattr(importlib.import_module(f"recon.commands.{module}"), function)(options, write)
     except KeyboardInterrupt:
         return _fail("interrupted: what was finished is kept, run the same command again to go on", INTERRUPTED)
     except BrokenPipeError:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug or not _is_input(error):
             raise
         return _fail(_explain(error), BAD_INPUT)
-    return 0
+    return result or 0
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -87,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--clips", type=int, default=2, help="clips on the strip (2)")
     report.add_argument("--frames", type=int, default=8, help="frames of a clip on the strip (8)")
     report.set_defaults(command="report:report")
+    _runs(commands)
     listing = commands.add_parser("list", help="list methods, encoders, priors, fidelities and metrics")
     listing.set_defaults(command="listing:listing")
     return top
@@ -100,8 +101,35 @@ def _configured(command: argparse.ArgumentParser, target: str) -> argparse.Argum
 
 
 def _spread(command: argparse.ArgumentParser) -> None:
-    about = "here (one task after another), local (a process for each core or graphics card), or local:N"
+    about = "here (one task after another), local (a process for each core or graphics card), local:N, ray or ray://…"
     command.add_argument("--on", default="here", metavar="WHERE", help=about)
+
+
+def _runs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "list, show, remove and hand on the folders of runs"
+    verbs = commands.add_parser("runs", help=about).add_subparsers(required=True, metavar="WHAT")
+    found = verbs.add_parser("list", help="one line per run")
+    found.add_argument("root", type=Path, nargs="?", default=Path("runs"), help="the folder with runs (runs)")
+    found.set_defaults(command="runs:list_runs")
+    shown = verbs.add_parser("show", help="what a run was computed with, and what became of its tasks")
+    shown.add_argument("run", type=Path, help="the run's folder")
+    shown.set_defaults(command="runs:show")
+    gone = verbs.add_parser("rm", help="remove runs")
+    gone.add_argument("run", type=Path, nargs="+", help="the runs' folders")
+    gone.add_argument("--yes", action="store_true", help="really; otherwise it is only said what would go")
+    gone.add_argument("--leftovers", action="store_true", help="only tasks that are unfinished or no longer asked for")
+    gone.set_defaults(command="runs:rm")
+    packed = verbs.add_parser("export", help="write a run as an archive that can be handed on")
+    packed.add_argument("run", type=Path, help="the run's folder")
+    packed.add_argument("archive", type=Path, metavar="FILE.zip", help="the archive")
+    packed.add_argument("--movies", action="store_true", help="with the clips and their reconstructions")
+    packed.set_defaults(command="runs:export_run")
+    about = "repeat a run from what it wrote about itself, and compare all numbers; exit code 1 where some differ"
+    again = commands.add_parser("rerun", help=about, description=about)
+    again.add_argument("run", type=Path, help="the run's folder")
+    again.add_argument("--to", type=Path, help="the folder of the new run (beside the old one, `NAME again`)")
+    _spread(again)
+    again.set_defaults(command="runs:rerun")
 
 
 def _captions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

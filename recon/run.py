@@ -15,7 +15,7 @@ from recon.methods.base import Method
 from recon.problem import Problem
 from recon.types import Iterate, Reconstruction, Spread, State, Trace
 
-SHARE_SPENT_WORKING = 5
+SHARE_SPENT_WORKING = 20
 """A checkpoint that took a second to write is followed by this many seconds of work at least."""
 
 
@@ -68,7 +68,7 @@ def reconstruct(
     budget: Budget | None = None,
     trace: Trace | None = None,
     checkpoint: Path | None = None,
-    every: float = 5.0,
+    every: float = 20.0,
 ) -> Reconstruction:
     """Run a method to its end or its budget and return the movie `[B,C,T,H,W]` with what it cost.
 

@@ -29,6 +29,16 @@ Scores = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
+class Seen:
+    """Rates `[B,N,T]` of an encoder for movies with behavior."""
+
+    encoder: Encoder
+    movie: Tensor
+    behavior: Tensor | None
+    rates: Tensor
+
+
+@dataclass(frozen=True)
 class Judge:
     """What scores a batch's reconstructions; it holds the truth, so no method ever sees it.
 
@@ -48,6 +58,8 @@ class Judge:
     masked: bool = False
     true_scores: dict[str, Scores] = field(default_factory=dict)
     """Scores of the true movies by what was asked; the same for every row of a table, so computed once."""
+    seen: list[Seen] = field(default_factory=list)
+    """What encoders said of the true movies, and of those that are being scored."""
 
     def movie_scores(self, movie: Tensor) -> Scores:
         """Return every metric `[B]` of movies `[B,C,T,H,W]` over the scored frames and pixels."""
@@ -142,7 +154,7 @@ class Judge:
         for observation in problem.observations:
             known = observation.measurement
             behavior = None if known.behavior is None else known.behavior.cpu()
-            rates = clip_rates(observation.encoder, movie, behavior, window=self.window)
+            rates = self._rates(observation.encoder, movie, behavior)
             scores.append(response_correlation(rates, known.responses.cpu(), known.neurons.cpu(), self._frames()))
         return torch.stack(scores).mean(0)
 
@@ -150,7 +162,7 @@ class Judge:
         responses, behavior = self.batch.recorded
         scores = []
         for encoder in encoders:
-            rates = clip_rates(encoder, movie, behavior, window=self.window)
+            rates = self._rates(encoder, movie, behavior)
             known = responses / response_scale(self.recording, encoder)
             scores.append(response_correlation(rates, known, self.sets["report"], self._frames()))
         return torch.stack(scores).mean(0)
@@ -161,6 +173,16 @@ class Judge:
         rates = clip_rates(self.judge, movie, self.batch.recorded[1], window=self.window)
         return response_correlation(rates, reference, neurons, self._frames())
 
+    def _rates(self, encoder: Encoder, movie: Tensor, behavior: Tensor | None) -> Tensor:
+        """Return the rates of movies `[B,C,T,H,W]`, which several scores ask for."""
+        for known in self.seen:
+            if known.encoder is encoder and known.movie is movie and _same(known.behavior, behavior):
+                return known.rates
+        self.seen[:] = [known for known in self.seen if known.movie is movie or known.movie is self.batch.movie]
+        rates = clip_rates(encoder, movie, behavior, window=self.window)
+        self.seen.append(Seen(encoder, movie, behavior, rates))
+        return rates
+
     def _reference(self, repeats: bool) -> tuple[Tensor, Tensor | None, str]:
         rates = [trial.rates for trial in self.batch.trials if trial.rates is not None]
         if len(rates) == len(self.batch.trials):
@@ -169,6 +191,10 @@ class Judge:
             others = torch.stack([responses for responses, _ in self.batch.repeated])
             return others.mean(0), None, "other repeats"
         return self.batch.recorded[0], self.sets["report"], "report neurons"
+
+
+def _same(first: Tensor | None, second: Tensor | None) -> bool:
+    return first is second or (first is not None and second is not None and torch.equal(first, second))
 
 
 def make_judge(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor], judge: Encoder | None) -> Judge:

@@ -161,6 +161,25 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What a task has for itself on a cluster: CPUs, GPUs (a fraction where several share one), bytes of memory.
+
+    With memory 0 it is not asked for.
+    """
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.cpus <= 0 or self.gpus < 0 or self.memory < 0:
+            raise ValueError(
+                f"cluster: expected cpus above 0, gpus and memory of at least 0, got {self.cpus:g}, {self.gpus:g} and "
+                f"{self.memory:g}; correct them"
+            )
+
+
+@dataclass(frozen=True)
 class Settings:
     """A benchmark: a recording, its clips, the encoders by name, an independent judge, and the rows of the table.
 
@@ -170,7 +189,7 @@ class Settings:
     row, first column, end column) bounds what is scored, a transparency `mask` what is scored and what is optimised.
     `poolings` adds the columns `frame_correlation_<name>`, at coarser grains; `matched` scores with the true movie's
     luminance and contrast (*oracle*); `information` adds a map of where the population constrains the movie to the
-    page.
+    page. On a `cluster` each task asks for its share.
     """
 
     run: Path
@@ -196,6 +215,7 @@ class Settings:
     information: bool = False
     trace_every: int = 5
     artefacts: Path = Path("runs/artefacts")
+    cluster: Share = field(default_factory=Share)
 
     def __post_init__(self) -> None:
         labels = [row.label for row in self.rows]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import codecs
 import csv
 import errno
+import filecmp
 import hashlib
 import json
 import math
@@ -15,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 SOURCE = Path(__file__).resolve().parent.parent
 PACKAGES = ("recon", "encoders", "priors")
@@ -31,8 +33,12 @@ def digest(inputs: object) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+@cache
 def code_version(*modules: str) -> str:
-    """Return a hash of the source of modules and of all that they import from this project."""
+    """Return a hash of the source of modules and of all that they import from this project.
+
+    It is looked at once in a process, which goes on with the code that it has read.
+    """
     files = sorted(_closure(modules))
     return digest([(str(file.relative_to(SOURCE)), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files])
 
@@ -95,24 +101,33 @@ class Store:
                     target.mkdir(parents=True, exist_ok=True)
                     folder.rename(target / folder.name)
 
-    def rows(self, keys: Iterable[str]) -> list[dict[str, Any]]:
-        """Return the rows of finished tasks, in the order of the keys."""
-        tasks = [json.loads((self.directory(key) / "row.json").read_text()) for key in keys if self.complete(key)]
-        return [row for task in tasks for row in task["rows"]]
+    def rows(self, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """Yield the rows of finished tasks, in the order of the keys."""
+        for key in keys:
+            if self.complete(key):
+                yield from json.loads((self.directory(key) / "row.json").read_text())["rows"]
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file in one step: whatever happens, the old or the new content stands there."""
     if path.is_file() and path.read_bytes() == content:
         return
+    with replacing(path) as stream:
+        stream.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Hand out a file aside that takes the place of `path` in one step when it is written, unless it says the same."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with aside.open("wb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        aside.replace(path)
+        if not (path.is_file() and filecmp.cmp(path, aside, shallow=False)):
+            aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -122,15 +137,12 @@ def write_json(path: Path, content: object) -> None:
     write_bytes(path, (json.dumps(finite(content), indent=1, default=str) + "\n").encode())
 
 
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Replace a CSV table in one step; undefined numbers are empty fields."""
-    import io
-
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: "" if value is None else value for key, value in finite(row).items()} for row in rows)
-    write_bytes(path, text.getvalue().encode())
+def write_table(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Replace a CSV table in one step, row by row; undefined numbers are empty fields."""
+    with replacing(path) as stream:
+        writer = csv.DictWriter(codecs.getwriter("utf-8")(stream), columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: "" if value is None else value for key, value in finite(row).items()} for row in rows)
 
 
 def finite(content: Any) -> Any:

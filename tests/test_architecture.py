@@ -38,7 +38,7 @@ LAYERS = (
     ("recon.conditions", "recon.forward", "recon.masks", "recon.fields"),
     ("recon.fitting", "recon.scoring", "recon.outputs", "recon.animals", "recon.sampling"),
     ("recon.bench", "recon.information", "recon.tasks", "recon.cluster", "recon.benchmark"),
-    ("recon.readings", "recon.tune", "recon.training", "recon.ablation"),
+    ("recon.readings", "recon.tune", "recon.training", "recon.ablation", "recon.runs", "recon.rerun"),
     ("recon.identification", "recon.language"),
     ("recon.report",),
     ("recon.commands",),

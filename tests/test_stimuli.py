@@ -32,10 +32,12 @@ def test_gratings_have_their_frequencies() -> None:
     clips = stimulus_set("gratings", frames=FRAMES, frame_size=SIZE, degrees_per_pixel=PITCH, attributes=1)
     for clip in clips:
         _, space, time = clip.name.split("_")
-        power = np.abs(np.fft.fftn(clip.video - clip.video.mean(), s=(480, 256, 256)))
-        peak = np.unravel_index(power.argmax(), power.shape)
-        hertz = abs(np.fft.fftfreq(480, 1 / 30)[peak[0]])
-        cycles = np.hypot(np.fft.fftfreq(256, PITCH)[peak[1]], np.fft.fftfreq(256, PITCH)[peak[2]])
+        centred = clip.video - clip.video.mean()
+        in_time = np.square(np.abs(np.fft.rfft(centred[:, ::3, ::3], 480, axis=0))).sum((1, 2))
+        in_space = np.square(np.abs(np.fft.fft2(centred[::10], s=(256, 256)))).sum(0)
+        row, column = np.unravel_index(in_space.argmax(), in_space.shape)
+        hertz = np.fft.rfftfreq(480, 1 / 30)[in_time.argmax()]
+        cycles = np.hypot(np.fft.fftfreq(256, PITCH)[row], np.fft.fftfreq(256, PITCH)[column])
         assert hertz == pytest.approx(float(time), abs=0.15), clip.name
         assert cycles == pytest.approx(float(space), abs=0.004), clip.name
 

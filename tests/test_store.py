@@ -35,7 +35,7 @@ def test_a_published_task_is_complete_and_without_its_checkpoint(tmp_path: Path)
     assert not store.complete("a")
     folder = store.publish("a", drop=["state.safetensors"])
     assert store.complete("a") and sorted(p.name for p in folder.iterdir()) == ["manifest.json", "movie.h5", "row.json"]
-    assert store.rows(["a", "b"]) == [{"key": "a"}]
+    assert list(store.rows(["a", "b"])) == [{"key": "a"}]
     assert not (tmp_path / "partial" / "a").exists()
 
 
@@ -50,7 +50,7 @@ def test_a_harmed_task_is_not_complete_and_can_be_done_again(tmp_path: Path, har
             (folder / "movie.h5").unlink()
         case "manifest":
             (folder / "manifest.json").write_text("{")
-    assert not store.complete("a") and store.rows(["a"]) == []
+    assert not store.complete("a") and list(store.rows(["a"])) == []
     filled(store, "a").publish("a")
     assert store.complete("a")
 
@@ -130,6 +130,7 @@ def test_the_code_version_follows_imports(tmp_path: Path, monkeypatch: pytest.Mo
 
     def version() -> str:
         store._imports.cache_clear()
+        code_version.cache_clear()
         return code_version("recon.one")
 
     first = version()
@@ -138,6 +139,7 @@ def test_the_code_version_follows_imports(tmp_path: Path, monkeypatch: pytest.Mo
     (package / "two.py").write_text("x = 2\n")
     assert version() != first
     store._imports.cache_clear()
+    code_version.cache_clear()
 
 
 def test_a_run_has_one_writer(tmp_path: Path) -> None:

@@ -14,30 +14,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from recon.store import disk_full
+from recon.cluster.jobs import ATTEMPTS, Do, Ledger, News, Outcome, done
 
-ATTEMPTS = 3
-"""A job that has died as often is given up; bad input fails the first time."""
 PATIENCE = 20.0
 """Seconds in which an interrupted process may save what it has."""
 SPAWN = multiprocessing.get_context("spawn")
-
-Do = Callable[[int], str]
-"""Does a job, named by its number, and says what came out."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a job after so many `attempts`: a line that tells its result, or why it was given up.
-
-    A job that `refused` its input does so again, and is not tried a second time.
-    """
-
-    job: int
-    line: str = ""
-    error: str = ""
-    attempts: int = 1
-    refused: bool = False
 
 
 @dataclass
@@ -61,8 +42,6 @@ class Crew:
     started: int = 0
     unready: int = 0
     workers: list[_Worker] = field(default_factory=list)
-    waiting: deque[int] = field(default_factory=deque)
-    attempts: dict[int, int] = field(default_factory=dict)
 
     def run(self, jobs: Sequence[int]) -> Iterator[Outcome]:
         """Yield outcomes as they come.
@@ -70,36 +49,24 @@ class Crew:
         Raises OSError where the disk is full, and ValueError where processes end before they are ready; either way, and
         when the iterator is closed, all processes are asked to save what they have and ended.
         """
-        self.waiting.extend(jobs)
-        left = len(jobs)
+        ledger = Ledger(deque(jobs), len(jobs))
         try:
-            while left:
-                self._hire(left)
-                self._hand_out()
-                for outcome in self._settled():
-                    left -= 1
-                    yield outcome
+            while ledger.left:
+                self._hire(ledger)
+                self._hand_out(ledger)
+                yield from ledger.settled(self._heard())
         finally:
             self._end()
 
-    def _hire(self, left: int) -> None:
-        while self.waiting and len(self.workers) < min(self.size, left):
+    def _hire(self, ledger: Ledger) -> None:
+        while ledger.waiting and len(self.workers) < min(self.size, ledger.left):
             self._start()
 
-    def _hand_out(self) -> None:
-        for worker in [w for w in self.workers if w.job is None and w.ready][: len(self.waiting)]:
-            worker.job = self.waiting.popleft()
-            self.attempts[worker.job] = self.attempts.get(worker.job, 0) + 1
+    def _hand_out(self, ledger: Ledger) -> None:
+        for worker in [w for w in self.workers if w.job is None and w.ready][: len(ledger.waiting)]:
+            worker.job = ledger.begin()
             with contextlib.suppress(OSError):  # it has died, and is found by what is heard of it
                 worker.pipe.send(worker.job)
-
-    def _settled(self) -> Iterator[Outcome]:
-        """Wait for news, and yield what became of jobs that are not tried again."""
-        for outcome in self._heard():
-            if outcome.error and not outcome.refused and outcome.attempts < ATTEMPTS:
-                self.waiting.append(outcome.job)
-            else:
-                yield outcome
 
     def _start(self) -> None:
         ours, theirs = SPAWN.Pipe()
@@ -112,26 +79,22 @@ class Crew:
         self.started += 1
         self.workers.append(_Worker(process, ours))
 
-    def _heard(self) -> Iterator[Outcome]:
+    def _heard(self) -> Iterator[tuple[int, News]]:
         """Wait until some process says something or ends, and yield what that means for its job."""
         ends: list[Any] = [end for worker in self.workers for end in (worker.pipe, worker.process.sentinel)]
         heard = wait(ends)
         for worker in [w for w in self.workers if w.pipe in heard or w.process.sentinel in heard]:
-            job, (what, text) = worker.job, self._news(worker)
+            job, news = worker.job, self._news(worker)
             if job is not None:
-                attempts = self.attempts[job]
-                line, error = (text, "") if what == "done" else ("", text)
-                yield Outcome(job, line, error, attempts, refused=what == "refused")
+                yield job, news
 
-    def _news(self, worker: _Worker) -> tuple[str, str]:
+    def _news(self, worker: _Worker) -> News:
         """Return what a process says: one that has ended, that it did."""
         try:
             what, text = worker.pipe.recv()
         except (EOFError, OSError):
             self._bury(worker)
             return "ended", f"its process ended with {_said(worker.process.exitcode)}"
-        if what == "full":
-            raise OSError(text)
         worker.ready, worker.job, self.unready = True, None, 0
         return str(what), str(text)
 
@@ -168,15 +131,7 @@ def serve(pipe: Connection, make: Callable[[], Do], card: str | None) -> None:
         do = make()
         pipe.send(("ready", ""))
         while True:
-            pipe.send(_done(do, pipe.recv()))
-
-
-def _done(do: Do, job: int) -> tuple[str, str]:
-    try:
-        return "done", do(job)
-    except Exception as error:
-        what = "full" if disk_full(error) else "refused" if isinstance(error, ValueError) else "failed"
-        return what, " ".join(f"{type(error).__name__}: {error}".split())
+            pipe.send(done(do, pipe.recv()))
 
 
 def _end_with_parent() -> None:

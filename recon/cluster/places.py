@@ -13,27 +13,36 @@ from encoders.base import resolve_device
 
 @dataclass(frozen=True)
 class Place:
-    """Tasks one after another in this process, or in `processes` of this machine beside each other."""
+    """Tasks one after another in this process, in `processes` of this machine beside each other, or on a Ray cluster.
+
+    `ray` is its address, empty for one of this machine.
+    """
 
     processes: int = 0
+    ray: str | None = None
 
 
 HERE = Place()
 
 
 def place_of(name: str, device: str = "auto") -> Place:
-    """Return the place that a name means: here, local (a process for each graphics card, or for each core) or local:N.
+    """Return the place that a name means.
 
-    Raises ValueError for other names.
+    It is here, local (a process for each graphics card, or for each core), local:N, ray or ray://HOST:PORT. Raises
+    ValueError for other names.
 
-    >>> place_of("here"), place_of("local:2")
-    (Place(processes=0), Place(processes=2))
+    >>> place_of("local:2").processes, place_of("ray://head:10001").ray
+    (2, 'ray://head:10001')
     """
-    found = re.fullmatch(r"here|local(?::(\d+))?", name)
+    found = re.fullmatch(r"here|local(?::(\d+))?|ray(?:://[^/\s]+)?", name)
     if not found or found[1] == "0":
-        raise ValueError(f"--on: expected here, local or local:N with N processes, got {name}; write one of these")
+        raise ValueError(
+            f"--on: expected here, local, local:N with N processes, ray or ray://HOST:PORT, got {name}; correct it"
+        )
     if name == "here":
         return HERE
+    if name.startswith("ray"):
+        return Place(ray="" if name == "ray" else name)
     cards = torch.cuda.device_count() if resolve_device(device).type == "cuda" else 0
     return Place(int(found[1] or cards or len(os.sched_getaffinity(0))))
 

@@ -25,10 +25,17 @@ SHOWN = {
     "chance_top1": "chance",
     "top5": "top-5",
     "median_rank": "median rank",
+    "top1_by_chance_low": "by chance from",
+    "top1_by_chance_high": "to",
+    "top1_by_chance_p": "p",
+    "near": "top-1 or next to it",
+    "near_by_chance_p": "p of that",
     "note": "note",
 }
 """Columns of the printed table, where a run has them."""
-FORMATS = {"chance_top1": ".3f", "top5": ".3f", "median_rank": ".1f"}
+FORMATS = {"chance_top1": ".3f", "top5": ".3f", "median_rank": ".1f", "near": ".3f"} | {
+    name: ".3f" for name in SHOWN if "by_chance" in name
+}
 
 
 def identify(options: argparse.Namespace, write: Callable[[str], None]) -> None:
@@ -36,7 +43,7 @@ def identify(options: argparse.Namespace, write: Callable[[str], None]) -> None:
     images."""
     tree = load(options.config, options.overrides)
     if "areas" in tree:
-        results = identify_segments(tree, say=write)
+        results = identify_segments(tree, say=write, progress=True)
     elif "captions" in tree:
         results = identify_captions(tree, say=write, progress=True)
     elif "towers" in tree:

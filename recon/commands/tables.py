@@ -20,6 +20,8 @@ def table(rows: Sequence[Row], shown: Mapping[str, str], formats: Mapping[str, s
 
 
 def _cell(row: Row, key: str, form: str) -> str:
+    if not row[key]:
+        return "–"
     if f"{key}_low" in row:
         value, low, high = (number(row, name) for name in (key, f"{key}_low", f"{key}_high"))
         return f"{value:.3f} [{low:.3f}, {high:.3f}]"

@@ -6,8 +6,9 @@ known segments apart, not whether an unknown one could be reconstructed.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ from recon.benchmark import Say
 from recon.data.repeats import read_areas, read_responses
 from recon.decoders.towers import info_nce
 from recon.identification.scores import SCORED, scores
+from recon.identification.turning import against_chance, turned_worlds
 from recon.metrics.identification import cosine_similarity
-from recon.store import write_table
+from recon.store import code_version, digest, write_table
 
-COLUMNS = ("group", "approach", "units", "segments", "repeats", *SCORED, "note")
+COUNTED = ("top1", "near")
+"""Shares of answers that are right, and that are right or a neighbour of the right segment."""
+CHANCE = tuple(f"{name}_by_chance_{end}" for name in COUNTED for end in ("low", "high", "p"))
+COLUMNS = ("group", "approach", "units", "segments", "repeats", *SCORED, "near", *CHANCE, "note")
 LOG_SCALE = torch.tensor(10.0).log()
 """Logarithm of the contrastive map's inverse temperature."""
 NOTE = "segments seen in training"
@@ -38,7 +43,8 @@ class NeuralIdentification:
     `groups` names areas whose units are read together. Repeats are dealt to `folds`; those of one fold are told apart
     by templates, the means over the other folds' repeats, and by a linear map to `space` dimensions that was trained
     contrastively on pairs of these repeats, once with each of `seeds`, whose scores are averaged. Sets have `sizes`
-    candidates (0: all); larger ones are left out.
+    candidates (0: all); larger ones are left out. Where `turned` names a group all is learnt so many times more, with
+    every repeat turned in time: what then comes out is chance, and its range stands in the table.
     """
 
     run: Path
@@ -52,14 +58,21 @@ class NeuralIdentification:
         default_factory=lambda: Learning(steps=200, learning_rate=3e-3, weight_decay=1.0, warmup=20)
     )
     seeds: tuple[int, ...] = (0, 1, 2)
+    turned: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        unknown = sorted(set(self.turned) - set(self.groups))
+        if unknown:
+            raise ValueError(f"turned: expected groups out of {list(self.groups)}, got {unknown}; correct them")
         if not self.seeds:
             raise ValueError("seeds: expected at least one, got none; write for example [0]")
 
 
-def identify_segments(tree: Mapping[str, Any], *, say: Say = lambda line: None) -> Path:
-    """Identify the segments of a configuration with every group of units; return identification.csv."""
+def identify_segments(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Path:
+    """Identify the segments of a configuration with every group of units; return identification.csv.
+
+    Turned worlds are kept as they come, and not made again after an interruption.
+    """
     chosen = config.record(NeuralIdentification, tree, where="identify")
     responses, areas = read_units(chosen)
     rows: list[dict[str, Any]] = []
@@ -68,13 +81,43 @@ def identify_segments(tree: Mapping[str, Any], *, say: Say = lambda line: None) 
         units = np.isin(areas, names)
         if not units.any():
             raise ValueError(f"groups.{group}: expected areas out of {sorted(set(areas))}, got {names}; correct them")
-        tables = similarities(torch.from_numpy(responses[units].astype(np.float32)), chosen)
-        for approach, similarity in tables.items():
-            rows += list(_rows(similarity, chosen, about={"group": group, "approach": approach, "units": units.sum()}))
-        chosen.run.mkdir(parents=True, exist_ok=True)
-        write_table(path, rows, COLUMNS)
-        say(f"{group}: {int(units.sum())} units, {len(tables)} approaches")
+        found = torch.from_numpy(responses[units].astype(np.float32))
+        own = [{"group": group, "units": int(units.sum())} | row for row in _rows(found, chosen)]
+        write_table(path, [*rows, *own], COLUMNS)
+        say(f"{group}: {int(units.sum())} units")
+        if chosen.turned.get(group):
+            own = _against_chance(own, found, chosen, progress)
+            write_table(path, [*rows, *own], COLUMNS)
+        rows += own
     return path
+
+
+def _against_chance(
+    rows: list[dict[str, Any]], responses: Tensor, chosen: NeuralIdentification, progress: bool
+) -> list[dict[str, Any]]:
+    """Return a group's rows with what chance gives in worlds whose repeats are turned in time."""
+    worlds, settings = chosen.turned[rows[0]["group"]], {**asdict(chosen), "turned": {}, "groups": {}, "run": ""}
+    content = hashlib.sha256(responses.numpy().tobytes()).hexdigest()
+    key = digest([settings, content, list(responses.shape), code_version("recon.identification.neural")])
+
+    def measure(shown: Tensor) -> dict[str, float]:
+        return {_name(row, of): row[of] for row in _rows(shown, chosen) for of in COUNTED if of in row}
+
+    found = turned_worlds(responses, worlds, measure, keep=chosen.run / f"turned-{key}.json", progress=progress)
+    return [
+        row
+        | {
+            f"{of}_by_chance_{name}": value
+            for of in COUNTED
+            if of in row
+            for name, value in against_chance(row[of], [world[_name(row, of)] for world in found]).items()
+        }
+        for row in rows
+    ]
+
+
+def _name(row: Mapping[str, Any], share: str) -> str:
+    return f"{row['approach']} of {row['candidates']}: {share}"
 
 
 def read_units(chosen: NeuralIdentification) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -146,9 +189,22 @@ def contrastive_map(known: Tensor, chosen: NeuralIdentification, *, seed: int) -
     return project.requires_grad_(False)
 
 
-def _rows(similarity: Tensor, chosen: NeuralIdentification, *, about: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    seeds, repeats, segments = similarity.shape[:3]
-    note = NOTE if seeds == 1 else f"{NOTE}; mean of {seeds} seeds"
-    for size in dict.fromkeys(size or segments for size in chosen.sizes if size <= segments):
-        found = scores(list(similarity.flatten(0, 1)), size, together=segments, seeds=seeds)
-        yield {**about, "segments": segments, "repeats": repeats, "note": note} | found
+def _rows(responses: Tensor, chosen: NeuralIdentification) -> Iterator[dict[str, Any]]:
+    _, repeats, segments = responses.shape
+    for approach, similarity in similarities(responses, chosen).items():
+        seeds, tables = len(similarity), list(similarity.flatten(0, 1))
+        note = NOTE if seeds == 1 else f"{NOTE}; mean of {seeds} seeds"
+        about = {"approach": approach, "segments": segments, "repeats": repeats, "note": note}
+        for size in dict.fromkeys(size or segments for size in chosen.sizes if size <= segments):
+            found = scores(tables, size, together=segments, seeds=seeds)
+            yield about | found | ({"near": near(similarity)} if size == segments else {})
+
+
+def near(similarity: Tensor) -> float:
+    """Return the share of answers `[…,segments,segments]` that are right or a neighbour of the right segment.
+
+    >>> near(torch.eye(4).roll(1, 1)), near(torch.eye(4).roll(2, 1))
+    (0.75, 0.0)
+    """
+    away = (similarity.argmax(-1) - torch.arange(similarity.shape[-1])).abs()
+    return float((away <= 1).double().mean())

@@ -1,0 +1,172 @@
+"""Jobs on a Ray cluster: each is done once, those that die with their actor or node are tried again.
+
+Ray (Moritz et al. 2018) places actors on nodes; each actor reads what tasks share once and then does one job after
+another. All nodes see the same folders: what is handed over is a number, what comes back is a line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from recon.cluster.jobs import ATTEMPTS, Do, Ledger, News, Outcome, done
+from recon.settings import Share
+from recon.store import code_version
+
+LOOK_ROUND = 2.0
+"""Seconds after which the cluster is asked again how large it is, where nothing was heard."""
+
+
+@dataclass
+class Hand:
+    """Runs in an actor: makes what does the jobs, in the folder of the command that started it, and does them."""
+
+    make: Callable[[], Do]
+    folder: str
+    versions: dict[str, str]
+    do: Do | None = None
+
+    def ready(self) -> None:
+        """Get ready; raises ValueError where this node has other versions or does not see the folder."""
+        if not Path(self.folder).is_dir():
+            raise ValueError(f"node: expected the folder {self.folder} on every node, got none; share it between them")
+        os.chdir(self.folder)
+        if (found := versions()) != self.versions:
+            raise ValueError(f"node: expected {self.versions} as where the command runs, got {found}; install them")
+        self.do = self.make()
+
+    def job(self, number: int) -> News:
+        """Do a job and say what became of it."""
+        if self.do is None:
+            self.ready()
+        return done(self.do, number) if self.do else ("failed", "not ready")
+
+
+@dataclass
+class RayCrew:
+    """Actors of a Ray cluster that do jobs; `make` (importable, so that it can be sent) is called once in each.
+
+    With no `address` a Ray of this machine is started, or the one joined that RAY_ADDRESS names.
+    """
+
+    make: Callable[[], Do]
+    share: Share
+    address: str = ""
+    unready: int = 0
+    idle: list[Any] = field(default_factory=list)
+    busy: dict[Any, tuple[Any, int | None]] = field(default_factory=dict)
+
+    def run(self, jobs: Sequence[int]) -> Iterator[Outcome]:
+        """Yield outcomes as they come.
+
+        Raises OSError where the disk is full, and ValueError where actors cannot get ready or no node has room for
+        one. When the iterator is closed all actors end; what their tasks have saved, the next run goes on from.
+        """
+        ray = connected(self.address)
+        ledger = Ledger(deque(jobs), len(jobs))
+        try:
+            while ledger.left:
+                self._hire(ray, ledger)
+                self._hand_out(ledger)
+                yield from ledger.settled(self._heard(ray))
+        finally:
+            self._end(ray)
+
+    def _hire(self, ray: Any, ledger: Ledger) -> None:
+        room = fitting(self.share, ray.cluster_resources())
+        if not room and not self.busy:
+            raise ValueError(
+                f"cluster: expected a node with {self.share}, got {ray.cluster_resources()}; ask for less, or add nodes"
+            )
+        hands = ray.remote(max_restarts=0, max_task_retries=0, **options(self.share))(Hand)
+        while len(self.busy) + len(self.idle) < min(room, ledger.left):
+            hand = hands.remote(self.make, str(Path.cwd()), versions())
+            self.busy[hand.ready.remote()] = (hand, None)
+
+    def _hand_out(self, ledger: Ledger) -> None:
+        while self.idle and ledger.waiting:
+            hand, job = self.idle.pop(), ledger.begin()
+            self.busy[hand.job.remote(job)] = (hand, job)
+
+    def _heard(self, ray: Any) -> Iterator[tuple[int, News]]:
+        """Wait until some actor says something or ends, and yield what that means for its job."""
+        heard, _ = ray.wait(list(self.busy), num_returns=1, timeout=LOOK_ROUND)
+        for answer in heard:
+            hand, job = self.busy.pop(answer)
+            news = self._news(ray, answer, getting_ready=job is None)
+            if news[0] != "ended":
+                self.idle.append(hand)
+            if job is not None:
+                yield job, news
+
+    def _news(self, ray: Any, answer: Any, *, getting_ready: bool) -> News:
+        try:
+            what, text = ray.get(answer) or ("ready", "")
+        except ray.exceptions.RayTaskError as error:
+            raise error.as_instanceof_cause() from error
+        except ray.exceptions.RayError as error:
+            said = " ".join(str(error).split())
+            self.unready += getting_ready
+            if self.unready >= ATTEMPTS:
+                raise ValueError(
+                    f"cluster: expected actors that get ready, got {ATTEMPTS} that did not, the last: {said}; run with "
+                    "--on here to see why"
+                ) from error
+            return "ended", said
+        self.unready = 0
+        return str(what), str(text)
+
+    def _end(self, ray: Any) -> None:
+        for hand in (*self.idle, *(hand for hand, _ in self.busy.values())):
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.kill(hand)
+        self.idle.clear()
+        self.busy.clear()
+
+
+def options(share: Share) -> dict[str, Any]:
+    """Return how Ray calls a share."""
+    return {"num_cpus": share.cpus, "num_gpus": share.gpus, **({"memory": share.memory} if share.memory else {})}
+
+
+def fitting(share: Share, resources: dict[str, float]) -> int:
+    """Return how many shares a cluster has.
+
+    >>> fitting(Share(cpus=2, gpus=0.5), {"CPU": 8.0, "GPU": 1.0})
+    2
+    """
+    wanted = {"CPU": share.cpus, "GPU": share.gpus, "memory": share.memory}
+    return int(min(resources.get(name, 0.0) / need for name, need in wanted.items() if need))
+
+
+def versions() -> dict[str, str]:
+    """Return what has to be the same on all nodes for their numbers to be of one run."""
+    return {
+        "python": ".".join(map(str, sys.version_info[:2])),
+        "torch": version("torch"),
+        "code": code_version("recon.cluster.worker"),
+    }
+
+
+def connected(address: str) -> Any:
+    """Return Ray, joined at an address or started; raises ValueError where it is not installed or not there."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing goes over the network unless asked
+    try:
+        import ray
+    except ImportError as error:
+        raise ValueError("--on ray: expected Ray, got no such package; pip install 'recon[cluster]'") from error
+    if not ray.is_initialized():
+        try:
+            own = {} if address or "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
+            ray.init(address=address or None, log_to_driver=False, logging_level="error", **own)
+        except (ConnectionError, RuntimeError) as error:
+            said, where = " ".join(str(error).split()), address or "ray"
+            raise ValueError(f"--on {where}: expected a Ray cluster, got: {said}; start it, or correct it") from error
+    return ray

@@ -1,0 +1,107 @@
+"""A run repeated from what it wrote about itself, and compared number for number."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recon import config
+from recon.benchmark import Say, benchmark
+from recon.cluster.places import HERE, Place
+from recon.runs import Run
+
+TIMES = ("seconds", "learning_seconds")
+"""Columns that no two runs share."""
+NAMES = ("recording", "trial", "method", "encoder", "fidelity", "bins", "neurons", "seed", "condition")
+"""Columns that say what a row is of."""
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two tables of one configuration: rows that only one has, values that differ, and what they were computed with.
+
+    `differing` holds per column how many values differ and the largest difference (infinite where one is no number).
+    """
+
+    rows: int
+    missing: int
+    more: int
+    differing: Mapping[str, tuple[int, float]]
+    environment: Mapping[str, tuple[Any, Any]]
+
+    @property
+    def identical(self) -> bool:
+        """Whether every row is there and every number the same."""
+        return not (self.missing or self.more or self.differing)
+
+
+def rerun(
+    folder: Path, to: Path | None = None, *, say: Say = lambda line: None, progress: bool = False, on: Place = HERE
+) -> tuple[Path, Comparison]:
+    """Run the configuration that a run wrote again, learning what it learnt anew, and compare the tables.
+
+    The new run stands in `to` (beside the old one, "NAME again") and goes on where it was interrupted.
+    """
+    before = Run.of(folder)
+    target = to or before.folder.with_name(f"{before.folder.name} again")
+    if target.resolve() == before.folder.resolve():
+        raise ValueError(f"{target}: expected another folder than that of the run, which it would replace; name one")
+    tree = config.load(before.folder / "config.yaml")
+    anew = {"run": str(target), "artefacts": str(target / "artefacts")}
+    after = Run.of(benchmark({**tree, **anew}, say=say, progress=progress, on=on))
+    return after.folder, compare(before, after)
+
+
+def compare(before: Run, after: Run) -> Comparison:
+    """Compare the tables of two runs, row by row, and their environments."""
+    old, new = (_by_name(read_rows(run.folder / "results.csv")) for run in (before, after))
+    differing: dict[str, tuple[int, float]] = {}
+    for name in old.keys() & new.keys():
+        for column, apart in _differences(old[name], new[name]).items():
+            count, largest = differing.get(column, (0, 0.0))
+            differing[column] = (count + 1, max(largest, apart))
+    ours, theirs = (_flat(run.environment) for run in (before, after))
+    changed = {key: (ours.get(key), theirs.get(key)) for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)}
+    return Comparison(len(old), len(old.keys() - new.keys()), len(new.keys() - old.keys()), differing, changed)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table of results."""
+    if not path.is_file():
+        raise ValueError(f"{path}: expected the table of a run, got none; finish the run first")
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _by_name(rows: Sequence[Row]) -> dict[tuple[str, ...], Row]:
+    named: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        name = tuple(row.get(column, "") for column in NAMES)
+        number = 0
+        while (*name, str(number)) in named:
+            number += 1
+        named[*name, str(number)] = row
+    return named
+
+
+def _differences(old: Row, new: Row) -> dict[str, float]:
+    columns = [name for name in {**old, **new} if name not in TIMES and old.get(name) != new.get(name)]
+    return {name: _apart(old.get(name), new.get(name)) for name in columns}
+
+
+def _apart(old: str | None, new: str | None) -> float:
+    try:
+        return abs(float(old or "nan") - float(new or "nan"))
+    except ValueError:
+        return math.inf
+
+
+def _flat(environment: Mapping[str, Any]) -> dict[str, str]:
+    packages = environment.get("packages") or {}
+    return {key: json.dumps(value) for key, value in {**environment, **packages}.items() if key != "packages"}

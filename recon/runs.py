@@ -1,0 +1,148 @@
+"""The folders of runs: what stands in them, how they are handed on, and how they are removed."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from recon.store import Store, one_writer
+
+INPUTS = ("config.yaml", "environment.json")
+"""Files by which a run is known."""
+SHOWN = ("recording.json", "neuron_sets.json", "results.csv", "ablation.json", "information.json", "report.html")
+"""Files of a run that are handed on beside its inputs and tasks, where they are there."""
+TASK_FILES = ("config.yaml", "row.json", "curves.json", "trace.jsonl", "manifest.json")
+"""Files of a task that are handed on; movies only where they are asked for."""
+DEPTH = 4
+"""Folders below the one that is listed in which runs are looked for."""
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The time of every file in an archive, so that the same content is the same archive."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, read when something of it is asked for."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> Run:
+        """Return the run in a folder; raises ValueError where there is none."""
+        lacking = [name for name in INPUTS if not (folder / name).is_file()]
+        if lacking:
+            raise ValueError(f"{folder}: expected a run's folder, got no {lacking[0]} in it; see `recon runs list`")
+        return cls(folder)
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """What the run was computed with."""
+        found: dict[str, Any] = json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))
+        return found
+
+    @cached_property
+    def rows(self) -> list[dict[str, str]]:
+        """The rows of its table; none before the first task is done."""
+        table = self.folder / "results.csv"
+        if not table.is_file():
+            return []
+        with table.open(newline="", encoding="utf-8") as stream:
+            return list(csv.DictReader(stream))
+
+    @property
+    def tasks(self) -> dict[str, int]:
+        """How many tasks are finished, unfinished and no longer asked for."""
+        places = {"finished": "tasks", "unfinished": "partial", "retired": "retired"}
+        return {kind: sum(1 for _ in (self.folder / place).glob("*")) for kind, place in places.items()}
+
+    @property
+    def changed(self) -> float:
+        """Seconds since 1970 when its inputs or its table were last written."""
+        found = (self.folder / name for name in (*INPUTS, "results.csv"))
+        return max(path.stat().st_mtime for path in found if path.exists())
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+
+def runs_below(root: Path) -> Iterator[Run]:
+    """Yield the runs in a folder and below it, by name; runs lie in no other run."""
+    if not root.is_dir():
+        raise ValueError(f"{root}: expected a folder with runs, got none; name one")
+    yield from _runs(root, DEPTH)
+
+
+def _runs(folder: Path, depth: int) -> Iterator[Run]:
+    if all((folder / name).is_file() for name in INPUTS):
+        yield Run(folder)
+    elif depth:
+        for child in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
+            yield from _runs(child, depth - 1)
+
+
+def remove(run: Run, *, leftovers: bool = False) -> int:
+    """Remove a run, or of it only unfinished and retired tasks; return the bytes that are free again.
+
+    Raises ValueError where a command writes the run. What is removed is first renamed, so that no half a run is left
+    under its name.
+    """
+    with one_writer(run.folder):
+        before = run.size
+        if leftovers:
+            for name in ("partial", "retired"):
+                shutil.rmtree(run.folder / name, ignore_errors=True)
+            return before - run.size
+        aside = run.folder.with_name(f".{run.folder.name}.removed.{os.getpid()}")
+        run.folder.rename(aside)
+    shutil.rmtree(aside)
+    return before
+
+
+def export(run: Run, archive: Path, *, movies: bool = False) -> int:
+    """Write a run as a ZIP archive with the SHA-256 of every file in `SHA256SUMS`; return how many files it holds.
+
+    Only finished tasks of the run's table are in it, their reconstructions with `movies`. The same content makes the
+    same archive.
+    """
+    if archive.suffix != ".zip":
+        raise ValueError(f"{archive}: expected a name that ends in .zip, got {archive.name}; name it so")
+    names = _exported(run, movies)
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    aside = archive.with_name(f".{archive.name}.{os.getpid()}")
+    try:
+        with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as target:
+            sums = [f"{_put(target, run.folder / name, name)}  {name}\n" for name in names]
+            target.writestr(zipfile.ZipInfo("SHA256SUMS", EPOCH), "".join(sums))
+        aside.replace(archive)
+    finally:
+        aside.unlink(missing_ok=True)
+    return len(names)
+
+
+def _exported(run: Run, movies: bool) -> list[str]:
+    store, wanted = Store(run.folder), (*TASK_FILES, *(("movie.h5",) if movies else ()))
+    done = sorted(path.name for path in (run.folder / "tasks").glob("*") if store.complete(path.name))
+    own = (*INPUTS, *SHOWN, *(("clips.h5",) if movies else ()))
+    names = [*own, *(f"tasks/{key}/{name}" for key in done for name in wanted)]
+    return [name for name in names if (run.folder / name).is_file()]
+
+
+def _put(archive: zipfile.ZipFile, path: Path, name: str) -> str:
+    """Put a file into an archive, piece by piece; return its SHA-256."""
+    told, digest = zipfile.ZipInfo(name, EPOCH), hashlib.sha256()
+    told.compress_type = zipfile.ZIP_DEFLATED
+    with path.open("rb") as source, archive.open(told, "w") as target:
+        while piece := source.read(1 << 20):
+            digest.update(piece)
+            target.write(piece)
+    return digest.hexdigest()
