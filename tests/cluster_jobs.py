@@ -46,3 +46,16 @@ class Nothing:
 
     def __call__(self, job: int) -> str:
         return ""
+
+
+class Busy:
+    """Computes for a number of seconds of its processor."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self, job: int) -> str:
+        began = time.process_time()
+        while time.process_time() - began < self.seconds:
+            sum(range(100_000))
+        return "busy"

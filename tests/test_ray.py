@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,13 +14,14 @@ from typing import Any
 
 import pytest
 import torch
-from cluster_jobs import BREAKS, DIES, DIES_ONCE, REFUSES, Full, Jobs, never_ready
+from cluster_jobs import BREAKS, DIES, DIES_ONCE, REFUSES, Busy, Full, Jobs, never_ready
 from test_cluster import rows_of
 from tiny_bench import configuration
 
 from recon.benchmark import benchmark
 from recon.cluster import rays
 from recon.cluster.jobs import ATTEMPTS
+from recon.cluster.local import Crew
 from recon.cluster.places import Place, place_of
 from recon.cluster.rays import RayCrew, fitting
 from recon.settings import Share
@@ -34,6 +36,7 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)  # nodes can import the jobs of these tests
     standing = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     for _ in range(2):
         standing.add_node(num_cpus=1)
@@ -41,7 +44,7 @@ def cluster() -> Iterator[Any]:
     yield standing
     ray.shutdown()
     standing.shutdown()
-    del os.environ["RAY_ADDRESS"]
+    del os.environ["RAY_ADDRESS"], os.environ["PYTHONPATH"]
 
 
 def test_jobs_are_done_once_and_those_that_die_are_tried_again(cluster: Any, tmp_path: Path) -> None:
@@ -102,19 +105,26 @@ def test_sixty_tasks_outlive_a_node_and_two_workers(cluster: Any, world: Path, t
     def done() -> int:
         return len(list((tmp_path / "three/tasks").glob("*")))
 
-    def kill_worker() -> None:
-        os.kill(workers()[0], signal.SIGKILL)
+    killed: list[str] = []
 
-    events = [
-        when(lambda: done() >= 10, kill_worker),
-        when(lambda: done() >= 20, lambda: cluster.remove_node(lost, allow_graceful=False)),
-        when(lambda: done() >= 30, kill_worker),
-    ]
+    def kill_worker() -> None:
+        while not (busy := workers()):
+            time.sleep(0.01)
+        os.kill(busy[0], signal.SIGKILL)
+        killed.append("worker")
+
+    def remove_node() -> None:
+        cluster.remove_node(lost, allow_graceful=False)
+        killed.append("node")
+
+    storm = ((10, kill_worker), (20, remove_node), (30, kill_worker))
+    events = [when(lambda n=n: done() >= n, event) for n, event in storm]
     said: list[str] = []
     rows = rows_of(benchmark(beside, say=said.append, on=Place(ray="")))
     for event in events:
         event.join(10)
         assert not event.is_alive()
+    assert sorted(killed) == ["node", "worker", "worker"]
     assert len(said) >= 60 and not any("given up" in line for line in said)
     assert [{k: (a[k], b[k]) for k in a if a[k] != b[k]} for a, b in zip(rows, one, strict=True)] == [{}] * len(one)
 
@@ -128,6 +138,22 @@ def test_a_ray_of_this_machine_is_started_where_none_stands(tmp_path: Path, monk
         ray.shutdown()
     with pytest.raises(ValueError, match=r"--on ray://nowhere\.invalid:10001: expected a Ray cluster"):
         list(RayCrew(partial(Jobs, tmp_path), Share(), "ray://nowhere.invalid:10001").run([0]))
+
+
+def test_tasks_of_ten_seconds_take_as_long_as_in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most a tenth longer once all are at work; to start a Ray of this machine takes some ten seconds more."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setattr(rays, "fitting", lambda share, resources: 2)
+    spent = {}
+    for name, crew in (("local", Crew(partial(Busy, 10.0), 2)), ("ray", RayCrew(partial(Busy, 10.0), Share(cpus=0.5)))):
+        began, ends = time.monotonic(), []
+        for outcome in crew.run(range(12)):
+            ends.append(time.monotonic())
+            assert outcome.line == "busy"
+        spent[name] = (ends[1] - began, ends[-1] - ends[1])
+    ray.shutdown()
+    sys.stdout.write(f"seconds until both first tasks were done, and for ten more: {spent}\n")
+    assert spent["ray"][1] <= 1.1 * spent["local"][1]
 
 
 def test_shares_and_places() -> None:

@@ -24,7 +24,7 @@ LOOK_ROUND = 2.0
 """Seconds after which the cluster is asked again how large it is, where nothing was heard."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Hand:
     """Runs in an actor: makes what does the jobs, in the folder of the command that started it, and does them."""
 
