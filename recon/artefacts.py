@@ -58,6 +58,17 @@ def load_artefact(path: Path | None, *, method: str) -> dict[str, Tensor]:
     return tensors
 
 
+def whole(path: Path) -> bool:
+    """Say whether an artefact is there and as long as it says; what is not is learnt again."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), "pt"):
+            return True
+    except (SafetensorError, OSError):
+        return False
+
+
 def learning_seconds(path: Path) -> float:
     """Return the seconds that an artefact says it took to learn; 0 where it does not say."""
     with path.open("rb") as stream:

@@ -8,6 +8,7 @@ import functools
 import inspect
 import json
 import operator
+import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -76,6 +77,9 @@ def overridden(tree: Any, overrides: Sequence[str]) -> Any:
     changed = OmegaConf.create(tree)
     for key, value in map(_override, overrides):
         OmegaConf.update(changed, key, value, force_add=True, merge=False)
+    called = re.search(r"\$\{\s*[\w.]+\s*:[^}]*\}?", OmegaConf.to_yaml(changed))
+    if called:  # a file of someone else must not carry this machine's environment into a run that is handed on
+        raise ValueError(f"configuration: expected ${{section.key}} at most, got {called[0]}; write the value itself")
     return OmegaConf.to_container(changed, resolve=True)
 
 

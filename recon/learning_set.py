@@ -12,7 +12,7 @@ from torch import Tensor
 
 from encoders.base import Encoder, device_of
 from encoders.learning import seconds_spent
-from recon.artefacts import artefact_path, save_artefact, state_hash
+from recon.artefacts import artefact_path, save_artefact, state_hash, whole
 from recon.data.locks import one_at_a_time
 from recon.problem import Problem
 from recon.types import Recording, Trial
@@ -99,7 +99,7 @@ class TrainingSet:
         inputs: list[object] = [self.recording.learning_fingerprint(), repr(settings)]
         inputs += [{part: known[part]() for part in uses}, *([self.share] if self.share < 1 else [])]
         path = artefact_path(self.artefacts, name, inputs)
-        if not path.exists():
+        if not whole(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with one_at_a_time(path):  # of processes that need it, one learns and the others wait
                 _learn(learn, path)
@@ -113,7 +113,7 @@ class TrainingSet:
 
 
 def _learn(learn: Learn, path: Path) -> None:
-    if path.exists():
+    if whole(path):
         return
     checkpoint = path.with_suffix(".training")
     began = time.monotonic() - seconds_spent(checkpoint)

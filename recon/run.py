@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from recon.methods.base import Method
 from recon.problem import Problem
 from recon.types import Iterate, Reconstruction, Spread, State, Trace
 
+SUM = "crc32"
+"""Key of a checkpoint's checksum."""
 SHARE_SPENT_WORKING = 20
 """A checkpoint that took a second to write is followed by this many seconds of work at least."""
 
@@ -73,15 +76,19 @@ def reconstruct(
     """Run a method to its end or its budget and return the movie `[B,C,T,H,W]` with what it cost.
 
     With `checkpoint` the state is saved every `every` seconds (later where saving is slow) and at an interrupt, and
-    taken up again if the file is there; the end result is that of an uninterrupted run. A non-finite iterate ends
+    taken up again if the file is there; the end result is that of an uninterrupted run. From a file that is not as it
+    was written nothing is taken: the run begins anew. A non-finite iterate ends
     the run with status "diverged" and the last finite movie. Raises what the method raises on bad input.
     """
     generator = torch.Generator().manual_seed(seed)
     progress, state = Progress(), None
     counter = Counter(problem)
     if checkpoint is not None and checkpoint.exists():
-        progress, state, frames = load_checkpoint(checkpoint, generator, device=problem.device)
-        counter = Counter(problem, frames)
+        try:
+            progress, state, frames = load_checkpoint(checkpoint, generator, device=problem.device)
+            counter = Counter(problem, frames)
+        except BrokenCheckpointError:
+            generator.manual_seed(seed)
     try:
         watch = _Watch(trace, checkpoint, every, budget or Budget(), generator)
         status, message = _drive(method(problem, generator, state), progress, counter, watch)
@@ -168,18 +175,44 @@ def _save(path: Path | None, progress: Progress, counter: Counter, generator: to
     tensors["spent"] = torch.tensor(spent, dtype=torch.float64)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".writing")
-    save_file({name: value.detach().clone().contiguous() for name, value in tensors.items()}, str(aside))
+    written = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
+    save_file(written, str(aside), {SUM: str(_sum(written))})
     aside.replace(path)
     progress.saving = time.monotonic() - progress.saved
+
+
+def _sum(tensors: Mapping[str, Tensor]) -> int:
+    """Return a checksum of names and content."""
+    found = 0
+    for name, value in sorted(tensors.items()):
+        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        found = zlib.crc32(content.numpy().tobytes(), zlib.crc32(name.encode(), found))
+    return found
+
+
+class BrokenCheckpointError(Exception):
+    """A checkpoint that is not as it was written."""
 
 
 def load_checkpoint(
     path: Path, generator: torch.Generator, *, device: torch.device
 ) -> tuple[Progress, State, float]:
-    """Read a checkpoint: what was spent with the last iterate, the state to go on from, the frames seen."""
-    from safetensors.torch import load_file
+    """Read a checkpoint: what was spent with the last iterate, the state to go on from, the frames seen.
 
-    tensors = load_file(str(path), device=str(device))
+    Raises BrokenCheckpointError where the file is not as it was written.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), "pt", device="cpu") as file:
+            names: list[str] = list(file.keys())
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in names}
+            promised = (file.metadata() or {}).get(SUM)
+    except (SafetensorError, OSError) as error:
+        raise BrokenCheckpointError(str(path)) from error
+    if promised != str(_sum(tensors)):
+        raise BrokenCheckpointError(str(path))
+    tensors = {name: value.to(device) for name, value in tensors.items()}
     step, seconds, frames = tensors["spent"].tolist()
     generator.set_state(tensors["generator"].cpu())
     state = {name[6:]: value for name, value in tensors.items() if name.startswith("state.")}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recon.event_file import EventFile
 from recon.movies import Pixels, encode_gif, encode_png, film_strip, side_by_side, spread_frames, to_uint8, upscale
 from recon.summaries import picture, plain, scalar, text
 from recon.trace_file import drop_lines
@@ -159,13 +159,8 @@ class TensorBoardTrace:
         self.close()
 
     def _open(self, step: int) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        self._writer = EventFileWriter(str(self.folder), flush_secs=1)
-        # TensorBoard forgets what an earlier, killed part of the run wrote at this step and later.
-        start = SessionLog(status=SessionLog.START)
-        self._writer.add_event(Event(wall_time=time.time(), step=step, session_log=start))
+        self._writer = EventFile(self.folder)
+        self._writer.begin(step)
         if self.labels:
             self._write(step, [text("clips", "\n".join(f"1. {plain(label)}" for label in self.labels))])
 
@@ -206,7 +201,6 @@ class TensorBoardTrace:
                 gif = encode_gif(upscale(side_by_side(movies), 2), frame_rate=self.frame_rate)
                 values.append(picture(self._tag("movie", clip), gif, kind="gif"))
         self._write(step, values)
-        self._writer.flush()
         self._shown = step
 
     def _movies(self, iterate: Iterate) -> list[Tensor]:
@@ -222,10 +216,7 @@ class TensorBoardTrace:
         return f"{'oracle/' if self.truth else ''}{kind}/{self._name(clip)}"
 
     def _write(self, step: int, values: Sequence[Any]) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+        self._writer.add(step, values)
 
 
 def _at_least_one(every: int) -> int:

@@ -32,7 +32,7 @@ LAYERS = (
     ("recon.problem", "recon.artefacts", "recon.data", "recon.simulate", "recon.metrics"),
     ("recon.fidelities", "recon.fidelity", "recon.parameterise", "recon.learning_set"),
     ("recon.lagged", "recon.regression", "recon.decoders", "recon.captions"),
-    ("recon.methods", "recon.summaries", "recon.trace"),
+    ("recon.methods", "recon.summaries", "recon.event_file", "recon.trace"),
     ("recon.run",),
     ("recon.config", "recon.settings", "recon.keys", "recon.progress"),
     ("recon.conditions", "recon.forward", "recon.masks", "recon.fields"),

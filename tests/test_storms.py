@@ -37,8 +37,8 @@ def tree(world: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
     torch.set_num_threads(threads)
 
 
-def start(config: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", RUN, "benchmark", str(config), "--on", "local:2"]
+def start(config: Path, where: str = "local:2") -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", RUN, "benchmark", str(config), "--on", where]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
@@ -87,9 +87,9 @@ def test_killed_at_random_moments_runs_end_with_the_same_table(tree: dict[str, A
 
 
 @linux
+@pytest.mark.slow
 def test_a_second_driver_leaves_with_a_clear_word(tree: dict[str, Any], tmp_path: Path) -> None:
-    tree["rows"][1]["method"] = {"preset": "map_spectrum", "iterations": 100000}
-    tree["rows"][1]["seeds"] = [0]
+    tree["rows"][1] |= {"method": {"name": "gradient", "iterations": 100000}, "seeds": [0]}
     config = tmp_path / "two.yaml"
     OmegaConf.save(OmegaConf.create(tree), config)
     first = start(config)
@@ -108,6 +108,35 @@ def test_a_second_driver_leaves_with_a_clear_word(tree: dict[str, Any], tmp_path
     short = tree | {"rows": tree["rows"][:1]}
     rows = rows_of(benchmark(short))
     assert len(rows) == len({row["trial"] for row in rows}) > 0, "the lock goes with its holder; no row is there twice"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["here", "local:2"])
+def test_a_small_disk_fills_up_and_the_run_goes_on_when_there_is_room(
+    where: str, tree: dict[str, Any], tmp_path: Path
+) -> None:
+    one = rows_of(benchmark(tree))
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        small = tree | {"run": str(disk / "run"), "artefacts": str(disk / "artefacts")}
+        config = tmp_path / "small.yaml"
+        OmegaConf.save(OmegaConf.create(small), config)
+        full = start(config, where)
+        said = full.communicate(timeout=300)[1]
+        assert full.returncode == 2 and said.startswith("recon: disk full: expected room"), said
+        whole(disk / "run")
+        finished = len(list(disk.glob("run/tasks/*")))
+        assert 0 < finished < len(one)
+        subprocess.run(["mount", "-o", "remount,size=500m", str(disk)], check=True)
+        again = start(config, where)
+        assert again.communicate(timeout=300) and again.returncode == 0
+        assert rows_of(disk / "run") == one
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_clock_that_jumps_changes_nothing(tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
