@@ -121,9 +121,14 @@ def device_of(module: nn.Module) -> torch.device:
 def resolve_device(device: str = "auto") -> torch.device:
     """Return the torch device that a setting names: "auto" is CUDA where there is one, else the CPU.
 
+    Raises ValueError for a name that torch does not know.
+
     >>> resolve_device("cpu")
     device(type='cpu')
     """
     if device != "auto":
-        return torch.device(device)
+        try:
+            return torch.device(device)
+        except RuntimeError as error:
+            raise ValueError(f"device: expected auto, cpu, cuda or cuda:0, got {device!r}; correct it") from error
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -189,7 +189,8 @@ class Settings:
     row, first column, end column) bounds what is scored, a transparency `mask` what is scored and what is optimised.
     `poolings` adds the columns `frame_correlation_<name>`, at coarser grains; `matched` scores with the true movie's
     luminance and contrast (*oracle*); `information` adds a map of where the population constrains the movie to the
-    page. On a `cluster` each task asks for its share.
+    page. On a `cluster` each task asks for its share. The movie is on `device`; copies of the encoders on several
+    `devices` take windows and members of an ensemble in turn.
     """
 
     run: Path
@@ -204,6 +205,7 @@ class Settings:
     neurons: Neurons = field(default_factory=Neurons)
     seed: int = 0
     device: str = "auto"
+    devices: tuple[str, ...] = ()
     batch: int = 24
     window: int = 0
     precision: Precision = "float32"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from encoders.base import Encoder
+from encoders.base import Encoder, resolve_device
+from encoders.spread import spread
 from recon.animals import Animal
 from recon.bench import Bench, Plan
 from recon.conditions import Batch, common_scale, pose
@@ -142,8 +143,11 @@ class Task:
         )
 
     def pose(self) -> Problem:
-        """Return the problem of the row's condition, with its fidelity fitted."""
-        return self._posed(self.batch, self.plan.row.condition)
+        """Return the problem of the row's condition, with its fidelity fitted and its encoders on their devices."""
+        posed = self._posed(self.batch, self.plan.row.condition)
+        devices = [resolve_device(name) for name in self.bench.settings.devices]
+        seen = (replace(o, encoder=spread(o.encoder, devices, first=i)) for i, o in enumerate(posed.observations))
+        return replace(posed, observations=tuple(seen))
 
     def _validation(self) -> list[tuple[Problem, Tensor]]:
         return [(self._posed(batch, "recorded"), batch.movie) for batch in self.bench.validation]

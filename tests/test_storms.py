@@ -67,7 +67,7 @@ def test_killed_at_random_moments_runs_end_with_the_same_table(tree: dict[str, A
         while not ended:
             process = start(config)
             while process.poll() is None:
-                time.sleep(drawn.expovariate(1 / 1.5))
+                time.sleep(drawn.uniform(0.1, 7.0))  # processes need three seconds to begin, a run some twelve
                 workers = list(children(process.pid))
                 if process.poll() is not None or kills >= KILLS:
                     break

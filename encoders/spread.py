@@ -1,0 +1,99 @@
+"""One encoder on several devices: copies take its passes in turn, so that windows and members run side by side."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from encoders.base import Encoder, Portioned, TemporalFirst
+
+
+class Copies(nn.Module):
+    """Copies of an encoder, one for each device, that are asked in turn, beginning with number `first`."""
+
+    def __init__(self, inner: Encoder, devices: Sequence[torch.device], first: int) -> None:
+        super().__init__()
+        self.copies = nn.ModuleList([copy.deepcopy(inner).to(device) for device in devices])
+        self.devices, self.turn = tuple(devices), first
+
+    def next(self) -> tuple[Encoder, torch.device]:
+        """Return the copy whose turn it is, and its device."""
+        place = self.turn % len(self.devices)
+        self.turn += 1
+        return cast(Encoder, self.copies[place]), self.devices[place]
+
+    def fewer_windows(self) -> bool:
+        """Halve how many of its own windows each copy runs at once; return False where it has none or one."""
+        halved = [isinstance(inner, Portioned) and inner.fewer_windows() for inner in self.copies]
+        return all(halved)
+
+
+class Spread(Encoder):
+    """An encoder on several devices; rates come back to the movie's.
+
+    Work is handed to a device without waiting for it, so what does not depend on each other (windows of a clip,
+    members of an ensemble that begin with different devices) is computed at once. Gradients flow through.
+    """
+
+    def __init__(self, inner: Encoder, devices: Sequence[torch.device], *, first: int = 0) -> None:
+        super().__init__()
+        self.copies, self._canvas = Copies(inner, devices, first), inner.canvas
+        self.spec, self.padded_in_time = inner.spec, inner.padded_in_time
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Size of what the encoder's network sees."""
+        return self._canvas
+
+    def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
+        """Return rates `[B,N,T]`, computed by the copy whose turn it is."""
+        asked, device = self.copies.next()
+        rates: Tensor = asked(movie.to(device), None if behavior is None else behavior.to(device))
+        return rates.to(movie.device)
+
+    def fewer_windows(self) -> bool:
+        """Run half as many of the encoder's own windows at once; return False where it has none or one."""
+        return self.copies.fewer_windows()
+
+
+class SpreadTemporal(Encoder):
+    """As `Spread`, of an encoder that filters time first: copies filter, and do what comes after it, in turn."""
+
+    def __init__(self, inner: Encoder, devices: Sequence[torch.device], *, first: int = 0) -> None:
+        super().__init__()
+        self.copies, self._canvas = Copies(inner, devices, first), inner.canvas
+        self.spec, self.padded_in_time = inner.spec, inner.padded_in_time
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Size of what the encoder's network sees."""
+        return self._canvas
+
+    def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
+        """Return rates `[B,N,T]`, computed by the copy whose turn it is."""
+        asked, device = self.copies.next()
+        rates: Tensor = asked(movie.to(device), None if behavior is None else behavior.to(device))
+        return rates.to(movie.device)
+
+    def filtered(self, movie: Tensor, *, padded: bool = True) -> Tensor:
+        """Return what later stages see, `[B,T,…]`, on the movie's device."""
+        asked, device = self.copies.next()
+        return cast(TemporalFirst, asked).filtered(movie.to(device), padded=padded).to(movie.device)
+
+    def respond(self, planes: Tensor, behavior: Tensor | None) -> Tensor:
+        """Return rates `[B,N,T]` for filtered movies `[B,T,…]`, on their device."""
+        asked, device = self.copies.next()
+        rates = cast(TemporalFirst, asked).respond(planes.to(device), None if behavior is None else behavior.to(device))
+        return rates.to(planes.device)
+
+
+def spread(encoder: Encoder, devices: Sequence[torch.device], *, first: int = 0) -> Encoder:
+    """Return an encoder on several devices, the first pass on number `first`; itself where no devices are named."""
+    if not devices:
+        return encoder
+    kind = SpreadTemporal if isinstance(encoder, TemporalFirst) else Spread
+    return kind(encoder, devices, first=first)
