@@ -153,11 +153,19 @@ def _captions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     about = "train an encoder, a decoder, an autoencoder, a prior or a mask"
     train = commands.add_parser("train", help=about).add_subparsers(required=True, metavar="WHAT")
-    _configured(train.add_parser("encoder", help="train an encoder as a YAML file says"), "train:encoder")
-    _configured(train.add_parser("decoder", help="train a decoder of responses"), "train:decoder")
-    _configured(train.add_parser("autoencoder", help="train an autoencoder of movies"), "train:autoencoder")
-    _configured(train.add_parser("prior", help="train a text-conditioned prior of movies"), "train:prior")
+    _several(_configured(train.add_parser("encoder", help="train an encoder as a YAML file says"), "train:encoder"))
+    _several(_configured(train.add_parser("decoder", help="train a decoder of responses"), "train:decoder"))
+    _several(_configured(train.add_parser("autoencoder", help="train an autoencoder of movies"), "train:autoencoder"))
+    _several(_configured(train.add_parser("prior", help="train a text-conditioned prior of movies"), "train:prior"))
     _configured(train.add_parser("mask", help="learn where a population looks, as a YAML file says"), "train:mask")
+
+
+def _several(command: argparse.ArgumentParser) -> None:
+    about = "train once for each value, for example training.seed=0,1,2; {each} in the configuration stands for it"
+    command.add_argument("--each", metavar="KEY=V,V", help=about)
+    _spread(command)
+    command.add_argument("--cpus", type=float, default=1.0, help="of each training on Ray (1)")
+    command.add_argument("--gpus", type=float, default=0.0, help="of each training on Ray, also a fraction (0)")
 
 
 def _map(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -119,7 +119,7 @@ def children(pid: int) -> Iterator[int]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_processes_end_with_their_parent(how: signal.Signals, tree: dict[str, Any], tmp_path: Path) -> None:
-    tree["rows"] = [{"label": "map", "method": {"preset": "map_spectrum", "iterations": 100000}}]
+    tree["rows"] = [{"label": "pixels", "method": {"name": "gradient", "iterations": 1000000}}]
     OmegaConf.save(OmegaConf.create(tree), tmp_path / "long.yaml")
     command = [sys.executable, "-c", RUN, "benchmark", str(tmp_path / "long.yaml"), "--on", "local:2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

@@ -243,6 +243,7 @@ def open_films(real_data: Path) -> dict[str, Movie]:
     return {file.stem: read_film(file, frame_size=(36, 64)) for file in files}
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_planted_copies_of_open_films_are_found(open_films: dict[str, Movie]) -> None:
     """Clips of 5 s, copied as JPEG 60, with noise or as MPEG-4, 0–60 frames later: 294 of 312 are found (94 %).

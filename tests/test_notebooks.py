@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-LONG = ("02_the_paper", "03_every_family", "05_words_and_neurons")
+LONG = ("02_the_paper", "03_every_family", "04_what_a_prior_adds", "05_words_and_neurons")
 """Minutes each: `pytest tests/test_notebooks.py -m slow`."""
 RUN = [pytest.param(path, marks=[pytest.mark.slow] if path.stem in LONG else []) for path in NOTEBOOKS]
 

@@ -4,56 +4,49 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from recon.cluster.places import place_of
 from recon.config import load
 from recon.masks import train_mask
-from recon.training.autoencoder import train_autoencoder
-from recon.training.decoder import train_decoder
-from recon.training.dwise import train_dwiseneuro
-from recon.training.encoder import train_encoder
-from recon.training.prior import train_prior
+from recon.settings import Share
+from recon.training.several import Trainings, train_several
+from recon.training.several import train as train_one
+
+Write = Callable[[str], None]
 
 
-def encoder(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Train as the configuration says; the training can be watched in TensorBoard."""
+def train(kind: str, options: argparse.Namespace, write: Write) -> None:
+    """Train as the configuration says, once or for each value of a setting; it can be watched in TensorBoard."""
     log = Path("runs") / "train" / options.config.stem
-    write(f"TensorBoard: tensorboard --logdir {log}")
-    config = load(options.config, options.overrides)
-    train = train_dwiseneuro if config.get("encoder") == "dwiseneuro" else train_encoder
-    weights = train(config, log=log)
-    write(f"weights: {weights}")
-    write(f"card: {weights.with_suffix('.json')}")
+    if kind != "decoder":
+        write(f"TensorBoard: tensorboard --logdir {log}")
+    tree = load(options.config, options.overrides)
+    if not options.each:
+        weights = train_one(kind, tree, log)
+        write(f"weights: {weights}")
+        write(f"card: {weights.with_suffix('.json')}")
+        return
+    key, separator, values = options.each.partition("=")
+    if not separator or not all(values.split(",")):
+        raise ValueError(f"--each: expected KEY=VALUE,VALUE, got {options.each}; write for example training.seed=0,1,2")
+    share = Share(options.cpus, options.gpus)
+    place = place_of(options.on, str(tree.get("device", "auto")))
+    failed = 0
+    for outcome in train_several(Trainings(kind, tree, key, tuple(values.split(",")), log), place, share=share):
+        write(outcome.line or f"{key}={values.split(',')[outcome.job]}: failed, {outcome.error}")
+        failed += not outcome.line
+    if failed:
+        raise ValueError(f"--each: expected {len(values.split(','))} trainings, got {failed} that failed; see above")
 
 
-def autoencoder(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Train an autoencoder of movies as the configuration says."""
-    log = Path("runs") / "train" / options.config.stem
-    write(f"TensorBoard: tensorboard --logdir {log}")
-    weights = train_autoencoder(load(options.config, options.overrides), log=log)
-    write(f"weights: {weights}")
-    write(f"card: {weights.with_suffix('.json')}")
+encoder, decoder, autoencoder, prior = (partial(train, kind) for kind in ("encoder", "decoder", "autoencoder", "prior"))
 
 
-def prior(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Train a text-conditioned diffusion prior of movies as the configuration says."""
-    log = Path("runs") / "train" / options.config.stem
-    write(f"TensorBoard: tensorboard --logdir {log}")
-    weights = train_prior(load(options.config, options.overrides), log=log)
-    write(f"weights: {weights}")
-    write(f"card: {weights.with_suffix('.json')}")
-
-
-def decoder(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Train a convolutional decoder as the configuration says."""
-    weights = train_decoder(load(options.config, options.overrides))
-    write(f"weights: {weights}")
-    write(f"card: {weights.with_suffix('.json')}")
-
-
-def mask(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+def mask(options: argparse.Namespace, write: Write) -> None:
     """Learn a transparency mask as the configuration says."""
     written = train_mask(load(options.config, options.overrides), progress=_bar)
     write(f"mask: {written}")

@@ -1,0 +1,100 @@
+"""Trainings that differ in one setting, a fold or a seed, as jobs beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recon import config
+from recon.cluster.jobs import Outcome
+from recon.cluster.local import Crew
+from recon.cluster.places import HERE, Place, cards_of
+from recon.cluster.rays import RayCrew
+from recon.settings import Share
+from recon.training.autoencoder import train_autoencoder
+from recon.training.decoder import train_decoder
+from recon.training.dwise import train_dwiseneuro
+from recon.training.encoder import train_encoder
+from recon.training.prior import train_prior
+
+EACH = "{each}"
+"""Stands in a configuration, say in `output`, for the value of the setting in which trainings differ."""
+
+
+def train(kind: str, tree: Mapping[str, Any], log: Path) -> Path:
+    """Train an encoder, decoder, autoencoder or prior as a configuration says; return its weights."""
+    match kind:
+        case "encoder":
+            train_one = train_dwiseneuro if tree.get("encoder") == "dwiseneuro" else train_encoder
+            return train_one(dict(tree), log=log)
+        case "decoder":
+            return train_decoder(dict(tree))
+        case "autoencoder":
+            return train_autoencoder(dict(tree), log=log)
+        case "prior":
+            return train_prior(dict(tree), log=log)
+    raise ValueError(f"train: expected encoder, decoder, autoencoder or prior, got {kind}; correct it")
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """One training for each of the `values` of a setting `key`, by number."""
+
+    kind: str
+    tree: Mapping[str, Any]
+    key: str
+    values: tuple[str, ...]
+    log: Path
+    threads: int = 0
+
+    def __call__(self, number: int) -> str:
+        """Train with one of the values; return a line about it."""
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        weights = train(self.kind, self.settings(number), self.log / f"{self.key} {self.values[number]}")
+        return f"{self.key}={self.values[number]}: {weights}"
+
+    def settings(self, number: int) -> dict[str, Any]:
+        """Return the configuration with one of the values, also wherever `{each}` stands."""
+        value = self.values[number]
+        settings: dict[str, Any] = config.overridden(_with(self.tree, value), [f"{self.key}={value}"])
+        return settings
+
+
+def train_several(trainings: Trainings, on: Place, *, share: Share | None = None) -> Iterator[Outcome]:
+    """Do trainings where `on` says and yield what became of them; raises ValueError where two would write one file."""
+    outputs = [trainings.settings(number).get("output") for number in range(len(trainings.values))]
+    if len(set(map(str, outputs))) < len(outputs):
+        raise ValueError(f"output: expected a file for each {trainings.key}, got {outputs[0]}; put {EACH} into it")
+    jobs = range(len(trainings.values))
+    if on == HERE:
+        return (Outcome(job, trainings(job)) for job in jobs)
+    return _crew(trainings, on, share or Share()).run(jobs)
+
+
+def _crew(trainings: Trainings, on: Place, share: Share) -> Crew | RayCrew:
+    given = (trainings.kind, trainings.tree, trainings.key, trainings.values, trainings.log)
+    if on.ray is not None:
+        return RayCrew(partial(Trainings, *given, max(int(share.cpus), 1)), share, on.ray)
+    size = min(on.processes, len(trainings.values))
+    threads = max(torch.get_num_threads() // size, 1)
+    return Crew(partial(Trainings, *given, threads), size, cards_of(_device(trainings.tree)))
+
+
+def _device(tree: Mapping[str, Any]) -> torch.device:
+    from encoders.base import resolve_device
+
+    return resolve_device(str(tree.get("device", "auto")))
+
+
+def _with(tree: Any, value: str) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _with(inner, value) for key, inner in tree.items()}
+    if isinstance(tree, Sequence) and not isinstance(tree, str):
+        return [_with(inner, value) for inner in tree]
+    return tree.replace(EACH, value) if isinstance(tree, str) else tree
