@@ -65,19 +65,19 @@ class SpreadTemporal(Encoder):
 
     def __init__(self, inner: Encoder, devices: Sequence[torch.device], *, first: int = 0) -> None:
         super().__init__()
-        self.copies, self._canvas = Copies(inner, devices, first), inner.canvas
+        self.whole = Spread(inner, devices, first=first)
+        self.copies = self.whole.copies
         self.spec, self.padded_in_time = inner.spec, inner.padded_in_time
 
     @property
     def canvas(self) -> tuple[int, int]:
         """Size of what the encoder's network sees."""
-        return self._canvas
+        return self.whole.canvas
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
         """Return rates `[B,N,T]`, computed by the copy whose turn it is."""
-        asked, device = self.copies.next()
-        rates: Tensor = asked(movie.to(device), None if behavior is None else behavior.to(device))
-        return rates.to(movie.device)
+        rates: Tensor = self.whole(movie, behavior)
+        return rates
 
     def filtered(self, movie: Tensor, *, padded: bool = True) -> Tensor:
         """Return what later stages see, `[B,T,…]`, on the movie's device."""
