@@ -114,7 +114,8 @@ class Task:
         method, problem = self.method(), self.pose()
         with self._watch(places, title) as watch:
             seed = self.plan.seed
-            result = reconstruct(method, problem, seed=seed, trace=watch, checkpoint=places.checkpoint)
+            posed = self._on_devices(problem)
+            result = reconstruct(method, posed, seed=seed, trace=watch, checkpoint=places.checkpoint)
         self._write(places.task, result, problem, method)
         store.publish(self.key, drop=[places.checkpoint.name])
         return result
@@ -143,8 +144,11 @@ class Task:
         )
 
     def pose(self) -> Problem:
-        """Return the problem of the row's condition, with its fidelity fitted and its encoders on their devices."""
-        posed = self._posed(self.batch, self.plan.row.condition)
+        """Return the problem of the row's condition, with its fidelity fitted."""
+        return self._posed(self.batch, self.plan.row.condition)
+
+    def _on_devices(self, posed: Problem) -> Problem:
+        """Return a problem whose encoders are spread; scores keep to the bench's own, which are known again."""
         devices = [resolve_device(name) for name in self.bench.settings.devices]
         seen = (replace(o, encoder=spread(o.encoder, devices, first=i)) for i, o in enumerate(posed.observations))
         return replace(posed, observations=tuple(seen))
