@@ -1,6 +1,7 @@
-"""How well a prior denoises films that it never saw, beside the Gaussian of its training movies.
+"""How well a prior denoises what it never saw, beside the Gaussian of its training movies.
 
-python tests/benchmarks/prior_errors.py FOLDER [WEIGHTS]
+python tests/benchmarks/prior_errors.py FOLDER [WEIGHTS]      films of a folder, told nothing
+python tests/benchmarks/prior_errors.py captions [WEIGHTS]    scenes of validation sources: told right, nothing, wrong
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ from torch import Tensor
 
 from priors.movie_diffusion import MovieDiffusion, load_movie_diffusion
 from priors.spectrum import GaussianDenoiser
+from priors.text import TextEncoder
+from recon import config
 from recon.simulate.films import film_clips
 from recon.statistics import bootstrap_interval
+from recon.training.prior import SIGMAS as HELD_OUT_SIGMAS
+from recon.training.prior import PriorTraining, captioned, report
 
 SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 LENGTH = 60
+TRAINED = Path(__file__).parents[2] / "configs" / "train" / "movie_diffusion.yaml"
 
 
 def clips_of(folder: Path, *, per_film: int = 3) -> Tensor:
@@ -40,11 +46,9 @@ def errors(model: MovieDiffusion, clips: Tensor, sigma: float) -> tuple[Tensor, 
     return ours, theirs
 
 
-def main() -> None:
-    """Print a table."""
-    torch.set_num_threads(1)
-    model = load_movie_diffusion(sys.argv[2] if len(sys.argv) > 2 else "movie_diffusion")
-    clips = clips_of(Path(sys.argv[1]))
+def films_table(model: MovieDiffusion, folder: Path) -> list[str]:
+    """Return the table of a folder's films."""
+    clips = clips_of(folder)
     lines = [f"{len(clips)} clips of {LENGTH} frames", "", "| σ | prior | gaussian | gaussian − prior |"]
     lines.append("| --- | --- | --- | --- |")
     for sigma in SIGMAS:
@@ -52,6 +56,30 @@ def main() -> None:
         low, high = bootstrap_interval((theirs - ours).tolist(), generator=np.random.default_rng(0))
         mean = float((theirs - ours).mean())
         lines.append(f"| {sigma:g} | {ours.mean():.5f} | {theirs.mean():.5f} | {mean:+.5f} [{low:+.5f}, {high:+.5f}] |")
+    return lines
+
+
+def captions_table(model: MovieDiffusion) -> list[str]:
+    """Return the table of the scenes on which the card of a prior was scored: errors × 1000."""
+    chosen = config.record(PriorTraining, config.load(TRAINED), where="train")
+    held_out = captioned("validation", chosen, TextEncoder(chosen.text))
+    found = report(model, model.gaussian((chosen.frames, *held_out.movies.shape[-2:])), held_out)
+    levels = [f"{sigma:g}" for sigma in HELD_OUT_SIGMAS]
+    lines = [f"{found['scenes']} scenes", "", "| σ | " + " | ".join(levels) + " |", "| --- " * (len(levels) + 1) + "|"]
+    for name in ("gaussian", "caption: wrong", "caption: none", "caption: right"):
+        lines.append(f"| {name} | " + " | ".join(f"{1000 * found[name][level]:.3g}" for level in levels) + " |")
+    for name in ("interval of none - right", "interval of wrong - none", "interval of gaussian - right"):
+        ends = ([f"{1000 * end:.3f}" for end in found[name][level]] for level in levels)
+        lines.append(f"| {name} | " + " | ".join(f"[{low}, {high}]" for low, high in ends) + " |")
+    return lines
+
+
+def main() -> None:
+    """Print a table."""
+    torch.set_num_threads(1)
+    asked, *weights = sys.argv[1:]
+    model = load_movie_diffusion(*weights or ["movie_diffusion"])
+    lines = captions_table(model) if asked == "captions" else films_table(model, Path(asked))
     sys.stdout.write("\n".join(lines) + "\n")
 
 
