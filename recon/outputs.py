@@ -35,6 +35,7 @@ COLUMNS = (
     "status",
     "iterations",
     "evaluations",
+    "denoiser_evaluations",
     "seconds",
     "learning_seconds",
     "video_correlation",

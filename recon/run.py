@@ -33,13 +33,15 @@ class Budget:
 
 @dataclass
 class Counter:
-    """Counts what the encoders saw since it was made: `evaluations` is frames seen over frames of the clips."""
+    """Counts what encoders and denoiser saw since it was made: `evaluations` is frames seen over the clips' frames."""
 
     problem: Problem
     frames: float = 0.0
+    denoised: float = 0.0
 
     def __post_init__(self) -> None:
         self.before = self.problem.meter.frames - self.frames
+        self.denoised_before = self.problem.meter.denoised - self.denoised
 
     @property
     def seen(self) -> float:
@@ -50,6 +52,11 @@ class Counter:
     def evaluations(self) -> float:
         """Encoder passes over the whole clip."""
         return self.seen / (self.problem.shape[0] * self.problem.shape[2])
+
+    @property
+    def denoiser_evaluations(self) -> float:
+        """Passes of the denoiser over the whole clip."""
+        return (self.problem.meter.denoised - self.denoised_before) / self.problem.shape[0]
 
 
 @dataclass
@@ -85,8 +92,8 @@ def reconstruct(
     counter = Counter(problem)
     if checkpoint is not None and checkpoint.exists():
         try:
-            progress, state, frames = load_checkpoint(checkpoint, generator, device=problem.device)
-            counter = Counter(problem, frames)
+            progress, state, counts = load_checkpoint(checkpoint, generator, device=problem.device)
+            counter = Counter(problem, *counts)
         except BrokenCheckpointError:
             generator.manual_seed(seed)
     try:
@@ -97,9 +104,10 @@ def reconstruct(
         raise
     if progress.last is None:
         raise ValueError("method: expected at least one iterate, got none; allow at least one iteration")
-    last, evaluations = progress.last, counter.evaluations
-    spent = (progress.step, evaluations, progress.seconds)
-    return Reconstruction(last.movie, last.terms, *spent, status, message, last.spread)
+    last, spent = progress.last, (progress.step, counter.evaluations, progress.seconds)
+    return Reconstruction(
+        last.movie, last.terms, *spent, status, message, last.spread, denoiser_evaluations=counter.denoiser_evaluations
+    )
 
 
 @dataclass(frozen=True)
@@ -171,7 +179,8 @@ def _save(path: Path | None, progress: Progress, counter: Counter, generator: to
     tensors |= {"movie": last.movie, "generator": generator.get_state()}
     if last.spread is not None:
         tensors |= {"deviation": last.spread.deviation, "draws": torch.tensor([float(last.spread.draws)])}
-    spent = [float(progress.step), progress.seconds, counter.seen]
+    denoised = counter.denoiser_evaluations * counter.problem.shape[0]
+    spent = [float(progress.step), progress.seconds, counter.seen, denoised]
     tensors["spent"] = torch.tensor(spent, dtype=torch.float64)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".writing")
@@ -196,8 +205,8 @@ class BrokenCheckpointError(Exception):
 
 def load_checkpoint(
     path: Path, generator: torch.Generator, *, device: torch.device
-) -> tuple[Progress, State, float]:
-    """Read a checkpoint: what was spent with the last iterate, the state to go on from, the frames seen.
+) -> tuple[Progress, State, list[float]]:
+    """Read a checkpoint: what was spent with the last iterate, the state to go on from, frames seen, samples denoised.
 
     Raises BrokenCheckpointError where the file is not as it was written.
     """
@@ -213,9 +222,9 @@ def load_checkpoint(
     if promised != str(_sum(tensors)):
         raise BrokenCheckpointError(str(path))
     tensors = {name: value.to(device) for name, value in tensors.items()}
-    step, seconds, frames = tensors["spent"].tolist()
+    step, seconds, *counts = tensors["spent"].tolist()
     generator.set_state(tensors["generator"].cpu())
     state = {name[6:]: value for name, value in tensors.items() if name.startswith("state.")}
     terms = {name[6:]: value for name, value in tensors.items() if name.startswith("terms.")}
     spread = Spread(tensors["deviation"], float(tensors["draws"])) if "deviation" in tensors else None
-    return Progress(int(step), seconds, Iterate(tensors["movie"], terms, state, spread)), state, frames
+    return Progress(int(step), seconds, Iterate(tensors["movie"], terms, state, spread)), state, counts

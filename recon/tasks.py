@@ -238,6 +238,7 @@ class Task:
             "status": result.status,
             "iterations": result.iterations,
             "evaluations": result.evaluations,
+            "denoiser_evaluations": result.denoiser_evaluations or None,
             "seconds": result.seconds,
             "behavior": led,
             "oracle": row.condition in ("predicted", "noise_free") or row.words == "true",

@@ -214,9 +214,10 @@ State = Mapping[str, Tensor]
 class Reconstruction:
     """The result of a run: last movie `[B,C,T,H,W]`, its terms, what it cost, and how it ended.
 
-    `evaluations` counts encoder passes over the whole clip (windows count by their frames), `iterations` the
-    iterates; `status` is "converged", "finished", "budget" or "diverged", or "failed" where a task was given up,
-    `message` says what to do about it; `spread` comes from samplers.
+    `evaluations` counts encoder passes over the whole clip (windows count by their frames), `denoiser_evaluations`
+    those of a denoiser (guidance by a text asks it twice), `iterations` the iterates; `status` is "converged",
+    "finished", "budget" or "diverged", or "failed" where a task was given up, `message` says what to do about it;
+    `spread` comes from samplers.
     """
 
     movie: Tensor
@@ -227,6 +228,7 @@ class Reconstruction:
     status: str
     message: str = ""
     spread: Spread | None = None
+    denoiser_evaluations: float = 0.0
 
 
 class Trace(Protocol):
@@ -245,5 +247,3 @@ def stack(trials: Sequence[Trial]) -> tuple[Tensor, Tensor, Tensor | None]:
         raise ValueError(f"behavior: expected in all {len(trials)} trials of a batch or in none, got {len(behaviors)}")
     behavior = torch.stack(behaviors) if behaviors else None
     return torch.stack([t.movie for t in trials]), torch.stack([t.responses for t in trials]), behavior
-
-

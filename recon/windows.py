@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from encoders.base import Encoder
 
@@ -15,13 +15,18 @@ Frames = tuple[int, int]
 
 @dataclass
 class Meter:
-    """Counts the frames that encoders were shown, over all samples of the batch."""
+    """Counts the frames that encoders were shown and the movies that a denoiser was, over all samples of the batch."""
 
     frames: int = 0
+    denoised: int = 0
 
     def count(self, movie: Tensor) -> None:
         """Add the frames of a movie `[B,C,T,H,W]`."""
         self.frames += movie.shape[0] * movie.shape[2]
+
+    def count_denoised(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Add the samples of what a denoiser is given: a hook before its forward pass."""
+        self.denoised += len(inputs[0])
 
 
 def windowed_rates(

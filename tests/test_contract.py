@@ -221,4 +221,6 @@ def test_the_runner_counts_and_resumes(name: str, ready: dict, tmp_path: Path) -
     resumed = reconstruct(ready[name], problem, checkpoint=checkpoint)
     assert torch.equal(resumed.movie, whole.movie)
     assert resumed.evaluations == pytest.approx(whole.evaluations)
+    assert resumed.denoiser_evaluations == whole.denoiser_evaluations
+    assert (whole.denoiser_evaluations > 0) == ("denoiser=" in repr(ready[name]))
     assert resumed.iterations == whole.iterations

@@ -81,7 +81,7 @@ class Wiener:
 
     def load(self, spectrum: Spectrum, problem: Problem) -> Told:
         """Return the denoiser without a condition."""
-        return Told(GaussianDenoiser(spectrum), None)
+        return Told(_counted(GaussianDenoiser(spectrum), problem), None)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Diffusion:
         """Return the denoiser and what it is told of the problem's clips."""
         device = spectrum.power.device
         movies = load_movie_diffusion(self.weights, window=self.window, precision=self.precision).to(device)
-        model = Still(movies) if self.stills or problem.shape[2] == 1 else movies
+        model = _counted(Still(movies) if self.stills or problem.shape[2] == 1 else movies, problem)
         if self.text is None:
             return Told(model, None)
         if isinstance(self.text, Decoded):
@@ -144,6 +144,7 @@ class Pretrained:
         framing = Framing(problem.shape[2:], self.scale, self.every, self.window, self.consistency)
         pipeline = load_pipeline(self.source, at_once=self.at_once, precision=self.precision)
         model = LatentDiffusion(pipeline, framing).to(spectrum.power.device)
+        _counted(model, problem)
         if self.text is None:
             return Told(model, None)
         if isinstance(self.text, Decoded):
@@ -151,6 +152,11 @@ class Pretrained:
         else:
             texts = self.text.texts(problem)
         return Told(ClassifierFree(model, self.guidance), model.embed(texts).to(spectrum.power.device))
+
+
+def _counted(model: Denoiser, problem: Problem) -> Denoiser:
+    model.register_forward_pre_hook(problem.meter.count_denoised)
+    return model
 
 
 def load_spectrum(artefact: Path | None, device: torch.device, *, method: str) -> Spectrum:

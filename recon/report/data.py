@@ -22,7 +22,6 @@ from recon.trace_file import read_trace
 Row = Mapping[str, Any]
 Interval = Callable[[Sequence[float]], tuple[float, float]]
 """Values over clips → lower and upper end of the 95 % interval of their mean."""
-
 Clip = dict[str, Any]
 
 MOVIE_BYTES = 22_000_000
@@ -71,6 +70,7 @@ COLUMNS = (
         true_key="response_correlation_true",
     ),
     Column("evaluations", "Evaluations", "Encoder passes over the whole clip", 0, False),
+    Column("denoiser_evaluations", "Of the denoiser", "Passes of the denoiser over the whole clip", 0, False),
     Column("seconds", "Seconds", "Wall-clock time of the whole batch of clips", 1, False),
     Column("learning_seconds", "Learning s", "Seconds that all that was learnt beforehand took, once", 1, False),
 )

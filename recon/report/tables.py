@@ -21,7 +21,12 @@ SCORES = {
     "response_correlation": "fitted trial r",
 }
 DIFFERENCES = ("video_correlation", "ssim")
-COSTS = {"evaluations": "evaluations", "seconds": "s", "learning_seconds": "learning s"}
+COSTS = {
+    "evaluations": "evaluations",
+    "denoiser_evaluations": "of the denoiser",
+    "seconds": "s",
+    "learning_seconds": "learning s",
+}
 NUMBERS = (*SCORES, *COSTS)
 """Columns that are averaged over seeds."""
 
@@ -43,7 +48,7 @@ def markdown(*results: Path, baseline: str = "ridge") -> str:
         raise ValueError(f"report: expected a method that all of {sorted(recordings)} have, got none; name other runs")
     against = methods.get(baseline, [])
     differences = [key for key in (pooled or DIFFERENCES) if against]
-    costs = {key: title for key, title in COSTS.items() if key in rows[0]}
+    costs = {key: title for key, title in COSTS.items() if any(row.get(key) for row in rows)}
     head = ["method", *scores.values(), *(f"Δ {scores[key]} to {baseline}" for key in differences), *costs.values()]
     lines = [head, ["---"] * len(head)]
     for name, own in methods.items():
@@ -85,7 +90,7 @@ def _averaged(values: Sequence[str]) -> str:
 
 
 def _cost(rows: Rows, key: str) -> str:
-    value = float(np.mean([float(row[key] or "nan") for row in rows]))
+    value = float(np.mean([float(row.get(key) or "nan") for row in rows]))
     if np.isnan(value):
         return "–"
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
