@@ -64,11 +64,16 @@ def test_long_clips_have_no_seams_between_windows(shipped: MovieDiffusion) -> No
     assert float(change.max()) < 0.5 * float(own.median()) and float(apart.max()) < 0.03
 
 
+@pytest.fixture(scope="module")
+def films(real_data: Path) -> torch.Tensor:
+    clips: torch.Tensor = prior_errors.clips_of(real_data / "movies_open", per_film=1)
+    return clips
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("sigma", [0.1, 0.4, 1.6])
 def test_films_that_it_never_saw_are_denoised_better_than_by_a_gaussian(
-    shipped: MovieDiffusion, real_data: Path, sigma: float
+    shipped: MovieDiffusion, films: torch.Tensor, sigma: float
 ) -> None:
-    clips = prior_errors.clips_of(real_data / "movies_open", per_film=1)
-    ours, theirs = prior_errors.errors(shipped, clips, sigma)
+    ours, theirs = prior_errors.errors(shipped, films, sigma)
     assert float((ours / theirs).mean()) < 0.98
