@@ -63,7 +63,7 @@ def captions_table(model: MovieDiffusion) -> list[str]:
     """Return the table of the scenes on which the card of a prior was scored: errors × 1000."""
     chosen = config.record(PriorTraining, config.load(TRAINED), where="train")
     held_out = captioned("validation", chosen, TextEncoder(chosen.text))
-    found = report(model, model.gaussian((chosen.frames, *held_out.movies.shape[-2:])), held_out)
+    found = report(model, model.gaussian(held_out.chunk(held_out.scored(1)[0]).shape), held_out)
     levels = [f"{sigma:g}" for sigma in HELD_OUT_SIGMAS]
     lines = [f"{found['scenes']} scenes", "", "| σ | " + " | ".join(levels) + " |", "| --- " * (len(levels) + 1) + "|"]
     for name in ("gaussian", "caption: wrong", "caption: none", "caption: right"):
