@@ -44,19 +44,19 @@ class Counter:
         self.denoised_before = self.problem.meter.denoised - self.denoised
 
     @property
-    def seen(self) -> float:
-        """Frames that the encoders were shown."""
-        return self.problem.meter.frames - self.before
+    def counts(self) -> tuple[float, float]:
+        """Frames that the encoders were shown, and samples that a denoiser was."""
+        return self.problem.meter.frames - self.before, self.problem.meter.denoised - self.denoised_before
 
     @property
     def evaluations(self) -> float:
         """Encoder passes over the whole clip."""
-        return self.seen / (self.problem.shape[0] * self.problem.shape[2])
+        return self.counts[0] / (self.problem.shape[0] * self.problem.shape[2])
 
     @property
     def denoiser_evaluations(self) -> float:
         """Passes of the denoiser over the whole clip."""
-        return (self.problem.meter.denoised - self.denoised_before) / self.problem.shape[0]
+        return self.counts[1] / self.problem.shape[0]
 
 
 @dataclass
@@ -179,8 +179,7 @@ def _save(path: Path | None, progress: Progress, counter: Counter, generator: to
     tensors |= {"movie": last.movie, "generator": generator.get_state()}
     if last.spread is not None:
         tensors |= {"deviation": last.spread.deviation, "draws": torch.tensor([float(last.spread.draws)])}
-    denoised = counter.denoiser_evaluations * counter.problem.shape[0]
-    spent = [float(progress.step), progress.seconds, counter.seen, denoised]
+    spent = [float(progress.step), progress.seconds, *counter.counts]
     tensors["spent"] = torch.tensor(spent, dtype=torch.float64)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".writing")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -107,7 +107,8 @@ class Diffusion:
         """Return the denoiser and what it is told of the problem's clips."""
         device = spectrum.power.device
         movies = load_movie_diffusion(self.weights, window=self.window, precision=self.precision).to(device)
-        model = _counted(Still(movies) if self.stills or problem.shape[2] == 1 else movies, problem)
+        stills = self.stills or problem.shape[2] == 1
+        model: Denoiser = _counted(Still(movies), problem) if stills else _counted(movies, problem)
         if self.text is None:
             return Told(model, None)
         if isinstance(self.text, Decoded):
@@ -143,8 +144,7 @@ class Pretrained:
         """Return the pipeline as a denoiser of the problem's movies, and the condition of each clip."""
         framing = Framing(problem.shape[2:], self.scale, self.every, self.window, self.consistency)
         pipeline = load_pipeline(self.source, at_once=self.at_once, precision=self.precision)
-        model = LatentDiffusion(pipeline, framing).to(spectrum.power.device)
-        _counted(model, problem)
+        model = _counted(LatentDiffusion(pipeline, framing).to(spectrum.power.device), problem)
         if self.text is None:
             return Told(model, None)
         if isinstance(self.text, Decoded):
@@ -154,7 +154,10 @@ class Pretrained:
         return Told(ClassifierFree(model, self.guidance), model.embed(texts).to(spectrum.power.device))
 
 
-def _counted(model: Denoiser, problem: Problem) -> Denoiser:
+D = TypeVar("D", bound=Denoiser)
+
+
+def _counted(model: D, problem: Problem) -> D:
     model.register_forward_pre_hook(problem.meter.count_denoised)
     return model
 
