@@ -62,7 +62,7 @@ def test_a_whole_canvas_is_a_movie_too(weights: Path) -> None:
     assert torch.equal(stacked[0, 3, :, 5, 7], behavior[0, 2])
 
 
-@pytest.mark.parametrize("windows", [1, 5, 64])
+@pytest.mark.parametrize("windows", [1, 3, 5, 64])
 def test_chunks_and_batches_change_nothing(weights: Path, windows: int) -> None:
     one, many = load_dwiseneuro(weights, "0", windows=64), load_dwiseneuro(weights, "0", windows=windows)
     movie, behavior = inputs(37, samples=3)
