@@ -91,7 +91,7 @@ def _by_name(rows: Sequence[Row]) -> dict[tuple[str, ...], Row]:
 
 
 def _differences(old: Row, new: Row) -> dict[str, float]:
-    columns = [name for name in {**old, **new} if name not in TIMES and old.get(name) != new.get(name)]
+    columns = [name for name in old if name not in TIMES and old[name] != new.get(name)]  # newer columns say nothing
     return {name: _apart(old.get(name), new.get(name)) for name in columns}
 
 

@@ -122,6 +122,18 @@ def test_differences_are_counted_and_the_environment_is_told(
     assert set(found.differing) == {"ssim", "status"} and set(found.environment) == {"torch"}
 
 
+def test_a_column_that_the_older_table_did_not_know_says_nothing(run: Path) -> None:
+    older = Path(shutil.copytree(run, run.with_name("older")))
+    with (older / "results.csv").open(newline="") as stream:
+        rows = [{key: value for key, value in row.items() if key != "ssim"} for row in csv.DictReader(stream)]
+    with (older / "results.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    assert compare(Run.of(older), Run.of(run)).identical
+    assert "ssim" in compare(Run.of(run), Run.of(older)).differing
+
+
 def test_a_rerun_with_other_numbers_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = (run / "results.csv").read_text()
     value = next(row["ssim"] for row in Run.of(run).rows)
