@@ -1,4 +1,4 @@
-"""Movies in windows: rates over windows of frames with their context, and the count of what encoders were shown."""
+"""Movies in windows: rates over windows of frames with their context; and what encoders and denoisers saw, counted."""
 
 from __future__ import annotations
 
