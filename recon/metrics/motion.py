@@ -52,8 +52,9 @@ def energy(spectrum: Tensor) -> Tensor:
 
     Channels are band-limited, so that the places between add cost but hardly anything new.
     """
-    for dim in (1, 2, 3):
-        if spectrum.shape[dim] % 2 == 0:
-            first, second = spectrum.tensor_split(2, dim)
-            spectrum = 0.5 * (first + second)
-    return torch.view_as_real(torch.fft.ifftn(spectrum, dim=(1, 2, 3))).square().sum(-1)[None]
+    even = [dim for dim in (1, 2, 3) if spectrum.shape[dim] % 2 == 0]
+    for dim in even:
+        first, second = spectrum.tensor_split(2, dim)
+        spectrum = first + second
+    passed: Tensor = torch.fft.ifftn(spectrum, dim=(1, 2, 3))
+    return (passed.real.square() + passed.imag.square())[None] / float(4 ** len(even))

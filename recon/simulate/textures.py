@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from recon.simulate.sources import read_photograph
 
 Picture = NDArray[np.float32]
+Leaves = NDArray[np.float64]
 Generator = np.random.Generator
 
 SHAPES = ("disc", "square", "triangle", "star", "bar", "ring")
@@ -72,73 +71,58 @@ def sprite(generator: Generator, shape: str, texture: str, *, radius: float) -> 
     return values.astype(np.float32), opacity
 
 
-@dataclass(frozen=True)
-class _Leaf:
-    """An ellipse: radius along its long axis, `aspect`, `angle`, centre, corner of its grain, contrast, grey."""
+def _leaves(generator: Generator, size: int, *, smallest: float, area: float) -> Iterator[Leaves]:
+    """Draw leaves until they cover `area` pixels, a few hundred at a time.
 
-    radius: float
-    aspect: float
-    angle: float
-    centre: NDArray[np.float64]
-    corner: NDArray[np.int64]
-    grain: float
-    value: float
-
-    @property
-    def half(self) -> int:
-        """Half the side of the square of pixels that it covers."""
-        return int(self.radius) + 2
-
-
-def _leaves(generator: Generator, size: int, *, smallest: float, area: float) -> Iterator[list[_Leaf]]:
-    """Draw leaves until they cover `area` pixels, a few hundred at a time."""
-    largest, covered, leaves = size / 5, 0.0, list[_Leaf]()
+    Rows: radius along the long axis, aspect, angle, centre (row, column), corner of the grain, its contrast, grey.
+    """
+    largest, covered, leaves = size / 5, 0.0, list[tuple[float, ...]]()
+    rarest, span = smallest**-2, smallest**-2 - largest**-2
     while covered < area:
-        u = generator.random()
-        radius = (smallest**-2 - u * (smallest**-2 - largest**-2)) ** -0.5
-        aspect, angle = generator.uniform(0.45, 1.0), generator.uniform(0, np.pi)
-        centre, corner = generator.uniform(0, size, 2), generator.integers(size, size=2)
-        grain, value = generator.uniform(0.1, 0.6), generator.normal(0, 1)
-        leaves.append(_Leaf(radius, aspect, angle, centre, corner, grain, value))
+        u, aspect, angle, y, x = generator.random(5).tolist()
+        top, left = int(generator.integers(size)), int(generator.integers(size))
+        radius = (rarest - u * span) ** -0.5
+        shape = (radius, 0.45 + (1.0 - 0.45) * aspect, np.pi * angle, size * y, size * x)
+        leaves.append((*shape, top, left, 0.1 + (0.6 - 0.1) * generator.random(), generator.standard_normal()))
         covered += np.pi * radius**2 * 0.7
         if len(leaves) == LEAVES_AT_A_TIME:
-            yield leaves
+            yield np.array(leaves)
             leaves = []
-    yield leaves
+    if leaves:
+        yield np.array(leaves)
 
 
-def _paint(canvas: Picture, texture: Picture, leaves: list[_Leaf]) -> None:
+def _paint(canvas: Picture, texture: Picture, leaves: Leaves) -> None:
     """Paint leaves in their order; `texture` is the grain tiled twice on both axes, so any part of it is one slice.
 
     Outlines of equal size are drawn together: most leaves are a few pixels wide, and a call costs more than they do.
     """
-    size, equal = len(canvas), defaultdict[int, list[_Leaf]](list)
-    for leaf in leaves:
-        equal[leaf.half].append(leaf)
-    outlines = {half: iter(_outlines(alike, half)) for half, alike in equal.items()}
-    for leaf in leaves:
-        half = leaf.half
-        opacity, side = next(outlines[half]), 2 * half + 1
-        row, column = (int(at) - half for at in leaf.centre)
-        top, left = (row + leaf.corner[0]) % size, (column + leaf.corner[1]) % size
-        colour = leaf.value + leaf.grain * texture[top : top + side, left : left + side]
-        if min(row, column) >= 0 and max(row, column) + side <= size:
+    size, halves = len(canvas), leaves[:, 0].astype(int) + 2
+    equal = {half: iter(_outlines(leaves[halves == half], half)) for half in set(halves.tolist())}
+    starts = leaves[:, 3:5].astype(int) - halves[:, None]
+    grains = (starts + leaves[:, 5:7].astype(int)) % size
+    inside = (starts >= 0).all(1) & (starts + 2 * halves[:, None] + 1 <= size).all(1)
+    ways = zip(halves.tolist(), starts.tolist(), grains.tolist(), leaves[:, 7:].tolist(), inside.tolist(), strict=True)
+    for half, (row, column), (top, left), (grain, value), whole in ways:
+        opacity, side = next(equal[half]), 2 * half + 1
+        colour = texture[top : top + side, left : left + side] * grain
+        colour += value
+        if whole:
             place = canvas[row : row + side, column : column + side]
-            place += (opacity * (colour - place)).astype(np.float32)
+            colour -= place
+            place += (opacity * colour).astype(np.float32)
         else:
             wrapped = np.ix_(np.arange(row, row + side) % size, np.arange(column, column + side) % size)
             canvas[wrapped] += (opacity * (colour - canvas[wrapped])).astype(np.float32)
 
 
-def _outlines(leaves: list[_Leaf], half: int) -> NDArray[np.float64]:
+def _outlines(leaves: Leaves, half: int) -> NDArray[np.float64]:
     """Return the antialiased opacity `[K,2·half+1,2·half+1]` of K leaves."""
-    centre = np.stack([leaf.centre for leaf in leaves])
+    radius, aspect, angle = (leaves[:, place, None, None] for place in range(3))
+    centre = leaves[:, 3:5]
     reach = np.arange(2 * half + 1)
     offset = (np.floor(centre).astype(int) - half)[..., None] + reach - centre[..., None]
     dy, dx = offset[:, 0, :, None], offset[:, 1, None, :]
-    angle, radius, aspect = (
-        np.array([getattr(leaf, name) for leaf in leaves])[:, None, None] for name in ("angle", "radius", "aspect")
-    )
     cosine, sine = np.cos(angle), np.sin(angle)
     along, across = dx * cosine + dy * sine, dy * cosine - dx * sine
     distance = np.sqrt(along**2 + (across / aspect) ** 2)
