@@ -11,7 +11,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 demo: $(INSTALLED)  ## reconstruct held-out clips of the simulated recording and write runs/demo/report.html; then what a prior adds
 	@$(BIN)/recon benchmark configs/demo.yaml
-	@echo "now what a learnt prior adds to two of these clips, a minute and a half:"
+	@echo "now what a learnt prior adds to two of these clips, two minutes:"
 	@$(BIN)/recon ablate configs/demo_prior.yaml
 
 test: lint  ## style, types, tests, doctests, coverage
