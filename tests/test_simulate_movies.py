@@ -103,6 +103,23 @@ def test_a_background_is_periodic_and_half_a_pixel_is_between() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("size", "smallest", "cover", "greys", "after"),
+    [
+        (64, 2.0, 3.0, [-0.75541, -1.18807, -0.09735, 0.53231, 0.38385], 0.911174692461),
+        (200, 3.0, 2.0, [0.09155, -0.77954, -0.01192, 0.12106, 0.11956], 0.822763487138),
+    ],
+)
+def test_leaves_are_those_of_earlier_recordings(
+    size: int, smallest: float, cover: float, greys: list[float], after: float
+) -> None:
+    """Greys on a line, and the next random number: other ones need another GENERATOR_VERSION."""
+    generator = np.random.default_rng(7)
+    leaves = textures.dead_leaves(generator, size, smallest=smallest, cover=cover)
+    assert [leaves[i, 3 * i % size] for i in (0, 13, 31, 50, 63)] == pytest.approx(greys, abs=1e-4)
+    assert generator.random() == pytest.approx(after, abs=1e-9)
+
+
 def test_objects_hide_what_is_behind_them_and_grow() -> None:
     generator = np.random.default_rng(0)
     values, opacity = textures.sprite(generator, "disc", "plain", radius=10.0)
