@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, freeze, resolve_device
-from encoders.checkpoints import load_encoder
-from encoders.ensemble import Ensemble
-from encoders.sensorium2022 import Normalisation
-from encoders.sensorium2023 import Statistics
-from encoders.wrapped import wrap
+from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, freeze, resolve_device
+from recon.encoders.checkpoints import load_encoder
+from recon.encoders.ensemble import Ensemble
+from recon.encoders.sensorium.movies2023 import Statistics
+from recon.encoders.sensorium.static2022 import Normalisation
+from recon.encoders.wrap import wrap
 
 
 def core_readout(weights: str) -> Encoder:
@@ -42,7 +42,7 @@ def dwiseneuro(
     channels_last: bool = True,
 ) -> Encoder:
     """DwiseNeuro, winner of Sensorium 2023: one mouse's view of a published .pth or converted .safetensors file."""
-    from encoders.dwiseneuro import load_dwiseneuro
+    from recon.encoders.dwiseneuro.encoder import load_dwiseneuro
 
     return load_dwiseneuro(
         weights, mouse, windows=windows, checkpointing=checkpointing, channels_last=channels_last
@@ -58,7 +58,7 @@ def sensorium2022(
     response_transform: Literal["divided by std", "raw"] = "divided by std",
 ) -> Encoder:
     """Static baseline of Sensorium 2022, frame by frame, from a published state dict; "cnn" (sota) or "ln"."""
-    from encoders.sensorium2022 import load_sensorium2022
+    from recon.encoders.sensorium.static2022 import load_sensorium2022
 
     transform = response_transform
     return load_sensorium2022(weights, kind, mouse=mouse, normalisation=normalisation, response_transform=transform)
@@ -74,7 +74,7 @@ def sensorium2023(
     response_transform: Literal["divided by std", "raw"] = "divided by std",
 ) -> Encoder:
     """Baselines of Sensorium 2023, one mouse of a published state dict: factorised or full 3-D core, or 2-D and GRU."""
-    from encoders.sensorium2023 import load_sensorium2023
+    from recon.encoders.sensorium.movies2023 import load_sensorium2023
 
     return load_sensorium2023(
         weights, mouse, statistics=statistics, padded=padded, memory=memory, response_transform=response_transform

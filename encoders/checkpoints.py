@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from encoders.base import Encoder, Spec
+from recon.encoders.base import Encoder, Spec
 
 FORMAT = "recon-encoder-1"
 SHIPPED = Path(__file__).parent / "weights"
@@ -100,10 +100,10 @@ class Architecture(NamedTuple):
 
 def architectures() -> dict[str, Architecture]:
     """Return what a checkpoint can hold, by name."""
-    from encoders.core_readout import CoreReadout, CoreReadoutSettings
-    from encoders.glm import Glm, GlmSettings
-    from encoders.judge import Judge, JudgeSettings
-    from encoders.linear import Linear, LinearSettings, empty_linear
+    from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
+    from recon.encoders.glm.model import Glm, GlmSettings
+    from recon.encoders.judge import Judge, JudgeSettings
+    from recon.encoders.linear import Linear, LinearSettings, empty_linear
 
     return {
         "core_readout": Architecture(CoreReadout, CoreReadoutSettings, CoreReadout),

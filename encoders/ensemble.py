@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from encoders.base import Encoder, Spec
+from recon.encoders.base import Encoder, Spec
 
 
 class Ensemble(Encoder):

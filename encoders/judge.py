@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.base import Encoder, Spec
-from encoders.modulation import BehaviorGain
-from encoders.readout import Keeper, Matrix, SparseReadout, sparse_matrix
-from encoders.wrapped import chosen_behavior
+from recon.encoders.base import Encoder, Spec
+from recon.encoders.core_readout.behavior import BehaviorGain
+from recon.encoders.core_readout.readout import Keeper, Matrix, SparseReadout, sparse_matrix
+from recon.encoders.wrap import chosen_behavior
 
 SPAN = 45
 """Frames that are filtered in time by one matrix product."""

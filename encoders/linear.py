@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from encoders.base import Encoder, Spec
+from recon.encoders.base import Encoder, Spec
 
 LINKS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda drive: drive,

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder
 from recon.artefacts import state_hash
 from recon.conditions import Batch, Clip, measured
 from recon.data.measurement import Bins, binning
 from recon.data.sensorium import SensoriumRecording
+from recon.encoders.base import Encoder
 from recon.fidelities.base import Likelihood
 from recon.fitting import fit_fidelity
 from recon.problem import Observation

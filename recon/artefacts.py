@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from encoders.base import Encoder
+from recon.encoders.base import Encoder
 from recon.store import write_bytes
 
 SECONDS = "seconds"

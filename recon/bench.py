@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder, resolve_device
 from recon import config
 from recon.animals import Animal
 from recon.artefacts import state_hash
@@ -20,6 +19,7 @@ from recon.data.masks import read_mask
 from recon.data.opening import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.data.sets import neuron_sets
+from recon.encoders.base import Encoder, resolve_device
 from recon.fidelities.base import Likelihood
 from recon.forward import Arithmetic, make_recording, ready_encoder
 from recon.methods.base import Method

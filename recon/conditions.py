@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder, device_of
 from recon.data.folds import fold_trials
 from recon.data.sensorium import SensoriumRecording
+from recon.encoders.base import Encoder, device_of
 from recon.metrics.correlation import pearson
 from recon.problem import Observation, Problem
 from recon.settings import Clips, Condition, Words

@@ -37,8 +37,8 @@ NESTED = {
 
 def registries() -> dict[str, Registry]:
     """Return every registry by its kind; the only place that knows them all."""
-    from encoders import ENCODERS
     from priors import PRIORS
+    from recon.encoders import ENCODERS
     from recon.fidelity import FIDELITIES
     from recon.methods import METHODS
     from recon.metrics import METRICS

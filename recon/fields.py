@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from encoders.base import BEHAVIOR_CHANNELS, Encoder, device_of, freeze, resolve_device
 from recon import config
+from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, device_of, freeze, resolve_device
 from recon.store import write_bytes
 
 Progress = Callable[[Iterable[int]], Iterable[int]]

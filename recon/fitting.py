@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder
 from recon.conditions import clip_rates, response_scale
 from recon.data.measurement import Bins, binning
 from recon.data.sensorium import SensoriumRecording
+from recon.encoders.base import Encoder
 from recon.fidelities.base import Likelihood
 from recon.fidelity import load, save
 from recon.store import digest

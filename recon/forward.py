@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from encoders.allocation import keep_freed_memory
-from encoders.base import Encoder, Unnamed, freeze
-from encoders.precision import Precision, in_precision
 from recon import config
+from recon.encoders.base import Encoder, Unnamed, freeze
+from recon.encoders.runtime.malloc import keep_freed_memory
+from recon.encoders.runtime.precision import Precision, in_precision
 from recon.keys import check_encoder
 from recon.types import Recording
 

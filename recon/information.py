@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder, device_of
 from recon.bench import Bench
 from recon.data.sensorium import SensoriumRecording
+from recon.encoders.base import Encoder, device_of
 from recon.store import digest, write_json
 
 CLIPS, PROBES, FRAMES = 40, 2, 90

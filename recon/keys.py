@@ -10,10 +10,10 @@ from pathlib import Path
 
 from torch import nn
 
-from encoders.base import Encoder
 from priors.files import SHIPPED as PRIORS
 from recon.artefacts import learning_seconds
 from recon.decoders.shipped import SHIPPED as DECODERS
+from recon.encoders.base import Encoder
 from recon.types import Recording
 
 

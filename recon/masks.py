@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder, freeze
 from recon import config
 from recon.conditions import response_scale
 from recon.data.opening import open_recording
 from recon.data.sensorium import SensoriumRecording
+from recon.encoders.base import Encoder, freeze
 from recon.keys import check_encoder
 from recon.methods.combined import gaussian_filter
 from recon.store import write_bytes

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
-from encoders.base import Portioned
+from recon.encoders.base import Portioned
 
 FEWEST_FRAMES = 16
 """Below this many frames a pass is mostly context."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder
-from encoders.canvas import centred
+from recon.encoders.base import Encoder
+from recon.encoders.canvas import centred
 from recon.memory import Portions, in_portions
 from recon.types import Caption, Fidelity, Measurement
 from recon.windows import Frames, Meter, spans_of, window_rates, windowed_rates

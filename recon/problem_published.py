@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from encoders.base import TemporalFirst
+from recon.encoders.base import TemporalFirst
 from recon.problem import Observation, Problem, counted_frames, span_misfit
 from recon.problem_subclips import pull_to_planes, shared_subclips
 from recon.windows import Frames

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from encoders.base import TemporalFirst
+from recon.encoders.base import TemporalFirst
 from recon.memory import in_portions
 from recon.problem import Observation, Problem, counted_frames, subclip_gradient
 from recon.windows import Frames

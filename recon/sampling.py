@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from encoders.base import device_of, resolve_device
 from priors.base import Denoiser
 from priors.guidance import ClassifierFree, falling
 from priors.latent_diffusion import LatentDiffusion
 from recon import config
+from recon.encoders.base import device_of, resolve_device
 from recon.methods.guided import noise_around, steps_down, unguided
 from recon.movies import (
     Pixels,

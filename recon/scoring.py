@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder
 from recon.conditions import Batch, clip_rates, response_scale
 from recon.data.masks import read_mask
 from recon.data.sensorium import SensoriumRecording
+from recon.encoders.base import Encoder
 from recon.metrics import METRICS, motion_energy_correlation, spatial_frequency_correlation
 from recon.metrics import temporal_frequency_correlation as temporal_correlation
 from recon.metrics.activity import response_correlation

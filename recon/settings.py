@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from encoders.precision import Precision
 from recon.data.measurement import Bins
+from recon.encoders.runtime.precision import Precision
 from recon.metrics.pooling import Pooling
 
 Condition = Literal["recorded", "wrong_clip", "predicted", "noise_free", "repeat_average", "repeats_joint"]

@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from encoders.base import Encoder, resolve_device
-from encoders.spread import spread
 from recon.animals import Animal
 from recon.bench import Bench, Plan
 from recon.conditions import Batch, common_scale, pose
 from recon.data.measurement import binning
 from recon.data.sets import left_out_neurons
+from recon.encoders.base import Encoder, resolve_device
+from recon.encoders.runtime.devices import spread
 from recon.fitting import fit_fidelity
 from recon.keys import artefacts_of, learning_time, modules_of, planned_iterations, weights_of
 from recon.learning_set import TrainingSet

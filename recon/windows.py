@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from encoders.base import Encoder
+from recon.encoders.base import Encoder
 
 Frames = tuple[int, int]
 """First frame and the one behind the last."""

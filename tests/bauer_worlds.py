@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder, freeze
-from encoders.dwise_network import DwiseNetwork, DwiseSettings
-from encoders.dwiseneuro import DwiseNeuro
 from recon import config
+from recon.encoders.base import Encoder, freeze
+from recon.encoders.dwiseneuro.encoder import DwiseNeuro
+from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
 from recon.fidelity import FIDELITIES
 from recon.methods.gradient import Gradient
 from recon.methods.optimisers import Momentum

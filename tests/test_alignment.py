@@ -8,9 +8,9 @@ import pytest
 import torch
 import worlds
 
-from encoders.learning import Learning, draw_weights, fresh
 from recon.decoders.examples import chunk, recorded
 from recon.decoders.towers import Towers, TowerSettings, likeness
+from recon.encoders.training.loop import Learning, draw_weights, fresh
 from recon.lagged import Lags
 from recon.methods import Alignment
 from recon.methods.alignment import augmented, nearness

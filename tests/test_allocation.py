@@ -10,14 +10,14 @@ import bauer_worlds
 import pytest
 import torch
 
-from encoders import allocation
-from encoders.base import freeze
-from encoders.dwise_network import DwiseNetwork, DwiseSettings
-from encoders.dwiseneuro import CPU_WINDOWS, Checkpointing, DwiseNeuro
+from recon.encoders.base import freeze
+from recon.encoders.dwiseneuro.encoder import CPU_WINDOWS, Checkpointing, DwiseNeuro
+from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
+from recon.encoders.runtime import malloc as allocation
 
 FAULTS = """
 import resource, sys, torch
-from encoders.allocation import keep_freed_memory
+from recon.encoders.runtime.malloc import keep_freed_memory
 kept = keep_freed_memory() if sys.argv[1] == "keep" else True
 for _ in range(4):
     torch.ones(2**24)  # The second or third finds room that is aligned; from then on nothing is mapped.

@@ -11,10 +11,10 @@ from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DModel
 from omegaconf import OmegaConf
 from tiny_bench import make_world
 
-from encoders.learning import Learning
 from priors.autoencoder import Autoencoder, load_image_autoencoder
 from priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, load_autoencoder
 from recon import cli
+from recon.encoders.training.loop import Learning
 from recon.lagged import Lags
 from recon.methods import Latent, Mean, Ridge
 from recon.methods.latent import Contrastive, Images, Linear, Movies

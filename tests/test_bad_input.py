@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 from tiny_bench import make_world, write_encoder
 
-from encoders.base import Spec
-from encoders.checkpoints import save_encoder
-from encoders.judge import Judge
 from recon import cli
 from recon.data.sensorium import SensoriumRecording
+from recon.encoders.base import Spec
+from recon.encoders.checkpoints import save_encoder
+from recon.encoders.judge import Judge
 
 Contents = dict[str, bytes]
 

@@ -15,12 +15,12 @@ import torch
 import worlds
 from torch import Tensor
 
-from encoders.base import Spec, freeze
-from encoders.canvas import centred
-from encoders.core import CoreSettings
-from encoders.core_readout import CoreReadout, CoreReadoutSettings
-from encoders.dwiseneuro import DwiseNeuro
-from encoders.ensemble import Ensemble
+from recon.encoders.base import Spec, freeze
+from recon.encoders.canvas import centred
+from recon.encoders.core_readout.core import CoreSettings
+from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
+from recon.encoders.dwiseneuro.encoder import DwiseNeuro
+from recon.encoders.ensemble import Ensemble
 from recon.fidelity import FIDELITIES
 from recon.lagged import Lags
 from recon.methods import Gradient, Ridge

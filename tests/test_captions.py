@@ -11,11 +11,11 @@ import worlds
 from torch import Tensor
 from torch.nn import functional
 
-from encoders.learning import Learning
 from priors.text import TextEncoder
 from recon.captions.decoder import Decoded, ridge, solutions
 from recon.captions.examples import Examples, Windows, embedded, examples, over_time, recorded, scene_of
 from recon.captions.pictures import Pictures
+from recon.encoders.training.loop import Learning
 from recon.lagged import Lags
 from recon.methods import Sample, fitted
 from recon.types import Caption, Trial

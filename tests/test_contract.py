@@ -6,10 +6,10 @@ import pytest
 import torch
 import worlds
 
-from encoders.learning import Learning
 from recon.decoders.frame_network import FrameArchitecture
 from recon.decoders.network import Architecture
 from recon.decoders.towers import TowerSettings
+from recon.encoders.training.loop import Learning
 from recon.lagged import Lags
 from recon.methods import (
     METHODS,

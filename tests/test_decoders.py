@@ -14,8 +14,6 @@ import worlds
 from omegaconf import OmegaConf
 from tiny_bench import configuration
 
-from encoders.clips import Clip
-from encoders.learning import Learning
 from recon import cli, config
 from recon.benchmark import benchmark
 from recon.decoders import distillation
@@ -28,6 +26,8 @@ from recon.decoders.most_exciting import most_exciting
 from recon.decoders.network import Architecture, Block, initialised
 from recon.decoders.read_in import Places, ReadIn, Transform
 from recon.decoders.shipped import SHIPPED, save_decoder
+from recon.encoders.training.clips import Clip
+from recon.encoders.training.loop import Learning
 from recon.fidelities.low_rank import LowRank
 from recon.fidelities.simple import Poisson
 from recon.lagged import Lags

@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
-import encoders
-from encoders import dwise_training
-from encoders.argus import convert, read_published
-from encoders.clips import Clip, evaluate
-from encoders.dwise_blocks import Drop
-from encoders.dwise_network import DwiseSettings, Subject
-from encoders.dwise_sampling import (
+from recon import cli, config
+from recon.data.opening import open_recording
+from recon.encoders.dwiseneuro import train as dwise_training
+from recon.encoders.dwiseneuro.argus_files import convert, read_published
+from recon.encoders.dwiseneuro.blocks import Drop
+from recon.encoders.dwiseneuro.encoder import DwiseNeuro
+from recon.encoders.dwiseneuro.network import DwiseSettings, Subject
+from recon.encoders.dwiseneuro.sampling import (
     Batch,
     Mouse,
     Sampling,
@@ -36,7 +37,7 @@ from encoders.dwise_sampling import (
     read_ahead,
     read_batch,
 )
-from encoders.dwise_training import (
+from recon.encoders.dwiseneuro.train import (
     DwiseRun,
     Recipe,
     advance,
@@ -51,9 +52,7 @@ from encoders.dwise_training import (
     update_average,
     validate,
 )
-from encoders.dwiseneuro import DwiseNeuro
-from recon import cli, config
-from recon.data.opening import open_recording
+from recon.encoders.training.clips import Clip, evaluate
 from recon.forward import Arithmetic, ready_encoder
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY

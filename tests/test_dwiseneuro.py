@@ -11,13 +11,12 @@ import torch
 from dwise_worlds import NARROW, params, random_state, trial
 from torch import Tensor
 
-import encoders
-from encoders import argus
-from encoders.base import freeze
-from encoders.checkpoints import read_card
-from encoders.dwise_network import NEURONS, DwiseNetwork, DwiseSettings
-from encoders.dwiseneuro import DwiseNeuro, load_dwiseneuro, readout_index
 from recon import cli
+from recon.encoders.base import freeze
+from recon.encoders.checkpoints import read_card
+from recon.encoders.dwiseneuro import argus_files as argus
+from recon.encoders.dwiseneuro.encoder import DwiseNeuro, load_dwiseneuro, readout_index
+from recon.encoders.dwiseneuro.network import NEURONS, DwiseNetwork, DwiseSettings
 
 GOLDEN = json.loads((Path(__file__).parent / "dwise_published.json").read_text())
 """Names, shapes and rates of the public code: `tests/benchmarks/dwiseneuro_exact.py CLONE --golden FILE`."""

@@ -6,14 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import encoders
-from encoders.base import Encoder, Spec, freeze
-from encoders.core import CoreSettings, temporal_filters
-from encoders.core_readout import CoreReadout, CoreReadoutSettings
-from encoders.ensemble import Ensemble
-from encoders.judge import Judge, JudgeSettings
-from encoders.linear import Linear
-from encoders.readout import (
+from recon.encoders.base import Encoder, Spec, freeze
+from recon.encoders.core_readout.core import CoreSettings, temporal_filters
+from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
+from recon.encoders.core_readout.readout import (
     Matrix,
     PlacedReadout,
     Places,
@@ -22,6 +18,9 @@ from encoders.readout import (
     readout_matrix,
     readout_places,
 )
+from recon.encoders.ensemble import Ensemble
+from recon.encoders.judge import Judge, JudgeSettings
+from recon.encoders.linear import Linear
 
 BEHAVIOR = ("running_speed", "pupil_x", "pupil_y")
 

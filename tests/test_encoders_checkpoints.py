@@ -10,13 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import encoders
-from encoders.base import Encoder, Spec
-from encoders.checkpoints import SHIPPED, load_encoder, read_card, save_encoder, write_atomically
-from encoders.core import CoreSettings
-from encoders.core_readout import CoreReadout, CoreReadoutSettings
-from encoders.judge import Judge, JudgeSettings
-from encoders.linear import Linear
+from recon.encoders.base import Encoder, Spec
+from recon.encoders.checkpoints import SHIPPED, load_encoder, read_card, save_encoder, write_atomically
+from recon.encoders.core_readout.core import CoreSettings
+from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
+from recon.encoders.judge import Judge, JudgeSettings
+from recon.encoders.linear import Linear
 
 SPEC = Spec((8, 12), (4, 7, 9), degrees_per_pixel=1.94, behavior=("running_speed",))
 NAMES = ("v1_seed0", "v1_seed1", "v1_seed2", "v1_judge")

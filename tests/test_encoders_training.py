@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from encoders import learning as learning_module
-from encoders import training as training_module
-from encoders.base import Spec
-from encoders.clips import Clip, draw_chunks, evaluate
-from encoders.core import CoreSettings
-from encoders.core_readout import CoreReadout, CoreReadoutSettings
-from encoders.judge import Judge, JudgeSettings
-from encoders.linear import Linear
-from encoders.preparation import prepare, receptive_fields, response_statistics
-from encoders.resume import read_parts
-from encoders.training import TrainingSettings, poisson_loss, train
+from recon.encoders.base import Spec
+from recon.encoders.core_readout.core import CoreSettings
+from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
+from recon.encoders.core_readout.prepare import prepare, receptive_fields, response_statistics
+from recon.encoders.judge import Judge, JudgeSettings
+from recon.encoders.linear import Linear
+from recon.encoders.training import fit as training_module
+from recon.encoders.training import loop as learning_module
+from recon.encoders.training.clips import Clip, draw_chunks, evaluate
+from recon.encoders.training.fit import TrainingSettings, poisson_loss, train
+from recon.encoders.training.state import read_parts
 
 NEURONS, FRAME = 12, (12, 16)
 SETTINGS = TrainingSettings(

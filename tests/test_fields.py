@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from encoders.base import Encoder, freeze
-from encoders.checkpoints import save_encoder
-from encoders.linear import Linear
 from recon import cli
+from recon.encoders.base import Encoder, freeze
+from recon.encoders.checkpoints import save_encoder
+from recon.encoders.linear import Linear
 from recon.fields import FieldMapping, fitted_fields, receptive_fields, sparse_noise
 
 HEIGHT, WIDTH = 20, 28

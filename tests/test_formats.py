@@ -19,9 +19,6 @@ import torch
 import yaml
 from PIL import Image
 
-from encoders.base import Spec
-from encoders.checkpoints import save_encoder
-from encoders.core_readout import CoreReadout
 from recon.benchmark import benchmark
 from recon.cli import main
 from recon.data.check import check
@@ -32,6 +29,9 @@ from recon.data.formats.nwb import read as read_nwb
 from recon.data.opening import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.data.session import Session, Stream
+from recon.encoders.base import Spec
+from recon.encoders.checkpoints import save_encoder
+from recon.encoders.core_readout.model import CoreReadout
 
 CELLS = np.random.default_rng(5).permutation(worlds.ROWS * worlds.COLUMNS)[: worlds.UNITS]
 SETTINGS = Conversion(frame_size=(worlds.ROWS, worlds.COLUMNS), trial_frames=90, shortest=45, lag=worlds.LATENCY)

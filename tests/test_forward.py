@@ -9,11 +9,11 @@ import torch
 import worlds
 from torch import Tensor
 
-from encoders import ENCODERS
-from encoders.base import Encoder
-from encoders.dwise_network import DwiseNetwork, DwiseSettings
-from encoders.dwiseneuro import DwiseNeuro
-from encoders.precision import Lowered, autocast, in_precision
+from recon.encoders import ENCODERS
+from recon.encoders.base import Encoder
+from recon.encoders.dwiseneuro.encoder import DwiseNeuro
+from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
+from recon.encoders.runtime.precision import Lowered, autocast, in_precision
 from recon.forward import Arithmetic, ready_encoder
 
 CPU = Arithmetic(torch.device("cpu"))

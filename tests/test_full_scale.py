@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from encoders.base import Spec
-from encoders.clips import draw_chunks
-from encoders.core_readout import CoreReadout, CoreReadoutSettings
-from encoders.training import TrainingSettings, loss_of
 from recon.data.opening import open_recording
+from recon.encoders.base import Spec
+from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
+from recon.encoders.training.clips import draw_chunks
+from recon.encoders.training.fit import TrainingSettings, loss_of
 from recon.training.kept import KeptClips, Room
 
 pytestmark = [pytest.mark.slow, pytest.mark.real]

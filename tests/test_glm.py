@@ -8,12 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from encoders import load
-from encoders.base import Spec, freeze
-from encoders.checkpoints import save_encoder
-from encoders.clips import Clip
-from encoders.glm import Glm, GlmSettings, separable_drive
-from encoders.glm_fit import (
+from recon.encoders import load
+from recon.encoders.base import Spec, freeze
+from recon.encoders.checkpoints import save_encoder
+from recon.encoders.glm.fit import (
     GlmFit,
     fit_glm,
     localised_start,
@@ -21,6 +19,8 @@ from encoders.glm_fit import (
     mean_rate_likelihood,
     spike_triggered_average,
 )
+from recon.encoders.glm.model import Glm, GlmSettings, separable_drive
+from recon.encoders.training.clips import Clip
 from recon.training.encoder import EncoderTraining, learn
 
 SIZE, LAGS, CELLS = (8, 10), 6, 5

@@ -12,8 +12,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from encoders.learning import Learning
 from recon import cli, config
+from recon.encoders.training.loop import Learning
 from recon.identification.neural import NeuralIdentification, near, reliability, similarities, standardised
 from recon.identification.turning import against_chance, turned
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from encoders.clips import draw_chunks
 from recon.data.sensorium import SensoriumRecording
+from recon.encoders.training.clips import draw_chunks
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
 from recon.training.kept import KeptClips, Room, clip_of

@@ -13,9 +13,18 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from torch.utils.tensorboard import summary
 
-from encoders import learning
-from encoders.learning import Learning, draw_weights, fresh, learn, rate_factor, save_state, seconds_spent, started
-from encoders.resume import read_parts, write_parts
+from recon.encoders.training import loop as learning
+from recon.encoders.training.loop import (
+    Learning,
+    draw_weights,
+    fresh,
+    learn,
+    rate_factor,
+    save_state,
+    seconds_spent,
+    started,
+)
+from recon.encoders.training.state import read_parts, write_parts
 
 TRUE = torch.tensor([[1.0, -2.0, 0.5]])
 
@@ -70,7 +79,7 @@ def test_patience_ends_early() -> None:
 
 
 def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("encoders.learning.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("recon.encoders.training.loop.SAVE_SECONDS", 0.0)
     settings, whole = Learning(steps=40, validate_every=7), model()
     learn(whole, loss, settings, generator=draws(), validate=score)
     calls = 0

@@ -10,10 +10,10 @@ import torch
 import worlds
 from torch import Tensor
 
-from encoders.base import freeze
-from encoders.linear import Linear
 from priors.spectrum import inverse_cosine_transform
 from recon.artefacts import learning_seconds, save_artefact
+from recon.encoders.base import freeze
+from recon.encoders.linear import Linear
 from recon.lagged import Lags
 from recon.methods import FieldSum, Gradient, Library, OptimalLinear, Ridge
 from recon.methods.lbfgs import Lbfgs

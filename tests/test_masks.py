@@ -12,14 +12,14 @@ import worlds
 from omegaconf import OmegaConf
 from tiny_bench import configuration
 
-from encoders.base import freeze
-from encoders.checkpoints import save_encoder
-from encoders.linear import Linear
 from recon.benchmark import benchmark
 from recon.cli import main
 from recon.data.importer import import_arrays
 from recon.data.masks import read_mask
 from recon.data.sensorium import SensoriumRecording
+from recon.encoders.base import freeze
+from recon.encoders.checkpoints import save_encoder
+from recon.encoders.linear import Linear
 from recon.masks import MaskLearning, iou, learn_mask
 
 LEFT = slice(0, 4)

@@ -9,7 +9,7 @@ import torch
 import worlds
 from torch import Tensor
 
-from encoders.base import Encoder
+from recon.encoders.base import Encoder
 from recon.memory import FEWEST_FRAMES, Portions
 from recon.problem import Observation, Problem
 from recon.problem_subclips import subclip_gradients

@@ -9,9 +9,9 @@ import torch
 import worlds
 from scipy.ndimage import gaussian_filter as scipy_filter
 
-from encoders.learning import Learning
 from recon.artefacts import load_artefact, save_artefact
 from recon.decoders.network import Architecture
+from recon.encoders.training.loop import Learning
 from recon.lagged import Lags, measure_scaling, training_pairs
 from recon.methods import Average, Convolutional, DeepEnsemble, Gradient, Mean, Ridge, Sta, fitted
 from recon.methods.combined import gaussian_filter

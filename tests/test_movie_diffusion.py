@@ -13,7 +13,6 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from encoders.learning import Learning, learn
 from priors import text as text_module
 from priors.movie_diffusion import GREY, SPREAD, MovieDiffusion, load_movie_diffusion, save_movie_diffusion
 from priors.movie_unet import Block, MovieUnetSettings
@@ -21,6 +20,7 @@ from priors.spectrum import GaussianDenoiser
 from priors.text import TextEncoder
 from priors.windows import by_windows
 from recon import cli
+from recon.encoders.training.loop import Learning, learn
 from recon.training.prior import PriorTraining, captioned, errors, started, train_prior
 
 TINY = MovieUnetSettings(widths=(4, 6, 8), depth=1, text=5, steering=8)
@@ -218,7 +218,7 @@ def test_tensorboard_shows_draws_and_errors_while_a_prior_learns(
     tmp_path: Path, short: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Interrupted and watched it ends with the weights of a training that was neither."""
-    monkeypatch.setattr("encoders.learning.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("recon.encoders.training.loop.SAVE_SECONDS", 0.0)
     tree = {
         "name": "tiny",
         "settings": {"widths": [4, 6], "depth": 1, "steering": 8},

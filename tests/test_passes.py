@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from encoders.passes import in_passes
+from recon.encoders.dwiseneuro.passes import in_passes
 
 PASSES = [slice(4, 10), slice(2, 8), slice(0, 6)]
 

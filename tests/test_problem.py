@@ -6,9 +6,9 @@ import pytest
 import torch
 import worlds
 
-from encoders.base import Spec, freeze
-from encoders.core import CoreSettings
-from encoders.core_readout import CoreReadout, CoreReadoutSettings
+from recon.encoders.base import Spec, freeze
+from recon.encoders.core_readout.core import CoreSettings
+from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
 from recon.fidelity import FIDELITIES
 from recon.problem import Observation, Problem
 from recon.problem_subclips import subclip_gradients

@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-import encoders
-from encoders.base import freeze
-from encoders.sensorium2022 import Normalisation, Sensorium2022, load_sensorium2022
+from recon.encoders.base import freeze
+from recon.encoders.sensorium.static2022 import Normalisation, Sensorium2022, load_sensorium2022
 
 MOUSE, CHANNELS, NEURONS = "1-2-3", 6, 9
 REAL = Path(__file__).parents[2] / "shared/data/sensorium2022_pretrained"

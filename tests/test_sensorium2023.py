@@ -13,10 +13,9 @@ from safetensors.torch import save_file
 from sensorium2023_worlds import BEHAVIOR, CHOSEN, FRAMES, IMAGE, MICE, MOUSE, PUPIL, random_state, trial
 from torch import Tensor
 
-import encoders
-from encoders.base import Unnamed, freeze
-from encoders.sensorium2022 import belongs
-from encoders.sensorium2023 import UNENDING, Sensorium2023, Statistics, load_sensorium2023
+from recon.encoders.base import Unnamed, freeze
+from recon.encoders.sensorium.movies2023 import UNENDING, Sensorium2023, Statistics, load_sensorium2023
+from recon.encoders.sensorium.static2022 import belongs
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "sensorium2023_published.json").read_text())
 KINDS = ("factorised", "full", "gru", "gru_plain")

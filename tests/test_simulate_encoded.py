@@ -12,10 +12,10 @@ import pytest
 import torch
 from synthetic_run import make_run
 
-from encoders import ENCODERS
-from encoders.base import Spec, freeze
-from encoders.linear import Linear
 from recon.data.opening import open_recording
+from recon.encoders import ENCODERS
+from recon.encoders.base import Spec, freeze
+from recon.encoders.linear import Linear
 from recon.forward import make_recording
 from recon.movies import write_gif
 from recon.report.page import write_report

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-import encoders
 from recon.data.opening import open_recording
 from recon.simulate import TINY, SimulationSettings, simulate, simulate_movie_responses
 from recon.simulate import recording as module

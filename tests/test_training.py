@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from encoders.base import freeze
-from encoders.checkpoints import SHIPPED, load_encoder
-from encoders.clips import Clip, evaluate
 from recon.data.opening import open_recording
+from recon.encoders.base import freeze
+from recon.encoders.checkpoints import SHIPPED, load_encoder
+from recon.encoders.training.clips import Clip, evaluate
 from recon.simulate.recording import GENERATOR_VERSION, simulate
 from recon.simulate.settings import TINY, SimulationSettings
 from recon.training.encoder import oracle_correlation, train_encoder

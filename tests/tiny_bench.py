@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from encoders.base import Spec
-from encoders.checkpoints import save_encoder
-from encoders.core import CoreSettings
-from encoders.core_readout import CoreReadout, CoreReadoutSettings
 from recon.data.sensorium import SensoriumRecording
+from recon.encoders.base import Spec
+from recon.encoders.checkpoints import save_encoder
+from recon.encoders.core_readout.core import CoreSettings
+from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from encoders.base import freeze
-from encoders.linear import Linear
 from priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
 from priors.spectrum import Spectrum, inverse_cosine_transform
+from recon.encoders.base import freeze
+from recon.encoders.linear import Linear
 from recon.fidelity import FIDELITIES
 from recon.learning_set import TrainingSet
 from recon.problem import Observation, Problem

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from encoders.learning import Learning, draw_weights, fresh, learn
 from recon.captions.examples import Examples
 from recon.decoders.towers import info_nce
+from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.learning_set import TrainingSet
 
 BATCH = 128

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.learning import Learning, fresh
 from priors.text import EMBEDDED, TextEncoder
 from recon.artefacts import load_artefact
 from recon.captions.contrast import Layers, tell_apart
 from recon.captions.examples import Examples, Windows, examples, generated, recorded, spoken_digest
 from recon.captions.pictures import PictureReader, Pictures
 from recon.captions.sources import Spoken, spoken_by
+from recon.encoders.training.loop import Learning, fresh
 from recon.fidelities.base import Likelihood
 from recon.fidelities.mixture import Mixture
 from recon.learning_set import TrainingSet

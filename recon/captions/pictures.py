@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.precision import autocast
 from recon.captions.examples import Windows
+from recon.encoders.runtime.precision import autocast
 from recon.lagged import Lags, Scaling, measure_scaling, training_pairs
 from recon.learning_set import TrainingSet
 from recon.regression import regressed

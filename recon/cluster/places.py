@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from encoders.base import resolve_device
+from recon.encoders.base import resolve_device
 
 
 @dataclass(frozen=True)

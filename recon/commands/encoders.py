@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from encoders import argus
+from recon.encoders.dwiseneuro import argus_files as argus
 
 
 def convert(options: argparse.Namespace, write: Callable[[str], None]) -> None:

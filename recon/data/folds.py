@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image
 from scipy.fft import dctn
 
-from encoders.dwise_network import NEURONS
 from recon.data.layout import ABSENT, TRAIN, VALIDATION, Array
 from recon.data.sensorium import SensoriumRecording
+from recon.encoders.dwiseneuro.network import NEURONS
 
 FOLDS = 7
 HASHED_FRAMES, SIDE, LOWEST = 5, 32, 8

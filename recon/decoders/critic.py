@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from encoders.learning import draw_weights, fresh
+from recon.encoders.training.loop import draw_weights, fresh
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from encoders.clips import Clip
 from recon.artefacts import load_artefact
 from recon.decoders.examples import as_bytes, chunk
+from recon.encoders.training.clips import Clip
 from recon.fidelities.base import Likelihood, Sampled
 from recon.learning_set import TrainingSet
 from recon.simulate.movies import make_clip

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from encoders.clips import Clip, draw_chunks
-from encoders.precision import autocast
-from encoders.preparation import receptive_fields
+from recon.encoders.core_readout.prepare import receptive_fields
+from recon.encoders.runtime.precision import autocast
+from recon.encoders.training.clips import Clip, draw_chunks
 from recon.learning_set import TrainingSet
 from recon.metrics.movie import ssim, video_correlation
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.learning import draw_weights, fresh
 from recon.decoders.critic import Rivals, with_critic
 from recon.decoders.network import pixels
 from recon.decoders.read_in import Maps, ReadIn
+from recon.encoders.training.loop import draw_weights, fresh
 from recon.lagged import Lags
 
 

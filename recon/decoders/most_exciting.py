@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from encoders.base import Encoder, device_of
+from recon.encoders.base import Encoder, device_of
 from recon.learning_set import TrainingSet
 
 AT_ONCE = 32

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.learning import draw_weights, fresh
 from recon.decoders.read_in import Places, ReadIn
+from recon.encoders.training.loop import draw_weights, fresh
 from recon.lagged import Lags
 
 CHANNELS_LAST = torch.channels_last

@@ -11,8 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from encoders.checkpoints import from_mapping
 from recon.decoders.network import Architecture
+from recon.encoders.checkpoints import from_mapping
 from recon.learning_set import TrainingSet
 from recon.store import write_bytes
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from encoders.base import resolve_device
 from priors.text import TextEncoder
 from recon import config
 from recon.benchmark import Say
@@ -20,6 +19,7 @@ from recon.conditions import choose_clips
 from recon.data.opening import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.data.sets import neuron_sets
+from recon.encoders.base import resolve_device
 from recon.forward import Arithmetic, make_recording, ready_encoder
 from recon.identification.scores import SCORED, scores
 from recon.learning_set import TrainingSet

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.learning import Learning, draw_weights, fresh, learn
 from recon import config
 from recon.benchmark import Say
 from recon.data.repeats import read_areas, read_responses
 from recon.decoders.towers import info_nce
+from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.identification.scores import SCORED, scores
 from recon.identification.turning import against_chance, turned_worlds
 from recon.metrics.identification import cosine_similarity

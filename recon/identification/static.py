@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from encoders.learning import Learning, draw_weights, fresh, learn
 from recon import config
 from recon.benchmark import Say
 from recon.data.opening import open_recording
 from recon.data.sources import read_array
 from recon.decoders.towers import Towers, TowerSettings, likeness
+from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.forward import make_recording
 from recon.identification.scores import SCORED, TASKS, scores
 from recon.lagged import Lags

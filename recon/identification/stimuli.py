@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder
 from recon import config
 from recon.bench import Bench, plan
 from recon.benchmark import Say, benchmark
 from recon.conditions import Batch, clip_rates, response_scale
+from recon.encoders.base import Encoder
 from recon.identification.scores import SCORED, TASKS, scores
 from recon.methods.alignment import Alignment
 from recon.methods.combined import Smoothed

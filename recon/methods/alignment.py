@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from encoders.clips import Clip
-from encoders.learning import Learning, draw_weights, fresh, learn
 from recon.artefacts import load_artefact
 from recon.decoders.examples import chunk, mean_frame, recorded
 from recon.decoders.towers import Towers, TowerSettings, info_nce
+from recon.encoders.training.clips import Clip
+from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.learning_set import TrainingSet
 from recon.methods.base import only_iterate, responses_of, validation_pairs
 from recon.methods.library import Pieces, blended, pieces_of, window_starts

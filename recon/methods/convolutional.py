@@ -10,14 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from encoders.clips import Clip
-from encoders.learning import Learning, fresh, learn
 from recon.artefacts import load_artefact
 from recon.decoders.critic import Rivals, rivalry, with_critic
 from recon.decoders.distillation import distilled, drawn_chunk
 from recon.decoders.examples import Reading, chunk, decoded, decoding_score, mean_frame, places, recorded
 from recon.decoders.network import Architecture, Decoder, initialised
 from recon.decoders.shipped import architecture_of, find_decoder, trained_with
+from recon.encoders.training.clips import Clip
+from recon.encoders.training.loop import Learning, fresh, learn
 from recon.fidelities.base import Likelihood
 from recon.fidelities.mixture import Mixture
 from recon.learning_set import TrainingSet

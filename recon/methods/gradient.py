@@ -12,10 +12,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from encoders.canvas import centred
 from priors.energies import weighted_energies
 from priors.spectrum import Spectrum, estimate_spectrum, residual_spectrum
 from recon.artefacts import load_artefact
+from recon.encoders.canvas import centred
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.methods.lbfgs import Lbfgs

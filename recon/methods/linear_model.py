@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from encoders.base import Encoder, device_of
 from recon.artefacts import load_artefact
+from recon.encoders.base import Encoder, device_of
 from recon.lagged import Lags, Scaling
 from recon.learning_set import TrainingSet
 

@@ -10,13 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from encoders.clips import Clip
-from encoders.learning import Learning, fresh, learn
 from recon.artefacts import load_artefact
 from recon.decoders.critic import Rivals, rivalry
 from recon.decoders.examples import Reading, chunk, decoded, decoding_score, mean_frame, recorded
 from recon.decoders.frame_network import FrameArchitecture, FrameDecoder, rivals
 from recon.decoders.most_exciting import pictures
+from recon.encoders.training.clips import Clip
+from recon.encoders.training.loop import Learning, fresh, learn
 from recon.learning_set import TrainingSet
 from recon.methods.base import only_iterate, responses_of, validation_pairs
 from recon.metrics.movie import SSIM_RADIUS, ssim

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder
 from recon.data.writer import RecordingWriter
+from recon.encoders.base import Encoder
 from recon.simulate.films import SUFFIXES, read_film
 from recon.simulate.movies import make_clip
 from recon.simulate.sources import SPLITS

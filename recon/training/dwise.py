@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from encoders.argus import save_trained
-from encoders.base import resolve_device
-from encoders.dwise_network import DwiseSettings, Subject, to_params
-from encoders.dwise_sampling import Mouse, epoch_steps, places
-from encoders.dwise_training import DwiseRun, Recipe, train_dwise
-from encoders.dwiseneuro import FRAME_SIZE, DwiseNeuro
 from recon.data.opening import open_recording
+from recon.encoders.base import resolve_device
+from recon.encoders.dwiseneuro.argus_files import save_trained
+from recon.encoders.dwiseneuro.encoder import FRAME_SIZE, DwiseNeuro
+from recon.encoders.dwiseneuro.network import DwiseSettings, Subject, to_params
+from recon.encoders.dwiseneuro.sampling import Mouse, epoch_steps, places
+from recon.encoders.dwiseneuro.train import DwiseRun, Recipe, train_dwise
 from recon.training.encoder import scores_of
 from recon.training.kept import GIB, KeptClips, Room, watching
 from recon.types import Recording

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
-from encoders.checkpoints import architectures, from_mapping, save_encoder
-from encoders.clips import Clip, evaluate
-from encoders.glm import Glm
-from encoders.glm_fit import GlmFit, fit_glm
-from encoders.learning import Outcome
-from encoders.training import TrainingSettings, train
 from recon.data.opening import open_recording
+from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
+from recon.encoders.checkpoints import architectures, from_mapping, save_encoder
+from recon.encoders.glm.fit import GlmFit, fit_glm
+from recon.encoders.glm.model import Glm
+from recon.encoders.training.clips import Clip, evaluate
+from recon.encoders.training.fit import TrainingSettings, train
+from recon.encoders.training.loop import Outcome
 from recon.training.kept import GIB, KeptClips, Room, clip_of, watching
 from recon.types import Recording, Trial
 

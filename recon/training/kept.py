@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
 
-from encoders.clips import Clip
+from recon.encoders.training.clips import Clip
 from recon.types import Recording, Trial
 
 GIB = 2**30

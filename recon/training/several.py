@@ -87,7 +87,7 @@ def _crew(trainings: Trainings, on: Place, share: Share) -> Crew | RayCrew:
 
 
 def _device(tree: Mapping[str, Any]) -> torch.device:
-    from encoders.base import resolve_device
+    from recon.encoders.base import resolve_device
 
     return resolve_device(str(tree.get("device", "auto")))
 

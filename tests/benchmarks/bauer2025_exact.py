@@ -194,8 +194,8 @@ def main() -> None:
 
 
 def _compare(source: str, names: dict[str, Any], run: str, iterations: int, world: Any, folder: Path) -> None:
-    from encoders.base import freeze
-    from encoders.dwiseneuro import load_dwiseneuro
+    from recon.encoders.base import freeze
+    from recon.encoders.dwiseneuro.encoder import load_dwiseneuro
 
     started = time.perf_counter()
     theirs = public_canvas(ast.parse(source), names, run, iterations)

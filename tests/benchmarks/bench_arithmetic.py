@@ -12,8 +12,8 @@ from reporting import report
 from sizes import SIZES
 from torch.utils.flop_counter import FlopCounterMode
 
-from encoders.allocation import keep_freed_memory
-from encoders.base import resolve_device
+from recon.encoders.base import resolve_device
+from recon.encoders.runtime.malloc import keep_freed_memory
 
 FRAMES = 31
 

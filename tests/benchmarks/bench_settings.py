@@ -19,8 +19,8 @@ from sizes import SIZES, say
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from encoders.base import resolve_device
-from encoders.core import Core, CoreSettings
+from recon.encoders.base import resolve_device
+from recon.encoders.core_readout.core import Core, CoreSettings
 
 REFERENCE = Case(SIZES.settings_divide, SIZES.neurons, worlds.preset("bauer2025", 1).subclips.length)
 CASES = {

@@ -11,8 +11,8 @@ from cases import Case, Worker, in_child, iteration, peak_mib, steps_of, timed, 
 from reporting import report
 from sizes import SIZES, say
 
-from encoders.allocation import keep_freed_memory
 from recon import config
+from recon.encoders.runtime.malloc import keep_freed_memory
 
 Runs = dict[str, tuple[str, bool]]
 RUNS: Runs = {

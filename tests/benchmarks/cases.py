@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from encoders.allocation import keep_freed_memory
-from encoders.base import Encoder, freeze, resolve_device
-from encoders.dwise_network import DwiseNetwork, DwiseSettings
-from encoders.dwiseneuro import DwiseNeuro
-from encoders.precision import Precision, in_precision
+from recon.encoders.base import Encoder, freeze, resolve_device
+from recon.encoders.dwiseneuro.encoder import DwiseNeuro
+from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
+from recon.encoders.runtime.malloc import keep_freed_memory
+from recon.encoders.runtime.precision import Precision, in_precision
 from recon.problem import Observation, Problem
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]

@@ -37,10 +37,10 @@ def main() -> None:
 
 def recipe_and_mice() -> tuple[Any, Any]:
     """Return a short training of two mice with the published constants, and the mice."""
-    from encoders.clips import Clip
-    from encoders.dwise_network import Subject
-    from encoders.dwise_sampling import Mouse, Sampling
-    from encoders.dwise_training import Recipe
+    from recon.encoders.dwiseneuro.network import Subject
+    from recon.encoders.dwiseneuro.sampling import Mouse, Sampling
+    from recon.encoders.dwiseneuro.train import Recipe
+    from recon.encoders.training.clips import Clip
 
     generator, mice = torch.Generator().manual_seed(5), []
     for mouse, neurons in enumerate(NEURONS):
@@ -93,9 +93,9 @@ def _compare(steps: int) -> None:
     from src.ema import ModelEma
     from src.utils import get_lr, init_weights
 
-    from encoders.dwise_network import from_params
-    from encoders.dwise_sampling import plan
-    from encoders.dwise_training import learn, learning_rate, reader, start
+    from recon.encoders.dwiseneuro.network import from_params
+    from recon.encoders.dwiseneuro.sampling import plan
+    from recon.encoders.dwiseneuro.train import learn, learning_rate, reader, start
 
     recipe, mice = recipe_and_mice()
     network = {**worlds.NARROW, "readout_outputs": NEURONS, "drop_rate": 0.0, "drop_path_rate": 0.0}

@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def _compare(network: dict[str, Any], path: Path, frames: int) -> None:
-    from encoders.dwiseneuro import load_dwiseneuro
+    from recon.encoders.dwiseneuro.encoder import load_dwiseneuro
 
     save_checkpoint(network, path)
     started = time.perf_counter()

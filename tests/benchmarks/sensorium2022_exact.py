@@ -71,7 +71,7 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("checkpoints", type=Path)
     chosen = options.parse_args()
-    from encoders.sensorium2022 import load_sensorium2022
+    from recon.encoders.sensorium.static2022 import load_sensorium2022
 
     movie, behavior = world()
     for name, kind in FILES.items():

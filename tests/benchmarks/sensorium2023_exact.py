@@ -153,7 +153,7 @@ def golden(file: Path) -> None:
 @torch.no_grad()
 def compare(kind: str, frames: int, dtype: torch.dtype) -> None:
     """Print the largest differences of one published configuration."""
-    from encoders.sensorium2023 import Statistics, load_sensorium2023
+    from recon.encoders.sensorium.movies2023 import Statistics, load_sensorium2023
 
     started = time.perf_counter()
     torch.set_default_dtype(torch.float32)

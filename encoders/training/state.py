@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from encoders.checkpoints import write_atomically
+from recon.encoders.checkpoints import write_atomically
 
 Parts = Mapping[str, Mapping[str, Tensor]]
 

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from encoders.clips import correlation, moments
-from encoders.dwise_network import DwiseNetwork, DwiseSettings
-from encoders.dwise_sampling import Mouse, Window, cut, places
-from encoders.precision import autocast
+from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
+from recon.encoders.dwiseneuro.sampling import Mouse, Window, cut, places
+from recon.encoders.runtime.precision import autocast
+from recon.encoders.training.clips import correlation, moments
 
 EPSILON = 1e-8
 """Added to rates inside the logarithm."""

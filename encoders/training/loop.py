@@ -15,8 +15,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from encoders.resume import moments_of, other_training, read_parts, set_moments, write_parts
-from encoders.watch import Watch
+from recon.encoders.training.state import moments_of, other_training, read_parts, set_moments, write_parts
+from recon.encoders.training.watch import Watch
 
 SAVE_SECONDS = 5.0
 SCALARS = ("score", "best_step", "step", "seconds")

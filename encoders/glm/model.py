@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.base import Encoder, Spec
+from recon.encoders.base import Encoder, Spec
 
 FLOOR = 1e-6
 """Lowest rate (responses per frame); keeps the Poisson likelihood finite."""

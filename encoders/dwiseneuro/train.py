@@ -20,9 +20,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from encoders.dwise_blocks import Drop
-from encoders.dwise_network import DwiseNetwork, DwiseSettings
-from encoders.dwise_sampling import (
+from recon.encoders.dwiseneuro.blocks import Drop
+from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
+from recon.encoders.dwiseneuro.sampling import (
     Batch,
     Mouse,
     Sampling,
@@ -33,10 +33,10 @@ from encoders.dwise_sampling import (
     read_ahead,
     read_batch,
 )
-from encoders.dwise_scores import Precision, misfit, validate
-from encoders.precision import autocast
-from encoders.resume import moments_of, other_training, read_parts, set_moments, write_parts
-from encoders.watch import Watch
+from recon.encoders.dwiseneuro.scores import Precision, misfit, validate
+from recon.encoders.runtime.precision import autocast
+from recon.encoders.training.state import moments_of, other_training, read_parts, set_moments, write_parts
+from recon.encoders.training.watch import Watch
 
 RATED_BATCH = 4
 """Samples of a batch for which the base learning rate is stated."""

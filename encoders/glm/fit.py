@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from encoders.clips import Clip, draw_chunks, evaluate
-from encoders.glm import FLOOR, Glm, separable_drive
-from encoders.learning import Outcome
+from recon.encoders.glm.model import FLOOR, Glm, separable_drive
+from recon.encoders.training.clips import Clip, draw_chunks, evaluate
+from recon.encoders.training.loop import Outcome
 
 REACH = 12.0
 """Where the envelope's exponent stops: exp(−12) of the peak is nothing, and float32 still divides by it."""

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.argus import read_state
-from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, with_neurons
-from encoders.sensorium2022 import GaussianReadout, Pair, belongs, shifter_of
-from encoders.sensorium2023_cores import FrameCore, Recurrence, SpaceTimeCore, core_kind
+from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, with_neurons
+from recon.encoders.dwiseneuro.argus_files import read_state
+from recon.encoders.sensorium.cores2023 import FrameCore, Recurrence, SpaceTimeCore, core_kind
+from recon.encoders.sensorium.static2022 import GaussianReadout, Pair, belongs, shifter_of
 
 WHITE = 255.0
 FRAME_SIZE = (36, 64)

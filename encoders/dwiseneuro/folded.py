@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from encoders.dwise_blocks import InvertedResidual, PositionCode, tiled
+from recon.encoders.dwiseneuro.blocks import InvertedResidual, PositionCode, tiled
 
 LAST = torch.channels_last
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
+from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
 
 
 class Wrapped(Encoder):

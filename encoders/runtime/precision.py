@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder, Portioned
+from recon.encoders.base import Encoder, Portioned
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 SLOW = ("DEFAULT", "AVX2")

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from encoders.argus import read_published
-from encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, with_neurons
-from encoders.dwise_folded import FoldedCore
-from encoders.dwise_network import NEURONS, DwiseNetwork, Subject, build_network, stacked
-from encoders.passes import Passes, Sums, in_passes
-from encoders.wrapped import chosen_behavior
+from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, with_neurons
+from recon.encoders.dwiseneuro.argus_files import read_published
+from recon.encoders.dwiseneuro.folded import FoldedCore
+from recon.encoders.dwiseneuro.network import NEURONS, DwiseNetwork, Subject, build_network, stacked
+from recon.encoders.dwiseneuro.passes import Passes, Sums, in_passes
+from recon.encoders.wrap import chosen_behavior
 
 FRAME_SIZE = (36, 64)
 Checkpointing = Literal["auto", "always", "never"]

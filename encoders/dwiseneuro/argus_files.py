@@ -18,8 +18,15 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from encoders.checkpoints import FORMAT, from_mapping, read_tensors, write_atomically
-from encoders.dwise_network import DwiseNetwork, DwiseSettings, Subject, build_network, from_params, to_params
+from recon.encoders.checkpoints import FORMAT, from_mapping, read_tensors, write_atomically
+from recon.encoders.dwiseneuro.network import (
+    DwiseNetwork,
+    DwiseSettings,
+    Subject,
+    build_network,
+    from_params,
+    to_params,
+)
 
 KEYS = ("model_name", "params", "nn_state_dict")
 ARCHITECTURE = "dwiseneuro"

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from encoders.base import BEHAVIOR_CHANNELS, Encoder
-from encoders.clips import Clip
-from encoders.core import Core, CoreSettings, temporal_filters
+from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder
+from recon.encoders.core_readout.core import Core, CoreSettings, temporal_filters
+from recon.encoders.training.clips import Clip
 
 BANK = CoreSettings(lags=14, temporal=3, block=4, kernel=4, features=48, mixing=1, hidden=1)
 """Filters with which receptive fields are first located."""

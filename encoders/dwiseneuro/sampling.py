@@ -17,8 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from encoders.clips import Clip
-from encoders.dwise_network import DwiseSettings, Subject, stacked
+from recon.encoders.dwiseneuro.network import DwiseSettings, Subject, stacked
+from recon.encoders.training.clips import Clip
 
 
 @dataclass(frozen=True)

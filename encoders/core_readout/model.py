@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from encoders.base import Encoder, Spec
-from encoders.core import Core, CoreSettings, temporal_filters
-from encoders.modulation import BehaviorGain, pupil_shift
-from encoders.readout import (
+from recon.encoders.base import Encoder, Spec
+from recon.encoders.core_readout.behavior import BehaviorGain, pupil_shift
+from recon.encoders.core_readout.core import Core, CoreSettings, temporal_filters
+from recon.encoders.core_readout.readout import (
     Keeper,
     Matrix,
     PlacedReadout,
@@ -26,7 +26,7 @@ from encoders.readout import (
     readout_places,
     sampled_positions,
 )
-from encoders.wrapped import chosen_behavior
+from recon.encoders.wrap import chosen_behavior
 
 SPAN = 45
 """Frames that run through the core at a time: their features stay in the processor's cache."""

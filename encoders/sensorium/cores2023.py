@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.sensorium2022 import Regularizer
+from recon.encoders.sensorium.static2022 import Regularizer
 
 LAYERS = re.compile(r"core\.features\.layer(\d+)\.")
 START = "core.features.layer"

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder, device_of
-from encoders.clips import Clip, draw_chunks, evaluate
-from encoders.learning import Learning, Outcome, learn
-from encoders.preparation import prepare
+from recon.encoders.base import Encoder, device_of
+from recon.encoders.core_readout.prepare import prepare
+from recon.encoders.training.clips import Clip, draw_chunks, evaluate
+from recon.encoders.training.loop import Learning, Outcome, learn
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encoders.argus import read_state
-from encoders.base import Encoder, Spec, with_neurons
-from encoders.fixed_readout import FixedReadout
+from recon.encoders.base import Encoder, Spec, with_neurons
+from recon.encoders.dwiseneuro.argus_files import read_state
+from recon.encoders.sensorium.fixed_readout import FixedReadout
 
 Kind = Literal["cnn", "ln"]
 Pair = tuple[float, float]

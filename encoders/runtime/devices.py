@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from encoders.base import Encoder, Portioned, TemporalFirst
+from recon.encoders.base import Encoder, Portioned, TemporalFirst
 
 
 class Copies(nn.Module):

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from encoders.canvas import centred
-from encoders.dwise_blocks import Readout, Shape, ShuffleLayer, blocks, run_layers, stem
+from recon.encoders.canvas import centred
+from recon.encoders.dwiseneuro.blocks import Readout, Shape, ShuffleLayer, blocks, run_layers, stem
 
 NEURONS = {
     "dynamic29515-10-12-Video-9b4f6a1a067fe51e15306b9628efea20": 7863,

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from encoders.base import Encoder
+from recon.encoders.base import Encoder
 
 
 class Clip(NamedTuple):
