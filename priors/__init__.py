@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from priors.base import Denoiser
-from priors.latent_diffusion import load_latent_diffusion
-from priors.movie_diffusion import load_movie_diffusion
-from priors.spectrum import GaussianDenoiser
+from recon.priors.base import Denoiser
+from recon.priors.latent_diffusion import load_latent_diffusion
+from recon.priors.movie_diffusion import load_movie_diffusion
+from recon.priors.spectrum import GaussianDenoiser
 
 PRIORS: dict[str, Callable[..., Denoiser]] = {
     "gaussian": GaussianDenoiser,

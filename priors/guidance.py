@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from priors.base import Denoiser
+from recon.priors.base import Denoiser
 
 
 class ClassifierFree(Denoiser):

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from priors.autoencoder import Shape, enlarged, reduced
-from priors.base import Denoiser
-from priors.pipeline_files import Precision, load_pipeline
-from priors.pipelines import Pipeline
-from priors.spectrum import cosine_matrix
-from priors.windows import by_windows
+from recon.priors.autoencoder import Shape, enlarged, reduced
+from recon.priors.base import Denoiser
+from recon.priors.overlapping_windows import by_windows
+from recon.priors.pipeline_files import Precision, load_pipeline
+from recon.priors.pipelines import Pipeline
+from recon.priors.spectrum import cosine_matrix
 
 
 @dataclass(frozen=True)

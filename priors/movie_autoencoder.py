@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from priors.autoencoder import Autoencoder, Shape
-from priors.files import load_prior, save_prior
+from recon.priors.autoencoder import Autoencoder, Shape
+from recon.priors.weights_file import load_prior, save_prior
 
 FORMAT = "recon-autoencoder-1"
 

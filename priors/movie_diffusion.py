@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from priors.base import Denoiser
-from priors.files import load_prior, save_prior
-from priors.movie_unet import MovieUnet, MovieUnetSettings
-from priors.spectrum import GaussianDenoiser, Spectrum
-from priors.text import TextEncoder
-from priors.windows import by_windows
+from recon.priors.base import Denoiser
+from recon.priors.movie_unet import MovieUnet, MovieUnetSettings
+from recon.priors.overlapping_windows import by_windows
+from recon.priors.spectrum import GaussianDenoiser, Spectrum
+from recon.priors.text import TextEncoder
+from recon.priors.weights_file import load_prior, save_prior
 
 FORMAT = "recon-movie-diffusion-1"
 SPREAD, GREY = 0.25, 0.5

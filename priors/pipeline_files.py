@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from priors.pipelines import FAMILIES, Family, Pipeline
+from recon.priors.pipelines import FAMILIES, Family, Pipeline
 
 Precision = Literal["float32", "bfloat16", "float16"]
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from priors.autoencoder import downsampling, latent_means
-from priors.schedules import schedule_of
+from recon.priors.autoencoder import downsampling, latent_means
+from recon.priors.schedules import schedule_of
 
 Texts = tuple[Tensor, ...]
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from priors.guidance import from_epsilon, from_flow, from_velocity
+from recon.priors.guidance import from_epsilon, from_flow, from_velocity
 
 Network = Callable[[Tensor, Tensor], Tensor]
 """(x_t `[B,...]`, time `[B]` in the model's own units) → what the model predicts, shaped as x_t."""

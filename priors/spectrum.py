@@ -15,7 +15,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from priors.base import Denoiser
+from recon.priors.base import Denoiser
 
 
 @lru_cache(maxsize=32)

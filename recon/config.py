@@ -37,11 +37,11 @@ NESTED = {
 
 def registries() -> dict[str, Registry]:
     """Return every registry by its kind; the only place that knows them all."""
-    from priors import PRIORS
     from recon.encoders import ENCODERS
     from recon.fidelity import FIDELITIES
     from recon.methods import METHODS
     from recon.metrics import METRICS
+    from recon.priors import PRIORS
 
     return {"method": METHODS, "encoder": ENCODERS, "prior": PRIORS, "fidelity": FIDELITIES, "metric": METRICS}
 

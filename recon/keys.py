@@ -10,10 +10,10 @@ from pathlib import Path
 
 from torch import nn
 
-from priors.files import SHIPPED as PRIORS
 from recon.artefacts import learning_seconds
 from recon.decoders.shipped import SHIPPED as DECODERS
 from recon.encoders.base import Encoder
+from recon.priors.weights_file import SHIPPED as PRIORS
 from recon.types import Recording
 
 

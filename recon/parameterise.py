@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from priors.spectrum import Spectrum, cosine_transform, inverse_cosine_transform
+from recon.priors.spectrum import Spectrum, cosine_transform, inverse_cosine_transform
 
 Shape = tuple[int, int, int, int, int]
 

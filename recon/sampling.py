@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from priors.base import Denoiser
-from priors.guidance import ClassifierFree, falling
-from priors.latent_diffusion import LatentDiffusion
 from recon import config
 from recon.encoders.base import device_of, resolve_device
 from recon.methods.guided import noise_around, steps_down, unguided
@@ -35,6 +32,9 @@ from recon.movies import (
     upscale,
 )
 from recon.outputs import hdf5_file, to_yaml
+from recon.priors.base import Denoiser
+from recon.priors.guidance import ClassifierFree, falling
+from recon.priors.latent_diffusion import LatentDiffusion
 from recon.store import code_version, digest, one_writer, write_bytes
 
 Draws = NDArray[np.float16]

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from synthetic_run import make_run, true_movie, write_task
 
-from priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
-from priors.movie_unet import MovieUnetSettings
 from recon.ablation.rows import MEAN, PRIOR, SILENT_PRIOR, Ablation
 from recon.ablation.study import conclude
 from recon.outputs import COLUMNS
+from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
+from recon.priors.movie_unet import MovieUnetSettings
 from recon.store import write_table
 
 SHARES = (0.5, 0.6, 0.66, 0.8, 0.75, 0.62, 0.64, 0.3, 0.15, 0.1, 0.05)

@@ -11,14 +11,14 @@ from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DModel
 from omegaconf import OmegaConf
 from tiny_bench import make_world
 
-from priors.autoencoder import Autoencoder, load_image_autoencoder
-from priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, load_autoencoder
 from recon import cli
 from recon.encoders.training.loop import Learning
 from recon.lagged import Lags
 from recon.methods import Latent, Mean, Ridge
 from recon.methods.latent import Contrastive, Images, Linear, Movies
 from recon.metrics.movie import video_correlation
+from recon.priors.autoencoder import Autoencoder, load_image_autoencoder
+from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, load_autoencoder
 from recon.simulate.movies import make_clip
 
 KINDS = {

@@ -11,13 +11,13 @@ import worlds
 from torch import Tensor
 from torch.nn import functional
 
-from priors.text import TextEncoder
 from recon.captions.decoder import Decoded, ridge, solutions
 from recon.captions.examples import Examples, Windows, embedded, examples, over_time, recorded, scene_of
 from recon.captions.pictures import Pictures
 from recon.encoders.training.loop import Learning
 from recon.lagged import Lags
 from recon.methods import Sample, fitted
+from recon.priors.text import TextEncoder
 from recon.types import Caption, Trial
 
 WORDS = ("a striped disc moves to the left", "a pile of leaves", "a cloudy sky", "the camera rests on a page of text")
@@ -167,9 +167,9 @@ def test_examples_know_their_scenes_and_trials(tmp_path: Path) -> None:
 
 def test_a_method_reads_its_text_from_activity(tmp_path: Path) -> None:
     """Without captions in the problem: the condition is what the responses decode to."""
-    from priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
-    from priors.movie_unet import MovieUnetSettings
     from recon.methods.denoisers import Diffusion
+    from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
+    from recon.priors.movie_unet import MovieUnetSettings
 
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -6,12 +6,12 @@ import pytest
 import torch
 import worlds
 
-from priors.spectrum import inverse_cosine_transform
 from recon.artefacts import save_artefact
 from recon.methods import Gradient, PlugAndPlay, SplitGibbs
 from recon.methods.data_step import DataStep
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import Adam
+from recon.priors.spectrum import inverse_cosine_transform
 from recon.problem import Observation, Problem
 
 

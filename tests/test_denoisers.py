@@ -9,17 +9,17 @@ import pytest
 import torch
 import worlds
 
-from priors.guidance import ClassifierFree
-from priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
-from priors.movie_unet import MovieUnetSettings
-from priors.spectrum import cosine_transform
-from priors.text import TextEncoder
 from recon import config
 from recon.methods import DiffPir, Dps, Egg, Gradient, PlugAndPlay, Posterior, RedDiff, Sample, SplitGibbs, fitted
 from recon.methods.data_step import DataStep
 from recon.methods.denoisers import Diffusion, Given, Typed, Wiener, load_spectrum
 from recon.methods.guided import pulled, renoised
 from recon.methods.lbfgs import Lbfgs
+from recon.priors.guidance import ClassifierFree
+from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
+from recon.priors.movie_unet import MovieUnetSettings
+from recon.priors.spectrum import cosine_transform
+from recon.priors.text import TextEncoder
 from recon.types import Caption
 
 

@@ -7,10 +7,10 @@ import torch
 import worlds
 from torch import Tensor
 
-from priors.base import Denoiser
-from priors.guidance import ClassifierFree, falling, from_epsilon, from_flow, from_velocity, score
-from priors.spectrum import GaussianDenoiser, Spectrum, inverse_cosine_transform
-from priors.stills import Still
+from recon.priors.base import Denoiser
+from recon.priors.guidance import ClassifierFree, falling, from_epsilon, from_flow, from_velocity, score
+from recon.priors.spectrum import GaussianDenoiser, Spectrum, inverse_cosine_transform
+from recon.priors.still_images import Still
 
 
 class Told(Denoiser):

@@ -17,14 +17,14 @@ import worlds
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from priors.guidance import ClassifierFree
-from priors.latent_diffusion import Framing, LatentDiffusion, load_latent_diffusion, smoothed
-from priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
-from priors.movie_unet import MovieUnetSettings
-from priors.schedules import schedule_of
 from recon import config
 from recon.methods import Dps, Egg, Sample, fitted
 from recon.methods.denoisers import Given, Pretrained, Typed
+from recon.priors.guidance import ClassifierFree
+from recon.priors.latent_diffusion import Framing, LatentDiffusion, load_latent_diffusion, smoothed
+from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
+from recon.priors.movie_unet import MovieUnetSettings
+from recon.priors.schedules import schedule_of
 from recon.types import Caption, Iterate
 
 needs_accelerate = pytest.mark.skipif(find_spec("accelerate") is None, reason="needs the package accelerate")

@@ -10,7 +10,6 @@ import torch
 import worlds
 from torch import Tensor
 
-from priors.spectrum import inverse_cosine_transform
 from recon.artefacts import learning_seconds, save_artefact
 from recon.encoders.base import freeze
 from recon.encoders.linear import Linear
@@ -19,6 +18,7 @@ from recon.methods import FieldSum, Gradient, Library, OptimalLinear, Ridge
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.library import log_likelihood, pieces_of, window_starts
 from recon.methods.linear_model import calibrated, linear_model
+from recon.priors.spectrum import inverse_cosine_transform
 from recon.problem import Observation, Problem
 from recon.regression import regressed
 from recon.types import Measurement

@@ -13,14 +13,14 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from priors import text as text_module
-from priors.movie_diffusion import GREY, SPREAD, MovieDiffusion, load_movie_diffusion, save_movie_diffusion
-from priors.movie_unet import Block, MovieUnetSettings
-from priors.spectrum import GaussianDenoiser
-from priors.text import TextEncoder
-from priors.windows import by_windows
 from recon import cli
 from recon.encoders.training.loop import Learning, learn
+from recon.priors import text as text_module
+from recon.priors.movie_diffusion import GREY, SPREAD, MovieDiffusion, load_movie_diffusion, save_movie_diffusion
+from recon.priors.movie_unet import Block, MovieUnetSettings
+from recon.priors.overlapping_windows import by_windows
+from recon.priors.spectrum import GaussianDenoiser
+from recon.priors.text import TextEncoder
 from recon.training.prior import PriorTraining, captioned, errors, started, train_prior
 
 TINY = MovieUnetSettings(widths=(4, 6, 8), depth=1, text=5, steering=8)

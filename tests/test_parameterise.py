@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from priors.spectrum import Spectrum
 from recon.parameterise import Pixels, Pyramid, Whitened, power_law
+from recon.priors.spectrum import Spectrum
 
 SHAPE = (2, 1, 5, 8, 12)
 

@@ -15,12 +15,12 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
-from priors.movie_unet import MovieUnetSettings
-from priors.spectrum import GaussianDenoiser, Spectrum
 from recon import cli, config, sampling
 from recon.methods.guided import steps_down
 from recon.movies import film_strip, labelled
+from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
+from recon.priors.movie_unet import MovieUnetSettings
+from recon.priors.spectrum import GaussianDenoiser, Spectrum
 from recon.sampling import Sampling, contact_sheet, drawn
 
 ROOT = Path(__file__).parent.parent

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from priors.files import SHIPPED
-from priors.movie_diffusion import MovieDiffusion, load_movie_diffusion
-from priors.spectrum import GaussianDenoiser
+from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion
+from recon.priors.spectrum import GaussianDenoiser
+from recon.priors.weights_file import SHIPPED
 from recon.simulate.movies import make_clip
 
 sys.path.append(str(Path(__file__).parent / "benchmarks"))

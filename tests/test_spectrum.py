@@ -4,8 +4,8 @@ import pytest
 import torch
 from scipy.fft import dctn
 
-from priors.energies import out_of_range, temporal_smoothness, total_variation, weighted_energies
-from priors.spectrum import (
+from recon.priors.energies import out_of_range, temporal_smoothness, total_variation, weighted_energies
+from recon.priors.spectrum import (
     GaussianDenoiser,
     Spectrum,
     cosine_transform,

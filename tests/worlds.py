@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
-from priors.spectrum import Spectrum, inverse_cosine_transform
 from recon.encoders.base import freeze
 from recon.encoders.linear import Linear
 from recon.fidelity import FIDELITIES
 from recon.learning_set import TrainingSet
+from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
+from recon.priors.spectrum import Spectrum, inverse_cosine_transform
 from recon.problem import Observation, Problem
 from recon.types import Measurement, Recording, Trial
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from priors.text import EMBEDDED, TextEncoder
 from recon.artefacts import load_artefact
 from recon.captions.contrast import Layers, tell_apart
 from recon.captions.examples import Examples, Windows, examples, generated, recorded, spoken_digest
@@ -23,6 +22,7 @@ from recon.encoders.training.loop import Learning, fresh
 from recon.fidelities.base import Likelihood
 from recon.fidelities.mixture import Mixture
 from recon.learning_set import TrainingSet
+from recon.priors.text import EMBEDDED, TextEncoder
 
 PENALTIES = tuple(float(10 ** (power / 2)) for power in range(-4, 7))
 """Ridge penalties in units of the features' mean variance times the number of windows."""

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from priors.text import TextEncoder
 from recon import config
 from recon.benchmark import Say
 from recon.captions.decoder import Decoded
@@ -24,6 +23,7 @@ from recon.forward import Arithmetic, make_recording, ready_encoder
 from recon.identification.scores import SCORED, scores
 from recon.learning_set import TrainingSet
 from recon.metrics.identification import cosine_similarity
+from recon.priors.text import TextEncoder
 from recon.settings import Clips, Named, Neurons
 from recon.store import write_table
 from recon.types import Caption

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from priors.text import TextEncoder
 from recon.artefacts import artefact_path, load_artefact, save_artefact
 from recon.captions.tables import Said
+from recon.priors.text import TextEncoder
 
 
 def embeddings(texts: Sequence[str], source: str, folder: Path) -> dict[str, Tensor]:

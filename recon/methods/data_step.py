@@ -8,10 +8,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from priors.spectrum import Spectrum, cosine_transform
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import note
 from recon.parameterise import Whitened
+from recon.priors.spectrum import Spectrum, cosine_transform
 from recon.problem import Problem
 
 

@@ -9,19 +9,19 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from priors.base import Denoiser
-from priors.guidance import ClassifierFree
-from priors.latent_diffusion import Framing, LatentDiffusion
-from priors.movie_diffusion import load_movie_diffusion
-from priors.pipeline_files import load_pipeline
-from priors.spectrum import GaussianDenoiser, Spectrum
-from priors.stills import Still
-from priors.text import TextEncoder
 from recon.artefacts import load_artefact
 from recon.captions.decoder import Decoded
 from recon.captions.examples import embedded, over_time
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, responses_of
+from recon.priors.base import Denoiser
+from recon.priors.guidance import ClassifierFree
+from recon.priors.latent_diffusion import Framing, LatentDiffusion
+from recon.priors.movie_diffusion import load_movie_diffusion
+from recon.priors.pipeline_files import load_pipeline
+from recon.priors.spectrum import GaussianDenoiser, Spectrum
+from recon.priors.still_images import Still
+from recon.priors.text import TextEncoder
 from recon.problem import Problem
 
 

@@ -13,14 +13,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from priors.guidance import falling
-from priors.spectrum import Spectrum
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.methods.data_step import DataStep, left_uncertain
 from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, starting_movie
 from recon.methods.gradient import movie_spectrum
 from recon.methods.guided import ancestral, renoised, steps_down
+from recon.priors.guidance import falling
+from recon.priors.spectrum import Spectrum
 from recon.problem import Problem
 from recon.types import Iterate, State
 

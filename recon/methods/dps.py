@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from priors.guidance import falling
 from recon.learning_set import TrainingSet
 from recon.methods.denoisers import Diffusion, Pretrained, Wiener, load_spectrum
 from recon.methods.gradient import movie_spectrum
 from recon.methods.guided import noise_around, pulled, renoised, steps_down
+from recon.priors.guidance import falling
 from recon.problem import Problem
 from recon.types import Iterate, State
 

@@ -12,8 +12,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from priors.energies import weighted_energies
-from priors.spectrum import Spectrum, estimate_spectrum, residual_spectrum
 from recon.artefacts import load_artefact
 from recon.encoders.canvas import centred
 from recon.learning_set import TrainingSet
@@ -23,6 +21,8 @@ from recon.methods.optimisers import Adam, Momentum, Optimiser, note
 from recon.methods.stopping import SelectionStop
 from recon.methods.subclips import SubClips
 from recon.parameterise import Parameterisation, Pixels, Pyramid, Whitened, power_law
+from recon.priors.energies import weighted_energies
+from recon.priors.spectrum import Spectrum, estimate_spectrum, residual_spectrum
 from recon.problem import Problem
 from recon.types import Iterate, State
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from priors.base import Denoiser
-from priors.guidance import falling
+from recon.priors.base import Denoiser
+from recon.priors.guidance import falling
 from recon.problem import Problem
 
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from priors.autoencoder import Autoencoder, load_image_autoencoder
-from priors.movie_autoencoder import load_autoencoder
 from recon.artefacts import load_artefact, weights_hash
 from recon.decoders.towers import NeuralTower, TowerSettings, info_nce
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.lagged import Lags, Scaling, measure_scaling
 from recon.learning_set import TrainingSet
 from recon.methods.base import only_iterate, responses_of
+from recon.priors.autoencoder import Autoencoder, load_image_autoencoder
+from recon.priors.movie_autoencoder import load_autoencoder
 from recon.problem import Problem
 from recon.regression import regressed
 from recon.types import Iterate, State, Trial

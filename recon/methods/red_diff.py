@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from priors.guidance import falling
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.methods.denoisers import Diffusion, Told, Wiener, load_spectrum, starting_movie
 from recon.methods.gradient import movie_spectrum
 from recon.methods.optimisers import Adam
+from recon.priors.guidance import falling
 from recon.problem import Problem
 from recon.types import Iterate, State
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from priors.guidance import falling
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.methods.denoisers import Diffusion, Pretrained, Wiener, load_spectrum, starting_movie
 from recon.methods.gradient import movie_spectrum
 from recon.methods.guided import noise_around, steps_down, unguided
+from recon.priors.guidance import falling
 from recon.problem import Problem
 from recon.types import Iterate, State
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from priors.base import Denoiser
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, starting_movie
 from recon.methods.gradient import movie_spectrum
 from recon.methods.guided import ancestral, renoised, steps_down
+from recon.priors.base import Denoiser
 from recon.problem import Problem
 from recon.types import Iterate, Spread, State
 

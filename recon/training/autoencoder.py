@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
 from recon import config
 from recon.data.opening import open_recording
 from recon.decoders.examples import as_bytes, chunk
 from recon.encoders.training.clips import Clip
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.metrics.movie import SSIM_RADIUS, psnr, ssim, video_correlation
+from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
 from recon.types import Recording
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from priors.movie_diffusion import MovieDiffusion, load_movie_diffusion
-from priors.spectrum import GaussianDenoiser
-from priors.text import TextEncoder
 from recon import config
+from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion
+from recon.priors.spectrum import GaussianDenoiser
+from recon.priors.text import TextEncoder
 from recon.simulate.films import film_clips
 from recon.statistics import bootstrap_interval
 from recon.training.prior import SIGMAS as HELD_OUT_SIGMAS

@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from priors.spectrum import cosine_transform, inverse_cosine_transform
 from recon.artefacts import save_artefact
 from recon.methods import DiffPir, Dps, Egg, PlugAndPlay, RedDiff, SplitGibbs
 from recon.methods.base import Method
 from recon.methods.data_step import DataStep
 from recon.methods.lbfgs import Lbfgs
 from recon.metrics.coverage import interval_coverage
+from recon.priors.spectrum import cosine_transform, inverse_cosine_transform
 from recon.problem import Observation, Problem
 from recon.types import Fidelity
 
