@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from recon.artefacts import artefact_path, save_artefact, state_hash, whole
-from recon.data.locks import one_at_a_time
 from recon.encoders.base import Encoder, device_of
 from recon.encoders.training.loop import seconds_spent
+from recon.locks import one_at_a_time
 from recon.problem import Problem
 from recon.types import Recording, Trial
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from recon import config
 from recon.conditions import response_scale
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, freeze
 from recon.keys import check_encoder

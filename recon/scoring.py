@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from recon.conditions import Batch, clip_rates, response_scale
-from recon.data.masks import read_mask
+from recon.data.mask_files import read_mask
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
 from recon.metrics import METRICS, motion_energy_correlation, spatial_frequency_correlation

@@ -13,7 +13,7 @@ from recon.animals import Animal
 from recon.bench import Bench, Plan
 from recon.conditions import Batch, common_scale, pose
 from recon.data.measurement import binning
-from recon.data.sets import left_out_neurons
+from recon.data.neuron_sets import left_out_neurons
 from recon.encoders.base import Encoder, resolve_device
 from recon.encoders.runtime.devices import spread
 from recon.fitting import fit_fidelity

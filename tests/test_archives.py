@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recon.data import archives
-from recon.data.archives import unpack
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
+from recon.data.public.archives import unpack
+from recon.data.public.catalogue import archives
 
 
 def make(path: Path, members: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:

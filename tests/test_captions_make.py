@@ -9,8 +9,8 @@ import tiny_captioners
 import torch
 from torch import Tensor
 
-from recon.captions.tables import read_captions
 from recon.cli import main
+from recon.data.caption_tables import read_captions
 from recon.data.sensorium import SensoriumRecording
 from recon.language.captioner import ImageCaptioner
 from recon.language.making import Stretches, make_captions

@@ -9,7 +9,7 @@ import pytest
 
 from recon import cli
 from recon.data.check import check, info, neuron_moments, repeat_sets
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.data.survey import survey
 from recon.data.writer import RecordingWriter
 

@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from recon import cli
-from recon.data.copies import candidates, copies
-from recon.data.duplicates import Match, Signature, leaks, matches, signature, split_by_content
-from recon.data.groups import find_groups, trial_groups
-from recon.data.opening import open_recording
-from recon.data.sketches import OVERLAP, STILL, Sketch, compare
+from recon.data.duplicates.compare import OVERLAP, STILL, Sketch, compare
+from recon.data.duplicates.find import Match, Signature, leaks, matches, signature, split_by_content
+from recon.data.duplicates.groups import find_groups, trial_groups
+from recon.data.duplicates.shifted import candidates, copies
+from recon.data.open import open_recording
 from recon.data.writer import RecordingWriter
 from recon.simulate.films import SUFFIXES, read_film
 from recon.simulate.movies import make_clip

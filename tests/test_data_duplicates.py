@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from recon.data.area import area_matrix, resize_area
-from recon.data.duplicates import check_split, duplicate_groups, leaks, same_content, signature, split_by_content
-from recon.data.opening import open_recording
+from recon.data.duplicates.find import check_split, duplicate_groups, leaks, same_content, signature, split_by_content
+from recon.data.open import open_recording
+from recon.data.resize import area_matrix, resize_area
 
 
 def _movie(seed, frames=60, size=(36, 64)):

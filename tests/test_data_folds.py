@@ -10,7 +10,7 @@ import pytest
 
 from recon.conditions import choose_clips
 from recon.data.folds import FOLDS, fold_trials, video_hash
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.settings import Clips
 

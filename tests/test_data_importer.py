@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from recon.data.duplicates import check_split
-from recon.data.importer import import_arrays
-from recon.data.opening import open_recording
-from recon.data.sources import read_array
+from recon.data.arrays import read_array
+from recon.data.duplicates.find import check_split
+from recon.data.formats.arrays_import import import_arrays
+from recon.data.open import open_recording
 
 RNG = np.random.default_rng(0)
 FRAMES = 600

@@ -15,8 +15,8 @@ from recon.data.measurement import (
     repeats_of,
     uniform_operator,
 )
-from recon.data.opening import open_recording
-from recon.data.sets import neuron_sets
+from recon.data.neuron_sets import neuron_sets
+from recon.data.open import open_recording
 from recon.data.writer import RecordingWriter
 from recon.simulate.acquisition import acquire
 from recon.types import AcquisitionTimes

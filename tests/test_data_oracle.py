@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.data.oracle import (
+from recon.data.noise_ceiling import (
     alternating_halves,
     correlation_ceiling,
     explainable_variance,

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from recon import cli
-from recon.data import repeats as module
-from recon.data.opening import open_recording
-from recon.data.oracle import explainable_variance
-from recon.data.repeats import MEASURES, array_repeats, ceilings, recording_repeats, screen
+from recon.data import ceilings as module
+from recon.data.ceilings import MEASURES, array_repeats, ceilings, recording_repeats, screen
+from recon.data.noise_ceiling import explainable_variance
+from recon.data.open import open_recording
 from recon.data.writer import RecordingWriter
 
 UNITS, REPEATS, BINS = 40, 20, 200

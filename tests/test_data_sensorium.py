@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recon.data.layout import content_id, padded_from
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.types import stack
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon.data.sets import neuron_sets
+from recon.data.neuron_sets import neuron_sets
 
 
 @pytest.mark.parametrize("count", [3, 10, 257])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.data.writer import RecordingWriter
 from recon.types import AcquisitionTimes
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
 from recon import cli, config
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.encoders.dwiseneuro import train as dwise_training
 from recon.encoders.dwiseneuro.argus_files import convert, read_published
 from recon.encoders.dwiseneuro.blocks import Drop

@@ -26,9 +26,8 @@ import pytest
 from web_server import Site, serving
 
 from recon import cli
-from recon.data import download
-from recon.data.fetch import fetch_public
-from recon.data.public import PublicFile, public_file, public_files
+from recon.data.public.catalogue import PublicFile, download, public_file, public_files
+from recon.data.public.fetch import fetch_public
 
 NOISE = np.random.default_rng(0).integers(0, 256, 1_000_000, dtype=np.uint8).tobytes()
 OTHER = np.random.default_rng(1).integers(0, 256, 1_000_000, dtype=np.uint8).tobytes()
@@ -366,8 +365,8 @@ def test_of_two_processes_one_waits_for_the_other(tmp_path: Path, site: Site) ->
 CHILD = """
 import sys
 from pathlib import Path
-from recon.data.fetch import fetch_public
-from recon.data.public import PublicFile
+from recon.data.public.fetch import fetch_public
+from recon.data.public.catalogue import PublicFile
 item = PublicFile("mouse", "mouse.zip", sys.argv[1], "a", "b", "c", "d")
 fetch_public(item, Path(sys.argv[2]), accepted=True)
 """
@@ -427,7 +426,7 @@ def test_the_command_prints_the_licence_and_fetches(
 ) -> None:
     site.content = packed({"data/a.npy": b"a"})
     known = {"mouse": item(site, unpack=True), "mask": item(site, name="mask", file="mask.npy", folder="weights")}
-    monkeypatch.setattr("recon.data.public.public_files", lambda: known)
+    monkeypatch.setattr("recon.data.public.catalogue.public_files", lambda: known)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["data", "fetch", "mouse"]) == 2
     shown = capsys.readouterr()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.movies import write_gif
 from recon.simulate import TINY, simulate
 from recon.simulate.films import film_clips, read_film

@@ -22,13 +22,13 @@ from PIL import Image
 from recon.benchmark import benchmark
 from recon.cli import main
 from recon.data.check import check
-from recon.data.convert import Conversion, convert
 from recon.data.formats import FORMATS, format_of
+from recon.data.formats.convert import Conversion, convert
 from recon.data.formats.nwb import NwbMapping
 from recon.data.formats.nwb import read as read_nwb
-from recon.data.opening import open_recording
+from recon.data.formats.session import Session, Stream
+from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
-from recon.data.session import Session, Stream
 from recon.encoders.base import Spec
 from recon.encoders.checkpoints import save_encoder
 from recon.encoders.core_readout.model import CoreReadout

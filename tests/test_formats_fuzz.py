@@ -15,10 +15,10 @@ SCRIPT = """
 import sys, warnings
 from pathlib import Path
 from recon.data.check import check
-from recon.data.convert import Conversion, convert
+from recon.data.formats.convert import Conversion, convert
 from recon.data.formats import FORMATS
-from recon.data.importer import import_arrays
-from recon.data.opening import open_recording
+from recon.data.formats.arrays_import import import_arrays
+from recon.data.open import open_recording
 warnings.simplefilter("ignore")
 kind, source = sys.argv[1], Path(sys.argv[2])
 settings = Conversion(frame_size=(9, 16), trial_frames=90, shortest=45)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.encoders.base import Spec
 from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
 from recon.encoders.training.clips import draw_chunks
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.real]
 GIB = 2**30
 ITERATE = """
 import resource, sys
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 recording = open_recording(sys.argv[1])
 seen = sum(recording.trial(index).responses.numel() for index, tier in enumerate(recording.tiers) if tier != "none")
 print(seen, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

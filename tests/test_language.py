@@ -16,8 +16,8 @@ from torch import Tensor
 
 from recon import config
 from recon.captions.graded import GRADED, graded_captions
-from recon.captions.tables import COLUMNS, Said, read_captions
 from recon.cli import main
+from recon.data.caption_tables import COLUMNS, Said, read_captions
 from recon.data.sensorium import SensoriumRecording
 from recon.language import features, outputs, study
 from recon.language.features import binned, delayed, spoken

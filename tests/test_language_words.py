@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from recon.captions.tables import Said
+from recon.data.caption_tables import Said
 from recon.language.clips import Clips
 from recon.language.features import principal
 from recon.language.low_level import CHANNELS, low_level

@@ -14,8 +14,8 @@ from tiny_bench import configuration
 
 from recon.benchmark import benchmark
 from recon.cli import main
-from recon.data.importer import import_arrays
-from recon.data.masks import read_mask
+from recon.data.formats.arrays_import import import_arrays
+from recon.data.mask_files import read_mask
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import freeze
 from recon.encoders.checkpoints import save_encoder

@@ -14,7 +14,7 @@ import torch
 from recon import config
 from recon.benchmark import benchmark
 from recon.cli import main
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.statistics import Comparison, bootstrap_interval, paired_difference
 
 pytestmark = pytest.mark.real

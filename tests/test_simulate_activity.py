@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from recon.data.measurement import acquisition_operator
-from recon.data.oracle import oracle_correlation
+from recon.data.noise_ceiling import oracle_correlation
 from recon.simulate.acquisition import acquire, acquisition_times, interpolation_operator
 from recon.simulate.activity import EVENT_SHAPE, FLOOR, SMEAR, expected_responses, sample_responses, spike_rates
 from recon.simulate.behavior import PUPIL_MEAN, PUPIL_SD, RUNNING_SCALE, simulate_behavior

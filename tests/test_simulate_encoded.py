@@ -12,7 +12,7 @@ import pytest
 import torch
 from synthetic_run import make_run
 
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.encoders import ENCODERS
 from recon.encoders.base import Spec, freeze
 from recon.encoders.linear import Linear

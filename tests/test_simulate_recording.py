@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.simulate import TINY, SimulationSettings, simulate, simulate_movie_responses
 from recon.simulate import recording as module
 from recon.simulate.cells import plant_cells

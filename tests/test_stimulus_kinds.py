@@ -10,7 +10,7 @@ import pytest
 from recon.conditions import choose_clips
 from recon.data.check import check, info
 from recon.data.sensorium import SensoriumRecording
-from recon.data.stimuli import BONUS, KINDS, STIMULI_FILE, stimulus_kinds
+from recon.data.stimulus_kinds import BONUS, KINDS, STIMULI_FILE, stimulus_kinds
 from recon.data.writer import RecordingWriter
 from recon.settings import Clips
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.encoders.base import freeze
 from recon.encoders.checkpoints import SHIPPED, load_encoder
 from recon.encoders.training.clips import Clip, evaluate

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from recon.captions.tables import Said
+from recon.data.caption_tables import Said
 from recon.simulate.sources import split_of_sources
 from recon.simulate.textures import SHAPES, TEXTURES
 from recon.types import Recording

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recon.captions.graded import graded_captions
-from recon.captions.tables import Said, read_captions
+from recon.data.caption_tables import Said, read_captions
 from recon.types import Caption, Recording
 
 GRADED = "graded"

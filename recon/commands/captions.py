@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.encoders.base import resolve_device
 from recon.language.captioner import ImageCaptioner
 from recon.language.making import Stretches, make_captions

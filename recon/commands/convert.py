@@ -8,12 +8,12 @@ from functools import partial
 
 from recon.config import load, overridden, record
 from recon.data.check import info
-from recon.data.convert import Conversion
-from recon.data.convert import convert as write_recording
 from recon.data.formats import FORMATS, format_of
+from recon.data.formats.convert import Conversion
+from recon.data.formats.convert import convert as write_recording
 from recon.data.formats.nwb import NwbMapping
 from recon.data.formats.nwb import read as read_nwb
-from recon.data.opening import bar
+from recon.data.open import bar
 
 
 def convert(options: argparse.Namespace, write: Callable[[str], None]) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 
+from recon.data.ceilings import COLUMNS, Repeats, array_repeats, ceilings, recording_repeats, rows, screen
 from recon.data.check import check as check_recording
 from recon.data.check import info as describe
-from recon.data.fetch import fetch_public
-from recon.data.importer import import_arrays as make
-from recon.data.opening import bar, open_recording
-from recon.data.public import listing, public_file
-from recon.data.repeats import COLUMNS, Repeats, array_repeats, ceilings, recording_repeats, rows, screen
+from recon.data.formats.arrays_import import import_arrays as make
+from recon.data.open import bar, open_recording
+from recon.data.public.catalogue import listing, public_file
+from recon.data.public.fetch import fetch_public
 from recon.report.ceilings import write_ceilings
 from recon.store import finite, write_table
 

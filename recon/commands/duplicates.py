@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tqdm import tqdm
 
-from recon.data.duplicates import Signature, leaks, signature
-from recon.data.groups import Group, find_groups, group_file
+from recon.data.duplicates.find import Signature, leaks, signature
+from recon.data.duplicates.groups import Group, find_groups, group_file
 from recon.data.layout import ABSENT, GROUPS_FILE
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.store import write_json
 

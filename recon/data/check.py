@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from recon.data.duplicates import Progress, leaks, same_content
-from recon.data.groups import trial_groups
+from recon.data.duplicates.find import Progress, leaks, same_content
+from recon.data.duplicates.groups import trial_groups
 from recon.data.layout import ABSENT, TIERS, TRAIN, VARIABLES, Array
-from recon.data.oracle import oracle_correlation
+from recon.data.noise_ceiling import oracle_correlation
 from recon.data.sensorium import SensoriumRecording
 from recon.data.survey import Survey, survey
 

@@ -27,7 +27,7 @@ from recon.data.layout import (
     not_finite,
     padded_from,
 )
-from recon.data.stimuli import stimulus_kinds
+from recon.data.stimulus_kinds import stimulus_kinds
 from recon.types import AcquisitionTimes, Caption, Recording, Trial
 
 LEARNT_TIERS = ("train", "oracle")

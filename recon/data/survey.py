@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recon.data.duplicates import Progress, Signature, duplicate_groups, signature
+from recon.data.duplicates.find import Progress, Signature, duplicate_groups, signature
 from recon.data.layout import ABSENT, Array, data_file, load_array
 from recon.data.sensorium import SensoriumRecording
 

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, content_id, data_file, save_array
-from recon.data.statistics import write_statistics
+from recon.data.training_statistics import write_statistics
 from recon.types import AcquisitionTimes
 
 LOCK = ".lock"

@@ -15,9 +15,9 @@ from recon.benchmark import Say
 from recon.captions.decoder import Decoded
 from recon.captions.examples import embedded
 from recon.conditions import choose_clips
-from recon.data.opening import open_recording
+from recon.data.neuron_sets import neuron_sets
+from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
-from recon.data.sets import neuron_sets
 from recon.encoders.base import resolve_device
 from recon.forward import Arithmetic, make_recording, ready_encoder
 from recon.identification.scores import SCORED, scores

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from recon import config
 from recon.benchmark import Say
-from recon.data.repeats import read_areas, read_responses
+from recon.data.ceilings import read_areas, read_responses
 from recon.decoders.towers import info_nce
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.identification.scores import SCORED, scores

@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from recon import config
 from recon.benchmark import Say
-from recon.data.opening import open_recording
-from recon.data.sources import read_array
+from recon.data.arrays import read_array
+from recon.data.open import open_recording
 from recon.decoders.towers import Towers, TowerSettings, likeness
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.forward import make_recording

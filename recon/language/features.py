@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recon.artefacts import artefact_path, load_artefact, save_artefact
-from recon.captions.tables import Said
+from recon.data.caption_tables import Said
 from recon.priors.text import TextEncoder
 
 

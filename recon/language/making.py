@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from recon.captions.tables import COLUMNS, Said, read_captions
+from recon.data.caption_tables import COLUMNS, Said, read_captions
 from recon.data.layout import ABSENT
 from recon.store import write_table
 from recon.types import Recording

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from recon.captions.sources import captions_by
-from recon.captions.tables import Said
-from recon.data.opening import open_recording
-from recon.data.oracle import correlation_ceiling, joined_repeats
+from recon.data.caption_tables import Said
+from recon.data.noise_ceiling import correlation_ceiling, joined_repeats
+from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.language.clips import Clips, held_out, responses_in_bins
 from recon.language.features import Components, binned, embeddings, spoken
@@ -29,7 +29,7 @@ from recon.settings import Named
 class LanguageStudy:
     """A configuration: captions of a recording, by captioner, from which the responses of every neuron are predicted.
 
-    `captions` is a table (`recon.captions.tables`) or "graded", what five captioners of known quality say of a
+    `captions` is a table (`recon.data.caption_tables`) or "graded", what five captioners of known quality say of a
     simulated recording. Texts are embedded by the encoder `text`; responses and embeddings are averaged over `bin`
     frames, and a response may depend on what was said in that bin and in the `delays` − 1 before. Embeddings and
     low-level features are reduced to `components` principal ones. Ridge is fitted to trials of the tier `learnt`, its

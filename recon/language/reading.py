@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recon.captions.tables import Said
+from recon.data.caption_tables import Said
 from recon.language.clips import Clips
 from recon.language.features import principal
 from recon.language.prediction import Learning

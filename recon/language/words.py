@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon.captions.tables import Said
+from recon.data.caption_tables import Said
 from recon.language.features import binned, delayed
 from recon.language.ridge import PENALTIES, content_folds, fit_readout
 

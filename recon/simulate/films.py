@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recon.data.area import resize_area
+from recon.data.resize import resize_area
 from recon.simulate.movies import Clip, SceneRecord
 
 Array = np.ndarray[Any, Any]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recon import config
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.decoders.examples import as_bytes, chunk
 from recon.encoders.training.clips import Clip
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.encoders.base import resolve_device
 from recon.encoders.dwiseneuro.argus_files import save_trained
 from recon.encoders.dwiseneuro.encoder import FRAME_SIZE, DwiseNeuro

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from recon.data.opening import open_recording
+from recon.data.open import open_recording
 from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
 from recon.encoders.checkpoints import architectures, from_mapping, save_encoder
 from recon.encoders.glm.fit import GlmFit, fit_glm

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon.data.masks import read_mask
-from recon.data.opening import open_recording
+from recon.data.mask_files import read_mask
+from recon.data.open import open_recording
 from recon.masks import iou
 from recon.simulate.cells import planted
 from recon.simulate.filters import covered

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recon.data.formats import allen, experanto, nwb, sensorium2022, twin
-from recon.data.session import Session
+from recon.data.formats.session import Session
 
 
 @dataclass(frozen=True)

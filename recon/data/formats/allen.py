@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.data.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
+from recon.data.formats.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
+from recon.data.formats.session import Session, Shown, Stream
 from recon.data.layout import Array
-from recon.data.session import Session, Shown, Stream
 
 PIPELINE = "processing/brain_observatory_pipeline"
 TRACES = f"{PIPELINE}/DfOverF/imaging_plane_1"

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from recon.data.formats.session import Session, Shown, Spikes, Stream, grey
 from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
-from recon.data.session import Session, Shown, Spikes, Stream, grey
 
 TIERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "oracle": VALIDATION, "test": TEST}
 """Tiers of experanto by the recording's; others count as none."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from recon.data.arrays import Stored
 from recon.data.layout import Array
-from recon.data.sources import Stored
 
 WINDOW, PERCENTILE = 60.0, 10.0
 """Seconds of the window in which the baseline is this percentile."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from recon.data.formats.session import Shown, Stream
 from recon.data.layout import Array
-from recon.data.session import Shown, Stream
 
 PAUSE = 60.0
 """Seconds between trials: more than anything is ever interpolated over."""

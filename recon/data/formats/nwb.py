@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 
 from recon.data.formats.fluorescence import RelativeFluorescence
-from recon.data.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
+from recon.data.formats.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
+from recon.data.formats.session import BEHAVIOR, Session, Shown, Spikes, Stream, grey
 from recon.data.layout import Array
-from recon.data.session import BEHAVIOR, Session, Shown, Spikes, Stream, grey
 
 CELLS = ("start_time", "stop_time")
 
@@ -26,7 +26,7 @@ class NwbMapping:
     `responses`: RoiResponseSeries (several fields are put side by side), or `units` (a units table) with the spikes
     counted. `movie`: an ImageSeries with a time for each frame, cut by the rows of the tables `intervals`; or, with
     `frame`, a template whose frame numbers stand in that column, one row per frame. `content` and `tier` are columns of
-    the tables. `behavior`: the names of `recon.data.session.BEHAVIOR`, each a TimeSeries (`PATH` or `PATH:COLUMN`).
+    the tables. `behavior`: the names of `recon.data.formats.session.BEHAVIOR`, each a TimeSeries (`PATH` or `PATH:COLUMN`).
     `activity`: "stored", or "relative" for raw fluorescence, (F − F₀)/F₀ over a running baseline.
     """
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from recon.data.formats.joined import presentations, stream
+from recon.data.formats.session import Session, Stream, grey
 from recon.data.layout import TEST, TIERS_FILE, TRAIN, VALIDATION, Array, data_file, load_array
-from recon.data.session import Session, Stream, grey
 
 TIERS = {"train": TRAIN, "validation": VALIDATION, "test": TEST, "final_test": "final_test_main"}
 RATE = 1.0

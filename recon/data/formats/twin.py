@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from recon.data.formats.joined import presentations, stream
+from recon.data.formats.session import Session, Stream, grey
 from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
-from recon.data.session import Session, Stream, grey
 
 RATE = 30.0
 UNITS, STIMULI, PERSPECTIVES, MODULATIONS, TRAINING = "units", "stimuli", "perspectives", "modulations", "training"

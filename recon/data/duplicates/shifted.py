@@ -2,7 +2,7 @@
 
 A frame is told by an 8×4 picture less its mean, a video by how that changes over a third of a second: so the
 background of a fixed camera, which all clips of a film share, counts for nothing. All videos are correlated at all
-shifts at once (FFT), and the best shift of a pair is then looked at closely (`recon.data.sketches`).
+shifts at once (FFT), and the best shift of a pair is then looked at closely (`recon.data.duplicates.compare`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import fft
 
-from recon.data.duplicates import Match, Progress, Signature, confirmed, joined
+from recon.data.duplicates.compare import LAG, LEVELS, OVERLAP, STILL, Sketch, compare
+from recon.data.duplicates.find import Match, Progress, Signature, confirmed, joined
 from recon.data.layout import Array
-from recon.data.sketches import LAG, LEVELS, OVERLAP, STILL, Sketch, compare
 
 Pair = tuple[int, int, int]
 """Two videos, and how many frames into the first the second starts."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from recon.data.arrays import Stored
 from recon.data.layout import Array
-from recon.data.sources import Stored
 
 BEHAVIOR = ("pupil_dilation", "running_speed", "pupil_x", "pupil_y")
 """Streams of behavior, in the order of a trial's rows."""

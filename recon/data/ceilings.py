@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.data.arrays import read_array
 from recon.data.check import repeat_sets
-from recon.data.duplicates import Progress
+from recon.data.duplicates.find import Progress
 from recon.data.layout import Array
-from recon.data.oracle import (
+from recon.data.noise_ceiling import (
     alternating_halves,
     correlation_ceiling,
     explainable_variance,
@@ -24,7 +25,6 @@ from recon.data.oracle import (
     split_half,
 )
 from recon.data.sensorium import SensoriumRecording
-from recon.data.sources import read_array
 from recon.data.survey import survey
 
 MEASURES = {

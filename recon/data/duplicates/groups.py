@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recon.data.copies import copies
-from recon.data.duplicates import Kind, Match, Progress, Signature, joined, matches
+from recon.data.duplicates.find import Kind, Match, Progress, Signature, joined, matches
+from recon.data.duplicates.shifted import copies
 from recon.data.layout import ABSENT, GROUPS_FILE
 from recon.data.sensorium import SensoriumRecording
 

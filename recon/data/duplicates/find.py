@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from recon.data.area import resize_area
 from recon.data.layout import ABSENT, TRAIN, Array, content_id
+from recon.data.resize import resize_area
 from recon.data.sensorium import SensoriumRecording
 
 Progress = Callable[[Sequence[int]], Iterable[int]]

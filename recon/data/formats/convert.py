@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.data.alignment import frame_times, frames_on, interpolated, long_frames, responses_at
-from recon.data.area import resize_area
-from recon.data.duplicates import Progress, duplicate_groups, signature, split_by_content
+from recon.data.duplicates.find import Progress, duplicate_groups, signature, split_by_content
+from recon.data.formats.clocks import frame_times, frames_on, interpolated, long_frames, responses_at
+from recon.data.formats.session import BEHAVIOR, Session, Shown, Spikes
 from recon.data.layout import ABSENT, MAX_FRAMES, TEST, TIERS, VALIDATION, Array, grey_levels
+from recon.data.resize import resize_area
 from recon.data.sensorium import SensoriumRecording
-from recon.data.session import BEHAVIOR, Session, Shown, Spikes
 from recon.data.writer import RecordingWriter
 
 RATE = 30.0

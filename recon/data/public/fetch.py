@@ -9,10 +9,10 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from recon.data.archives import unpack
-from recon.data.download import Download
-from recon.data.locks import one_at_a_time
-from recon.data.public import PublicFile
+from recon.data.public.archives import unpack
+from recon.data.public.catalogue import PublicFile
+from recon.data.public.download import Download
+from recon.locks import one_at_a_time
 
 Say = Callable[[str], None]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from recon.data.formats.session import Shown, Spikes, Stream
 from recon.data.layout import Array
-from recon.data.session import Shown, Spikes, Stream
 
 GAP = 2.5
 """Samples further apart than this many usual intervals have a gap between them."""

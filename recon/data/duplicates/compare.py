@@ -11,9 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from recon.data.area import resize_area
-from recon.data.duplicates import SHARE
+from recon.data.duplicates.find import SHARE
 from recon.data.layout import Array
+from recon.data.resize import resize_area
 
 SMALL = (4, 8)
 LAG = 10

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.data.area import resize_area
-from recon.data.duplicates import Progress, duplicate_groups, leaks, signature, split_by_content
+from recon.data.arrays import ArrayLike, Source, open_channels, open_source
+from recon.data.duplicates.find import Progress, duplicate_groups, leaks, signature, split_by_content
 from recon.data.layout import MAX_FRAMES, TEST, TRAIN, VALIDATION, Array, grey_levels
+from recon.data.resize import resize_area
 from recon.data.sensorium import SensoriumRecording
-from recon.data.sources import ArrayLike, Source, open_channels, open_source
 from recon.data.writer import RecordingWriter
 
 Range = tuple[float, float]

@@ -10,13 +10,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from recon.data.archives import unpack
-from recon.data.convert import Conversion, convert
-from recon.data.duplicates import Progress
+from recon.data.duplicates.find import Progress
 from recon.data.formats import FORMATS, known_format
+from recon.data.formats.convert import Conversion, convert
 from recon.data.layout import TIERS_FILE, is_canonical
-from recon.data.locks import one_at_a_time
+from recon.data.public.archives import unpack
 from recon.data.sensorium import SensoriumRecording
+from recon.locks import one_at_a_time
 
 IGNORED = "__MACOSX"
 
