@@ -19,8 +19,7 @@ from tqdm import tqdm
 
 from recon import config
 from recon.encoders.base import device_of, resolve_device
-from recon.methods.guided import noise_around, steps_down, unguided
-from recon.movies import (
+from recon.media import (
     Pixels,
     encode_gif,
     encode_png,
@@ -31,6 +30,7 @@ from recon.movies import (
     to_uint8,
     upscale,
 )
+from recon.methods.guided import noise_around, steps_down, unguided
 from recon.outputs import hdf5_file, to_yaml
 from recon.priors.base import Denoiser
 from recon.priors.guidance import ClassifierFree, falling

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from recon.movies import to_uint8
+from recon.media import to_uint8
 
 EVIL = "<script>window.hacked = 1</script><img src=x onerror='window.hacked=1'> \"quoted\" & 'more' ${title}"
 # label, condition, share of truth, blur (pixels), oracle, seed

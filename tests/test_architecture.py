@@ -28,7 +28,7 @@ CONFIGS += sorted(file for file in (ROOT / "configs/bauer2025").glob("*.yaml") i
 PRESETS = sorted((ROOT / "configs" / "methods").glob("*.yaml"))
 
 LAYERS = (
-    ("recon.types", "recon.memory", "recon.windows", "recon.store", "recon.statistics", "recon.movies"),
+    ("recon.types", "recon.memory", "recon.windows", "recon.store", "recon.metrics.statistics", "recon.media"),
     ("recon.problem", "recon.artefacts", "recon.data", "recon.simulate", "recon.metrics"),
     ("recon.fidelities", "recon.fidelity", "recon.parameterise", "recon.learning_set"),
     ("recon.lagged", "recon.regression", "recon.decoders", "recon.captions"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from recon.metrics.statistics import holm, paired_difference
 from recon.report.comparisons import comparisons
-from recon.statistics import holm, paired_difference
 
 RNG = np.random.default_rng(5)
 CLIPS = [f"clip{index}" for index in range(12)]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recon.data.open import open_recording
-from recon.movies import write_gif
+from recon.media import write_gif
 from recon.simulate import TINY, simulate
 from recon.simulate.films import film_clips, read_film
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon.movies import (
+from recon.media import (
     encode_gif,
     encode_png,
     film_strip,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from synthetic_run import EVIL
 
-from recon.movies import to_uint8
+from recon.media import to_uint8
 from recon.report.data import read_tasks, standings
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

@@ -15,7 +15,7 @@ from recon import config
 from recon.benchmark import benchmark
 from recon.cli import main
 from recon.data.open import open_recording
-from recon.statistics import Comparison, bootstrap_interval, paired_difference
+from recon.metrics.statistics import Comparison, bootstrap_interval, paired_difference
 
 pytestmark = pytest.mark.real
 

@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from recon import cli, config, sampling
+from recon.media import film_strip, labelled
 from recon.methods.guided import steps_down
-from recon.movies import film_strip, labelled
 from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum

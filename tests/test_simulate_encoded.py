@@ -17,7 +17,7 @@ from recon.encoders import ENCODERS
 from recon.encoders.base import Spec, freeze
 from recon.encoders.linear import Linear
 from recon.forward import make_recording
-from recon.movies import write_gif
+from recon.media import write_gif
 from recon.report.page import write_report
 from recon.simulate import TINY, simulate
 from recon.simulate.encoded import EncodedSettings, film_frames, show_to_encoder

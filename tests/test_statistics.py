@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recon.statistics import bootstrap_interval, holm, nested_mean, paired_difference, sign_flip_test
+from recon.metrics.statistics import bootstrap_interval, holm, nested_mean, paired_difference, sign_flip_test
 
 
 def rng(seed: int = 0) -> np.random.Generator:

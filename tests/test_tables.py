@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recon.metrics.statistics import bootstrap_interval, paired_difference
 from recon.report.tables import markdown
-from recon.statistics import bootstrap_interval, paired_difference
 
 HEAD = "method,trial,oracle,video_correlation,ssim,frame_correlation,motion_energy_correlation,judge_correlation"
 RIDGE, MAP = [0.5, 0.6, 0.4], [0.6, 0.65, 0.55]

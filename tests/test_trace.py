@@ -185,7 +185,7 @@ def test_film_strips_show_the_scored_frames(truth: GroundTruth, tmp_path: Path) 
 
     from PIL import Image
 
-    from recon.movies import film_strip, spread_frames, to_uint8
+    from recon.media import film_strip, spread_frames, to_uint8
 
     with TensorBoardTrace(tmp_path, truth=truth) as trace:
         trace(1, Iterate(truth.movie, {}), RATES)

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from recon.metrics.identification import rank, top
-from recon.statistics import bootstrap_interval
+from recon.metrics.statistics import bootstrap_interval
 
 TASKS = ("decoding", "encoding")
 """Which stimulus, given a response; which response, given a stimulus."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.language.prediction import Predicted
-from recon.statistics import bootstrap_interval
+from recon.metrics.statistics import bootstrap_interval
 
 Array = NDArray[np.float64]
 SCORES = ("video_correlation", "ssim", "motion_energy_correlation")

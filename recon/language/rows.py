@@ -19,7 +19,7 @@ from recon.language.reading import Read
 from recon.language.significance import false_discovery
 from recon.language.words import Preferences
 from recon.metrics.identification import rank
-from recon.statistics import bootstrap_interval, holm, paired_difference, sign_flip_test
+from recon.metrics.statistics import bootstrap_interval, holm, paired_difference, sign_flip_test
 
 Row = dict[str, Any]
 

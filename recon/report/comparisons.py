@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from recon.statistics import holm, paired_difference
+from recon.metrics.statistics import holm, paired_difference
 
 Values = Mapping[str, float]
 """Score of every clip, by its name."""

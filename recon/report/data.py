@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.movies import Pixels, encode_png, sprite_sheet, to_uint8
+from recon.media import Pixels, encode_png, sprite_sheet, to_uint8
 from recon.report.seen import seen_in
 from recon.report.traces import curves_of, finite_numbers, rounded, trace_of
 from recon.trace_file import read_trace

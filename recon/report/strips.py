@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from recon.movies import Pixels, film_strip, side_by_side, spread_frames, to_uint8, write_png
+from recon.media import Pixels, film_strip, side_by_side, spread_frames, to_uint8, write_png
 
 FEW = 4
 """Up to this many frames, two strips fit beside each other."""

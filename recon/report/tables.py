@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.statistics import bootstrap_interval, nested_mean, paired_difference
+from recon.metrics.statistics import bootstrap_interval, nested_mean, paired_difference
 
 Rows = Sequence[Mapping[str, str]]
 

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from recon import config
 from recon.captions.drawn import FIRST, drawn_clips
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
+from recon.media import encode_gif, encode_png, side_by_side, to_uint8, upscale
 from recon.methods.guided import steps_down
-from recon.movies import encode_gif, encode_png, side_by_side, to_uint8, upscale
+from recon.metrics.statistics import bootstrap_interval
 from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from recon.priors.text import EMBEDDED, TextEncoder
 from recon.sampling import contact_sheet, drawn
-from recon.statistics import bootstrap_interval
 from recon.summaries import picture, scalar
 
 HELD_OUT = 48

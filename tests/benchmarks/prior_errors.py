@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from recon import config
+from recon.metrics.statistics import bootstrap_interval
 from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion
 from recon.priors.spectrum import GaussianDenoiser
 from recon.priors.text import TextEncoder
 from recon.simulate.films import film_clips
-from recon.statistics import bootstrap_interval
 from recon.training.prior import SIGMAS as HELD_OUT_SIGMAS
 from recon.training.prior import PriorTraining, captioned, report
 

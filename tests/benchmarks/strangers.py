@@ -18,8 +18,8 @@ import torch
 from recon import config
 from recon.bench import Bench
 from recon.metrics import METRICS
+from recon.metrics.statistics import bootstrap_interval
 from recon.settings import Settings
-from recon.statistics import bootstrap_interval
 from recon.types import stack
 
 
