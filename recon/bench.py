@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 from recon import config
-from recon.animals import Animal
 from recon.artefacts import state_hash
-from recon.conditions import Batch, batches, choose_clips, validation_clips
 from recon.data.mask_files import read_mask
 from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, resolve_device
-from recon.fidelities.base import Likelihood
 from recon.forward import Arithmetic, make_recording, ready_encoder
 from recon.methods.base import Method
+from recon.problem.animals import Animal
+from recon.problem.conditions import Batch, batches, choose_clips, validation_clips
+from recon.problem.fidelities.base import Likelihood
 from recon.scoring import Judge, make_judge
 from recon.settings import Named, OtherAnimal, Row, Settings
 

@@ -38,10 +38,10 @@ NESTED = {
 def registries() -> dict[str, Registry]:
     """Return every registry by its kind; the only place that knows them all."""
     from recon.encoders import ENCODERS
-    from recon.fidelity import FIDELITIES
     from recon.methods import METHODS
     from recon.metrics import METRICS
     from recon.priors import PRIORS
+    from recon.problem.fidelities import FIDELITIES
 
     return {"method": METHODS, "encoder": ENCODERS, "prior": PRIORS, "fidelity": FIDELITIES, "metric": METRICS}
 

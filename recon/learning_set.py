@@ -14,7 +14,7 @@ from recon.artefacts import artefact_path, save_artefact, state_hash, whole
 from recon.encoders.base import Encoder, device_of
 from recon.encoders.training.loop import seconds_spent
 from recon.locks import one_at_a_time
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Recording, Trial
 
 CPU = torch.device("cpu")

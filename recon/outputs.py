@@ -16,7 +16,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from recon.conditions import Batch
+from recon.problem.conditions import Batch
 from recon.settings import Settings
 from recon.store import SOURCE, write_bytes, write_json
 from recon.types import Spread

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from recon.methods.base import Method
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, Reconstruction, Spread, State, Trace
 
 SUM = "crc32"

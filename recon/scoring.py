@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recon.conditions import Batch, clip_rates, response_scale
 from recon.data.mask_files import read_mask
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
@@ -21,7 +20,8 @@ from recon.metrics.coverage import interval_coverage
 from recon.metrics.movie import matched
 from recon.metrics.perceptual import lpips_reason
 from recon.metrics.pooling import Pooling
-from recon.problem import GREY, Problem
+from recon.problem.conditions import Batch, clip_rates, response_scale
+from recon.problem.problem import GREY, Problem
 from recon.settings import MATCHED, Settings, masked_column, oracle_column, pooled_column
 from recon.types import Spread
 

@@ -9,19 +9,19 @@ from typing import Any
 
 from torch import Tensor
 
-from recon.animals import Animal
 from recon.bench import Bench, Plan
-from recon.conditions import Batch, common_scale, pose
 from recon.data.measurement import binning
 from recon.data.neuron_sets import left_out_neurons
 from recon.encoders.base import Encoder, resolve_device
 from recon.encoders.runtime.devices import spread
-from recon.fitting import fit_fidelity
 from recon.keys import artefacts_of, learning_time, modules_of, planned_iterations, weights_of
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
 from recon.outputs import movie_file, to_yaml
-from recon.problem import Observation, Problem
+from recon.problem.animals import Animal
+from recon.problem.conditions import Batch, common_scale, pose
+from recon.problem.fit import fit_fidelity
+from recon.problem.problem import Observation, Problem
 from recon.progress import Places, Watch, folder_name
 from recon.run import reconstruct
 from recon.scoring import undefined
@@ -30,7 +30,7 @@ from recon.store import Store, code_version, digest, write_bytes, write_json
 from recon.trace import GroundTruth
 from recon.types import Reconstruction
 
-ENGINE = ("recon.run", "recon.conditions", "recon.fitting", "recon.scoring")
+ENGINE = ("recon.run", "recon.problem.conditions", "recon.problem.fit", "recon.scoring")
 """Modules on which every task's numbers depend, beside those of its method and encoders."""
 JUDGED_ANEW = ("recorded", "wrong_clip", "predicted", "noise_free")
 """Conditions that leave the other repeats unseen, so that a judge can be asked about them."""

@@ -15,10 +15,10 @@ from recon import config
 from recon.encoders.base import Encoder, freeze
 from recon.encoders.dwiseneuro.encoder import DwiseNeuro
 from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
-from recon.fidelity import FIDELITIES
 from recon.methods.gradient import Gradient
 from recon.methods.optimisers import Momentum
-from recon.problem import Observation, Problem
+from recon.problem.fidelities import FIDELITIES
+from recon.problem.problem import Observation, Problem
 from recon.types import Measurement
 
 dwise_worlds: Any = importlib.import_module("dwise_worlds")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recon.fidelities.base import Likelihood
-from recon.fidelity import Gaussian, LowRank, Mixture, Poisson
+from recon.problem.fidelities import Gaussian, LowRank, Mixture, Poisson
+from recon.problem.fidelities.base import Likelihood
 
 NEURONS, BINS = 6, 9
 

@@ -28,15 +28,15 @@ CONFIGS += sorted(file for file in (ROOT / "configs/bauer2025").glob("*.yaml") i
 PRESETS = sorted((ROOT / "configs" / "methods").glob("*.yaml"))
 
 LAYERS = (
-    ("recon.types", "recon.memory", "recon.windows", "recon.store", "recon.metrics.statistics", "recon.media"),
-    ("recon.problem", "recon.artefacts", "recon.data", "recon.simulate", "recon.metrics"),
-    ("recon.fidelities", "recon.fidelity", "recon.parameterise", "recon.learning_set"),
+    ("recon.types", "recon.problem.memory", "recon.problem.windows", "recon.store", "recon.metrics.statistics", "recon.media"),
+    ("recon.problem.problem", "recon.artefacts", "recon.data", "recon.simulate", "recon.metrics"),
+    ("recon.fidelities", "recon.problem.fidelities", "recon.parameterise", "recon.learning_set"),
     ("recon.lagged", "recon.regression", "recon.decoders", "recon.captions"),
     ("recon.methods", "recon.summaries", "recon.event_file", "recon.trace"),
     ("recon.run",),
     ("recon.config", "recon.settings", "recon.keys", "recon.progress"),
-    ("recon.conditions", "recon.forward", "recon.masks", "recon.fields"),
-    ("recon.fitting", "recon.scoring", "recon.outputs", "recon.animals", "recon.sampling"),
+    ("recon.problem.conditions", "recon.forward", "recon.masks", "recon.fields"),
+    ("recon.problem.fit", "recon.scoring", "recon.outputs", "recon.problem.animals", "recon.sampling"),
     ("recon.bench", "recon.information", "recon.tasks", "recon.cluster", "recon.benchmark"),
     ("recon.readings", "recon.tune", "recon.training", "recon.ablation", "recon.runs", "recon.rerun"),
     ("recon.identification", "recon.language"),
@@ -45,7 +45,7 @@ LAYERS = (
     ("recon.cli",),
 )
 """From the bottom to the top: a module (or name_part of a module) imports from its own layer or from lower ones."""
-REGISTRIES = ("encoders.ENCODERS", "priors.PRIORS", "recon.methods.METHODS", "recon.fidelity.FIDELITIES")
+REGISTRIES = ("encoders.ENCODERS", "priors.PRIORS", "recon.methods.METHODS", "recon.problem.fidelities.FIDELITIES")
 WORKSHOP = ("/work/", "/tmp/", "farm-", "TODO", "FIXME", "noqa", "type: ignore", "NotImplementedError", "hasattr(")
 
 

@@ -21,13 +21,13 @@ from recon.encoders.core_readout.core import CoreSettings
 from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
 from recon.encoders.dwiseneuro.encoder import DwiseNeuro
 from recon.encoders.ensemble import Ensemble
-from recon.fidelity import FIDELITIES
 from recon.lagged import Lags
 from recon.methods import Gradient, Ridge
 from recon.methods.optimisers import Momentum
 from recon.methods.subclips import SubClips
-from recon.problem import Observation, Problem
-from recon.problem_published import published_gradients
+from recon.problem.fidelities import FIDELITIES
+from recon.problem.problem import Observation, Problem
+from recon.problem.subclips_published import published_gradients
 
 sys.path.append(str(Path(__file__).parent / "benchmarks"))
 yardstick: Any = importlib.import_module("yardstick")

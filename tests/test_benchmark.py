@@ -23,11 +23,11 @@ from tiny_bench import configuration
 from recon import config
 from recon.bench import Bench, plan
 from recon.benchmark import benchmark
-from recon.conditions import batches, choose_clips, likeness, presentations
 from recon.data.sensorium import SensoriumRecording
-from recon.fitting import cut, fit_fidelity
 from recon.metrics.correlation import pearson
 from recon.outputs import COLUMNS, columns
+from recon.problem.conditions import batches, choose_clips, likeness, presentations
+from recon.problem.fit import cut, fit_fidelity
 from recon.settings import Clips, Settings
 from recon.tasks import Task
 

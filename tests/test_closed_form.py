@@ -12,7 +12,7 @@ from recon.methods.data_step import DataStep
 from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import Adam
 from recon.priors.spectrum import inverse_cosine_transform
-from recon.problem import Observation, Problem
+from recon.problem.problem import Observation, Problem
 
 
 def unit_gaussian(rates: torch.Tensor, responses: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

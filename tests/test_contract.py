@@ -44,7 +44,7 @@ from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import Adam, Momentum
 from recon.methods.stopping import SelectionStop
 from recon.methods.subclips import SubClips
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.run import reconstruct
 
 LAGS = Lags(0, 3, 4)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recon.conditions import choose_clips
 from recon.data.folds import FOLDS, fold_trials, video_hash
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
+from recon.problem.conditions import choose_clips
 from recon.settings import Clips
 
 PUBLIC = {(0, 300): 18004574780674650863, (1, 31): 17825749890152459111, (2, 7): 13449215980057204169}

@@ -28,11 +28,11 @@ from recon.decoders.read_in import Places, ReadIn, Transform
 from recon.decoders.shipped import SHIPPED, save_decoder
 from recon.encoders.training.clips import Clip
 from recon.encoders.training.loop import Learning
-from recon.fidelities.low_rank import LowRank
-from recon.fidelities.simple import Poisson
 from recon.lagged import Lags
 from recon.methods import Convolutional, Mean, Meicoder, Ridge
 from recon.methods.base import responses_of
+from recon.problem.fidelities.independent import Poisson
+from recon.problem.fidelities.low_rank import LowRank
 from recon.simulate.movies import make_clip
 
 LAGS = Lags(0, 3, 4)

@@ -12,8 +12,8 @@ from fidelity_worlds import BINS, NEURONS, generator, ready, uniform, value_and_
 from safetensors.torch import save_file
 from torch import Tensor
 
-from recon.fidelities.mixture import log_density
-from recon.fidelity import FIDELITIES, Gaussian, Mixture, Poisson, load, save
+from recon.problem.fidelities import FIDELITIES, Gaussian, Mixture, Poisson, load, save
+from recon.problem.fidelities.mixture import log_density
 
 every = pytest.mark.parametrize("name", FIDELITIES)
 

@@ -9,8 +9,8 @@ import torch
 from fidelity_worlds import BINS, NEURONS, generator, ready, uniform, world
 from torch import Tensor
 
-from recon.fidelities.low_rank import factor_analysis
-from recon.fidelity import Gaussian, LowRank
+from recon.problem.fidelities import Gaussian, LowRank
+from recon.problem.fidelities.low_rank import factor_analysis
 
 
 def dense_energy(fidelity: LowRank, rates: Tensor, responses: Tensor) -> Tensor:

@@ -16,11 +16,11 @@ from recon import cli, config
 from recon.bench import Bench, plan
 from recon.commands.identify import FORMATS, SHOWN
 from recon.commands.tables import table
-from recon.conditions import clip_rates
 from recon.identification.stimuli import Identify, Views, decoding_views, encoding_views, identify
 from recon.metrics.correlation import pearson
 from recon.metrics.identification import top
 from recon.outputs import movie_file
+from recon.problem.conditions import clip_rates
 from recon.settings import Settings
 
 SMALL = {"space": 8, "hidden": 8, "channels": 4, "cells": 8}

@@ -19,7 +19,7 @@ from recon.methods.lbfgs import Lbfgs
 from recon.methods.library import log_likelihood, pieces_of, window_starts
 from recon.methods.linear_model import calibrated, linear_model
 from recon.priors.spectrum import inverse_cosine_transform
-from recon.problem import Observation, Problem
+from recon.problem.problem import Observation, Problem
 from recon.regression import regressed
 from recon.types import Measurement
 

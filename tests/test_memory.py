@@ -10,9 +10,9 @@ import worlds
 from torch import Tensor
 
 from recon.encoders.base import Encoder
-from recon.memory import FEWEST_FRAMES, Portions
-from recon.problem import Observation, Problem
-from recon.problem_subclips import subclip_gradients
+from recon.problem.memory import FEWEST_FRAMES, Portions
+from recon.problem.problem import Observation, Problem
+from recon.problem.subclips import subclip_gradients
 
 
 class Hungry(Encoder):

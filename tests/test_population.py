@@ -14,7 +14,7 @@ from recon import config
 from recon.bench import Bench, plan
 from recon.benchmark import benchmark
 from recon.data.neuron_sets import left_out_neurons, neuron_sets
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.settings import Settings
 from recon.tasks import Task
 

@@ -9,11 +9,11 @@ import worlds
 from recon.encoders.base import Spec, freeze
 from recon.encoders.core_readout.core import CoreSettings
 from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
-from recon.fidelity import FIDELITIES
-from recon.problem import Observation, Problem
-from recon.problem_subclips import subclip_gradients
+from recon.problem.fidelities import FIDELITIES
+from recon.problem.problem import Observation, Problem
+from recon.problem.subclips import subclip_gradients
+from recon.problem.windows import windowed_rates
 from recon.types import Acquisition, Trial, stack
-from recon.windows import windowed_rates
 
 
 def test_left_out_neurons_change_neither_energy_nor_gradient() -> None:

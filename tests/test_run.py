@@ -10,7 +10,7 @@ import worlds
 
 from recon.methods import Gradient
 from recon.methods.optimisers import Adam
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.run import Budget, reconstruct
 from recon.types import Iterate
 

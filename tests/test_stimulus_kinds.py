@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.conditions import choose_clips
 from recon.data.check import check, info
 from recon.data.sensorium import SensoriumRecording
 from recon.data.stimulus_kinds import BONUS, KINDS, STIMULI_FILE, stimulus_kinds
 from recon.data.writer import RecordingWriter
+from recon.problem.conditions import choose_clips
 from recon.settings import Clips
 
 TIERS = ("train", "oracle", "live_test_main", "live_test_bonus", "live_test_bonus", "final_test_bonus")

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from recon.encoders.base import freeze
 from recon.encoders.linear import Linear
-from recon.fidelity import FIDELITIES
 from recon.learning_set import TrainingSet
 from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
 from recon.priors.spectrum import Spectrum, inverse_cosine_transform
-from recon.problem import Observation, Problem
+from recon.problem.fidelities import FIDELITIES
+from recon.problem.problem import Observation, Problem
 from recon.types import Measurement, Recording, Trial
 
 FRAMES, HEIGHT, WIDTH, NEURONS = 12, 6, 8, 30

@@ -19,10 +19,10 @@ from recon.captions.examples import Examples, Windows, examples, generated, reco
 from recon.captions.pictures import PictureReader, Pictures
 from recon.captions.sources import Spoken, spoken_by
 from recon.encoders.training.loop import Learning, fresh
-from recon.fidelities.base import Likelihood
-from recon.fidelities.mixture import Mixture
 from recon.learning_set import TrainingSet
 from recon.priors.text import EMBEDDED, TextEncoder
+from recon.problem.fidelities.base import Likelihood
+from recon.problem.fidelities.mixture import Mixture
 
 PENALTIES = tuple(float(10 ** (power / 2)) for power in range(-4, 7))
 """Ridge penalties in units of the features' mean variance times the number of windows."""
@@ -34,7 +34,7 @@ class Decoded:
     """The text is what activity says: the caption embedding of each moment, predicted from a window of responses.
 
     `said` names who says what is learnt: "" the recording's own captions, TABLE:CAPTIONER a captioner of a table, and
-    graded:CAPTIONER one of known quality (`recon.captions.graded`; simulated recordings).
+    graded:CAPTIONER one of known quality (`recon.simulate.graded_captioners`; simulated recordings).
 
     `reader`: "ridge" (its penalty chosen by cross-validation over trials), "contrastive" (two layers of `hidden`
     units, InfoNCE over scenes; van den Oord et al. 2018) or "pictures" (the same for a network of `width` channels that

@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from recon.captions.drawn import FIRST, FRAMES, Raster, drawn_clips
 from recon.captions.sources import Spoken
-from recon.fidelities.base import Likelihood, Sampled
 from recon.learning_set import TrainingSet
 from recon.priors.text import TextEncoder
+from recon.problem.fidelities.base import Likelihood, Sampled
 from recon.simulate.render import FRAME_RATE
 from recon.types import Caption
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from recon.captions.graded import graded_captions
 from recon.data.caption_tables import Said, read_captions
+from recon.simulate.graded_captioners import graded_captions
 from recon.types import Caption, Recording
 
 GRADED = "graded"

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from recon.artefacts import load_artefact
 from recon.decoders.examples import as_bytes, chunk
 from recon.encoders.training.clips import Clip
-from recon.fidelities.base import Likelihood, Sampled
 from recon.learning_set import TrainingSet
+from recon.problem.fidelities.base import Likelihood, Sampled
 from recon.simulate.movies import make_clip
 from recon.simulate.render import FRAME_RATE
 

@@ -14,7 +14,6 @@ from recon import config
 from recon.benchmark import Say
 from recon.captions.decoder import Decoded
 from recon.captions.examples import embedded
-from recon.conditions import choose_clips
 from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
@@ -24,6 +23,7 @@ from recon.identification.scores import SCORED, scores
 from recon.learning_set import TrainingSet
 from recon.metrics.identification import cosine_similarity
 from recon.priors.text import TextEncoder
+from recon.problem.conditions import choose_clips
 from recon.settings import Clips, Named, Neurons
 from recon.store import write_table
 from recon.types import Caption

@@ -19,13 +19,13 @@ from torch import Tensor
 from recon import config
 from recon.bench import Bench, plan
 from recon.benchmark import Say, benchmark
-from recon.conditions import Batch, clip_rates, response_scale
 from recon.encoders.base import Encoder
 from recon.identification.scores import SCORED, TASKS, scores
 from recon.methods.alignment import Alignment
 from recon.methods.combined import Smoothed
 from recon.metrics.correlation import pearson
 from recon.metrics.identification import cosine_similarity, segments
+from recon.problem.conditions import Batch, clip_rates, response_scale
 from recon.settings import Settings
 from recon.store import Store, write_table
 from recon.tasks import Task

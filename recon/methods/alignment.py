@@ -23,7 +23,7 @@ from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.learning_set import TrainingSet
 from recon.methods.base import only_iterate, responses_of, validation_pairs
 from recon.methods.library import Pieces, blended, pieces_of, window_starts
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 SEGMENT = 30

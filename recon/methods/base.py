@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recon.learning_set import TrainingSet
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 

@@ -18,12 +18,12 @@ from recon.decoders.network import Architecture, Decoder, initialised
 from recon.decoders.shipped import architecture_of, find_decoder, trained_with
 from recon.encoders.training.clips import Clip
 from recon.encoders.training.loop import Learning, fresh, learn
-from recon.fidelities.base import Likelihood
-from recon.fidelities.mixture import Mixture
 from recon.learning_set import TrainingSet
 from recon.methods.base import only_iterate, responses_of, validation_pairs
 from recon.metrics.movie import SSIM_RADIUS, ssim
-from recon.problem import Problem
+from recon.problem.fidelities.base import Likelihood
+from recon.problem.fidelities.mixture import Mixture
+from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 DROPOUT = 0.1

@@ -12,7 +12,7 @@ from recon.methods.lbfgs import Lbfgs
 from recon.methods.optimisers import note
 from recon.parameterise import Whitened
 from recon.priors.spectrum import Spectrum, cosine_transform
-from recon.problem import Problem
+from recon.problem.problem import Problem
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from recon.priors.pipeline_files import load_pipeline
 from recon.priors.spectrum import GaussianDenoiser, Spectrum
 from recon.priors.still_images import Still
 from recon.priors.text import TextEncoder
-from recon.problem import Problem
+from recon.problem.problem import Problem
 
 
 class Told(NamedTuple):

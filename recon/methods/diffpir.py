@@ -21,7 +21,7 @@ from recon.methods.gradient import movie_spectrum
 from recon.methods.guided import ancestral, renoised, steps_down
 from recon.priors.guidance import falling
 from recon.priors.spectrum import Spectrum
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 

@@ -14,7 +14,7 @@ from recon.methods.denoisers import Diffusion, Pretrained, Wiener, load_spectrum
 from recon.methods.gradient import movie_spectrum
 from recon.methods.guided import noise_around, pulled, renoised, steps_down
 from recon.priors.guidance import falling
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 

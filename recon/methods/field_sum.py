@@ -14,7 +14,7 @@ from recon.lagged import Lags, Scaling, training_pairs
 from recon.learning_set import TrainingSet
 from recon.methods.linear_decoder import decoded_once
 from recon.methods.linear_model import linear_model
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 EVERY = 8

@@ -23,7 +23,7 @@ from recon.methods.subclips import SubClips
 from recon.parameterise import Parameterisation, Pixels, Pyramid, Whitened, power_law
 from recon.priors.energies import weighted_energies
 from recon.priors.spectrum import Spectrum, estimate_spectrum, residual_spectrum
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 EVERYTHING = ("neurons", "encoders", "frames", "seed", "validation")

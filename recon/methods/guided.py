@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recon.priors.base import Denoiser
 from recon.priors.guidance import falling
-from recon.problem import Problem
+from recon.problem.problem import Problem
 
 
 class Pull(NamedTuple):

@@ -19,7 +19,7 @@ from recon.learning_set import TrainingSet
 from recon.methods.base import only_iterate, responses_of
 from recon.priors.autoencoder import Autoencoder, load_image_autoencoder
 from recon.priors.movie_autoencoder import load_autoencoder
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.regression import regressed
 from recon.types import Iterate, State, Trial
 

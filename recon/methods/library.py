@@ -13,7 +13,7 @@ from recon.artefacts import load_artefact
 from recon.decoders.examples import as_bytes
 from recon.learning_set import TrainingSet
 from recon.methods.base import only_iterate, responses_of
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 

@@ -11,7 +11,7 @@ import torch
 from recon.artefacts import load_artefact
 from recon.lagged import Lags, Scaling
 from recon.methods.base import only_iterate, responses_of
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from recon.artefacts import load_artefact
 from recon.learning_set import TrainingSet
 from recon.methods.base import only_iterate
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 

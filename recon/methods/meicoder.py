@@ -20,7 +20,7 @@ from recon.encoders.training.loop import Learning, fresh, learn
 from recon.learning_set import TrainingSet
 from recon.methods.base import only_iterate, responses_of, validation_pairs
 from recon.metrics.movie import SSIM_RADIUS, ssim
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 FLOOR = 1e-3

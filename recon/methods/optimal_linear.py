@@ -13,7 +13,7 @@ from recon.lagged import Lags
 from recon.learning_set import TrainingSet
 from recon.methods.linear_decoder import decoded_once
 from recon.methods.linear_model import LinearModel, linear_model
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.regression import Moments, fold_moments
 from recon.types import Iterate, State
 

@@ -16,7 +16,7 @@ from recon.methods.base import Method, fitted
 from recon.methods.data_step import DataStep
 from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, starting_movie
 from recon.methods.gradient import movie_spectrum
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 

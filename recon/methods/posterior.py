@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, Spread, State
 
 

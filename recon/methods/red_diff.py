@@ -15,7 +15,7 @@ from recon.methods.denoisers import Diffusion, Told, Wiener, load_spectrum, star
 from recon.methods.gradient import movie_spectrum
 from recon.methods.optimisers import Adam
 from recon.priors.guidance import falling
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 

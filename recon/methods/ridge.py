@@ -12,7 +12,7 @@ from torch import Tensor
 from recon.lagged import Lags, measure_scaling, training_pairs
 from recon.learning_set import TrainingSet
 from recon.methods.linear_decoder import decoded_once
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.regression import regressed
 from recon.types import Iterate, State
 

@@ -19,7 +19,7 @@ from recon.methods.denoisers import Diffusion, Wiener, load_spectrum, starting_m
 from recon.methods.gradient import movie_spectrum
 from recon.methods.guided import ancestral, renoised, steps_down
 from recon.priors.base import Denoiser
-from recon.problem import Problem
+from recon.problem.problem import Problem
 from recon.types import Iterate, Spread, State
 
 WANTED = 0.57

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recon.problem import Problem
+from recon.problem.problem import Problem
 
 
 @dataclass(frozen=True)

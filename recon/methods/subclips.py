@@ -9,12 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from recon.fidelities.mixture import Mixture
-from recon.fidelities.simple import Gaussian, Poisson
-from recon.problem import Problem
-from recon.problem_published import published_gradients
-from recon.problem_subclips import subclip_gradients
-from recon.windows import Frames
+from recon.problem.fidelities.independent import Gaussian, Poisson
+from recon.problem.fidelities.mixture import Mixture
+from recon.problem.problem import Problem
+from recon.problem.subclips import subclip_gradients
+from recon.problem.subclips_published import published_gradients
+from recon.problem.windows import Frames
 
 SEPARABLE = (Poisson, Gaussian, Mixture)
 """Fidelities that are sums over frames."""

@@ -23,7 +23,7 @@ from recon.encoders.dwiseneuro.encoder import DwiseNeuro
 from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
 from recon.encoders.runtime.malloc import keep_freed_memory
 from recon.encoders.runtime.precision import Precision, in_precision
-from recon.problem import Observation, Problem
+from recon.problem.problem import Observation, Problem
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 worlds: Any = importlib.import_module("bauer_worlds")

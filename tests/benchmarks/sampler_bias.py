@@ -28,7 +28,7 @@ from recon.methods.data_step import DataStep
 from recon.methods.lbfgs import Lbfgs
 from recon.metrics.coverage import interval_coverage
 from recon.priors.spectrum import cosine_transform, inverse_cosine_transform
-from recon.problem import Observation, Problem
+from recon.problem.problem import Observation, Problem
 from recon.types import Fidelity
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from recon.encoders.base import TemporalFirst
-from recon.problem import Observation, Problem, counted_frames, span_misfit
-from recon.problem_subclips import pull_to_planes, shared_subclips
-from recon.windows import Frames
+from recon.problem.problem import Observation, Problem, counted_frames, span_misfit
+from recon.problem.subclips import pull_to_planes, shared_subclips
+from recon.problem.windows import Frames
 
 WHITE = 255.0
 """Grey value of white in the units in which the published movie is moved."""

@@ -11,10 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from recon.fidelities.base import Likelihood
-from recon.fidelities.low_rank import LowRank
-from recon.fidelities.mixture import Mixture
-from recon.fidelities.simple import Gaussian, Poisson
+from recon.problem.fidelities.base import Likelihood
+from recon.problem.fidelities.independent import Gaussian, Poisson
+from recon.problem.fidelities.low_rank import LowRank
+from recon.problem.fidelities.mixture import Mixture
 
 FIDELITIES: dict[str, type[Likelihood]] = {
     "poisson": Poisson,

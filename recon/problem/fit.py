@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recon.conditions import clip_rates, response_scale
 from recon.data.measurement import Bins, binning
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
-from recon.fidelities.base import Likelihood
-from recon.fidelity import load, save
+from recon.problem.conditions import clip_rates, response_scale
+from recon.problem.fidelities import load, save
+from recon.problem.fidelities.base import Likelihood
 from recon.store import digest
 from recon.types import Trial, stack
 

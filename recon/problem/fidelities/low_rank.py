@@ -8,8 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from recon.fidelities.base import Likelihood, counted, fitted
-from recon.fidelities.simple import Gaussian
+from recon.problem.fidelities.base import Likelihood, counted, fitted
+from recon.problem.fidelities.independent import Gaussian
 
 
 @final

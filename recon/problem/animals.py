@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from recon.artefacts import state_hash
-from recon.conditions import Batch, Clip, measured
 from recon.data.measurement import Bins, binning
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
-from recon.fidelities.base import Likelihood
-from recon.fitting import fit_fidelity
-from recon.problem import Observation
+from recon.problem.conditions import Batch, Clip, measured
+from recon.problem.fidelities.base import Likelihood
+from recon.problem.fit import fit_fidelity
+from recon.problem.problem import Observation
 from recon.settings import Condition
 from recon.types import Trial
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from recon.encoders.base import Encoder
 from recon.encoders.canvas import centred
-from recon.memory import Portions, in_portions
+from recon.problem.memory import Portions, in_portions
+from recon.problem.windows import Frames, Meter, spans_of, window_rates, windowed_rates
 from recon.types import Caption, Fidelity, Measurement
-from recon.windows import Frames, Meter, spans_of, window_rates, windowed_rates
 
 ValueAndGradient = Callable[["Problem", Tensor], tuple[Tensor, Tensor]]
 """Problem and movie `[B,C,T,H,W]` → energy `[B]` and its gradient, shaped like the movie."""

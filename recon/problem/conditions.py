@@ -14,10 +14,10 @@ from recon.data.folds import fold_trials
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, device_of
 from recon.metrics.correlation import pearson
-from recon.problem import Observation, Problem
+from recon.problem.problem import Observation, Problem
+from recon.problem.windows import windowed_rates
 from recon.settings import Clips, Condition, Words
 from recon.types import Acquisition, Caption, Fidelity, Measurement, Trial, stack
-from recon.windows import windowed_rates
 
 Presentation = tuple[Tensor, Tensor | None]
 """Responses `[B,N,T]` and behavior `[B,4,T]` that belong together."""

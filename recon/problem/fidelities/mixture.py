@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon.fidelities.base import Likelihood, by_neuron, counted, fitted
+from recon.problem.fidelities.base import Likelihood, by_neuron, counted, fitted
 
 ZERO = 1e-3
 """Responses count as at least this fraction of the floor's scale, where the gamma density is still finite."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from recon.encoders.base import TemporalFirst
-from recon.memory import in_portions
-from recon.problem import Observation, Problem, counted_frames, subclip_gradient
-from recon.windows import Frames
+from recon.problem.memory import in_portions
+from recon.problem.problem import Observation, Problem, counted_frames, subclip_gradient
+from recon.problem.windows import Frames
 
 Pulled = tuple[Tensor, Tensor, Tensor | None]
 """The frames' misfits `[B,T]`, their gradient in filtered movies `[B,T,…]`, and in behavior `[B,4,T]`."""
