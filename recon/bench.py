@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from recon import config
-from recon.artefacts import state_hash
 from recon.data.mask_files import read_mask
 from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, resolve_device
 from recon.forward import Arithmetic, make_recording, ready_encoder
+from recon.methods.artefacts import state_hash
 from recon.methods.base import Method
 from recon.problem.animals import Animal
 from recon.problem.conditions import Batch, batches, choose_clips, validation_clips

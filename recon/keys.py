@@ -10,9 +10,9 @@ from pathlib import Path
 
 from torch import nn
 
-from recon.artefacts import learning_seconds
-from recon.decoders.shipped import SHIPPED as DECODERS
 from recon.encoders.base import Encoder
+from recon.methods.artefacts import learning_seconds
+from recon.methods.neural.weights_file import SHIPPED as DECODERS
 from recon.priors.weights_file import SHIPPED as PRIORS
 from recon.types import Recording
 

@@ -30,7 +30,7 @@ from recon.media import (
     to_uint8,
     upscale,
 )
-from recon.methods.guided import noise_around, steps_down, unguided
+from recon.methods.diffusion.sampling import noise_around, steps_down, unguided
 from recon.outputs import hdf5_file, to_yaml
 from recon.priors.base import Denoiser
 from recon.priors.guidance import ClassifierFree, falling
@@ -216,6 +216,6 @@ def _keys(prior: Denoiser, chosen: Sampling) -> dict[str, str]:
     for name, tensor in sorted(prior.state_dict().items()):
         # As bytes, because NumPy has no bfloat16.
         weights.update(name.encode() + tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())
-    code = code_version("recon.methods.guided", "priors.guidance", type(prior).__module__)
+    code = code_version("recon.methods.diffusion.sampling", "priors.guidance", type(prior).__module__)
     shared = {name: value for name, value in vars(chosen).items() if name not in NOT_DRAWN}
     return {text: digest([weights.hexdigest(), code, shared, text]) for text in chosen.captions}

@@ -15,8 +15,8 @@ from recon.data.neuron_sets import left_out_neurons
 from recon.encoders.base import Encoder, resolve_device
 from recon.encoders.runtime.devices import spread
 from recon.keys import artefacts_of, learning_time, modules_of, planned_iterations, weights_of
-from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
+from recon.methods.training_set import TrainingSet
 from recon.outputs import movie_file, to_yaml
 from recon.problem.animals import Animal
 from recon.problem.conditions import Batch, common_scale, pose

@@ -15,8 +15,8 @@ from recon import config
 from recon.encoders.base import Encoder, freeze
 from recon.encoders.dwiseneuro.encoder import DwiseNeuro
 from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
-from recon.methods.gradient import Gradient
-from recon.methods.optimisers import Momentum
+from recon.methods.optimise.first_order import Momentum
+from recon.methods.optimise.gradient import Gradient
 from recon.problem.fidelities import FIDELITIES
 from recon.problem.problem import Observation, Problem
 from recon.types import Measurement

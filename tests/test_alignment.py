@@ -8,13 +8,13 @@ import pytest
 import torch
 import worlds
 
-from recon.decoders.examples import chunk, recorded
-from recon.decoders.towers import Towers, TowerSettings, likeness
 from recon.encoders.training.loop import Learning, draw_weights, fresh
-from recon.lagged import Lags
 from recon.methods import Alignment
-from recon.methods.alignment import augmented, nearness
-from recon.methods.library import pieces_of, window_starts
+from recon.methods.linear.lags import Lags
+from recon.methods.neural.alignment import augmented, nearness
+from recon.methods.neural.chunks import chunk, recorded
+from recon.methods.neural.library import pieces_of, window_starts
+from recon.methods.neural.towers import Towers, TowerSettings, likeness
 from recon.metrics.identification import top
 
 TINY = TowerSettings(16, 32, 8, 8, 1, Lags(0, 3, 4))

@@ -29,9 +29,9 @@ PRESETS = sorted((ROOT / "configs" / "methods").glob("*.yaml"))
 
 LAYERS = (
     ("recon.types", "recon.problem.memory", "recon.problem.windows", "recon.store", "recon.metrics.statistics", "recon.media"),
-    ("recon.problem.problem", "recon.artefacts", "recon.data", "recon.simulate", "recon.metrics"),
-    ("recon.fidelities", "recon.problem.fidelities", "recon.parameterise", "recon.learning_set"),
-    ("recon.lagged", "recon.regression", "recon.decoders", "recon.captions"),
+    ("recon.problem.problem", "recon.methods.artefacts", "recon.data", "recon.simulate", "recon.metrics"),
+    ("recon.fidelities", "recon.problem.fidelities", "recon.methods.optimise.parameterise", "recon.methods.training_set"),
+    ("recon.methods.linear.lags", "recon.methods.linear.regression", "recon.decoders", "recon.captions"),
     ("recon.methods", "recon.summaries", "recon.event_file", "recon.trace"),
     ("recon.run",),
     ("recon.config", "recon.settings", "recon.keys", "recon.progress"),

@@ -13,9 +13,9 @@ from tiny_bench import make_world
 
 from recon import cli
 from recon.encoders.training.loop import Learning
-from recon.lagged import Lags
 from recon.methods import Latent, Mean, Ridge
-from recon.methods.latent import Contrastive, Images, Linear, Movies
+from recon.methods.linear.lags import Lags
+from recon.methods.neural.latent import Contrastive, Images, Linear, Movies
 from recon.metrics.movie import video_correlation
 from recon.priors.autoencoder import Autoencoder, load_image_autoencoder
 from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, load_autoencoder

@@ -21,10 +21,10 @@ from recon.encoders.core_readout.core import CoreSettings
 from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
 from recon.encoders.dwiseneuro.encoder import DwiseNeuro
 from recon.encoders.ensemble import Ensemble
-from recon.lagged import Lags
 from recon.methods import Gradient, Ridge
-from recon.methods.optimisers import Momentum
-from recon.methods.subclips import SubClips
+from recon.methods.linear.lags import Lags
+from recon.methods.optimise.first_order import Momentum
+from recon.methods.optimise.subclip_steps import SubClips
 from recon.problem.fidelities import FIDELITIES
 from recon.problem.problem import Observation, Problem
 from recon.problem.subclips_published import published_gradients

@@ -261,7 +261,7 @@ def test_only_pixels_within_the_bounds_are_scored(tree: dict[str, Any]) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-import recon.run, recon.methods.gradient as gradient
+import recon.run, recon.methods.optimise.gradient as gradient
 from recon import config
 from recon.benchmark import benchmark
 step = gradient.Lbfgs.step

@@ -11,12 +11,12 @@ import worlds
 from torch import Tensor
 from torch.nn import functional
 
-from recon.captions.decoder import Decoded, ridge, solutions
-from recon.captions.examples import Examples, Windows, embedded, examples, over_time, recorded, scene_of
-from recon.captions.pictures import Pictures
 from recon.encoders.training.loop import Learning
-from recon.lagged import Lags
 from recon.methods import Sample, fitted
+from recon.methods.linear.lags import Lags
+from recon.methods.text.decoder import Decoded, ridge, solutions
+from recon.methods.text.examples import Examples, Windows, embedded, examples, over_time, recorded, scene_of
+from recon.methods.text.from_pictures import Pictures
 from recon.priors.text import TextEncoder
 from recon.types import Caption, Trial
 
@@ -167,7 +167,7 @@ def test_examples_know_their_scenes_and_trials(tmp_path: Path) -> None:
 
 def test_a_method_reads_its_text_from_activity(tmp_path: Path) -> None:
     """Without captions in the problem: the condition is what the responses decode to."""
-    from recon.methods.denoisers import Diffusion
+    from recon.methods.diffusion.priors import Diffusion
     from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
     from recon.priors.movie_unet import MovieUnetSettings
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 import worlds
 
-from recon.artefacts import save_artefact
 from recon.methods import Gradient, PlugAndPlay, SplitGibbs
-from recon.methods.data_step import DataStep
-from recon.methods.lbfgs import Lbfgs
-from recon.methods.optimisers import Adam
+from recon.methods.artefacts import save_artefact
+from recon.methods.optimise.data_step import DataStep
+from recon.methods.optimise.first_order import Adam
+from recon.methods.optimise.lbfgs import Lbfgs
 from recon.priors.spectrum import inverse_cosine_transform
 from recon.problem.problem import Observation, Problem
 

@@ -6,11 +6,7 @@ import pytest
 import torch
 import worlds
 
-from recon.decoders.frame_network import FrameArchitecture
-from recon.decoders.network import Architecture
-from recon.decoders.towers import TowerSettings
 from recon.encoders.training.loop import Learning
-from recon.lagged import Lags
 from recon.methods import (
     METHODS,
     Alignment,
@@ -38,12 +34,16 @@ from recon.methods import (
     Sta,
     fitted,
 )
-from recon.methods.data_step import DataStep
-from recon.methods.latent import Contrastive, Linear, Movies
-from recon.methods.lbfgs import Lbfgs
-from recon.methods.optimisers import Adam, Momentum
-from recon.methods.stopping import SelectionStop
-from recon.methods.subclips import SubClips
+from recon.methods.linear.lags import Lags
+from recon.methods.neural.frame_network import FrameArchitecture
+from recon.methods.neural.latent import Contrastive, Linear, Movies
+from recon.methods.neural.network import Architecture
+from recon.methods.neural.towers import TowerSettings
+from recon.methods.optimise.data_step import DataStep
+from recon.methods.optimise.first_order import Adam, Momentum
+from recon.methods.optimise.lbfgs import Lbfgs
+from recon.methods.optimise.stopping import SelectionStop
+from recon.methods.optimise.subclip_steps import SubClips
 from recon.problem.problem import Problem
 from recon.run import reconstruct
 

@@ -16,21 +16,21 @@ from tiny_bench import configuration
 
 from recon import cli, config
 from recon.benchmark import benchmark
-from recon.decoders import distillation
-from recon.decoders import examples as examples_module
-from recon.decoders.critic import Critic, rivalry
-from recon.decoders.distillation import distilled, drawn_chunk, generated
-from recon.decoders.examples import chunk, places, recorded
-from recon.decoders.frame_network import FrameArchitecture, rivals
-from recon.decoders.most_exciting import most_exciting
-from recon.decoders.network import Architecture, Block, initialised
-from recon.decoders.read_in import Places, ReadIn, Transform
-from recon.decoders.shipped import SHIPPED, save_decoder
 from recon.encoders.training.clips import Clip
 from recon.encoders.training.loop import Learning
-from recon.lagged import Lags
 from recon.methods import Convolutional, Mean, Meicoder, Ridge
 from recon.methods.base import responses_of
+from recon.methods.linear.lags import Lags
+from recon.methods.neural import chunks as examples_module
+from recon.methods.neural import distillation
+from recon.methods.neural.chunks import chunk, places, recorded
+from recon.methods.neural.critic import Critic, rivalry
+from recon.methods.neural.distillation import distilled, drawn_chunk, generated
+from recon.methods.neural.frame_network import FrameArchitecture, rivals
+from recon.methods.neural.most_exciting import most_exciting
+from recon.methods.neural.network import Architecture, Block, initialised
+from recon.methods.neural.read_in import Places, ReadIn, Transform
+from recon.methods.neural.weights_file import SHIPPED, save_decoder
 from recon.problem.fidelities.independent import Poisson
 from recon.problem.fidelities.low_rank import LowRank
 from recon.simulate.movies import make_clip

@@ -11,10 +11,10 @@ import worlds
 
 from recon import config
 from recon.methods import DiffPir, Dps, Egg, Gradient, PlugAndPlay, Posterior, RedDiff, Sample, SplitGibbs, fitted
-from recon.methods.data_step import DataStep
-from recon.methods.denoisers import Diffusion, Given, Typed, Wiener, load_spectrum
-from recon.methods.guided import pulled, renoised
-from recon.methods.lbfgs import Lbfgs
+from recon.methods.diffusion.priors import Diffusion, Given, Typed, Wiener, load_spectrum
+from recon.methods.diffusion.sampling import pulled, renoised
+from recon.methods.optimise.data_step import DataStep
+from recon.methods.optimise.lbfgs import Lbfgs
 from recon.priors.guidance import ClassifierFree
 from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings

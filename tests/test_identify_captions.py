@@ -10,10 +10,10 @@ import tiny_bench
 from omegaconf import OmegaConf
 
 from recon import cli, config
-from recon.artefacts import load_artefact
-from recon.captions import drawn
 from recon.identification import captions
 from recon.identification.captions import CaptionIdentification
+from recon.methods.artefacts import load_artefact
+from recon.methods.text import generated_clips as drawn
 
 GENERATED = {"reader": "ridge", "windows": {"frames": 20, "every": 10}, "generated": 2, "noise": {"name": "poisson"}}
 

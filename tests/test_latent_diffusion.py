@@ -19,7 +19,7 @@ from torch import Tensor
 
 from recon import config
 from recon.methods import Dps, Egg, Sample, fitted
-from recon.methods.denoisers import Given, Pretrained, Typed
+from recon.methods.diffusion.priors import Given, Pretrained, Typed
 from recon.priors.guidance import ClassifierFree
 from recon.priors.latent_diffusion import Framing, LatentDiffusion, load_latent_diffusion, smoothed
 from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion

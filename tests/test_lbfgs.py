@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.optimize import rosen, rosen_der
 
-from recon.methods.lbfgs import Lbfgs, two_loop
-from recon.methods.optimisers import Adam, Momentum
+from recon.methods.optimise.first_order import Adam, Momentum
+from recon.methods.optimise.lbfgs import Lbfgs, two_loop
 
 
 def rosenbrock(x: torch.Tensor, samples: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,17 +10,17 @@ import torch
 import worlds
 from torch import Tensor
 
-from recon.artefacts import learning_seconds, save_artefact
 from recon.encoders.base import freeze
 from recon.encoders.linear import Linear
-from recon.lagged import Lags
 from recon.methods import FieldSum, Gradient, Library, OptimalLinear, Ridge
-from recon.methods.lbfgs import Lbfgs
-from recon.methods.library import log_likelihood, pieces_of, window_starts
-from recon.methods.linear_model import calibrated, linear_model
+from recon.methods.artefacts import learning_seconds, save_artefact
+from recon.methods.linear.encoder_gradients import calibrated, linear_model
+from recon.methods.linear.lags import Lags
+from recon.methods.linear.regression import regressed
+from recon.methods.neural.library import log_likelihood, pieces_of, window_starts
+from recon.methods.optimise.lbfgs import Lbfgs
 from recon.priors.spectrum import inverse_cosine_transform
 from recon.problem.problem import Observation, Problem
-from recon.regression import regressed
 from recon.types import Measurement
 
 PIXELS = worlds.HEIGHT * worlds.WIDTH

@@ -9,17 +9,17 @@ import torch
 import worlds
 from scipy.ndimage import gaussian_filter as scipy_filter
 
-from recon.artefacts import load_artefact, save_artefact
-from recon.decoders.network import Architecture
 from recon.encoders.training.loop import Learning
-from recon.lagged import Lags, measure_scaling, training_pairs
 from recon.methods import Average, Convolutional, DeepEnsemble, Gradient, Mean, Ridge, Sta, fitted
+from recon.methods.artefacts import load_artefact, save_artefact
 from recon.methods.combined import gaussian_filter
-from recon.methods.gradient import training_clips
-from recon.methods.lbfgs import Lbfgs
-from recon.methods.optimisers import Momentum
-from recon.methods.subclips import SubClips
-from recon.regression import cross_validate, fold_moments, solve
+from recon.methods.linear.lags import Lags, measure_scaling, training_pairs
+from recon.methods.linear.regression import cross_validate, fold_moments, solve
+from recon.methods.neural.network import Architecture
+from recon.methods.optimise.first_order import Momentum
+from recon.methods.optimise.gradient import training_clips
+from recon.methods.optimise.lbfgs import Lbfgs
+from recon.methods.optimise.subclip_steps import SubClips
 
 ALL = torch.ones(worlds.NEURONS, dtype=torch.bool)
 

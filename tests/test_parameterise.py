@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recon.parameterise import Pixels, Pyramid, Whitened, power_law
+from recon.methods.optimise.parameterise import Pixels, Pyramid, Whitened, power_law
 from recon.priors.spectrum import Spectrum
 
 SHAPE = (2, 1, 5, 8, 12)

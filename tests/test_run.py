@@ -9,7 +9,7 @@ import torch
 import worlds
 
 from recon.methods import Gradient
-from recon.methods.optimisers import Adam
+from recon.methods.optimise.first_order import Adam
 from recon.problem.problem import Problem
 from recon.run import Budget, reconstruct
 from recon.types import Iterate

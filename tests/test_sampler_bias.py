@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from recon.methods import DiffPir, Dps, Egg, PlugAndPlay, RedDiff, SplitGibbs
-from recon.methods.data_step import DataStep
-from recon.methods.lbfgs import Lbfgs
-from recon.methods.sample import Sample
+from recon.methods.diffusion.sample import Sample
+from recon.methods.optimise.data_step import DataStep
+from recon.methods.optimise.lbfgs import Lbfgs
 
 sys.path.append(str(Path(__file__).parent / "benchmarks"))
 sampler_bias: Any = importlib.import_module("sampler_bias")

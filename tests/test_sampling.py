@@ -17,7 +17,7 @@ from PIL import Image
 
 from recon import cli, config, sampling
 from recon.media import film_strip, labelled
-from recon.methods.guided import steps_down
+from recon.methods.diffusion.sampling import steps_down
 from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum

@@ -8,7 +8,7 @@ import pytest
 from tiny_bench import configuration
 
 from recon import config
-from recon.methods.lbfgs import Lbfgs
+from recon.methods.optimise.lbfgs import Lbfgs
 from recon.tune import tune
 
 

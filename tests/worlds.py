@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recon.encoders.base import freeze
 from recon.encoders.linear import Linear
-from recon.learning_set import TrainingSet
+from recon.methods.training_set import TrainingSet
 from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
 from recon.priors.spectrum import Spectrum, inverse_cosine_transform
 from recon.problem.fidelities import FIDELITIES

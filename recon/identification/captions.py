@@ -12,15 +12,15 @@ from torch import Tensor
 
 from recon import config
 from recon.benchmark import Say
-from recon.captions.decoder import Decoded
-from recon.captions.examples import embedded
 from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import resolve_device
 from recon.forward import Arithmetic, make_recording, ready_encoder
 from recon.identification.scores import SCORED, scores
-from recon.learning_set import TrainingSet
+from recon.methods.text.decoder import Decoded
+from recon.methods.text.examples import embedded
+from recon.methods.training_set import TrainingSet
 from recon.metrics.identification import cosine_similarity
 from recon.priors.text import TextEncoder
 from recon.problem.conditions import choose_clips

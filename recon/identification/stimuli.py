@@ -21,8 +21,8 @@ from recon.bench import Bench, plan
 from recon.benchmark import Say, benchmark
 from recon.encoders.base import Encoder
 from recon.identification.scores import SCORED, TASKS, scores
-from recon.methods.alignment import Alignment
 from recon.methods.combined import Smoothed
+from recon.methods.neural.alignment import Alignment
 from recon.metrics.correlation import pearson
 from recon.metrics.identification import cosine_similarity, segments
 from recon.problem.conditions import Batch, clip_rates, response_scale

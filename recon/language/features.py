@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recon.artefacts import artefact_path, load_artefact, save_artefact
 from recon.data.caption_tables import Said
+from recon.methods.artefacts import artefact_path, load_artefact, save_artefact
 from recon.priors.text import TextEncoder
 
 

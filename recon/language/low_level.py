@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from recon.artefacts import artefact_path, load_artefact, save_artefact
+from recon.methods.artefacts import artefact_path, load_artefact, save_artefact
 from recon.metrics.motion import bank, energy, transfer
 from recon.types import Recording
 

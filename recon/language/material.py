@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon.captions.sources import captions_by
 from recon.data.caption_tables import Said
 from recon.data.noise_ceiling import correlation_ceiling, joined_repeats
 from recon.data.open import open_recording
@@ -22,6 +21,7 @@ from recon.language.prediction import Learning
 from recon.language.ridge import PENALTIES
 from recon.language.rows import Population
 from recon.language.words import concepts_of
+from recon.methods.text.captioner_source import captions_by
 from recon.settings import Named
 
 

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from recon.learning_set import TrainingSet as TrainingSet
-from recon.methods.alignment import Alignment
 from recon.methods.base import Learner as Learner
 from recon.methods.base import Method as Method
 from recon.methods.base import fitted as fitted
 from recon.methods.combined import Average, DeepEnsemble, Ensemble, Smoothed
-from recon.methods.convolutional import Convolutional
-from recon.methods.diffpir import DiffPir
-from recon.methods.dps import Dps
-from recon.methods.egg import Egg
-from recon.methods.field_sum import FieldSum
-from recon.methods.gradient import Gradient
-from recon.methods.latent import Latent
-from recon.methods.lbfgs import Lbfgs
-from recon.methods.library import Library
-from recon.methods.mean import Mean
-from recon.methods.meicoder import Meicoder
-from recon.methods.optimal_linear import OptimalLinear
-from recon.methods.optimisers import Adam, Momentum, Optimiser
-from recon.methods.plug_and_play import PlugAndPlay
-from recon.methods.posterior import Posterior
-from recon.methods.red_diff import RedDiff
-from recon.methods.ridge import Ridge
-from recon.methods.sample import Sample
-from recon.methods.split_gibbs import SplitGibbs
-from recon.methods.sta import Sta
+from recon.methods.diffusion.diffpir import DiffPir
+from recon.methods.diffusion.dps import Dps
+from recon.methods.diffusion.egg import Egg
+from recon.methods.diffusion.plug_and_play import PlugAndPlay
+from recon.methods.diffusion.posterior import Posterior
+from recon.methods.diffusion.red_diff import RedDiff
+from recon.methods.diffusion.sample import Sample
+from recon.methods.diffusion.split_gibbs import SplitGibbs
+from recon.methods.linear.field_sum import FieldSum
+from recon.methods.linear.mean import Mean
+from recon.methods.linear.optimal_linear import OptimalLinear
+from recon.methods.linear.ridge import Ridge
+from recon.methods.linear.sta import Sta
+from recon.methods.neural.alignment import Alignment
+from recon.methods.neural.convolutional import Convolutional
+from recon.methods.neural.latent import Latent
+from recon.methods.neural.library import Library
+from recon.methods.neural.meicoder import Meicoder
+from recon.methods.optimise.first_order import Adam, Momentum, Optimiser
+from recon.methods.optimise.gradient import Gradient
+from recon.methods.optimise.lbfgs import Lbfgs
+from recon.methods.training_set import TrainingSet as TrainingSet
 
 METHODS: dict[str, type[Any]] = {
     "mean": Mean,

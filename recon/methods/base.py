@@ -8,7 +8,7 @@ from typing import Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor
 
-from recon.learning_set import TrainingSet
+from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from recon.learning_set import TrainingSet
 from recon.methods.base import Method, fitted
+from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
 

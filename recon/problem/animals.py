@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recon.artefacts import state_hash
 from recon.data.measurement import Bins, binning
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
+from recon.methods.artefacts import state_hash
 from recon.problem.conditions import Batch, Clip, measured
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.fit import fit_fidelity

@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from recon import config
 from recon.data.open import open_recording
-from recon.decoders.examples import as_bytes, chunk
 from recon.encoders.training.clips import Clip
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
+from recon.methods.neural.chunks import as_bytes, chunk
 from recon.metrics.movie import SSIM_RADIUS, psnr, ssim, video_correlation
 from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
 from recon.types import Recording

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from recon import config
-from recon.artefacts import load_artefact
 from recon.bench import Bench, plan
-from recon.decoders.examples import decoding_score
-from recon.decoders.shipped import save_decoder
 from recon.keys import learning_time
+from recon.methods.artefacts import load_artefact
 from recon.methods.base import validation_pairs
-from recon.methods.convolutional import Convolutional
+from recon.methods.neural.chunks import decoding_score
+from recon.methods.neural.convolutional import Convolutional
+from recon.methods.neural.weights_file import save_decoder
 from recon.settings import Settings
 from recon.tasks import Task
 

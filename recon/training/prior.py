@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from recon import config
-from recon.captions.drawn import FIRST, drawn_clips
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.media import encode_gif, encode_png, side_by_side, to_uint8, upscale
-from recon.methods.guided import steps_down
+from recon.methods.diffusion.sampling import steps_down
+from recon.methods.text.generated_clips import FIRST, drawn_clips
 from recon.metrics.statistics import bootstrap_interval
 from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings

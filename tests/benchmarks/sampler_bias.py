@@ -21,11 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recon.artefacts import save_artefact
 from recon.methods import DiffPir, Dps, Egg, PlugAndPlay, RedDiff, SplitGibbs
+from recon.methods.artefacts import save_artefact
 from recon.methods.base import Method
-from recon.methods.data_step import DataStep
-from recon.methods.lbfgs import Lbfgs
+from recon.methods.optimise.data_step import DataStep
+from recon.methods.optimise.lbfgs import Lbfgs
 from recon.metrics.coverage import interval_coverage
 from recon.priors.spectrum import cosine_transform, inverse_cosine_transform
 from recon.problem.problem import Observation, Problem

@@ -1,1 +1,0 @@
-"""What activity says in words: caption embeddings predicted from responses."""

@@ -1,1 +1,0 @@
-"""Networks that read a movie, or what stands for one, from responses."""

@@ -1,0 +1,90 @@
+"""Annealed half-quadratic splitting: a denoiser as the prior, input optimisation as the data step.
+
+DiffPIR (Zhu, Zhang, Liang, Cao, Wen, Timofte & Van Gool 2023), with a data step that an encoder asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from recon.methods.base import Method, fitted
+from recon.methods.diffusion.priors import Diffusion, Wiener, load_spectrum, starting_movie
+from recon.methods.diffusion.sampling import ancestral, renoised, steps_down
+from recon.methods.optimise.data_step import DataStep, left_uncertain
+from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.training_set import TrainingSet
+from recon.priors.guidance import falling
+from recon.priors.spectrum import Spectrum
+from recon.problem.problem import Problem
+from recon.types import Iterate, State
+
+
+@dataclass(frozen=True)
+class DiffPir:
+    """For σ falling over `levels`: x̂ = D(x_σ, σ), then x = argmin beta·misfit(x) + ½‖x − x̂‖² / C(σ) (`data`).
+
+    C is the covariance that is left to the movie when it is known up to noise σ: Pσ²/(P+σ²) for every cosine
+    coefficient of a Gaussian with the training movies' spectrum P ("spectrum"), or σ² alone, as published ("white").
+    With `carried` x_σ is x with the noise that the last level left and a share `noise` of what is due drawn anew (0:
+    DDIM, 1: ancestral), as published: a draw from the posterior, exact for a Gaussian, the spectrum and many levels.
+    Without, x_σ = x + `noise`·σ·ε with fresh ε: with noise 0 the splitting of Zhang et al. 2022 (DPIR), which comes to
+    rest where the posterior is highest. It starts from the movie of `start`, or from the mean training frame.
+    """
+
+    denoiser: Wiener | Diffusion = field(default_factory=Wiener)
+    levels: int = 10
+    highest: float = 0.5
+    lowest: float = 0.03
+    data: DataStep = field(default_factory=DataStep)
+    noise: float = 1.0
+    carried: bool = False
+    covariance: Literal["spectrum", "white"] = "spectrum"
+    start: Method | None = None
+    artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        falling(self.levels, self.highest, self.lowest)
+        if self.noise < 0 or (self.carried and self.noise > 1):
+            raise ValueError(
+                f"diffpir: expected noise of at least 0, at most 1 where it is carried, got {self.noise:g}; correct it"
+            )
+
+    def fit(self, training: TrainingSet) -> DiffPir:
+        """Estimate the training movies' spectrum; fit the method that it starts from and what the denoiser is told."""
+        start = self.start and fitted(self.start, training)
+        return replace(self, denoiser=self.denoiser.fit(training), start=start, artefact=movie_spectrum(training))
+
+    @torch.no_grad()
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the movie after every level."""
+        spectrum = load_spectrum(self.artefact, problem.device, method="diffpir")
+        told = self.denoiser.load(spectrum, problem)
+        if state:
+            noisy, done = state["noisy"], int(state["step"])
+        else:
+            start = starting_movie(problem, generator, spectrum, self.start)
+            share = 1.0 if self.carried else self.noise
+            noisy, done = start + share * self.highest * _like(start, generator), 0
+        for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
+            guess = told.denoiser(noisy, torch.full((len(noisy),), now, device=noisy.device), told.condition)
+            x, terms = self.data(problem, guess, self._covariance(spectrum, now))
+            if self.carried:
+                share = self.noise * ancestral(now, then)
+                noisy = renoised(noisy, x, (now, then), noise=share, generator=generator)
+            else:
+                noisy = x + self.noise * then * _like(x, generator)
+            yield Iterate(x.clamp(0, 1), terms, {"variable": x, "noisy": noisy, "step": torch.tensor([step])})
+
+    def _covariance(self, spectrum: Spectrum, level: float) -> Tensor:
+        white = self.covariance == "white"
+        return left_uncertain(torch.full_like(spectrum.power, torch.inf) if white else spectrum.power, level)
+
+
+def _like(movie: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(movie.shape, generator=generator).to(movie)

@@ -1,0 +1,73 @@
+"""Diffusion posterior sampling (DPS: Chung, Kim, Mccann, Klasky & Ye 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recon.methods.diffusion.priors import Diffusion, Pretrained, Wiener, load_spectrum
+from recon.methods.diffusion.sampling import noise_around, pulled, renoised, steps_down
+from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.training_set import TrainingSet
+from recon.priors.guidance import falling
+from recon.problem.problem import Problem
+from recon.types import Iterate, State
+
+
+@dataclass(frozen=True)
+class Dps:
+    """Down the noise levels with the score of the posterior, ∇log p(x) − beta·∇E(D(x, σ)), as the likelihood weighs it.
+
+    E is the misfit of the clean estimate, its gradient goes through the denoiser. The published step divides by the
+    residual's norm, which only a squared error has; here the step is the likelihood's own, as far as its length is at
+    most `trust`·σ per pixel (root mean square): beyond, the estimate from x says nothing about where it would lead.
+    A share `noise` of the noise is drawn anew at every level.
+    """
+
+    denoiser: Wiener | Diffusion | Pretrained = field(default_factory=Wiener)
+    levels: int = 50
+    highest: float = 1.0
+    lowest: float = 0.02
+    beta: float = 1.0
+    trust: float = 0.5
+    noise: float = 0.5
+    artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        falling(self.levels, self.highest, self.lowest)
+        if min(self.beta, self.trust) < 0 or not 0 <= self.noise <= 1:
+            raise ValueError(
+                f"dps: expected beta and trust of at least 0 and noise in 0–1, got {self.beta:g}, {self.trust:g} and "
+                f"{self.noise:g}; correct it"
+            )
+
+    def fit(self, training: TrainingSet) -> Dps:
+        """Estimate the training movies' spectrum, around whose mean it starts; fit what the denoiser is told."""
+        return replace(self, denoiser=self.denoiser.fit(training), artefact=movie_spectrum(training))
+
+    @torch.no_grad()
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the clean estimate of every level, moved by what activity says."""
+        spectrum = load_spectrum(self.artefact, problem.device, method="dps")
+        denoiser, told = self.denoiser.load(spectrum, problem)
+        if state:
+            x, done = state["variable"], int(state["step"])
+        else:
+            start = spectrum.mean.expand(problem.shape)
+            x, done = noise_around(denoiser, start, self.highest, generator=generator), 0
+        for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
+            pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), told, strength=self.beta)
+            clean = pull.clean - self._trusted(self.beta * now**2 * pull.gradient, now)
+            x = renoised(x, clean, (now, then), noise=self.noise, generator=generator)
+            terms = {"misfit": pull.misfit, "gradient_norm": pull.gradient.flatten(1).norm(dim=1)}
+            kept = {"variable": x, "step": torch.tensor([step])}
+            yield Iterate(denoiser.decode(clean).clamp(0, 1), terms, kept)
+
+    def _trusted(self, move: Tensor, level: float) -> Tensor:
+        """Return each sample's move, shortened where it is too long."""
+        length = move.flatten(1).square().mean(1).sqrt().clamp_min(1e-12)
+        return move * (self.trust * level / length).clamp_max(1).reshape(-1, *[1] * (move.dim() - 1))

@@ -1,0 +1,64 @@
+"""Energy-guided diffusion (EGG: Pierzchlewicz, Willeke, Nix, Elumalai, Restivo, Shinn … Sinz 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from recon.methods.diffusion.priors import Diffusion, Pretrained, Wiener, load_spectrum
+from recon.methods.diffusion.sampling import ancestral, noise_around, pulled, renoised, steps_down, unit
+from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.training_set import TrainingSet
+from recon.priors.guidance import falling
+from recon.problem.problem import Problem
+from recon.types import Iterate, State
+
+
+@dataclass(frozen=True)
+class Egg:
+    """Down the noise levels; after every step x ← x − scale·∇E/‖∇E‖, with E the misfit of the clean estimate.
+
+    The gradient goes through the denoiser and has norm 1 for every sample: `scale` is the length of a step in grey
+    levels of [0,1], summed over pixels as an L2 norm, whatever the activity says and however sure it is. `noise` is how
+    much of the noise that is lost on the way down is drawn anew (1: all, ancestral, as published; 0: none).
+    """
+
+    denoiser: Wiener | Diffusion | Pretrained = field(default_factory=Wiener)
+    levels: int = 50
+    highest: float = 1.0
+    lowest: float = 0.02
+    scale: float = 3.0
+    noise: float = 1.0
+    artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        falling(self.levels, self.highest, self.lowest)
+        if self.scale < 0 or not 0 <= self.noise <= 1:
+            raise ValueError(
+                f"egg: expected scale of at least 0 and noise in 0–1, got {self.scale:g} and {self.noise:g}; correct it"
+            )
+
+    def fit(self, training: TrainingSet) -> Egg:
+        """Estimate the training movies' spectrum, around whose mean it starts; fit what the denoiser is told."""
+        return replace(self, denoiser=self.denoiser.fit(training), artefact=movie_spectrum(training))
+
+    @torch.no_grad()
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the clean estimate of every level, and last the movie itself."""
+        spectrum = load_spectrum(self.artefact, problem.device, method="egg")
+        denoiser, told = self.denoiser.load(spectrum, problem)
+        if state:
+            x, done = state["variable"], int(state["step"])
+        else:
+            start = spectrum.mean.expand(problem.shape)
+            x, done = noise_around(denoiser, start, self.highest, generator=generator), 0
+        for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
+            pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), told, strength=self.scale)
+            x = renoised(x, pull.clean, (now, then), noise=self.noise * ancestral(now, then), generator=generator)
+            x = x - self.scale * unit(pull.gradient)
+            terms = {"misfit": pull.misfit, "gradient_norm": pull.gradient.flatten(1).norm(dim=1)}
+            movie = pull.movie if then else denoiser.decode(x)
+            yield Iterate(movie.clamp(0, 1), terms, {"variable": x, "step": torch.tensor([step])})

@@ -1,0 +1,68 @@
+"""Plug-and-play ADMM: the denoiser takes the place of the prior's proximal map.
+
+Venkatakrishnan, Bouman & Wohlberg 2013; Chan, Wang & Elgendy 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from recon.methods.base import Method, fitted
+from recon.methods.diffusion.priors import Diffusion, Wiener, load_spectrum, starting_movie
+from recon.methods.optimise.data_step import DataStep
+from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.training_set import TrainingSet
+from recon.problem.problem import Problem
+from recon.types import Iterate, State
+
+
+@dataclass(frozen=True)
+class PlugAndPlay:
+    """x = argmin beta·misfit(x) + ‖x − v + u‖² / 2σ² (`data`), v = D(x + u, σ), u ← u + x − v, at one noise level σ.
+
+    Where it comes to rest x = v, and with the Wiener denoiser, which is the proximal map of its Gaussian, that is the
+    MAP movie whatever σ is; σ then only sets how fast. It starts from the movie of `start` or the mean training frame.
+    """
+
+    denoiser: Wiener | Diffusion = field(default_factory=Wiener)
+    iterations: int = 30
+    sigma: float = 0.1
+    data: DataStep = field(default_factory=DataStep)
+    start: Method | None = None
+    artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1 or self.sigma <= 0:
+            raise ValueError(
+                f"plug_and_play: expected at least 1 iteration and sigma above 0, got {self.iterations} and "
+                f"{self.sigma:g}; raise them"
+            )
+
+    def fit(self, training: TrainingSet) -> PlugAndPlay:
+        """Estimate the training movies' spectrum and fit the method that it starts from."""
+        start = self.start and fitted(self.start, training)
+        return replace(self, denoiser=self.denoiser.fit(training), start=start, artefact=movie_spectrum(training))
+
+    @torch.no_grad()
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield x, clipped, after every iteration."""
+        spectrum = load_spectrum(self.artefact, problem.device, method="plug_and_play")
+        denoiser, told = self.denoiser.load(spectrum, problem)
+        level = torch.full((problem.shape[0],), self.sigma, device=problem.device)
+        white = torch.full_like(spectrum.power, self.sigma**2)
+        if state:
+            x, v, u = state["x"], state["v"], state["u"]
+        else:
+            x = starting_movie(problem, generator, spectrum, self.start)
+            v, u = x, torch.zeros_like(x)
+        for step in range(int(state["step"]) + 1 if state else 1, self.iterations + 1):
+            x, terms = self.data(problem, v - u, white, start=x)
+            v = denoiser(x + u, level, told)
+            u = u + x - v
+            terms["apart"] = (x - v).square().flatten(1).mean(1).sqrt()
+            kept = {"x": x, "v": v, "u": u, "step": torch.tensor([step])}
+            yield Iterate(x.clamp(0, 1), terms, kept)

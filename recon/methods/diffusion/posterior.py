@@ -1,0 +1,46 @@
+"""Several draws of one sampler at once: their mean and how far they lie apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from recon.methods.base import Method, fitted
+from recon.methods.training_set import TrainingSet
+from recon.problem.problem import Problem
+from recon.types import Iterate, Spread, State
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """`draws` runs of a method that draws noise, side by side; their mean, and their standard deviation per pixel.
+
+    How honest the deviation is depends on the sampler: see its bias, and the coverage of its intervals.
+    """
+
+    method: Method
+    draws: int = 8
+
+    def __post_init__(self) -> None:
+        if self.draws < 2:
+            raise ValueError(f"posterior: expected at least 2 draws, got {self.draws}; raise it")
+
+    def fit(self, training: TrainingSet) -> Posterior:
+        """Fit the inner method."""
+        return replace(self, method=fitted(self.method, training))
+
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the mean over draws of each iterate; the inner state is passed on untouched."""
+        count, batch = self.draws, problem.shape[0]
+        each = problem.sample(torch.arange(batch, device=problem.device).repeat_interleave(count))
+        for iterate in self.method(each, generator, state):
+            drawn = iterate.movie.reshape(batch, count, *iterate.movie.shape[1:])
+            terms = {name: _mean(value, count) for name, value in iterate.terms.items()}
+            yield Iterate(drawn.mean(1), terms, iterate.state, Spread(drawn.std(1), count))
+
+
+def _mean(values: Tensor, count: int) -> Tensor:
+    return values.reshape(-1, count).mean(1)

@@ -1,0 +1,176 @@
+"""The denoisers that methods name: what they learn or load, and what they are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from recon.methods.artefacts import load_artefact
+from recon.methods.base import Method, responses_of
+from recon.methods.text.decoder import Decoded
+from recon.methods.text.examples import embedded, over_time
+from recon.methods.training_set import TrainingSet
+from recon.priors.base import Denoiser
+from recon.priors.guidance import ClassifierFree
+from recon.priors.latent_diffusion import Framing, LatentDiffusion
+from recon.priors.movie_diffusion import load_movie_diffusion
+from recon.priors.pipeline_files import load_pipeline
+from recon.priors.spectrum import GaussianDenoiser, Spectrum
+from recon.priors.still_images import Still
+from recon.priors.text import TextEncoder
+from recon.problem.problem import Problem
+
+
+class Told(NamedTuple):
+    """A denoiser and what it is told, `[B,D]`, `[B,T,D]` or nothing."""
+
+    denoiser: Denoiser
+    condition: Tensor | None
+
+
+@dataclass(frozen=True)
+class Given:
+    """The text is what the row's `words` say: the clip's captions, scene by scene, or another clip's."""
+
+    def fit(self, training: TrainingSet) -> Given:
+        """Return itself: nothing is learnt."""
+        return self
+
+    def embeddings(self, problem: Problem, encoder: TextEncoder) -> Tensor:
+        """Return one embedding per frame `[B,T,D]`; raises ValueError where nothing is said."""
+        if not problem.captions:
+            raise ValueError("text given: expected captions of the clips, got none; set the row's words to true")
+        frames = problem.shape[2]
+        return torch.stack([over_time(said, embedded(said, encoder), frames) for said in problem.captions])
+
+    def texts(self, problem: Problem) -> list[str]:
+        """Return the first phrasing of what is said of each clip, scene after scene."""
+        return [". ".join(caption.texts[0] for caption in said) for said in problem.captions or [()] * problem.shape[0]]
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The text is `caption`, whatever the clip and the activity."""
+
+    caption: str
+
+    def fit(self, training: TrainingSet) -> Typed:
+        """Return itself: nothing is learnt."""
+        return self
+
+    def embeddings(self, problem: Problem, encoder: TextEncoder) -> Tensor:
+        """Return the embedding for every clip `[B,D]`."""
+        return encoder([self.caption]).expand(problem.shape[0], -1)
+
+    def texts(self, problem: Problem) -> list[str]:
+        """Return the caption for every clip."""
+        return [self.caption] * problem.shape[0]
+
+
+@dataclass(frozen=True)
+class Wiener:
+    """The exact denoiser of a Gaussian with the spectrum of the training movies; it takes no text."""
+
+    def fit(self, training: TrainingSet) -> Wiener:
+        """Return itself: the spectrum is the method's."""
+        return self
+
+    def load(self, spectrum: Spectrum, problem: Problem) -> Told:
+        """Return the denoiser without a condition."""
+        return Told(_counted(GaussianDenoiser(spectrum), problem), None)
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """The learnt prior of grey movies: `weights` is a file or a shipped name, `text` what it is told, if anything.
+
+    `guidance` is the scale s of uncond + s·(cond − uncond); a text counts from s > 0. Clips longer than `window` frames
+    are denoised in windows (0: whole); with `stills`, and of one frame, every frame stands for itself.
+    """
+
+    weights: str = "movie_diffusion"
+    text: Given | Typed | Decoded | None = None
+    guidance: float = 1.0
+    window: int = 0
+    stills: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def fit(self, training: TrainingSet) -> Diffusion:
+        """Learn to read captions from activity, where that is the text."""
+        return replace(self, text=self.text and self.text.fit(training))
+
+    def load(self, spectrum: Spectrum, problem: Problem) -> Told:
+        """Return the denoiser and what it is told of the problem's clips."""
+        device = spectrum.power.device
+        movies = load_movie_diffusion(self.weights, window=self.window, precision=self.precision).to(device)
+        stills = self.stills or problem.shape[2] == 1
+        model: Denoiser = _counted(Still(movies), problem) if stills else _counted(movies, problem)
+        if self.text is None:
+            return Told(model, None)
+        if isinstance(self.text, Decoded):
+            condition = self.text(responses_of(problem, self.text.neurons))
+        else:
+            condition = self.text.embeddings(problem, TextEncoder(movies.text))
+        return Told(ClassifierFree(model, self.guidance), condition.to(device))
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A text-to-image or text-to-video pipeline of diffusers, from a folder or hub id, in its own latent space.
+
+    Its σ are those of latents: samplers start from 10 or more. Its text encoder reads texts, so that decoded captions
+    are those of training trials that come nearest. The other settings are those of `Framing` and of loading a pipeline.
+    """
+
+    source: str
+    text: Given | Typed | Decoded | None = None
+    guidance: float = 5.0
+    scale: int = 8
+    every: int = 1
+    window: int = 0
+    consistency: float = 0.0
+    at_once: int = 8
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def fit(self, training: TrainingSet) -> Pretrained:
+        """Learn to read captions from activity, where that is the text."""
+        return replace(self, text=self.text and self.text.fit(training))
+
+    def load(self, spectrum: Spectrum, problem: Problem) -> Told:
+        """Return the pipeline as a denoiser of the problem's movies, and the condition of each clip."""
+        framing = Framing(problem.shape[2:], self.scale, self.every, self.window, self.consistency)
+        pipeline = load_pipeline(self.source, at_once=self.at_once, precision=self.precision)
+        model = _counted(LatentDiffusion(pipeline, framing).to(spectrum.power.device), problem)
+        if self.text is None:
+            return Told(model, None)
+        if isinstance(self.text, Decoded):
+            texts = self.text.nearest(responses_of(problem, self.text.neurons))
+        else:
+            texts = self.text.texts(problem)
+        return Told(ClassifierFree(model, self.guidance), model.embed(texts).to(spectrum.power.device))
+
+
+D = TypeVar("D", bound=Denoiser)
+
+
+def _counted(model: D, problem: Problem) -> D:
+    model.register_forward_pre_hook(problem.meter.count_denoised)
+    return model
+
+
+def load_spectrum(artefact: Path | None, device: torch.device, *, method: str) -> Spectrum:
+    """Return the spectrum of an artefact on a device."""
+    learnt = load_artefact(artefact, method=method)
+    return Spectrum(learnt["power"], learnt["mean"]).to(device)
+
+
+def starting_movie(problem: Problem, generator: torch.Generator, spectrum: Spectrum, start: Method | None) -> Tensor:
+    """Return the movie `[B,C,T,H,W]` of another method, or the mean training frame where there is none."""
+    if start is None:
+        return spectrum.mean.expand(problem.shape).clone()
+    *_, last = start(problem, generator)
+    return last.movie

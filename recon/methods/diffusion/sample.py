@@ -1,0 +1,63 @@
+"""Draws from the prior itself: what captions say, and a finished reconstruction where it starts from one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from recon.methods.base import Method, fitted
+from recon.methods.diffusion.priors import Diffusion, Pretrained, Wiener, load_spectrum, starting_movie
+from recon.methods.diffusion.sampling import noise_around, steps_down, unguided
+from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.training_set import TrainingSet
+from recon.priors.guidance import falling
+from recon.problem.problem import Problem
+from recon.types import Iterate, State
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Down the noise levels with nothing but the denoiser: no encoder is asked and no input optimised.
+
+    From the mean training frame under noise of `highest` it is a draw of the prior given its text: with decoded text,
+    activity → caption embedding → diffusion. From the movie of `start` (a decoder's, a latent's) under that noise it
+    repaints what the noise hides (SDEdit: Meng et al. 2022). Of the noise that is due at every level a share `noise` is
+    drawn anew (0: DDIM, 1: ancestral).
+    """
+
+    denoiser: Wiener | Diffusion | Pretrained = field(default_factory=Wiener)
+    levels: int = 30
+    highest: float = 10.0
+    lowest: float = 0.02
+    noise: float = 0.0
+    start: Method | None = None
+    artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        falling(self.levels, self.highest, self.lowest)
+        if not 0 <= self.noise <= 1:
+            raise ValueError(f"sample: expected noise in 0–1, got {self.noise:g}; correct it")
+
+    def fit(self, training: TrainingSet) -> Sample:
+        """Estimate the training movies' mean; fit what it starts from and what the denoiser is told."""
+        start = self.start and fitted(self.start, training)
+        return replace(self, denoiser=self.denoiser.fit(training), start=start, artefact=movie_spectrum(training))
+
+    @torch.no_grad()
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the clean estimate of every level; the last comes with its misfit."""
+        spectrum = load_spectrum(self.artefact, problem.device, method="sample")
+        denoiser, told = self.denoiser.load(spectrum, problem)
+        if state:
+            x, done = state["variable"], int(state["step"])
+        else:
+            start = starting_movie(problem, generator, spectrum, self.start)
+            x, done = noise_around(denoiser, start, self.highest, generator=generator), 0
+        steps = steps_down(self.levels, self.highest, self.lowest, done=done)
+        for level in unguided(denoiser, x, told, steps, noise=self.noise, generator=generator):
+            movie = denoiser.decode(level.clean).clamp(0, 1)
+            terms = {} if level.then else {"misfit": problem.energy(movie)}
+            yield Iterate(movie, terms, {"variable": level.x, "step": torch.tensor([level.step])})

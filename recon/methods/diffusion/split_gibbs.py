@@ -1,0 +1,121 @@
+"""Split Gibbs sampling: the prior and the activity take turns, each drawing exactly; slow, and right in the limit.
+
+Vono, Dobigeon & Chainais 2019; with a denoiser Coeurdoux, Dobigeon & Chainais 2024. Corrected Langevin steps: Roberts &
+Tweedie 1996.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recon.methods.base import Method, fitted
+from recon.methods.diffusion.priors import Diffusion, Wiener, load_spectrum, starting_movie
+from recon.methods.diffusion.sampling import ancestral, renoised, steps_down
+from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.training_set import TrainingSet
+from recon.priors.base import Denoiser
+from recon.problem.problem import Problem
+from recon.types import Iterate, Spread, State
+
+WANTED = 0.57
+"""Share of accepted proposals at which corrected Langevin steps explore fastest (Roberts & Rosenthal 1998)."""
+
+
+@dataclass(frozen=True)
+class SplitGibbs:
+    """Draws x and z in turn from p(x, z) ∝ exp(−beta·misfit(x) − ‖x − z‖² / 2ρ²) · prior(z); ρ → 0 is the posterior.
+
+    z is drawn by going down from noise ρ to `lowest` in `levels` stochastic steps of the denoiser, x by `langevin`
+    corrected Langevin steps, whose length is set during the first `burn` iterations and then stays. Yielded is the mean
+    of all x after those, with their standard deviation per pixel. Exact for an exact denoiser as ρ → 0 and `levels`,
+    `iterations` → ∞.
+    """
+
+    denoiser: Wiener | Diffusion = field(default_factory=Wiener)
+    iterations: int = 200
+    burn: int = 50
+    rho: float = 0.1
+    levels: int = 10
+    lowest: float = 0.01
+    langevin: int = 5
+    beta: float = 1.0
+    step: float = 0.1
+    start: Method | None = None
+    artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.burn < self.iterations or min(self.levels, self.langevin) < 1 or self.step <= 0:
+            raise ValueError(
+                f"split_gibbs: expected burn below iterations, levels and langevin of at least 1 and step above 0, got "
+                f"{self.burn}, {self.iterations}, {self.levels}, {self.langevin} and {self.step:g}; correct them"
+            )
+        list(steps_down(self.levels, self.rho, self.lowest))
+
+    def fit(self, training: TrainingSet) -> SplitGibbs:
+        """Estimate the training movies' spectrum and fit the method that it starts from."""
+        start = self.start and fitted(self.start, training)
+        return replace(self, denoiser=self.denoiser.fit(training), start=start, artefact=movie_spectrum(training))
+
+    @torch.no_grad()
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the mean so far after every iteration; before the end of the burn-in the sample itself."""
+        spectrum = load_spectrum(self.artefact, problem.device, method="split_gibbs")
+        denoiser, told = self.denoiser.load(spectrum, problem)
+        kept = dict(state) if state else self._begin(starting_movie(problem, generator, spectrum, self.start))
+        for number in range(int(kept["step"]) + 1, self.iterations + 1):
+            z = self._of_prior(denoiser, kept["x"], told, generator)
+            kept |= self._of_activity(problem, z, kept, generator, adapting=number <= self.burn)
+            kept["step"] = torch.tensor([number])
+            shown, spread = kept["x"], None
+            if number > self.burn:
+                count, distance = number - self.burn, kept["x"] - kept["mean"]
+                kept["mean"] = kept["mean"] + distance / count
+                kept["squares"] = kept["squares"] + distance * (kept["x"] - kept["mean"])
+                spread, shown = Spread((kept["squares"] / max(count - 1, 1)).sqrt(), count), kept["mean"]
+            terms = {"misfit": kept["misfit"], "accepted": kept["accepted"], "langevin_step": kept["length"]}
+            yield Iterate(shown.clamp(0, 1), terms, dict(kept), spread)
+
+    def _begin(self, x: Tensor) -> dict[str, Tensor]:
+        blank, length = torch.zeros_like(x), x.new_full((len(x),), self.step)
+        return {"x": x, "mean": blank, "squares": blank, "length": length, "step": torch.zeros(1, dtype=torch.long)}
+
+    def _of_prior(self, denoiser: Denoiser, x: Tensor, told: Tensor | None, generator: torch.Generator) -> Tensor:
+        """Return a draw of the clean movie that x is, but for noise ρ."""
+        for _, now, then in steps_down(self.levels, self.rho, self.lowest):
+            clean = denoiser(x, x.new_full((len(x),), now), told)
+            x = renoised(x, clean, (now, then), noise=ancestral(now, then), generator=generator)
+        return x
+
+    def _of_activity(
+        self, problem: Problem, z: Tensor, kept: dict[str, Tensor], generator: torch.Generator, *, adapting: bool
+    ) -> dict[str, Tensor]:
+        """Return x after corrected Langevin steps near z in w = (x − z) / ρ, its misfit, and how they went."""
+        x, length, accepted = kept["x"], kept["length"], torch.zeros_like(kept["length"])
+        energy, gradient, misfit = self._potential(problem, x, z)
+        for _ in range(self.langevin):
+            tau = length.reshape(-1, 1, 1, 1, 1)
+            noise = torch.randn(x.shape, generator=generator).to(x)
+            proposed = x + self.rho * (-tau * gradient + (2 * tau).sqrt() * noise)
+            new_energy, new_gradient, new_misfit = self._potential(problem, proposed, z)
+            back = (x - proposed) / self.rho + tau * new_gradient
+            forth = (2 * tau).sqrt() * noise
+            log_ratio = energy - new_energy + ((forth**2 - back**2) / (4 * tau)).flatten(1).sum(1)
+            taken = torch.rand(len(x), generator=generator).to(x).log() < log_ratio
+            wide = taken.reshape(-1, 1, 1, 1, 1)
+            x, gradient = torch.where(wide, proposed, x), torch.where(wide, new_gradient, gradient)
+            energy, misfit = torch.where(taken, new_energy, energy), torch.where(taken, new_misfit, misfit)
+            accepted = accepted + taken.to(x) / self.langevin
+        if adapting:
+            length = length * torch.exp(0.5 * (accepted - WANTED))
+        return {"x": x, "length": length, "accepted": accepted, "misfit": self.beta * misfit}
+
+    def _potential(self, problem: Problem, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return beta·misfit + ½‖w‖² `[B]`, its gradient in w, and the misfit."""
+        misfit, pull = problem.value_and_gradient(x)
+        w = (x - z) / self.rho
+        return self.beta * misfit + 0.5 * (w**2).flatten(1).sum(1), self.beta * self.rho * pull + w, misfit

@@ -1,0 +1,62 @@
+"""Receptive-field sum: each response paints the field that the encoder gives its neuron (Yoshida & Ohki 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recon.methods.linear.decode import decoded_once
+from recon.methods.linear.encoder_gradients import linear_model
+from recon.methods.linear.lags import Lags, Scaling, training_pairs
+from recon.methods.training_set import TrainingSet
+from recon.problem.problem import Problem
+from recon.types import Iterate, State
+
+EVERY = 8
+"""The gain is fitted on every eighth training trial."""
+
+
+@dataclass(frozen=True)
+class FieldSum:
+    """movie(t) = m + g·Σ_n (y_n(t+lag) − offset_n)/variance_n · field_n(lag): the linear sum of reverse filters.
+
+    Fields, offsets and noise variances are those of the encoder's linear model; the gain g of the whole is fitted by
+    least squares on training trials. Nothing accounts for fields that overlap: that is what `optimal_linear` adds.
+    """
+
+    lags: Lags = field(default_factory=lambda: Lags(0, 14, 5))
+    samples: int = 3
+    artefact: Path | None = None
+
+    def fit(self, training: TrainingSet) -> FieldSum:
+        """Measure the fields, then the gain that minimises the squared error."""
+
+        def learn(checkpoint: Path) -> dict[str, Tensor]:
+            model = linear_model(training, samples=self.samples)
+            scaling = model.noise_scaling()
+            reverse = (model.on_bases(self.lags) / scaling.std[:, None, None]).flatten(0, 1)
+            weights = reverse * _gain(training, reverse, self.lags, scaling, mean=model.mean)
+            learnt = {"weights": weights, "mean": model.mean, "neurons": training.neurons}
+            return learnt | {"scale_mean": scaling.mean, "scale_std": scaling.std}
+
+        uses = ("neurons", "encoders")
+        return replace(self, artefact=training.artefact("field_sum", replace(self, artefact=None), learn, uses=uses))
+
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the painted movie once."""
+        yield from decoded_once(self, problem, state, name="field_sum")
+
+
+def _gain(training: TrainingSet, reverse: Tensor, lags: Lags, scaling: Scaling, *, mean: Tensor) -> float:
+    """Return Σ⟨frame − m, painted⟩ / Σ‖painted‖² over some training trials."""
+    over, under = 0.0, 0.0
+    for features, frames in islice(training_pairs(training, lags=lags, scaling=scaling), 0, None, EVERY):
+        painted = features @ reverse
+        over += float(((frames - mean) * painted).sum())
+        under += float((painted**2).sum())
+    return over / max(under, 1e-12)

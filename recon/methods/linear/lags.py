@@ -1,0 +1,81 @@
+"""Lagged responses: the design matrix of linear decoders, and its moments over the training trials."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recon.methods.training_set import TrainingSet
+
+
+@dataclass(frozen=True)
+class Lags:
+    """Responses from `first` to `last` frames after a movie frame, seen through `bases` raised-cosine bumps."""
+
+    first: int = -1
+    last: int = 14
+    bases: int = 5
+
+    def kernels(self) -> Tensor:
+        """Return the bumps `[bases, last-first+1]`; they overlap by half and each sums to 1.
+
+        >>> Lags(0, 4, 3).kernels().sum(1)
+        tensor([1., 1., 1.])
+        """
+        frames = torch.arange(self.first, self.last + 1, dtype=torch.float32)
+        if self.bases >= len(frames):
+            return torch.eye(len(frames))
+        centres = torch.linspace(self.first, self.last, self.bases)
+        width = (self.last - self.first) / max(self.bases - 1, 1)
+        phase = ((frames[None] - centres[:, None]) / width).clamp(-1, 1) * math.pi
+        bumps = 0.5 * (1 + phase.cos())
+        return bumps / bumps.sum(1, keepdim=True)
+
+    def apply(self, responses: Tensor) -> Tensor:
+        """Return features `[T, N·bases]` of responses `[N,T]`; beyond the ends responses count as zero."""
+        return self.filtered(responses, self.kernels().to(responses)).permute(2, 0, 1).flatten(1)
+
+    def filtered(self, series: Tensor, kernels: Tensor, *, stride: int = 1) -> Tensor:
+        """Return `[M,K,⌈T/stride⌉]`: series `[M,T]` through kernels `[K,L]` over these lags; zero beyond the ends."""
+        before, after = max(-self.first, 0), max(self.last, 0)
+        padded = functional.pad(series, (before, after))[:, None, self.first + before :]
+        if kernels.shape[1] == 1:  # single images: torch convolves series by series
+            return (padded * kernels)[..., : series.shape[1] : stride]
+        return functional.conv1d(padded, kernels[:, None], stride=stride)[..., : -(-series.shape[1] // stride)]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Per-neuron mean and standard deviation of transformed training responses; `root` takes square roots first."""
+
+    mean: Tensor
+    std: Tensor
+    root: bool
+
+    def apply(self, responses: Tensor) -> Tensor:
+        """Return standardised responses `[N,T]`."""
+        values = responses.clamp_min(0).sqrt() if self.root else responses
+        return (values - self.mean[:, None]) / self.std[:, None]
+
+
+def measure_scaling(training: TrainingSet, *, root: bool) -> Scaling:
+    """Measure the standardisation over training trials; the std is floored at 1 % of the mean std."""
+    count, total, square = 0, torch.zeros(1), torch.zeros(1)
+    for trial in training.trials():
+        values = training.responses(trial).double()
+        values = values.clamp_min(0).sqrt() if root else values
+        count, total, square = count + values.shape[1], total + values.sum(1), square + (values**2).sum(1)
+    mean = total / count
+    std = (square / count - mean**2).clamp_min(0).sqrt()
+    return Scaling(mean.float(), std.clamp_min(0.01 * float(std.mean())).float(), root)
+
+
+def training_pairs(training: TrainingSet, *, lags: Lags, scaling: Scaling) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield features `[T, N·bases]` and frames `[T, H·W]` of each training trial."""
+    for trial in training.trials():
+        yield lags.apply(scaling.apply(training.responses(trial))), trial.movie[0].flatten(1)

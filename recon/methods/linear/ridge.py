@@ -1,0 +1,56 @@
+"""Ridge regression from lagged responses to frames (Stanley, Li & Dan 1999; Warland, Reinagel & Meister 1997)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recon.methods.linear.decode import decoded_once
+from recon.methods.linear.lags import Lags, measure_scaling, training_pairs
+from recon.methods.linear.regression import regressed
+from recon.methods.training_set import TrainingSet
+from recon.problem.problem import Problem
+from recon.types import Iterate, State
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """movie(t) = m + Σ y(t+lag)·W(lag), W minimising squared error + penalty·‖W‖².
+
+    The penalty (in units of the features' variance per training frame) is the best of `penalties` in `folds`-fold
+    cross-validation over training trials; `root` decodes from square roots of the responses. With `bands` each bump of
+    the lags is a band with a penalty of its own (banded ridge, Nunez-Elizalde, Huth & Gallant 2019): every entry has
+    one factor per bump, and cross-validation chooses among all pairs of factors and penalty.
+    """
+
+    lags: Lags = field(default_factory=Lags)
+    penalties: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
+    folds: int = 3
+    root: bool = True
+    bands: tuple[tuple[float, ...], ...] = ()
+    artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        bumps = len(self.lags.kernels())
+        wrong = [band for band in self.bands if len(band) != bumps or min(band) <= 0]
+        if wrong:
+            raise ValueError(f"bands: expected {bumps} factors above 0, one per bump, got {wrong[0]}; correct them")
+
+    def fit(self, training: TrainingSet) -> Ridge:
+        """Choose the penalty by cross-validation and solve once with all training trials."""
+
+        def learn(checkpoint: Path) -> dict[str, Tensor]:
+            scaling = measure_scaling(training, root=self.root)
+            pairs = training_pairs(training, lags=self.lags, scaling=scaling)
+            learnt = regressed(pairs, self.penalties, folds=self.folds, bands=self.bands)
+            return learnt | {"scale_mean": scaling.mean, "scale_std": scaling.std, "neurons": training.neurons}
+
+        return replace(self, artefact=training.artefact("ridge", replace(self, artefact=None), learn))
+
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the decoded movie once."""
+        yield from decoded_once(self, problem, state, name="ridge", root=self.root)

@@ -1,0 +1,175 @@
+"""Visual–neural alignment: movies and responses in one space; what looks most like the responses is shown again.
+
+Towers trained contrastively on pairs of training trials (Gao, Rong & He 2025) pick the pieces of training movies whose
+embedding is nearest to that of the responses. As a reconstruction it can only show what was in the library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recon.encoders.training.clips import Clip
+from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
+from recon.methods.artefacts import load_artefact
+from recon.methods.base import only_iterate, responses_of, validation_pairs
+from recon.methods.neural.chunks import chunk, mean_frame, recorded
+from recon.methods.neural.library import Pieces, blended, pieces_of, window_starts
+from recon.methods.neural.towers import Towers, TowerSettings, info_nce
+from recon.methods.training_set import TrainingSet
+from recon.problem.problem import Problem
+from recon.types import Iterate, State
+
+SEGMENT = 30
+"""Frames of the validation segments that must be told apart."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The `best` pieces of training movies nearest to the responses in a common space, averaged softly.
+
+    Trained with symmetric InfoNCE and a learnt temperature on batches of `batch` trials cut to one of `frames`; a
+    share `dropout` of the neurons is silenced and movies are made brighter, darker, flatter and moved by a pixel, so
+    that the towers learn content. Pieces of `window` frames every `stride`-th frame weigh exp(beta·cosine).
+    """
+
+    towers: TowerSettings = field(default_factory=TowerSettings)
+    learning: Learning = field(default_factory=lambda: Learning(steps=1500, learning_rate=1e-3, weight_decay=0.05))
+    batch: int = 48
+    frames: tuple[int, ...] = (8, 16, 32, 64)
+    dropout: float = 0.2
+    window: int = 16
+    stride: int = 2
+    best: int = 30
+    beta: float = 20.0
+    artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        step = self.towers.stride
+        if self.window % step or self.stride % step or self.batch < 2 or not self.frames:
+            raise ValueError(
+                f"alignment: expected window and stride to be multiples of {step} frames, batches of at least 2 and "
+                f"some length of frames, got {self.window}, {self.stride}, {self.batch}, {self.frames}; correct them"
+            )
+
+    def fit(self, training: TrainingSet) -> Alignment:
+        """Train the towers and embed the training movies; an interrupted training goes on where it stopped."""
+
+        def learn_towers(checkpoint: Path) -> dict[str, Tensor]:
+            examples = recorded(training)
+            towers = self.trained(training, examples, checkpoint=checkpoint)
+            return towers.state_dict() | library(towers, examples) | {"neurons": training.neurons}
+
+        about = (self.towers, self.learning, self.batch, self.frames, self.dropout)
+        return replace(
+            self, artefact=training.artefact("alignment", about, learn_towers, uses=("neurons", "seed"))
+        )
+
+    def trained(self, training: TrainingSet, examples: list[Clip], *, checkpoint: Path | None = None) -> Towers:
+        """Return the towers, trained on the examples of a training set."""
+        generator = torch.Generator().manual_seed(training.seed)
+        neurons, size = int(training.neurons.sum()), training.recording.frame_size
+        towers = fresh(lambda: Towers(neurons, size, self.towers))
+        draw_weights(towers, generator)
+        towers.neural.transform.measure(torch.cat([clip.responses for clip in examples], 1))
+        towers.visual.mean.copy_(mean_frame(examples))
+        device, towers = training.device, towers.to(training.device)
+
+        def loss(model: Any, draws: torch.Generator) -> Tensor:
+            length = self.frames[int(torch.randint(len(self.frames), (1,), generator=draws))]
+            responses, movie = chunk(examples, draws, batch=self.batch, frames=length, apart=True)
+            kept = torch.rand(responses.shape[:2], generator=draws) >= self.dropout
+            value: Tensor = model.loss(augmented(movie, draws).to(device), responses.to(device), kept.to(device))
+            return value
+
+        clips = validation_pairs(training)
+        learn(
+            towers,
+            loss,
+            self.learning,
+            generator=generator,
+            validate=(lambda model: validation_score(model, clips)) if clips else None,
+            checkpoint=checkpoint,
+            title="train alignment" if training.progress else "",
+        )
+        return towers.cpu()
+
+    def load(self) -> tuple[Towers, dict[str, Tensor]]:
+        """Return the trained towers, and their library: `frames`, `embeddings`, `lengths`; `neurons` that count."""
+        learnt = load_artefact(self.artefact, method="alignment")
+        kept = {name: learnt.pop(name) for name in ("frames", "embeddings", "lengths", "neurons")}
+        size = (learnt["visual.mean"].shape[0], learnt["visual.mean"].shape[1])
+        towers = fresh(lambda: Towers(int(kept["neurons"].sum()), size, self.towers))
+        towers.load_state_dict(learnt)
+        return towers.eval().requires_grad_(False), kept
+
+    @torch.no_grad()
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the averaged movie once."""
+        if state:
+            return
+        towers, kept = self.load()
+        window = min(self.window, problem.shape[2] // self.towers.stride * self.towers.stride)
+        places = pieces_of(kept["lengths"], window, self.stride)
+        responses = responses_of(problem, kept["neurons"]).cpu()
+        clips = [self._averaged(towers.neural(sample[None])[0], kept, places, window) for sample in responses]
+        movie = torch.stack([clip[: problem.shape[2]] for clip in clips]).reshape(problem.shape).to(problem.device)
+        yield only_iterate(problem, movie)
+
+    def _averaged(self, embedded: Tensor, kept: dict[str, Tensor], places: Tensor, window: int) -> Tensor:
+        """Return frames `[T,P]` for the embedding `[T',D]` of one clip's responses."""
+        step = self.towers.stride
+        starts = window_starts(len(embedded), window // step, max(self.stride // step, 1))
+        scores = nearness(kept["embeddings"], embedded, places // step, starts, window=window // step)
+        values, chosen = scores.topk(min(self.best, len(places)), dim=0)
+        pieces = Pieces(kept["frames"], places[chosen], torch.softmax(self.beta * values, 0))
+        return blended(pieces, starts * step, frames=len(embedded) * step, window=window)
+
+
+@torch.no_grad()
+def library(towers: Towers, examples: list[Clip]) -> dict[str, Tensor]:
+    """Return frames `[T,P]` (0–255), embeddings `[T',D]` and lengths of all training trials, whole strides of each."""
+    step = towers.visual.settings.stride
+    movies = [clip.movie[0, : clip.movie.shape[1] // step * step] for clip in examples]
+    embedded = [towers.visual(movie[None, None].float() / 255)[0] for movie in movies]
+    lengths = torch.tensor([len(movie) for movie in movies])
+    return {"frames": torch.cat(movies).flatten(1), "embeddings": torch.cat(embedded), "lengths": lengths}
+
+
+def nearness(embeddings: Tensor, embedded: Tensor, places: Tensor, starts: Tensor, *, window: int) -> Tensor:
+    """Return cosines `[K,W]` of pieces of a library `[T',D]` at `places` and windows of a clip `[t',D]` at `starts`."""
+    products, ours, theirs = embeddings @ embedded.T, embedded.square().sum(1), embeddings.square().sum(1)
+    scores = torch.zeros(len(places), len(starts))
+    first, second = torch.zeros(len(places)), torch.zeros(len(starts))
+    for step in range(window):
+        scores += products[places + step][:, starts + step]
+        first, second = first + theirs[places + step], second + ours[starts + step]
+    return scores / (first[:, None] * second).sqrt().clamp_min(1e-12)
+
+
+def augmented(movie: Tensor, generator: torch.Generator) -> Tensor:
+    """Return movies `[B,1,T,H,W]` with another brightness (±0.1) and contrast (×0.7–1.3), moved by up to a pixel."""
+    gain, shift = torch.rand(2, len(movie), 1, 1, 1, 1, generator=generator)
+    mean = movie.mean((1, 2, 3, 4), keepdim=True)
+    changed = mean + (0.7 + 0.6 * gain) * (movie - mean) + 0.2 * (shift - 0.5)
+    down, across = torch.randint(3, (2,), generator=generator).tolist()
+    padded = functional.pad(changed.flatten(1, 2), (1, 1, 1, 1), mode="replicate")
+    height, width = movie.shape[-2:]
+    return padded[..., down : down + height, across : across + width].reshape(movie.shape)
+
+
+def validation_score(model: Any, clips: list[tuple[Tensor, Tensor]]) -> float:
+    """Return −InfoNCE of validation segments, all of which must be told apart in both directions."""
+    visual, neural = [], []
+    for responses, movie in clips:
+        length = min(SEGMENT, movie.shape[2])
+        for first in range(0, movie.shape[2] - length + 1, length):
+            visual.append(model.visual(movie[:, :, first : first + length]))
+            neural.append(model.neural(responses[..., first : first + length]))
+    return -float(info_nce(torch.cat(visual), torch.cat(neural), model.log_scale))

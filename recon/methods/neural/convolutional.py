@@ -1,0 +1,176 @@
+"""A convolutional decoder from responses to movies, trained on recorded trials (and on distilled ones)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from recon.encoders.training.clips import Clip
+from recon.encoders.training.loop import Learning, fresh, learn
+from recon.methods.artefacts import load_artefact
+from recon.methods.base import only_iterate, responses_of, validation_pairs
+from recon.methods.neural.chunks import Reading, chunk, decoded, decoding_score, mean_frame, places, recorded
+from recon.methods.neural.critic import Rivals, rivalry, with_critic
+from recon.methods.neural.distillation import distilled, drawn_chunk
+from recon.methods.neural.network import Architecture, Decoder, initialised
+from recon.methods.neural.weights_file import architecture_of, find_decoder, trained_with
+from recon.methods.training_set import TrainingSet
+from recon.metrics.movie import SSIM_RADIUS, ssim
+from recon.problem.fidelities.base import Likelihood
+from recon.problem.fidelities.mixture import Mixture
+from recon.problem.problem import Problem
+from recon.types import Iterate, State
+
+DROPOUT = 0.1
+Pair = tuple[Tensor, Tensor]
+"""Responses `[B,n,F]` and movies `[B,1,F,H,W]`."""
+
+
+@dataclass(frozen=True)
+class Convolutional:
+    """movie = U-Net(Σ neurons' vectors at their receptive fields), trained on chunks of training trials.
+
+    The loss is the squared error over the movies' variance + `similarity` · (1 − SSIM of every second frame); of a
+    chunk of `frames` frames the first and last `margin` are context only. To it comes `adversarial` · the least-squares
+    loss of a critic of single frames, trained meanwhile. A share `dropout` of the neurons is silenced
+    in every chunk; when the movie is read all count by the share that was kept. Of every batch a share `distilled` is
+    drawn from the row's encoders with `noise` fitted to the training trials, for training movies, others made of them
+    (mirrored, backwards, upside down, enlarged) and `generated` minutes of natural-like movies that no animal saw. The
+    averaged weights with the best video correlation + SSIM on validation clips are kept. "bfloat16" trains three times
+    as fast on CPUs that compute in it, others stay with float32, as do the loss and the weights. With `weights`, a
+    file or shipped name in which "{seed}" stands for the row's seed, nothing is trained, and the sizes are the file's.
+    """
+
+    architecture: Architecture = field(default_factory=Architecture)
+    learning: Learning = field(default_factory=Learning)
+    batch: int = 8
+    frames: int = 80
+    margin: int = 12
+    similarity: float = 0.3
+    dropout: float = DROPOUT
+    adversarial: float = 0.0
+    distilled: float = 0.0
+    generated: float = 0.0
+    noise: Likelihood = field(default_factory=Mixture)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    weights: str = ""
+    artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        shares = 0 <= self.distilled <= 1 and 0 <= self.dropout < 1 and self.adversarial >= 0
+        if not shares or self.batch < 1:
+            raise ValueError(
+                f"convolutional: expected distilled in 0–1, dropout from 0 to below 1, adversarial of at least 0 and "
+                f"batch of at least 1, got {self.distilled:g}, {self.dropout:g}, {self.adversarial:g} and "
+                f"{self.batch}; correct them"
+            )
+        if self.generated < 0 or (self.generated and not self.distilled):
+            raise ValueError(
+                f"convolutional: expected generated of at least 0 minutes, and distilled above 0 with it, got "
+                f"{self.generated:g} and {self.distilled:g}; correct them"
+            )
+
+    def fit(self, training: TrainingSet) -> Convolutional:
+        """Train the network; an interrupted training goes on where it stopped."""
+        if self.weights:
+            named = self.weights.replace("{seed}", str(training.seed))
+            return replace(self, artefact=find_decoder(named, training))
+
+        def learn_decoder(checkpoint: Path) -> dict[str, Tensor]:
+            return {**self.trained(training, checkpoint=checkpoint).state_dict(), "neurons": training.neurons}
+
+        uses = ("neurons", "seed", *(["encoders"] if self.distilled > 0 else []))
+        about = replace(self, artefact=None)
+        return replace(self, artefact=training.artefact("convolutional", about, learn_decoder, uses=uses))
+
+    def trained(self, training: TrainingSet, *, checkpoint: Path | None = None) -> Decoder:
+        """Return the network, trained on a training set."""
+        examples = recorded(training)
+        generator = torch.Generator().manual_seed(training.seed)
+        decoder = self._start(training, examples, generator).to(training.device)
+        reading = Reading(self.dropout, self.margin, self.precision, training.device)
+        variance = float(torch.stack([clip.movie.float().div(255).var() for clip in examples]).mean())
+        draw = self._source(training, examples)
+        learner = with_critic(decoder, generator).to(training.device) if self.adversarial else decoder
+
+        def loss(model: nn.Module, draws: torch.Generator) -> Tensor:
+            movie, truth = reading(_network(model), draw(draws), draws)
+            error = self._loss(movie, truth, variance)
+            if not isinstance(model, Rivals):
+                return error
+            maker, critic = rivalry(model.critic, movie[:, :, ::2], truth[:, :, ::2])
+            return error + self.adversarial * maker + critic
+
+        clips = validation_pairs(training)
+        learn(
+            learner,
+            loss,
+            self.learning,
+            generator=generator,
+            validate=(lambda model: decoding_score(_network(model), clips)) if clips else None,
+            checkpoint=checkpoint,
+            title="train convolutional decoder" if training.progress else "",
+        )
+        return decoder
+
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the decoded movie once."""
+        if state:
+            return
+        decoder, neurons = self.load()
+        movie = decoded(decoder.to(problem.device), responses_of(problem, neurons))
+        yield only_iterate(problem, movie)
+
+    def load(self) -> tuple[Decoder, Tensor]:
+        """Return the trained network and the mask `[N]` of the neurons that it reads."""
+        learnt = load_artefact(self.artefact, method="convolutional")
+        sizes, dropout = self.architecture, self.dropout
+        if self.weights and self.artefact:
+            sizes, dropout = architecture_of(self.artefact), float(trained_with(self.artefact).get("dropout", DROPOUT))
+        learnt.pop("unit_ids", None)
+        neurons, mean = learnt.pop("neurons").bool(), learnt["mean"]
+        decoder = fresh(lambda: Decoder(int(neurons.sum()), (mean.shape[0], mean.shape[1]), sizes))
+        decoder.load_state_dict({name: value.float() for name, value in learnt.items()})
+        decoder.read_in.kept_share = 1 - dropout
+        return decoder.eval().requires_grad_(False), neurons
+
+    def _source(self, training: TrainingSet, examples: list[Clip]) -> Callable[[torch.Generator], Pair]:
+        """Return what draws a batch: recorded chunks and, for their share, distilled ones."""
+        count = round(self.distilled * self.batch)
+        source = distilled(training, self.noise, self.generated) if count else None
+
+        def draw(draws: torch.Generator) -> Pair:
+            parts = []
+            if count < self.batch:
+                parts.append(chunk(examples, draws, batch=self.batch - count, frames=self.frames))
+            if source is not None:
+                parts.append(drawn_chunk(source, draws, batch=count, frames=self.frames))
+            length = min(movie.shape[2] for _, movie in parts)
+            return torch.cat([part[0][..., :length] for part in parts]), torch.cat([p[1][:, :, :length] for p in parts])
+
+        return draw
+
+    def _start(self, training: TrainingSet, examples: list[Clip], generator: torch.Generator) -> Decoder:
+        neurons, size = int(training.neurons.sum()), training.recording.frame_size
+        decoder = initialised(neurons, size, self.architecture, generator)
+        decoder.read_in.kept_share = 1 - self.dropout
+        decoder.read_in.initialise(torch.cat([clip.responses for clip in examples], 1), generator)
+        decoder.read_in.painter.centre.data.copy_(places(examples, decoder.grid))
+        decoder.mean.copy_(mean_frame(examples))
+        return decoder
+
+    def _loss(self, movie: Tensor, truth: Tensor, variance: float) -> Tensor:
+        error = ((movie - truth) ** 2).mean() / variance
+        if not self.similarity or min(truth.shape[-2:]) <= 2 * SSIM_RADIUS:
+            return error
+        return error + self.similarity * (1 - ssim(movie[:, :, ::2], truth[:, :, ::2]).mean())
+
+
+def _network(model: nn.Module) -> nn.Module:
+    """Return the decoder of what is trained, with or without a critic."""
+    return model.get_submodule("decoder") if isinstance(model, Rivals) else model

@@ -1,0 +1,165 @@
+"""Bayesian library decoder: the training clips that best explain the responses, averaged (Nishimoto et al. 2011)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recon.methods.artefacts import load_artefact
+from recon.methods.base import only_iterate, responses_of
+from recon.methods.neural.chunks import as_bytes
+from recon.methods.training_set import TrainingSet
+from recon.problem.problem import Problem
+from recon.types import Iterate, State
+
+
+@dataclass(frozen=True)
+class Library:
+    """Posterior over pieces of training movies given responses, averaged over its `best` pieces.
+
+    p(piece | y) ∝ p(y | encoder's rates of the piece), Poisson, the same prior for all. Pieces of `window` frames
+    start at every `stride`-th frame of every training trial, and so do the windows of the clip; overlapping windows
+    are blended by a triangle. The best pieces count alike with `beta` 0, as published, and as p^beta otherwise.
+    """
+
+    window: int = 16
+    stride: int = 2
+    best: int = 100
+    beta: float = 0.0
+    artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.window, self.stride, self.best) < 1 or self.beta < 0:
+            raise ValueError(
+                f"library: expected window, stride and best of at least 1 and beta of at least 0, got {self.window}, "
+                f"{self.stride}, {self.best}, {self.beta:g}; correct them"
+            )
+
+    def fit(self, training: TrainingSet) -> Library:
+        """Put all training movies and the encoders' rates for them, at mean behavior, into the library."""
+        path = training.artefact(
+            "library", "movies and rates", lambda checkpoint: collect(training), uses=("neurons", "encoders")
+        )
+        return replace(self, artefact=path)
+
+    @torch.no_grad()
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield the averaged movie once."""
+        if state:
+            return
+        learnt = load_artefact(self.artefact, method="library")
+        window = min(self.window, problem.shape[2])
+        places = pieces_of(learnt["lengths"], window, self.stride)
+        responses = responses_of(problem, learnt["neurons"]).cpu()
+        rates = floored(learnt["rates"].float())
+        known = (rates.log(), rates.sum(0))
+        clips = [self._averaged(sample, known, learnt["frames"], places=places, window=window) for sample in responses]
+        movie = torch.stack(clips).reshape(problem.shape).to(problem.device)
+        yield only_iterate(problem, movie)
+
+    def _averaged(
+        self, responses: Tensor, known: tuple[Tensor, Tensor], frames: Tensor, *, places: Tensor, window: int
+    ) -> Tensor:
+        """Return the frames `[T,P]` in [0,1] of one clip, from responses `[n,T]`."""
+        starts = window_starts(responses.shape[1], window, self.stride)
+        scores = log_likelihood(known, responses, places, starts, window=window)
+        values, chosen = scores.topk(min(self.best, len(places)), dim=0)
+        pieces = Pieces(frames, places[chosen], torch.softmax(self.beta * values, 0))
+        return blended(pieces, starts, frames=responses.shape[1], window=window)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A library's frames `[T,P]` (0–255), and for each window where its pieces start and what they weigh, `[K,W]`."""
+
+    frames: Tensor
+    places: Tensor
+    weights: Tensor
+
+
+def blended(pieces: Pieces, starts: Tensor, *, frames: int, window: int) -> Tensor:
+    """Return a clip `[frames,P]` in [0,1]: each window the weighted mean of its pieces, overlaps under a triangle."""
+    total = torch.zeros(frames, pieces.frames.shape[1])
+    cover, blend = torch.zeros(frames, 1), triangle(window)[:, None]
+    for number, start in enumerate(starts.tolist()):
+        shown = pieces.frames[pieces.places[:, number, None] + torch.arange(window)].float() / 255
+        total[start : start + window] += blend * torch.einsum("k,kwp->wp", pieces.weights[:, number], shown)
+        cover[start : start + window] += blend
+    return total / cover
+
+
+def collect(training: TrainingSet) -> dict[str, Tensor]:
+    """Return frames `[T,P]` (0–255), rates `[n,T]` averaged over the encoders, and the trials' lengths."""
+    training.required_encoders("library")
+    still, frames, rates = training.mean_behavior(), [], []
+    for trial in training.trials():
+        length = trial.movie.shape[1]
+        frames.append(as_bytes(trial.movie[0]).flatten(1))
+        rates.append(training.rates(trial.movie, None if still is None else still[:, None].expand(-1, length)).half())
+    lengths = torch.tensor([len(part) for part in frames])
+    return {"frames": torch.cat(frames), "rates": torch.cat(rates, 1), "lengths": lengths, "neurons": training.neurons}
+
+
+def floored(rates: Tensor) -> Tensor:
+    """Return rates of at least a thousandth of their mean: one silent neuron that fires must not rule a piece out."""
+    return rates.clamp_min(1e-3 * float(rates.mean()))
+
+
+def log_likelihood(
+    known: tuple[Tensor, Tensor], responses: Tensor, places: Tensor, starts: Tensor, *, window: int
+) -> Tensor:
+    """Return Σ y·log r − r of responses `[n,T]` in windows at `starts` `[W]` for rates at `places` `[K]`: `[K,W]`.
+
+    `known` are the library's logarithms of rates `[n,T]` and their sums over neurons `[T]`. Only the terms that tell
+    pieces apart: the Poisson log-likelihood up to a constant per window.
+    """
+    logarithms, sums = known
+    frame_by_frame = logarithms.T @ responses.clamp_min(0) - sums[:, None]
+    scores = torch.zeros(len(places), len(starts))
+    for step in range(window):
+        scores += frame_by_frame[places + step][:, starts + step]
+    return scores
+
+
+def pieces_of(lengths: Tensor, window: int, stride: int) -> Tensor:
+    """Return where pieces of `window` frames start in the joined trials; none reaches into the next trial.
+
+    >>> pieces_of(torch.tensor([5, 4]), 3, 2)
+    tensor([0, 2, 5])
+    """
+    firsts = (lengths.cumsum(0) - lengths).tolist()
+    starts = [
+        torch.arange(first, first + length - window + 1, stride)
+        for first, length in zip(firsts, lengths.tolist(), strict=True)
+        if length >= window
+    ]
+    if not starts:
+        longest = int(lengths.max())
+        raise ValueError(f"library: expected training trials of at least {window} frames, got {longest}; lower window")
+    return torch.cat(starts)
+
+
+def window_starts(frames: int, window: int, stride: int) -> Tensor:
+    """Return the first frames of windows over a clip, the last flush with its end.
+
+    >>> window_starts(10, 4, 3)
+    tensor([0, 3, 6])
+    >>> window_starts(11, 4, 3)
+    tensor([0, 3, 6, 7])
+    """
+    starts = list(range(0, frames - window + 1, stride))
+    return torch.tensor(starts if starts[-1] == frames - window else [*starts, frames - window])
+
+
+def triangle(window: int) -> Tensor:
+    """Return weights `[window]` that fall from the middle to the ends, none of them zero.
+
+    >>> triangle(4)
+    tensor([1., 2., 2., 1.])
+    """
+    index = torch.arange(window)
+    return torch.minimum(index + 1, window - index).float()

@@ -1,0 +1,124 @@
+"""A convolutional decoder: neurons at their places on a grid, a small U-Net over space and time, a movie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recon.encoders.training.loop import draw_weights, fresh
+from recon.methods.linear.lags import Lags
+from recon.methods.neural.read_in import Places, ReadIn
+
+CHANNELS_LAST = torch.channels_last
+"""Features lie channels last in memory, so that space and time are mixed without copies."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes: the grid has a cell per `block`×`block` pixels, features stand for `stride` frames.
+
+    `widths` are the channels of the levels, each half as fine as the one before; `depth` residual blocks a level.
+    """
+
+    block: int = 2
+    stride: int = 2
+    lags: Lags = field(default_factory=lambda: Lags(-2, 15, 5))
+    widths: tuple[int, ...] = (24, 48, 64)
+    depth: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.widths or min(*self.widths, self.block, self.stride) < 1:
+            raise ValueError(f"architecture: expected widths, block and stride of at least 1, got {self}; correct it")
+
+
+class Block(nn.Module):
+    """x + time(σ(space(σ(x)))), over 3×3 pixels and 3 frames, on `[B,T,C,h,w]`."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.space = nn.Conv2d(channels, channels, 3, padding=1)
+        self.time = nn.Conv1d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the same shape."""
+        batch, frames, channels, height, width = x.shape
+        inner = functional.silu(self.space(functional.silu(x).flatten(0, 1)))
+        by_cell = inner.permute(0, 2, 3, 1).reshape(batch, frames, height * width, channels)  # no copy: channels last
+        taps = self.time.weight[..., None]
+        mixed = functional.conv2d(by_cell.permute(0, 3, 1, 2), taps, self.time.bias, padding=(1, 0))
+        return x + mixed.permute(0, 2, 1, 3).reshape(x.shape)
+
+
+class Decoder(nn.Module):
+    """Responses `[B,n,T]` → movie `[B,1,T,H,W]`, unclipped, around the training movies' mean frame.
+
+    No layer mixes samples, and all layers see only neighbouring frames, so clips of any length can be read.
+    """
+
+    mean: Tensor
+
+    def __init__(self, neurons: int, frame_size: tuple[int, int], architecture: Architecture) -> None:
+        super().__init__()
+        self.frame_size, self.architecture = frame_size, architecture
+        block, widths = architecture.block, architecture.widths
+        self.grid = (-(-frame_size[0] // block), -(-frame_size[1] // block))
+        painter = Places(neurons, self.grid)
+        self.read_in = ReadIn(neurons, widths[0], painter, lags=architecture.lags, stride=architecture.stride)
+        pairs = list(pairwise(widths))
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, padding=1) for fine, coarse in pairs)
+        self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairs)
+        self.before = nn.ModuleList(self._blocks(width) for width in widths)
+        self.after = nn.ModuleList(self._blocks(width) for width in widths[:-1])
+        self.head = nn.Conv2d(widths[0], block**2, 3, padding=1)
+        self.register_buffer("mean", torch.zeros(frame_size))
+
+    def _blocks(self, width: int) -> nn.Sequential:
+        return nn.Sequential(*(Block(width) for _ in range(self.architecture.depth)))
+
+    def forward(self, responses: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return the movie; neurons where `kept` `[B,n]` is false say nothing."""
+        painted = self.read_in(responses, self.grid, kept)
+        features = self._network(_by_frame(painted.flatten(0, 1).contiguous(memory_format=CHANNELS_LAST), painted), 0)
+        cells = _by_frame(self.head(features.flatten(0, 1)), features)
+        return pixels(cells, responses.shape[2], self.frame_size) + self.mean
+
+    def _network(self, x: Tensor, level: int) -> Tensor:
+        x = self.before[level](x)
+        if level == len(self.down):
+            return x
+        coarse = functional.avg_pool2d(x.flatten(0, 1), 2, ceil_mode=True, count_include_pad=False)
+        lower = self._network(_by_frame(self.down[level](coarse), x), level + 1)
+        wide = functional.interpolate(self.up[level](lower.flatten(0, 1)), x.shape[-2:], mode="bilinear")
+        finished: Tensor = self.after[level](x + _by_frame(wide, x))
+        return finished
+
+
+def pixels(cells: Tensor, frames: int, frame_size: tuple[int, int]) -> Tensor:
+    """Return a movie `[B,1,frames,H,W]` from cells `[B,T',b²,h,w]` of b×b pixels; frames between are interpolated."""
+    height, width = frame_size
+    shown = functional.pixel_shuffle(cells.flatten(0, 1), round(cells.shape[2] ** 0.5))[:, 0, :height, :width]
+    series = shown.reshape(*cells.shape[:2], -1).transpose(1, 2)
+    if cells.shape[1] != frames:
+        series = functional.interpolate(series, frames, mode="linear", align_corners=False)
+    return series.transpose(1, 2).reshape(len(cells), 1, frames, height, width)
+
+
+def _by_frame(images: Tensor, like: Tensor) -> Tensor:
+    return images.reshape(*like.shape[:2], *images.shape[1:])
+
+
+def initialised(
+    neurons: int, frame_size: tuple[int, int], architecture: Architecture, generator: torch.Generator
+) -> Decoder:
+    """Return a decoder whose weights come from a generator; blocks start as the identity, the movie near the mean."""
+    decoder = fresh(lambda: Decoder(neurons, frame_size, architecture))
+    draw_weights(decoder, generator, gain=2.0)
+    for module in decoder.modules():
+        if isinstance(module, Block):
+            module.time.weight.data.zero_()
+    decoder.head.weight.data.mul_(0.1)
+    return decoder

@@ -1,0 +1,129 @@
+"""From responses to a picture of features: every neuron adds its vector where its receptive field is."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from recon.methods.linear.lags import Lags
+
+NONLINEARITIES = 2
+"""Square root and saturation of each response."""
+
+
+class Transform(nn.Module):
+    """Responses `[B,n,T]` → standardised √y and y/(y + median of the positive ones), `[B,2,n,T]`.
+
+    Deconvolved responses are floor and rare events whose size says little: both tame large events.
+    """
+
+    saturation: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, neurons: int) -> None:
+        super().__init__()
+        self.register_buffer("saturation", torch.ones(neurons))
+        self.register_buffer("mean", torch.zeros(NONLINEARITIES, neurons))
+        self.register_buffer("std", torch.ones(NONLINEARITIES, neurons))
+
+    @torch.no_grad()
+    def measure(self, responses: Tensor) -> None:
+        """Set the statistics from training responses `[n,T]`; a constant neuron stays at zero."""
+        positive = responses.clamp_min(0)
+        overall = positive[positive > 0].median() if bool((positive > 0).any()) else torch.ones(())
+        medians = [row[row > 0].median() if bool((row > 0).any()) else overall for row in positive]
+        self.saturation.copy_(torch.stack(medians))
+        values = self._raw(responses[None])[0]
+        self.mean.copy_(values.mean(2))
+        spread = values.std(2)
+        self.std.copy_(torch.where(spread > 1e-3 * spread.mean(), spread, torch.inf))
+
+    def forward(self, responses: Tensor) -> Tensor:
+        """Return the standardised values."""
+        return (self._raw(responses) - self.mean[..., None]) / self.std[..., None]
+
+    def _raw(self, responses: Tensor) -> Tensor:
+        positive = responses.clamp_min(0)
+        return torch.stack([positive.sqrt(), positive / (positive + self.saturation[:, None])], 1)
+
+
+class Places(nn.Module):
+    """Gaussian weights in the cells of a grid whose centre (row, column) and width, in cells, are learnt per neuron."""
+
+    def __init__(self, neurons: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.grid = grid
+        self.centre = nn.Parameter(torch.tensor(grid).float().expand(neurons, 2) / 2)
+        self.log_width = nn.Parameter(torch.zeros(neurons))
+
+    def forward(self) -> Tensor:
+        """Return how strongly a neuron counts in a cell `[n,h·w]`; a neuron's weights sum to 1."""
+        rows, columns = (torch.arange(side, device=self.centre.device, dtype=self.centre.dtype) for side in self.grid)
+        width = self.log_width.exp()[:, None]
+        down = torch.exp(-0.5 * ((rows - self.centre[:, :1]) / width) ** 2)
+        across = torch.exp(-0.5 * ((columns - self.centre[:, 1:]) / width) ** 2)
+        spread = (down[:, :, None] * across[:, None]).flatten(1)
+        return spread / spread.sum(1, keepdim=True).clamp_min(1e-6)
+
+
+class Maps(nn.Module):
+    """A fixed picture per neuron, such as its most exciting input, that its response is multiplied with."""
+
+    pictures: Tensor
+
+    def __init__(self, neurons: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.register_buffer("pictures", torch.zeros(neurons, grid[0] * grid[1]))
+
+    def forward(self) -> Tensor:
+        """Return the pictures `[n,h·w]`."""
+        return self.pictures
+
+
+Painter = TypeVar("Painter", Places, Maps)
+
+
+class ReadIn(nn.Module, Generic[Painter]):
+    """Responses `[B,n,T]` → features `[B,T',C,h,w]` on a grid, every `stride`-th frame.
+
+    Transformed responses pass temporal filters that all neurons share (they start as the bumps of `lags`); each neuron
+    has a vector per filter and nonlinearity, which it adds where its `painter` says. Where neurons are silenced while
+    the network learns, `kept_share` is the share of them that speaks; when all speak they count by it (the weight
+    scaling of Srivastava et al. 2014), for else features would be larger than what the layers behind them learnt from.
+    """
+
+    kept_share: float = 1.0
+
+    def __init__(self, neurons: int, channels: int, painter: Painter, *, lags: Lags, stride: int) -> None:
+        super().__init__()
+        kernels = lags.kernels()
+        self.lags, self.stride = lags, stride
+        self.painter: Painter = painter
+        self.transform = Transform(neurons)
+        self.filters = nn.Parameter(kernels.clone())
+        features = NONLINEARITIES * len(kernels)
+        self.vectors = nn.Parameter(torch.zeros(neurons, features, channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    @torch.no_grad()
+    def initialise(self, responses: Tensor, generator: torch.Generator) -> None:
+        """Measure the responses `[n,T]` and draw the neurons' vectors."""
+        self.transform.measure(responses)
+        self.vectors.normal_(0, 0.3 * self.vectors.shape[1] ** -0.5, generator=generator)
+
+    def forward(self, responses: Tensor, grid: tuple[int, int], kept: Tensor | None = None) -> Tensor:
+        """Return the features; neurons where `kept` `[B,n]` is false say nothing."""
+        values = self.transform(responses)
+        values = values * (self.kept_share if kept is None else kept[:, None, :, None])
+        batch, _, neurons, _ = values.shape
+        seen = self.lags.filtered(values.flatten(0, 2), self.filters, stride=self.stride)
+        filtered = seen.reshape(batch, NONLINEARITIES, neurons, len(self.filters), -1)
+        by_neuron = filtered.permute(2, 0, 4, 1, 3).flatten(3).flatten(1, 2)
+        painted = (by_neuron @ self.vectors).flatten(1)
+        cells = self.painter().T @ painted
+        moved = cells.reshape(*grid, batch, filtered.shape[-1], -1).permute(2, 3, 4, 0, 1)
+        features: Tensor = moved + self.bias[:, None, None]
+        return features

@@ -1,0 +1,119 @@
+"""Two towers into one space: what a movie and what responses say, frame by frame, so that their likeness tells pairs.
+
+Visual–neural alignment (Gao, Rong & He 2025) by symmetric InfoNCE (van den Oord et al. 2018; Radford et al. 2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recon.methods.linear.lags import Lags
+from recon.methods.neural.read_in import NONLINEARITIES, Transform
+
+
+@dataclass(frozen=True)
+class TowerSettings:
+    """Sizes: `space` dimensions of the common space, `hidden` units, movies seen at most `cells` wide and high.
+
+    `lags` are the frames of responses after a movie frame that its embedding rests on; `stride` frames share one.
+    """
+
+    space: int = 96
+    hidden: int = 256
+    channels: int = 32
+    cells: int = 32
+    stride: int = 2
+    lags: Lags = field(default_factory=lambda: Lags(-2, 15, 5))
+
+
+class NeuralTower(nn.Module):
+    """Responses `[B,n,T]` → embeddings `[B,T',space]`: transformed, lagged, two layers, one over frames."""
+
+    def __init__(self, neurons: int, settings: TowerSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.transform = Transform(neurons)
+        kernels = settings.lags.kernels()
+        self.filters = nn.Parameter(kernels.clone())
+        self.first = nn.Linear(NONLINEARITIES * len(kernels) * neurons, settings.hidden)
+        self.mixed = nn.Conv1d(settings.hidden, settings.hidden, 3, padding=1)
+        self.last = nn.Linear(settings.hidden, settings.space)
+
+    def forward(self, responses: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return the embeddings; neurons where `kept` `[B,n]` is false say nothing."""
+        values = self.transform(responses)
+        values = values if kept is None else values * kept[:, None, :, None]
+        batch, _, neurons, _ = values.shape
+        filtered = self.settings.lags.filtered(values.flatten(0, 2), self.filters, stride=self.settings.stride)
+        features = filtered.reshape(batch, NONLINEARITIES * neurons * len(self.filters), -1).transpose(1, 2)
+        hidden = functional.silu(self.first(features))
+        hidden = hidden + functional.silu(self.mixed(hidden.transpose(1, 2))).transpose(1, 2)
+        embedded: Tensor = self.last(hidden)
+        return embedded
+
+
+class VisualTower(nn.Module):
+    """Movie `[B,1,T,H,W]` → embeddings `[B,T',space]`: two strided convolutions in space, two layers, one in time."""
+
+    mean: Tensor
+
+    def __init__(self, frame_size: tuple[int, int], settings: TowerSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        share = min(1.0, settings.cells / max(frame_size))
+        self.size = (max(1, round(frame_size[0] * share)), max(1, round(frame_size[1] * share)))
+        height, width = (-(-side // 4) for side in self.size)
+        channels = settings.channels
+        self.register_buffer("mean", torch.zeros(frame_size))
+        self.near = nn.Conv2d(1, channels, 5, stride=2, padding=2)
+        self.far = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1)
+        self.first = nn.Linear(2 * channels * height * width, settings.hidden)
+        self.mixed = nn.Conv1d(settings.hidden, settings.hidden, 7, padding=3)
+        self.last = nn.Linear(settings.hidden, settings.space)
+
+    def forward(self, movie: Tensor) -> Tensor:
+        """Return the embeddings."""
+        frames = functional.adaptive_avg_pool2d(4 * (movie[:, 0] - self.mean), self.size)
+        grouped = frames[:, :: self.settings.stride].flatten(0, 1)[:, None]
+        seen = functional.silu(self.far(functional.silu(self.near(grouped))))
+        hidden = functional.silu(self.first(seen.flatten(1))).reshape(len(movie), -1, self.settings.hidden)
+        hidden = hidden + functional.silu(self.mixed(hidden.transpose(1, 2))).transpose(1, 2)
+        embedded: Tensor = self.last(hidden)
+        return embedded
+
+
+class Towers(nn.Module):
+    """A visual and a neural tower, and the learnt logarithm of the inverse temperature of their likeness."""
+
+    def __init__(self, neurons: int, frame_size: tuple[int, int], settings: TowerSettings) -> None:
+        super().__init__()
+        self.visual = VisualTower(frame_size, settings)
+        self.neural = NeuralTower(neurons, settings)
+        self.log_scale = nn.Parameter(torch.tensor(2.5))
+
+    def loss(self, movie: Tensor, responses: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Return the symmetric InfoNCE of a batch of pairs: each must be told from the others of its batch."""
+        return info_nce(self.visual(movie), self.neural(responses, kept), self.log_scale)
+
+    def forward(self, movie: Tensor, responses: Tensor) -> Tensor:
+        """Return likenesses `[B,B']` of movies and responses of one length."""
+        return likeness(self.visual(movie), self.neural(responses))
+
+
+def likeness(first: Tensor, second: Tensor) -> Tensor:
+    """Return cosines `[B,B']` of embeddings `[B,T,D]` and `[B',T,D]`, all frames of a clip taken as one vector."""
+    return functional.normalize(first.flatten(1), dim=1) @ functional.normalize(second.flatten(1), dim=1).T
+
+
+def info_nce(first: Tensor, second: Tensor, log_scale: Tensor) -> Tensor:
+    """Return the symmetric InfoNCE of pairs `[B,T,D]`: each side must be told from the others of its batch.
+
+    `log_scale` is the logarithm of the inverse temperature, at most 4.6 (a hundred), as in CLIP.
+    """
+    logits = log_scale.clamp(max=4.6).exp() * likeness(first, second)
+    pairs = torch.arange(len(logits), device=logits.device)
+    return 0.5 * (functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs))

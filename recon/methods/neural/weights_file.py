@@ -1,0 +1,70 @@
+"""Decoders on disk: weights in half precision, whose neurons they read, and a card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from recon.encoders.checkpoints import from_mapping
+from recon.methods.neural.network import Architecture
+from recon.methods.training_set import TrainingSet
+from recon.store import write_bytes
+
+SHIPPED = Path(__file__).parent / "weights"
+FORMAT = "recon-decoder-1"
+
+
+def save_decoder(
+    learnt: Mapping[str, Tensor], path: Path, *, unit_ids: tuple[int, ...], card: Mapping[str, Any]
+) -> None:
+    """Write what a decoder learnt, with the recording's units, and the card to the .json beside it."""
+    from safetensors.torch import save
+
+    tensors = {name: value.half() if value.is_floating_point() else value for name, value in learnt.items()}
+    tensors["unit_ids"] = torch.tensor(unit_ids)
+    stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_bytes(path, save(stored, {"format": FORMAT, "card": json.dumps(dict(card)), "seconds": str(card["seconds"])}))
+    write_bytes(path.with_suffix(".json"), (json.dumps(dict(card), indent=2) + "\n").encode())
+
+
+def architecture_of(path: Path) -> Architecture:
+    """Return the sizes of a decoder on disk, as its card says."""
+    found: Architecture = from_mapping(Architecture, trained_with(path).get("architecture", {}))
+    return found
+
+
+def trained_with(path: Path) -> Mapping[str, Any]:
+    """Return the settings of the method that trained a decoder on disk, as its card says: those that were given."""
+    with safe_open(str(path), framework="pt") as file:
+        card: Mapping[str, Any] = json.loads((file.metadata() or {}).get("card", "{}"))
+    return card.get("method") or {}
+
+
+def find_decoder(weights: str, training: TrainingSet) -> Path:
+    """Return the path of a file or shipped name; raises ValueError where it reads other neurons than may be used."""
+    path = Path(weights)
+    path = path if path.is_file() else SHIPPED / f"{weights}.safetensors"
+    if not path.is_file():
+        names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
+        raise ValueError(
+            f"decoder: expected a file or a shipped name ({names}), got {weights!r}; leave out `weights` to train one"
+        )
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            found = (file.metadata() or {}).get("format")
+            units, neurons = file.get_tensor("unit_ids"), file.get_tensor("neurons")
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: expected the file of a decoder, got {error}; train it again") from error
+    same = tuple(units.tolist()) == tuple(training.recording.unit_ids) and torch.equal(neurons, training.neurons)
+    if found != FORMAT or not same:
+        raise ValueError(
+            f"{path}: expected a decoder of the {int(training.neurons.sum())} fit neurons of "
+            f"{training.recording.name}, got one of {int(neurons.sum())} others; leave out `weights` to train one"
+        )
+    return path

@@ -1,0 +1,74 @@
+"""The step towards the activity that splitting methods share: the movie near a guess that explains the responses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from recon.methods.optimise.first_order import note
+from recon.methods.optimise.lbfgs import Lbfgs
+from recon.methods.optimise.parameterise import Whitened
+from recon.priors.spectrum import Spectrum, cosine_transform
+from recon.problem.problem import Problem
+
+
+@dataclass(frozen=True)
+class DataStep:
+    """x = argmin beta·misfit(x) + ½‖x − guess‖² / C, in `steps` steps of `optimiser` in variables whitened by C.
+
+    With beta 0 the guess stands and no encoder is asked.
+    """
+
+    beta: float = 1.0
+    steps: int = 5
+    optimiser: Lbfgs = field(default_factory=Lbfgs)
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.beta < 0:
+            raise ValueError(
+                f"data step: expected at least 1 step and beta of at least 0, got {self.steps} and {self.beta:g}; "
+                "raise them"
+            )
+
+    def __call__(
+        self, problem: Problem, guess: Tensor, covariance: Tensor, *, start: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the movie `[B,C,T,H,W]` and its terms; `covariance` `[T,H,W]` is that of the cosine coefficients.
+
+        It starts from `start`, or from the guess.
+        """
+        if not self.beta:
+            nothing = torch.zeros(len(guess), device=guess.device)
+            return guess, {"misfit": nothing, "distance": nothing, "objective": nothing}
+        x = Whitened(problem.shape, Spectrum(covariance, guess)).to(guess.device)
+        x.fit(guess if start is None else start)
+        z, terms = x.variable.data, dict[str, Tensor]()
+        evaluate, memory = partial(self._evaluate, problem, x, terms), self.optimiser.start(z)
+        for _ in range(self.steps):
+            z, inner, terms["objective"] = self.optimiser.step(z, memory, evaluate)
+            memory |= inner
+        x.variable.data = z
+        return x().detach(), terms
+
+    def _evaluate(
+        self, problem: Problem, x: Whitened, terms: dict[str, Tensor], z: Tensor,
+        samples: Tensor | None = None, /,
+    ) -> tuple[Tensor, Tensor]:
+        """Return beta·misfit + ½‖z‖² `[B]` and its gradient in z, of `samples` `[B]` alone where they are named."""
+        x.variable.data = z
+        misfit, pull = problem.of_samples(x(), samples, Problem.value_and_gradient)
+        note(terms, {"misfit": self.beta * misfit, "distance": x.prior()}, samples)
+        return terms["misfit"] + terms["distance"], self.beta * x.get_buffer("scale") * cosine_transform(pull) + z
+
+
+def left_uncertain(power: Tensor, level: float) -> Tensor:
+    """Return what noise of standard deviation `level` leaves uncertain of a Gaussian with this power: Pσ²/(P+σ²).
+
+    >>> import torch
+    >>> left_uncertain(torch.tensor([1.0, torch.inf]), 1.0)
+    tensor([0.5000, 1.0000])
+    """
+    return 1 / (1 / power + 1 / level**2)

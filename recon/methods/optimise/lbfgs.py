@@ -1,0 +1,143 @@
+"""L-BFGS for a batch of independent problems (Nocedal & Wright 2006, algorithms 7.4 and 3.1).
+
+`torch.optim.LBFGS` treats a batch as one problem: one curvature, one step length, and the hardest clip stalls all.
+Here every sample has its own curvature pairs, its own backtracking and its own right to stand still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recon.methods.optimise.first_order import Evaluate, Optimiser
+
+
+@dataclass(frozen=True)
+class Lbfgs(Optimiser):
+    """Batched L-BFGS with Armijo backtracking; `first_step` is the root-mean-square length of the very first step.
+
+    A sample is settled when a step of steepest descent, however short, finds nothing lower: it then stands still.
+    """
+
+    memory: int = 8
+    first_step: float = 0.1
+    backtracks: int = 6
+    armijo: float = 1e-4
+
+    def start(self, variable: Tensor) -> dict[str, Tensor]:
+        """Return an empty memory; the first call of `step` evaluates the start."""
+        flat = variable.flatten(1)
+        pairs = {f"{name}{index}": flat.new_zeros(0) for name in "sy" for index in range(self.memory)}
+        empty = {"curvature": flat.new_zeros(self.memory, len(flat)), "gradient": torch.zeros_like(flat)}
+        settled = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
+        return pairs | empty | {"value": flat.new_full((len(flat),), torch.inf), "settled": settled}
+
+    def done(self, state: Mapping[str, Tensor]) -> bool:
+        """Return whether no sample can move any more."""
+        return bool(state["settled"].all())
+
+    def step(
+        self, variable: Tensor, state: dict[str, Tensor], evaluate: Evaluate
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Move every sample along its own quasi-Newton direction, as far as its own line search allows."""
+        x = variable.flatten(1)
+        value, g = state["value"], state["gradient"]
+        if bool(torch.isinf(value).all()):
+            value, g = _flat(evaluate, x, variable.shape)
+        direction, slope = self._direction(g, state)
+        moved, new_value, new_g = self._search(
+            x, value, g, direction, slope, waiting=~state["settled"], shape=variable.shape, evaluate=evaluate
+        )
+        memory = self._remember(state, moved - x, new_g - g) | {"value": new_value, "gradient": new_g}
+        # Steepest descent that finds nothing lower will find nothing lower again: the next step would be the same.
+        memory["settled"] = (moved == x).all(1) & (state["curvature"] <= 0).all(0)
+        return moved.reshape(variable.shape), memory, new_value
+
+    def _direction(self, g: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        s, y = ([state[f"{name}{index}"] for index in range(self.memory)] for name in "sy")
+        direction = -two_loop(g, s, y, state["curvature"])
+        fresh = (state["curvature"] <= 0).all(0)
+        scale = self.first_step * g.shape[1] ** 0.5 / g.norm(dim=1).clamp_min(1e-30)
+        steepest = -g * scale[:, None]
+        slope = (direction * g).sum(1)
+        bad = fresh | ~(slope < 0)
+        direction = torch.where(bad[:, None], steepest, direction)
+        return direction, (direction * g).sum(1)
+
+    def _search(
+        self, x: Tensor, value: Tensor, g: Tensor, direction: Tensor, slope: Tensor, *,
+        waiting: Tensor, shape: torch.Size, evaluate: Evaluate
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Halve (at first: quarter) the step of the samples that did not descend enough; the rest keep theirs.
+
+        Only the `waiting` samples `[B]` move, and after the first try only those that still wait are evaluated.
+        """
+        length = torch.ones_like(value)
+        best, best_value, best_g = x, value, g
+        for attempt in range(self.backtracks if bool(waiting.any()) else 0):
+            trial = torch.where(waiting[:, None], x + length[:, None] * direction, best)
+            trial_value, trial_g = _flat(evaluate, trial, shape, waiting if attempt else None)
+            enough = waiting & (trial_value <= value + self.armijo * length * slope)
+            if attempt == 0 and bool(enough.all()):
+                return trial, trial_value, trial_g
+            best = torch.where(enough[:, None], trial, best)
+            best_value = torch.where(enough, trial_value, best_value)
+            best_g = torch.where(enough[:, None], trial_g, best_g)
+            waiting = waiting & ~enough
+            if not bool(waiting.any()):
+                break
+            length = torch.where(waiting, length * (0.25 if attempt == 0 else 0.5), length)
+        return best, best_value, best_g
+
+    def _remember(self, state: dict[str, Tensor], s: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Push the new pair; a sample without positive curvature (or that stood still) has none in its place.
+
+        The pairs s0, y0 … (oldest first) move down by name, so that nothing is copied.
+        """
+        sy = (s * y).sum(1)
+        good = sy > 1e-10 * s.norm(dim=1) * y.norm(dim=1)
+        stood = s.abs().amax(1) == 0
+        curvature = torch.where(good, sy, torch.zeros_like(sy))
+        kept = torch.where(stood, torch.zeros_like(state["curvature"]), state["curvature"])
+        moved = {f"{name}{i}": state[f"{name}{i + 1}"] for name in "sy" for i in range(self.memory - 1)}
+        newest = {f"s{self.memory - 1}": s, f"y{self.memory - 1}": y}
+        return moved | newest | {"curvature": torch.cat([kept[1:], curvature[None]])}
+
+
+def two_loop(g: Tensor, s: Sequence[Tensor], y: Sequence[Tensor], curvature: Tensor) -> Tensor:
+    """Return H·g `[B,D]` for M pairs s, y `[B,D]` (oldest first) and curvatures sᵀy `[M,B]`; pairs ≤ 0 are skipped.
+
+    A pair that no sample has may be empty.
+    """
+    inverse = torch.where(curvature > 0, 1 / curvature.clamp_min(1e-30), torch.zeros_like(curvature))
+    known = [i for i in range(len(s)) if bool((curvature[i] > 0).any())]
+    q, alphas = g, dict[int, Tensor]()
+    for i in reversed(known):
+        alphas[i] = inverse[i] * (s[i] * q).sum(1)
+        q = torch.addcmul(q, -alphas[i][:, None], y[i])
+    q = q * _initial_scale(y, curvature, known)[:, None]
+    for i in known:
+        beta = inverse[i] * (y[i] * q).sum(1)
+        q = torch.addcmul(q, (alphas[i] - beta)[:, None], s[i])
+    return q
+
+
+def _initial_scale(y: Sequence[Tensor], curvature: Tensor, known: list[int]) -> Tensor:
+    """γ = sᵀy/yᵀy of each sample's newest valid pair; 1 without one."""
+    scale, missing = torch.ones_like(curvature[0]), torch.ones_like(curvature[0], dtype=torch.bool)
+    for i in reversed(known):
+        newest = missing & (curvature[i] > 0)
+        if bool(newest.any()):
+            scale = torch.where(newest, curvature[i] / (y[i] ** 2).sum(1).clamp_min(1e-30), scale)
+            missing = missing & ~newest
+    return scale
+
+
+def _flat(
+    evaluate: Evaluate, x: Tensor, shape: torch.Size, samples: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    value, gradient = evaluate(x.reshape(shape)) if samples is None else evaluate(x.reshape(shape), samples)
+    return value.detach(), gradient.detach().flatten(1)

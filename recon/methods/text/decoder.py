@@ -1,0 +1,207 @@
+"""Responses → caption embeddings: ridge regression, and networks trained to tell the right caption from others."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recon.encoders.training.loop import Learning, fresh
+from recon.methods.artefacts import load_artefact
+from recon.methods.text.captioner_source import Spoken, spoken_by
+from recon.methods.text.contrastive import Layers, tell_apart
+from recon.methods.text.examples import Examples, Windows, examples, generated, recorded, spoken_digest
+from recon.methods.text.from_pictures import PictureReader, Pictures
+from recon.methods.training_set import TrainingSet
+from recon.priors.text import EMBEDDED, TextEncoder
+from recon.problem.fidelities.base import Likelihood
+from recon.problem.fidelities.mixture import Mixture
+
+PENALTIES = tuple(float(10 ** (power / 2)) for power in range(-4, 7))
+"""Ridge penalties in units of the features' mean variance times the number of windows."""
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The text is what activity says: the caption embedding of each moment, predicted from a window of responses.
+
+    `said` names who says what is learnt: "" the recording's own captions, TABLE:CAPTIONER a captioner of a table, and
+    graded:CAPTIONER one of known quality (`recon.simulate.graded_captioners`; simulated recordings).
+
+    `reader`: "ridge" (its penalty chosen by cross-validation over trials), "contrastive" (two layers of `hidden`
+    units, InfoNCE over scenes; van den Oord et al. 2018) or "pictures" (the same for a network of `width` channels that
+    looks at a movie which ridge regression reads from the responses, `pictures`; it needs `generated` movies to learn
+    to see). Embeddings are those of `encoder`. With `unit` the prediction has length 1, as embeddings have; without, it
+    is as long as the regression is sure. To the training trials come `generated` movies of 10 s that no animal saw,
+    with their captions and responses that the row's encoders predict, with `noise` fitted to the training trials.
+    """
+
+    reader: Literal["ridge", "contrastive", "pictures"] = "ridge"
+    windows: Windows = field(default_factory=Windows)
+    pictures: Pictures = field(default_factory=Pictures)
+    encoder: str = EMBEDDED
+    unit: bool = False
+    generated: int = 0
+    noise: Likelihood = field(default_factory=Mixture)
+    hidden: int = 256
+    width: int = 16
+    dropout: float = 0.3
+    precision: Literal["float32", "bfloat16"] = "float32"
+    said: str = ""
+    learning: Learning = field(
+        default_factory=lambda: Learning(steps=600, learning_rate=1e-3, weight_decay=0.1, validate_every=50)
+    )
+    artefact: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.said and self.generated:
+            raise ValueError(
+                f"captions: expected generated movies only beside a recording's own captions, got generated "
+                f"{self.generated} and said {self.said!r}; their captioner is another one: set one of them aside"
+            )
+
+    def fit(self, training: TrainingSet) -> Decoded:
+        """Learn from the training trials of a recording with captions."""
+        spoken = spoken_by(training.recording, self.said)
+        about = (replace(self, artefact=None, unit=False, said=""), spoken_digest(training, spoken))
+        seeded = ["seed"] if self.reader != "ridge" or self.generated else []
+        uses = ("neurons", *seeded, *(["encoders"] if self.generated else []))
+        artefact = training.artefact("captions", about, lambda path: self._learn(training, path), uses=uses)
+        return replace(self, artefact=artefact)
+
+    @property
+    def neurons(self) -> Tensor:
+        """Mask `[N]` of the neurons that it reads."""
+        return self._learnt()["neurons"].bool()
+
+    @torch.no_grad()
+    def __call__(self, responses: Tensor) -> Tensor:
+        """Return the embedding of every frame `[B,T,D]` of responses `[B,n,T]` of its neurons."""
+        at = self.at_windows(responses)
+        centres = self.windows.centres(responses.shape[-1]).to(at)
+        place = torch.bucketize(torch.arange(responses.shape[-1]).to(at), centres).clamp(1, max(len(centres) - 1, 1))
+        if len(centres) == 1:
+            return at.expand(-1, responses.shape[-1], -1)
+        before, after = centres[place - 1], centres[place]
+        share = ((torch.arange(responses.shape[-1]).to(at) - before) / (after - before)).clamp(0, 1)[:, None]
+        return torch.lerp(at[:, place - 1], at[:, place], share.expand(-1, at.shape[-1]))
+
+    def at_windows(self, responses: Tensor) -> Tensor:
+        """Return the embedding of every window `[B,W,D]`."""
+        learnt = {name: value.to(responses.device) for name, value in self._learnt().items()}
+        seen = self._view(learnt)(responses)
+        if self.reader == "ridge":
+            found = (seen - learnt["mean"]) / learnt["std"] @ learnt["weights"] + learnt["offset"]
+        else:
+            if self.reader == "contrastive":
+                seen = (seen - learnt["mean"]) / learnt["std"]
+            network = fresh(lambda: self._network(seen.shape[2:], learnt["average"].numel())).to(responses.device)
+            network.load_state_dict({name[8:]: value for name, value in learnt.items() if name.startswith("network.")})
+            read = network.eval()(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+            found = learnt["average"] + learnt["length"] * functional.normalize(read, dim=-1)
+        return functional.normalize(found, dim=-1) if self.unit else found
+
+    def nearest(self, responses: Tensor) -> list[str]:
+        """Return the training trials' caption that comes nearest to what each clip `[B,n,T]` says on average."""
+        learnt, average = self._learnt(), self.average()
+        texts = json.loads(bytes(learnt["bank"].tolist()))
+        bank = functional.normalize(learnt["bank_embeddings"] - average, dim=1)
+        likeness = (self(responses).mean(1).cpu() - average) @ bank.T
+        return [texts[place] for place in likeness.argmax(1).tolist()]
+
+    def average(self) -> Tensor:
+        """Return the mean embedding `[D]` of the training trials' captions: what is common to all of them."""
+        return self._learnt()["average"]
+
+    def _learnt(self) -> dict[str, Tensor]:
+        return load_artefact(self.artefact, method="decoded captions")
+
+    def _learn(self, training: TrainingSet, checkpoint: Path) -> dict[str, Tensor]:
+        encoder = TextEncoder(self.encoder)
+        kept = {f"movie.{name}": value for name, value in self._movie(training).items()}
+        seen = self._view(kept)
+        spoken = spoken_by(training.recording, self.said)
+        sources = [recorded(training, spoken)]
+        if self.generated:
+            sources.append(generated(training, clips=self.generated, noise=self.noise))
+        parts = list[Examples]()
+        for source in sources:
+            found = examples(source, self.windows, encoder, seen=seen)
+            if self.reader != "pictures":  # pictures are in units of the movies' deviation already
+                found, scale = found.standardised()
+                kept = scale | kept  # that of the recorded trials, which come first, stays
+            parts.append(found)
+        pairs = functools.reduce(Examples.joined, parts)
+        average = pairs.embeddings.mean(0)
+        kept |= {"average": average, "length": (pairs.embeddings - average).norm(dim=1).mean()}
+        kept |= {"neurons": training.neurons} | _bank(training, encoder, spoken)
+        if self.reader == "ridge":
+            return kept | ridge(pairs)
+        return kept | tell_apart(
+            lambda: self._network(pairs.features.shape[1:], pairs.embeddings.shape[1]),
+            pairs,
+            training,
+            settings=self.learning,
+            dropout=self.dropout,
+            centre=average,
+            checkpoint=checkpoint,
+        )
+
+    def _movie(self, training: TrainingSet) -> dict[str, Tensor]:
+        return self.pictures.learn(training) if self.reader == "pictures" else {}
+
+    def _view(self, learnt: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
+        """Return what a reader is shown of responses: `[B,W,F]`, or windows of a movie `[B,W,L,h,w]`."""
+        if self.reader != "pictures":
+            return self.windows.features
+        movie = {name[6:]: value for name, value in learnt.items() if name.startswith("movie.")}
+        return self.pictures.viewer(movie, self.windows)
+
+    def _network(self, shape: Iterable[int], space: int) -> nn.Module:
+        if self.reader == "pictures":
+            return PictureReader(self.width, self.hidden, space, self.precision)
+        (features,) = shape
+        return Layers(features, self.hidden, space)
+
+
+def _bank(training: TrainingSet, encoder: TextEncoder, spoken: Spoken) -> dict[str, Tensor]:
+    """Return the captions of the training trials, as JSON in bytes, with their embeddings."""
+    trials = training.recording.trials("train")
+    texts = sorted({said.texts[0] for trial in trials for said in spoken(trial)})
+    written = torch.tensor(list(json.dumps(texts).encode()), dtype=torch.uint8)
+    return {"bank": written, "bank_embeddings": encoder(texts)}
+
+
+def ridge(examples: Examples) -> dict[str, Tensor]:
+    """Return `weights` `[F,D]` and `offset` `[D]`, with the penalty of least squared error over left-out trials."""
+    fold = torch.unique(examples.trial, return_inverse=True)[1] % FOLDS
+    errors = torch.zeros(len(PENALTIES))
+    for number in fold.unique() if len(fold.unique()) > 1 else ():
+        left = fold == number
+        paths = solutions(examples.features[~left], examples.embeddings[~left])
+        for index, (weights, offset) in enumerate(paths):
+            predicted = examples.features[left] @ weights + offset
+            errors[index] += float((predicted - examples.embeddings[left]).square().sum())
+    weights, offset = solutions(examples.features, examples.embeddings)[int(errors.argmin())]
+    return {"weights": weights.contiguous(), "offset": offset}
+
+
+def solutions(features: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Return the ridge regression of targets `[K,D]` on features `[K,F]` for each of `PENALTIES`."""
+    mean, centre = features.mean(0), targets.mean(0)
+    x, y = features - mean, targets - centre
+    values, vectors = torch.linalg.eigh(x.T @ x)
+    rotated, typical = vectors.T @ (x.T @ y), float(values.clamp_min(0).mean())
+    found = []
+    for penalty in PENALTIES:
+        weights = vectors @ (rotated / (values.clamp_min(0) + penalty * typical)[:, None])
+        found.append((weights, centre - mean @ weights))
+    return found

@@ -1,0 +1,74 @@
+"""Generated movies with their captions, drawn in parts that are kept: what priors and caption decoders learn from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from recon.methods.artefacts import artefact_path, load_artefact, save_artefact
+from recon.simulate.movies import DEGREES_PER_PIXEL, make_clip
+from recon.types import Caption
+
+FIRST = 2000
+"""Training clips of the committed split are drawn from this number on; simulated recordings show earlier ones."""
+FRAMES = 300
+PART = 50
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Frames as a recording has them: `size` (H, W) in pixels and the pitch `degrees` per pixel."""
+
+    size: tuple[int, int] = (36, 64)
+    degrees: float = DEGREES_PER_PIXEL
+
+
+STANDARD = Raster()
+
+
+class Drawn(NamedTuple):
+    """A clip `[T,H,W]` as bytes and what is said of it."""
+
+    movie: Tensor
+    spoken: tuple[Caption, ...]
+
+
+def drawn_clips(
+    split: str,
+    count: int,
+    *,
+    first: int,
+    frames: int,
+    artefacts: Path,
+    raster: Raster = STANDARD,
+    progress: bool = False,
+) -> Iterator[Drawn]:
+    """Yield `count` clips of a split, part by part, so that an interrupted drawing goes on."""
+    silent = None if progress else True
+    for start in tqdm(range(0, count, PART), f"draw {split} movies", unit="part", disable=silent):
+        numbers = range(first + start, first + min(start + PART, count))
+        part = _part(split, numbers, frames, artefacts, raster)
+        for movie, scenes in zip(part["movies"], json.loads(bytes(part["about"].tolist())), strict=True):
+            said = (Caption(scene["first"], scene["end"], tuple(scene["captions"])) for scene in scenes)
+            yield Drawn(movie, tuple(said))
+
+
+def _part(split: str, numbers: range, frames: int, folder: Path, raster: Raster) -> dict[str, Tensor]:
+    """Return the clips of these numbers as bytes and, as JSON in bytes, their scenes."""
+    other = [] if raster == STANDARD else [repr(raster)]
+    path = artefact_path(folder, "movies", [split, numbers.start, numbers.stop, frames, *other])
+    if not path.exists():
+        drawn = partial(make_clip, split, frames=frames, frame_size=raster.size, degrees_per_pixel=raster.degrees)
+        clips = [drawn(number) for number in numbers]
+        about = json.dumps([clip.describe() for clip in clips]).encode()
+        movies = torch.stack([torch.from_numpy(clip.video) for clip in clips])
+        save_artefact({"movies": movies, "about": torch.tensor(list(about), dtype=torch.uint8)}, path)
+    return load_artefact(path, method="movies")
