@@ -22,15 +22,15 @@ from recon.problem.animals import Animal
 from recon.problem.conditions import Batch, common_scale, pose
 from recon.problem.fit import fit_fidelity
 from recon.problem.problem import Observation, Problem
-from recon.progress import Places, Watch, folder_name
-from recon.run import reconstruct
+from recon.run.runner import reconstruct
+from recon.run.trace import GroundTruth
+from recon.run.watch import Places, Watch, folder_name
 from recon.scoring import undefined
 from recon.settings import Condition
 from recon.store import Store, code_version, digest, write_bytes, write_json
-from recon.trace import GroundTruth
 from recon.types import Reconstruction
 
-ENGINE = ("recon.run", "recon.problem.conditions", "recon.problem.fit", "recon.scoring")
+ENGINE = ("recon.run.runner", "recon.problem.conditions", "recon.problem.fit", "recon.scoring")
 """Modules on which every task's numbers depend, beside those of its method and encoders."""
 JUDGED_ANEW = ("recorded", "wrong_clip", "predicted", "noise_free")
 """Conditions that leave the other repeats unseen, so that a judge can be asked about them."""

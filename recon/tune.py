@@ -16,7 +16,7 @@ from recon import config
 from recon.bench import Bench, plan
 from recon.keys import planned_iterations
 from recon.readings import Place, Readings, Search, Searches
-from recon.run import reconstruct
+from recon.run.runner import reconstruct
 from recon.settings import Settings
 from recon.store import write_json
 from recon.tasks import Task

@@ -261,7 +261,7 @@ def test_only_pixels_within_the_bounds_are_scored(tree: dict[str, Any]) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-import recon.run, recon.methods.optimise.gradient as gradient
+import recon.run.runner, recon.methods.optimise.gradient as gradient
 from recon import config
 from recon.benchmark import benchmark
 step = gradient.Lbfgs.step
@@ -269,7 +269,7 @@ def slow(self, *arguments, **named):
     time.sleep(0.15)
     return step(self, *arguments, **named)
 gradient.Lbfgs.step = slow
-recon.run.reconstruct.__kwdefaults__["every"] = 0.0
+recon.run.runner.reconstruct.__kwdefaults__["every"] = 0.0
 benchmark(config.load(sys.argv[1], sys.argv[2:]))
 """
 

@@ -45,7 +45,7 @@ from recon.methods.optimise.lbfgs import Lbfgs
 from recon.methods.optimise.stopping import SelectionStop
 from recon.methods.optimise.subclip_steps import SubClips
 from recon.problem.problem import Problem
-from recon.run import reconstruct
+from recon.run.runner import reconstruct
 
 LAGS = Lags(0, 3, 4)
 MAP = Gradient(iterations=6, parameterisation="spectrum", optimiser=Lbfgs(memory=3), prior=1.0)

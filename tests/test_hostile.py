@@ -89,7 +89,7 @@ def test_a_harmed_checkpoint_costs_its_task_only_what_it_had_done(
     harm: str, tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is taken from a file that is not as it was written, not even numbers of which one bit is another."""
-    from recon import run as runner
+    from recon.run.runner import runner
 
     expected = rows_of(benchmark(tree | {"run": f"{tree['run']} whole"}))
     monkeypatch.setattr(runner, "SHARE_SPENT_WORKING", 0)

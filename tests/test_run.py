@@ -11,7 +11,7 @@ import worlds
 from recon.methods import Gradient
 from recon.methods.optimise.first_order import Adam
 from recon.problem.problem import Problem
-from recon.run import Budget, reconstruct
+from recon.run.runner import Budget, reconstruct
 from recon.types import Iterate
 
 METHOD = Gradient(iterations=6, optimiser=Adam(0.02))

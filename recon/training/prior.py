@@ -21,8 +21,8 @@ from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion, s
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from recon.priors.text import EMBEDDED, TextEncoder
+from recon.run.summaries import picture, scalar
 from recon.sampling import contact_sheet, drawn
-from recon.summaries import picture, scalar
 
 HELD_OUT = 48
 """Validation clips of which the card tells errors."""

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from recon.trace import GroundTruth, JsonlTrace, TensorBoardTrace
+from recon.run.trace import GroundTruth, JsonlTrace, TensorBoardTrace
 from recon.types import Iterate
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recon.event_file import EventFile
 from recon.media import Pixels, encode_gif, encode_png, film_strip, side_by_side, spread_frames, to_uint8, upscale
-from recon.summaries import picture, plain, scalar, text
-from recon.trace_file import drop_lines
+from recon.run.summaries import picture, plain, scalar, text
+from recon.run.tensorboard import EventFile
+from recon.run.trace_file import drop_lines
 from recon.types import Iterate
 
 
