@@ -31,11 +31,11 @@ from recon.media import (
     upscale,
 )
 from recon.methods.diffusion.sampling import noise_around, steps_down, unguided
-from recon.outputs import hdf5_file, to_yaml
 from recon.priors.base import Denoiser
 from recon.priors.guidance import ClassifierFree, falling
 from recon.priors.latent_diffusion import LatentDiffusion
-from recon.store import code_version, digest, one_writer, write_bytes
+from recon.study.outputs import hdf5_file, to_yaml
+from recon.study.store import code_version, digest, one_writer, write_bytes
 
 Draws = NDArray[np.float16]
 Samples = dict[str, Draws]

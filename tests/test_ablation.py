@@ -16,8 +16,8 @@ from test_report import embedded
 from tiny_bench import configuration
 
 from recon import cli
-from recon.ablation.rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR, TRUE_TEXT
-from recon.ablation.study import ablate, prepared, scores
+from recon.study.ablation.ablate import ablate, prepared, scores
+from recon.study.ablation.rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR, TRUE_TEXT
 
 
 @pytest.fixture(scope="module")

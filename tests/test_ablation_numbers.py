@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from recon.ablation.numbers import Number, difference, findings, survives, verdict, warnings
-from recon.ablation.rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR
 from recon.metrics.statistics import bootstrap_ratio
+from recon.study.ablation.numbers import Number, difference, findings, survives, verdict, warnings
+from recon.study.ablation.rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR
 
 CLIPS = [f"{index}" for index in range(12)]
 LEVEL = np.random.default_rng(1).normal(0.1, 0.05, len(CLIPS))

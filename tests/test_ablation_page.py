@@ -13,9 +13,9 @@ from test_report import embedded
 from test_report_page import CHROMIUM, DRIVER, FLAGS, choose
 
 from recon import cli
-from recon.ablation.rows import FULL, MEAN
 from recon.report.ablation import shown
 from recon.report.page import write_report
+from recon.study.ablation.rows import FULL, MEAN
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,27 @@ import pytest
 from ablation_world import section
 
 from recon import config
-from recon.ablation.rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR, TRUE_TEXT, Ablation
-from recon.ablation.trees import decoded_text, guided, knobs, prior_only, setting, turned, with_gaussian, with_text
+from recon.study.ablation.rows import (
+    FULL,
+    GAUSSIAN,
+    MEAN,
+    NULL,
+    PRIOR,
+    SHUFFLED_TEXT,
+    SILENT_PRIOR,
+    TRUE_TEXT,
+    Ablation,
+)
+from recon.study.ablation.trees import (
+    decoded_text,
+    guided,
+    knobs,
+    prior_only,
+    setting,
+    turned,
+    with_gaussian,
+    with_text,
+)
 
 DIFFUSION = {"name": "diffusion", "guidance": 2.0}
 DEEP: dict[str, Any] = {

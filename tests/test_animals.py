@@ -10,16 +10,16 @@ import pytest
 import torch
 from tiny_bench import configuration, make_world, write_encoder
 
-from recon.bench import Bench, plan
-from recon.benchmark import benchmark
 from recon.config import expand, record
 from recon.data.sensorium import SensoriumRecording
 from recon.metrics.movie import video_correlation
 from recon.report.seen import seen_by
-from recon.settings import Settings
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
-from recon.tasks import Task
+from recon.study.benchmark import benchmark
+from recon.study.settings import Settings
+from recon.study.shared import Bench, plan
+from recon.study.task import Task
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from recon import config
-from recon.bench import plan
 from recon.methods.base import Method
-from recon.settings import Settings
+from recon.study.settings import Settings
+from recon.study.shared import plan
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("recon", "encoders", "priors")
@@ -28,17 +28,17 @@ CONFIGS += sorted(file for file in (ROOT / "configs/bauer2025").glob("*.yaml") i
 PRESETS = sorted((ROOT / "configs" / "methods").glob("*.yaml"))
 
 LAYERS = (
-    ("recon.types", "recon.problem.memory", "recon.problem.windows", "recon.store", "recon.metrics.statistics", "recon.media"),
+    ("recon.types", "recon.problem.memory", "recon.problem.windows", "recon.study.store", "recon.metrics.statistics", "recon.media"),
     ("recon.problem.problem", "recon.methods.artefacts", "recon.data", "recon.simulate", "recon.metrics"),
     ("recon.fidelities", "recon.problem.fidelities", "recon.methods.optimise.parameterise", "recon.methods.training_set"),
     ("recon.methods.linear.lags", "recon.methods.linear.regression", "recon.decoders", "recon.captions"),
     ("recon.methods", "recon.run.summaries", "recon.run.tensorboard", "recon.run.trace"),
     ("recon.run.runner",),
-    ("recon.config", "recon.settings", "recon.keys", "recon.run.watch"),
-    ("recon.problem.conditions", "recon.forward", "recon.masks", "recon.fields"),
-    ("recon.problem.fit", "recon.scoring", "recon.outputs", "recon.problem.animals", "recon.sampling"),
-    ("recon.bench", "recon.information", "recon.tasks", "recon.cluster", "recon.benchmark"),
-    ("recon.readings", "recon.tune", "recon.training", "recon.ablation", "recon.runs", "recon.rerun"),
+    ("recon.config", "recon.study.settings", "recon.study.provenance", "recon.run.watch"),
+    ("recon.problem.conditions", "recon.study.encoders", "recon.masks", "recon.fields"),
+    ("recon.problem.fit", "recon.study.scorer", "recon.study.outputs", "recon.problem.animals", "recon.sampling"),
+    ("recon.study.shared", "recon.study.fisher_information", "recon.study.task", "recon.study.executors", "recon.study.benchmark"),
+    ("recon.study.search", "recon.study.tune", "recon.training", "recon.study.ablation", "recon.study.folders", "recon.study.rerun"),
     ("recon.identification", "recon.language"),
     ("recon.report",),
     ("recon.commands",),
@@ -257,7 +257,7 @@ def test_every_preset_builds_a_method(file: Path) -> None:
 def test_every_configuration_is_valid(file: Path) -> None:
     tree = config.load(file)
     if "search" in tree:
-        from recon.readings import Search
+        from recon.study.search import Search
 
         config.record(Search, tree.pop("search"), where="search")
     if "identify" in tree:
@@ -265,7 +265,7 @@ def test_every_configuration_is_valid(file: Path) -> None:
 
         config.record(Identify, tree.pop("identify"), where="identify")
     if "ablation" in tree:
-        from recon.ablation.study import prepared
+        from recon.study.ablation.ablate import prepared
 
         _, tree = prepared(tree)
     settings = config.record(Settings, tree, where=file.stem)
@@ -282,8 +282,8 @@ def test_every_configuration_is_valid(file: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted((ROOT / "configs/tune").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_search_can_be_run(file: Path) -> None:
-    from recon.readings import Search, Searches
-    from recon.tune import with_settings
+    from recon.study.search import Search, Searches
+    from recon.study.tune import with_settings
 
     tree = config.load(file)
     searches = [(row, tree["search"]) for row in tree["rows"]] if "search" in tree else []

@@ -21,15 +21,15 @@ import torch
 from tiny_bench import configuration
 
 from recon import config
-from recon.bench import Bench, plan
-from recon.benchmark import benchmark
 from recon.data.sensorium import SensoriumRecording
 from recon.metrics.correlation import pearson
-from recon.outputs import COLUMNS, columns
 from recon.problem.conditions import batches, choose_clips, likeness, presentations
 from recon.problem.fit import cut, fit_fidelity
-from recon.settings import Clips, Settings
-from recon.tasks import Task
+from recon.study.benchmark import benchmark
+from recon.study.outputs import COLUMNS, columns
+from recon.study.settings import Clips, Settings
+from recon.study.shared import Bench, plan
+from recon.study.task import Task
 
 MAP = {"preset": "map_spectrum", "iterations": 2}
 
@@ -263,7 +263,7 @@ import sys, time
 from pathlib import Path
 import recon.run.runner, recon.methods.optimise.gradient as gradient
 from recon import config
-from recon.benchmark import benchmark
+from recon.study.benchmark import benchmark
 step = gradient.Lbfgs.step
 def slow(self, *arguments, **named):
     time.sleep(0.15)

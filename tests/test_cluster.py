@@ -18,12 +18,12 @@ from cluster_jobs import BREAKS, DIES, DIES_ONCE, REFUSES, Full, Jobs, never_rea
 from omegaconf import OmegaConf
 from tiny_bench import configuration
 
-from recon.benchmark import benchmark
 from recon.cli import main
-from recon.cluster.jobs import ATTEMPTS
-from recon.cluster.local import Crew
-from recon.cluster.places import Place, place_of
 from recon.report.page import write_report
+from recon.study.benchmark import benchmark
+from recon.study.executors.jobs import ATTEMPTS
+from recon.study.executors.local import Crew
+from recon.study.executors.places import Place, place_of
 
 RUN = "import sys; from recon.cli import main; sys.exit(main(sys.argv[1:]))"
 

@@ -15,7 +15,6 @@ from omegaconf import OmegaConf
 from tiny_bench import configuration
 
 from recon import cli, config
-from recon.benchmark import benchmark
 from recon.encoders.training.clips import Clip
 from recon.encoders.training.loop import Learning
 from recon.methods import Convolutional, Mean, Meicoder, Ridge
@@ -34,6 +33,7 @@ from recon.methods.neural.weights_file import SHIPPED, save_decoder
 from recon.problem.fidelities.independent import Poisson
 from recon.problem.fidelities.low_rank import LowRank
 from recon.simulate.movies import make_clip
+from recon.study.benchmark import benchmark
 
 LAGS = Lags(0, 3, 4)
 TINY = Architecture(2, 2, LAGS, (8, 8))

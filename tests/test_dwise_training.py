@@ -53,9 +53,9 @@ from recon.encoders.dwiseneuro.train import (
     validate,
 )
 from recon.encoders.training.clips import Clip, evaluate
-from recon.forward import Arithmetic, ready_encoder
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
+from recon.study.encoders import Arithmetic, ready_encoder
 from recon.training.autoencoder import AutoencoderTraining
 from recon.training.decoder import DecoderTraining
 from recon.training.dwise import DwiseTraining, KeptClips, Room, train_dwiseneuro

@@ -19,7 +19,6 @@ import torch
 import yaml
 from PIL import Image
 
-from recon.benchmark import benchmark
 from recon.cli import main
 from recon.data.check import check
 from recon.data.formats import FORMATS, format_of
@@ -32,6 +31,7 @@ from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Spec
 from recon.encoders.checkpoints import save_encoder
 from recon.encoders.core_readout.model import CoreReadout
+from recon.study.benchmark import benchmark
 
 CELLS = np.random.default_rng(5).permutation(worlds.ROWS * worlds.COLUMNS)[: worlds.UNITS]
 SETTINGS = Conversion(frame_size=(worlds.ROWS, worlds.COLUMNS), trial_frames=90, shortest=45, lag=worlds.LATENCY)

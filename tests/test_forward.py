@@ -14,7 +14,7 @@ from recon.encoders.base import Encoder
 from recon.encoders.dwiseneuro.encoder import DwiseNeuro
 from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
 from recon.encoders.runtime.precision import Lowered, autocast, in_precision
-from recon.forward import Arithmetic, ready_encoder
+from recon.study.encoders import Arithmetic, ready_encoder
 
 CPU = Arithmetic(torch.device("cpu"))
 

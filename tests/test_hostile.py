@@ -15,9 +15,9 @@ from test_cluster import rows_of
 from tiny_bench import configuration
 
 from recon import cli
-from recon.benchmark import benchmark
 from recon.report.page import write_report
-from recon.runs import runs_below
+from recon.study.benchmark import benchmark
+from recon.study.folders import runs_below
 
 ROOT = Path(__file__).parents[1]
 EVIL = "../../evil <script>alert(1)</script>"

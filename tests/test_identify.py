@@ -13,15 +13,15 @@ import torch
 from tiny_bench import configuration
 
 from recon import cli, config
-from recon.bench import Bench, plan
 from recon.commands.identify import FORMATS, SHOWN
 from recon.commands.tables import table
 from recon.identification.stimuli import Identify, Views, decoding_views, encoding_views, identify
 from recon.metrics.correlation import pearson
 from recon.metrics.identification import top
-from recon.outputs import movie_file
 from recon.problem.conditions import clip_rates
-from recon.settings import Settings
+from recon.study.outputs import movie_file
+from recon.study.settings import Settings
+from recon.study.shared import Bench, plan
 
 SMALL = {"space": 8, "hidden": 8, "channels": 4, "cells": 8}
 ALIGNMENT = {"name": "alignment", "towers": SMALL, "learning": {"steps": 5}, "batch": 4, "frames": [16], "window": 8}

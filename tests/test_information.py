@@ -9,9 +9,9 @@ import torch
 import worlds
 from tiny_bench import configuration
 
-from recon import information
-from recon.benchmark import benchmark
-from recon.information import fisher_information
+from recon.study import fisher_information as information
+from recon.study.benchmark import benchmark
+from recon.study.fisher_information import fisher_information
 
 
 def test_it_is_the_squared_jacobian_over_the_rates(monkeypatch) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recon.keys import weights_of
 from recon.methods import Convolutional, DiffPir, Gradient, Posterior, Smoothed
 from recon.methods.diffusion.priors import Diffusion, Wiener
+from recon.study.provenance import weights_of
 
 
 def test_weights_count_by_their_content_wherever_a_method_names_them(tmp_path: Path) -> None:

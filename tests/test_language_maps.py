@@ -14,7 +14,7 @@ from recon.language.prediction import Predicted
 from recon.language.rows import CAPTIONERS, CLUSTERS, NEURON_MAP, NEURONS, READINGS, TEXTS, WORDS
 from recon.report.figures import Bar, Dot, bars, scatter
 from recon.report.language import write_language_page
-from recon.store import write_json, write_table
+from recon.study.store import write_json, write_table
 
 
 def groups(seed: int = 0, each: int = 20) -> np.ndarray:

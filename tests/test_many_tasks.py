@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from cluster_jobs import Nothing
 
-from recon.cluster.local import Crew
-from recon.outputs import COLUMNS
-from recon.store import Store, digest, write_table
+from recon.study.executors.local import Crew
+from recon.study.outputs import COLUMNS
+from recon.study.store import Store, digest, write_table
 
 TASKS = int(os.environ.get("RECON_TASKS", "100000"))
 pytestmark = pytest.mark.slow

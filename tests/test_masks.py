@@ -12,7 +12,6 @@ import worlds
 from omegaconf import OmegaConf
 from tiny_bench import configuration
 
-from recon.benchmark import benchmark
 from recon.cli import main
 from recon.data.formats.arrays_import import import_arrays
 from recon.data.mask_files import read_mask
@@ -21,6 +20,7 @@ from recon.encoders.base import freeze
 from recon.encoders.checkpoints import save_encoder
 from recon.encoders.linear import Linear
 from recon.masks import MaskLearning, iou, learn_mask
+from recon.study.benchmark import benchmark
 
 LEFT = slice(0, 4)
 

@@ -12,9 +12,9 @@ from scipy.stats import pearsonr
 from tiny_bench import configuration, make_world
 from torch import Tensor
 
-from recon.benchmark import benchmark
 from recon.metrics.movie import frame_correlation
 from recon.metrics.pooling import Pooling, pool, pooled_frame_correlation
+from recon.study.benchmark import benchmark
 
 
 def movies(frames: int = 7, size: tuple[int, int] = (6, 8)) -> tuple[Tensor, Tensor]:

@@ -11,12 +11,12 @@ from tiny_bench import configuration
 from torch import Tensor
 
 from recon import config
-from recon.bench import Bench, plan
-from recon.benchmark import benchmark
 from recon.data.neuron_sets import left_out_neurons, neuron_sets
 from recon.problem.problem import Problem
-from recon.settings import Settings
-from recon.tasks import Task
+from recon.study.benchmark import benchmark
+from recon.study.settings import Settings
+from recon.study.shared import Bench, plan
+from recon.study.task import Task
 
 MAP = {"preset": "map_spectrum", "iterations": 2}
 

@@ -18,13 +18,13 @@ from cluster_jobs import BREAKS, DIES, DIES_ONCE, REFUSES, Busy, Full, Jobs, nev
 from test_cluster import rows_of
 from tiny_bench import configuration
 
-from recon.benchmark import benchmark
-from recon.cluster import rays
-from recon.cluster.jobs import ATTEMPTS
-from recon.cluster.local import Crew
-from recon.cluster.places import Place, place_of
-from recon.cluster.rays import RayCrew, fitting
-from recon.settings import Share
+from recon.study.benchmark import benchmark
+from recon.study.executors import ray as rays
+from recon.study.executors.jobs import ATTEMPTS
+from recon.study.executors.local import Crew
+from recon.study.executors.places import Place, place_of
+from recon.study.executors.ray import RayCrew, fitting
+from recon.study.settings import Share
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'recon[cluster]'")
 pytestmark = pytest.mark.slow

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from recon import config
-from recon.benchmark import benchmark
 from recon.cli import main
 from recon.data.open import open_recording
 from recon.metrics.statistics import Comparison, bootstrap_interval, paired_difference
+from recon.study.benchmark import benchmark
 
 pytestmark = pytest.mark.real
 

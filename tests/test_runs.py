@@ -13,11 +13,11 @@ import pytest
 import torch
 from tiny_bench import configuration
 
-from recon.benchmark import benchmark
 from recon.cli import main
-from recon.rerun import compare
-from recon.runs import Run, export, remove, runs_below
-from recon.store import one_writer
+from recon.study.benchmark import benchmark
+from recon.study.folders import Run, export, remove, runs_below
+from recon.study.rerun import compare
+from recon.study.store import one_writer
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,12 @@ from recon.data.open import open_recording
 from recon.encoders import ENCODERS
 from recon.encoders.base import Spec, freeze
 from recon.encoders.linear import Linear
-from recon.forward import make_recording
 from recon.media import write_gif
 from recon.report.page import write_report
 from recon.simulate import TINY, simulate
 from recon.simulate.encoded import EncodedSettings, film_frames, show_to_encoder
 from recon.simulate.films import read_film
+from recon.study.encoders import make_recording
 
 SIZE = (9, 16)
 

@@ -11,9 +11,9 @@ from test_cluster import rows_of
 from test_encoders import core_readout, judge, stimulus
 from tiny_bench import configuration
 
-from recon.benchmark import benchmark
 from recon.encoders.base import TemporalFirst
 from recon.encoders.runtime.devices import spread
+from recon.study.benchmark import benchmark
 
 TWO = [torch.device("cpu"), torch.device("cpu", 0)]
 

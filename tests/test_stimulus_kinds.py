@@ -12,7 +12,7 @@ from recon.data.sensorium import SensoriumRecording
 from recon.data.stimulus_kinds import BONUS, KINDS, STIMULI_FILE, stimulus_kinds
 from recon.data.writer import RecordingWriter
 from recon.problem.conditions import choose_clips
-from recon.settings import Clips
+from recon.study.settings import Clips
 
 TIERS = ("train", "oracle", "live_test_main", "live_test_bonus", "live_test_bonus", "final_test_bonus")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.store import (
+from recon.study.store import (
     Store,
     code_version,
     digest,
@@ -119,7 +119,7 @@ def test_keys_name_content_not_order() -> None:
 
 
 def test_the_code_version_follows_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from recon import store
+    from recon.study import store
 
     package = tmp_path / "recon"
     package.mkdir()

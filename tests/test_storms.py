@@ -19,8 +19,8 @@ from omegaconf import OmegaConf
 from test_cluster import RUN, children, rows_of
 from tiny_bench import configuration
 
-from recon.benchmark import benchmark
-from recon.store import Store
+from recon.study.benchmark import benchmark
+from recon.study.store import Store
 
 KILLS = int(os.environ.get("RECON_KILLS", "200"))
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")

@@ -9,7 +9,7 @@ from tiny_bench import configuration
 
 from recon import config
 from recon.methods.optimise.lbfgs import Lbfgs
-from recon.tune import tune
+from recon.study.tune import tune
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from recon.ablation.numbers import Findings
-from recon.ablation.study import ablate as run_ablation
-from recon.cluster.places import place_of
 from recon.commands.benchmark import table
 from recon.config import load
 from recon.report.page import write_report
+from recon.study.ablation.ablate import ablate as run_ablation
+from recon.study.ablation.numbers import Findings
+from recon.study.executors.places import place_of
 
 
 def ablate(options: argparse.Namespace, write: Callable[[str], None]) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.benchmark import benchmark as run_benchmark
-from recon.cluster.places import place_of
 from recon.config import load
 from recon.metrics.statistics import bootstrap_interval
 from recon.report.page import write_report
 from recon.report.tables import over_seeds
+from recon.study.benchmark import benchmark as run_benchmark
+from recon.study.executors.places import place_of
 
 COSTS = {"evaluations": "evaluations", "seconds": "seconds"}
 SHOWN = {

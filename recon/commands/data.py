@@ -17,7 +17,7 @@ from recon.data.open import bar, open_recording
 from recon.data.public.catalogue import listing, public_file
 from recon.data.public.fetch import fetch_public
 from recon.report.ceilings import write_ceilings
-from recon.store import finite, write_table
+from recon.study.store import finite, write_table
 
 Write = Callable[[str], None]
 

@@ -8,10 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from recon.cluster.places import place_of
-from recon.rerun import Comparison
-from recon.rerun import rerun as run_again
-from recon.runs import Run, export, remove, runs_below
+from recon.study.executors.places import place_of
+from recon.study.folders import Run, export, remove, runs_below
+from recon.study.rerun import Comparison
+from recon.study.rerun import rerun as run_again
 
 Write = Callable[[str], None]
 DIFFERENT = 1

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from recon.cluster.places import place_of
 from recon.config import load
 from recon.masks import train_mask
-from recon.settings import Share
+from recon.study.executors.places import place_of
+from recon.study.settings import Share
 from recon.training.several import Trainings, train_several
 from recon.training.several import train as train_one
 

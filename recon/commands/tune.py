@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from recon.config import load
-from recon.tune import tune as run_tune
+from recon.study.tune import tune as run_tune
 
 
 def tune(options: argparse.Namespace, write: Callable[[str], None]) -> None:

@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 
 from recon import config
-from recon.benchmark import Say
 from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import resolve_device
-from recon.forward import Arithmetic, make_recording, ready_encoder
 from recon.identification.scores import SCORED, scores
 from recon.methods.text.decoder import Decoded
 from recon.methods.text.examples import embedded
@@ -24,8 +22,10 @@ from recon.methods.training_set import TrainingSet
 from recon.metrics.identification import cosine_similarity
 from recon.priors.text import TextEncoder
 from recon.problem.conditions import choose_clips
-from recon.settings import Clips, Named, Neurons
-from recon.store import write_table
+from recon.study.benchmark import Say
+from recon.study.encoders import Arithmetic, make_recording, ready_encoder
+from recon.study.settings import Clips, Named, Neurons
+from recon.study.store import write_table
 from recon.types import Caption
 
 COLUMNS = ("recording", "tier", "approach", "task", "segments", "clips", *SCORED)

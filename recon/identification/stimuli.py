@@ -17,8 +17,6 @@ import torch
 from torch import Tensor
 
 from recon import config
-from recon.bench import Bench, plan
-from recon.benchmark import Say, benchmark
 from recon.encoders.base import Encoder
 from recon.identification.scores import SCORED, TASKS, scores
 from recon.methods.combined import Smoothed
@@ -26,9 +24,11 @@ from recon.methods.neural.alignment import Alignment
 from recon.metrics.correlation import pearson
 from recon.metrics.identification import cosine_similarity, segments
 from recon.problem.conditions import Batch, clip_rates, response_scale
-from recon.settings import Settings
-from recon.store import Store, write_table
-from recon.tasks import Task
+from recon.study.benchmark import Say, benchmark
+from recon.study.settings import Settings
+from recon.study.shared import Bench, plan
+from recon.study.store import Store, write_table
+from recon.study.task import Task
 
 COLUMNS = ("recording", "tier", "approach", "task", "seconds", "frames", "segments", "clips", *SCORED)
 

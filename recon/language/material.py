@@ -22,7 +22,7 @@ from recon.language.ridge import PENALTIES
 from recon.language.rows import Population
 from recon.language.words import concepts_of
 from recon.methods.text.captioner_source import captions_by
-from recon.settings import Named
+from recon.study.settings import Named
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from recon.language.pictures import COLUMNS, relate
 from recon.language.prediction import Predicted
 from recon.language.reading import Read
 from recon.language.words import Preferences
-from recon.store import write_table
+from recon.study.store import write_table
 
 
 def write_predictions(chosen: LanguageStudy, material: Material, found: Mapping[str, Predicted]) -> Path:

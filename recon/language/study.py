@@ -10,8 +10,6 @@ import numpy as np
 import torch
 
 from recon import config
-from recon.benchmark import Say
-from recon.forward import make_recording
 from recon.language import outputs
 from recon.language.features import principal
 from recon.language.low_level import LOW_LEVEL, low_level_series
@@ -20,7 +18,9 @@ from recon.language.partition import Partition, partition
 from recon.language.prediction import Predicted, predict, predict_jointly
 from recon.language.reading import Read, read_words
 from recon.language.words import Mentioned, Preferences, concepts_of, preferences, presence, vocabulary, words_of
-from recon.store import write_json
+from recon.study.benchmark import Say
+from recon.study.encoders import make_recording
+from recon.study.store import write_json
 
 WORD_PERMUTATIONS = 200
 """At most so many exchanges for words: each fits all neurons again."""

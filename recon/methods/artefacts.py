@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from recon.encoders.base import Encoder
-from recon.store import write_bytes
+from recon.study.store import write_bytes
 
 SECONDS = "seconds"
 

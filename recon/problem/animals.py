@@ -18,7 +18,7 @@ from recon.problem.conditions import Batch, Clip, measured
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.fit import fit_fidelity
 from recon.problem.problem import Observation
-from recon.settings import Condition
+from recon.study.settings import Condition
 from recon.types import Trial
 
 

@@ -16,7 +16,7 @@ from recon.encoders.base import Encoder, device_of
 from recon.metrics.correlation import pearson
 from recon.problem.problem import Observation, Problem
 from recon.problem.windows import windowed_rates
-from recon.settings import Clips, Condition, Words
+from recon.study.settings import Clips, Condition, Words
 from recon.types import Acquisition, Caption, Fidelity, Measurement, Trial, stack
 
 Presentation = tuple[Tensor, Tensor | None]

@@ -15,7 +15,7 @@ from recon.encoders.base import Encoder
 from recon.problem.conditions import clip_rates, response_scale
 from recon.problem.fidelities import load, save
 from recon.problem.fidelities.base import Likelihood
-from recon.store import digest
+from recon.study.store import digest
 from recon.types import Trial, stack
 
 TRIALS = 40

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recon.ablation.numbers import FEWEST
 from recon.report.data import COLUMNS
+from recon.study.ablation.numbers import FEWEST
 
 NUMBERS = {
     "gain": ("Gain", "full method − the same with a Gaussian prior"),

@@ -17,7 +17,7 @@ from recon.report.figures import Bar, bars
 from recon.report.language_maps import clip_map, neuron_map
 from recon.report.language_study import Part, Study
 from recon.report.language_words import captions_found, concepts, pictures, words
-from recon.store import write_bytes
+from recon.study.store import write_bytes
 
 PARTITION = {"unique_text": "words alone", "shared": "shared", "unique_low_level": "low-level alone"}
 

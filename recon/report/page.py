@@ -20,7 +20,7 @@ from recon.report.ablation import ablation_of
 from recon.report.cells import read_table
 from recon.report.comparisons import comparisons
 from recon.report.data import columns_of, read_clips, read_methods, read_tasks, standings
-from recon.store import finite, write_bytes
+from recon.study.store import finite, write_bytes
 
 ASSETS = ("page.css", "plots.js", "table.js", "compare.js", "ablation.js", "player.js", "page.js")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from recon.ablation.trees import switched_off
+from recon.study.ablation.trees import switched_off
 
 GUIDED = "responses and behavior of the clip through the encoder; the spectrum of training movies"
 TRAINED = "learnt from training movies with their responses"

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 
 from recon import config
-from recon.bench import Bench, plan
-from recon.keys import learning_time
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import validation_pairs
 from recon.methods.neural.chunks import decoding_score
 from recon.methods.neural.convolutional import Convolutional
 from recon.methods.neural.weights_file import save_decoder
-from recon.settings import Settings
-from recon.tasks import Task
+from recon.study.provenance import learning_time
+from recon.study.settings import Settings
+from recon.study.shared import Bench, plan
+from recon.study.task import Task
 
 Named = Mapping[str, Any]
 

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from recon import config
-from recon.cluster.jobs import Outcome
-from recon.cluster.local import Crew
-from recon.cluster.places import HERE, Place, cards_of
-from recon.cluster.rays import RayCrew
-from recon.settings import Share
+from recon.study.executors.jobs import Outcome
+from recon.study.executors.local import Crew
+from recon.study.executors.places import HERE, Place, cards_of
+from recon.study.executors.ray import RayCrew
+from recon.study.settings import Share
 from recon.training.autoencoder import train_autoencoder
 from recon.training.decoder import train_decoder
 from recon.training.dwise import train_dwiseneuro

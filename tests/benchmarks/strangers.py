@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from recon import config
-from recon.bench import Bench
 from recon.metrics import METRICS
 from recon.metrics.statistics import bootstrap_interval
-from recon.settings import Settings
+from recon.study.settings import Settings
+from recon.study.shared import Bench
 from recon.types import stack
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from recon.encoders.checkpoints import from_mapping
 from recon.methods.neural.network import Architecture
 from recon.methods.training_set import TrainingSet
-from recon.store import write_bytes
+from recon.study.store import write_bytes
 
 SHIPPED = Path(__file__).parent / "weights"
 FORMAT = "recon-decoder-1"

@@ -9,15 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from recon.bench import Bench, Plan
 from recon.data.measurement import binning
 from recon.data.neuron_sets import left_out_neurons
 from recon.encoders.base import Encoder, resolve_device
 from recon.encoders.runtime.devices import spread
-from recon.keys import artefacts_of, learning_time, modules_of, planned_iterations, weights_of
 from recon.methods.base import Method, fitted
 from recon.methods.training_set import TrainingSet
-from recon.outputs import movie_file, to_yaml
 from recon.problem.animals import Animal
 from recon.problem.conditions import Batch, common_scale, pose
 from recon.problem.fit import fit_fidelity
@@ -25,12 +22,15 @@ from recon.problem.problem import Observation, Problem
 from recon.run.runner import reconstruct
 from recon.run.trace import GroundTruth
 from recon.run.watch import Places, Watch, folder_name
-from recon.scoring import undefined
-from recon.settings import Condition
-from recon.store import Store, code_version, digest, write_bytes, write_json
+from recon.study.outputs import movie_file, to_yaml
+from recon.study.provenance import artefacts_of, learning_time, modules_of, planned_iterations, weights_of
+from recon.study.scorer import undefined
+from recon.study.settings import Condition
+from recon.study.shared import Bench, Plan
+from recon.study.store import Store, code_version, digest, write_bytes, write_json
 from recon.types import Reconstruction
 
-ENGINE = ("recon.run.runner", "recon.problem.conditions", "recon.problem.fit", "recon.scoring")
+ENGINE = ("recon.run.runner", "recon.problem.conditions", "recon.problem.fit", "recon.study.scorer")
 """Modules on which every task's numbers depend, beside those of its method and encoders."""
 JUDGED_ANEW = ("recorded", "wrong_clip", "predicted", "noise_free")
 """Conditions that leave the other repeats unseen, so that a judge can be asked about them."""

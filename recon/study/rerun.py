@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from recon import config
-from recon.benchmark import Say, benchmark
-from recon.cluster.places import HERE, Place
-from recon.runs import Run
+from recon.study.benchmark import Say, benchmark
+from recon.study.executors.places import HERE, Place
+from recon.study.folders import Run
 
 TIMES = ("seconds", "learning_seconds")
 """Columns that no two runs share."""

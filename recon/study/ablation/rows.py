@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from recon.ablation.trees import decoded_text, guided, prior_only, setting, turned, with_gaussian, with_text
 from recon.data.measurement import Bins
-from recon.settings import Named
+from recon.study.ablation.trees import decoded_text, guided, prior_only, setting, turned, with_gaussian, with_text
+from recon.study.settings import Named
 
 NO_PRIOR = "no prior"
 GAUSSIAN = "Gaussian prior"

@@ -22,7 +22,7 @@ from recon.metrics.perceptual import lpips_reason
 from recon.metrics.pooling import Pooling
 from recon.problem.conditions import Batch, clip_rates, response_scale
 from recon.problem.problem import GREY, Problem
-from recon.settings import MATCHED, Settings, masked_column, oracle_column, pooled_column
+from recon.study.settings import MATCHED, Settings, masked_column, oracle_column, pooled_column
 from recon.types import Spread
 
 Scores = dict[str, Tensor]

@@ -14,7 +14,7 @@ from recon import config
 from recon.encoders.base import Encoder, Unnamed, freeze
 from recon.encoders.runtime.malloc import keep_freed_memory
 from recon.encoders.runtime.precision import Precision, in_precision
-from recon.keys import check_encoder
+from recon.study.provenance import check_encoder
 from recon.types import Recording
 
 

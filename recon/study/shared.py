@@ -17,14 +17,14 @@ from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, resolve_device
-from recon.forward import Arithmetic, make_recording, ready_encoder
 from recon.methods.artefacts import state_hash
 from recon.methods.base import Method
 from recon.problem.animals import Animal
 from recon.problem.conditions import Batch, batches, choose_clips, validation_clips
 from recon.problem.fidelities.base import Likelihood
-from recon.scoring import Judge, make_judge
-from recon.settings import Named, OtherAnimal, Row, Settings
+from recon.study.encoders import Arithmetic, make_recording, ready_encoder
+from recon.study.scorer import Judge, make_judge
+from recon.study.settings import Named, OtherAnimal, Row, Settings
 
 
 @dataclass(frozen=True)

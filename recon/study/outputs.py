@@ -17,8 +17,8 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from recon.problem.conditions import Batch
-from recon.settings import Settings
-from recon.store import SOURCE, write_bytes, write_json
+from recon.study.settings import Settings
+from recon.study.store import SOURCE, write_bytes, write_json
 from recon.types import Spread
 
 COLUMNS = (

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from recon.cluster.jobs import ATTEMPTS, Do, Ledger, News, Outcome, done
+from recon.study.executors.jobs import ATTEMPTS, Do, Ledger, News, Outcome, done
 
 PATIENCE = 20.0
 """Seconds in which an interrupted process may save what it has."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recon.bench import Bench
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, device_of
-from recon.store import digest, write_json
+from recon.study.shared import Bench
+from recon.study.store import digest, write_json
 
 CLIPS, PROBES, FRAMES = 40, 2, 90
 """Pieces of training movies, random sign patterns for each, frames of a piece."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.ablation.rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR
 from recon.metrics.statistics import bootstrap_interval, bootstrap_ratio
+from recon.study.ablation.rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR
 
 Scores = Mapping[str, Mapping[str, float]]
 """Label of a row → clip → score; NaN, or no such clip, where it is undefined."""

@@ -13,14 +13,14 @@ import torch
 from tqdm import tqdm
 
 from recon import config
-from recon.cluster.jobs import Outcome
-from recon.cluster.local import Crew
-from recon.cluster.places import HERE, Place, cards_of
-from recon.cluster.rays import RayCrew
-from recon.cluster.worker import Tasks
-from recon.information import write_information
-from recon.outputs import columns, write_inputs
-from recon.store import Store, one_writer, write_table
+from recon.study.executors.jobs import Outcome
+from recon.study.executors.local import Crew
+from recon.study.executors.places import HERE, Place, cards_of
+from recon.study.executors.ray import RayCrew
+from recon.study.executors.tasks import Tasks
+from recon.study.fisher_information import write_information
+from recon.study.outputs import columns, write_inputs
+from recon.study.store import Store, one_writer, write_table
 
 Say = Callable[[str], None]
 SHARE_SPENT_WORKING = 20

@@ -16,9 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from recon.cluster.jobs import ATTEMPTS, Do, Ledger, News, Outcome, done
-from recon.settings import Share
-from recon.store import code_version
+from recon.study.executors.jobs import ATTEMPTS, Do, Ledger, News, Outcome, done
+from recon.study.settings import Share
+from recon.study.store import code_version
 
 LOOK_ROUND = 2.0
 """Seconds after which the cluster is asked again how large it is, where nothing was heard."""
@@ -151,7 +151,7 @@ def versions() -> dict[str, str]:
     return {
         "python": ".".join(map(str, sys.version_info[:2])),
         "torch": version("torch"),
-        "code": code_version("recon.cluster.worker"),
+        "code": code_version("recon.study.executors.tasks"),
     }
 
 

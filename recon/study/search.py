@@ -16,7 +16,7 @@ from tqdm import tqdm
 from recon.methods.combined import gaussian_filter
 from recon.metrics import METRICS
 from recon.run.trace_file import drop_lines, read_trace
-from recon.scoring import Judge
+from recon.study.scorer import Judge
 from recon.types import Iterate, Reconstruction
 
 Sigma = tuple[float, float, float]

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from recon.store import Store, one_writer
+from recon.study.store import Store, one_writer
 
 INPUTS = ("config.yaml", "environment.json")
 """Files by which a run is known."""

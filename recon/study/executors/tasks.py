@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from recon import config
-from recon.bench import Bench, plan
-from recon.settings import Settings
-from recon.store import Store
-from recon.tasks import Task
+from recon.study.settings import Settings
+from recon.study.shared import Bench, plan
+from recon.study.store import Store
+from recon.study.task import Task
 from recon.types import Reconstruction
 
 
