@@ -56,11 +56,11 @@ from recon.encoders.training.clips import Clip, evaluate
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
 from recon.study.encoders import Arithmetic, ready_encoder
-from recon.training.autoencoder import AutoencoderTraining
-from recon.training.decoder import DecoderTraining
-from recon.training.dwise import DwiseTraining, KeptClips, Room, train_dwiseneuro
-from recon.training.encoder import EncoderTraining
-from recon.training.prior import PriorTraining
+from recon.train.autoencoder import AutoencoderTraining
+from recon.train.decoder import DecoderTraining
+from recon.train.dwiseneuro import DwiseTraining, KeptClips, Room, train_dwiseneuro
+from recon.train.encoder import EncoderTraining
+from recon.train.prior import PriorTraining
 
 CPU = torch.device("cpu")
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "train"
@@ -387,7 +387,7 @@ def test_the_saved_file_is_an_encoder_of_its_recording(
         runs.append(genuine(*arguments, **options))
         return runs[-1]
 
-    monkeypatch.setattr("recon.training.dwise.train_dwise", remembered)
+    monkeypatch.setattr("recon.train.dwiseneuro.train_dwise", remembered)
     path = train_dwiseneuro(tree([str(recording), str(second)], tmp_path / "two.safetensors"))
     opened = open_recording(recording)
     encoder = encoders.load("dwiseneuro", weights=str(path), mouse="tiny")

@@ -19,7 +19,7 @@ from recon.encoders.base import Spec
 from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
 from recon.encoders.training.clips import draw_chunks
 from recon.encoders.training.fit import TrainingSettings, loss_of
-from recon.training.kept import KeptClips, Room
+from recon.train.trial_cache import KeptClips, Room
 
 pytestmark = [pytest.mark.slow, pytest.mark.real]
 

@@ -21,7 +21,7 @@ from recon.encoders.glm.fit import (
 )
 from recon.encoders.glm.model import Glm, GlmSettings, separable_drive
 from recon.encoders.training.clips import Clip
-from recon.training.encoder import EncoderTraining, learn
+from recon.train.encoder import EncoderTraining, learn
 
 SIZE, LAGS, CELLS = (8, 10), 6, 5
 

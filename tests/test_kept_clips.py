@@ -11,7 +11,7 @@ from recon.data.sensorium import SensoriumRecording
 from recon.encoders.training.clips import draw_chunks
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
-from recon.training.kept import KeptClips, Room, clip_of
+from recon.train.trial_cache import KeptClips, Room, clip_of
 
 
 def test_parts_of_trials_are_those_of_the_whole(tmp_path: Path) -> None:

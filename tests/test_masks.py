@@ -19,8 +19,8 @@ from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import freeze
 from recon.encoders.checkpoints import save_encoder
 from recon.encoders.linear import Linear
-from recon.masks import MaskLearning, iou, learn_mask
 from recon.study.benchmark import benchmark
+from recon.train.mask import MaskLearning, iou, learn_mask
 
 LEFT = slice(0, 4)
 

@@ -21,7 +21,7 @@ from recon.priors.movie_unet import Block, MovieUnetSettings
 from recon.priors.overlapping_windows import by_windows
 from recon.priors.spectrum import GaussianDenoiser
 from recon.priors.text import TextEncoder
-from recon.training.prior import PriorTraining, captioned, errors, started, train_prior
+from recon.train.prior import PriorTraining, captioned, errors, started, train_prior
 
 TINY = MovieUnetSettings(widths=(4, 6, 8), depth=1, text=5, steering=8)
 
@@ -184,10 +184,10 @@ def test_a_text_model_that_cannot_be_had_is_an_error(tmp_path: Path, monkeypatch
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Embeddings of three numbers, and few clips."""
-    monkeypatch.setattr("recon.training.prior.HELD_OUT", 3)
-    monkeypatch.setattr("recon.training.prior.HELD_OUT_FRAMES", 12)
-    monkeypatch.setattr("recon.training.prior.LENGTH", 10)
-    monkeypatch.setattr("recon.training.prior.MEASURED", 4)
+    monkeypatch.setattr("recon.train.prior.HELD_OUT", 3)
+    monkeypatch.setattr("recon.train.prior.HELD_OUT_FRAMES", 12)
+    monkeypatch.setattr("recon.train.prior.LENGTH", 10)
+    monkeypatch.setattr("recon.train.prior.MEASURED", 4)
 
 
 def test_a_prior_is_trained_saved_and_says_how_well_it_denoises(tmp_path: Path, short: None, capsys) -> None:
@@ -230,7 +230,7 @@ def test_tensorboard_shows_draws_and_errors_while_a_prior_learns(
     }
     whole = train_prior(tree | {"output": str(tmp_path / "whole.safetensors")})
     with monkeypatch.context() as interrupted:
-        interrupted.setattr("recon.training.prior.contact_sheet", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        interrupted.setattr("recon.train.prior.contact_sheet", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train_prior(tree | {"output": str(tmp_path / "again.safetensors")}, log=tmp_path / "log")
     again = train_prior(tree | {"output": str(tmp_path / "again.safetensors")}, log=tmp_path / "log")

@@ -15,7 +15,7 @@ from recon.encoders.checkpoints import SHIPPED, load_encoder
 from recon.encoders.training.clips import Clip, evaluate
 from recon.simulate.recording import GENERATOR_VERSION, simulate
 from recon.simulate.settings import TINY, SimulationSettings
-from recon.training.encoder import oracle_correlation, train_encoder
+from recon.train.encoder import oracle_correlation, train_encoder
 
 SETTINGS = replace(TINY, neurons=8, minutes=0.2, validation_clips=2, test_clips=1, repeats=2, train_frames=90)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from recon.config import load
-from recon.masks import train_mask
 from recon.study.executors.places import place_of
 from recon.study.settings import Share
-from recon.training.several import Trainings, train_several
-from recon.training.several import train as train_one
+from recon.train.mask import train_mask
+from recon.train.sweep import Trainings, train_several
+from recon.train.sweep import train as train_one
 
 Write = Callable[[str], None]
 

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from recon.data.mask_files import read_mask
 from recon.data.open import open_recording
-from recon.masks import iou
 from recon.simulate.cells import planted
 from recon.simulate.filters import covered
+from recon.train.mask import iou
 
 RADII = np.arange(2.0, 40.0, 0.5)
 

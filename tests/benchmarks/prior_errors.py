@@ -19,8 +19,8 @@ from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion
 from recon.priors.spectrum import GaussianDenoiser
 from recon.priors.text import TextEncoder
 from recon.simulate.films import film_clips
-from recon.training.prior import SIGMAS as HELD_OUT_SIGMAS
-from recon.training.prior import PriorTraining, captioned, report
+from recon.train.prior import SIGMAS as HELD_OUT_SIGMAS
+from recon.train.prior import PriorTraining, captioned, report
 
 SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 LENGTH = 60

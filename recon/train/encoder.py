@@ -17,7 +17,7 @@ from recon.encoders.glm.model import Glm
 from recon.encoders.training.clips import Clip, evaluate
 from recon.encoders.training.fit import TrainingSettings, train
 from recon.encoders.training.loop import Outcome
-from recon.training.kept import GIB, KeptClips, Room, clip_of, watching
+from recon.train.trial_cache import GIB, KeptClips, Room, clip_of, watching
 from recon.types import Recording, Trial
 
 

@@ -16,11 +16,11 @@ from recon.study.executors.local import Crew
 from recon.study.executors.places import HERE, Place, cards_of
 from recon.study.executors.ray import RayCrew
 from recon.study.settings import Share
-from recon.training.autoencoder import train_autoencoder
-from recon.training.decoder import train_decoder
-from recon.training.dwise import train_dwiseneuro
-from recon.training.encoder import train_encoder
-from recon.training.prior import train_prior
+from recon.train.autoencoder import train_autoencoder
+from recon.train.decoder import train_decoder
+from recon.train.dwiseneuro import train_dwiseneuro
+from recon.train.encoder import train_encoder
+from recon.train.prior import train_prior
 
 EACH = "{each}"
 """Stands in a configuration, say in `output`, for the value of the setting in which trainings differ."""

@@ -16,8 +16,8 @@ from recon.encoders.dwiseneuro.encoder import FRAME_SIZE, DwiseNeuro
 from recon.encoders.dwiseneuro.network import DwiseSettings, Subject, to_params
 from recon.encoders.dwiseneuro.sampling import Mouse, epoch_steps, places
 from recon.encoders.dwiseneuro.train import DwiseRun, Recipe, train_dwise
-from recon.training.encoder import scores_of
-from recon.training.kept import GIB, KeptClips, Room, watching
+from recon.train.encoder import scores_of
+from recon.train.trial_cache import GIB, KeptClips, Room, watching
 from recon.types import Recording
 
 
