@@ -35,11 +35,11 @@ LAYERS = (
     ("recon.methods", "recon.run.summaries", "recon.run.tensorboard", "recon.run.trace"),
     ("recon.run.runner",),
     ("recon.config", "recon.study.settings", "recon.study.provenance", "recon.run.watch"),
-    ("recon.problem.conditions", "recon.study.encoders", "recon.train.mask", "recon.fields"),
-    ("recon.problem.fit", "recon.study.scorer", "recon.study.outputs", "recon.problem.animals", "recon.sampling"),
+    ("recon.problem.conditions", "recon.study.encoders", "recon.train.mask", "recon.analysis.receptive_fields"),
+    ("recon.problem.fit", "recon.study.scorer", "recon.study.outputs", "recon.problem.animals", "recon.analysis.prior_samples"),
     ("recon.study.shared", "recon.study.fisher_information", "recon.study.task", "recon.study.executors", "recon.study.benchmark"),
     ("recon.study.search", "recon.study.tune", "recon.train", "recon.study.ablation", "recon.study.folders", "recon.study.rerun"),
-    ("recon.identification", "recon.language"),
+    ("recon.analysis.identification", "recon.analysis.language"),
     ("recon.report",),
     ("recon.commands",),
     ("recon.cli",),
@@ -261,7 +261,7 @@ def test_every_configuration_is_valid(file: Path) -> None:
 
         config.record(Search, tree.pop("search"), where="search")
     if "identify" in tree:
-        from recon.identification.stimuli import Identify
+        from recon.analysis.identification.stimuli import Identify
 
         config.record(Identify, tree.pop("identify"), where="identify")
     if "ablation" in tree:

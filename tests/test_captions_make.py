@@ -9,11 +9,11 @@ import tiny_captioners
 import torch
 from torch import Tensor
 
+from recon.analysis.language.captioner import ImageCaptioner
+from recon.analysis.language.make_captions import Stretches, make_captions
 from recon.cli import main
 from recon.data.caption_tables import read_captions
 from recon.data.sensorium import SensoriumRecording
-from recon.language.captioner import ImageCaptioner
-from recon.language.making import Stretches, make_captions
 
 
 @pytest.fixture(scope="module")

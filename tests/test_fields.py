@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from recon import cli
+from recon.analysis.receptive_fields import FieldMapping, fitted_fields, receptive_fields, sparse_noise
 from recon.encoders.base import Encoder, freeze
 from recon.encoders.checkpoints import save_encoder
 from recon.encoders.linear import Linear
-from recon.fields import FieldMapping, fitted_fields, receptive_fields, sparse_noise
 
 HEIGHT, WIDTH = 20, 28
 CENTRES = np.array([[5.0, 6.0], [12.0, 20.0], [9.0, 13.0], [14.0, 8.0]])

@@ -13,9 +13,9 @@ import torch
 from tiny_bench import configuration
 
 from recon import cli, config
+from recon.analysis.identification.stimuli import Identify, Views, decoding_views, encoding_views, identify
 from recon.commands.identify import FORMATS, SHOWN
 from recon.commands.tables import table
-from recon.identification.stimuli import Identify, Views, decoding_views, encoding_views, identify
 from recon.metrics.correlation import pearson
 from recon.metrics.identification import top
 from recon.problem.conditions import clip_rates

@@ -10,8 +10,8 @@ import tiny_bench
 from omegaconf import OmegaConf
 
 from recon import cli, config
-from recon.identification import captions
-from recon.identification.captions import CaptionIdentification
+from recon.analysis.identification import captions
+from recon.analysis.identification.captions import CaptionIdentification
 from recon.methods.artefacts import load_artefact
 from recon.methods.text import generated_clips as drawn
 

@@ -13,9 +13,9 @@ import torch
 from omegaconf import OmegaConf
 
 from recon import cli, config
+from recon.analysis.identification.circular_shift_null import against_chance, turned
+from recon.analysis.identification.segments import NeuralIdentification, near, reliability, similarities, standardised
 from recon.encoders.training.loop import Learning
-from recon.identification.neural import NeuralIdentification, near, reliability, similarities, standardised
-from recon.identification.turning import against_chance, turned
 
 ROOT = Path(__file__).parents[1]
 
@@ -146,7 +146,7 @@ def test_bad_input_is_explained(override: str, message: str, session: Path, caps
 
 @pytest.mark.real
 def test_recorded_v1_identifies_segments_and_hippocampus_does_not(real_data: Path, tmp_path: Path) -> None:
-    from recon.identification.neural import identify_segments
+    from recon.analysis.identification.segments import identify_segments
 
     file = real_data / "allen_npx_natural_movie" / "prep_data_791319847.mat"
     arrays = [f"responses={file}:act", f"areas={file}:unit_regs"]

@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from recon import cli
-from recon.identification.static import Shown, encoding_similarity, identify_static, linear_encoding
+from recon.analysis.identification.static import Shown, encoding_similarity, identify_static, linear_encoding
 
 TOWERS = {"space": 16, "hidden": 32, "channels": 4, "stride": 1, "lags": {"first": 0, "last": 0, "bases": 1}}
 

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from recon import config
+from recon.analysis.language import features, outputs, study
+from recon.analysis.language.features import binned, delayed, spoken
+from recon.analysis.language.inputs import gather
+from recon.analysis.language.maps import Map
 from recon.cli import main
 from recon.data.caption_tables import COLUMNS, Said, read_captions
 from recon.data.sensorium import SensoriumRecording
-from recon.language import features, outputs, study
-from recon.language.features import binned, delayed, spoken
-from recon.language.maps import Map
-from recon.language.material import gather
 from recon.simulate.graded_captioners import GRADED, graded_captions
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from recon.language.maps import draw_map, find_clusters
-from recon.language.pictures import relate
-from recon.language.prediction import Predicted
-from recon.language.rows import CAPTIONERS, CLUSTERS, NEURON_MAP, NEURONS, READINGS, TEXTS, WORDS
+from recon.analysis.language.maps import draw_map, find_clusters
+from recon.analysis.language.pictures import relate
+from recon.analysis.language.prediction import Predicted
+from recon.analysis.language.rows import CAPTIONERS, CLUSTERS, NEURON_MAP, NEURONS, READINGS, TEXTS, WORDS
 from recon.report.figures import Bar, Dot, bars, scatter
 from recon.report.language import write_language_page
 from recon.study.store import write_json, write_table

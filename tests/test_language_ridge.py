@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from recon.language.ridge import PENALTIES, SHARES, content_folds, fit_banded, fit_readout
-from recon.language.significance import clip_products, false_discovery, permutation_test
+from recon.analysis.language.ridge import PENALTIES, SHARES, content_folds, fit_banded, fit_readout
+from recon.analysis.language.significance import clip_products, false_discovery, permutation_test
 
 
 def test_ridge_is_scikit_learns_and_each_neuron_has_its_penalty() -> None:

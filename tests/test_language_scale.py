@@ -11,8 +11,8 @@ import pytest
 FIT = """
 import json, resource, sys, time
 import torch
-from recon.language.features import delayed
-from recon.language.ridge import fit_readout
+from recon.analysis.language.features import delayed
+from recon.analysis.language.ridge import fit_readout
 
 torch.set_num_threads(2)
 generator = torch.Generator().manual_seed(0)

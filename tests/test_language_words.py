@@ -9,17 +9,17 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from recon.analysis.language.clips import Clips
+from recon.analysis.language.features import principal
+from recon.analysis.language.low_level import CHANNELS, low_level
+from recon.analysis.language.prediction import Learning, predict, predict_jointly
+from recon.analysis.language.retrieval import read_words
+from recon.analysis.language.ridge import fit_banded
+from recon.analysis.language.rows import unique_of
+from recon.analysis.language.significance import false_discovery
+from recon.analysis.language.variance_partition import explained, partition
+from recon.analysis.language.words import preferences, presence, vocabulary, words_of
 from recon.data.caption_tables import Said
-from recon.language.clips import Clips
-from recon.language.features import principal
-from recon.language.low_level import CHANNELS, low_level
-from recon.language.partition import explained, partition
-from recon.language.prediction import Learning, predict, predict_jointly
-from recon.language.reading import read_words
-from recon.language.ridge import fit_banded
-from recon.language.rows import unique_of
-from recon.language.significance import false_discovery
-from recon.language.words import preferences, presence, vocabulary, words_of
 
 NAMES = ("star", "ring", "leaves", "clouds", "stripes", "spots", "bricks", "cats")
 
@@ -51,7 +51,7 @@ def test_what_a_word_adds_is_what_the_error_grows_by_without_it() -> None:
     """Against scikit-learn's ridge, fold by fold, with the word's column at its mean."""
     from sklearn.linear_model import Ridge
 
-    from recon.language.ridge import content_folds, fit_readout
+    from recon.analysis.language.ridge import content_folds, fit_readout
 
     rng = np.random.default_rng(1)
     shown = said_of(30, rng, bins=4)

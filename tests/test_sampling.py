@@ -15,13 +15,14 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from recon import cli, config, sampling
+from recon import cli, config
+from recon.analysis import prior_samples as sampling
+from recon.analysis.prior_samples import Sampling, contact_sheet, drawn
 from recon.media import film_strip, labelled
 from recon.methods.diffusion.sampling import steps_down
 from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum
-from recon.sampling import Sampling, contact_sheet, drawn
 
 ROOT = Path(__file__).parent.parent
 CAPTIONS = ["", "a small bright disc moves to the left"]

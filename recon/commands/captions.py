@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from recon.analysis.language.captioner import ImageCaptioner
+from recon.analysis.language.make_captions import Stretches, make_captions
 from recon.data.open import open_recording
 from recon.encoders.base import resolve_device
-from recon.language.captioner import ImageCaptioner
-from recon.language.making import Stretches, make_captions
 
 
 def make(options: argparse.Namespace, write: Callable[[str], None]) -> None:

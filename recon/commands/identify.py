@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from recon.analysis.identification.captions import identify_captions
+from recon.analysis.identification.segments import identify_segments
+from recon.analysis.identification.static import identify_static
+from recon.analysis.identification.stimuli import identify as run_identify
 from recon.commands.tables import table
 from recon.config import load
-from recon.identification.captions import identify_captions
-from recon.identification.neural import identify_segments
-from recon.identification.static import identify_static
-from recon.identification.stimuli import identify as run_identify
 from recon.report.cells import read_table
 
 SHOWN = {

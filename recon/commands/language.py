@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from recon.analysis.language.rows import ALL
+from recon.analysis.language.study import study_language
 from recon.commands.tables import table
 from recon.config import load
-from recon.language.rows import ALL
-from recon.language.study import study_language
 from recon.report.cells import read_table
 from recon.report.language import write_language_page
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from tqdm import tqdm
 
+from recon.analysis.receptive_fields import map_fields
 from recon.config import load
-from recon.fields import map_fields
 
 
 def fields(options: argparse.Namespace, write: Callable[[str], None]) -> None:

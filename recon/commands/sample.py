@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from recon.analysis.prior_samples import sample as draw_samples
 from recon.config import load
-from recon.sampling import sample as draw_samples
 
 
 def sample(options: argparse.Namespace, write: Callable[[str], None]) -> None:

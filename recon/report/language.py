@@ -10,8 +10,8 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from recon.language.low_level import LOW_LEVEL
-from recon.language.rows import ALL, LEVEL
+from recon.analysis.language.low_level import LOW_LEVEL
+from recon.analysis.language.rows import ALL, LEVEL
 from recon.report.cells import Row, grid, interval, number, percent, plain, section
 from recon.report.figures import Bar, bars
 from recon.report.language_maps import clip_map, neuron_map

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from recon.language.rows import LEVEL
+from recon.analysis.language.rows import LEVEL
 from recon.report.cells import Row, grid, number, percent, plain
 from recon.report.figures import Bar, bars
 from recon.report.language_study import Part, Study

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from recon import config
+from recon.analysis.prior_samples import contact_sheet, drawn
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.media import encode_gif, encode_png, side_by_side, to_uint8, upscale
 from recon.methods.diffusion.sampling import steps_down
@@ -22,7 +23,6 @@ from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from recon.priors.text import EMBEDDED, TextEncoder
 from recon.run.summaries import picture, scalar
-from recon.sampling import contact_sheet, drawn
 
 HELD_OUT = 48
 """Validation clips of which the card tells errors."""

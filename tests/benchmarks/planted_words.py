@@ -14,8 +14,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from recon import config
-from recon.language.material import LanguageStudy, gather
-from recon.language.study import told_words
+from recon.analysis.language.inputs import LanguageStudy, gather
+from recon.analysis.language.study import told_words
 from recon.simulate.scenes import ATTRIBUTES
 
 ROLES = {"semantic": 2, "mixed": 1}

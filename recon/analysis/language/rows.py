@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon.identification.scores import SCORED, scores
-from recon.language.maps import Clusters, Map
-from recon.language.partition import Partition
-from recon.language.prediction import Predicted
-from recon.language.reading import Read
-from recon.language.significance import false_discovery
-from recon.language.words import Preferences
+from recon.analysis.identification.scores import SCORED, scores
+from recon.analysis.language.maps import Clusters, Map
+from recon.analysis.language.prediction import Predicted
+from recon.analysis.language.retrieval import Read
+from recon.analysis.language.significance import false_discovery
+from recon.analysis.language.variance_partition import Partition
+from recon.analysis.language.words import Preferences
 from recon.metrics.identification import rank
 from recon.metrics.statistics import bootstrap_interval, holm, paired_difference, sign_flip_test
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from recon import config
+from recon.analysis.identification.scores import SCORED, TASKS, scores
 from recon.data.arrays import read_array
 from recon.data.open import open_recording
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
-from recon.identification.scores import SCORED, TASKS, scores
 from recon.methods.linear.lags import Lags
 from recon.methods.linear.regression import regressed
 from recon.methods.neural.towers import Towers, TowerSettings, likeness

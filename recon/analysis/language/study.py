@@ -10,14 +10,22 @@ import numpy as np
 import torch
 
 from recon import config
-from recon.language import outputs
-from recon.language.features import principal
-from recon.language.low_level import LOW_LEVEL, low_level_series
-from recon.language.material import LanguageStudy, Material, Spoken, gather, text_series
-from recon.language.partition import Partition, partition
-from recon.language.prediction import Predicted, predict, predict_jointly
-from recon.language.reading import Read, read_words
-from recon.language.words import Mentioned, Preferences, concepts_of, preferences, presence, vocabulary, words_of
+from recon.analysis.language import outputs
+from recon.analysis.language.features import principal
+from recon.analysis.language.inputs import LanguageStudy, Material, Spoken, gather, text_series
+from recon.analysis.language.low_level import LOW_LEVEL, low_level_series
+from recon.analysis.language.prediction import Predicted, predict, predict_jointly
+from recon.analysis.language.retrieval import Read, read_words
+from recon.analysis.language.variance_partition import Partition, partition
+from recon.analysis.language.words import (
+    Mentioned,
+    Preferences,
+    concepts_of,
+    preferences,
+    presence,
+    vocabulary,
+    words_of,
+)
 from recon.study.benchmark import Say
 from recon.study.encoders import make_recording
 from recon.study.store import write_json

@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from recon.language import rows
-from recon.language.maps import FEWEST, draw_map, find_clusters
-from recon.language.material import LanguageStudy, Material, Spoken
-from recon.language.partition import Partition
-from recon.language.pictures import COLUMNS, relate
-from recon.language.prediction import Predicted
-from recon.language.reading import Read
-from recon.language.words import Preferences
+from recon.analysis.language import rows
+from recon.analysis.language.inputs import LanguageStudy, Material, Spoken
+from recon.analysis.language.maps import FEWEST, draw_map, find_clusters
+from recon.analysis.language.pictures import COLUMNS, relate
+from recon.analysis.language.prediction import Predicted
+from recon.analysis.language.retrieval import Read
+from recon.analysis.language.variance_partition import Partition
+from recon.analysis.language.words import Preferences
 from recon.study.store import write_table
 
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from recon import config
+from recon.analysis.identification.scores import SCORED, TASKS, scores
 from recon.encoders.base import Encoder
-from recon.identification.scores import SCORED, TASKS, scores
 from recon.methods.combined import Smoothed
 from recon.methods.neural.alignment import Alignment
 from recon.metrics.correlation import pearson

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.analysis.language.clips import Clips, held_out, responses_in_bins
+from recon.analysis.language.features import Components, binned, embeddings, spoken
+from recon.analysis.language.prediction import Learning
+from recon.analysis.language.ridge import PENALTIES
+from recon.analysis.language.rows import Population
+from recon.analysis.language.words import concepts_of
 from recon.data.caption_tables import Said
 from recon.data.noise_ceiling import correlation_ceiling, joined_repeats
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
-from recon.language.clips import Clips, held_out, responses_in_bins
-from recon.language.features import Components, binned, embeddings, spoken
-from recon.language.prediction import Learning
-from recon.language.ridge import PENALTIES
-from recon.language.rows import Population
-from recon.language.words import concepts_of
 from recon.methods.text.captioner_source import captions_by
 from recon.study.settings import Named
 

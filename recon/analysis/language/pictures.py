@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.language.prediction import Predicted
+from recon.analysis.language.prediction import Predicted
 from recon.metrics.statistics import bootstrap_interval
 
 Array = NDArray[np.float64]

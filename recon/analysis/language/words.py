@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.analysis.language.features import binned, delayed
+from recon.analysis.language.ridge import PENALTIES, content_folds, fit_readout
 from recon.data.caption_tables import Said
-from recon.language.features import binned, delayed
-from recon.language.ridge import PENALTIES, content_folds, fit_readout
 
 Mentioned = Callable[[str], Set[str]]
 """What a text says, as words or as concepts."""

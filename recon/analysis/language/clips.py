@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from recon.analysis.language.features import binned
 from recon.data.sensorium import SensoriumRecording
-from recon.language.features import binned
 
 
 @dataclass(frozen=True)

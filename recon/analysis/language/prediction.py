@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon.language.clips import Clips
-from recon.language.features import delayed
-from recon.language.ridge import PENALTIES, Readout, fit_banded, fit_readout
-from recon.language.significance import clip_products, false_discovery, permutation_test
+from recon.analysis.language.clips import Clips
+from recon.analysis.language.features import delayed
+from recon.analysis.language.ridge import PENALTIES, Readout, fit_banded, fit_readout
+from recon.analysis.language.significance import clip_products, false_discovery, permutation_test
 
 AT_ONCE = 500
 """Neurons that are tested together: what bounds the memory."""

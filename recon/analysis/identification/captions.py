@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from recon import config
+from recon.analysis.identification.scores import SCORED, scores
 from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import resolve_device
-from recon.identification.scores import SCORED, scores
 from recon.methods.text.decoder import Decoded
 from recon.methods.text.examples import embedded
 from recon.methods.training_set import TrainingSet

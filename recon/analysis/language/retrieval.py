@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recon.analysis.language.clips import Clips
+from recon.analysis.language.features import principal
+from recon.analysis.language.prediction import Learning
+from recon.analysis.language.ridge import fit_readout
 from recon.data.caption_tables import Said
-from recon.language.clips import Clips
-from recon.language.features import principal
-from recon.language.prediction import Learning
-from recon.language.ridge import fit_readout
 from recon.metrics.identification import cosine_similarity
 
 COMPONENTS = 256

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon import config
+from recon.analysis.identification.circular_shift_null import against_chance, turned_worlds
+from recon.analysis.identification.scores import SCORED, scores
 from recon.data.ceilings import read_areas, read_responses
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
-from recon.identification.scores import SCORED, scores
-from recon.identification.turning import against_chance, turned_worlds
 from recon.methods.neural.towers import info_nce
 from recon.metrics.identification import cosine_similarity
 from recon.study.benchmark import Say
@@ -98,7 +98,7 @@ def _against_chance(
     """Return a group's rows with what chance gives in worlds whose repeats are turned in time."""
     worlds, settings = chosen.turned[rows[0]["group"]], {**asdict(chosen), "turned": {}, "groups": {}, "run": ""}
     content = hashlib.sha256(responses.numpy().tobytes()).hexdigest()
-    key = digest([settings, content, list(responses.shape), code_version("recon.identification.neural")])
+    key = digest([settings, content, list(responses.shape), code_version("recon.analysis.identification.segments")])
 
     def measure(shown: Tensor) -> dict[str, float]:
         return {_name(row, of): row[of] for row in _rows(shown, chosen) for of in COUNTED if of in row}
