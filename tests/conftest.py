@@ -34,7 +34,7 @@ def computes_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny benchmark: recording, encoders and bench.yaml."""
-    from tiny_bench import make_world
+    from worlds.bench import make_world
 
     folder = tmp_path_factory.mktemp("world")
     make_world(folder)
@@ -44,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run with synthetic results."""
-    from synthetic_run import make_run
+    from worlds.finished_run import make_run
 
     return make_run(tmp_path_factory.mktemp("runs") / "demo <1>")
 

@@ -25,8 +25,8 @@ from recon.encoders.runtime.malloc import keep_freed_memory
 from recon.encoders.runtime.precision import Precision, in_precision
 from recon.problem.problem import Observation, Problem
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-worlds: Any = importlib.import_module("bauer_worlds")
+sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("benchmarks", "exact", "")]
+worlds: Any = importlib.import_module("worlds.bauer")
 exact: Any = importlib.import_module("bauer2025_exact")
 
 KILLED = "the process was killed, probably for want of memory"

@@ -5,7 +5,7 @@
 
 One window of one sub-clip of one clip at a time; weights take gradients that nobody uses (or are frozen, which is
 kinder than the published code); every ten iterations the whole clip is predicted once more, window by window. Random
-weights, one clip. The same movie comes out of `configs/methods/bauer2025.yaml`; tests/test_bauer2025.py checks it.
+weights, one clip. The same movie comes out of `configs/methods/bauer2025.yaml`; tests/methods/test_bauer2025.py checks it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("benchmarks", "exact", "")]
 
-worlds: Any = importlib.import_module("bauer_worlds")
+worlds: Any = importlib.import_module("worlds.bauer")
 exact: Any = importlib.import_module("bauer2025_exact")
 
 LENGTH, SHIFT, GREY, WHITE = 32, 8, 127.5, 255.0

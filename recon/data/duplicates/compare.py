@@ -1,7 +1,7 @@
 """Two videos looked at closely at one shift: are the pictures the same, and does the same move in them?
 
 The thresholds stand between planted copies and clips of one film at different times, as measured on eight open films
-(`tests/test_data_copies.py`).
+(`tests/data/test_shifted_duplicates.py`).
 """
 
 from __future__ import annotations

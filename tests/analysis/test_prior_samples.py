@@ -1,0 +1,185 @@
+"""Draws from a prior: their statistics, their files and pictures, what is kept, what is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+from worlds import pipelines as tiny_pipelines
+
+from recon import cli, config
+from recon.analysis import prior_samples as sampling
+from recon.analysis.prior_samples import Sampling, contact_sheet, drawn
+from recon.media import film_strip, labelled
+from recon.methods.diffusion.sampling import steps_down
+from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
+from recon.priors.movie_unet import MovieUnetSettings
+from recon.priors.spectrum import GaussianDenoiser, Spectrum
+
+ROOT = Path(__file__).parents[2]
+CAPTIONS = ["", "a small bright disc moves to the left"]
+
+
+def white(deviation: float) -> GaussianDenoiser:
+    """Return the exact denoiser of independent pixels around grey."""
+    return GaussianDenoiser(Spectrum(torch.full((6, 8, 10), deviation**2), torch.full((8, 10), 0.5)))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> dict[str, Any]:
+    """Return a configuration of a few numbers, and write its prior."""
+    model = MovieDiffusion(MovieUnetSettings(widths=(4, 6), depth=1, steering=8))
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.3, generator=generator)
+    save_movie_diffusion(model, tmp_path / "tiny.safetensors", card={})
+    sizes = {"draws": 2, "frames": 6, "frame_size": [8, 12], "levels": 3, "device": "cpu"}
+    prior = {"name": "movie_diffusion", "weights": str(tmp_path / "tiny.safetensors")}
+    return {"prior": prior, "captions": CAPTIONS, "output": str(tmp_path / "sample"), **sizes}
+
+
+@pytest.fixture
+def run(tree: dict[str, Any], tmp_path: Path) -> Callable[..., int]:
+    OmegaConf.save(OmegaConf.create(tree), tmp_path / "tiny.yaml")
+    return lambda *overrides: cli.main(["sample", str(tmp_path / "tiny.yaml"), *overrides])
+
+
+def draws(folder: Path) -> dict[str, np.ndarray]:
+    with h5py.File(folder / "samples.h5", "r") as file:
+        return {group.attrs["caption"]: np.stack([group[name][:] for name in group]) for group in file.values()}
+
+
+def test_a_draw_is_the_noise_through_every_gain() -> None:
+    """Of white movies of variance s² a step from σ to σ' keeps s²/(s²+σ²) + σ'/σ · σ²/(s²+σ²) of x − grey."""
+    steps, deviation, shape = list(steps_down(7, 3.0, 0.05)), 0.1, (2, 1, 6, 8, 10)
+    found = drawn(white(deviation), None, shape, steps, generator=torch.Generator().manual_seed(1))
+    gain = [deviation**2 / (deviation**2 + now**2) for _, now, _ in steps]
+    kept = math.prod(part + then / now * (1 - part) for part, (_, now, then) in zip(gain, steps, strict=True))
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(found, (0.5 + 3.0 * kept * noise).clamp(0, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_draws_of_a_gaussian_have_its_spread(noise: float) -> None:
+    """From noise that hides everything over many levels, whatever share of the noise is drawn anew."""
+    steps = list(steps_down(120, 20.0, 0.005))
+    found = drawn(white(0.1), None, (60, 1, 6, 8, 10), steps, noise=noise, generator=torch.Generator().manual_seed(2))
+    assert float(found.std()) == pytest.approx(0.1, rel=0.04) and float(found.mean()) == pytest.approx(0.5, abs=0.003)
+
+
+def test_the_shipped_configuration_is_valid() -> None:
+    chosen = config.record(Sampling, config.load(ROOT / "configs/sample.yaml"), where="sample")
+    assert chosen.prior["name"] in config.registries()["prior"] and "" in chosen.captions
+
+
+def test_clips_and_pictures_are_written(run: Callable[..., int], tmp_path: Path, capsys) -> None:
+    assert run() == 0
+    folder = tmp_path / "sample"
+    assert f"picture: {folder / 'samples.png'}" in capsys.readouterr().out
+    found = draws(folder)
+    assert list(found) == CAPTIONS
+    assert all(clips.dtype == np.float16 and clips.shape == (2, 6, 8, 12) for clips in found.values())
+    assert not np.array_equal(*found.values()), "a caption changes what is drawn from the same noise"
+    assert not np.array_equal(*found[""]), "draws differ"
+    with Image.open(folder / "01.gif") as movie, Image.open(folder / "01.png") as strip:
+        assert movie.n_frames == 6 and strip.size == (6 * 24 + 5 * 2, 2 * 16 + 2)
+    with Image.open(folder / "samples.png") as sheet:
+        assert sheet.width > 6 * 24 + 50 and sheet.height == 2 * 34 + 8
+    assert OmegaConf.load(folder / "config.yaml").levels == 3
+
+
+def test_a_scale_of_zero_ignores_the_caption(run: Callable[..., int], tmp_path: Path) -> None:
+    assert run("guidance=0.0") == 0
+    assert np.array_equal(*draws(tmp_path / "sample").values())
+
+
+def test_what_is_drawn_is_kept(run: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    of_caption = sampling._of_caption
+
+    def seen(prior: Any, chosen: Sampling, caption: str, **options: Any) -> Any:
+        if caption in asked:
+            asked.clear()
+            raise KeyboardInterrupt
+        asked.append(caption)
+        return of_caption(prior, chosen, caption, **options)
+
+    monkeypatch.setattr(sampling, "_of_caption", seen)
+    asked.append(CAPTIONS[1])
+    assert run() == 130, "interrupted at the second caption"
+    assert list(draws(tmp_path / "sample")) == CAPTIONS[:1]
+    assert run() == 0 and asked == CAPTIONS[1:]
+    whole = draws(tmp_path / "sample")
+    assert run("output=" + str(tmp_path / "other")) == 130
+    asked.clear()
+    assert run("output=" + str(tmp_path / "other")) == 0
+    assert all(np.array_equal(clips, whole[text]) for text, clips in draws(tmp_path / "other").items())
+    asked.clear()
+    assert run("frame_rate=15.0") == 0 and not asked, "only pictures depend on it"
+    assert run("captions=[a cloudy sky," + CAPTIONS[1] + "]") == 0 and asked == ["a cloudy sky"]
+    assert np.array_equal(draws(tmp_path / "sample")[CAPTIONS[1]], whole[CAPTIONS[1]])
+    asked.clear()
+    assert run("captions=['']", "levels=2") == 0 and asked == [""]
+    assert sorted(path.name for path in (tmp_path / "sample").glob("[0-9]*")) == ["00.gif", "00.png"]
+
+
+def test_long_clips_are_drawn_in_windows(run: Callable[..., int], tmp_path: Path) -> None:
+    assert run("frames=18", "prior.window=8", "prior.precision=bfloat16", "captions=['']") == 0
+    assert draws(tmp_path / "sample")[""].shape == (2, 18, 8, 12)
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_pretrained_pipelines_are_drawn_from(run: Callable[..., int], tmp_path: Path, kind: str) -> None:
+    prior = f"prior={{name: latent_diffusion, source: {tiny_pipelines.folder(kind)}, scale: 2}}"
+    assert run(prior, "captions=['', a b]", "guidance=2.0") == 0
+    found = draws(tmp_path / "sample")
+    assert all(clips.shape == (2, 6, 8, 12) and np.isfinite(clips).all() for clips in found.values())
+    assert not np.array_equal(*found.values())
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("captions=[]", "expected captions, each once"),
+        ("captions=[a,a]", "expected captions, each once"),
+        ("draws=0", "draws, frames and frame_size of at least 1"),
+        ("noise=2.0", "noise in 0–1"),
+        ("lowest=0.0", "falling to above 0"),
+        ("level=3", "did you mean 'levels'"),
+        ("prior.weights=nothing", "recon train prior"),
+        ("prior={name: nothing}", "expected one of gaussian, movie_diffusion"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(run: Callable[..., int], capsys, override: str, message: str) -> None:
+    assert run(override) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_another_file_in_the_place_of_samples_is_refused(run: Callable[..., int], tmp_path: Path, capsys) -> None:
+    (tmp_path / "sample").mkdir()
+    (tmp_path / "sample" / "samples.h5").write_bytes(b"nonsense")
+    assert run() == 2
+    assert "expected samples that `recon sample` wrote" in capsys.readouterr().err
+
+
+def test_captions_stand_beside_their_strips() -> None:
+    draws = np.full((2, 5, 36, 64), 128, np.uint8)
+    caption = "a large spotted triangle moves quickly down and to the right over a background of small leaves"
+    sheet = contact_sheet([draws, draws], ["", caption])
+    one = film_strip(list(draws), frames=range(5), scale=2)
+    margin = sheet[:, : sheet.shape[1] - one.shape[1]]
+    assert sheet.shape[0] == 2 * len(one) + 8 and 100 < margin.shape[1] < 300
+    upper, lower = margin[: len(one)] < 128, margin[len(one) + 8 :] < 128
+    assert 0 < upper.sum() < lower.sum() and not (margin[len(one) : len(one) + 8] < 128).any()
+    assert labelled(one, [""]).shape[1] > one.shape[1]
+    long = contact_sheet([draws, draws], [caption, 3 * caption])
+    wide = long[:, : long.shape[1] - one.shape[1]]
+    assert (wide[[0, -1]] == 255).all() and (wide[len(one) : len(one) + 8] == 255).all(), "all of it is seen"

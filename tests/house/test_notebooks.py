@@ -1,0 +1,45 @@
+"""Notebooks define nothing and run from top to bottom."""
+
+import ast
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LONG = ("02_the_paper", "03_every_family", "04_what_a_prior_adds", "05_words_and_neurons")
+"""Minutes each: `pytest tests/house/test_notebooks.py -m slow`."""
+RUN = [pytest.param(path, marks=[pytest.mark.slow] if path.stem in LONG else []) for path in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_defines_nothing_and_carries_no_output(path: Path) -> None:
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            nodes = ast.walk(ast.parse(cell.source))
+            assert not [n for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)], cell.source
+            assert not cell.outputs
+
+
+@pytest.mark.parametrize("path", RUN, ids=lambda path: path.stem)
+def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "2"))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}).execute()
+    printed = "".join(o.get("text", "") for c in notebook.cells if c.cell_type == "code" for o in c.outputs)
+    if path.stem == "05_words_and_neurons":
+        assert "found first of 10" in printed
+        assert float(printed.partition("liked (≥ 1) against not (≤ 0): ")[2].split()[0]) >= 0.85
+        return
+    if path.stem != "01_reconstruct_a_clip":
+        assert "video correlation" in printed
+        return
+    assert "video_correlation" in printed
+    right = float(printed.partition("video_correlation: ")[2].split()[0])
+    wrong = float(printed.partition("another clip's activity: ")[2].split()[0])
+    assert right > 0.4 > wrong

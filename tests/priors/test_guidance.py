@@ -1,0 +1,93 @@
+"""What denoisers are made into: guidance by text, scores, clean estimates, falling levels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from worlds import linear as worlds
+
+from recon.priors.base import Denoiser
+from recon.priors.guidance import ClassifierFree, falling, from_epsilon, from_flow, from_velocity, score
+from recon.priors.spectrum import GaussianDenoiser, Spectrum, inverse_cosine_transform
+from recon.priors.still_images import Still
+
+
+class Told(Denoiser):
+    """Estimates the mean of its condition everywhere, or 0 without one; counts how often it is asked."""
+
+    asked = 0
+
+    def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
+        self.asked += 1
+        return torch.zeros_like(x) if condition is None else torch.zeros_like(x) + condition.mean()
+
+
+@pytest.mark.parametrize(("scale", "expected", "asked"), [(0.0, 0.0, 1), (1.0, 2.0, 1), (0.5, 1.0, 2), (3.0, 6.0, 2)])
+def test_guidance_goes_from_no_text_to_the_text_and_beyond(scale: float, expected: float, asked: int) -> None:
+    told = Told()
+    x, sigma = torch.rand(2, 1, 3, 4, 4), torch.ones(2)
+    found = ClassifierFree(told, scale)(x, sigma, torch.full((2, 5), 2.0))
+    assert torch.allclose(found, torch.full_like(x, expected)) and told.asked == asked
+    assert torch.equal(ClassifierFree(told, scale)(x, sigma), torch.zeros_like(x))
+
+
+def test_guidance_encodes_and_decodes_as_its_denoiser_does() -> None:
+    movie, guided = torch.rand(1, 1, 3, 4, 4), ClassifierFree(Told(), 2.0)
+    assert torch.equal(guided.encode(movie), movie) and torch.equal(guided.decode(movie), movie)
+
+
+def test_the_score_is_the_gradient_of_the_noisy_movies_density() -> None:
+    """Tweedie: of a Gaussian known in closed form, by automatic differentiation in float64."""
+    known, sigma = worlds.spectrum(), torch.tensor([0.1, 0.7], dtype=torch.float64)
+    power, mean = known.power.double(), known.mean.double()
+    size = power.numel()
+    basis = inverse_cosine_transform(torch.eye(size, dtype=torch.float64).reshape(size, *power.shape)).reshape(size, -1)
+    x = torch.rand(2, 1, *power.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x.requires_grad_(True)
+    total = torch.zeros((), dtype=torch.float64)
+    for sample, level in zip(x, sigma, strict=True):
+        covariance = basis.T @ torch.diag(power.flatten() + level**2) @ basis
+        centre = mean.expand(power.shape).flatten()
+        total = total + torch.distributions.MultivariateNormal(centre, covariance).log_prob(sample.flatten())
+    (expected,) = torch.autograd.grad(total, x)
+    denoiser = GaussianDenoiser(type(known)(power, mean))
+    assert torch.allclose(score(denoiser, x.detach(), sigma), expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(("signal", "noise"), [(0.9, 0.436), (0.3, 0.954), (1.0, 2.0)])
+def test_every_prediction_gives_the_clean_movie_back(signal: float, noise: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    clean, drawn = (torch.randn(2, 1, 3, 4, 4, generator=generator) for _ in range(2))
+    a, b = torch.tensor(signal), torch.tensor(noise)
+    x = a * clean + b * drawn
+    assert torch.allclose(from_epsilon(x, drawn, signal=a, noise=b), clean, atol=1e-5)
+    assert torch.allclose(from_velocity(x, a * drawn - b * clean, signal=a, noise=b), clean, atol=1e-5)
+    time = b / (a + b)
+    mixed = (1 - time) * clean + time * drawn
+    assert torch.allclose(from_flow(mixed, drawn - clean, time=time), clean, atol=1e-5)
+
+
+def test_levels_fall_by_equal_factors() -> None:
+    levels = torch.tensor(falling(5, 2.0, 0.1))
+    assert torch.allclose(levels[1:] / levels[:-1], torch.full((4,), (0.1 / 2) ** 0.25))
+    assert falling(1, 2.0, 0.1) == [pytest.approx(0.1)]
+    for wrong in ((0, 1.0, 0.1), (3, 0.1, 1.0), (3, 1.0, 0.0)):
+        with pytest.raises(ValueError, match="levels: expected at least 1, falling to above 0"):
+            falling(*wrong)
+
+
+def test_a_still_is_denoised_as_the_mean_of_a_movie_that_does_not_move() -> None:
+    """With the spectrum of movies that never move it is the exact denoiser of their images."""
+    frames, power = 6, 1 / (1 + torch.arange(4.0)[:, None] + torch.arange(5.0)[None])
+    still = torch.full((frames, 4, 5), 1e-9)
+    still[0] = frames * power  # the orthonormal transform of a constant over time
+    known = Spectrum(power[None], torch.zeros(4, 5))
+    movies = GaussianDenoiser(Spectrum(still, torch.zeros(4, 5)))
+    x = torch.randn(2, 1, 1, 4, 5, generator=torch.Generator().manual_seed(0))
+    sigma = torch.tensor([0.3, 1.0])
+    found = Still(movies, frames=frames)(x, sigma)
+    assert torch.allclose(found, GaussianDenoiser(known)(x, sigma), atol=1e-4)
+    assert torch.equal(found, Still(movies, frames=frames)(x, sigma))
+    several = Still(movies, frames=frames)(torch.cat([x, x.flip(0)], 2), sigma)
+    assert torch.allclose(several[:, :, :1], found, atol=1e-6)

@@ -1,0 +1,139 @@
+"""Jobs beside each other: every one is done once, whatever becomes of the processes that do them."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from worlds.bench import configuration
+from worlds.jobs import BREAKS, DIES, DIES_ONCE, REFUSES, Full, Jobs, never_ready
+
+from recon.cli import main
+from recon.report.page import write_report
+from recon.study.benchmark import benchmark
+from recon.study.executors.jobs import ATTEMPTS
+from recon.study.executors.local import Crew
+from recon.study.executors.places import Place, place_of
+
+RUN = "import sys; from recon.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def test_jobs_are_done_once_and_those_that_die_are_tried_again(tmp_path: Path) -> None:
+    jobs = [0, 1, DIES_ONCE, DIES, REFUSES, BREAKS, 2, 3]
+    found = {outcome.job: outcome for outcome in Crew(partial(Jobs, tmp_path), 2).run(jobs)}
+    assert sorted(found) == sorted(jobs)
+    for job in (0, 1, 2, 3):
+        assert found[job].line == f"job {job}" and found[job].attempts == 1
+    assert found[DIES_ONCE].line == "job 10" and found[DIES_ONCE].attempts == 2
+    assert found[DIES].error == "its process ended with signal 9" and found[DIES].attempts == ATTEMPTS
+    assert found[REFUSES].error == "ValueError: expected better input" and found[REFUSES].attempts == 1
+    assert found[BREAKS].error == "RuntimeError: broken" and found[BREAKS].attempts == ATTEMPTS
+    tries = {job: len(list(tmp_path.glob(f"{job}-*"))) for job in jobs}
+    assert tries == {0: 1, 1: 1, 2: 1, 3: 1, DIES_ONCE: 2, DIES: 3, REFUSES: 1, BREAKS: 3}
+
+
+def test_processes_that_never_get_ready_are_named() -> None:
+    with pytest.raises(ValueError, match=r"expected a process that gets ready, got 3 .* exit code 3; take fewer"):
+        list(Crew(never_ready, 1).run([0]))
+
+
+def test_a_full_disk_ends_all() -> None:
+    with pytest.raises(OSError, match="No space left on device"):
+        list(Crew(partial(Full, Path()), 1).run([0, 1]))
+
+
+@pytest.mark.parametrize("name", ["local:0", "everywhere", "ray://", "local:x", ""])
+def test_places_that_do_not_exist_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="--on: expected here, local"):
+        place_of(name)
+    assert place_of("local", "cpu").processes >= 1
+
+
+def test_overrides_may_stand_behind_options(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["benchmark", str(world / "bench.yaml"), "--on", "local:0", f"run={tmp_path}"]) == 2
+    assert "--on: expected here" in capsys.readouterr().err
+    for wrong in (["benchmark", "a.yaml", "--on", "here", "more"], ["list", "a=b"], ["benchmark", "a.yaml", "--no=1"]):
+        with pytest.raises(SystemExit):
+            main(wrong)
+        assert "unrecognized arguments" in capsys.readouterr().err
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    with (run / "results.csv").open(newline="") as stream:
+        return [{k: v for k, v in row.items() if "seconds" not in k} for row in csv.DictReader(stream)]
+
+
+@pytest.fixture
+def tree(world: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """A table of nine tasks, and one thread as in each of the processes: with more, sums round otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    tree = configuration(world) | {"run": str(tmp_path / "run"), "batch": 1, "artefacts": str(tmp_path / "artefacts")}
+    tree["rows"][1]["seeds"] = [0, 1]
+    yield tree
+    torch.set_num_threads(threads)
+
+
+def test_beside_each_other_gives_the_table_of_one_after_another(tree: dict[str, Any], tmp_path: Path) -> None:
+    one = rows_of(benchmark(tree))
+    said: list[str] = []
+    failing = {
+        "label": "latent",
+        "method": {"name": "latent", "autoencoder": {"name": "movies", "weights": str(tmp_path / "none.safetensors")}},
+    }
+    beside = tree | {"run": str(tmp_path / "beside"), "artefacts": str(tmp_path / "beside/artefacts")}
+    beside["rows"] = [failing, *tree["rows"]]
+    run = benchmark(beside, say=said.append, on=Place(2))
+    rows = rows_of(run)
+    assert rows[3:] == one
+    assert {row["status"] for row in rows[:3]} == {"failed"} and not any(row["video_correlation"] for row in rows[:3])
+    assert all(row["message"].startswith("given up: ValueError: ") for row in rows[:3])
+    assert [row["trial"] for row in rows[:3]] == [row["trial"] for row in one[:3]]
+    assert len(said) == 12 and sum("failed, given up" in line for line in said) == 3
+    assert "given up: ValueError" in write_report(run).read_text("utf-8")
+    said.clear()
+    benchmark(beside, say=said.append, on=Place(2))
+    assert sum("done already" in line for line in said) == 9 and sum("given up" in line for line in said) == 3
+
+
+def children(pid: int) -> Iterator[int]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            continue
+        if parent == pid:
+            yield int(folder.name)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_processes_end_with_their_parent(how: signal.Signals, tree: dict[str, Any], tmp_path: Path) -> None:
+    tree["rows"] = [{"label": "pixels", "method": {"name": "gradient", "iterations": 1000000}}]
+    OmegaConf.save(OmegaConf.create(tree), tmp_path / "long.yaml")
+    command = [sys.executable, "-c", RUN, "benchmark", str(tmp_path / "long.yaml"), "--on", "local:2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while len(list(tmp_path.glob("run/partial/*/trace.jsonl"))) < 2:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.2)
+        workers = list(children(process.pid))
+        process.send_signal(how)
+        errors = process.communicate(timeout=60)[1]
+        assert process.returncode == (-9 if how == signal.SIGKILL else 130), errors
+    while any(Path(f"/proc/{pid}/stat").exists() for pid in workers):
+        assert time.monotonic() < deadline + 60
+        time.sleep(0.1)
+    if how == signal.SIGINT:
+        assert "interrupted: what was finished is kept" in errors
+        assert len(list(tmp_path.glob("run/partial/*/state.safetensors"))) == 2

@@ -1,0 +1,104 @@
+"""One clip for the published loop: a narrow network, responses, behavior, a mask; shared by test and benchmarks."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recon import config
+from recon.encoders.base import Encoder, freeze
+from recon.encoders.dwiseneuro.encoder import DwiseNeuro
+from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
+from recon.methods.optimise.first_order import Momentum
+from recon.methods.optimise.gradient import Gradient
+from recon.problem.fidelities import FIDELITIES
+from recon.problem.problem import Observation, Problem
+from recon.types import Measurement
+
+dwise_worlds: Any = importlib.import_module("worlds.dwiseneuro")
+
+MOUSE, GREY = 1, 127.5
+FRAMES, NEURONS, ITERATIONS = 40, 30, 20
+"""40 = 32 + 8 frames: the last sub-clip counts twice."""
+NARROW: dict[str, Any] = {
+    **dwise_worlds.NARROW,
+    "readout_outputs": (5, NEURONS),
+    "core_features": (4, 8),
+    "spatial_strides": (2, 2),
+    "expansion_ratio": 2,
+    "se_reduce_ratio": 4,
+}
+PRESETS = Path(__file__).parents[2] / "configs" / "methods"
+RUNS = {"published": (1000.0, 1.0), "saturated": (50000.0, 0.003)}
+"""Learning rate and clip: as published, and so that both the clip of gradients and that of the movie are at work."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A clip's responses `[N,T]`, behavior `[4,T]` and transparency mask `[64,64]`."""
+
+    frames: int
+    neurons: int
+
+    @property
+    def behavior(self) -> Tensor:
+        states: Tensor = dwise_worlds.trial(self.frames)[1]
+        return states
+
+    @property
+    def responses(self) -> Tensor:
+        """Exponential, a fifth of them below zero, which the loss must cut."""
+        generator = torch.Generator().manual_seed(2)
+        return -3 * torch.rand(self.neurons, self.frames, generator=generator).clamp_min(1e-6).log() - 0.7
+
+    @property
+    def mask(self) -> Tensor:
+        """A slope that passes 0.5 on a disc, part of which lies in the border above the screen."""
+        rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+        return 1.5 - ((rows - 24) ** 2 + (columns - 36) ** 2).sqrt() / 20
+
+    def problem(self, encoder: Encoder, device: torch.device | None = None) -> Problem:
+        """Return the problem of the clip on a device, moved where the mask is 0.5 or more."""
+        fit = torch.ones(self.neurons, dtype=torch.bool)
+        frames = torch.ones(1, self.frames, dtype=torch.bool)
+        measurement = Measurement(self.responses[None], self.behavior[None], fit, ~fit, frames)
+        device = device or torch.device("cpu")
+        observation = Observation(encoder, measurement.to(device))
+        return Problem(FIDELITIES["poisson"](), (observation,), pixels=(self.mask >= 0.5).to(device))
+
+
+def narrow_encoder() -> DwiseNeuro:
+    """Return the narrow network with the weights that the public code was run with."""
+    return random_encoder(NARROW)
+
+
+def random_encoder(settings: Mapping[str, Any]) -> DwiseNeuro:
+    """Return a network of weights that are drawn by name."""
+    network = DwiseNetwork(DwiseSettings(**settings))
+    network.load_state_dict(dwise_worlds.random_state({k: v.shape for k, v in network.state_dict().items()}))
+    encoder = DwiseNeuro(network.eval(), MOUSE)
+    freeze(encoder)
+    return encoder
+
+
+def preset(name: str, iterations: int, *, run: str = "published") -> Gradient:
+    """Return a preset with other iterations, and the learning rate and clip of a run."""
+    method: Gradient = config.build("method", config.load(PRESETS / f"{name}.yaml"))
+    rate, clip = RUNS[run]
+    if method.subclips is None or not isinstance(method.optimiser, Momentum):
+        raise ValueError(f"preset: expected sub-clips and momentum, got {name}")
+    optimiser, subclips = method.optimiser, replace(method.subclips, clip=clip)
+    optimiser = optimiser if run == "published" else replace(optimiser, learning_rate=rate / 255)
+    return replace(method, iterations=iterations, optimiser=optimiser, subclips=subclips)
+
+
+def canvas(method: Gradient, problem: Problem) -> Tensor:
+    """Return the canvas `[T,64,64]` in 0–255 after the method's last step."""
+    *_, last = method(problem, torch.Generator())
+    return last.state["variable"][0, 0] * 255
