@@ -266,13 +266,13 @@ def _import(verb: argparse.ArgumentParser) -> None:
 
 def _is_input(error: Exception) -> bool:
     """Tell what the user can mend from a defect of this program, whose traceback must be seen."""
-    from recon.study.store import disk_full
+    from recon.files import disk_full
 
     return isinstance(error, ValueError | OSError | MemoryError) or disk_full(error)
 
 
 def _explain(error: BaseException) -> str:
-    from recon.study.store import disk_full
+    from recon.files import disk_full
 
     if disk_full(error):
         return (

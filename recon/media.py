@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 Pixels = NDArray[np.uint8]
 
+
 SPACER = 255
 """Grey of the gaps between pictures and of the margin that holds labels."""
+
+
+SCALE, GAP = 2, 8
+
+
+COLUMN, LINES = 24, 4
+"""Characters in a line of a caption beside its strip; more where a caption would need many lines."""
 
 
 def to_uint8(movie: ArrayLike) -> Pixels:
@@ -167,3 +176,15 @@ def _label_margin(labels: Sequence[str], height: int, gap: int) -> Pixels:
         middle = index * row + (row - gap) / 2
         ImageDraw.Draw(margin).text((width - size / 2, middle), label, fill=0, font=font, anchor="rm", align="right")
     return np.asarray(margin, dtype=np.uint8)
+
+
+def strip(draws: Pixels) -> Pixels:
+    """Return a picture `[h,w]` of draws `[K,T,H,W]`: one row per draw, some frames from its beginning to its end."""
+    return film_strip(list(draws), frames=spread_frames(draws.shape[1]), scale=SCALE)
+
+
+def contact_sheet(draws: Sequence[Pixels], captions: Sequence[str]) -> Pixels:
+    """Return a picture `[h,w]` of every caption beside the strip of its draws `[K,T,H,W]`; an empty one is none."""
+    strips = side_by_side([strip(part)[None] for part in draws], gap=GAP, below=True)[0]
+    column = max(COLUMN, max(map(len, captions)) // LINES)
+    return labelled(strips, [fill(caption or "(no caption)", column) for caption in captions], gap=GAP)

@@ -20,9 +20,7 @@ class Watch:
         from tqdm import tqdm
 
         shown = None if title else True
-        self._bar: Any = tqdm(
-            total=steps, initial=done, desc=title, unit="step", disable=shown, dynamic_ncols=True
-        )
+        self._bar: Any = tqdm(total=steps, initial=done, desc=title, unit="step", disable=shown, dynamic_ncols=True)
         self._writer: Any = None
         if log is not None:
             from torch.utils.tensorboard import SummaryWriter

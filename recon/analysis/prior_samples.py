@@ -4,49 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
 from recon import config
+from recon.code_version import code_version
 from recon.encoders.base import device_of, resolve_device
+from recon.files import digest, one_writer, write_bytes
 from recon.media import (
-    Pixels,
+    SCALE,
+    contact_sheet,
     encode_gif,
     encode_png,
-    film_strip,
-    labelled,
     side_by_side,
-    spread_frames,
+    strip,
     to_uint8,
     upscale,
 )
-from recon.methods.diffusion.sampling import noise_around, steps_down, unguided
+from recon.methods.diffusion.sampling import Progress, Step, drawn, steps_down
 from recon.priors.base import Denoiser
 from recon.priors.guidance import ClassifierFree, falling
 from recon.priors.latent_diffusion import LatentDiffusion
 from recon.study.outputs import hdf5_file, to_yaml
-from recon.study.store import code_version, digest, one_writer, write_bytes
 
 Draws = NDArray[np.float16]
 Samples = dict[str, Draws]
 """Clips `[K,T,H,W]` in [0,1] by caption."""
-Step = tuple[int, float, float]
-Progress = Callable[[Iterable[Step]], Iterable[Step]]
 
-GREY = 0.5
-SCALE, GAP = 2, 8
-COLUMN, LINES = 24, 4
-"""Characters in a line of a caption beside its strip; more where a caption would need many lines."""
 NOT_DRAWN = ("captions", "output", "frame_rate", "device")
 """Settings that draws do not depend on."""
 
@@ -133,25 +125,6 @@ def _of_caption(prior: Denoiser, chosen: Sampling, caption: str, *, progress: Pr
     return clips
 
 
-@torch.no_grad()
-def drawn(
-    denoiser: Denoiser,
-    told: Tensor | None,
-    shape: Sequence[int],
-    steps: Sequence[Step],
-    *,
-    generator: torch.Generator,
-    noise: float = 0.0,
-    progress: Progress = iter,
-) -> Tensor:
-    """Return movies `[B,1,T,H,W]` in [0,1] drawn from a prior: from grey under the first σ of `steps` down to none."""
-    grey = torch.full(tuple(shape), GREY, device=device_of(denoiser))
-    clean = x = noise_around(denoiser, grey, steps[0][1], generator=generator)
-    for level in unguided(denoiser, x, told, progress(steps), noise=noise, generator=generator):
-        clean = level.clean
-    return denoiser.decode(clean).float().clamp(0, 1)
-
-
 def read_samples(path: Path, keys: Mapping[str, str]) -> Samples:
     """Return draws by caption of a file, where there is one: those that were drawn as `keys` say."""
     if not path.is_file():
@@ -180,18 +153,6 @@ def write_pictures(samples: Samples, chosen: Sampling) -> None:
         write_bytes(chosen.output / f"{name}.gif", encode_gif(movie, frame_rate=chosen.frame_rate))
     sheet = contact_sheet(list(named.values()), list(samples))
     write_bytes(chosen.output / "samples.png", encode_png(sheet))
-
-
-def strip(draws: Pixels) -> Pixels:
-    """Return a picture `[h,w]` of draws `[K,T,H,W]`: one row per draw, some frames from its beginning to its end."""
-    return film_strip(list(draws), frames=spread_frames(draws.shape[1]), scale=SCALE)
-
-
-def contact_sheet(draws: Sequence[Pixels], captions: Sequence[str]) -> Pixels:
-    """Return a picture `[h,w]` of every caption beside the strip of its draws `[K,T,H,W]`; an empty one is none."""
-    strips = side_by_side([strip(part)[None] for part in draws], gap=GAP, below=True)[0]
-    column = max(COLUMN, max(map(len, captions)) // LINES)
-    return labelled(strips, [fill(caption or "(no caption)", column) for caption in captions], gap=GAP)
 
 
 def _counted(steps: Iterable[Step], bar: Any) -> Iterator[Step]:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from recon import config
 from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, device_of, freeze, resolve_device
-from recon.study.store import write_bytes
+from recon.files import write_bytes
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 Array = NDArray[np.float64]

@@ -16,8 +16,8 @@ from recon.data.formats.arrays_import import import_arrays as make
 from recon.data.open import bar, open_recording
 from recon.data.public.catalogue import listing, public_file
 from recon.data.public.fetch import fetch_public
+from recon.files import finite, write_table
 from recon.report.ceilings import write_ceilings
-from recon.study.store import finite, write_table
 
 Write = Callable[[str], None]
 

@@ -12,7 +12,7 @@ from recon.data.duplicates.groups import Group, find_groups, group_file
 from recon.data.layout import ABSENT, GROUPS_FILE
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
-from recon.study.store import write_json
+from recon.files import write_json
 
 Trial = tuple[int, int]
 """A recording's place among those that are compared, and a trial of it."""

@@ -53,4 +53,3 @@ def identify(options: argparse.Namespace, write: Callable[[str], None]) -> None:
     for line in table(read_table(results.parent, results.stem), SHOWN, FORMATS):
         write(line)
     write(f"all: {results}")
-

@@ -16,7 +16,7 @@ from recon.data.formats.convert import Conversion, convert
 from recon.data.layout import TIERS_FILE, is_canonical
 from recon.data.public.archives import unpack
 from recon.data.sensorium import SensoriumRecording
-from recon.locks import one_at_a_time
+from recon.files import one_at_a_time
 
 IGNORED = "__MACOSX"
 

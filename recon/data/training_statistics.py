@@ -31,8 +31,13 @@ def channel_statistics(root: Path, variable: str, trials: Sequence[int]) -> dict
     for first in range(0, channels, CHUNK):
         values = np.concatenate([array[first : first + CHUNK] for array in arrays], -1).astype(np.float32)
         parts.append(
-            [values.mean(-1, dtype=np.float64), values.std(-1, dtype=np.float64), values.min(-1), values.max(-1),
-             np.median(values, -1)]
+            [
+                values.mean(-1, dtype=np.float64),
+                values.std(-1, dtype=np.float64),
+                values.min(-1),
+                values.max(-1),
+                np.median(values, -1),
+            ]
         )
     return {name: np.concatenate([part[row] for part in parts]) for row, name in enumerate(STATISTICS)}
 

@@ -8,26 +8,11 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from recon.encoders.base import Encoder
-from recon.study.store import write_bytes
+from recon.files import write_bytes
 
 SECONDS = "seconds"
-
-
-def weights_hash(module: nn.Module, about: object = None) -> str:
-    """Return 16 hexadecimal digits of a module's parameters and buffers, and of what else it is `about`."""
-    digest = hashlib.sha256(repr(about).encode())
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def state_hash(encoder: Encoder) -> str:
-    """Return 16 hexadecimal digits of an encoder's Spec, parameters and buffers."""
-    return weights_hash(encoder, (type(encoder).__name__, encoder.spec))
 
 
 def artefact_path(folder: Path, name: str, inputs: object) -> Path:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from recon.encoders.base import Encoder, device_of
+from recon.encoders.identity import state_hash
 from recon.encoders.training.loop import seconds_spent
-from recon.locks import one_at_a_time
-from recon.methods.artefacts import artefact_path, save_artefact, state_hash, whole
+from recon.files import one_at_a_time
+from recon.methods.artefacts import artefact_path, save_artefact, whole
 from recon.problem.problem import Problem
 from recon.types import Recording, Trial
 

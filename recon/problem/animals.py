@@ -13,12 +13,12 @@ from torch import Tensor
 from recon.data.measurement import Bins, binning
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
-from recon.methods.artefacts import state_hash
-from recon.problem.conditions import Batch, Clip, measured
+from recon.encoders.identity import state_hash
+from recon.problem.clips import Batch, Clip
+from recon.problem.conditions import Condition, measured
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.fit import fit_fidelity
 from recon.problem.problem import Observation
-from recon.study.settings import Condition
 from recon.types import Trial
 
 

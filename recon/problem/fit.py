@@ -12,10 +12,10 @@ from torch import Tensor
 from recon.data.measurement import Bins, binning
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
+from recon.files import digest
 from recon.problem.conditions import clip_rates, response_scale
 from recon.problem.fidelities import load, save
 from recon.problem.fidelities.base import Likelihood
-from recon.study.store import digest
 from recon.types import Trial, stack
 
 TRIALS = 40

@@ -64,9 +64,7 @@ class Sampled(Protocol):
 P = TypeVar("P", bound=Sampled)
 
 
-def in_portions(
-    problem: P, movie: Tensor, work: Callable[[P, Tensor], tuple[Tensor, ...]]
-) -> tuple[Tensor, ...]:
+def in_portions(problem: P, movie: Tensor, work: Callable[[P, Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     """Return what `work` gives of the problem and its movie `[B,…]`, in portions of the batch that fit into memory.
 
     Samples never influence each other, so the portions' results `[b,…]` are joined along the batch. When memory runs

@@ -213,9 +213,7 @@ def _two_pass(problem: Problem, observation: Observation, movie: Tensor) -> tupl
 
 
 @torch.enable_grad()
-def subclip_gradient(
-    problem: Problem, observation: Observation, movie: Tensor, span: Frames
-) -> tuple[Tensor, Tensor]:
+def subclip_gradient(problem: Problem, observation: Observation, movie: Tensor, span: Frames) -> tuple[Tensor, Tensor]:
     """Return energy `[B]` and gradient `[B,C,end−first,H,W]` where the encoder sees a sub-clip of the movie alone."""
     encoder, measurement = observation.encoder, observation.measurement
     leaf = movie[:, :, span[0] : span[1]].detach().clone().requires_grad_(True)

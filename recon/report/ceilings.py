@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from recon.study.store import write_bytes
+from recon.files import write_bytes
 
 Values = NDArray[np.float64]
 Span = tuple[float, float]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recon.media import Pixels, encode_png, sprite_sheet, to_uint8
 from recon.report.seen import seen_in
 from recon.report.traces import curves_of, finite_numbers, rounded, trace_of
-from recon.run.trace_file import read_trace
+from recon.run.trace import read_trace
 
 Row = Mapping[str, Any]
 Interval = Callable[[Sequence[float]], tuple[float, float]]

@@ -12,12 +12,12 @@ from string import Template
 
 from recon.analysis.language.low_level import LOW_LEVEL
 from recon.analysis.language.rows import ALL, LEVEL
+from recon.files import write_bytes
 from recon.report.cells import Row, grid, interval, number, percent, plain, section
 from recon.report.figures import Bar, bars
 from recon.report.language_maps import clip_map, neuron_map
 from recon.report.language_study import Part, Study
 from recon.report.language_words import captions_found, concepts, pictures, words
-from recon.study.store import write_bytes
 
 PARTITION = {"unique_text": "words alone", "shared": "shared", "unique_low_level": "low-level alone"}
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from recon.files import finite, write_bytes
 from recon.media import encode_png
 from recon.metrics.statistics import bootstrap_interval
 from recon.report.ablation import ablation_of
 from recon.report.cells import read_table
 from recon.report.comparisons import comparisons
 from recon.report.data import columns_of, read_clips, read_methods, read_tasks, standings
-from recon.study.store import finite, write_bytes
 
 ASSETS = ("page.css", "plots.js", "table.js", "compare.js", "ablation.js", "player.js", "page.js")
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from recon.methods.base import Method
 from recon.problem.problem import Problem
-from recon.types import Iterate, Reconstruction, Spread, State, Trace
+from recon.run.checkpoint import BrokenCheckpointError, Counter, Progress, load_checkpoint, save_checkpoint
+from recon.types import Iterate, Reconstruction, Trace
 
-SUM = "crc32"
-"""Key of a checkpoint's checksum."""
 SHARE_SPENT_WORKING = 20
 """A checkpoint that took a second to write is followed by this many seconds of work at least."""
 
@@ -29,45 +26,6 @@ class Budget:
     seconds: float = math.inf
     evaluations: float = math.inf
     iterations: float = math.inf
-
-
-@dataclass
-class Counter:
-    """Counts what encoders and denoiser saw since it was made: `evaluations` is frames seen over the clips' frames."""
-
-    problem: Problem
-    frames: float = 0.0
-    denoised: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.before = self.problem.meter.frames - self.frames
-        self.denoised_before = self.problem.meter.denoised - self.denoised
-
-    @property
-    def counts(self) -> tuple[float, float]:
-        """Frames that the encoders were shown, and samples that a denoiser was."""
-        return self.problem.meter.frames - self.before, self.problem.meter.denoised - self.denoised_before
-
-    @property
-    def evaluations(self) -> float:
-        """Encoder passes over the whole clip."""
-        return self.counts[0] / (self.problem.shape[0] * self.problem.shape[2])
-
-    @property
-    def denoiser_evaluations(self) -> float:
-        """Passes of the denoiser over the whole clip."""
-        return self.counts[1] / self.problem.shape[0]
-
-
-@dataclass
-class Progress:
-    """What a run has spent so far, its last iterate, when it was saved and for how long."""
-
-    step: int = 0
-    seconds: float = 0.0
-    last: Iterate | None = None
-    saved: float = field(default_factory=time.monotonic)
-    saving: float = 0.0
 
 
 def reconstruct(
@@ -100,7 +58,7 @@ def reconstruct(
         watch = _Watch(trace, checkpoint, every, budget or Budget(), generator)
         status, message = _drive(method(problem, generator, state), progress, counter, watch)
     except (KeyboardInterrupt, SystemExit):
-        _save(checkpoint, progress, counter, generator)
+        save_checkpoint(checkpoint, progress, counter, generator)
         raise
     if progress.last is None:
         raise ValueError("method: expected at least one iterate, got none; allow at least one iteration")
@@ -134,7 +92,7 @@ def _drive(iterates: Iterator[Iterate], progress: Progress, counter: Counter, wa
         if watch.trace is not None:
             watch.trace(progress.step, iterate, _rates(progress, counter))
         if now - progress.saved > max(watch.every, SHARE_SPENT_WORKING * progress.saving):
-            _save(watch.checkpoint, progress, counter, watch.generator)
+            save_checkpoint(watch.checkpoint, progress, counter, watch.generator)
         spent = _spent(progress, counter, watch.budget)
         if spent:
             return "budget", f"the budget of {spent} is spent; raise it to go on"
@@ -164,66 +122,3 @@ def _spent(progress: Progress, counter: Counter, budget: Budget) -> str:
     if counter.evaluations >= budget.evaluations:
         return f"{budget.evaluations:g} evaluations"
     return f"{budget.seconds:g} seconds" if progress.seconds >= budget.seconds else ""
-
-
-def _save(path: Path | None, progress: Progress, counter: Counter, generator: torch.Generator) -> None:
-    """Write the checkpoint aside and rename it."""
-    progress.saved = time.monotonic()
-    if path is None or progress.last is None:
-        return
-    from safetensors.torch import save_file
-
-    last = progress.last
-    tensors: dict[str, Tensor] = {f"state.{name}": value for name, value in last.state.items()}
-    tensors |= {f"terms.{name}": value for name, value in last.terms.items()}
-    tensors |= {"movie": last.movie, "generator": generator.get_state()}
-    if last.spread is not None:
-        tensors |= {"deviation": last.spread.deviation, "draws": torch.tensor([float(last.spread.draws)])}
-    spent = [float(progress.step), progress.seconds, *counter.counts]
-    tensors["spent"] = torch.tensor(spent, dtype=torch.float64)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".writing")
-    written = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-    save_file(written, str(aside), {SUM: str(_sum(written))})
-    aside.replace(path)
-    progress.saving = time.monotonic() - progress.saved
-
-
-def _sum(tensors: Mapping[str, Tensor]) -> int:
-    """Return a checksum of names and content."""
-    found = 0
-    for name, value in sorted(tensors.items()):
-        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        found = zlib.crc32(content.numpy().tobytes(), zlib.crc32(name.encode(), found))
-    return found
-
-
-class BrokenCheckpointError(Exception):
-    """A checkpoint that is not as it was written."""
-
-
-def load_checkpoint(
-    path: Path, generator: torch.Generator, *, device: torch.device
-) -> tuple[Progress, State, list[float]]:
-    """Read a checkpoint: what was spent with the last iterate, the state to go on from, frames seen, samples denoised.
-
-    Raises BrokenCheckpointError where the file is not as it was written.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), "pt", device="cpu") as file:
-            names: list[str] = list(file.keys())
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in names}
-            promised = (file.metadata() or {}).get(SUM)
-    except (SafetensorError, OSError) as error:
-        raise BrokenCheckpointError(str(path)) from error
-    if promised != str(_sum(tensors)):
-        raise BrokenCheckpointError(str(path))
-    tensors = {name: value.to(device) for name, value in tensors.items()}
-    step, seconds, *counts = tensors["spent"].tolist()
-    generator.set_state(tensors["generator"].cpu())
-    state = {name[6:]: value for name, value in tensors.items() if name.startswith("state.")}
-    terms = {name[6:]: value for name, value in tensors.items() if name.startswith("terms.")}
-    spread = Spread(tensors["deviation"], float(tensors["draws"])) if "deviation" in tensors else None
-    return Progress(int(step), seconds, Iterate(tensors["movie"], terms, state, spread)), state, counts

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from recon.media import Pixels, encode_gif, encode_png, film_strip, side_by_side, spread_frames, to_uint8, upscale
-from recon.run.summaries import picture, plain, scalar, text
-from recon.run.tensorboard import EventFile
-from recon.run.trace_file import drop_lines
 from recon.types import Iterate
 
 
@@ -52,11 +47,20 @@ class GroundTruth:
         return {name: METRICS[name](seen, shown, pixels) for name in self.metrics}
 
 
+class ClosableTrace(Protocol):
+    """A trace that logs its last step when it is closed."""
+
+    def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None: ...
+
+    def close(self) -> None:
+        """Log the last step, unless it is logged."""
+
+
 @dataclass(frozen=True)
 class Traces:
     """Several traces as one."""
 
-    members: tuple[JsonlTrace | TensorBoardTrace, ...]
+    members: tuple[ClosableTrace, ...]
 
     def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
         for member in self.members:
@@ -76,7 +80,7 @@ class JsonlTrace:
     """
 
     def __init__(self, path: Path, *, every: int = 1, truth: GroundTruth | None = None) -> None:
-        self.path, self.every, self.truth = path, _at_least_one(every), truth
+        self.path, self.every, self.truth = path, at_least_one(every), truth
         self._started = False
         self._unfinished: tuple[int, Iterate, Mapping[str, float]] | None = None
 
@@ -86,8 +90,8 @@ class JsonlTrace:
             drop_lines(self.path, step)
             self._started = True
         self._unfinished = (step, iterate, rates)
-        if step % self.every == 0 or _is_milestone(step):
-            self._log(step, iterate, rates, scored=_is_scored(step, self.every))
+        if step % self.every == 0 or is_milestone(step):
+            self._log(step, iterate, rates, scored=is_scored(step, self.every))
 
     def close(self) -> None:
         """Log the last step with its scores, if that is not yet in the file."""
@@ -105,157 +109,29 @@ class JsonlTrace:
         self._unfinished = None if scored else self._unfinished
 
 
-class TensorBoardTrace:
-    """Writes what TensorBoard shows of a run that is still going: scalars, film strips and movies.
-
-    Scalars are written every `every` steps, film strips (truth above reconstruction) at steps 0, 1, 2, 5, 10, 20 …,
-    movies at 0, 10, 100 … and at the end. Everything that needs the true movie has a tag below "oracle/".
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        every: int = 1,
-        truth: GroundTruth | None = None,
-        labels: Sequence[str] = (),
-        frame_rate: float = 30.0,
-        clips: int = 4,
-    ) -> None:
-        self.folder, self.every, self.truth = folder, _at_least_one(every), truth
-        self.labels, self.frame_rate, self.clips = tuple(labels), frame_rate, clips
-        self._names = _tag_names(self.labels)
-        self._writer: Any = None
-        self._last: tuple[int, Iterate, Mapping[str, float]] | None = None
-        self._logged = self._scored = self._shown = -1
-
-    def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
-        if self._writer is None:
-            self._open(step)
-        self._last = (step, iterate, rates)
-        if step % self.every == 0 or _is_milestone(step):
-            self._log(step, iterate, rates, scored=_is_scored(step, self.every))
-        if _is_milestone(step):
-            self._show(step, iterate, with_movie=_is_power_of_ten(step))
-
-    def close(self) -> None:
-        """Log and show the last iterate and end the event file; a later call goes on in a new one."""
-        if self._writer is None or self._last is None:
-            return
-        step, iterate, rates = self._last
-        if self._logged != step:
-            self._log(step, iterate, rates, scored=False)
-        if self._scored != step:
-            self._score(step, iterate)
-        if self._shown != step or not _is_power_of_ten(step):
-            self._show(step, iterate, with_movie=True)
-        self._writer.close()
-        self._writer = None
-
-    def __enter__(self) -> TensorBoardTrace:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _open(self, step: int) -> None:
-        self._writer = EventFile(self.folder)
-        self._writer.begin(step)
-        if self.labels:
-            self._write(step, [text("clips", "\n".join(f"1. {plain(label)}" for label in self.labels))])
-
-    def _log(self, step: int, iterate: Iterate, rates: Mapping[str, float], *, scored: bool) -> None:
-        scalars = {f"run/{name}": float(value) for name, value in rates.items()}
-        self._write_terms(step, scalars | self._terms("energy", iterate.terms))
-        self._logged = step
-        if scored:
-            self._score(step, iterate)
-
-    def _score(self, step: int, iterate: Iterate) -> None:
-        if self.truth:
-            self._write_terms(step, self._terms("oracle", self.truth.of(iterate)))
-        self._scored = step
-
-    def _write_terms(self, step: int, scalars: Mapping[str, float]) -> None:
-        self._write(step, [scalar(tag, value) for tag, value in scalars.items()])
-
-    def _terms(self, group: str, terms: Mapping[str, Tensor]) -> dict[str, float]:
-        scalars: dict[str, float] = {}
-        for name, tensor in terms.items():
-            values = tensor.detach().double().cpu().flatten().tolist()
-            scalars[f"{group}/{name}"] = sum(values) / len(values)
-            if len(values) > 1:
-                clips = enumerate(values)
-                scalars |= {f"{group}/{name} per clip/{self._name(clip)}": value for clip, value in clips}
-        return scalars
-
-    def _name(self, clip: int) -> str:
-        return self._names[clip] if clip < len(self._names) else f"clip {clip}"
-
-    def _show(self, step: int, iterate: Iterate, *, with_movie: bool) -> None:
-        values = []
-        for clip in range(min(self.clips, len(iterate.movie))):
-            movies = [to_uint8(movie[clip].mean(0).detach().float().cpu()) for movie in self._movies(iterate)]
-            values.append(picture(self._tag("film strip", clip), encode_png(self._strip(movies)), kind="png"))
-            if with_movie:
-                gif = encode_gif(upscale(side_by_side(movies), 2), frame_rate=self.frame_rate)
-                values.append(picture(self._tag("movie", clip), gif, kind="gif"))
-        self._write(step, values)
-        self._shown = step
-
-    def _movies(self, iterate: Iterate) -> list[Tensor]:
-        return [self.truth.movie, iterate.movie] if self.truth else [iterate.movie]
-
-    def _strip(self, movies: Sequence[Pixels]) -> Pixels:
-        frames = len(movies[0])
-        first, tail = (self.truth.warmup, self.truth.tail) if self.truth else (0, 0)
-        labels = ("truth", "reconstruction") if self.truth else ()
-        return film_strip(movies, frames=spread_frames(frames, first=first, end=frames - tail), labels=labels)
-
-    def _tag(self, kind: str, clip: int) -> str:
-        return f"{'oracle/' if self.truth else ''}{kind}/{self._name(clip)}"
-
-    def _write(self, step: int, values: Sequence[Any]) -> None:
-        self._writer.add(step, values)
-
-
-def _at_least_one(every: int) -> int:
+def at_least_one(every: int) -> int:
     if every < 1:
         raise ValueError(f"every (steps between two log entries): expected at least 1, got {every}")
     return every
 
 
-def _is_power_of_ten(step: int) -> bool:
-    return step == 0 or step == 10 ** round(math.log10(step))
-
-
-def _is_milestone(step: int) -> bool:
+def is_milestone(step: int) -> bool:
     """Hold at 0, 1, 2, 5, 10, 20, 50 …: pictures cost too much for every step.
 
-    >>> [step for step in range(60) if _is_milestone(step)]
+    >>> [step for step in range(60) if is_milestone(step)]
     [0, 1, 2, 5, 10, 20, 50]
     """
     return step == 0 or step / 10 ** math.floor(math.log10(step)) in (1, 2, 5)
 
 
-def _tag_names(labels: Sequence[str]) -> tuple[str, ...]:
-    """Return names that fit into a tag: no separators, not too long, all different.
-
-    >>> _tag_names(["a/b", "cats", "cats"])
-    ('a_b', '1 cats', '2 cats')
-    """
-    names = [re.sub(r"[^\w .-]+", "_", label)[:60] for label in labels]
-    return tuple(name if names.count(name) == 1 else f"{index} {name}" for index, name in enumerate(names))
-
-
-def _is_scored(step: int, every: int) -> bool:
+def is_scored(step: int, every: int) -> bool:
     """Hold for log-spaced steps and for multiples of `every` that become sparser.
 
-    >>> [step for step in range(30, 100) if _is_scored(step, 2)]
+    >>> [step for step in range(30, 100) if is_scored(step, 2)]
     [30, 32, 34, 36, 38, 40, 44, 48, 50, 52, 56, 60, 64, 68, 72, 76, 80, 88, 96]
     """
     octaves = max(0, int(math.log2(max(step, 1) / (10 * every))))
-    return _is_milestone(step) or step % (every * 2**octaves) == 0
+    return is_milestone(step) or step % (every * 2**octaves) == 0
 
 
 def _number(value: float) -> float | None:
@@ -264,3 +140,29 @@ def _number(value: float) -> float | None:
 
 def _numbers(values: Tensor) -> list[float | None]:
     return [_number(value) for value in values.detach().double().cpu().flatten().tolist()]
+
+
+def drop_lines(path: Path, step: int) -> None:
+    """Remove the lines at and after a step, and those that a kill cut in two; the file is replaced in one step."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if _step_of(line) < step]
+    if len(kept) == len(lines):
+        return
+    aside = path.with_name(f".{path.name}.aside")
+    aside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    aside.replace(path)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+def read_trace(path: Path) -> list[dict[str, Any]]:
+    """Return the complete lines of a trace, by step; a line that is just being written is left out."""
+    lines: Iterable[str] = path.read_text(encoding="utf-8").splitlines() if path.exists() else ()
+    return [json.loads(line) for line in lines if math.isfinite(_step_of(line))]

@@ -11,7 +11,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from recon.run.trace import GroundTruth, JsonlTrace, TensorBoardTrace
+from recon.run.tensorboard import TensorBoardTrace
+from recon.run.trace import GroundTruth, JsonlTrace
 from recon.types import Iterate
 
 

@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from recon import config
+from recon.files import one_writer, write_table
 from recon.study.executors.jobs import Outcome
 from recon.study.executors.local import Crew
 from recon.study.executors.places import HERE, Place, cards_of
@@ -20,7 +21,7 @@ from recon.study.executors.ray import RayCrew
 from recon.study.executors.tasks import Tasks
 from recon.study.fisher_information import write_information
 from recon.study.outputs import columns, write_inputs
-from recon.study.store import Store, one_writer, write_table
+from recon.study.store import Store
 
 Say = Callable[[str], None]
 SHARE_SPENT_WORKING = 20

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,24 +12,7 @@ from recon import config
 from recon.encoders.base import Encoder, Unnamed, freeze
 from recon.encoders.runtime.malloc import keep_freed_memory
 from recon.encoders.runtime.precision import Precision, in_precision
-from recon.study.provenance import check_encoder
 from recon.types import Recording
-
-
-def make_recording(path: Path, wanted: Mapping[str, Any], *, progress: bool) -> None:
-    """Simulate the recording of a configuration, unless it is there: of a planted population, or of an `encoder`."""
-    from recon.simulate.encoded import EncodedSettings, show_to_encoder
-    from recon.simulate.recording import is_there, simulate
-    from recon.simulate.settings import SimulationSettings
-
-    if "encoder" not in wanted:
-        simulate(path, config.record(SimulationSettings, wanted, where="simulate"), progress)
-        return
-    chosen = config.record(EncodedSettings, wanted, where="simulate")
-    made_by = {"settings": json.loads(json.dumps(asdict(chosen), default=str))}
-    if not is_there(path, made_by):
-        encoder: Encoder = config.build("encoder", chosen.encoder, where="simulate.encoder")
-        show_to_encoder(path, chosen, freeze(encoder), made_by=made_by)
 
 
 @dataclass(frozen=True)
@@ -58,3 +39,24 @@ def ready_encoder(tree: Mapping[str, Any], recording: Recording, arithmetic: Ari
     if arithmetic.compiled:
         ready.compile()
     return ready
+
+
+def check_encoder(encoder: Encoder, recording: Recording, where: str) -> None:
+    """Refuse an encoder of other neurons, another order of them, another frame size or another frame rate."""
+    spec, units = encoder.spec, recording.unit_ids
+    if len(spec.neuron_ids) != len(units):
+        raise ValueError(
+            f"{where}: expected {len(units)} neurons as in {recording.path}, got {len(spec.neuron_ids)} in its file; "
+            "train one on this recording with `recon train encoder`"
+        )
+    if spec.neuron_ids != units:
+        first = next(i for i, pair in enumerate(zip(spec.neuron_ids, units, strict=True)) if pair[0] != pair[1])
+        raise ValueError(
+            f"{where}: expected neuron {units[first]} at place {first} as in {recording.path}, got "
+            f"{spec.neuron_ids[first]}; train an encoder on this recording"
+        )
+    if spec.frame_size != recording.frame_size or spec.frame_rate != recording.frame_rate:
+        raise ValueError(
+            f"{where}: expected frames {recording.frame_size} at {recording.frame_rate:g} Hz as in {recording.path}, "
+            f"got an encoder of {spec.frame_size} at {spec.frame_rate:g} Hz; resample the recording or train another"
+        )

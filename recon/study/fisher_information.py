@@ -11,8 +11,8 @@ from torch import Tensor
 
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, device_of
+from recon.files import digest, write_json
 from recon.study.shared import Bench
-from recon.study.store import digest, write_json
 
 CLIPS, PROBES, FRAMES = 40, 2, 90
 """Pieces of training movies, random sign patterns for each, frames of a piece."""

@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from recon.study.store import Store, one_writer
+from recon.files import one_writer
+from recon.study.store import Store
 
 INPUTS = ("config.yaml", "environment.json")
 """Files by which a run is known."""

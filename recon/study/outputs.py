@@ -16,9 +16,10 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from recon.problem.conditions import Batch
+from recon.code_version import SOURCE
+from recon.files import write_bytes, write_json
+from recon.problem.clips import Batch
 from recon.study.settings import Settings
-from recon.study.store import SOURCE, write_bytes, write_json
 from recon.types import Spread
 
 COLUMNS = (

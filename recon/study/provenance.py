@@ -10,11 +10,9 @@ from pathlib import Path
 
 from torch import nn
 
-from recon.encoders.base import Encoder
 from recon.methods.artefacts import learning_seconds
 from recon.methods.neural.weights_file import SHIPPED as DECODERS
 from recon.priors.weights_file import SHIPPED as PRIORS
-from recon.types import Recording
 
 
 def modules_of(*parts: object) -> set[str]:
@@ -52,27 +50,6 @@ def planned_iterations(method: object) -> int | None:
     if isinstance(iterations, int):
         return iterations
     return planned_iterations(values["method"]) if "method" in values else None
-
-
-def check_encoder(encoder: Encoder, recording: Recording, where: str) -> None:
-    """Refuse an encoder of other neurons, another order of them, another frame size or another frame rate."""
-    spec, units = encoder.spec, recording.unit_ids
-    if len(spec.neuron_ids) != len(units):
-        raise ValueError(
-            f"{where}: expected {len(units)} neurons as in {recording.path}, got {len(spec.neuron_ids)} in its file; "
-            "train one on this recording with `recon train encoder`"
-        )
-    if spec.neuron_ids != units:
-        first = next(i for i, pair in enumerate(zip(spec.neuron_ids, units, strict=True)) if pair[0] != pair[1])
-        raise ValueError(
-            f"{where}: expected neuron {units[first]} at place {first} as in {recording.path}, got "
-            f"{spec.neuron_ids[first]}; train an encoder on this recording"
-        )
-    if spec.frame_size != recording.frame_size or spec.frame_rate != recording.frame_rate:
-        raise ValueError(
-            f"{where}: expected frames {recording.frame_size} at {recording.frame_rate:g} Hz as in {recording.path}, "
-            f"got an encoder of {spec.frame_size} at {spec.frame_rate:g} Hz; resample the recording or train another"
-        )
 
 
 def _parts(root: object) -> Iterator[object]:

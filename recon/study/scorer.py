@@ -20,7 +20,8 @@ from recon.metrics.coverage import interval_coverage
 from recon.metrics.movie import matched
 from recon.metrics.perceptual import lpips_reason
 from recon.metrics.pooling import Pooling
-from recon.problem.conditions import Batch, clip_rates, response_scale
+from recon.problem.clips import Batch
+from recon.problem.conditions import clip_rates, response_scale
 from recon.problem.problem import GREY, Problem
 from recon.study.settings import MATCHED, Settings, masked_column, oracle_column, pooled_column
 from recon.types import Spread

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from recon.methods.combined import gaussian_filter
 from recon.metrics import METRICS
-from recon.run.trace_file import drop_lines, read_trace
+from recon.run.trace import drop_lines, read_trace
 from recon.study.scorer import Judge
 from recon.types import Iterate, Reconstruction
 

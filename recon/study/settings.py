@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from recon.data.measurement import Bins
 from recon.encoders.runtime.precision import Precision
 from recon.metrics.pooling import Pooling
+from recon.problem.clips import Clips
+from recon.problem.conditions import Condition, Words
 
-Condition = Literal["recorded", "wrong_clip", "predicted", "noise_free", "repeat_average", "repeats_joint"]
-Words = Literal["none", "true", "shuffled"]
 Named = Mapping[str, Any]
 
 
@@ -38,32 +38,6 @@ def oracle_column(name: str) -> str:
 def masked_column(name: str) -> str:
     """Return the column of a response score with grey outside the mask."""
     return f"{name}_masked"
-
-
-@dataclass(frozen=True)
-class Clips:
-    """Which clips: the first presentation of each of the first `count` videos of a tier, after `skip` others.
-
-    Or as many trials of a `fold` of DwiseNeuro's authors, which its encoder was then trained without; or `trials`, by
-    number. `stimulus` takes only those of a tier that show that kind of stimulus, where the recording knows it.
-    """
-
-    tier: str = "live_test_main"
-    count: int = 8
-    skip: int = 0
-    fold: int | None = None
-    trials: tuple[int, ...] = ()
-    stimulus: str = ""
-
-    def __post_init__(self) -> None:
-        if self.stimulus and (self.trials or self.fold is not None):
-            raise ValueError(f"stimulus: expected one with a tier only, got {self.stimulus!r}; drop trials and fold")
-        if self.count < 1:
-            raise ValueError(f"count: expected at least 1 clip, got {self.count}; correct this value")
-        if self.skip < 0 or (self.skip and self.trials):
-            raise ValueError(f"skip: expected 0 or more, and 0 beside trials, got {self.skip}; correct this value")
-        if len(set(self.trials)) < len(self.trials):
-            raise ValueError(f"trials: expected each number once, got {self.trials}; leave out the repeats")
 
 
 @dataclass(frozen=True)

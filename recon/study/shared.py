@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +18,13 @@ from recon.data.mask_files import read_mask
 from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
-from recon.encoders.base import Encoder, resolve_device
-from recon.methods.artefacts import state_hash
+from recon.encoders.base import Encoder, freeze, resolve_device
+from recon.encoders.identity import state_hash
 from recon.methods.base import Method
 from recon.problem.animals import Animal
-from recon.problem.conditions import Batch, batches, choose_clips, validation_clips
+from recon.problem.clips import Batch, batches, choose_clips, validation_clips
 from recon.problem.fidelities.base import Likelihood
-from recon.study.encoders import Arithmetic, make_recording, ready_encoder
+from recon.study.encoders import Arithmetic, ready_encoder
 from recon.study.scorer import Judge, make_judge
 from recon.study.settings import Named, OtherAnimal, Row, Settings
 
@@ -149,3 +151,19 @@ class Bench:
         recording = self._recording(chosen.recording, chosen.simulate)
         encoder = self._encoder(chosen.encoder, f"animals.{name}.encoder", recording)
         return Animal(name, recording, encoder, self._sets(recording))
+
+
+def make_recording(path: Path, wanted: Mapping[str, Any], *, progress: bool) -> None:
+    """Simulate the recording of a configuration, unless it is there: of a planted population, or of an `encoder`."""
+    from recon.simulate.encoded import EncodedSettings, show_to_encoder
+    from recon.simulate.recording import is_there, simulate
+    from recon.simulate.settings import SimulationSettings
+
+    if "encoder" not in wanted:
+        simulate(path, config.record(SimulationSettings, wanted, where="simulate"), progress)
+        return
+    chosen = config.record(EncodedSettings, wanted, where="simulate")
+    made_by = {"settings": json.loads(json.dumps(asdict(chosen), default=str))}
+    if not is_there(path, made_by):
+        encoder: Encoder = config.build("encoder", chosen.encoder, where="simulate.encoder")
+        show_to_encoder(path, chosen, freeze(encoder), made_by=made_by)

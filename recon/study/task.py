@@ -9,14 +9,17 @@ from typing import Any
 
 from torch import Tensor
 
+from recon.code_version import code_version
 from recon.data.measurement import binning
 from recon.data.neuron_sets import left_out_neurons
 from recon.encoders.base import Encoder, resolve_device
 from recon.encoders.runtime.devices import spread
+from recon.files import digest, write_bytes, write_json
 from recon.methods.base import Method, fitted
 from recon.methods.training_set import TrainingSet
 from recon.problem.animals import Animal
-from recon.problem.conditions import Batch, common_scale, pose
+from recon.problem.clips import Batch
+from recon.problem.conditions import Condition, common_scale, pose
 from recon.problem.fit import fit_fidelity
 from recon.problem.problem import Observation, Problem
 from recon.run.runner import reconstruct
@@ -25,9 +28,8 @@ from recon.run.watch import Places, Watch, folder_name
 from recon.study.outputs import movie_file, to_yaml
 from recon.study.provenance import artefacts_of, learning_time, modules_of, planned_iterations, weights_of
 from recon.study.scorer import undefined
-from recon.study.settings import Condition
 from recon.study.shared import Bench, Plan
-from recon.study.store import Store, code_version, digest, write_bytes, write_json
+from recon.study.store import Store
 from recon.types import Reconstruction
 
 ENGINE = ("recon.run.runner", "recon.problem.conditions", "recon.problem.fit", "recon.study.scorer")

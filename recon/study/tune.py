@@ -13,12 +13,12 @@ from typing import Any
 import torch
 
 from recon import config
+from recon.files import write_json
 from recon.run.runner import reconstruct
 from recon.study.provenance import planned_iterations
 from recon.study.search import Place, Readings, Search, Searches
 from recon.study.settings import Settings
 from recon.study.shared import Bench, plan
-from recon.study.store import write_json
 from recon.study.task import Task
 
 VALIDATION = "oracle"

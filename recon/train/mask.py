@@ -20,10 +20,10 @@ from recon import config
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, freeze
+from recon.files import write_bytes
 from recon.methods.combined import gaussian_filter
 from recon.problem.conditions import response_scale
-from recon.study.provenance import check_encoder
-from recon.study.store import write_bytes
+from recon.study.encoders import check_encoder
 from recon.types import Trial, stack
 
 Progress = Callable[[Iterable[int]], Iterable[int]]

@@ -12,17 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from recon import config
-from recon.analysis.prior_samples import contact_sheet, drawn
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
-from recon.media import encode_gif, encode_png, side_by_side, to_uint8, upscale
-from recon.methods.diffusion.sampling import steps_down
+from recon.media import contact_sheet, encode_gif, encode_png, side_by_side, to_uint8, upscale
+from recon.methods.diffusion.sampling import drawn, steps_down
 from recon.methods.text.generated_clips import FIRST, drawn_clips
 from recon.metrics.statistics import bootstrap_interval
 from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from recon.priors.text import EMBEDDED, TextEncoder
-from recon.run.summaries import picture, scalar
+from recon.run.tensorboard import picture, scalar
 
 HELD_OUT = 48
 """Validation clips of which the card tells errors."""

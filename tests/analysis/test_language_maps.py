@@ -12,9 +12,9 @@ from recon.analysis.language.maps import draw_map, find_clusters
 from recon.analysis.language.pictures import relate
 from recon.analysis.language.prediction import Predicted
 from recon.analysis.language.rows import CAPTIONERS, CLUSTERS, NEURON_MAP, NEURONS, READINGS, TEXTS, WORDS
+from recon.files import write_json, write_table
 from recon.report.figures import Bar, Dot, bars, scatter
 from recon.report.language import write_language_page
-from recon.study.store import write_json, write_table
 
 
 def groups(seed: int = 0, each: int = 20) -> np.ndarray:

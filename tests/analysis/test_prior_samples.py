@@ -17,9 +17,9 @@ from worlds import pipelines as tiny_pipelines
 
 from recon import cli, config
 from recon.analysis import prior_samples as sampling
-from recon.analysis.prior_samples import Sampling, contact_sheet, drawn
-from recon.media import film_strip, labelled
-from recon.methods.diffusion.sampling import steps_down
+from recon.analysis.prior_samples import Sampling
+from recon.media import contact_sheet, film_strip, labelled
+from recon.methods.diffusion.sampling import drawn, steps_down
 from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum

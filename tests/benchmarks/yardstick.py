@@ -5,7 +5,8 @@
 
 One window of one sub-clip of one clip at a time; weights take gradients that nobody uses (or are frozen, which is
 kinder than the published code); every ten iterations the whole clip is predicted once more, window by window. Random
-weights, one clip. The same movie comes out of `configs/methods/bauer2025.yaml`; tests/methods/test_bauer2025.py checks it.
+weights, one clip. The same movie comes out of `configs/methods/bauer2025.yaml`: tests/methods/test_bauer2025.py checks
+it.
 """
 
 from __future__ import annotations

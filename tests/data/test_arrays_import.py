@@ -104,8 +104,14 @@ def test_packed_bits_and_resizing(tmp_path):
     bits = RNG.random((FRAMES, 12, 18)) > 0.5
     packed = np.packbits(bits.reshape(FRAMES, -1), axis=1)
     recording = import_arrays(
-        tmp_path / "r", movie=packed, packed=(12, 18), axes="twh", responses=COUNTS, frame_size=(9, 6),
-        trial_frames=100, **SCALE,
+        tmp_path / "r",
+        movie=packed,
+        packed=(12, 18),
+        axes="twh",
+        responses=COUNTS,
+        frame_size=(9, 6),
+        trial_frames=100,
+        **SCALE,
     )
     expected = np.rint(255 * bits.transpose(0, 2, 1).reshape(FRAMES, 9, 2, 6, 2).mean((2, 4)))
     np.testing.assert_allclose(_joined(recording)[0], expected, atol=1)
@@ -116,8 +122,18 @@ def test_trials_with_behavior(tmp_path):
     movie, responses = MOVIE.reshape(10, 60, 12, 18), COUNTS.reshape(9, 10, 60).swapaxes(0, 1)
     behavior, pupil = RNG.random((10, 2, 60)), RNG.random((10, 60, 2))
     recording = import_arrays(
-        tmp_path / "r", movie=movie, axes="rthw", responses=responses, behavior=behavior, pupil_center=pupil,
-        validation=0.2, test=0.3, seed=1, unit_ids=np.arange(9) * 5, coordinates=np.ones((9, 3)), **SCALE,
+        tmp_path / "r",
+        movie=movie,
+        axes="rthw",
+        responses=responses,
+        behavior=behavior,
+        pupil_center=pupil,
+        validation=0.2,
+        test=0.3,
+        seed=1,
+        unit_ids=np.arange(9) * 5,
+        coordinates=np.ones((9, 3)),
+        **SCALE,
     )
     assert (recording.tiers.count("oracle"), recording.tiers.count("live_test_main")) == (2, 3)
     trial = recording.trial(4)
@@ -141,8 +157,13 @@ def test_a_short_rest_is_left_out_and_long_trials_are_cut(tmp_path):
     recording = import_arrays(tmp_path / "r", movie=MOVIE[:510], responses=COUNTS[:, :510], trial_frames=100, **SCALE)
     assert len(recording.tiers) == 5
     long = import_arrays(
-        tmp_path / "long", movie=MOVIE.reshape(1, 600, 12, 18), axes="rthw", responses=COUNTS[None],
-        validation=0.0, test=0.5, **SCALE,
+        tmp_path / "long",
+        movie=MOVIE.reshape(1, 600, 12, 18),
+        axes="rthw",
+        responses=COUNTS[None],
+        validation=0.0,
+        test=0.5,
+        **SCALE,
     )
     assert [long.trial(i).movie.shape[1] for i in (0, 1)] == [300, 300]
 
@@ -156,8 +177,12 @@ def test_repeated_videos_never_stand_on_both_sides(tmp_path, seed):
     options = {"validation": 0.2, "test": 0.2, "seed": seed}
     random = import_arrays(tmp_path / "a", movie=movie, axes="rthw", responses=responses, **options, **SCALE)
     blocks = import_arrays(
-        tmp_path / "b", movie=movie.reshape(1800, 12, 18), responses=responses.swapaxes(0, 1).reshape(9, 1800),
-        trial_frames=60, **options, **SCALE,
+        tmp_path / "b",
+        movie=movie.reshape(1800, 12, 18),
+        responses=responses.swapaxes(0, 1).reshape(9, 1800),
+        trial_frames=60,
+        **options,
+        **SCALE,
     )
     for recording in (random, blocks):
         assert check_split(recording) == ()
@@ -178,8 +203,12 @@ def test_large_mapped_input_is_read_in_pieces(tmp_path):
         file[t : t + 300] = 255 * RNG.integers(0, 2, (300, 72, 72))
     del file
     recording = import_arrays(
-        tmp_path / "r", movie=tmp_path / "m.npy", responses=RNG.poisson(1.0, (6000, 5)), frame_size=(18, 18),
-        train_frames=4800, **SCALE,
+        tmp_path / "r",
+        movie=tmp_path / "m.npy",
+        responses=RNG.poisson(1.0, (6000, 5)),
+        frame_size=(18, 18),
+        train_frames=4800,
+        **SCALE,
     )
     assert recording.tiers == ("train",) * 14 + ("oracle",) * 2 + ("live_test_main",) * 4
     assert recording.frame_size == (18, 18)
@@ -257,8 +286,15 @@ def test_recorded_retina_is_imported_as_it_lies_there(real_data, tmp_path):
     with gzip.open(folder / "spike_counts_177x36000.npy.gz") as stream:
         counts = np.load(stream)[:, 27000:33000]
     recording = import_arrays(
-        tmp_path / "retina", movie=tmp_path / "bits.npy", packed=(72, 72), axes="twh", responses=counts,
-        train_frames=3000, frame_size=(9, 9), frame_rate=30.0, degrees_per_pixel=1.0,
+        tmp_path / "retina",
+        movie=tmp_path / "bits.npy",
+        packed=(72, 72),
+        axes="twh",
+        responses=counts,
+        train_frames=3000,
+        frame_size=(9, 9),
+        frame_rate=30.0,
+        degrees_per_pixel=1.0,
     )
     assert recording.tiers == ("train",) * 9 + ("oracle",) + ("live_test_main",) * 10
     assert len(recording.unit_ids) == 177

@@ -54,8 +54,13 @@ def test_planted_ceilings_of_arrays(arrays: Path, tmp_path: Path, capsys: pytest
         return float(np.median([float(row[name]) for row in rows if row["area"] == area and row[name]]))
 
     expected = {
-        "oracle": 1 / np.sqrt(2 * (1 + 1 / 19)), "split_half": 1 / 1.1, "alternating": 1 / 1.1,
-        "split_half_corrected": 1 / 1.05, "explainable_variance": 0.5, "cc_max": 1 / np.sqrt(1.05), "signal_power": 1,
+        "oracle": 1 / np.sqrt(2 * (1 + 1 / 19)),
+        "split_half": 1 / 1.1,
+        "alternating": 1 / 1.1,
+        "split_half_corrected": 1 / 1.05,
+        "explainable_variance": 0.5,
+        "cc_max": 1 / np.sqrt(1.05),
+        "signal_power": 1,
     }
     for name, value in expected.items():
         assert median(name, "V1") == pytest.approx(value, abs=0.07), name

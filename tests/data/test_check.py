@@ -130,8 +130,13 @@ def test_info_is_one_screen_with_the_true_figures(repeated):
     lines = text.splitlines()
     assert len(lines) <= 24 and max(map(len, lines)) <= 120
     for part in (
-        "neurons     8", "9×16 pixels (13×23°) at 30 Hz", "3 train, 12 oracle", "15 × 200 frames; 3000 in all",
-        "1 videos shown 12–12 times; 4 different videos", "videos, responses", "nothing wrong",
+        "neurons     8",
+        "9×16 pixels (13×23°) at 30 Hz",
+        "3 train, 12 oracle",
+        "15 × 200 frames; 3000 in all",
+        "1 videos shown 12–12 times; 4 different videos",
+        "videos, responses",
+        "nothing wrong",
     ):
         assert part in text, part
     oracle = float(next(line for line in lines if line.startswith("oracle r")).split()[2])
@@ -153,10 +158,16 @@ def test_the_report_as_json(repeated, capsys):
     assert cli.main(["data", "check", str(repeated.path), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report == {
-        "recording": "w", "usable": True, "findings": [],
+        "recording": "w",
+        "usable": True,
+        "findings": [],
         "facts": {
-            "neurons": 8, "trials": {"train": 3, "oracle": 12}, "stimuli": {}, "lengths": {"200": 15},
-            "repeats": [list(range(3, 15))], "withheld": [],
+            "neurons": 8,
+            "trials": {"train": 3, "oracle": 12},
+            "stimuli": {},
+            "lengths": {"200": 15},
+            "repeats": [list(range(3, 15))],
+            "withheld": [],
         },
     }
 

@@ -11,8 +11,7 @@ import pytest
 from recon.data.folds import FOLDS, fold_trials, video_hash
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
-from recon.problem.conditions import choose_clips
-from recon.study.settings import Clips
+from recon.problem.clips import Clips, choose_clips
 
 PUBLIC = {(0, 300): 18004574780674650863, (1, 31): 17825749890152459111, (2, 7): 13449215980057204169}
 """Hashes by `calculate_video_phash` of lRomul/sensorium, by seed and frames of `video`."""

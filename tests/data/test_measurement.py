@@ -107,8 +107,12 @@ def recording(tmp_path):
     with RecordingWriter(tmp_path / "w", unit_ids=range(6), acquisition=TIMES) as writer:
         for i in range(4):
             writer.write_trial(
-                i, tier="train" if i < 2 else "oracle", video=video[i % 2], responses=rng.gamma(1, 2, (6, 40)),
-                behavior=rng.random((2, 40)), pupil_center=rng.random((2, 40)),
+                i,
+                tier="train" if i < 2 else "oracle",
+                video=video[i % 2],
+                responses=rng.gamma(1, 2, (6, 40)),
+                behavior=rng.random((2, 40)),
+                pupil_center=rng.random((2, 40)),
             )
         writer.write_trial(4, tier="final_test_main", video=video[0])
     return open_recording(tmp_path / "w")

@@ -189,7 +189,14 @@ def test_groups_within_and_across_recordings(recordings: list[Path], capsys: pyt
     contents = [json.loads((folder / "meta/trials/content_groups.json").read_text()) for folder in recordings]
     assert contents[0]["groups"][2] == contents[0]["groups"][7] == contents[1]["groups"][1]
     assert contents[0]["groups"][3] == "" and contents[0]["kinds"] == [
-        "first", "first", "first", "", "first", "exact", "re-encoded", "shifted",
+        "first",
+        "first",
+        "first",
+        "",
+        "first",
+        "exact",
+        "re-encoded",
+        "shifted",
     ]
     assert contents[0]["shifts"] == [0] * 7 + [20]
     assert [open_recording(folder).fingerprint() for folder in recordings] == before
@@ -229,7 +236,9 @@ def test_likeness_through_another_video_adds_up(films: list[Movie]) -> None:
     parts = [movie[:100], noisy(movie[30:130]), movie[:100].copy(), jpeg(movie[55:155])]
     (group,) = find_groups([signature(part) for part in parts])
     assert [(one.video, one.kind, one.shift) for one in group.others] == [
-        (1, "shifted", 30), (2, "exact", 0), (3, "shifted", 55),
+        (1, "shifted", 30),
+        (2, "exact", 0),
+        (3, "shifted", 55),
     ]
 
 

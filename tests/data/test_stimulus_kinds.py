@@ -11,8 +11,7 @@ from recon.data.check import check, info
 from recon.data.sensorium import SensoriumRecording
 from recon.data.stimulus_kinds import BONUS, KINDS, STIMULI_FILE, stimulus_kinds
 from recon.data.writer import RecordingWriter
-from recon.problem.conditions import choose_clips
-from recon.study.settings import Clips
+from recon.problem.clips import Clips, choose_clips
 
 TIERS = ("train", "oracle", "live_test_main", "live_test_bonus", "live_test_bonus", "final_test_bonus")
 

@@ -29,14 +29,24 @@ def test_round_trip_with_all_sidecars(tmp_path):
     trials = [_trial() for _ in range(4)]
     times = AcquisitionTimes(8.0, (0.01, 0.04), (0, 1, 0, 1, 1))
     with RecordingWriter(
-        tmp_path / "world", unit_ids=[9, 3, 5, 7, 1], coordinates=np.arange(15).reshape(5, 3), frame_rate=25.0,
-        degrees_per_pixel=2.0, name="twin", acquisition=times, made_by={"seed": 3},
+        tmp_path / "world",
+        unit_ids=[9, 3, 5, 7, 1],
+        coordinates=np.arange(15).reshape(5, 3),
+        frame_rate=25.0,
+        degrees_per_pixel=2.0,
+        name="twin",
+        acquisition=times,
+        made_by={"seed": 3},
     ) as writer:
         for i, trial in zip((0, 1, 2, 5), trials, strict=True):
             scenes = [{"first": 0, "end": 30, "caption": "discs"}]
             writer.write_trial(
-                i, tier="train" if i < 2 else "oracle", captions=("discs fall", "falling discs"), scenes=scenes,
-                rates=trial["responses"] * 2, **trial,
+                i,
+                tier="train" if i < 2 else "oracle",
+                captions=("discs fall", "falling discs"),
+                scenes=scenes,
+                rates=trial["responses"] * 2,
+                **trial,
             )
         writer.write_truth("orientation", np.arange(5.0))
         assert not (tmp_path / "world").exists()

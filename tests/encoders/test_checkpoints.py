@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from recon import encoders
 from recon.encoders.base import Encoder, Spec
 from recon.encoders.checkpoints import SHIPPED, load_encoder, read_card, save_encoder, write_atomically
 from recon.encoders.core_readout.core import CoreSettings

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR
 
-from recon import cli, config
+from recon import cli, config, encoders
 from recon.data.open import open_recording
 from recon.encoders.dwiseneuro import train as dwise_training
 from recon.encoders.dwiseneuro.argus_files import convert, read_published

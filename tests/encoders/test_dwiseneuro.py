@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from worlds.dwiseneuro import NARROW, params, random_state, trial
 
-from recon import cli
+from recon import cli, encoders
 from recon.encoders.base import freeze
 from recon.encoders.checkpoints import read_card
 from recon.encoders.dwiseneuro import argus_files as argus

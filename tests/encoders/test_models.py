@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from recon import encoders
 from recon.encoders.base import Encoder, Spec, freeze
 from recon.encoders.core_readout.core import CoreSettings, temporal_filters
 from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from recon import encoders
 from recon.encoders.base import freeze
 from recon.encoders.sensorium.static2022 import Normalisation, Sensorium2022, load_sensorium2022
 

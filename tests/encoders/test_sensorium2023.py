@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from worlds.sensorium2023 import BEHAVIOR, CHOSEN, FRAMES, IMAGE, MICE, MOUSE, PUPIL, random_state, trial
 
+from recon import encoders
 from recon.encoders.base import Unnamed, freeze
 from recon.encoders.sensorium.movies2023 import UNENDING, Sensorium2023, Statistics, load_sensorium2023
 from recon.encoders.sensorium.static2022 import belongs

@@ -28,17 +28,48 @@ CONFIGS += sorted(file for file in (ROOT / "configs/bauer2025").glob("*.yaml") i
 PRESETS = sorted((ROOT / "configs" / "methods").glob("*.yaml"))
 
 LAYERS = (
-    ("recon.types", "recon.problem.memory", "recon.problem.windows", "recon.study.store", "recon.metrics.statistics", "recon.media"),
+    (
+        "recon.types",
+        "recon.problem.memory",
+        "recon.problem.windows",
+        "recon.files",
+        "recon.metrics.statistics",
+        "recon.media",
+    ),
     ("recon.problem.problem", "recon.methods.artefacts", "recon.data", "recon.simulate", "recon.metrics"),
-    ("recon.fidelities", "recon.problem.fidelities", "recon.methods.optimise.parameterise", "recon.methods.training_set"),
+    (
+        "recon.fidelities",
+        "recon.problem.fidelities",
+        "recon.methods.optimise.parameterise",
+        "recon.methods.training_set",
+    ),
     ("recon.methods.linear.lags", "recon.methods.linear.regression", "recon.decoders", "recon.captions"),
     ("recon.methods", "recon.run.summaries", "recon.run.tensorboard", "recon.run.trace"),
     ("recon.run.runner",),
     ("recon.config", "recon.study.settings", "recon.study.provenance", "recon.run.watch"),
     ("recon.problem.conditions", "recon.study.encoders", "recon.train.mask", "recon.analysis.receptive_fields"),
-    ("recon.problem.fit", "recon.study.scorer", "recon.study.outputs", "recon.problem.animals", "recon.analysis.prior_samples"),
-    ("recon.study.shared", "recon.study.fisher_information", "recon.study.task", "recon.study.executors", "recon.study.benchmark"),
-    ("recon.study.search", "recon.study.tune", "recon.train", "recon.study.ablation", "recon.study.folders", "recon.study.rerun"),
+    (
+        "recon.problem.fit",
+        "recon.study.scorer",
+        "recon.study.outputs",
+        "recon.problem.animals",
+        "recon.analysis.prior_samples",
+    ),
+    (
+        "recon.study.shared",
+        "recon.study.fisher_information",
+        "recon.study.task",
+        "recon.study.executors",
+        "recon.study.benchmark",
+    ),
+    (
+        "recon.study.search",
+        "recon.study.tune",
+        "recon.train",
+        "recon.study.ablation",
+        "recon.study.folders",
+        "recon.study.rerun",
+    ),
     ("recon.analysis.identification", "recon.analysis.language"),
     ("recon.report",),
     ("recon.commands",),
@@ -239,10 +270,7 @@ def test_classes_are_one_level_deep() -> None:
             if isinstance(node, ast.ClassDef):
                 bases[node.name] = {ast.unparse(base).split(".")[-1].split("[")[0] for base in node.bases}
     deep = {
-        name: own
-        for name, own in bases.items()
-        for base in own & set(bases)
-        if not bases[base] & {"ABC", "Protocol"}
+        name: own for name, own in bases.items() for base in own & set(bases) if not bases[base] & {"ABC", "Protocol"}
     }
     assert not deep
 

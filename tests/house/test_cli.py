@@ -12,8 +12,8 @@ from worlds.bench import make_world
 
 from recon import cli
 from recon.commands.benchmark import table
+from recon.files import write_table
 from recon.study.outputs import COLUMNS
-from recon.study.store import write_table
 
 
 def test_help_is_fast_and_imports_nothing_heavy() -> None:

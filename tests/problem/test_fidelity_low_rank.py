@@ -91,9 +91,7 @@ def test_low_rank_drops_bins_that_count_for_some_neurons_only() -> None:
     rates, responses, mask = world()
     ragged, square = mask.clone(), mask.clone()
     ragged[:, 3, -1], square[..., -1] = False, False
-    torch.testing.assert_close(
-        ready("low_rank")(rates, responses, ragged), ready("low_rank")(rates, responses, square)
-    )
+    torch.testing.assert_close(ready("low_rank")(rates, responses, ragged), ready("low_rank")(rates, responses, square))
 
 
 def test_factor_analysis_finds_planted_covariance() -> None:

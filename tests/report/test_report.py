@@ -58,7 +58,7 @@ def test_nothing_that_a_user_wrote_becomes_markup(page: Path) -> None:
 def test_the_page_needs_no_network(page: Path) -> None:
     text = page.read_text()
     assert "default-src 'none'" in text
-    assert "src=\"http" not in text
+    assert 'src="http' not in text
     assert "@import" not in text
     assert "url(http" not in text
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from recon.run.trace import GroundTruth, JsonlTrace, TensorBoardTrace, Traces
-from recon.run.trace_file import read_trace
+from recon.run.tensorboard import TensorBoardTrace
+from recon.run.trace import GroundTruth, JsonlTrace, Traces, read_trace
 from recon.types import Iterate
 
 RATES = {"evaluations": 3.0, "seconds": 0.5, "evaluations_per_second": 6.0, "gradient_norm": 0.1}

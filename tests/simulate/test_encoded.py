@@ -21,7 +21,7 @@ from recon.report.page import write_report
 from recon.simulate import TINY, simulate
 from recon.simulate.encoded import EncodedSettings, film_frames, show_to_encoder
 from recon.simulate.films import read_film
-from recon.study.encoders import make_recording
+from recon.study.shared import make_recording
 
 SIZE = (9, 16)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from recon import encoders
 from recon.data.open import open_recording
 from recon.simulate import TINY, SimulationSettings, simulate, simulate_movie_responses
 from recon.simulate import recording as module

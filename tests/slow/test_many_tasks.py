@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from worlds.jobs import Nothing
 
+from recon.files import digest, write_table
 from recon.study.executors.local import Crew
 from recon.study.outputs import COLUMNS
-from recon.study.store import Store, digest, write_table
+from recon.study.store import Store
 
 TASKS = int(os.environ.get("RECON_TASKS", "100000"))
 pytestmark = pytest.mark.slow

@@ -23,11 +23,12 @@ from worlds.bench import configuration
 from recon import config
 from recon.data.sensorium import SensoriumRecording
 from recon.metrics.correlation import pearson
-from recon.problem.conditions import batches, choose_clips, likeness, presentations
+from recon.problem.clips import Clips, batches, choose_clips, likeness
+from recon.problem.conditions import presentations
 from recon.problem.fit import cut, fit_fidelity
 from recon.study.benchmark import benchmark
 from recon.study.outputs import COLUMNS, columns
-from recon.study.settings import Clips, Settings
+from recon.study.settings import Settings
 from recon.study.shared import Bench, plan
 from recon.study.task import Task
 

@@ -14,10 +14,10 @@ import torch
 from worlds.bench import configuration
 
 from recon.cli import main
+from recon.files import one_writer
 from recon.study.benchmark import benchmark
 from recon.study.folders import Run, export, remove, runs_below
 from recon.study.rerun import compare
-from recon.study.store import one_writer
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,7 @@ def run(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "runs/one"))
 
 
-def test_runs_are_found_below_a_folder_and_listed(
-    finished: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_runs_are_found_below_a_folder_and_listed(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = finished.parents[1]
     assert [found.folder for found in runs_below(root)] == [finished]
     assert main(["runs", "list", str(root)]) == 0
@@ -100,9 +98,7 @@ def test_a_run_comes_again_number_for_number(run: Path, capsys: pytest.CaptureFi
     assert main(["rerun", str(run), "--to", str(run)]) == 2
 
 
-def test_differences_are_counted_and_the_environment_is_told(
-    run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_differences_are_counted_and_the_environment_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = Path(shutil.copytree(run, run.with_name("other")))
     with (other / "results.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))

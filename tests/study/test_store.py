@@ -10,16 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from recon.study.store import (
-    Store,
-    code_version,
-    digest,
-    disk_full,
-    one_writer,
-    write_bytes,
-    write_json,
-    write_table,
-)
+from recon.code_version import code_version
+from recon.files import digest, disk_full, one_writer, write_bytes, write_json, write_table
+from recon.study.store import Store
 
 
 def filled(store: Store, key: str, text: str = "hello") -> Store:
@@ -119,7 +112,7 @@ def test_keys_name_content_not_order() -> None:
 
 
 def test_the_code_version_follows_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from recon.study import store
+    from recon import files as store
 
     package = tmp_path / "recon"
     package.mkdir()

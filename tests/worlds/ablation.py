@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from worlds.finished_run import make_run, true_movie, write_task
 
+from recon.files import write_table
 from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.study.ablation.ablate import conclude
 from recon.study.ablation.rows import MEAN, PRIOR, SILENT_PRIOR, Ablation
 from recon.study.outputs import COLUMNS
-from recon.study.store import write_table
 
 SHARES = (0.5, 0.6, 0.66, 0.8, 0.75, 0.62, 0.64, 0.3, 0.15, 0.1, 0.05)
 """Shares of the truth in the reconstructions of the ablation's rows, in their order."""

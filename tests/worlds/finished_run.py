@@ -47,7 +47,7 @@ def make_run(folder: Path, *, clips: int = 3, shape: tuple[int, int, int] = (40,
         write_task(folder / "tasks" / f"{index:016x}", truths, method, generator)
     (folder / "tasks" / ".partial-1" / "x").mkdir(parents=True)
     (folder / "tasks" / ".partial-1" / "row.json").write_text("{")
-    (folder / "config.yaml").write_text(f"run: demo\nnote: \"{EVIL}\"\nclips:\n  count: {clips}\n")
+    (folder / "config.yaml").write_text(f'run: demo\nnote: "{EVIL}"\nclips:\n  count: {clips}\n')
     information = {"encoder": "<b>seed0</b>", "map": [[1.0, 0.05], [0.2, 1e-9]], "key": "x"}
     (folder / "information.json").write_text(json.dumps(information))
     (folder / "environment.json").write_text(json.dumps({"torch": "2.11.0", "platform": "</pre><b>"}))

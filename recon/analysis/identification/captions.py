@@ -16,16 +16,17 @@ from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import resolve_device
+from recon.files import write_table
 from recon.methods.text.decoder import Decoded
 from recon.methods.text.examples import embedded
 from recon.methods.training_set import TrainingSet
 from recon.metrics.identification import cosine_similarity
 from recon.priors.text import TextEncoder
-from recon.problem.conditions import choose_clips
+from recon.problem.clips import Clips, choose_clips
 from recon.study.benchmark import Say
-from recon.study.encoders import Arithmetic, make_recording, ready_encoder
-from recon.study.settings import Clips, Named, Neurons
-from recon.study.store import write_table
+from recon.study.encoders import Arithmetic, ready_encoder
+from recon.study.settings import Named, Neurons
+from recon.study.shared import make_recording
 from recon.types import Caption
 
 COLUMNS = ("recording", "tier", "approach", "task", "segments", "clips", *SCORED)

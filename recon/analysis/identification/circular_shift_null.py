@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from recon.study.store import write_json
+from recon.files import write_json
 
 Measure = Callable[[Tensor], Mapping[str, float]]
 """Responses `[n,repeats,segments]` → shares of right answers by name."""

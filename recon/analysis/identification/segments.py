@@ -20,12 +20,13 @@ from torch.nn import functional
 from recon import config
 from recon.analysis.identification.circular_shift_null import against_chance, turned_worlds
 from recon.analysis.identification.scores import SCORED, scores
+from recon.code_version import code_version
 from recon.data.ceilings import read_areas, read_responses
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
+from recon.files import digest, write_table
 from recon.methods.neural.towers import info_nce
 from recon.metrics.identification import cosine_similarity
 from recon.study.benchmark import Say
-from recon.study.store import code_version, digest, write_table
 
 COUNTED = ("top1", "near")
 """Shares of answers that are right, and that are right or a neighbour of the right segment."""

@@ -21,14 +21,14 @@ from recon.analysis.identification.scores import SCORED, TASKS, scores
 from recon.data.arrays import read_array
 from recon.data.open import open_recording
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
+from recon.files import write_table
 from recon.methods.linear.lags import Lags
 from recon.methods.linear.regression import regressed
 from recon.methods.neural.towers import Towers, TowerSettings, likeness
 from recon.metrics.correlation import pearson
 from recon.metrics.identification import cosine_similarity
 from recon.study.benchmark import Say
-from recon.study.encoders import make_recording
-from recon.study.store import write_table
+from recon.study.shared import make_recording
 
 COLUMNS = ("approach", "task", "images", "trained_on", "neurons", "segments", *SCORED, "note")
 PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0)

@@ -19,15 +19,17 @@ from torch import Tensor
 from recon import config
 from recon.analysis.identification.scores import SCORED, TASKS, scores
 from recon.encoders.base import Encoder
+from recon.files import write_table
 from recon.methods.combined import Smoothed
 from recon.methods.neural.alignment import Alignment
 from recon.metrics.correlation import pearson
 from recon.metrics.identification import cosine_similarity, segments
-from recon.problem.conditions import Batch, clip_rates, response_scale
+from recon.problem.clips import Batch
+from recon.problem.conditions import clip_rates, response_scale
 from recon.study.benchmark import Say, benchmark
 from recon.study.settings import Settings
 from recon.study.shared import Bench, plan
-from recon.study.store import Store, write_table
+from recon.study.store import Store
 from recon.study.task import Task
 
 COLUMNS = ("recording", "tier", "approach", "task", "seconds", "frames", "segments", "clips", *SCORED)

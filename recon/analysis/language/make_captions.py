@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from recon.data.caption_tables import COLUMNS, Said, read_captions
 from recon.data.layout import ABSENT
-from recon.study.store import write_table
+from recon.files import write_table
 from recon.types import Recording
 
 Captioner = Callable[[list[Tensor]], list[str]]

@@ -16,7 +16,7 @@ from recon.analysis.language.prediction import Predicted
 from recon.analysis.language.retrieval import Read
 from recon.analysis.language.variance_partition import Partition
 from recon.analysis.language.words import Preferences
-from recon.study.store import write_table
+from recon.files import write_table
 
 
 def write_predictions(chosen: LanguageStudy, material: Material, found: Mapping[str, Predicted]) -> Path:

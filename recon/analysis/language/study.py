@@ -26,9 +26,9 @@ from recon.analysis.language.words import (
     vocabulary,
     words_of,
 )
+from recon.files import write_json
 from recon.study.benchmark import Say
-from recon.study.encoders import make_recording
-from recon.study.store import write_json
+from recon.study.shared import make_recording
 
 WORD_PERMUTATIONS = 200
 """At most so many exchanges for words: each fits all neurons again."""

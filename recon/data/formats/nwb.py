@@ -26,7 +26,8 @@ class NwbMapping:
     `responses`: RoiResponseSeries (several fields are put side by side), or `units` (a units table) with the spikes
     counted. `movie`: an ImageSeries with a time for each frame, cut by the rows of the tables `intervals`; or, with
     `frame`, a template whose frame numbers stand in that column, one row per frame. `content` and `tier` are columns of
-    the tables. `behavior`: the names of `recon.data.formats.session.BEHAVIOR`, each a TimeSeries (`PATH` or `PATH:COLUMN`).
+    the tables. `behavior`: the names of `recon.data.formats.session.BEHAVIOR`, each a TimeSeries (`PATH` or
+    `PATH:COLUMN`).
     `activity`: "stored", or "relative" for raw fluorescence, (F − F₀)/F₀ over a running baseline.
     """
 

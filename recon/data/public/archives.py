@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from recon.locks import one_at_a_time
+from recon.files import one_at_a_time
 
 MAX_RATIO = 100
 """Unpacked bytes for one byte of a whole archive: more than recordings need, a tenth of what a bomb has and less."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from recon.data.public.archives import unpack
 from recon.data.public.catalogue import PublicFile
 from recon.data.public.download import Download
-from recon.locks import one_at_a_time
+from recon.files import one_at_a_time
 
 Say = Callable[[str], None]
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from recon.encoders.base import device_of
 from recon.priors.base import Denoiser
 from recon.priors.guidance import falling
 from recon.problem.problem import Problem
+
+Step = tuple[int, float, float]
+
+
+Progress = Callable[[Iterable[Step]], Iterable[Step]]
+
+
+GREY = 0.5
 
 
 class Pull(NamedTuple):
@@ -123,3 +132,22 @@ def unit(gradient: Tensor) -> Tensor:
     norm = gradient.flatten(1).norm(dim=1).reshape(-1, *[1] * (gradient.dim() - 1))
     one: Tensor = gradient / (norm + 1e-6)
     return one
+
+
+@torch.no_grad()
+def drawn(
+    denoiser: Denoiser,
+    told: Tensor | None,
+    shape: Sequence[int],
+    steps: Sequence[Step],
+    *,
+    generator: torch.Generator,
+    noise: float = 0.0,
+    progress: Progress = iter,
+) -> Tensor:
+    """Return movies `[B,1,T,H,W]` in [0,1] drawn from a prior: from grey under the first σ of `steps` down to none."""
+    grey = torch.full(tuple(shape), GREY, device=device_of(denoiser))
+    clean = x = noise_around(denoiser, grey, steps[0][1], generator=generator)
+    for level in unguided(denoiser, x, told, progress(steps), noise=noise, generator=generator):
+        clean = level.clean
+    return denoiser.decode(clean).float().clamp(0, 1)

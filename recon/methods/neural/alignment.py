@@ -67,9 +67,7 @@ class Alignment:
             return towers.state_dict() | library(towers, examples) | {"neurons": training.neurons}
 
         about = (self.towers, self.learning, self.batch, self.frames, self.dropout)
-        return replace(
-            self, artefact=training.artefact("alignment", about, learn_towers, uses=("neurons", "seed"))
-        )
+        return replace(self, artefact=training.artefact("alignment", about, learn_towers, uses=("neurons", "seed")))
 
     def trained(self, training: TrainingSet, examples: list[Clip], *, checkpoint: Path | None = None) -> Towers:
         """Return the towers, trained on the examples of a training set."""

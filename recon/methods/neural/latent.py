@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recon.encoders.identity import weights_hash
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
-from recon.methods.artefacts import load_artefact, weights_hash
+from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of
 from recon.methods.linear.lags import Lags, Scaling, measure_scaling
 from recon.methods.linear.regression import regressed

@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from recon.encoders.checkpoints import from_mapping
+from recon.files import write_bytes
 from recon.methods.neural.network import Architecture
 from recon.methods.training_set import TrainingSet
-from recon.study.store import write_bytes
 
 SHIPPED = Path(__file__).parent / "weights"
 FORMAT = "recon-decoder-1"

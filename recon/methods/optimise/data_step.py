@@ -54,8 +54,13 @@ class DataStep:
         return x().detach(), terms
 
     def _evaluate(
-        self, problem: Problem, x: Whitened, terms: dict[str, Tensor], z: Tensor,
-        samples: Tensor | None = None, /,
+        self,
+        problem: Problem,
+        x: Whitened,
+        terms: dict[str, Tensor],
+        z: Tensor,
+        samples: Tensor | None = None,
+        /,
     ) -> tuple[Tensor, Tensor]:
         """Return beta·misfit + ½‖z‖² `[B]` and its gradient in z, of `samples` `[B]` alone where they are named."""
         x.variable.data = z

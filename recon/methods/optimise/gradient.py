@@ -148,8 +148,13 @@ class Gradient:
 
     @torch.enable_grad()
     def _evaluate(
-        self, problem: Problem, x: Parameterisation, terms: dict[str, Tensor], variable: Tensor,
-        samples: Tensor | None = None, /,
+        self,
+        problem: Problem,
+        x: Parameterisation,
+        terms: dict[str, Tensor],
+        variable: Tensor,
+        samples: Tensor | None = None,
+        /,
     ) -> tuple[Tensor, Tensor]:
         """Return the objective `[B]` and its gradient in the variable; leaves every weighted term in `terms`.
 

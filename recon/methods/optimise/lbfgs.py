@@ -68,8 +68,16 @@ class Lbfgs(Optimiser):
         return direction, (direction * g).sum(1)
 
     def _search(
-        self, x: Tensor, value: Tensor, g: Tensor, direction: Tensor, slope: Tensor, *,
-        waiting: Tensor, shape: torch.Size, evaluate: Evaluate
+        self,
+        x: Tensor,
+        value: Tensor,
+        g: Tensor,
+        direction: Tensor,
+        slope: Tensor,
+        *,
+        waiting: Tensor,
+        shape: torch.Size,
+        evaluate: Evaluate,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Halve (at first: quarter) the step of the samples that did not descend enough; the rest keep theirs.
 
@@ -136,8 +144,6 @@ def _initial_scale(y: Sequence[Tensor], curvature: Tensor, known: list[int]) -> 
     return scale
 
 
-def _flat(
-    evaluate: Evaluate, x: Tensor, shape: torch.Size, samples: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def _flat(evaluate: Evaluate, x: Tensor, shape: torch.Size, samples: Tensor | None = None) -> tuple[Tensor, Tensor]:
     value, gradient = evaluate(x.reshape(shape)) if samples is None else evaluate(x.reshape(shape), samples)
     return value.detach(), gradient.detach().flatten(1)

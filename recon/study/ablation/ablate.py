@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from recon import config
+from recon.files import write_json
 from recon.study.ablation.numbers import Findings, findings
 from recon.study.ablation.rows import Ablation
 from recon.study.benchmark import Say, benchmark
 from recon.study.executors.places import HERE, Place
-from recon.study.store import write_json
 
 ABLATION = "ablation.json"
 FIDELITY = "judge_correlation"

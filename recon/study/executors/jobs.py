@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from recon.study.store import disk_full
+from recon.files import disk_full
 
 ATTEMPTS = 3
 """A job that has died as often is given up; bad input fails the first time."""

@@ -16,9 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from recon.code_version import code_version
 from recon.study.executors.jobs import ATTEMPTS, Do, Ledger, News, Outcome, done
 from recon.study.settings import Share
-from recon.study.store import code_version
 
 LOOK_ROUND = 2.0
 """Seconds after which the cluster is asked again how large it is, where nothing was heard."""
