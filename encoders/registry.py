@@ -100,4 +100,3 @@ def load(name: str, **arguments: Any) -> Encoder:
     if name not in ENCODERS:
         raise ValueError(f"encoder: expected one of {', '.join(ENCODERS)}, got {name!r}; `recon list` explains them")
     return ENCODERS[name](**arguments)
-

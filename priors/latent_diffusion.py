@@ -122,7 +122,8 @@ class LatentDiffusion(Denoiser):
         stride, multiple = self.pipeline.family.stride, self.pipeline.multiple
         seen = self.framing.frames(frames, stride)
         sides = [
-            -(-side * self.framing.scale // multiple) * multiple // self.pipeline.pixels for side in (height, width)
+            -(-side * self.framing.scale // multiple) * multiple // self.pipeline.pixels_per_latent
+            for side in (height, width)
         ]
         expected = (1 + (seen - 1) // (stride or 1), *sides)
         if tuple(x.shape[2:]) != expected:

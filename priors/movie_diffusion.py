@@ -20,7 +20,7 @@ from recon.priors.text import TextEncoder
 from recon.priors.weights_file import load_prior, save_prior
 
 FORMAT = "recon-movie-diffusion-1"
-SPREAD, GREY = 0.25, 0.5
+MOVIE_SD, GREY = 0.25, 0.5
 """Standard deviation of movies in [0,1], and the mean of white ones."""
 
 
@@ -47,7 +47,7 @@ class MovieDiffusion(Denoiser):
         window: int = 0,
     ) -> None:
         super().__init__()
-        known = spectrum or Spectrum(torch.full((1, 1, 1), SPREAD**2), torch.full((1, 1), GREY))
+        known = spectrum or Spectrum(torch.full((1, 1, 1), MOVIE_SD**2), torch.full((1, 1), GREY))
         self.register_buffer("log_power", known.power.log())
         self.register_buffer("mean", known.mean.clone())
         self.network = MovieUnet(settings or MovieUnetSettings())
@@ -91,7 +91,7 @@ class MovieDiffusion(Denoiser):
     def _denoised(self, x: Tensor, sigma: Tensor, condition: Tensor | None) -> Tensor:
         spectrum, level = self.gaussian(x.shape), sigma.reshape(-1, 1, 1, 1, 1).to(x)
         kept = GaussianDenoiser(spectrum)(x, level)
-        views = [(x - GREY) / (level**2 + SPREAD**2).sqrt(), (kept - spectrum.mean) / SPREAD]
+        views = [(x - GREY) / (level**2 + MOVIE_SD**2).sqrt(), (kept - spectrum.mean) / MOVIE_SD]
         given = torch.cat(views[: self.network.settings.inputs], 1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._lowered(x.device)):
             found = self.network(given, level.flatten().expand(len(x)).log() / 4, condition)

@@ -40,7 +40,7 @@ class MovieUnetSettings:
         return int(2 ** (len(self.widths) - 1))
 
 
-class Block(nn.Module):
+class SteeredBlock(nn.Module):
     """x + time(σ(space(σ(a·x + b)))) on `[B,T,C,h,w]`, over 3×3 cells and 3 frames; a, b come from the steering.
 
     Feature-wise linear modulation (Perez et al. 2018). Nothing is normalised over a clip, so that what is far away in
@@ -93,7 +93,7 @@ class MovieUnet(nn.Module):
         nn.init.zeros_(self.leave.weight)
 
     def _blocks(self, width: int) -> nn.ModuleList:
-        return nn.ModuleList(Block(width, self.settings.steering) for _ in range(self.settings.depth))
+        return nn.ModuleList(SteeredBlock(width, self.settings.steering) for _ in range(self.settings.depth))
 
     def forward(self, movie: Tensor, level: Tensor, text: Tensor | None) -> Tensor:
         """Return the movie."""

@@ -136,10 +136,10 @@ class Pipeline(nn.Module):
     def multiple(self) -> int:
         """Pixels that height and width have to be multiples of."""
         patch = self.network.config.get("patch_size") or 1
-        return self.pixels * int(patch if isinstance(patch, int) else patch[-1])
+        return self.pixels_per_latent * int(patch if isinstance(patch, int) else patch[-1])
 
     @property
-    def pixels(self) -> int:
+    def pixels_per_latent(self) -> int:
         """Pixels per latent, along height and along width."""
         vae = self.autoencoder
         return int(vae.config.scale_factor_spatial) if self.family.stride else downsampling(vae)

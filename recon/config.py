@@ -175,7 +175,8 @@ def _plain(annotation: Any, value: Any, where: str) -> Any:
 def _choose(annotation: Any, value: Any) -> Any:
     """Pick the member of a union that a mapping or list is meant for; plain values keep the plain members.
 
-    Where several records are allowed, the choice is a mapping from the names of their classes in small letters.
+    Where several records are allowed, the choice is a mapping from their names: `NAME` of the class, by default the
+    class's own name in lower case.
     """
     if get_origin(annotation) not in (Union, types.UnionType):
         return annotation
@@ -183,7 +184,11 @@ def _choose(annotation: Any, value: Any) -> Any:
     plain = [member for member in get_args(annotation) if member not in special]
     if plain and not (special and isinstance(value, Mapping | list | tuple)):
         return functools.reduce(operator.or_, plain)
-    return special[0] if len(special) == 1 else {member.__name__.lower(): member for member in special}
+    return (
+        special[0]
+        if len(special) == 1
+        else {vars(member).get("NAME", member.__name__.lower()): member for member in special}
+    )
 
 
 def _special(annotation: Any) -> bool:

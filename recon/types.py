@@ -187,7 +187,7 @@ class Fidelity(Protocol):
     def __call__(self, rates: Tensor, responses: Tensor, mask: Tensor) -> Tensor: ...
 
 
-class Spread(NamedTuple):
+class Uncertainty(NamedTuple):
     """Standard deviation over posterior draws per pixel `[B,C,T,H,W]`, and how many independent draws it is from."""
 
     deviation: Tensor
@@ -204,7 +204,7 @@ class Iterate:
     movie: Tensor
     terms: Mapping[str, Tensor]
     state: Mapping[str, Tensor] = field(default_factory=dict)
-    spread: Spread | None = None
+    uncertainty: Uncertainty | None = None
 
 
 State = Mapping[str, Tensor]
@@ -217,7 +217,7 @@ class Reconstruction:
     `evaluations` counts encoder passes over the whole clip (windows count by their frames), `denoiser_evaluations`
     those of a denoiser (guidance by a text asks it twice), `iterations` the iterates; `status` is "converged",
     "finished", "budget" or "diverged", or "failed" where a task was given up, `message` says what to do about it;
-    `spread` comes from samplers.
+    `uncertainty` comes from samplers.
     """
 
     movie: Tensor
@@ -227,7 +227,7 @@ class Reconstruction:
     seconds: float
     status: str
     message: str = ""
-    spread: Spread | None = None
+    uncertainty: Uncertainty | None = None
     denoiser_evaluations: float = 0.0
 
 

@@ -18,7 +18,7 @@ from recon.encoders.core_readout.readout import (
     Keeper,
     Matrix,
     PlacedReadout,
-    Places,
+    PlacewiseReadout,
     SparseReadout,
     gaussian_readout,
     learnt,
@@ -70,7 +70,7 @@ class CoreReadout(Encoder):
         self.readout: Any = gaussian_readout(size, neurons, init_sigma=self.settings.init_sigma)
         self.register_buffer("scale", torch.ones(neurons))
         self.generator: torch.Generator | None = None
-        self._keeper: Keeper[Places | Matrix] = Keeper()
+        self._keeper: Keeper[PlacewiseReadout | Matrix] = Keeper()
 
     def initialise(self, generator: torch.Generator) -> None:
         """Draw all starting weights from a generator, which training also uses for the sampled positions."""
@@ -145,9 +145,9 @@ class CoreReadout(Encoder):
         drive: Tensor = torch.cat(parts) + self.readout.bias
         return drive
 
-    def _read(self, features: Tensor, readout: Places | Matrix) -> Tensor:
+    def _read(self, features: Tensor, readout: PlacewiseReadout | Matrix) -> Tensor:
         by_place = features.permute(0, 2, 3, 1).flatten(1, 2)
-        if isinstance(readout, Places):
+        if isinstance(readout, PlacewiseReadout):
             placed: Tensor = PlacedReadout.apply(by_place, readout)
             return placed
         drive: Tensor = SparseReadout.apply(by_place.flatten(1), readout.values, readout)
@@ -158,7 +158,7 @@ class CoreReadout(Encoder):
         drive: Tensor = self.readout(features, sample=False, shift=shift)
         return drive
 
-    def _matrix(self) -> Places | Matrix:
+    def _matrix(self) -> PlacewiseReadout | Matrix:
         """Return the readout as a matrix; in training its positions are drawn afresh for every batch."""
         readout = self.readout
         if self.training and self.generator is not None:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder
 from recon.encoders.core_readout.core import Core, CoreSettings, temporal_filters
-from recon.encoders.training.clips import Clip
+from recon.encoders.training.clips import TrainingClip
 
 BANK = CoreSettings(lags=14, temporal=3, block=4, kernel=4, features=48, mixing=1, hidden=1)
 """Filters with which receptive fields are first located."""
@@ -20,7 +20,7 @@ EVERY = 2
 
 
 @torch.no_grad()
-def prepare(encoder: Encoder, clips: Sequence[Clip]) -> None:
+def prepare(encoder: Encoder, clips: Sequence[TrainingClip]) -> None:
     """Set response scales, biases at the mean rate, behavior statistics, and receptive-field positions."""
     model: Any = encoder
     std, mean = response_statistics(clips)
@@ -32,7 +32,7 @@ def prepare(encoder: Encoder, clips: Sequence[Clip]) -> None:
     model.place(receptive_fields(clips), mean / std)
 
 
-def response_statistics(clips: Sequence[Clip]) -> tuple[Tensor, Tensor]:
+def response_statistics(clips: Sequence[TrainingClip]) -> tuple[Tensor, Tensor]:
     """Return standard deviation and mean `[N]` of responses; deviations are floored at 1 % of their mean."""
     count = sum(clip.responses.shape[1] for clip in clips)
     mean = torch.stack([clip.responses.double().sum(1) for clip in clips]).sum(0) / count
@@ -41,7 +41,7 @@ def response_statistics(clips: Sequence[Clip]) -> tuple[Tensor, Tensor]:
     return std.clamp_min(0.01 * float(std.mean()) + 1e-12).float(), mean.float()
 
 
-def _behavior_statistics(module: Any, names: tuple[str, ...], clips: Sequence[Clip]) -> None:
+def _behavior_statistics(module: Any, names: tuple[str, ...], clips: Sequence[TrainingClip]) -> None:
     rows = [BEHAVIOR_CHANNELS.index(name) for name in names]
     if type(module).__name__ == "PupilShift":
         rows = [rows[row] for row in module.rows]
@@ -51,7 +51,7 @@ def _behavior_statistics(module: Any, names: tuple[str, ...], clips: Sequence[Cl
 
 
 @torch.no_grad()
-def receptive_fields(clips: Sequence[Clip]) -> Tensor:
+def receptive_fields(clips: Sequence[TrainingClip]) -> Tensor:
     """Return first guesses `[N,2]` of receptive-field centres (x, y in −1 … 1 of the frame).
 
     At every place of a coarse grid the responses are regressed (ridge) on a fixed bank of rectified space–time

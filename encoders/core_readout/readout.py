@@ -75,7 +75,7 @@ def _corners(readout: Any, positions: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class Places:
+class PlacewiseReadout:
     """A frozen readout place by place: each of P places has up to S rows, a corner of a neuron each.
 
     `weights` `[P,S,C]`; `slots` `[N,corners]` say which of the P·S rows are a neuron's, `owners` `[P·S]` whose a row is
@@ -88,7 +88,7 @@ class Places:
 
 
 @torch.no_grad()
-def readout_places(readout: Any, positions: Tensor) -> Places | Matrix:
+def readout_places(readout: Any, positions: Tensor) -> PlacewiseReadout | Matrix:
     """Return a frozen readout for `PlacedReadout`, or as a matrix where most rows would be nobody's."""
     values, place = _corners(readout, positions)
     _, height, width = readout.in_shape
@@ -105,7 +105,7 @@ def readout_places(readout: Any, positions: Tensor) -> Places | Matrix:
     slots = pairs * deepest + row
     owners = torch.full((height * width * deepest,), neurons, device=pairs.device)
     owners[slots] = torch.arange(neurons, device=pairs.device).repeat_interleave(place.shape[1])
-    return Places(weights, slots.reshape(place.shape), owners)
+    return PlacewiseReadout(weights, slots.reshape(place.shape), owners)
 
 
 class PlacedReadout(torch.autograd.Function):
@@ -115,7 +115,7 @@ class PlacedReadout(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, places: Places) -> Tensor:
+    def forward(ctx: Any, features: Tensor, places: PlacewiseReadout) -> Tensor:
         """Read all neurons."""
         ctx.places = places
         rows = torch.bmm(places.weights, features.permute(1, 2, 0)).flatten(0, 1)
@@ -125,7 +125,7 @@ class PlacedReadout(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """Give every row its neuron's gradient."""
-        places: Places = ctx.places
+        places: PlacewiseReadout = ctx.places
         owned = functional.pad(gradients[0].T, (0, 0, 0, 1))[places.owners]
         rows = owned.reshape(*places.weights.shape[:2], -1)
         return torch.bmm(rows.transpose(1, 2), places.weights).transpose(0, 1), None

@@ -83,7 +83,7 @@ class DwiseSettings:
         return 4 * self.frames * total
 
 
-class Core(nn.Module):
+class DwiseNeuroCore(nn.Module):
     """Stem, then position codes and inverted residual blocks in turn."""
 
     def __init__(self, settings: DwiseSettings) -> None:
@@ -122,7 +122,7 @@ class DwiseNetwork(nn.Module):
     def __init__(self, settings: DwiseSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.core, self.cortex = Core(settings), Cortex(settings)
+        self.core, self.cortex = DwiseNeuroCore(settings), Cortex(settings)
         width, groups = settings.cortex_features[-1], settings.groups
         options = {"beta": settings.softplus_beta, "drop": settings.drop_rate}
         self.readouts = nn.ModuleList(Readout(width, n, groups, **options) for n in settings.readout_outputs)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from recon.encoders.dwiseneuro.network import DwiseSettings, Subject, stacked
-from recon.encoders.training.clips import Clip
+from recon.encoders.training.clips import TrainingClip
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Mouse:
     """An animal with the trials that teach and those that validate; sequences may read a trial when it is asked for."""
 
     subject: Subject
-    training: Sequence[Clip]
-    validation: Sequence[Clip]
+    training: Sequence[TrainingClip]
+    validation: Sequence[TrainingClip]
 
 
 @dataclass(frozen=True)
-class Sampling:
+class WindowSampling:
     """How samples are drawn: `samples` an epoch in batches of `batch`; of a share `cutmix` of them a box is replaced.
 
     The box's share of the canvas, before it is cut at the edges, is drawn from Beta(`cutmix_alpha`, `cutmix_alpha`).
@@ -67,7 +67,7 @@ class Draw(NamedTuple):
     place: float
 
 
-class Sample(NamedTuple):
+class CutMixSample(NamedTuple):
     """A window, and the window of the same mouse, if any, from which a box is pasted."""
 
     window: Draw
@@ -82,7 +82,7 @@ class Window(NamedTuple):
     responses: Tensor
 
 
-class Batch(NamedTuple):
+class WindowBatch(NamedTuple):
     """Inputs `[B,5,F,h,w]`, and of each sample the mouse and its responses `[N,F]`."""
 
     inputs: Tensor
@@ -100,7 +100,7 @@ def key_of(seed: int, purpose: str, index: int) -> int:
     return zlib.crc32(f"{seed} {purpose} {index}".encode())
 
 
-def epoch_steps(sampling: Sampling, mice: int) -> int:
+def epoch_steps(sampling: WindowSampling, mice: int) -> int:
     """Return the number of whole batches of an epoch.
 
     >>> epoch_steps(Sampling(), 10)
@@ -116,13 +116,13 @@ def epoch_steps(sampling: Sampling, mice: int) -> int:
 
 
 @lru_cache(maxsize=4)
-def epoch_order(sampling: Sampling, mice: int, epoch: int) -> Tensor:
+def epoch_order(sampling: WindowSampling, mice: int, epoch: int) -> Tensor:
     """Return the mouse of each sample of an epoch: the same number of samples of every mouse, in random order."""
     each = sampling.samples // mice
     return torch.randperm(each * mice, generator=generator_of(sampling.seed, "epoch", epoch)) // each
 
 
-def plan(step: int, trials: Sequence[int], sampling: Sampling, canvas: tuple[int, int]) -> list[Sample]:
+def plan(step: int, trials: Sequence[int], sampling: WindowSampling, canvas: tuple[int, int]) -> list[CutMixSample]:
     """Return the samples of a step; `trials` counts the training trials of each mouse."""
     epoch, place = divmod(step, epoch_steps(sampling, len(trials)))
     first = place * sampling.batch
@@ -132,12 +132,12 @@ def plan(step: int, trials: Sequence[int], sampling: Sampling, canvas: tuple[int
 
 
 def _sample(
-    mouse: int, trials: int, sampling: Sampling, canvas: tuple[int, int], *, generator: torch.Generator
-) -> Sample:
+    mouse: int, trials: int, sampling: WindowSampling, canvas: tuple[int, int], *, generator: torch.Generator
+) -> CutMixSample:
     window = _draw(mouse, trials, generator)
     if _uniform(generator) >= sampling.cutmix:
-        return Sample(window)
-    return Sample(window, _draw(mouse, trials, generator), drawn_box(canvas, sampling.cutmix_alpha, generator))
+        return CutMixSample(window)
+    return CutMixSample(window, _draw(mouse, trials, generator), drawn_box(canvas, sampling.cutmix_alpha, generator))
 
 
 def _draw(mouse: int, trials: int, generator: torch.Generator) -> Draw:
@@ -170,7 +170,7 @@ def cut_mix(window: Window, other: Window, box: Box) -> Window:
     return Window(inputs, (1 - share) * window.responses + share * other.responses)
 
 
-def cut(clip: Clip, settings: DwiseSettings, start: int) -> Window:
+def cut(clip: TrainingClip, settings: DwiseSettings, start: int) -> Window:
     """Return the window of a clip that starts at a frame."""
     if clip.behavior is None:
         raise ValueError("behavior: expected pupil and running of every trial, got none; record or import them")
@@ -179,7 +179,7 @@ def cut(clip: Clip, settings: DwiseSettings, start: int) -> Window:
     return Window(inputs[0], clip.responses[:, part].clamp_min(0))
 
 
-def places(clip: Clip, settings: DwiseSettings) -> int:
+def places(clip: TrainingClip, settings: DwiseSettings) -> int:
     """Return in how many places of a clip a window can start."""
     count = clip.movie.shape[1] - settings.span + 1
     if count < 1:
@@ -190,7 +190,7 @@ def places(clip: Clip, settings: DwiseSettings) -> int:
     return count
 
 
-def read_batch(samples: Sequence[Sample], mice: Sequence[Mouse], settings: DwiseSettings) -> Batch:
+def read_batch(samples: Sequence[CutMixSample], mice: Sequence[Mouse], settings: DwiseSettings) -> WindowBatch:
     """Return the windows of samples as one batch."""
     windows = []
     for sample in samples:
@@ -200,7 +200,7 @@ def read_batch(samples: Sequence[Sample], mice: Sequence[Mouse], settings: Dwise
         windows.append(window)
     inputs = torch.stack([window.inputs for window in windows])
     owners = torch.tensor([sample.window.mouse for sample in samples])
-    return Batch(inputs, owners, tuple(window.responses for window in windows))
+    return WindowBatch(inputs, owners, tuple(window.responses for window in windows))
 
 
 def _read(draw: Draw, mice: Sequence[Mouse], settings: DwiseSettings) -> Window:
@@ -208,12 +208,12 @@ def _read(draw: Draw, mice: Sequence[Mouse], settings: DwiseSettings) -> Window:
     return cut(clip, settings, int(draw.place * places(clip, settings)))
 
 
-def read_ahead(steps: range, read: Callable[[int], Batch], readers: int) -> Iterator[Batch]:
+def read_ahead(steps: range, read: Callable[[int], WindowBatch], readers: int) -> Iterator[WindowBatch]:
     """Yield read(step) of each step in order; with `readers` threads so many batches are read ahead."""
     if readers == 0:
         yield from map(read, steps)
         return
-    pool, waiting = ThreadPoolExecutor(readers), deque[Future[Batch]]()
+    pool, waiting = ThreadPoolExecutor(readers), deque[Future[WindowBatch]]()
     try:
         for step in steps:
             waiting.append(pool.submit(read, step))

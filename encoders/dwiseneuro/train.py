@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from recon.encoders.dwiseneuro.blocks import Drop
 from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
 from recon.encoders.dwiseneuro.sampling import (
-    Batch,
     Mouse,
-    Sampling,
+    WindowBatch,
+    WindowSampling,
     epoch_steps,
     generator_of,
     key_of,
@@ -36,7 +36,7 @@ from recon.encoders.dwiseneuro.sampling import (
 from recon.encoders.dwiseneuro.scores import Precision, misfit, validate
 from recon.encoders.runtime.precision import autocast
 from recon.encoders.training.state import moments_of, other_training, read_parts, set_moments, write_parts
-from recon.encoders.training.watch import Watch
+from recon.encoders.training.watch import TrainingWatch
 
 RATED_BATCH = 4
 """Samples of a batch for which the base learning rate is stated."""
@@ -53,7 +53,7 @@ class Recipe:
     whose gradients are added; validation comes after every `validate_every` epochs.
     """
 
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: WindowSampling = field(default_factory=WindowSampling)
     warmup_epochs: int = 3
     epochs: int = 18
     base_rate: float = 3e-4
@@ -118,14 +118,14 @@ def train_dwise(
     if checkpoint is not None and checkpoint.is_file():
         load_run(run, checkpoint)
     batches = read_ahead(range(run.step, run.steps), reader(run), recipe.sampling.readers)
-    with closing(Watch(run.steps, run.step, log)) as watch:
+    with closing(TrainingWatch(run.steps, run.step, log)) as watch:
         _work(run, batches, watch, checkpoint)
     if checkpoint is not None:
         save_run(run, checkpoint)
     return run
 
 
-def _work(run: DwiseRun, batches: Iterator[Batch], watch: Watch, checkpoint: Path | None) -> None:
+def _work(run: DwiseRun, batches: Iterator[WindowBatch], watch: TrainingWatch, checkpoint: Path | None) -> None:
     began, saved, wait = time.monotonic() - run.seconds, time.monotonic(), SAVE_SECONDS
     for batch in batches:
         values = advance(run, batch)
@@ -166,7 +166,7 @@ def initialise(network: DwiseNetwork, generator: torch.Generator) -> None:
                 module.bias.zero_()
 
 
-def reader(run: DwiseRun) -> Callable[[int], Batch]:
+def reader(run: DwiseRun) -> Callable[[int], WindowBatch]:
     """Return the function from a step to its batch."""
     settings, trials = run.network.settings, tuple(len(mouse.training) for mouse in run.mice)
     return lambda step: read_batch(plan(step, trials, run.recipe.sampling, settings.canvas), run.mice, settings)
@@ -182,7 +182,7 @@ def learning_rate(step: int, recipe: Recipe, steps: int) -> float:
     return low + (peak - low) * (1 + math.cos(math.pi * through)) / 2
 
 
-def advance(run: DwiseRun, batch: Batch) -> dict[str, float]:
+def advance(run: DwiseRun, batch: WindowBatch) -> dict[str, float]:
     """Take one step and, at the end of an epoch whose turn it is, validate; return what there is to log."""
     rate = learning_rate(run.step, run.recipe, run.epoch_steps)
     values = {"learning_rate": rate, "loss": learn(run, batch, rate)}
@@ -193,7 +193,7 @@ def advance(run: DwiseRun, batch: Batch) -> dict[str, float]:
     return values
 
 
-def learn(run: DwiseRun, batch: Batch, rate: float) -> float:
+def learn(run: DwiseRun, batch: WindowBatch, rate: float) -> float:
     """Take one step of AdamW at a learning rate and return the loss."""
     for group in run.optimiser.param_groups:
         group["lr"] = rate
@@ -212,11 +212,11 @@ def learn(run: DwiseRun, batch: Batch, rate: float) -> float:
     return total
 
 
-def _portion(batch: Batch, part: Tensor) -> Batch:
-    return Batch(batch.inputs[part], batch.mice[part], tuple(batch.responses[i] for i in part.tolist()))
+def _portion(batch: WindowBatch, part: Tensor) -> WindowBatch:
+    return WindowBatch(batch.inputs[part], batch.mice[part], tuple(batch.responses[i] for i in part.tolist()))
 
 
-def batch_loss(network: DwiseNetwork, batch: Batch, precision: Precision) -> Tensor:
+def batch_loss(network: DwiseNetwork, batch: WindowBatch, precision: Precision) -> Tensor:
     """Return the mean over samples of a sample's misfit; each is read out by its own mouse's readout only."""
     device = next(network.parameters()).device
     total = torch.zeros((), device=device)

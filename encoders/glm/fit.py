@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from recon.encoders.glm.model import FLOOR, Glm, separable_drive
-from recon.encoders.training.clips import Clip, draw_chunks, evaluate
-from recon.encoders.training.loop import Outcome
+from recon.encoders.training.clips import TrainingClip, draw_chunks, evaluate
+from recon.encoders.training.loop import TrainingOutcome
 
 REACH = 12.0
 """Where the envelope's exponent stops: exp(−12) of the peak is nothing, and float32 still divides by it."""
@@ -58,7 +58,9 @@ class Start:
     distance: Tensor
 
 
-def fit_glm(encoder: Glm, training: Sequence[Clip], validation: Sequence[Clip], settings: GlmFit) -> Outcome:
+def fit_glm(
+    encoder: Glm, training: Sequence[TrainingClip], validation: Sequence[TrainingClip], settings: GlmFit
+) -> TrainingOutcome:
     """Fit an encoder in place, from clips of at least `lags` frames, and return how it ended."""
     began, average = time.monotonic(), spike_triggered_average(encoder, training)
     best = torch.full((len(average),), -math.inf)
@@ -74,11 +76,11 @@ def fit_glm(encoder: Glm, training: Sequence[Clip], validation: Sequence[Clip], 
     encoder.load_state_dict(kept)
     score = float(evaluate(encoder.eval(), validation, warmup=encoder.spec.context[0]).nanmean())
     steps = settings.steps * len(settings.widths)
-    return Outcome(score, steps, steps, time.monotonic() - began)
+    return TrainingOutcome(score, steps, steps, time.monotonic() - began)
 
 
 @torch.no_grad()
-def spike_triggered_average(encoder: Glm, clips: Sequence[Clip]) -> Tensor:
+def spike_triggered_average(encoder: Glm, clips: Sequence[TrainingClip]) -> Tensor:
     """Return the response-weighted mean `[N,L,H·W]` of the normalised movie at lags 0 … L−1 before the response."""
     settings = encoder.settings
     total, count = torch.zeros(1), torch.zeros(1)
@@ -108,7 +110,7 @@ def localised_start(encoder: Glm, average: Tensor, width: float) -> Start:
 
 
 @torch.no_grad()
-def log_likelihood(encoder: Glm, clips: Sequence[Clip]) -> Tensor:
+def log_likelihood(encoder: Glm, clips: Sequence[TrainingClip]) -> Tensor:
     """Return each cell's Poisson log likelihood `[N]` of clips, summed over frames with their whole history."""
     first = encoder.spec.context[0]
     total = torch.zeros(len(encoder.spec.neuron_ids))
@@ -118,14 +120,14 @@ def log_likelihood(encoder: Glm, clips: Sequence[Clip]) -> Tensor:
     return total
 
 
-def mean_rate_likelihood(training: Sequence[Clip], validation: Sequence[Clip], first: int) -> Tensor:
+def mean_rate_likelihood(training: Sequence[TrainingClip], validation: Sequence[TrainingClip], first: int) -> Tensor:
     """Return the same likelihood `[N]` of a constant rate, the mean of the training responses."""
     rate = torch.cat([clip.responses[:, first:] for clip in training], 1).mean(1).clamp_min(FLOOR)[:, None]
     return torch.stack([(clip.responses[:, first:] * rate.log() - rate).sum(1) for clip in validation]).sum(0)
 
 
 @torch.enable_grad()
-def _maximise(encoder: Glm, start: Start, clips: Sequence[Clip], settings: GlmFit, *, width: float) -> None:
+def _maximise(encoder: Glm, start: Start, clips: Sequence[TrainingClip], settings: GlmFit, *, width: float) -> None:
     """Maximise the penalised likelihood of all cells at once; they share nothing but the movie.
 
     The spatial variable is whitened by its prior (space = envelope · variable), so that one step length fits all.

@@ -32,7 +32,7 @@ class Copies(nn.Module):
         return all(halved)
 
 
-class Spread(Encoder):
+class Replicated(Encoder):
     """An encoder on several devices; rates come back to the movie's.
 
     Work is handed to a device without waiting for it, so what does not depend on each other (windows of a clip,
@@ -60,12 +60,12 @@ class Spread(Encoder):
         return self.copies.fewer_windows()
 
 
-class SpreadTemporal(Encoder):
-    """As `Spread`, of an encoder that filters time first: copies filter, and do what comes after it, in turn."""
+class ReplicatedTemporal(Encoder):
+    """As `Replicated`, of an encoder that filters time first: copies filter, and do what comes after it, in turn."""
 
     def __init__(self, inner: Encoder, devices: Sequence[torch.device], *, first: int = 0) -> None:
         super().__init__()
-        self.whole = Spread(inner, devices, first=first)
+        self.whole = Replicated(inner, devices, first=first)
         self.copies = self.whole.copies
         self.spec, self.padded_in_time = inner.spec, inner.padded_in_time
 
@@ -91,9 +91,9 @@ class SpreadTemporal(Encoder):
         return rates.to(planes.device)
 
 
-def spread(encoder: Encoder, devices: Sequence[torch.device], *, first: int = 0) -> Encoder:
+def replicate(encoder: Encoder, devices: Sequence[torch.device], *, first: int = 0) -> Encoder:
     """Return an encoder on several devices, the first pass on number `first`; itself where no devices are named."""
     if not devices:
         return encoder
-    kind = SpreadTemporal if isinstance(encoder, TemporalFirst) else Spread
+    kind = ReplicatedTemporal if isinstance(encoder, TemporalFirst) else Replicated
     return kind(encoder, devices, first=first)

@@ -11,17 +11,17 @@ from torch import Tensor
 from recon.encoders.base import Encoder
 
 
-class Clip(NamedTuple):
+class TrainingClip(NamedTuple):
     """One trial: movie `[C,T,H,W]` in [0,1], responses `[N,T]`, behavior `[4,T]` or none."""
 
     movie: Tensor
     responses: Tensor
     behavior: Tensor | None = None
 
-    def cut(self, first: int, end: int) -> Clip:
+    def cut(self, first: int, end: int) -> TrainingClip:
         """Return frames [first, end)."""
         behavior = None if self.behavior is None else self.behavior[:, first:end]
-        return Clip(self.movie[:, first:end], self.responses[:, first:end], behavior)
+        return TrainingClip(self.movie[:, first:end], self.responses[:, first:end], behavior)
 
 
 @runtime_checkable
@@ -31,12 +31,12 @@ class ClipSource(Protocol):
     def length(self, place: int) -> int:
         """Return how many frames a clip has."""
 
-    def part(self, place: int, first: int, end: int) -> Clip:
+    def part(self, place: int, first: int, end: int) -> TrainingClip:
         """Return frames [first, end) of a clip."""
 
 
 @torch.no_grad()
-def evaluate(encoder: Encoder, clips: Iterable[Clip], *, warmup: int = 50) -> Tensor:
+def evaluate(encoder: Encoder, clips: Iterable[TrainingClip], *, warmup: int = 50) -> Tensor:
     """Return each neuron's Pearson correlation `[N]` of rates and responses over the concatenated frames of clips.
 
     The first `warmup` frames of every clip are dropped; a constant neuron is NaN. The field's single-trial score is
@@ -68,7 +68,7 @@ def correlation(sums: Tensor) -> Tensor:
 
 
 def draw_chunks(
-    clips: Sequence[Clip], generator: torch.Generator, *, batch: int, frames: int, apart: bool = False
+    clips: Sequence[TrainingClip], generator: torch.Generator, *, batch: int, frames: int, apart: bool = False
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return a batch of random chunks: movies `[B,C,F,H,W]`, responses `[B,N,F]`, behavior `[B,4,F]`.
 
@@ -91,9 +91,9 @@ def draw_chunks(
     )
 
 
-def _length(clips: Sequence[Clip], place: int) -> int:
+def _length(clips: Sequence[TrainingClip], place: int) -> int:
     return clips.length(place) if isinstance(clips, ClipSource) else int(clips[place].movie.shape[1])
 
 
-def _part(clips: Sequence[Clip], place: int, first: int, end: int) -> Clip:
+def _part(clips: Sequence[TrainingClip], place: int, first: int, end: int) -> TrainingClip:
     return clips.part(place, first, end) if isinstance(clips, ClipSource) else clips[place].cut(first, end)

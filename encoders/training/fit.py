@@ -12,8 +12,8 @@ from torch import Tensor
 
 from recon.encoders.base import Encoder, device_of
 from recon.encoders.core_readout.prepare import prepare
-from recon.encoders.training.clips import Clip, draw_chunks, evaluate
-from recon.encoders.training.loop import Learning, Outcome, learn
+from recon.encoders.training.clips import TrainingClip, draw_chunks, evaluate
+from recon.encoders.training.loop import Learning, TrainingOutcome, learn
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class TrainingSettings:
 
 def train(
     encoder: Encoder,
-    training: Sequence[Clip],
-    validation: Sequence[Clip],
+    training: Sequence[TrainingClip],
+    validation: Sequence[TrainingClip],
     settings: TrainingSettings,
     *,
     checkpoint: Path | None = None,
     log: Path | None = None,
-) -> Outcome:
+) -> TrainingOutcome:
     """Train an initialised encoder in place; it ends frozen-ready with the averaged weights that validated best.
 
     With `checkpoint` an interrupted run is picked up where it stopped and ends with the same weights; the file is
@@ -71,7 +71,7 @@ def train(
     )
 
 
-def score_of(encoder: Any, validation: Sequence[Clip], settings: TrainingSettings) -> float:
+def score_of(encoder: Any, validation: Sequence[TrainingClip], settings: TrainingSettings) -> float:
     """Return the validation correlation, mean over neurons."""
     return float(evaluate(encoder, validation, warmup=settings.warmup_frames).nanmean())
 
@@ -82,7 +82,9 @@ def poisson_loss(rates: Tensor, responses: Tensor, scale: Tensor) -> Tensor:
     return (rates - responses.clamp_min(0) * rates.log()).mean()
 
 
-def loss_of(encoder: Any, draws: torch.Generator, training: Sequence[Clip], settings: TrainingSettings) -> Tensor:
+def loss_of(
+    encoder: Any, draws: torch.Generator, training: Sequence[TrainingClip], settings: TrainingSettings
+) -> Tensor:
     """Return the loss of one batch of chunks, regularisers included; positions of the readout are drawn, too."""
     encoder.generator = draws
     device = device_of(encoder)

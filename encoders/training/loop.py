@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from recon.encoders.training.state import moments_of, other_training, read_parts, set_moments, write_parts
-from recon.encoders.training.watch import Watch
+from recon.encoders.training.watch import TrainingWatch
 
 SAVE_SECONDS = 5.0
 SCALARS = ("score", "best_step", "step", "seconds")
@@ -56,7 +56,7 @@ class Learning:
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """A training between two steps."""
 
     model: nn.Module
@@ -72,7 +72,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """How a training ended: the score of the kept weights (NaN without validation), their step, steps and seconds.
 
     `history` has (step, score) of every validation, the curve of the training.
@@ -97,7 +97,7 @@ def learn(
     log: Path | None = None,
     title: str = "",
     show: Show | None = None,
-) -> Outcome:
+) -> TrainingOutcome:
     """Train a model in place; it ends in evaluation mode with the weights that are kept.
 
     Every step's loss draws from `generator`. With `checkpoint` an interrupted training goes on where it stopped and
@@ -107,7 +107,7 @@ def learn(
     run = started(model, settings, generator)
     if checkpoint is not None and checkpoint.is_file():
         load_state(run, checkpoint)
-    with closing(Watch(settings.steps, run.step, log, title=title)) as watch:
+    with closing(TrainingWatch(settings.steps, run.step, log, title=title)) as watch:
         saved, began = time.monotonic(), time.monotonic() - run.seconds
         while run.step < settings.steps and not _stalled(run, settings, validate):
             values = _advance(run, loss, settings)
@@ -123,14 +123,16 @@ def learn(
     model.eval()
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
-    return Outcome(run.score if validate else math.nan, run.best_step, run.step, run.seconds, tuple(run.history))
+    return TrainingOutcome(
+        run.score if validate else math.nan, run.best_step, run.step, run.seconds, tuple(run.history)
+    )
 
 
-def started(model: nn.Module, settings: Learning, generator: torch.Generator) -> Run:
+def started(model: nn.Module, settings: Learning, generator: torch.Generator) -> TrainingRun:
     """Return a training before its first step."""
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    return Run(model, averaged, optimiser, generator, _weights(averaged))
+    return TrainingRun(model, averaged, optimiser, generator, _weights(averaged))
 
 
 def rate_factor(step: int, settings: Learning) -> float:
@@ -139,7 +141,7 @@ def rate_factor(step: int, settings: Learning) -> float:
     return warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
 
 
-def _advance(run: Run, loss: Loss, settings: Learning) -> dict[str, float]:
+def _advance(run: TrainingRun, loss: Loss, settings: Learning) -> dict[str, float]:
     for group in run.optimiser.param_groups:
         group["lr"] = settings.learning_rate * rate_factor(run.step, settings)
     value = loss(run.model.train(), run.generator)
@@ -155,7 +157,7 @@ def _advance(run: Run, loss: Loss, settings: Learning) -> dict[str, float]:
     return {"loss": float(value.detach()), "gradient_norm": float(norm)}
 
 
-def _validated(run: Run, settings: Learning, validate: Validate | None) -> dict[str, float]:
+def _validated(run: TrainingRun, settings: Learning, validate: Validate | None) -> dict[str, float]:
     if validate is None or (run.step % settings.validate_every and run.step != settings.steps):
         return {}
     with torch.no_grad():
@@ -167,11 +169,11 @@ def _validated(run: Run, settings: Learning, validate: Validate | None) -> dict[
 
 
 @torch.no_grad()
-def _show(run: Run, show: Show, watch: Watch) -> None:
+def _show(run: TrainingRun, show: Show, watch: TrainingWatch) -> None:
     watch.show(run.step, show(run.averaged))
 
 
-def _stalled(run: Run, settings: Learning, validate: Validate | None) -> bool:
+def _stalled(run: TrainingRun, settings: Learning, validate: Validate | None) -> bool:
     waited = run.step - run.best_step
     return validate is not None and 0 < settings.patience * settings.validate_every <= waited
 
@@ -180,7 +182,7 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-def save_state(run: Run, path: Path) -> None:
+def save_state(run: TrainingRun, path: Path) -> None:
     """Write all that the next steps depend on, at once or not at all."""
     parts = {
         "model": run.model.state_dict(),
@@ -194,7 +196,7 @@ def save_state(run: Run, path: Path) -> None:
     write_parts(path, parts, [float(getattr(run, name)) for name in SCALARS])
 
 
-def load_state(run: Run, path: Path) -> None:
+def load_state(run: TrainingRun, path: Path) -> None:
     """Put a saved state into a training that was started with the same model and settings."""
     try:
         parts, scalars = read_parts(path)
@@ -227,7 +229,7 @@ def draw_weights(model: nn.Module, generator: torch.Generator, *, gain: float = 
     """Draw the weights of linear and convolutional layers with variance `gain` / inputs; their biases are zero."""
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
-            spread = (gain / module.weight[0].numel()) ** 0.5
-            module.weight.data.normal_(0, spread, generator=generator)
+            deviation = (gain / module.weight[0].numel()) ** 0.5
+            module.weight.data.normal_(0, deviation, generator=generator)
             if module.bias is not None:
                 module.bias.data.zero_()

@@ -10,7 +10,7 @@ EVERY = 10
 """Steps between two scalars of one curve, so that long trainings keep small logs."""
 
 
-class Watch:
+class TrainingWatch:
     """A bar over `steps`, of which `done` are behind it, and a TensorBoard folder `log` or none; to be closed.
 
     Without a `title`, or where standard error is no terminal, no bar is drawn.

@@ -44,7 +44,7 @@ NOT_DRAWN = ("captions", "output", "frame_rate", "device")
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SampleSettings:
     """A configuration: the prior, what it is told, and how it goes from noise to clips.
 
     Every one of `captions` gives `draws` clips of `frames` frames, all captions from the same noise; an empty caption
@@ -86,7 +86,7 @@ class Sampling:
 
 def sample(tree: Mapping[str, Any]) -> Path:
     """Draw what a configuration asks for and is not yet there, write clips and pictures, and return their folder."""
-    chosen = config.record(Sampling, tree, where="sample")
+    chosen = config.record(SampleSettings, tree, where="sample")
     prior: Denoiser = config.build("prior", chosen.prior, where="prior")
     if isinstance(prior, LatentDiffusion):
         prior = prior.for_movie(chosen.shape)
@@ -96,7 +96,7 @@ def sample(tree: Mapping[str, Any]) -> Path:
     return chosen.output
 
 
-def samples_of(prior: Denoiser, chosen: Sampling) -> Samples:
+def samples_of(prior: Denoiser, chosen: SampleSettings) -> Samples:
     """Return the draws `[K,T,H,W]` of every caption; samples.h5 keeps those of a caption as soon as they are there."""
     keys = _keys(prior, chosen)
     kept = read_samples(chosen.output / "samples.h5", keys)
@@ -110,11 +110,11 @@ def samples_of(prior: Denoiser, chosen: Sampling) -> Samples:
     return found
 
 
-def _of_caption(prior: Denoiser, chosen: Sampling, caption: str, *, progress: Progress) -> Draws:
-    told = prior.embed([caption]).to(device_of(prior)).expand(chosen.draws, -1) if caption else None
+def _of_caption(prior: Denoiser, chosen: SampleSettings, caption: str, *, progress: Progress) -> Draws:
+    condition = prior.embed([caption]).to(device_of(prior)).expand(chosen.draws, -1) if caption else None
     movies = drawn(
         ClassifierFree(prior, chosen.guidance),
-        told,
+        condition,
         chosen.shape,
         list(steps_down(chosen.levels, chosen.highest, chosen.lowest)),
         noise=chosen.noise,
@@ -140,7 +140,7 @@ def read_samples(path: Path, keys: Mapping[str, str]) -> Samples:
         raise ValueError(f"{path}: expected samples that `recon sample` wrote, got {error}; remove it") from error
 
 
-def write_pictures(samples: Samples, chosen: Sampling) -> None:
+def write_pictures(samples: Samples, chosen: SampleSettings) -> None:
     """Write a film strip and a GIF per caption, numbered in their order, and one picture of all strips."""
     named = {f"{number:02d}": to_uint8(draws) for number, draws in enumerate(samples.values())}
     for left in chosen.output.iterdir():
@@ -161,7 +161,7 @@ def _counted(steps: Iterable[Step], bar: Any) -> Iterator[Step]:
         bar.update()
 
 
-def _write(samples: Samples, keys: Mapping[str, str], chosen: Sampling) -> None:
+def _write(samples: Samples, keys: Mapping[str, str], chosen: SampleSettings) -> None:
     groups = {
         f"{number:02d}": {str(draw): clip for draw, clip in enumerate(draws)}
         for number, draws in enumerate(samples.values())
@@ -171,7 +171,7 @@ def _write(samples: Samples, keys: Mapping[str, str], chosen: Sampling) -> None:
     write_bytes(chosen.output / "samples.h5", hdf5_file(groups, dict(zip(groups, about, strict=True))))
 
 
-def _keys(prior: Denoiser, chosen: Sampling) -> dict[str, str]:
+def _keys(prior: Denoiser, chosen: SampleSettings) -> dict[str, str]:
     """Return by caption the digest of all that its draws depend on."""
     weights = hashlib.sha256()
     for name, tensor in sorted(prior.state_dict().items()):

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from recon.study.executors.places import place_of
-from recon.study.folders import Run, export, remove, runs_below
-from recon.study.rerun import Comparison
+from recon.study.folders import RunFolder, export, remove, runs_below
+from recon.study.rerun import RunComparison
 from recon.study.rerun import rerun as run_again
 
 Write = Callable[[str], None]
@@ -34,7 +34,7 @@ def list_runs(options: argparse.Namespace, write: Write) -> None:
 
 def show(options: argparse.Namespace, write: Write) -> None:
     """Write what a run is of, what it was computed with and what became of its tasks."""
-    run = Run.of(options.run)
+    run = RunFolder.of(options.run)
     write(f"run: {run.folder}")
     for kind, count in run.tasks.items():
         write(f"tasks {kind}: {count}")
@@ -48,7 +48,7 @@ def show(options: argparse.Namespace, write: Write) -> None:
 
 def rm(options: argparse.Namespace, write: Write) -> None:
     """Remove runs, or what is left over in them."""
-    runs = [Run.of(folder) for folder in options.run]
+    runs = [RunFolder.of(folder) for folder in options.run]
     if not options.yes:
         for run in runs:
             write(f"{run.folder}: {run.size / 1e6:.1f} MB, {len(run.rows)} rows")
@@ -60,7 +60,7 @@ def rm(options: argparse.Namespace, write: Write) -> None:
 
 def export_run(options: argparse.Namespace, write: Write) -> None:
     """Write a run as an archive."""
-    files = export(Run.of(options.run), options.archive, movies=options.movies)
+    files = export(RunFolder.of(options.run), options.archive, movies=options.movies)
     write(f"{options.archive}: {files} files, {options.archive.stat().st_size / 1e6:.1f} MB")
 
 
@@ -73,7 +73,7 @@ def rerun(options: argparse.Namespace, write: Write) -> int:
     return 0 if found.identical else DIFFERENT
 
 
-def compared(found: Comparison) -> Iterator[str]:
+def compared(found: RunComparison) -> Iterator[str]:
     """Yield the lines about two runs of one configuration."""
     if found.identical:
         yield f"{found.rows} rows, all numbers identical"

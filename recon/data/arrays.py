@@ -37,7 +37,7 @@ class Stored(Protocol):
 
 
 @dataclass(frozen=True)
-class Source:
+class ArraySource:
     """A stored array and one letter per axis: r trials, t frames, h rows, w columns, n channels (neurons).
 
     With `bits` (two sizes) the last stored axis is packed bits, 8 pixels a byte (numpy.packbits), and stands for
@@ -68,7 +68,7 @@ class Source:
 
 def open_source(
     name: str, value: ArrayLike, *, axes: str, stack: ExitStack, bits: tuple[int, int] | None = None
-) -> Source:
+) -> ArraySource:
     """Open an array to import; files stay open as long as `stack`."""
     stored = value if isinstance(value, np.ndarray) else _open(str(value), stack)
     expected = len(axes) - (bits is not None)
@@ -81,10 +81,10 @@ def open_source(
         )
     if bits is not None and not -7 <= bits[0] * bits[1] - 8 * stored.shape[-1] <= 0:
         raise ValueError(f"{name}: expected {bits[0]}×{bits[1]} pixels in packed bits, got {8 * stored.shape[-1]} bits")
-    return Source(name, stored, axes, bits)
+    return ArraySource(name, stored, axes, bits)
 
 
-def open_channels(name: str, value: ArrayLike, *, movie: Source, stack: ExitStack, axes: str = "") -> Source:
+def open_channels(name: str, value: ArrayLike, *, movie: ArraySource, stack: ExitStack, axes: str = "") -> ArraySource:
     """Open channels over time, `(N,T)` or `(T,N)`, with trials first where the movie has them.
 
     The frames axis is named by `axes` ("nt" or "tn") or found as the one that is as long as the movie.
@@ -100,7 +100,7 @@ def open_channels(name: str, value: ArrayLike, *, movie: Source, stack: ExitStac
         raise ValueError(f"{name}: expected {wanted} as the movie has, got {tuple(stored.shape)}; cut both alike")
     if len(fitting) == 2:
         raise ValueError(f"{name}: expected one axis of {movie.size('t')} frames, got two; name it (response_axes)")
-    return Source(name, stored, fitting[0])
+    return ArraySource(name, stored, fitting[0])
 
 
 def read_array(value: str) -> Array:
@@ -109,7 +109,7 @@ def read_array(value: str) -> Array:
         return np.asarray(_open(value, stack)[...])
 
 
-def _fits(shape: Sequence[int], axes: str, movie: Source) -> bool:
+def _fits(shape: Sequence[int], axes: str, movie: ArraySource) -> bool:
     if len(shape) != len(axes) or shape[axes.index("t")] != movie.size("t"):
         return False
     return "r" not in axes or shape[0] == movie.size("r")

@@ -93,8 +93,8 @@ def explainable_variance(responses: Tensor) -> Tensor:
 
 def correlation_ceiling(responses: Tensor) -> Tensor:
     """Return `[N]` CCmax = √(SP / Var ȳ), the best correlation with the mean of the repeats (Schoppe et al. 2016)."""
-    power, spread = signal_power(responses), responses.double().mean(0).var(-1, correction=0)
-    return torch.where(power > 0, power / spread, torch.nan).sqrt()
+    power, variation = signal_power(responses), responses.double().mean(0).var(-1, correction=0)
+    return torch.where(power > 0, power / variation, torch.nan).sqrt()
 
 
 def normalised_correlation(responses: Tensor, prediction: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 from recon.methods.base import Learner as Learner
 from recon.methods.base import Method as Method
 from recon.methods.base import fitted as fitted
-from recon.methods.combined import Average, DeepEnsemble, Ensemble, Smoothed
+from recon.methods.combined import Average, DeepEnsemble, ReconstructionEnsemble, Smoothed
 from recon.methods.diffusion.diffpir import DiffPir
 from recon.methods.diffusion.dps import Dps
 from recon.methods.diffusion.egg import Egg
@@ -53,7 +53,7 @@ METHODS: dict[str, type[Any]] = {
     "posterior": Posterior,
     "smoothed": Smoothed,
     "average": Average,
-    "ensemble": Ensemble,
+    "ensemble": ReconstructionEnsemble,
     "deep_ensemble": DeepEnsemble,
 }
 

@@ -33,7 +33,7 @@ class Smoothed:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield each iterate, smoothed; the inner state is passed on untouched."""
         for iterate in self.method(problem, generator, state):
-            yield replace(iterate, movie=gaussian_filter(iterate.movie, self.sigma), spread=None)
+            yield replace(iterate, movie=gaussian_filter(iterate.movie, self.sigma), uncertainty=None)
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,12 @@ class Average:
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class ReconstructionEnsemble:
     """One reconstruction per encoder of the problem, averaged (reconstruction ensembling, Bauer et al. 2026)."""
 
     method: Method
 
-    def fit(self, training: TrainingSet) -> Ensemble:
+    def fit(self, training: TrainingSet) -> ReconstructionEnsemble:
         """Fit the inner method."""
         return replace(self, method=fitted(self.method, training))
 
@@ -118,7 +118,7 @@ def _in_turn(
             movie = iterate.movie
             kept = {"part": torch.tensor([index]), "total": total, "movie": movie}
             kept |= {f"inner.{key}": value for key, value in iterate.state.items()}
-            yield replace(iterate, spread=None, state=kept)
+            yield replace(iterate, uncertainty=None, state=kept)
         if movie is None:
             raise ValueError("ensemble: expected at least one iterate from each method, got none; allow an iteration")
         total, inner = total + movie * (weight / weights), {}

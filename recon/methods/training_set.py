@@ -57,7 +57,7 @@ class TrainingSet:
         chosen = trial.responses[self.neurons]
         return chosen if self.scale is None else chosen / self.scale[self.neurons]
 
-    def spread(self, count: int) -> Iterator[Trial]:
+    def evenly_spaced(self, count: int) -> Iterator[Trial]:
         """Read at most `count` training trials, spread evenly over the recording."""
         indices = self._indices()
         yield from map(self.recording.trial, indices[:: max(len(indices) // count, 1)][:count])

@@ -28,7 +28,7 @@ MOTION_CHANNELS = tuple(channel for band in MOTION_BANDS for channel in bank(*ba
 def spatial_frequency_correlation(
     reconstruction: Tensor,
     truth: Tensor,
-    pixels: Tensor | None = None,
+    pixel_mask: Tensor | None = None,
     *,
     degrees_per_pixel: float = 1.45,
     edges: tuple[float, ...] = SPATIAL_EDGES,
@@ -40,9 +40,9 @@ def spatial_frequency_correlation(
     pixels that do not count are 0. A band without a frequency or without power is NaN.
     """
     height, width = truth.shape[-2:]
-    check_movies(reconstruction, truth, pixels)
+    check_movies(reconstruction, truth, pixel_mask)
     taper = _hann(height, truth)[:, None] * _hann(width, truth)
-    counts = torch.ones_like(taper) if pixels is None else pixels.to(taper)
+    counts = torch.ones_like(taper) if pixel_mask is None else pixel_mask.to(taper)
     movies = (reconstruction.double(), truth.double())
     spectra = [torch.fft.fft2(_without_mean(movie, counts) * taper).flatten(3) for movie in movies]
     rows, columns = torch.fft.fftfreq(height, degrees_per_pixel), torch.fft.fftfreq(width, degrees_per_pixel)
@@ -54,7 +54,7 @@ def spatial_frequency_correlation(
 def temporal_frequency_correlation(
     reconstruction: Tensor,
     truth: Tensor,
-    pixels: Tensor | None = None,
+    pixel_mask: Tensor | None = None,
     *,
     frame_rate: float = 30.0,
     edges: tuple[float, ...] = TEMPORAL_EDGES,
@@ -65,7 +65,7 @@ def temporal_frequency_correlation(
     loses its mean over time and is tapered by a Hann window.
     """
     taper = _hann(truth.shape[2], truth)[:, None]
-    series = [movie.double() for movie in paired(reconstruction, truth, pixels)]
+    series = [movie.double() for movie in paired(reconstruction, truth, pixel_mask)]
     spectra = [torch.fft.fft((s - s.mean(2, keepdim=True)) * taper, dim=2).transpose(2, 3) for s in series]
     frequency = torch.fft.fftfreq(truth.shape[2], 1 / frame_rate).abs().to(truth.device)
     powers = [_power(spectrum, movie, truth.shape[2]) for spectrum, movie in zip(spectra, series, strict=True)]
@@ -75,7 +75,7 @@ def temporal_frequency_correlation(
 def motion_energy_correlation(
     reconstruction: Tensor,
     truth: Tensor,
-    pixels: Tensor | None = None,
+    pixel_mask: Tensor | None = None,
     *,
     degrees_per_pixel: float = 1.45,
     frame_rate: float = 30.0,
@@ -87,25 +87,25 @@ def motion_energy_correlation(
     Energy ignores polarity: a movie and its negative correlate with 1. Borders wrap around; energy is read at every
     second frame, row and column where their number is even. A movie without contrast is NaN.
     """
-    check_movies(reconstruction, truth, pixels)
+    check_movies(reconstruction, truth, pixel_mask)
     scale = (degrees_per_pixel, frame_rate)
     pairs = zip(reconstruction.float(), truth.float(), strict=True)
-    return torch.stack([_motion_energy(x, y, pixels, scale) for x, y in pairs]).float()
+    return torch.stack([_motion_energy(x, y, pixel_mask, scale) for x, y in pairs]).float()
 
 
-def _motion_energy(x: Tensor, y: Tensor, pixels: Tensor | None, scale: tuple[float, float]) -> Tensor:
+def _motion_energy(x: Tensor, y: Tensor, pixel_mask: Tensor | None, scale: tuple[float, float]) -> Tensor:
     """Return one clip's `[C,T,H,W]` correlation, channel after channel so that memory stays flat."""
     changes = [movie - movie.mean((1, 2, 3), keepdim=True) for movie in (x, y)]
     if any(float(change.abs().max()) <= 1e-6 for change in changes):
         return x.new_tensor(torch.nan)
     spectra = [torch.fft.fftn(change, dim=(1, 2, 3)) for change in changes]
     rows, columns = (2 - size % 2 for size in x.shape[2:])
-    pixels = None if pixels is None else pixels[::rows, ::columns]
+    pixel_mask = None if pixel_mask is None else pixel_mask[::rows, ::columns]
     scores = []
     for channel in MOTION_CHANNELS:
         passed = transfer(x, channel, degrees_per_pixel=scale[0], frame_rate=scale[1])
         energies = [energy(spectrum * passed) for spectrum in spectra]
-        first, second = paired(energies[0], energies[1], pixels)
+        first, second = paired(energies[0], energies[1], pixel_mask)
         scores.append(pearson(first.flatten(1), second.flatten(1))[0])
     return mean_defined(torch.stack(scores)).float()
 

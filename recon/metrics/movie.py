@@ -1,6 +1,6 @@
 """How alike two movies are: correlations, SSIM and PSNR of `[B,C,T,H,W]` in [0,1], one value per clip `[B]`.
 
-`pixels` `[H,W]` (bool) says which pixels count; none: all. What is undefined is NaN.
+`pixel_mask` `[H,W]` (bool) says which pixels count; none: all. What is undefined is NaN.
 """
 
 from __future__ import annotations
@@ -13,77 +13,77 @@ from recon.metrics.correlation import mean_defined, pearson
 SSIM_SIGMA, SSIM_RADIUS, SSIM_K = 1.5, 5, (0.01, 0.03)
 
 
-def check_movies(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None) -> None:
+def check_movies(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None) -> None:
     """Refuse movies of different shape and a mask that is not theirs."""
     if reconstruction.shape != truth.shape or truth.ndim != 5:
         raise ValueError(
             f"movies: expected two of equal shape [B,C,T,H,W], got {tuple(reconstruction.shape)} and "
             f"{tuple(truth.shape)}; cut both to the scored frames and resize the reconstruction"
         )
-    if pixels is not None and (pixels.shape != truth.shape[-2:] or pixels.dtype != torch.bool):
+    if pixel_mask is not None and (pixel_mask.shape != truth.shape[-2:] or pixel_mask.dtype != torch.bool):
         raise ValueError(
-            f"pixels: expected a bool mask {tuple(truth.shape[-2:])}, got {pixels.dtype} {tuple(pixels.shape)}; "
-            "make the mask at the movie's resolution"
+            f"pixel_mask: expected a bool mask {tuple(truth.shape[-2:])}, got {pixel_mask.dtype} "
+            f"{tuple(pixel_mask.shape)}; make the mask at the movie's resolution"
         )
 
 
-def paired(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def paired(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return both movies as `[B,C,T,P]` of the counted pixels; refuse movies of different shape."""
-    check_movies(reconstruction, truth, pixels)
-    if pixels is None:
+    check_movies(reconstruction, truth, pixel_mask)
+    if pixel_mask is None:
         return reconstruction.flatten(3), truth.flatten(3)
-    chosen = pixels.to(reconstruction.device)
+    chosen = pixel_mask.to(reconstruction.device)
     return reconstruction[..., chosen], truth[..., chosen]
 
 
-def video_correlation(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+def video_correlation(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
     """Return Pearson's r `[B]` over all counted (channel, frame, pixel) of a clip together (Bauer et al. 2026).
 
     >>> movie = torch.linspace(0, 1, 24).reshape(1, 1, 2, 3, 4)
     >>> video_correlation(1 - movie, movie).item()
     -1.0
     """
-    first, second = paired(reconstruction, truth, pixels)
+    first, second = paired(reconstruction, truth, pixel_mask)
     return pearson(first.flatten(1), second.flatten(1)).float()
 
 
-def frame_correlation(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+def frame_correlation(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
     """Return the mean over frames of each frame's spatial Pearson r `[B]`; constant frames are left out."""
-    first, second = paired(reconstruction, truth, pixels)
+    first, second = paired(reconstruction, truth, pixel_mask)
     return mean_defined(pearson(first.transpose(1, 2).flatten(2), second.transpose(1, 2).flatten(2))).float()
 
 
-def pixel_correlation(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+def pixel_correlation(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
     """Return the mean over pixels of each pixel's temporal Pearson r `[B]`; constant pixels are left out."""
-    first, second = paired(reconstruction, truth, pixels)
+    first, second = paired(reconstruction, truth, pixel_mask)
     return mean_defined(pearson(first.transpose(2, 3), second.transpose(2, 3)), (1, 2)).float()
 
 
-def psnr(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+def psnr(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
     """Return the peak signal-to-noise ratio 10·log₁₀(1/MSE) `[B]` in dB of the whole clip; equal movies: infinite.
 
     >>> psnr(torch.full((1, 1, 1, 2, 2), 0.6), torch.full((1, 1, 1, 2, 2), 0.5)).round()
     tensor([20.])
     """
-    first, second = paired(reconstruction, truth, pixels)
+    first, second = paired(reconstruction, truth, pixel_mask)
     return -10.0 * torch.log10((first.double() - second.double()).square().mean((1, 2, 3))).float()
 
 
-def ssim(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+def ssim(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
     """Return the structural similarity `[B]`, mean over frames (Wang et al. 2004, eq. 13).
 
     Gaussian window of 11 × 11 pixels, σ 1.5, K 0.01 and 0.03, data range 1. Only windows that lie inside the frame
-    count (the outer five pixels have none, as in scikit-image), and with `pixels` only those centred on a counted
+    count (the outer five pixels have none, as in scikit-image), and with `pixel_mask` only those centred on a counted
     pixel, though they see its neighbours. NaN where no window counts.
     """
-    check_movies(reconstruction, truth, pixels)
+    check_movies(reconstruction, truth, pixel_mask)
     if min(truth.shape[-2:]) <= 2 * SSIM_RADIUS:
         return truth.new_full((len(truth),), torch.nan)
     inside = slice(SSIM_RADIUS, -SSIM_RADIUS)
     maps = torch.stack([_ssim_map(x, y) for x, y in zip(reconstruction, truth, strict=True)])
-    if pixels is None:
+    if pixel_mask is None:
         return maps.flatten(1).mean(1)
-    return maps[..., pixels.to(maps.device)[inside, inside]].flatten(1).mean(1)
+    return maps[..., pixel_mask.to(maps.device)[inside, inside]].flatten(1).mean(1)
 
 
 def _ssim_map(x: Tensor, y: Tensor) -> Tensor:
@@ -111,13 +111,13 @@ def _taps(side: int, like: Tensor) -> Tensor:
     return taps / taps.sum(1, keepdim=True)
 
 
-def matched(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+def matched(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
     """Return the reconstruction with the truth's luminance and contrast: mean and deviation over what counts.
 
     It is told two numbers of the truth per clip, so scores of it are *oracle* scores. Of a constant reconstruction only
     the mean is set.
     """
-    first, second = (part.flatten(1) for part in paired(reconstruction, truth, pixels))
+    first, second = (part.flatten(1) for part in paired(reconstruction, truth, pixel_mask))
     shape = (-1, 1, 1, 1, 1)
     deviation = first.std(1, correction=0)
     scale = torch.where(deviation > 0, second.std(1, correction=0) / deviation, 1.0)

@@ -43,27 +43,27 @@ def lpips_reason() -> str | None:
 
 
 @torch.no_grad()
-def lpips(reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+def lpips(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
     """Return the learned perceptual distance `[B]` (0: equal), AlexNet, mean over frames (Zhang et al. 2018, eq. 1).
 
     Frames enter at their own size, one channel repeated to three; pixels that do not count are grey in both movies.
     NaN where the backbone's weights are not on this machine (`lpips_reason`).
     """
-    check_movies(reconstruction, truth, pixels)
+    check_movies(reconstruction, truth, pixel_mask)
     backbone = lpips_available()
     if backbone is None:
         return truth.new_full((len(truth),), torch.nan)
     network = _network(backbone).to(truth.device)
-    first, second = (_images(movie, pixels) for movie in (reconstruction, truth))
+    first, second = (_images(movie, pixel_mask) for movie in (reconstruction, truth))
     starts = range(0, len(first), CHUNK)
     parts = [network(first[i : i + CHUNK], second[i : i + CHUNK], normalize=True).flatten() for i in starts]
     return torch.cat(parts).reshape(len(truth), -1).mean(1)
 
 
-def _images(movie: Tensor, pixels: Tensor | None) -> Tensor:
+def _images(movie: Tensor, pixel_mask: Tensor | None) -> Tensor:
     """Return frames `[B·T,3,H,W]`."""
-    if pixels is not None:
-        movie = torch.where(pixels.to(movie.device), movie, torch.full_like(movie, 0.5))
+    if pixel_mask is not None:
+        movie = torch.where(pixel_mask.to(movie.device), movie, torch.full_like(movie, 0.5))
     images = movie.float().transpose(1, 2).flatten(0, 1)
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 

@@ -26,28 +26,28 @@ class Pooling:
         if min(*self.size, self.frames) < 1:
             raise ValueError(f"pooling: expected sizes of at least 1, got {self.size} and {self.frames}; raise them")
 
-    def __call__(self, reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None) -> Tensor:
+    def __call__(self, reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
         """Return the pooled frame correlation `[B]` of movies `[B,C,T,H,W]`."""
-        return pooled_frame_correlation(reconstruction, truth, pixels, size=self.size, frames=self.frames)
+        return pooled_frame_correlation(reconstruction, truth, pixel_mask, size=self.size, frames=self.frames)
 
 
 def pooled_frame_correlation(
-    reconstruction: Tensor, truth: Tensor, pixels: Tensor | None = None, *, size: tuple[int, int], frames: int = 1
+    reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None, *, size: tuple[int, int], frames: int = 1
 ) -> Tensor:
     """Return the mean over pooled frames of their spatial Pearson r `[B]`; constant frames are left out.
 
     Movies `[B,C,T,H,W]` are averaged over equal blocks to `size` and over successive runs of `frames` frames (an
-    incomplete last run is left out). With `pixels` a block counts when all its pixels do.
+    incomplete last run is left out). With `pixel_mask` a block counts when all its pixels do.
     """
-    check_movies(reconstruction, truth, pixels)
+    check_movies(reconstruction, truth, pixel_mask)
     height, width = truth.shape[-2:]
     if height % size[0] or width % size[1]:
         raise ValueError(f"pooling: expected a size that divides {height} × {width} pixels, got {size}; choose another")
     if truth.shape[2] < frames:
         raise ValueError(f"pooling: expected at least {frames} scored frames, got {truth.shape[2]}; pool fewer")
     blocks = None
-    if pixels is not None:
-        blocks = functional.avg_pool2d(pixels.double()[None], (height // size[0], width // size[1]))[0] > 1 - 1e-9
+    if pixel_mask is not None:
+        blocks = functional.avg_pool2d(pixel_mask.double()[None], (height // size[0], width // size[1]))[0] > 1 - 1e-9
     return frame_correlation(pool(reconstruction, size, frames), pool(truth, size, frames), blocks)
 
 

@@ -50,15 +50,15 @@ def pose(
     device: torch.device,
     window: int = 0,
     silent: Tensor | None = None,
-    pixels: Tensor | None = None,
+    update_mask: Tensor | None = None,
     others: Sequence[Observation] = (),
     words: Words = "none",
 ) -> Problem:
     """Return the problem of a batch under a condition: one observation per presentation and encoder.
 
     Responses of the *report* neurons, and of the `silent` ones `[N]`, are zero; the former are not fitted. Where
-    `pixels` `[H,W]` is false the movie stays grey. `words` are told of the clips. `others` are observations of animals
-    that saw the same clips.
+    `update_mask` `[H,W]` is False the movie stays grey. `words` selects the captions given to the method. `others` are
+    observations of other animals that saw the same clips.
     """
     unseen = sets["report"] if silent is None else sets["report"] | silent
     observations = [
@@ -66,8 +66,8 @@ def pose(
         for encoder in encoders
         for seen in measured(batch, condition, encoder, sets, unseen=unseen, acquisition=acquisition, window=window)
     ]
-    shown = None if pixels is None else pixels.to(device)
-    return Problem(fidelity, (*observations, *others), window, pixels=shown, captions=spoken(batch, words))
+    shown = None if update_mask is None else update_mask.to(device)
+    return Problem(fidelity, (*observations, *others), window, update_mask=shown, captions=spoken(batch, words))
 
 
 def spoken(batch: Batch, words: Words) -> tuple[tuple[Caption, ...], ...]:

@@ -38,7 +38,7 @@ class Portions:
         return False
 
 
-class Sampled(Protocol):
+class BatchedProblem(Protocol):
     """A problem: it has observations with encoders, a meter, and can be cut to some of its samples."""
 
     @property
@@ -61,7 +61,7 @@ class Sampled(Protocol):
         ...
 
 
-P = TypeVar("P", bound=Sampled)
+P = TypeVar("P", bound=BatchedProblem)
 
 
 def in_portions(problem: P, movie: Tensor, work: Callable[[P, Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
@@ -102,7 +102,7 @@ def _cut(problem: P, movie: Tensor) -> Iterator[tuple[P, Tensor]]:
         yield problem.sample(index), movie[index]
 
 
-def _shrink(problem: Sampled, movie: Tensor) -> None:
+def _shrink(problem: BatchedProblem, movie: Tensor) -> None:
     if movie.is_cuda:
         torch.cuda.empty_cache()
     for observation in problem.observations:

@@ -48,17 +48,17 @@ class Problem:
 
     Several observations share one movie: repeats of a clip, animals that saw the same clip, members of an ensemble.
     `window` bounds the frames that the encoder sees in one backward pass (0: all), so that memory stays flat; `meter`
-    counts what the encoders were shown; `portions` shrink when memory runs out. Where `pixels` `[H,W]` is false the
-    encoders see grey whatever the movie says; larger or smaller than the movie's frames it stands in their middle, and
-    what it says nothing about is false. `size` is that of the movie's frames where it is not that of the encoders.
-    `captions` are what is said of each sample, where a row says something.
+    counts the frames shown to the encoders; `portions` shrink when memory runs out. Where `update_mask` `[H,W]` is False
+    the encoders see grey whatever the movie holds. A mask of another size is centred in the frame and padded with
+    False. `size` is the size of the movie's frames, where it differs from the encoders'. `captions` are the captions of
+    each sample, where the row has any.
     """
 
     fidelity: Fidelity
     observations: tuple[Observation, ...]
     window: int = 0
     meter: Meter = field(default_factory=Meter, compare=False, repr=False)
-    pixels: Tensor | None = None
+    update_mask: Tensor | None = None
     portions: Portions = field(default_factory=Portions, compare=False, repr=False)
     size: tuple[int, int] | None = None
     captions: tuple[tuple[Caption, ...], ...] = ()
@@ -105,11 +105,13 @@ class Problem:
     @property
     def mask(self) -> Tensor | None:
         """Which pixels of the movie's frames move, `[H,W]`, or none for all."""
-        return None if self.pixels is None else centred(self.pixels, self.shape[-2:])
+        return None if self.update_mask is None else centred(self.update_mask, self.shape[-2:])
 
     def shown(self, movie: Tensor) -> Tensor:
         """Return the movie `[B,C,T,H,W]` as the encoders see it, grey outside the mask."""
-        return movie if self.pixels is None else torch.where(centred(self.pixels, movie.shape[-2:]), movie, GREY)
+        return (
+            movie if self.update_mask is None else torch.where(centred(self.update_mask, movie.shape[-2:]), movie, GREY)
+        )
 
     def of_samples(self, movie: Tensor, samples: Tensor | None, work: ValueAndGradient) -> tuple[Tensor, Tensor]:
         """Return what `work` gives of the problem and the movie, for the `samples` `[B]` alone: zero for the others."""

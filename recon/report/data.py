@@ -104,7 +104,7 @@ def columns_of(keys: Iterable[str]) -> tuple[Column, ...]:
 
 
 @dataclass(frozen=True)
-class Task:
+class FinishedTask:
     """One task's directory and its rows, one per trial."""
 
     folder: Path
@@ -121,18 +121,18 @@ class Task:
         return int(self.rows[0].get("seed") or 0)
 
 
-def read_tasks(run: Path) -> list[Task]:
+def read_tasks(run: Path) -> list[FinishedTask]:
     """Return the finished tasks of a run, ordered by what they are and by seed."""
     tasks = []
     for file in sorted(run.glob("tasks/[!.]*/row.json")):  # unfinished tasks are hidden
         rows = tuple(json.loads(file.read_text(encoding="utf-8"))["rows"])
-        tasks += [Task(file.parent, rows)] if rows else []
+        tasks += [FinishedTask(file.parent, rows)] if rows else []
     if not tasks:
         raise ValueError(f"run directory {run}: expected finished tasks in tasks/*/row.json, got none; run it first")
     return sorted(tasks, key=lambda task: (task.key, task.seed))
 
 
-def standings(tasks: Sequence[Task]) -> dict[str, str]:
+def standings(tasks: Sequence[FinishedTask]) -> dict[str, str]:
     """Return the trials of the best, the median and the worst clip, by mean video correlation of all results."""
     by_trial: dict[str, list[float]] = {}
     for row in (row for task in tasks for row in task.rows if group_of(str(row.get("condition", ""))) == "results"):
@@ -195,7 +195,9 @@ def group_of(condition: str, *, oracle: bool = False) -> str:
     return "references" if oracle or condition == "predicted" else "results"
 
 
-def read_methods(tasks: Sequence[Task], truths: Mapping[str, Pixels], *, interval: Interval) -> list[dict[str, Any]]:
+def read_methods(
+    tasks: Sequence[FinishedTask], truths: Mapping[str, Pixels], *, interval: Interval
+) -> list[dict[str, Any]]:
     """Return one entry per line of the table: results first, then upper references, then nulls, best first."""
     keys = list(dict.fromkeys(task.key for task in tasks))
     entries = [_method([task for task in tasks if task.key == key], truths, interval) for key in keys]
@@ -208,7 +210,7 @@ def read_methods(tasks: Sequence[Task], truths: Mapping[str, Pixels], *, interva
     return sorted(entries, key=rank)
 
 
-def _method(tasks: Sequence[Task], truths: Mapping[str, Pixels], interval: Interval) -> dict[str, Any]:
+def _method(tasks: Sequence[FinishedTask], truths: Mapping[str, Pixels], interval: Interval) -> dict[str, Any]:
     recording, method, encoder, condition = tasks[0].key
     rows = [row for task in tasks for row in task.rows]
     folders = [task.folder for task in tasks if task.seed == tasks[0].seed]  # batches of clips; pictures of one seed

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from recon.problem.problem import Problem
-from recon.types import Iterate, Spread, State
+from recon.types import Iterate, State, Uncertainty
 
 SUM = "crc32"
 """Key of a checkpoint's checksum."""
@@ -68,8 +68,8 @@ def save_checkpoint(path: Path | None, progress: Progress, counter: Counter, gen
     tensors: dict[str, Tensor] = {f"state.{name}": value for name, value in last.state.items()}
     tensors |= {f"terms.{name}": value for name, value in last.terms.items()}
     tensors |= {"movie": last.movie, "generator": generator.get_state()}
-    if last.spread is not None:
-        tensors |= {"deviation": last.spread.deviation, "draws": torch.tensor([float(last.spread.draws)])}
+    if last.uncertainty is not None:
+        tensors |= {"deviation": last.uncertainty.deviation, "draws": torch.tensor([float(last.uncertainty.draws)])}
     spent = [float(progress.step), progress.seconds, *counter.counts]
     tensors["spent"] = torch.tensor(spent, dtype=torch.float64)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,5 +116,5 @@ def load_checkpoint(
     generator.set_state(tensors["generator"].cpu())
     state = {name[6:]: value for name, value in tensors.items() if name.startswith("state.")}
     terms = {name[6:]: value for name, value in tensors.items() if name.startswith("terms.")}
-    spread = Spread(tensors["deviation"], float(tensors["draws"])) if "deviation" in tensors else None
-    return Progress(int(step), seconds, Iterate(tensors["movie"], terms, state, spread)), state, counts
+    uncertainty = Uncertainty(tensors["deviation"], float(tensors["draws"])) if "deviation" in tensors else None
+    return Progress(int(step), seconds, Iterate(tensors["movie"], terms, state, uncertainty)), state, counts

@@ -64,7 +64,13 @@ def reconstruct(
         raise ValueError("method: expected at least one iterate, got none; allow at least one iteration")
     last, spent = progress.last, (progress.step, counter.evaluations, progress.seconds)
     return Reconstruction(
-        last.movie, last.terms, *spent, status, message, last.spread, denoiser_evaluations=counter.denoiser_evaluations
+        last.movie,
+        last.terms,
+        *spent,
+        status,
+        message,
+        last.uncertainty,
+        denoiser_evaluations=counter.denoiser_evaluations,
     )
 
 

@@ -19,13 +19,13 @@ from recon.types import Iterate
 class GroundTruth:
     """The movies that were shown `[B,C,T,H,W]` and how they are scored; only traces and scores hold it, never a method.
 
-    The first `warmup` and last `tail` frames are not scored; `pixels` `[H,W]` are those that count.
+    The first `warmup` and last `tail` frames are not scored; `pixel_mask` `[H,W]` are those that count.
     """
 
     movie: Tensor
     warmup: int = 0
     tail: int = 0
-    pixels: Tensor | None = None
+    pixel_mask: Tensor | None = None
     metrics: tuple[str, ...] = ("video_correlation", "ssim")
     _last: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -43,8 +43,8 @@ class GroundTruth:
 
         scored = slice(self.warmup, self.movie.shape[2] - self.tail)
         shown, seen = self.movie[:, :, scored].to(movie), movie[:, :, scored]
-        pixels = None if self.pixels is None else self.pixels.to(movie.device)
-        return {name: METRICS[name](seen, shown, pixels) for name in self.metrics}
+        pixel_mask = None if self.pixel_mask is None else self.pixel_mask.to(movie.device)
+        return {name: METRICS[name](seen, shown, pixel_mask) for name in self.metrics}
 
 
 class ClosableTrace(Protocol):

@@ -17,7 +17,7 @@ from recon.types import Iterate
 
 
 @dataclass(frozen=True)
-class Places:
+class TaskFolders:
     """Where a task's traces go: the folder of the unfinished task, and its folder of event files."""
 
     task: Path
@@ -34,7 +34,7 @@ class Watch:
 
     def __init__(
         self,
-        places: Places,
+        places: TaskFolders,
         truth: GroundTruth,
         *,
         labels: Sequence[str],

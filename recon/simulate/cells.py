@@ -165,6 +165,6 @@ def _roles(settings: SimulationSettings) -> dict[str, NDArray[Any]]:
     draw = _uniform(settings, "role", 0, 1)
     role = np.where(draw < settings.semantic, SEMANTIC, np.where(draw < settings.semantic + settings.mixed, MIXED, 0))
     # What things are counts more than what they are made of, so that the order of captioners is known.
-    spread = np.array([MADE_OF if name in TEXTURES else 1.0 for name in ATTRIBUTES])
-    weights = _stream(settings, "weights").normal(0, 1.0, (settings.neurons, len(ATTRIBUTES))) * spread
+    scale = np.array([MADE_OF if name in TEXTURES else 1.0 for name in ATTRIBUTES])
+    weights = _stream(settings, "weights").normal(0, 1.0, (settings.neurons, len(ATTRIBUTES))) * scale
     return {"role": role, "weights": np.where((role != LOW_LEVEL)[:, None], weights, 0.0)}

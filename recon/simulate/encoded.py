@@ -32,7 +32,7 @@ class EncodedSettings:
     """Which `encoder` sees which `films`.
 
     Of each film `frames` frames are shown, evenly spread over those of its first minute whose standard deviation inside
-    `pixels` (first row, end row, first column, end column) is at least `contrast`, of grey values in [0,1]; frames
+    `region` (first row, end row, first column, end column) is at least `contrast`, of grey values in [0,1]; frames
     stand alone, so a trial of them is no movie that moves. Films are cut to 16:9 about their centre and averaged over
     areas. `train_trials` and `validation_trials` of generated frames, in random order, stand for training and tuning.
     """
@@ -41,7 +41,7 @@ class EncodedSettings:
     films: Path
     frames: int = 8
     contrast: float = 0.1
-    pixels: tuple[int, int, int, int] = (0, 36, 0, 64)
+    region: tuple[int, int, int, int] = (0, 36, 0, 64)
     train_trials: int = 60
     validation_trials: int = 4
     seed: int = 0
@@ -89,7 +89,7 @@ def film_frames(settings: EncodedSettings, frame_size: tuple[int, int]) -> list[
     """Return (name, frames `[T,H,W]` uint8) of every film in the folder, in the order of their names."""
     if not settings.films.is_dir():
         raise ValueError(f"films: expected a folder with {', '.join(SUFFIXES)} files, got {settings.films}; check it")
-    top, bottom, left, right = settings.pixels
+    top, bottom, left, right = settings.region
     chosen = []
     for path in sorted(path for path in settings.films.iterdir() if path.suffix.lower() in SUFFIXES):
         film = read_film(path, frame_size=frame_size)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recon.data.resize import resize_area
-from recon.simulate.movies import Clip, SceneRecord
+from recon.simulate.movies import SceneRecord, SimulatedClip
 
 Array = np.ndarray[Any, Any]
 
@@ -37,14 +37,14 @@ def film_clips(folder: Path, *, frames: int, frame_size: tuple[int, int], per_fi
     return clips
 
 
-def film_set(folder: Path, *, frames: int, frame_size: tuple[int, int], attributes: int) -> list[Clip]:
+def film_set(folder: Path, *, frames: int, frame_size: tuple[int, int], attributes: int) -> list[SimulatedClip]:
     """Return the clips of a folder of films as a simulation shows them; what they show is unknown: no attributes."""
     clips = []
     for name, video in film_clips(folder, frames=frames, frame_size=frame_size):
         caption = f"a film, {name}"
         record = SceneRecord(0, frames, (caption,), name)
         levels = np.clip(np.round(video), 0, 255).astype(np.uint8)
-        clips.append(Clip(name, levels, np.zeros((attributes, frames), np.float32), (caption,), (record,)))
+        clips.append(SimulatedClip(name, levels, np.zeros((attributes, frames), np.float32), (caption,), (record,)))
     return clips
 
 

@@ -32,7 +32,7 @@ class SceneRecord:
 
 
 @dataclass(frozen=True)
-class Clip:
+class SimulatedClip:
     """`video` uint8 `[T,H,W]`, `attributes` `[A,T]`, captions of the whole clip and the scenes that it joins."""
 
     name: str
@@ -62,7 +62,7 @@ def make_clip(
     frames: int = 300,
     frame_size: tuple[int, int] = (36, 64),
     degrees_per_pixel: float = DEGREES_PER_PIXEL,
-) -> Clip:
+) -> SimulatedClip:
     """Return clip `index` of a split ("train", "validation", "test"); it depends on nothing but the arguments."""
     spans, videos, records, shown = _cuts(split, index, frames), [], [], []
     for part, (first, end) in enumerate(spans):
@@ -71,7 +71,7 @@ def make_clip(
         videos.append(_frames(scene, end - first, frame_size, degrees_per_pixel))
         records.append(SceneRecord(first, end, scene.captions, source.name))
         shown.append(np.repeat(scene.attributes[:, None], end - first, axis=1))
-    return Clip(
+    return SimulatedClip(
         name=f"{split}-{index:04d}",
         video=np.concatenate(videos),
         attributes=np.concatenate(shown, axis=1),

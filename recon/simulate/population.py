@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from recon.simulate.cells import COMPLEX, LOW_LEVEL, SEMANTIC, Cells, plant_cells
 from recon.simulate.filters import KERNEL, pixel_grid, spatial_filters, temporal_filters
-from recon.simulate.movies import Clip, make_clip
+from recon.simulate.movies import SimulatedClip, make_clip
 from recon.simulate.settings import SimulationSettings
 
 GREY, CONTRAST = 100.0, 50.0
@@ -24,7 +24,7 @@ SATURATION = 10.0
 """Largest output of the static nonlinearity; the energy of a cell has root mean square 1."""
 
 
-class Population:
+class SimulatedPopulation:
     """The planted cells with their filters, scaled so that each has its own mean rate on training movies."""
 
     def __init__(self, settings: SimulationSettings, cells: Cells | None = None) -> None:
@@ -113,7 +113,7 @@ class Population:
 
 
 @functools.lru_cache(maxsize=2)
-def _calibration_clips(frame_size: tuple[int, int], degrees_per_pixel: float) -> tuple[Clip, ...]:
+def _calibration_clips(frame_size: tuple[int, int], degrees_per_pixel: float) -> tuple[SimulatedClip, ...]:
     return tuple(
         make_clip("train", i, frame_size=frame_size, degrees_per_pixel=degrees_per_pixel)
         for i in range(CALIBRATION_CLIPS)

@@ -20,8 +20,8 @@ from recon.simulate.acquisition import acquire, acquisition_times
 from recon.simulate.activity import expected_responses, sample_responses, spike_rates
 from recon.simulate.behavior import gaze_degrees, simulate_behavior
 from recon.simulate.films import film_set
-from recon.simulate.movies import Clip, make_clip
-from recon.simulate.population import Population
+from recon.simulate.movies import SimulatedClip, make_clip
+from recon.simulate.population import SimulatedPopulation
 from recon.simulate.scenes import ATTRIBUTES
 from recon.simulate.settings import SimulationSettings
 from recon.simulate.sources import SPLITS
@@ -51,7 +51,7 @@ class Presentation:
 class _Stage:
     """The animal and the microscope; `times` is none where imaging runs at the frame rate."""
 
-    population: Population
+    population: SimulatedPopulation
     times: AcquisitionTimes | None
 
 
@@ -142,7 +142,9 @@ def _write_trials(writer: RecordingWriter, stage: _Stage, *, progress: bool) -> 
 
 
 @torch.no_grad()
-def _write_trial(writer: RecordingWriter, stage: _Stage, shown: Presentation, clip: Clip, drive: Tensor) -> None:
+def _write_trial(
+    writer: RecordingWriter, stage: _Stage, shown: Presentation, clip: SimulatedClip, drive: Tensor
+) -> None:
     settings, cells, times = stage.population.settings, stage.population.cells, stage.times
     seeds = [settings.seed, 12, SPLITS.index(shown.split), shown.index, shown.repeat]
     luminance = clip.video.mean((1, 2), dtype=np.float64)
@@ -167,11 +169,11 @@ def _write_trial(writer: RecordingWriter, stage: _Stage, shown: Presentation, cl
 
 
 def _stage(settings: SimulationSettings) -> _Stage:
-    population = Population(settings)
+    population = SimulatedPopulation(settings)
     return _Stage(population, acquisition_times(population.cells) if settings.acquisition == "8hz" else None)
 
 
-def _clip(settings: SimulationSettings, shown: Presentation) -> Clip:
+def _clip(settings: SimulationSettings, shown: Presentation) -> SimulatedClip:
     if shown.split == "test" and _shown_instead(settings):
         return _shown_instead(settings)[shown.index]
     return make_clip(
@@ -184,7 +186,7 @@ def _clip(settings: SimulationSettings, shown: Presentation) -> Clip:
 
 
 @lru_cache(maxsize=1)
-def _shown_instead(settings: SimulationSettings) -> list[Clip]:
+def _shown_instead(settings: SimulationSettings) -> list[SimulatedClip]:
     """Return the test clips that take the place of generated ones: cut from films, or stimuli over scales."""
     frames, size, count = settings.clip_frames, settings.frame_size, len(ATTRIBUTES)
     if settings.films is not None:
@@ -195,11 +197,11 @@ def _shown_instead(settings: SimulationSettings) -> list[Clip]:
     return stimulus_set(settings.stimuli, frames=frames, frame_size=size, degrees_per_pixel=pitch, attributes=count)
 
 
-def _movie(clip: Clip) -> Tensor:
+def _movie(clip: SimulatedClip) -> Tensor:
     return torch.from_numpy(clip.video).float()[None, None] / 255
 
 
-def _attributes(clip: Clip) -> Tensor:
+def _attributes(clip: SimulatedClip) -> Tensor:
     return torch.from_numpy(clip.attributes)[None]
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recon.simulate import captions, textures
 from recon.simulate.render import FRAME_RATE, OVERSAMPLING, Layer, smooth_motion
-from recon.simulate.sources import Source, split_of_sources
+from recon.simulate.sources import SceneSource, split_of_sources
 from recon.simulate.textures import SHAPES, TEXTURES, Generator
 
 CONTENTS = ("person", "animal", "vehicle", "building", "plants", "ground", "still life", "sky", "writing", "microscopy")
@@ -43,7 +43,7 @@ class Stage:
 
 
 def make_scene(
-    source: Source, part: int, *, frames: int, frame_size: tuple[int, int], degrees_per_pixel: float
+    source: SceneSource, part: int, *, frames: int, frame_size: tuple[int, int], degrees_per_pixel: float
 ) -> Scene:
     """Return part `part` of a source as a scene of `frames` frames."""
     generator = np.random.default_rng([source.seed, 2, part])

@@ -21,7 +21,7 @@ SEEDS_PER_TRIAL = 16
 
 
 @dataclass(frozen=True)
-class Source:
+class SceneSource:
     """What a scene is made from: `seed` of everything random in it, its `kind`, and the `photograph` if it has one."""
 
     seed: int
@@ -42,7 +42,7 @@ def split_of_sources() -> dict[str, Any]:
     return content
 
 
-def scene_source(split: str, index: int, scene: int) -> Source:
+def scene_source(split: str, index: int, scene: int) -> SceneSource:
     """Return the source of one scene of clip `index`; training scenes each have their own, other clips have one.
 
     >>> scene_source("test", 3, 0).name == scene_source("test", 3, 1).name
@@ -64,22 +64,22 @@ def read_photograph(name: str) -> NDArray[np.float32]:
         return np.asarray(image.convert("L"), dtype=np.float32)
 
 
-def _training_source(index: int, scene: int) -> Source:
+def _training_source(index: int, scene: int) -> SceneSource:
     seed = _seed("train", index * SEEDS_PER_TRIAL + scene)
     choice = np.random.default_rng([seed, 1])
     if choice.random() < TRAINING_PHOTOGRAPHS:
         names = split_of_sources()["photographs"]["train"]
-        return Source(seed, "photograph", str(names[choice.integers(len(names))]))
-    return Source(seed, KINDS[choice.choice(3, p=(0.36, 0.38, 0.26))])
+        return SceneSource(seed, "photograph", str(names[choice.integers(len(names))]))
+    return SceneSource(seed, KINDS[choice.choice(3, p=(0.36, 0.38, 0.26))])
 
 
-def _held_out_source(split: str, index: int) -> Source:
+def _held_out_source(split: str, index: int) -> SceneSource:
     """Every fourth clip looks at a photograph while there are any; the others go through the kinds in turn."""
     names, seed = split_of_sources()["photographs"][split], _seed(split, index)
     order, remainder = divmod(index, 4)
     if remainder == 3 and order < len(names):
-        return Source(seed, "photograph", str(names[order]))
-    return Source(seed, KINDS[(index - min(order, len(names))) % 3])
+        return SceneSource(seed, "photograph", str(names[order]))
+    return SceneSource(seed, KINDS[(index - min(order, len(names))) % 3])
 
 
 def _seed(split: str, offset: int) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from recon.simulate.filters import FRAME_RATE, pixel_grid
-from recon.simulate.movies import Clip, SceneRecord
+from recon.simulate.movies import SceneRecord, SimulatedClip
 
 GREY, CONTRAST = 127.5, 45.0
 """Mean and standard deviation of the stimuli's grey levels, clipped to 0–255."""
@@ -31,7 +31,7 @@ KINDS = ("gratings", "noise")
 
 def stimulus_set(
     kind: str, *, frames: int, frame_size: tuple[int, int], degrees_per_pixel: float, attributes: int, seed: int = 0
-) -> list[Clip]:
+) -> list[SimulatedClip]:
     """Return the 49 clips of a kind, "gratings" or "noise"; names say the scales, such as `gratings_0.02_3`.
 
     The first number is cycles per degree (degrees for noise), the second Hertz (seconds for noise). Directions of
@@ -50,7 +50,7 @@ def stimulus_set(
         video = np.clip(np.round(GREY + CONTRAST * levels), 0, 255).astype(np.uint8)
         caption = caption_of(name)
         record = SceneRecord(0, frames, (caption,), name)
-        clips.append(Clip(name, video, np.zeros((attributes, frames), np.float32), (caption,), (record,)))
+        clips.append(SimulatedClip(name, video, np.zeros((attributes, frames), np.float32), (caption,), (record,)))
     return clips
 
 

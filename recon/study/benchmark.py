@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from recon import config
 from recon.files import one_writer, write_table
-from recon.study.executors.jobs import Outcome
+from recon.study.executors.jobs import JobOutcome
 from recon.study.executors.local import Crew
 from recon.study.executors.places import HERE, Place, cards_of
 from recon.study.executors.ray import RayCrew
@@ -76,7 +76,7 @@ class Results:
         self.keys = [task.key for task in self.known.tasks]
         self.store = Store(self.known.bench.settings.run)
 
-    def failed(self, outcome: Outcome) -> str:
+    def failed(self, outcome: JobOutcome) -> str:
         """Keep the rows of a task that was given up; return a line about it."""
         tried = f" after {outcome.attempts} attempts" if outcome.attempts > 1 else ""
         message = f"given up{tried}: {outcome.error}"
@@ -103,10 +103,10 @@ def _crew(known: Tasks, tree: Mapping[str, Any], on: Place, tasks: int) -> Crew 
     return Crew(make, size, cards_of(known.bench.device))
 
 
-def _outcomes(known: Tasks, left: Sequence[int], tree: Mapping[str, Any], on: Place) -> Iterator[Outcome]:
+def _outcomes(known: Tasks, left: Sequence[int], tree: Mapping[str, Any], on: Place) -> Iterator[JobOutcome]:
     """Yield outcomes of tasks in the order in which they come; beside each other the longest tasks begin first."""
     if on == HERE or not left:
-        yield from (Outcome(number, known(number)) for number in left)
+        yield from (JobOutcome(number, known(number)) for number in left)
         return
     disable = None if known.bench.progress else True
     crew = _crew(known, tree, on, len(left))

@@ -30,13 +30,13 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """A run's folder, read when something of it is asked for."""
 
     folder: Path
 
     @classmethod
-    def of(cls, folder: Path) -> Run:
+    def of(cls, folder: Path) -> RunFolder:
         """Return the run in a folder; raises ValueError where there is none."""
         lacking = [name for name in INPUTS if not (folder / name).is_file()]
         if lacking:
@@ -76,22 +76,22 @@ class Run:
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
 
-def runs_below(root: Path) -> Iterator[Run]:
+def runs_below(root: Path) -> Iterator[RunFolder]:
     """Yield the runs in a folder and below it, by name; runs lie in no other run."""
     if not root.is_dir():
         raise ValueError(f"{root}: expected a folder with runs, got none; name one")
     yield from _runs(root, DEPTH)
 
 
-def _runs(folder: Path, depth: int) -> Iterator[Run]:
+def _runs(folder: Path, depth: int) -> Iterator[RunFolder]:
     if all((folder / name).is_file() for name in INPUTS):
-        yield Run(folder)
+        yield RunFolder(folder)
     elif depth:
         for child in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
             yield from _runs(child, depth - 1)
 
 
-def remove(run: Run, *, leftovers: bool = False) -> int:
+def remove(run: RunFolder, *, leftovers: bool = False) -> int:
     """Remove a run, or of it only unfinished and retired tasks; return the bytes that are free again.
 
     Raises ValueError where a command writes the run. What is removed is first renamed, so that no half a run is left
@@ -109,7 +109,7 @@ def remove(run: Run, *, leftovers: bool = False) -> int:
     return before
 
 
-def export(run: Run, archive: Path, *, movies: bool = False) -> int:
+def export(run: RunFolder, archive: Path, *, movies: bool = False) -> int:
     """Write a run as a ZIP archive with the SHA-256 of every file in `SHA256SUMS`; return how many files it holds.
 
     Only finished tasks of the run's table are in it, their reconstructions with `movies`. The same content makes the
@@ -130,7 +130,7 @@ def export(run: Run, archive: Path, *, movies: bool = False) -> int:
     return len(names)
 
 
-def _exported(run: Run, movies: bool) -> list[str]:
+def _exported(run: RunFolder, movies: bool) -> list[str]:
     store, wanted = Store(run.folder), (*TASK_FILES, *(("movie.h5",) if movies else ()))
     done = sorted(path.name for path in (run.folder / "tasks").glob("*") if store.complete(path.name))
     own = (*INPUTS, *SHOWN, *(("clips.h5",) if movies else ()))

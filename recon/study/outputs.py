@@ -20,7 +20,7 @@ from recon.code_version import SOURCE
 from recon.files import write_bytes, write_json
 from recon.problem.clips import Batch
 from recon.study.settings import Settings
-from recon.types import Spread
+from recon.types import Uncertainty
 
 COLUMNS = (
     "recording",
@@ -72,12 +72,12 @@ def columns(settings: Settings) -> tuple[str, ...]:
     return tuple(name for known in COLUMNS for name in (known, *added.get(known, ())))
 
 
-def movie_file(batch: Batch, movie: Tensor, spread: Spread | None = None) -> bytes:
+def movie_file(batch: Batch, movie: Tensor, uncertainty: Uncertainty | None = None) -> bytes:
     """Return an HDF5 file: per trial a group with `reconstruction` (T,H,W), float16 in [0,1] (mean over channels).
 
     A sampler's also has `deviation` (T,H,W), the standard deviation over its draws.
     """
-    layers = {"reconstruction": movie} | ({} if spread is None else {"deviation": spread.deviation.cpu()})
+    layers = {"reconstruction": movie} | ({} if uncertainty is None else {"deviation": uncertainty.deviation.cpu()})
     grey = {name: layer.mean(1).half().numpy() for name, layer in layers.items()}
     names = [str(trial.index) for trial in batch.trials]
     groups = {name: {kind: layer[i] for kind, layer in grey.items()} for i, name in enumerate(names)}

@@ -13,7 +13,7 @@ from typing import Any
 from recon import config
 from recon.study.benchmark import Say, benchmark
 from recon.study.executors.places import HERE, Place
-from recon.study.folders import Run
+from recon.study.folders import RunFolder
 
 TIMES = ("seconds", "learning_seconds")
 """Columns that no two runs share."""
@@ -23,7 +23,7 @@ Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """Two tables of one configuration: rows that only one has, values that differ, and what they were computed with.
 
     `differing` holds per column how many values differ and the largest difference (infinite where one is no number).
@@ -43,22 +43,22 @@ class Comparison:
 
 def rerun(
     folder: Path, to: Path | None = None, *, say: Say = lambda line: None, progress: bool = False, on: Place = HERE
-) -> tuple[Path, Comparison]:
+) -> tuple[Path, RunComparison]:
     """Run the configuration that a run wrote again, learning what it learnt anew, and compare the tables.
 
     The new run stands in `to` (beside the old one, "NAME again") and goes on where it was interrupted.
     """
-    before = Run.of(folder)
+    before = RunFolder.of(folder)
     target = to or before.folder.with_name(f"{before.folder.name} again")
     if target.resolve() == before.folder.resolve():
         raise ValueError(f"{target}: expected another folder than that of the run, which it would replace; name one")
     tree = config.load(before.folder / "config.yaml")
     anew = {"run": str(target), "artefacts": str(target / "artefacts")}
-    after = Run.of(benchmark({**tree, **anew}, say=say, progress=progress, on=on))
+    after = RunFolder.of(benchmark({**tree, **anew}, say=say, progress=progress, on=on))
     return after.folder, compare(before, after)
 
 
-def compare(before: Run, after: Run) -> Comparison:
+def compare(before: RunFolder, after: RunFolder) -> RunComparison:
     """Compare the tables of two runs, row by row, and their environments."""
     old, new = (_by_name(read_rows(run.folder / "results.csv")) for run in (before, after))
     differing: dict[str, tuple[int, float]] = {}
@@ -68,7 +68,7 @@ def compare(before: Run, after: Run) -> Comparison:
             differing[column] = (count + 1, max(largest, apart))
     ours, theirs = (_flat(run.environment) for run in (before, after))
     changed = {key: (ours.get(key), theirs.get(key)) for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)}
-    return Comparison(len(old), len(old.keys() - new.keys()), len(new.keys() - old.keys()), differing, changed)
+    return RunComparison(len(old), len(old.keys() - new.keys()), len(new.keys() - old.keys()), differing, changed)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -24,7 +24,7 @@ from recon.problem.clips import Batch
 from recon.problem.conditions import clip_rates, response_scale
 from recon.problem.problem import GREY, Problem
 from recon.study.settings import MATCHED, Settings, masked_column, oracle_column, pooled_column
-from recon.types import Spread
+from recon.types import Uncertainty
 
 Scores = dict[str, Tensor]
 
@@ -40,10 +40,10 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Judge:
+class Scorer:
     """What scores a batch's reconstructions; it holds the truth, so no method ever sees it.
 
-    Frames [first, end) and `pixels` `[H,W]` (none: all) count; `judge` is an encoder that had no part in the
+    Frames [first, end) and `pixel_mask` `[H,W]` (none: all) count; `judge` is an encoder that had no part in the
     reconstructions.
     """
 
@@ -51,7 +51,7 @@ class Judge:
     sets: Mapping[str, Tensor]
     first: int
     end: int
-    pixels: Tensor | None = None
+    pixel_mask: Tensor | None = None
     judge: Encoder | None = None
     window: int = 0
     poolings: Mapping[str, Pooling] = field(default_factory=dict)
@@ -69,18 +69,22 @@ class Judge:
         metrics = METRICS | {"motion_energy_correlation": energy}
         metrics |= {pooled_column(name): pooling for name, pooling in self.poolings.items()}
         seen, shown = self._scored(movie), self._scored(self.batch.movie)
-        scores = {name: metric(seen, shown, self.pixels) for name, metric in metrics.items()}
+        scores = {name: metric(seen, shown, self.pixel_mask) for name, metric in metrics.items()}
         if self.matched:
-            alike = matched(seen, shown, self.pixels)
-            scores |= {oracle_column(name): METRICS[name](alike, shown, self.pixels) for name in MATCHED}
+            alike = matched(seen, shown, self.pixel_mask)
+            scores |= {oracle_column(name): METRICS[name](alike, shown, self.pixel_mask) for name in MATCHED}
         return scores
 
-    def coverage(self, movie: Tensor, spread: Spread | None) -> Scores:
+    def coverage(self, movie: Tensor, uncertainty: Uncertainty | None) -> Scores:
         """Return the share `[B]` of scored pixels inside a sampler's nominal 90 % intervals; nothing for others."""
-        if spread is None:
+        if uncertainty is None:
             return {}
-        seen, deviation, shown = map(self._scored, (movie, spread.deviation, self.batch.movie))
-        return {"coverage_90": interval_coverage(seen, deviation, shown, draws=spread.draws, pixels=self.pixels)}
+        seen, deviation, shown = map(self._scored, (movie, uncertainty.deviation, self.batch.movie))
+        return {
+            "coverage_90": interval_coverage(
+                seen, deviation, shown, draws=uncertainty.draws, pixel_mask=self.pixel_mask
+            )
+        }
 
     def curves(self, movie: Tensor) -> dict[str, Any]:
         """Return correlations resolved by spatial (cycles/degree) and temporal (Hz) frequency, per trial."""
@@ -88,9 +92,9 @@ class Judge:
         pitch, rate = self.recording.degrees_per_pixel, self.recording.frame_rate
         return {
             "spatial_frequency": self._curve(
-                spatial_frequency_correlation(seen, shown, self.pixels, degrees_per_pixel=pitch)
+                spatial_frequency_correlation(seen, shown, self.pixel_mask, degrees_per_pixel=pitch)
             ),
-            "temporal_frequency": self._curve(temporal_correlation(seen, shown, self.pixels, frame_rate=rate)),
+            "temporal_frequency": self._curve(temporal_correlation(seen, shown, self.pixel_mask, frame_rate=rate)),
         }
 
     def response_scores(self, movie: Tensor, problem: Problem) -> Scores:
@@ -99,9 +103,9 @@ class Judge:
         With a mask also from both with grey outside the scored pixels: what lies outside explains the difference.
         """
         movies = {"response_correlation": movie, "response_correlation_true": self.batch.movie}
-        if self.masked and self.pixels is not None:
+        if self.masked and self.pixel_mask is not None:
             pairs = list(movies.items())
-            movies |= {masked_column(name): torch.where(self.pixels, seen, GREY) for name, seen in pairs}
+            movies |= {masked_column(name): torch.where(self.pixel_mask, seen, GREY) for name, seen in pairs}
         return {name: self._fitted(seen, problem) for name, seen in movies.items()}
 
     def heldout_scores(self, movie: Tensor, encoders: Sequence[Encoder], *, key: str) -> Scores:
@@ -198,7 +202,7 @@ def _same(first: Tensor | None, second: Tensor | None) -> bool:
     return first is second or (first is not None and second is not None and torch.equal(first, second))
 
 
-def make_judge(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor], judge: Encoder | None) -> Judge:
+def make_scorer(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor], judge: Encoder | None) -> Scorer:
     """Return what scores a batch, with the frames and pixels of the settings.
 
     Still images, clips of one frame, have no correlation over time: what needs it is NaN.
@@ -209,13 +213,13 @@ def make_judge(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor], 
             f"frames: expected clips of more than {settings.frames.warmup + settings.frames.tail + 2} frames, got "
             f"{batch.frames}; lower frames.warmup or frames.tail"
         )
-    pixels = scored_pixels(settings, batch.recording.frame_size)
-    return Judge(
+    pixel_mask = scored_pixels(settings, batch.recording.frame_size)
+    return Scorer(
         batch,
         sets,
         first,
         end,
-        pixels=pixels,
+        pixel_mask=pixel_mask,
         judge=judge,
         window=settings.window,
         poolings=settings.poolings,
@@ -226,20 +230,20 @@ def make_judge(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor], 
 
 def scored_pixels(settings: Settings, frame_size: tuple[int, int]) -> Tensor | None:
     """Return the mask `[H,W]` of the pixels inside the bounds and the transparency mask, or none for all."""
-    if settings.pixels is None and settings.mask is None:
+    if settings.region is None and settings.mask is None:
         return None
     height, width = frame_size
-    top, bottom, left, right = settings.pixels or (0, height, 0, width)
+    top, bottom, left, right = settings.region or (0, height, 0, width)
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
         raise ValueError(
-            f"pixels: expected rows in 0–{height} and columns in 0–{width}, got {settings.pixels}; correct them"
+            f"region: expected rows in 0–{height} and columns in 0–{width}, got {settings.region}; correct them"
         )
     scored = torch.zeros(height, width, dtype=torch.bool)
     scored[top:bottom, left:right] = True
     if settings.mask is not None:
         scored &= read_mask(settings.mask.file, frame_size) >= settings.mask.evaluate
     if not bool(scored.any()):
-        raise ValueError("mask: expected pixels to score, got none; lower mask.evaluate or widen pixels")
+        raise ValueError("mask: expected pixels to score, got none; lower mask.evaluate or widen region")
     return scored
 
 

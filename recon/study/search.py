@@ -16,7 +16,7 @@ from tqdm import tqdm
 from recon.methods.combined import gaussian_filter
 from recon.metrics import METRICS
 from recon.run.trace import drop_lines, read_trace
-from recon.study.scorer import Judge
+from recon.study.scorer import Scorer
 from recon.types import Iterate, Reconstruction
 
 Sigma = tuple[float, float, float]
@@ -97,7 +97,7 @@ class Readings:
     Used in a `with` block; a run that goes on at step k first drops the lines from k onwards.
     """
 
-    def __init__(self, path: Path, search: Search, judge: Judge, *, title: str = "") -> None:
+    def __init__(self, path: Path, search: Search, judge: Scorer, *, title: str = "") -> None:
         self.path, self.search, self.judge = path, search, judge
         # disable=None: no bar where standard error is no terminal.
         self.bar = tqdm(desc=title, unit="step", leave=False, disable=None)
@@ -143,6 +143,6 @@ class Readings:
         span = slice(judge.first, judge.end)
         seen, shown = movie[:, :, span], judge.batch.movie[:, :, span]
         scores: dict[str, Any] = {
-            name: METRICS[name](seen, shown, judge.pixels).double().tolist() for name in self.search.objective
+            name: METRICS[name](seen, shown, judge.pixel_mask).double().tolist() for name in self.search.objective
         }
         return {name: [value if value == value else None for value in row] for name, row in scores.items()}

@@ -77,7 +77,7 @@ class Mask:
 
 
 @dataclass(frozen=True)
-class Population:
+class PopulationSettings:
     """The share of the *fit* neurons that a row is given, nested by `seed`; the others are left out of everything.
 
     With `silent` they stay in the misfit with responses of zero, as in the published ablation, whose removed neurons
@@ -121,7 +121,7 @@ class Row:
     fidelity: Named = field(default_factory=lambda: {"name": "poisson"})
     condition: Condition = "recorded"
     bins: Bins = 1
-    population: Population = field(default_factory=Population)
+    population: PopulationSettings = field(default_factory=PopulationSettings)
     data: float = 1.0
     seeds: tuple[int, ...] = ()
     animals: tuple[str, ...] = ()
@@ -159,7 +159,7 @@ class Settings:
 
     Where `simulate` is given, the recording is simulated if its folder is absent. `batch` clips are optimised
     together, encoders see `window` frames at once (0: all) and compute in `precision`, translated by torch where
-    `compile` says so. Rows may add the activity of other `animals` that saw the same clips. `pixels` (first row, end
+    `compile` says so. Rows may add the activity of other `animals` that saw the same clips. `region` (first row, end
     row, first column, end column) bounds what is scored, a transparency `mask` what is scored and what is optimised.
     `poolings` adds the columns `frame_correlation_<name>`, at coarser grains; `matched` scores with the true movie's
     luminance and contrast (*oracle*); `information` adds a map of where the population constrains the movie to the
@@ -184,7 +184,7 @@ class Settings:
     window: int = 0
     precision: Precision = "float32"
     compile: bool = False
-    pixels: tuple[int, int, int, int] | None = None
+    region: tuple[int, int, int, int] | None = None
     mask: Mask | None = None
     poolings: Mapping[str, Pooling] = field(default_factory=dict)
     matched: bool = False

@@ -25,7 +25,7 @@ from recon.problem.animals import Animal
 from recon.problem.clips import Batch, batches, choose_clips, validation_clips
 from recon.problem.fidelities.base import Likelihood
 from recon.study.encoders import Arithmetic, ready_encoder
-from recon.study.scorer import Judge, make_judge
+from recon.study.scorer import Scorer, make_scorer
 from recon.study.settings import Named, OtherAnimal, Row, Settings
 
 
@@ -56,7 +56,7 @@ class Bench:
     settings: Settings
     plans: list[Plan]
     progress: bool = False
-    scorers: dict[int, Judge] = field(default_factory=dict)
+    scorers: dict[int, Scorer] = field(default_factory=dict)
 
     @cached_property
     def device(self) -> torch.device:
@@ -119,7 +119,7 @@ class Bench:
             "recording": self.recording.fingerprint(),
             "judge": None if self.judge is None else state_hash(self.judge),
             "frames": asdict(settings.frames),
-            "pixels": settings.pixels,
+            "region": settings.region,
             "matched": settings.matched,
             "mask": None if self.mask is None else [repr(settings.mask), self.mask.tolist()],
             "poolings": repr(dict(settings.poolings)),
@@ -128,10 +128,10 @@ class Bench:
             "precision": [settings.precision, settings.compile],
         }
 
-    def scorer(self, batch: Batch) -> Judge:
+    def scorer(self, batch: Batch) -> Scorer:
         """Return what scores a batch, the same for all rows."""
         if id(batch) not in self.scorers:
-            self.scorers[id(batch)] = make_judge(self.settings, batch, sets=self.sets, judge=self.judge)
+            self.scorers[id(batch)] = make_scorer(self.settings, batch, sets=self.sets, judge=self.judge)
         return self.scorers[id(batch)]
 
     def _encoder(self, tree: Named, where: str, recording: SensoriumRecording | None = None) -> Encoder:

@@ -13,7 +13,7 @@ from recon.code_version import code_version
 from recon.data.measurement import binning
 from recon.data.neuron_sets import left_out_neurons
 from recon.encoders.base import Encoder, resolve_device
-from recon.encoders.runtime.devices import spread
+from recon.encoders.runtime.devices import replicate
 from recon.files import digest, write_bytes, write_json
 from recon.methods.base import Method, fitted
 from recon.methods.training_set import TrainingSet
@@ -24,7 +24,7 @@ from recon.problem.fit import fit_fidelity
 from recon.problem.problem import Observation, Problem
 from recon.run.runner import reconstruct
 from recon.run.trace import GroundTruth
-from recon.run.watch import Places, Watch, folder_name
+from recon.run.watch import TaskFolders, Watch, folder_name
 from recon.study.outputs import movie_file, to_yaml
 from recon.study.provenance import artefacts_of, learning_time, modules_of, planned_iterations, weights_of
 from recon.study.scorer import undefined
@@ -112,7 +112,7 @@ class Task:
             name += f"/seed {self.plan.seed}"
         if len(self.bench.batches) > 1:
             name += f"/from trial {self.batch.trials[0].index}"
-        places = Places(store.partial(self.key), store.root / "tensorboard" / name)
+        places = TaskFolders(store.partial(self.key), store.root / "tensorboard" / name)
         method, problem = self.method(), self.pose()
         with self._watch(places, title) as watch:
             seed = self.plan.seed
@@ -152,7 +152,7 @@ class Task:
     def _on_devices(self, posed: Problem) -> Problem:
         """Return a problem whose encoders are spread; scores keep to the bench's own, which are known again."""
         devices = [resolve_device(name) for name in self.bench.settings.devices]
-        seen = (replace(o, encoder=spread(o.encoder, devices, first=i)) for i, o in enumerate(posed.observations))
+        seen = (replace(o, encoder=replicate(o.encoder, devices, first=i)) for i, o in enumerate(posed.observations))
         return replace(posed, observations=tuple(seen))
 
     def _validation(self) -> list[tuple[Problem, Tensor]]:
@@ -178,7 +178,7 @@ class Task:
             fidelity=fidelity.to(bench.device),
             sets=self.sets,
             silent=self.left_out if row.population.silent else None,
-            pixels=None if settings.mask is None or bench.mask is None else bench.mask >= settings.mask.update,
+            update_mask=None if settings.mask is None or bench.mask is None else bench.mask >= settings.mask.update,
             acquisition=binning(bench.recording, frames=batch.frames, bins=row.bins),
             device=bench.device,
             window=settings.window,
@@ -206,7 +206,7 @@ class Task:
         judged, about = scorer.judge_scores(movie, repeats=row.condition in JUDGED_ANEW)
         names = "+".join(self.encoders)
         scores = scorer.movie_scores(movie) | scorer.response_scores(movie, problem) | judged
-        scores |= scorer.coverage(movie, result.spread)
+        scores |= scorer.coverage(movie, result.uncertainty)
         scores |= scorer.heldout_scores(movie, list(self.encoders.values()), key=names)
         return [
             self._about(result, clip)
@@ -246,11 +246,11 @@ class Task:
             "oracle": row.condition in ("predicted", "noise_free") or row.words == "true",
         }
 
-    def _watch(self, places: Places, title: str) -> Watch:
+    def _watch(self, places: TaskFolders, title: str) -> Watch:
         settings, recording, scorer = self.bench.settings, self.bench.recording, self.bench.scorer(self.batch)
         return Watch(
             places,
-            GroundTruth(self.batch.movie, settings.frames.warmup, settings.frames.tail, scorer.pixels),
+            GroundTruth(self.batch.movie, settings.frames.warmup, settings.frames.tail, scorer.pixel_mask),
             labels=[f"trial {trial.index}" for trial in self.batch.trials],
             frame_rate=recording.frame_rate,
             every=settings.trace_every,
@@ -263,7 +263,7 @@ class Task:
         movie = result.movie.cpu()
         described = asdict(self.plan.row) | {"seed": self.plan.seed}
         write_bytes(folder / "config.yaml", to_yaml(described))
-        write_bytes(folder / "movie.h5", movie_file(self.batch, movie, result.spread))
+        write_bytes(folder / "movie.h5", movie_file(self.batch, movie, result.uncertainty))
         write_json(folder / "curves.json", self.bench.scorer(self.batch).curves(movie))
         rows = [row | {"learning_seconds": learning_time(method)} for row in self.rows(result, problem)]
         own = self.bench.settings.artefacts  # shipped weights lie elsewhere

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from recon import config
 from recon.data.open import open_recording
-from recon.encoders.training.clips import Clip
+from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.methods.neural.chunks import as_bytes, chunk
 from recon.metrics.movie import SSIM_RADIUS, psnr, ssim, video_correlation
@@ -57,8 +57,8 @@ def train_autoencoder(tree: Mapping[str, Any], *, log: Path | None = None) -> Pa
         latents = network.encode(movie)
         noisy = latents + chosen.noise * torch.randn(latents.shape, generator=draws)
         decoded = network.decode(noisy, tuple(movie.shape[2:]))
-        spread = latents.mean((0, 2, 3, 4)).square().mean() + (latents.std((0, 2, 3, 4)) - 1).square().mean()
-        error: Tensor = functional.mse_loss(decoded, movie) / variance + 0.1 * spread
+        variation = latents.mean((0, 2, 3, 4)).square().mean() + (latents.std((0, 2, 3, 4)) - 1).square().mean()
+        error: Tensor = functional.mse_loss(decoded, movie) / variance + 0.1 * variation
         small = min(movie.shape[-2:]) <= 2 * SSIM_RADIUS
         return error if small else error + chosen.similarity * (1 - ssim(decoded, movie).mean())
 
@@ -80,16 +80,16 @@ def train_autoencoder(tree: Mapping[str, Any], *, log: Path | None = None) -> Pa
     return chosen.output
 
 
-def movies_of(recording: Recording, tier: str) -> list[Clip]:
+def movies_of(recording: Recording, tier: str) -> list[TrainingClip]:
     """Return the movies of a tier as bytes, each content once, without responses."""
     first = {recording.video_ids[index]: index for index in reversed(recording.trials(tier))}
     if not first:
         raise ValueError(f"{recording.path}: expected trials of tier {tier!r}, got none; import them with this tier")
     movies = (as_bytes(recording.trial(index).movie) for index in sorted(first.values()))
-    return [Clip(movie, torch.empty(0, movie.shape[1])) for movie in movies]
+    return [TrainingClip(movie, torch.empty(0, movie.shape[1])) for movie in movies]
 
 
-def started(settings: AutoencoderSettings, movies: list[Clip], generator: torch.Generator) -> MovieAutoencoder:
+def started(settings: AutoencoderSettings, movies: list[TrainingClip], generator: torch.Generator) -> MovieAutoencoder:
     """Return an autoencoder with weights from a generator and latents standardised on some of the movies."""
     model = fresh(lambda: MovieAutoencoder(settings))
     draw_weights(model, generator)
@@ -97,7 +97,7 @@ def started(settings: AutoencoderSettings, movies: list[Clip], generator: torch.
     return model
 
 
-def drawn(clips: list[Clip], generator: torch.Generator, *, batch: int, frames: int) -> Tensor:
+def drawn(clips: list[TrainingClip], generator: torch.Generator, *, batch: int, frames: int) -> Tensor:
     """Return random chunks `[B,1,F,H,W]` in [0,1] of movies, half of them mirrored."""
     _, movie = chunk(clips, generator, batch=batch, frames=frames)
     mirrored = torch.rand(len(movie), 1, 1, 1, 1, generator=generator) < 0.5
@@ -105,7 +105,7 @@ def drawn(clips: list[Clip], generator: torch.Generator, *, batch: int, frames: 
 
 
 @torch.no_grad()
-def scores(model: Any, movies: list[Clip]) -> dict[str, float]:
+def scores(model: Any, movies: list[TrainingClip]) -> dict[str, float]:
     """Return means over movies of video correlation and PSNR of encoding and decoding them."""
     pairs = []
     for clip in movies:
@@ -116,7 +116,7 @@ def scores(model: Any, movies: list[Clip]) -> dict[str, float]:
     return {"validation_correlation": round(float(correlation), 4), "validation_psnr": round(float(ratio), 2)}
 
 
-def _cut(clip: Clip, frames: int) -> Tensor:
+def _cut(clip: TrainingClip, frames: int) -> Tensor:
     return clip.movie[:, :frames].float() / 255
 
 

@@ -14,9 +14,9 @@ from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
 from recon.encoders.checkpoints import architectures, from_mapping, save_encoder
 from recon.encoders.glm.fit import GlmFit, fit_glm
 from recon.encoders.glm.model import Glm
-from recon.encoders.training.clips import Clip, evaluate
+from recon.encoders.training.clips import TrainingClip, evaluate
 from recon.encoders.training.fit import TrainingSettings, train
-from recon.encoders.training.loop import Outcome
+from recon.encoders.training.loop import TrainingOutcome
 from recon.train.trial_cache import GIB, KeptClips, Room, clip_of, watching
 from recon.types import Recording, Trial
 
@@ -66,8 +66,13 @@ def train_encoder(config: Mapping[str, Any], *, log: Path | None = None) -> Path
 
 
 def learn(
-    encoder: Encoder, training: Sequence[Clip], validation: Sequence[Clip], chosen: EncoderTraining, *, log: Path | None
-) -> Outcome:
+    encoder: Encoder,
+    training: Sequence[TrainingClip],
+    validation: Sequence[TrainingClip],
+    chosen: EncoderTraining,
+    *,
+    log: Path | None,
+) -> TrainingOutcome:
     """Train an encoder in place, in the way of its kind."""
     if isinstance(encoder, Glm) != (chosen.fit is not None):
         raise ValueError(
@@ -87,7 +92,7 @@ def from_mapping_with_paths(config: Mapping[str, Any]) -> EncoderTraining:
     return record(EncoderTraining, config, where="train")
 
 
-def build_encoder(chosen: EncoderTraining, recording: Recording, training: Sequence[Clip]) -> Encoder:
+def build_encoder(chosen: EncoderTraining, recording: Recording, training: Sequence[TrainingClip]) -> Encoder:
     """Return the untrained encoder of a configuration for a recording."""
     known = architectures()
     if chosen.encoder not in known:
@@ -114,7 +119,7 @@ def _trials(recording: Recording, tier: str) -> tuple[int, ...]:
     return trials
 
 
-def _card(chosen: EncoderTraining, recording: Recording, outcome: Outcome) -> dict[str, Any]:
+def _card(chosen: EncoderTraining, recording: Recording, outcome: TrainingOutcome) -> dict[str, Any]:
     made_by = getattr(recording, "made_by", {})
     return {
         "name": chosen.name,
@@ -135,7 +140,7 @@ def scores_of(encoder: Encoder, recording: Recording, indices: Sequence[int], wa
     scores: dict[str, Any] = {"validation_correlation": _mean(single)}
     if recording.trial(indices[0]).rates is not None:
         known = [trial for trial in map(recording.trial, indices) if trial.rates is not None]
-        rates = [Clip(t.movie, t.rates, t.behavior) for t in known if t.rates is not None]
+        rates = [TrainingClip(t.movie, t.rates, t.behavior) for t in known if t.rates is not None]
         scores["validation_correlation_with_noise_free_rates"] = _mean(evaluate(encoder, rates, warmup=warmup))
         scores["oracle_ceiling"] = _mean(oracle_correlation(known, warmup=warmup))
     return scores

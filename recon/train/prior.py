@@ -47,7 +47,7 @@ FRAME_RATE = 30.0
 class PriorTraining:
     """A configuration: how many clips of 10 s, how large a network, and where weights and drawn clips go.
 
-    Chunks of `frames` frames of one scene are noised with ln σ ~ N(`level`, `spread`²) and denoised; the error counts
+    Chunks of `frames` frames of one scene are noised with ln σ ~ N(`level`, `log_sd`²) and denoised; the error counts
     in units of the variance that noise leaves to a Gaussian of the same spectrum (Karras et al. 2022). A share `silent`
     of the chunks has no caption (Ho & Salimans 2021). Without `gaussian` movies count as white. With `start` the
     network goes on from that of another prior, but for its last layer: beside an exact Gaussian denoiser it has only
@@ -62,7 +62,7 @@ class PriorTraining:
     batch: int = 8
     frames: int = 32
     level: float = -1.0
-    spread: float = 1.3
+    log_sd: float = 1.3
     silent: float = 0.15
     text: str = EMBEDDED
     precision: str = "bfloat16"
@@ -119,7 +119,7 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
     def loss(network: Any, draws: torch.Generator) -> Tensor:
         movie, text = shown.drawn(draws, batch=chosen.batch, frames=chosen.frames)
         text = torch.where(torch.rand(len(text), 1, generator=draws) < chosen.silent, torch.nan, text)
-        sigma = (chosen.level + chosen.spread * torch.randn(len(movie), generator=draws)).exp()
+        sigma = (chosen.level + chosen.log_sd * torch.randn(len(movie), generator=draws)).exp()
         level = sigma.reshape(-1, 1, 1, 1, 1)
         noisy = movie + level * torch.randn(movie.shape, generator=draws)
         scale = network.uncertainty(sigma, movie.shape).reshape(level.shape)
@@ -199,12 +199,14 @@ def errors(
     of another scene. `most` bounds the scenes (0: all).
     """
     generator, places = torch.Generator().manual_seed(HELD_OUT), clips.scored(most)
-    told = clips.embeddings[places, 0]
-    told = {"right": told, "none": torch.full_like(told, torch.nan), "wrong": told.roll(1, 0)}[words]
+    condition = clips.embeddings[places, 0]
+    condition = {"right": condition, "none": torch.full_like(condition, torch.nan), "wrong": condition.roll(1, 0)}[
+        words
+    ]
     rows = []
     for sigma in sigmas:
         row = []
-        for place, text in zip(places, told, strict=True):
+        for place, text in zip(places, condition, strict=True):
             movie = clips.chunk(place)
             noisy = movie + sigma * torch.randn(movie.shape, generator=generator)
             row.append(((denoiser(noisy, torch.tensor([sigma]), text[None]) - movie) ** 2).mean())
@@ -228,8 +230,8 @@ def seen(network: Any, held_out: Captioned) -> list[Any]:
     shape, steps = (SHOWN_DRAWS, 1, SHOWN_FRAMES, *held_out.movies.shape[-2:]), list(steps_down(*SHOWN_LEVELS))
     draws = []
     for text in torch.cat([silent, held_out.embeddings[places, 0]]):
-        told, generator = text.expand(SHOWN_DRAWS, -1), torch.Generator().manual_seed(HELD_OUT)
-        draws.append(to_uint8(drawn(network, told, shape, steps, generator=generator)[:, 0]))
+        condition, generator = text.expand(SHOWN_DRAWS, -1), torch.Generator().manual_seed(HELD_OUT)
+        draws.append(to_uint8(drawn(network, condition, shape, steps, generator=generator)[:, 0]))
     rows = [side_by_side(list(part)) for part in draws]
     playing = encode_gif(upscale(side_by_side(rows, below=True), 2), frame_rate=FRAME_RATE)
     values = [picture("samples/strips", encode_png(contact_sheet(draws, captions)), kind="png")]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from recon import config
-from recon.study.executors.jobs import Outcome
+from recon.study.executors.jobs import JobOutcome
 from recon.study.executors.local import Crew
 from recon.study.executors.places import HERE, Place, cards_of
 from recon.study.executors.ray import RayCrew
@@ -66,14 +66,14 @@ class Trainings:
         return settings
 
 
-def train_several(trainings: Trainings, on: Place, *, share: Share | None = None) -> Iterator[Outcome]:
+def train_several(trainings: Trainings, on: Place, *, share: Share | None = None) -> Iterator[JobOutcome]:
     """Do trainings where `on` says and yield what became of them; raises ValueError where two would write one file."""
     outputs = [trainings.settings(number).get("output") for number in range(len(trainings.values))]
     if len(set(map(str, outputs))) < len(outputs):
         raise ValueError(f"output: expected a file for each {trainings.key}, got {outputs[0]}; put {EACH} into it")
     jobs = range(len(trainings.values))
     if on == HERE:
-        return (Outcome(job, trainings(job)) for job in jobs)
+        return (JobOutcome(job, trainings(job)) for job in jobs)
     return _crew(trainings, on, share or Share()).run(jobs)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
 
-from recon.encoders.training.clips import Clip
+from recon.encoders.training.clips import TrainingClip
 from recon.types import Recording, Trial
 
 GIB = 2**30
@@ -20,23 +20,23 @@ class Room:
     full: bool = False
 
 
-class KeptClips(Sequence[Clip]):
+class KeptClips(Sequence[TrainingClip]):
     """Trials of a recording as clips; each is read when it is first asked for, and kept while there is room."""
 
     def __init__(self, recording: Recording, indices: Sequence[int], room: Room) -> None:
         self.recording, self.indices, self.room = recording, indices, room
-        self.kept: dict[int, Clip] = {}
+        self.kept: dict[int, TrainingClip] = {}
 
     def __len__(self) -> int:
         return len(self.indices)
 
     @overload
-    def __getitem__(self, place: int) -> Clip: ...
+    def __getitem__(self, place: int) -> TrainingClip: ...
 
     @overload
     def __getitem__(self, place: slice) -> KeptClips: ...
 
-    def __getitem__(self, place: int | slice) -> Clip | KeptClips:
+    def __getitem__(self, place: int | slice) -> TrainingClip | KeptClips:
         if isinstance(place, slice):
             return KeptClips(self.recording, self.indices[place], self.room)
         index = self.indices[place]
@@ -46,14 +46,14 @@ class KeptClips(Sequence[Clip]):
         """Return how many frames a trial has."""
         return self.recording.length(self.indices[place])
 
-    def part(self, place: int, first: int, end: int) -> Clip:
+    def part(self, place: int, first: int, end: int) -> TrainingClip:
         """Return frames [first, end) of a trial, from memory where it is kept or can be."""
         index = self.indices[place]
         if self.room.full and index not in self.kept:
             return clip_of(self.recording.part(index, first, end))
         return self[place].cut(first, end)
 
-    def _read(self, index: int) -> Clip:
+    def _read(self, index: int) -> TrainingClip:
         clip = clip_of(self.recording.trial(index))
         size = sum(part.nbytes for part in clip if part is not None)
         if size > self.room.left:
@@ -64,9 +64,9 @@ class KeptClips(Sequence[Clip]):
         return clip
 
 
-def clip_of(trial: Trial) -> Clip:
+def clip_of(trial: Trial) -> TrainingClip:
     """Return a trial as encoders learn from it."""
-    return Clip(trial.movie, trial.responses, trial.behavior)
+    return TrainingClip(trial.movie, trial.responses, trial.behavior)
 
 
 def watching(recording: Recording, count: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ import torch
 from omegaconf import OmegaConf
 
 from recon import cli
-from recon.analysis.identification.static import Shown, encoding_similarity, identify_static, linear_encoding
+from recon.analysis.identification.static import StaticResponses, encoding_similarity, identify_static, linear_encoding
 
 TOWERS = {"space": 16, "hidden": 32, "channels": 4, "stride": 1, "lags": {"first": 0, "last": 0, "bases": 1}}
 
@@ -72,14 +72,14 @@ def test_the_gap_is_asked_for_each_share(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_neurons_that_were_not_shown_an_image_say_nothing_about_it() -> None:
     generator = torch.Generator().manual_seed(0)
-    shown = Shown(torch.rand(30, 4, 5, generator=generator), torch.rand(12, 30, generator=generator))
+    shown = StaticResponses(torch.rand(30, 4, 5, generator=generator), torch.rand(12, 30, generator=generator))
     encoding = linear_encoding(shown)
     encoding["reliability"] = torch.ones(12)
     fewer = shown.responses.clone()
     fewer[4:] = float("nan")
-    missing = encoding_similarity(encoding, Shown(shown.images, fewer))
+    missing = encoding_similarity(encoding, StaticResponses(shown.images, fewer))
     alone = {name: value[..., :4] if value.shape[-1] == 12 else value for name, value in encoding.items()}
-    expected = encoding_similarity(alone, Shown(shown.images, shown.responses[:4]))
+    expected = encoding_similarity(alone, StaticResponses(shown.images, shown.responses[:4]))
     torch.testing.assert_close(missing, expected)
 
 

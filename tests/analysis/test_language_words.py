@@ -9,10 +9,10 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from recon.analysis.language.clips import Clips
+from recon.analysis.language.clips import HeldOutClips
 from recon.analysis.language.features import principal
 from recon.analysis.language.low_level import CHANNELS, low_level
-from recon.analysis.language.prediction import Learning, predict, predict_jointly
+from recon.analysis.language.prediction import RegressionData, predict, predict_jointly
 from recon.analysis.language.retrieval import read_words
 from recon.analysis.language.ridge import fit_banded
 from recon.analysis.language.rows import unique_of
@@ -108,8 +108,8 @@ def test_words_explain_nothing_beyond_what_neurons_see(seed: int) -> None:
     text, low, responses = world(seed)
     learnt, asked = tuple(range(50)), tuple(range(50, 80))
     contents = tuple(k for k in learnt for _ in range(12))
-    learning = Learning(learnt, responses[:50].flatten(0, 1), contents, delays=1)
-    clips = Clips(asked, tuple(one.T[None] for one in responses[50:]))
+    learning = RegressionData(learnt, responses[:50].flatten(0, 1), contents, delays=1)
+    clips = HeldOutClips(asked, tuple(one.T[None] for one in responses[50:]))
     alone = [predict(series, learning, clips, permutations=20, seed=0).clips for series in (text, low)]
     both = predict_jointly(text, low, learning, clips)
     found = partition(*alone, both, responses[50:], generator=np.random.default_rng(0))
@@ -181,10 +181,10 @@ def test_captions_are_read_from_responses() -> None:
     responses = torch.stack(
         [series[k] @ mixing + torch.from_numpy(rng.normal(size=(7, 20))).float() for k in range(40)]
     )
-    learning = Learning(
+    learning = RegressionData(
         tuple(range(30)), responses[:30].flatten(0, 1), tuple(k for k in range(30) for _ in range(7)), 2
     )
-    clips = Clips(tuple(range(30, 40)), tuple(one.T[None] for one in responses[30:]))
+    clips = HeldOutClips(tuple(range(30, 40)), tuple(one.T[None] for one in responses[30:]))
     read = read_words(series, said, known, learning, clips, size=8)
     assert [one.trial for one in read.said] == list(range(30, 40))  # the short scene is left out
     assert (read.similarity.argmax(1) == torch.arange(10)).double().mean() >= 0.9

@@ -17,7 +17,7 @@ from worlds import pipelines as tiny_pipelines
 
 from recon import cli, config
 from recon.analysis import prior_samples as sampling
-from recon.analysis.prior_samples import Sampling
+from recon.analysis.prior_samples import SampleSettings
 from recon.media import contact_sheet, film_strip, labelled
 from recon.methods.diffusion.sampling import drawn, steps_down
 from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
@@ -76,7 +76,7 @@ def test_draws_of_a_gaussian_have_its_spread(noise: float) -> None:
 
 
 def test_the_shipped_configuration_is_valid() -> None:
-    chosen = config.record(Sampling, config.load(ROOT / "configs/sample.yaml"), where="sample")
+    chosen = config.record(SampleSettings, config.load(ROOT / "configs/sample.yaml"), where="sample")
     assert chosen.prior["name"] in config.registries()["prior"] and "" in chosen.captions
 
 
@@ -105,7 +105,7 @@ def test_what_is_drawn_is_kept(run: Callable[..., int], tmp_path: Path, monkeypa
     asked: list[str] = []
     of_caption = sampling._of_caption
 
-    def seen(prior: Any, chosen: Sampling, caption: str, **options: Any) -> Any:
+    def seen(prior: Any, chosen: SampleSettings, caption: str, **options: Any) -> Any:
         if caption in asked:
             asked.clear()
             raise KeyboardInterrupt

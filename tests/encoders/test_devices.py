@@ -12,7 +12,7 @@ from test_encoders import core_readout, judge, stimulus
 from worlds.bench import configuration
 
 from recon.encoders.base import TemporalFirst
-from recon.encoders.runtime.devices import spread
+from recon.encoders.runtime.devices import replicate
 from recon.study.benchmark import benchmark
 
 TWO = [torch.device("cpu"), torch.device("cpu", 0)]
@@ -21,7 +21,7 @@ TWO = [torch.device("cpu"), torch.device("cpu", 0)]
 @pytest.mark.parametrize("make", [core_readout, judge])
 def test_copies_are_asked_in_turn_and_give_rates_and_gradients_of_one(make: Any) -> None:
     encoder = make()
-    both = spread(encoder, TWO, first=1)
+    both = replicate(encoder, TWO, first=1)
     assert isinstance(both, TemporalFirst) == isinstance(encoder, TemporalFirst)
     asked: list[int] = []
     for place, inner in enumerate(both.copies.copies):
@@ -35,7 +35,7 @@ def test_copies_are_asked_in_turn_and_give_rates_and_gradients_of_one(make: Any)
         torch.testing.assert_close(*pulls, rtol=0, atol=0)
     assert asked == [1, 0, 1, 0, 1, 0]
     assert both.spec == encoder.spec and both.canvas == encoder.canvas
-    assert spread(encoder, []) is encoder
+    assert replicate(encoder, []) is encoder
 
 
 def test_a_table_is_the_same_with_encoders_on_several_devices(world: Path, tmp_path: Path) -> None:

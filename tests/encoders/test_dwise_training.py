@@ -24,10 +24,10 @@ from recon.encoders.dwiseneuro.blocks import Drop
 from recon.encoders.dwiseneuro.encoder import DwiseNeuro
 from recon.encoders.dwiseneuro.network import DwiseSettings, Subject
 from recon.encoders.dwiseneuro.sampling import (
-    Batch,
     Mouse,
-    Sampling,
     Window,
+    WindowBatch,
+    WindowSampling,
     cut,
     cut_mix,
     drawn_box,
@@ -52,7 +52,7 @@ from recon.encoders.dwiseneuro.train import (
     update_average,
     validate,
 )
-from recon.encoders.training.clips import Clip, evaluate
+from recon.encoders.training.clips import TrainingClip, evaluate
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
 from recon.study.encoders import Arithmetic, ready_encoder
@@ -77,17 +77,17 @@ TREE: dict[str, Any] = {
     "canvas": [18, 32],
 }
 SETTINGS = DwiseSettings(**{key: tuple(v) if isinstance(v, list) else v for key, v in TREE.items()})
-RECIPE = Recipe(Sampling(samples=64, batch=8), warmup_epochs=1, epochs=2, average=0.9)
+RECIPE = Recipe(WindowSampling(samples=64, batch=8), warmup_epochs=1, epochs=2, average=0.9)
 
 
-def clip(frames: int, neurons: int, *, seed: int) -> Clip:
+def clip(frames: int, neurons: int, *, seed: int) -> TrainingClip:
     """Every second neuron follows the brightness of the screen, the others its darkness, with Poisson noise."""
     generator = torch.Generator().manual_seed(seed)
     light = torch.rand(frames, generator=generator)
     movie = light[None, :, None, None].expand(1, -1, 36, 64).contiguous()
     drive = torch.stack([light, 1 - light])[torch.arange(neurons) % 2]
     behavior = torch.randn(4, frames, generator=generator)
-    return Clip(movie, torch.poisson(6 * drive**2, generator=generator), behavior)
+    return TrainingClip(movie, torch.poisson(6 * drive**2, generator=generator), behavior)
 
 
 def mouse(neurons: int = 6, *, seed: int = 0, name: str = "a", noise: int = 3) -> Mouse:
@@ -110,7 +110,7 @@ def assert_equal(found: DwiseRun, expected: DwiseRun) -> None:
 
 def test_the_learning_rate_is_the_published_one() -> None:
     """Torch's own schedulers, chained as the public script chains them."""
-    recipe = Recipe(Sampling(samples=320))
+    recipe = Recipe(WindowSampling(samples=320))
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimiser = torch.optim.AdamW([parameter], lr=2.4e-3)
     steps, expected = epoch_steps(recipe.sampling, 10), []
@@ -147,7 +147,7 @@ def test_every_configuration_of_a_training_is_valid(file: Path) -> None:
 
 
 def test_every_mouse_has_the_same_share_of_an_epoch() -> None:
-    sampling = Sampling(samples=1200, batch=16)
+    sampling = WindowSampling(samples=1200, batch=16)
     trials = (2, 5, 9)
     samples = [s for step in range(epoch_steps(sampling, 3)) for s in plan(step, trials, sampling, (36, 64))]
     assert [sum(s.window.mouse == m for s in samples) for m in range(3)] == [400, 400, 400]
@@ -168,8 +168,8 @@ def test_windows_start_at_every_place_and_hold_every_second_frame() -> None:
     frames = 9
     movie = torch.arange(float(frames))[None, :, None, None].expand(1, -1, 36, 64) / 255
     responses = torch.arange(float(frames))[None] - 3
-    one = Mouse(Subject("a", (1,)), [Clip(movie, responses, torch.arange(4.0 * frames).view(4, frames))], [])
-    sampling = Sampling(samples=400, batch=400, cutmix=0)
+    one = Mouse(Subject("a", (1,)), [TrainingClip(movie, responses, torch.arange(4.0 * frames).view(4, frames))], [])
+    sampling = WindowSampling(samples=400, batch=400, cutmix=0)
     batch = read_batch(plan(0, (1,), sampling, SETTINGS.canvas), [one], SETTINGS)
     first = batch.inputs[:, 0, 0, 0, 0].round().int()
     assert torch.bincount(first).tolist() == pytest.approx([400 / 3] * 3, abs=45)
@@ -262,7 +262,7 @@ def test_a_share_of_samples_or_channels_is_dropped_by_the_generator_alone() -> N
 
 def test_two_mice_of_different_numbers_of_neurons_learn_together() -> None:
     mice = (mouse(6, noise=12), mouse(4, seed=1, name="b", noise=12))
-    recipe = replace(RECIPE, sampling=Sampling(samples=160, batch=16, cutmix=0.3), epochs=3, base_rate=4e-3)
+    recipe = replace(RECIPE, sampling=WindowSampling(samples=160, batch=16, cutmix=0.3), epochs=3, base_rate=4e-3)
     run, globally = start(mice, SETTINGS, recipe, CPU), torch.get_rng_state()
     before = validate(run.averaged, mice, batch=16)
     finished = train_dwise(mice, SETTINGS, recipe, device=CPU)
@@ -292,7 +292,7 @@ def test_validation_is_over_windows_that_tile_the_trials() -> None:
 @pytest.mark.parametrize("stop", [3, 8])
 def test_resuming_equals_an_uninterrupted_training(tmp_path: Path, stop: int) -> None:
     mice, path = (mouse(6), mouse(4, seed=1, name="b")), tmp_path / "state"
-    recipe = replace(RECIPE, sampling=Sampling(samples=48, batch=8))
+    recipe = replace(RECIPE, sampling=WindowSampling(samples=48, batch=8))
     whole = train_dwise(mice, SETTINGS, recipe, device=CPU)
     run = start(mice, SETTINGS, recipe, CPU)
     for step in range(stop):
@@ -312,7 +312,7 @@ def test_a_killed_training_leaves_its_state(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(dwise_training, "SAVE_SHARE", math.inf)
     genuine = dwise_training.advance
 
-    def until_five(run: DwiseRun, batch: Batch) -> dict[str, float]:
+    def until_five(run: DwiseRun, batch: WindowBatch) -> dict[str, float]:
         if run.step == 5:
             raise KeyboardInterrupt
         return genuine(run, batch)
@@ -339,7 +339,9 @@ def test_portions_add_up_to_the_whole_batch() -> None:
     whole = batch_loss(run.network, batch, "float32")
     halves = [
         batch_loss(
-            run.network, Batch(batch.inputs[i : i + 4], batch.mice[i : i + 4], batch.responses[i : i + 4]), "float32"
+            run.network,
+            WindowBatch(batch.inputs[i : i + 4], batch.mice[i : i + 4], batch.responses[i : i + 4]),
+            "float32",
         )
         for i in (0, 4)
     ]
@@ -402,7 +404,7 @@ def test_the_saved_file_is_an_encoder_of_its_recording(
     assert card["data"][0]["fingerprint"] == opened.fingerprint() and card["steps"] == 4
     watched = [opened.trial(index) for index in (trials[0].index, trials[2].index)]
     assert len({trial.video_id for trial in watched}) == 2
-    score = evaluate(encoder, [Clip(t.movie, t.responses, t.behavior) for t in watched], warmup=8).nanmean()
+    score = evaluate(encoder, [TrainingClip(t.movie, t.responses, t.behavior) for t in watched], warmup=8).nanmean()
     assert card["mice"]["tiny"]["validation_correlation"] == pytest.approx(float(score), abs=1e-4)
     assert not path.with_suffix(".training").exists()
     back = convert(path, tmp_path / "two.pth")

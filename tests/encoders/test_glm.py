@@ -20,7 +20,7 @@ from recon.encoders.glm.fit import (
     spike_triggered_average,
 )
 from recon.encoders.glm.model import Glm, GlmSettings, separable_drive
-from recon.encoders.training.clips import Clip
+from recon.encoders.training.clips import TrainingClip
 from recon.train.encoder import EncoderTraining, learn
 
 SIZE, LAGS, CELLS = (8, 10), 6, 5
@@ -42,12 +42,12 @@ def planted(rank: int = 1, seed: int = 0) -> Glm:
     return encoder.eval()
 
 
-def white_clips(encoder: Glm, count: int, *, frames: int = 150, seed: int = 1) -> list[Clip]:
+def white_clips(encoder: Glm, count: int, *, frames: int = 150, seed: int = 1) -> list[TrainingClip]:
     generator = torch.Generator().manual_seed(seed)
     movies = 0.5 + 0.125 * torch.randn(count, 1, frames, *SIZE, generator=generator)
     with torch.no_grad():
         spikes = torch.poisson(encoder(movies), generator=generator)
-    return [Clip(movie, responses) for movie, responses in zip(movies, spikes, strict=True)]
+    return [TrainingClip(movie, responses) for movie, responses in zip(movies, spikes, strict=True)]
 
 
 def filters(encoder: Glm) -> Tensor:

@@ -13,7 +13,7 @@ from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
 from recon.encoders.core_readout.readout import (
     Matrix,
     PlacedReadout,
-    Places,
+    PlacewiseReadout,
     SparseReadout,
     gaussian_readout,
     readout_matrix,
@@ -172,7 +172,7 @@ def test_the_readout_by_places_is_the_matrix(shape: tuple[int, int, int]) -> Non
     features = torch.randn(6, shape[1] * shape[2], shape[0], generator=generator, dtype=torch.float64)
     features.requires_grad_(True)
     matrix, places = readout_matrix(readout, at), readout_places(readout, at)
-    assert isinstance(places, Places)
+    assert isinstance(places, PlacewiseReadout)
     results = [PlacedReadout.apply(features, places), SparseReadout.apply(features.flatten(1), matrix.values, matrix)]
     pull = torch.randn(6, 30, generator=generator, dtype=torch.float64)
     got, wanted = (torch.autograd.grad((result * pull).sum(), features)[0] for result in results)

@@ -19,7 +19,7 @@ from recon.encoders.judge import Judge, JudgeSettings
 from recon.encoders.linear import Linear
 from recon.encoders.training import fit as training_module
 from recon.encoders.training import loop as learning_module
-from recon.encoders.training.clips import Clip, draw_chunks, evaluate
+from recon.encoders.training.clips import TrainingClip, draw_chunks, evaluate
 from recon.encoders.training.fit import TrainingSettings, poisson_loss, train
 from recon.encoders.training.state import read_parts
 
@@ -41,7 +41,7 @@ def population() -> tuple[Linear, Tensor]:
     return Linear(24 * weights, torch.full((NEURONS,), -12.0), link="softplus"), centres
 
 
-def recording(count: int, *, seed: int, noisy: bool = True) -> list[Clip]:
+def recording(count: int, *, seed: int, noisy: bool = True) -> list[TrainingClip]:
     """Clips of smooth noise, Poisson responses, and behavior that plays no part."""
     encoder, _ = population()
     generator = torch.Generator().manual_seed(seed)
@@ -52,7 +52,7 @@ def recording(count: int, *, seed: int, noisy: bool = True) -> list[Clip]:
         with torch.no_grad():
             rates = 2 * encoder(movie)[0]
         responses = torch.poisson(rates, generator=generator) if noisy else rates
-        clips.append(Clip(movie[0], responses, torch.randn(4, 120, generator=generator)))
+        clips.append(TrainingClip(movie[0], responses, torch.randn(4, 120, generator=generator)))
     return clips
 
 
@@ -158,7 +158,7 @@ def test_correlation_over_concatenated_frames_is_numpys() -> None:
     responses = torch.cat([c.responses[:, 20:] for c in clips], 1).numpy()
     expected = [np.corrcoef(rates[n], responses[n])[0, 1] for n in range(NEURONS)]
     np.testing.assert_allclose(evaluate(encoder, clips, warmup=20), expected, atol=1e-5)
-    silent = [Clip(c.movie, torch.zeros_like(c.responses), c.behavior) for c in clips]
+    silent = [TrainingClip(c.movie, torch.zeros_like(c.responses), c.behavior) for c in clips]
     assert evaluate(encoder, silent, warmup=20).isnan().all()
 
 
@@ -170,7 +170,9 @@ def test_poisson_loss_is_least_at_the_responses() -> None:
 
 
 def test_chunks_are_pieces_of_clips() -> None:
-    clips = [Clip(torch.full((1, 9 + i, 2, 2), float(i)), torch.arange(9.0 + i)[None] + 100 * i) for i in range(3)]
+    clips = [
+        TrainingClip(torch.full((1, 9 + i, 2, 2), float(i)), torch.arange(9.0 + i)[None] + 100 * i) for i in range(3)
+    ]
     movie, responses, behavior = draw_chunks(clips, torch.Generator().manual_seed(0), batch=20, frames=6)
     assert movie.shape == (20, 1, 6, 2, 2)
     assert behavior is None
@@ -204,7 +206,7 @@ def test_preparation_sets_scales_levels_and_positions() -> None:
 
 
 def test_a_silent_neuron_keeps_a_positive_scale() -> None:
-    clip = Clip(torch.rand(1, 20, 4, 4), torch.cat([torch.zeros(1, 20), torch.rand(1, 20)]))
+    clip = TrainingClip(torch.rand(1, 20, 4, 4), torch.cat([torch.zeros(1, 20), torch.rand(1, 20)]))
     std, _ = response_statistics([clip])
     assert 0 < float(std[0]) < float(std[1])
     assert math.isfinite(float(std[0]))

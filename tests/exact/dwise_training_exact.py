@@ -38,9 +38,9 @@ def main() -> None:
 def recipe_and_mice() -> tuple[Any, Any]:
     """Return a short training of two mice with the published constants, and the mice."""
     from recon.encoders.dwiseneuro.network import Subject
-    from recon.encoders.dwiseneuro.sampling import Mouse, Sampling
+    from recon.encoders.dwiseneuro.sampling import Mouse, WindowSampling
     from recon.encoders.dwiseneuro.train import Recipe
-    from recon.encoders.training.clips import Clip
+    from recon.encoders.training.clips import TrainingClip
 
     generator, mice = torch.Generator().manual_seed(5), []
     for mouse, neurons in enumerate(NEURONS):
@@ -48,9 +48,9 @@ def recipe_and_mice() -> tuple[Any, Any]:
         for trial in range(TRIALS):
             movie, behavior = worlds.trial(FRAMES, seed=10 * mouse + trial)
             responses = 5 * torch.randn(neurons, FRAMES, generator=generator)
-            clips.append(Clip(movie[None] / 255, responses, behavior))
+            clips.append(TrainingClip(movie[None] / 255, responses, behavior))
         mice.append(Mouse(Subject(str(mouse), tuple(range(neurons))), clips, clips))
-    return Recipe(Sampling(samples=8, batch=4), warmup_epochs=1, epochs=3, average=0.9), tuple(mice)
+    return Recipe(WindowSampling(samples=8, batch=4), warmup_epochs=1, epochs=3, average=0.9), tuple(mice)
 
 
 def public_batch(samples: Any, mice: Any) -> tuple[torch.Tensor, tuple[list[torch.Tensor], torch.Tensor]]:

@@ -137,7 +137,7 @@ def drawn(world: World, method: Method, count: int, *, key: str = "variable", ev
     found = [torch.zeros(0)]
     for number, iterate in enumerate(method(each, torch.Generator().manual_seed(0)), 1):
         found[0] = iterate.state[key]
-        if every and iterate.spread is not None and number % every == 0:
+        if every and iterate.uncertainty is not None and number % every == 0:
             found.append(iterate.state[key])
     kept = torch.stack(found[1:] or found, 1)
     return kept.reshape(len(world.mean), count, *kept.shape[1:])

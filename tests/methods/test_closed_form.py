@@ -86,9 +86,9 @@ def test_split_gibbs_has_the_mean_and_the_variance_of_the_closed_form(world) -> 
     method = SplitGibbs(iterations=300, burn=100, rho=rho, levels=30, lowest=0.01, langevin=10, artefact=artefact)
     many = problem.sample(torch.arange(2).repeat_interleave(chains))
     *_, last = method(many, torch.Generator().manual_seed(0))
-    assert last.spread is not None
+    assert last.uncertainty is not None
     means = last.state["mean"].reshape(2, chains, -1)
-    within, between = last.spread.deviation.reshape(2, chains, -1).square().mean(1), means.var(1)
+    within, between = last.uncertainty.deviation.reshape(2, chains, -1).square().mean(1), means.var(1)
     expected, variance = split_posterior(problem, rho)
     error, known = (means.mean(1) - expected).std(), (between.mean() / chains).sqrt()
     assert float(known) < 0.15 * float(expected.std())

@@ -16,7 +16,6 @@ from recon.methods import (
     DiffPir,
     Dps,
     Egg,
-    Ensemble,
     FieldSum,
     Gradient,
     Latent,
@@ -26,6 +25,7 @@ from recon.methods import (
     OptimalLinear,
     PlugAndPlay,
     Posterior,
+    ReconstructionEnsemble,
     RedDiff,
     Ridge,
     Sample,
@@ -36,8 +36,8 @@ from recon.methods import (
 )
 from recon.methods.linear.lags import Lags
 from recon.methods.neural.frame_network import FrameArchitecture
-from recon.methods.neural.latent import Contrastive, Linear, Movies
-from recon.methods.neural.network import Architecture
+from recon.methods.neural.latent import Contrastive, Movies, RidgeReader
+from recon.methods.neural.network import DecoderArchitecture
 from recon.methods.neural.towers import TowerSettings
 from recon.methods.optimise.data_step import DataStep
 from recon.methods.optimise.first_order import Adam, Momentum
@@ -59,18 +59,18 @@ METHOD_TABLE = {
     "library": Library(window=4, stride=1, best=5),
     "library posterior": Library(window=5, stride=2, best=9, beta=0.5),
     "convolutional": Convolutional(
-        Architecture(2, 2, LAGS, (4, 6)), Learning(steps=6, validate_every=3), batch=2, frames=12, margin=2
+        DecoderArchitecture(2, 2, LAGS, (4, 6)), Learning(steps=6, validate_every=3), batch=2, frames=12, margin=2
     ),
     "convolutional distilled": Convolutional(
-        Architecture(2, 1, LAGS, (4,)), Learning(steps=4), batch=2, frames=12, margin=2, distilled=0.5
+        DecoderArchitecture(2, 1, LAGS, (4,)), Learning(steps=4), batch=2, frames=12, margin=2, distilled=0.5
     ),
     "convolutional adversarial": Convolutional(
-        Architecture(2, 1, LAGS, (4,)), Learning(steps=4), batch=2, frames=12, margin=2, adversarial=0.1
+        DecoderArchitecture(2, 1, LAGS, (4,)), Learning(steps=4), batch=2, frames=12, margin=2, adversarial=0.1
     ),
     "meicoder": Meicoder(
         FrameArchitecture(2, 2, LAGS, 4, 3), Learning(steps=6, validate_every=3), batch=2, frames=12, margin=2
     ),
-    "latent": Latent(Movies(worlds.autoencoder()), Linear(lags=LAGS)),
+    "latent": Latent(Movies(worlds.autoencoder()), RidgeReader(lags=LAGS)),
     "latent contrastive": Latent(
         Movies(worlds.autoencoder()), Contrastive(8, LAGS, Learning(steps=4), batch=4, frames=8, dropout=0.0)
     ),
@@ -104,9 +104,9 @@ METHOD_TABLE = {
     "plug_and_play": PlugAndPlay(iterations=4),
     "smoothed": Smoothed(PUBLISHED, (1.0, 0.5, 0.5)),
     "average": Average({"map": MAP, "ridge": Ridge(lags=LAGS, folds=3)}, {"map": 1.0, "ridge": 3.0}),
-    "ensemble": Ensemble(MAP),
+    "ensemble": ReconstructionEnsemble(MAP),
     "deep_ensemble": DeepEnsemble(
-        Convolutional(Architecture(2, 2, LAGS, (4,)), Learning(steps=3), batch=2, frames=12, margin=2), (0, 3)
+        Convolutional(DecoderArchitecture(2, 2, LAGS, (4,)), Learning(steps=3), batch=2, frames=12, margin=2), (0, 3)
     ),
 }
 ITERATIVE = [name for name in METHOD_TABLE if name.startswith(("gradient", "smoothed")) and "stopped" not in name]

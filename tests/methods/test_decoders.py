@@ -15,7 +15,7 @@ from worlds import linear as worlds
 from worlds.bench import configuration
 
 from recon import cli, config
-from recon.encoders.training.clips import Clip
+from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning
 from recon.methods import Convolutional, Mean, Meicoder, Ridge
 from recon.methods.base import responses_of
@@ -27,8 +27,8 @@ from recon.methods.neural.critic import Critic, rivalry
 from recon.methods.neural.distillation import distilled, drawn_chunk, generated
 from recon.methods.neural.frame_network import FrameArchitecture, rivals
 from recon.methods.neural.most_exciting import most_exciting
-from recon.methods.neural.network import Architecture, Block, initialised
-from recon.methods.neural.read_in import Places, ReadIn, Transform
+from recon.methods.neural.network import DecoderArchitecture, ResidualBlock, initialised
+from recon.methods.neural.read_in import GridWeights, ReadIn, Transform
 from recon.methods.neural.weights_file import SHIPPED, save_decoder
 from recon.problem.fidelities.independent import Poisson
 from recon.problem.fidelities.low_rank import LowRank
@@ -36,7 +36,7 @@ from recon.simulate.movies import make_clip
 from recon.study.benchmark import benchmark
 
 LAGS = Lags(0, 3, 4)
-TINY = Architecture(2, 2, LAGS, (8, 8))
+TINY = DecoderArchitecture(2, 2, LAGS, (8, 8))
 
 
 def test_responses_are_standardised_and_silent_neurons_stay_silent() -> None:
@@ -51,7 +51,7 @@ def test_responses_are_standardised_and_silent_neurons_stay_silent() -> None:
 
 def test_the_read_in_paints_each_neurons_vector_at_its_place() -> None:
     generator = torch.Generator().manual_seed(1)
-    responses, painter = torch.rand(2, 4, 11, generator=generator), Places(4, (5, 6))
+    responses, painter = torch.rand(2, 4, 11, generator=generator), GridWeights(4, (5, 6))
     painter.centre.data.copy_(torch.rand(4, 2, generator=generator) * 4)
     read_in = ReadIn(4, 3, painter, lags=LAGS, stride=2)
     read_in.initialise(responses[0], generator)
@@ -69,7 +69,7 @@ def test_the_read_in_paints_each_neurons_vector_at_its_place() -> None:
 
 def test_a_silenced_neuron_paints_nothing() -> None:
     generator = torch.Generator().manual_seed(2)
-    read_in = ReadIn(3, 2, Places(3, (4, 4)), lags=LAGS, stride=1)
+    read_in = ReadIn(3, 2, GridWeights(3, (4, 4)), lags=LAGS, stride=1)
     responses, kept = torch.rand(1, 3, 9, generator=generator), torch.tensor([[True, False, True]])
     read_in.initialise(responses[0], generator)
     read_in.vectors.data[1] = 0
@@ -81,7 +81,7 @@ def test_a_silenced_neuron_paints_nothing() -> None:
 def test_where_neurons_were_silenced_all_of_them_count_by_the_share_that_spoke() -> None:
     """The features of all neurons are then the mean over what is silenced, which the layers behind them learnt from."""
     generator = torch.Generator().manual_seed(6)
-    read_in = ReadIn(8, 2, Places(8, (3, 3)), lags=LAGS, stride=1)
+    read_in = ReadIn(8, 2, GridWeights(8, (3, 3)), lags=LAGS, stride=1)
     responses = torch.rand(1, 8, 9, generator=generator)
     read_in.initialise(responses[0], generator)
     read_in.bias.data.fill_(0.5)
@@ -133,7 +133,7 @@ def test_most_exciting_inputs_of_linear_cells_are_their_fields() -> None:
 def test_places_are_the_centres_of_receptive_fields_in_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     corners = torch.tensor([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.5]])  # x, y
     monkeypatch.setattr(examples_module, "receptive_fields", lambda clips: corners)
-    clips = [Clip(torch.zeros(1, 3, 10, 14, dtype=torch.uint8), torch.zeros(3, 3))]
+    clips = [TrainingClip(torch.zeros(1, 3, 10, 14, dtype=torch.uint8), torch.zeros(3, 3))]
     found = places(clips, (5, 7))
     assert torch.allclose(found, torch.tensor([[-0.5, -0.5], [4.5, 6.5], [3.25, 3.0]]))
 
@@ -154,7 +154,7 @@ def test_chunks_keep_responses_and_movies_together(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size, stride, block", [((6, 8), 2, 2), ((7, 9), 1, 2), ((5, 6), 3, 1)])
 def test_movies_have_the_size_of_the_recording(size, stride: int, block: int) -> None:
-    architecture = Architecture(block, stride, LAGS, (4, 5, 6))
+    architecture = DecoderArchitecture(block, stride, LAGS, (4, 5, 6))
     decoder = initialised(9, size, architecture, torch.Generator().manual_seed(0))
     assert decoder(torch.rand(2, 9, 13)).shape == (2, 1, 13, *size)
 
@@ -183,7 +183,7 @@ def test_the_decoder_beats_the_mean_on_new_clips(tmp_path: Path) -> None:
 
 def test_what_cannot_be_built_is_refused() -> None:
     with pytest.raises(ValueError, match="widths, block and stride of at least 1"):
-        Architecture(block=0)
+        DecoderArchitecture(block=0)
     with pytest.raises(ValueError, match="at least 1 and 3 layers"):
         FrameArchitecture(layers=2)
     with pytest.raises(ValueError, match="adversarial and dropout from 0 to below 1"):
@@ -329,7 +329,7 @@ def test_the_shipped_decoders_have_cards_and_read_the_fit_neurons_of_the_simulat
 
 def test_blocks_mix_three_frames_of_a_pixel() -> None:
     """Against the plain formula, with torch's own convolution over time."""
-    block = Block(3)
+    block = ResidualBlock(3)
     x = torch.rand(2, 5, 3, 4, 6, generator=torch.Generator().manual_seed(0))
     inner = torch.nn.functional.silu(block.space(torch.nn.functional.silu(x).flatten(0, 1))).reshape(x.shape)
     series = inner.permute(0, 3, 4, 2, 1).flatten(0, 2)

@@ -11,7 +11,7 @@ from worlds import linear as worlds
 
 from recon import config
 from recon.methods import DiffPir, Dps, Egg, Gradient, PlugAndPlay, Posterior, RedDiff, Sample, SplitGibbs, fitted
-from recon.methods.diffusion.priors import Diffusion, Given, Typed, Wiener, load_spectrum
+from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Given, Typed, load_spectrum
 from recon.methods.diffusion.sampling import pulled, renoised
 from recon.methods.optimise.data_step import DataStep
 from recon.methods.optimise.lbfgs import Lbfgs
@@ -67,7 +67,7 @@ def test_what_a_configuration_names_is_what_is_loaded(weights: str) -> None:
     assert method.denoiser == Diffusion(weights, Typed("a disc"), window=6)
     denoiser, condition = method.denoiser.load(worlds.spectrum(), worlds.problem())
     assert isinstance(denoiser, ClassifierFree) and condition is not None and condition.shape == (2, 384)
-    assert config.build("method", {"name": "diffpir", "denoiser": {"name": "wiener"}}).denoiser == Wiener()
+    assert config.build("method", {"name": "diffpir", "denoiser": {"name": "gaussian"}}).denoiser == GaussianPrior()
     half, _ = Diffusion(weights, precision="bfloat16").load(worlds.spectrum(), worlds.problem())
     x = torch.rand(1, 1, 8, 6, 8, generator=torch.Generator().manual_seed(0))
     whole, _ = Diffusion(weights).load(worlds.spectrum(), worlds.problem())
@@ -104,7 +104,7 @@ def test_settings_that_make_no_sense_are_refused(wrong, message: str) -> None:
 def test_the_pull_is_the_gradient_of_the_misfit_in_the_noisy_movie(tmp_path: Path) -> None:
     """Against finite differences along a random direction."""
     problem = worlds.problem()
-    denoiser, _ = Wiener().load(worlds.spectrum(), worlds.problem())
+    denoiser, _ = GaussianPrior().load(worlds.spectrum(), worlds.problem())
     generator = torch.Generator().manual_seed(3)
     x, direction = (torch.randn(problem.shape, generator=generator) for _ in range(2))
     x, sigma = 0.5 + 0.2 * x, torch.full((2,), 0.2)
@@ -134,7 +134,7 @@ def test_the_mean_of_samples_is_nearer_to_the_map_movie_than_one(tmp_path: Path)
         inner = DiffPir(levels=6)
         method = fitted(inner if samples == 1 else Posterior(inner, samples), training)
         *_, last = method(problem, torch.Generator().manual_seed(0))
-        assert (last.spread is not None) == (samples > 1)
+        assert (last.uncertainty is not None) == (samples > 1)
         return float(((last.movie - best.movie) ** 2).mean())
 
     assert distance(8) < 0.7 * distance(1)

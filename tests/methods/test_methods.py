@@ -15,7 +15,7 @@ from recon.methods.artefacts import load_artefact, save_artefact
 from recon.methods.combined import gaussian_filter
 from recon.methods.linear.lags import Lags, measure_scaling, training_pairs
 from recon.methods.linear.regression import cross_validate, fold_moments, solve
-from recon.methods.neural.network import Architecture
+from recon.methods.neural.network import DecoderArchitecture
 from recon.methods.optimise.first_order import Momentum
 from recon.methods.optimise.gradient import training_clips
 from recon.methods.optimise.lbfgs import Lbfgs
@@ -106,7 +106,7 @@ def test_subclips_mask_the_averaged_gradient() -> None:
     mask[2:, :5] = True
     grey = torch.where(mask, movie, 0.5)
     _, whole = SubClips(8, 4).value_and_gradient(problem, grey)
-    _, masked = SubClips(8, 4).value_and_gradient(replace(problem, pixels=mask), movie)
+    _, masked = SubClips(8, 4).value_and_gradient(replace(problem, update_mask=mask), movie)
     assert torch.equal(masked, whole * mask)
 
 
@@ -178,7 +178,9 @@ def test_a_decoder_of_other_neurons_says_so(tmp_path: Path) -> None:
 
 def test_a_deep_ensemble_is_the_mean_over_seeds_and_shares_what_was_learnt(tmp_path: Path) -> None:
     training = worlds.training(tmp_path)
-    method = Convolutional(Architecture(2, 2, Lags(0, 3, 4), (4,)), Learning(steps=3), batch=2, frames=12, margin=2)
+    method = Convolutional(
+        DecoderArchitecture(2, 2, Lags(0, 3, 4), (4,)), Learning(steps=3), batch=2, frames=12, margin=2
+    )
     alone = [fitted(method, replace(training, seed=seed)) for seed in (0, 4)]
     both = fitted(DeepEnsemble(method, (0, 4)), training)
     assert len(list(tmp_path.glob("convolutional-*.safetensors"))) == 2

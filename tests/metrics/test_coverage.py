@@ -25,5 +25,5 @@ def test_only_scored_pixels_count() -> None:
     movie[..., 2:] = 1.0
     pixels = torch.zeros(3, 4, dtype=torch.bool)
     pixels[:, :3] = True
-    found = interval_coverage(movie, torch.full_like(truth, 0.1), truth, draws=100, pixels=pixels)
+    found = interval_coverage(movie, torch.full_like(truth, 0.1), truth, draws=100, pixel_mask=pixels)
     assert found.tolist() == pytest.approx([2 / 3])

@@ -15,7 +15,7 @@ from recon import cli
 from recon.encoders.training.loop import Learning
 from recon.methods import Latent, Mean, Ridge
 from recon.methods.linear.lags import Lags
-from recon.methods.neural.latent import Contrastive, Images, Linear, Movies
+from recon.methods.neural.latent import Contrastive, Images, Movies, RidgeReader
 from recon.metrics.movie import video_correlation
 from recon.priors.autoencoder import Autoencoder, load_image_autoencoder
 from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, load_autoencoder
@@ -131,7 +131,7 @@ class Identity(Autoencoder):
 def test_ridge_through_latents_that_are_pixels_is_ridge(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(Movies, "load", lambda source: Identity())
     training, problem = worlds.training(tmp_path), worlds.problem()
-    (last,) = Latent(reader=Linear(Lags(0, 3, 4))).fit(training)(problem, torch.Generator())
+    (last,) = Latent(reader=RidgeReader(Lags(0, 3, 4))).fit(training)(problem, torch.Generator())
     (ridge,) = Ridge(lags=Lags(0, 3, 4)).fit(training)(problem, torch.Generator())
     assert torch.allclose(last.movie, ridge.movie, atol=1e-4)
 
@@ -155,7 +155,7 @@ def test_the_file_of_the_autoencoder_names_what_is_learnt(tmp_path: Path) -> Non
 
 def test_latents_of_a_diffusers_autoencoder_become_movies(tmp_path: Path) -> None:
     KINDS["kl"]().save_pretrained(tmp_path / "kl")
-    method = Latent(Images(str(tmp_path / "kl"), 2), Linear(Lags(0, 3, 4))).fit(worlds.training(tmp_path))
+    method = Latent(Images(str(tmp_path / "kl"), 2), RidgeReader(Lags(0, 3, 4))).fit(worlds.training(tmp_path))
     problem = worlds.problem()
     (last,) = method(problem, torch.Generator())
     assert last.movie.shape == problem.shape and float(last.movie.std()) > 0

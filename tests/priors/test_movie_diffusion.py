@@ -17,7 +17,7 @@ from recon import cli
 from recon.encoders.training.loop import Learning, learn
 from recon.priors import text as text_module
 from recon.priors.movie_diffusion import GREY, SPREAD, MovieDiffusion, load_movie_diffusion, save_movie_diffusion
-from recon.priors.movie_unet import Block, MovieUnetSettings
+from recon.priors.movie_unet import MovieUnetSettings, SteeredBlock
 from recon.priors.overlapping_windows import by_windows
 from recon.priors.spectrum import GaussianDenoiser
 from recon.priors.text import TextEncoder
@@ -87,7 +87,7 @@ def test_text_may_change_over_time() -> None:
 
 def test_a_block_is_what_its_docstring_says() -> None:
     generator = torch.Generator().manual_seed(5)
-    block, x, steering = Block(3, 4), torch.rand(2, 5, 3, 4, 6, generator=generator), torch.randn(2, 1, 4)
+    block, x, steering = SteeredBlock(3, 4), torch.rand(2, 5, 3, 4, 6, generator=generator), torch.randn(2, 1, 4)
     assert torch.equal(block(x, steering), x)
     block.time.weight.data.normal_(0, 1, generator=generator)
     a, b = block.steer(steering)[..., None, None].chunk(2, 2)

@@ -161,7 +161,7 @@ def test_sub_clips_that_share_a_pass_are_those_that_stand_alone() -> None:
 def test_pixels_outside_the_mask_change_nothing_and_have_no_gradient(window: int) -> None:
     mask = torch.zeros(worlds.HEIGHT, worlds.WIDTH, dtype=torch.bool)
     mask[1:4, 2:6] = True
-    masked, movie = replace(worlds.problem(window=window), pixels=mask), worlds.movies(2, seed=3)
+    masked, movie = replace(worlds.problem(window=window), update_mask=mask), worlds.movies(2, seed=3)
     other = torch.where(mask, movie, torch.rand(movie.shape, generator=torch.Generator().manual_seed(1)))
     for ours, theirs in zip(masked.value_and_gradient(movie), masked.value_and_gradient(other), strict=True):
         assert torch.equal(ours, theirs)

@@ -139,7 +139,7 @@ def test_a_killed_trace_goes_on_without_a_seam(truth: GroundTruth, tmp_path: Pat
 def test_scores_leave_out_unscored_frames_and_pixels(truth: GroundTruth) -> None:
     pixels = torch.zeros(12, 18, dtype=torch.bool)
     pixels[:, 4:] = True
-    masked = GroundTruth(truth.movie, warmup=3, tail=1, pixels=pixels, metrics=("video_correlation",))
+    masked = GroundTruth(truth.movie, warmup=3, tail=1, pixel_mask=pixels, metrics=("video_correlation",))
     damaged = truth.movie.clone()
     damaged[:, :, :3], damaged[:, :, -1:], damaged[..., :4] = 0, 1, 0.3
     assert torch.allclose(masked.scores(damaged)["video_correlation"], torch.ones(2), atol=1e-4)

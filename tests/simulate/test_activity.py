@@ -14,7 +14,7 @@ from recon.simulate.activity import EVENT_SHAPE, FLOOR, SMEAR, expected_response
 from recon.simulate.behavior import PUPIL_MEAN, PUPIL_SD, RUNNING_SCALE, simulate_behavior
 from recon.simulate.cells import plant_cells
 from recon.simulate.movies import make_clip
-from recon.simulate.population import Population
+from recon.simulate.population import SimulatedPopulation
 from recon.simulate.settings import TINY, SimulationSettings
 from recon.types import AcquisitionTimes
 
@@ -102,14 +102,14 @@ def test_planes_are_sampled_one_after_the_other() -> None:
 
 def test_single_trials_are_as_reliable_as_in_recordings() -> None:
     settings = SimulationSettings(neurons=150)
-    population = Population(settings)
+    population = SimulatedPopulation(settings)
     clips = [responses_to(population, index) for index in range(6)]
     oracle = oracle_correlation(clips)
     assert 0.3 < float(oracle.mean()) < 0.45
     assert float(oracle.std()) > 0.08
 
 
-def responses_to(population: Population, index: int) -> Tensor:
+def responses_to(population: SimulatedPopulation, index: int) -> Tensor:
     """Ten repeats `[R,N,T]` of a test clip, without its first 50 frames."""
     clip = make_clip("test", index, frames=150)
     drive = population.drive(torch.from_numpy(clip.video).float()[None, None] / 255)

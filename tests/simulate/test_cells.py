@@ -13,7 +13,7 @@ from torch import Tensor
 from recon.simulate.activity import expected_responses, spike_rates
 from recon.simulate.cells import COMPLEX, LUMINANCE, SEMANTIC, SIMPLE, plant_cells, planted
 from recon.simulate.filters import covered, pixel_grid, spatial_filters, temporal_filters
-from recon.simulate.population import Population
+from recon.simulate.population import SimulatedPopulation
 from recon.simulate.scenes import ATTRIBUTES
 from recon.simulate.settings import TINY, SimulationSettings
 
@@ -22,8 +22,8 @@ SETTINGS = replace(TINY, neurons=60, frame_size=SIZE, degrees_per_pixel=PITCH)
 
 
 @pytest.fixture(scope="module")
-def population() -> Population:
-    return Population(SETTINGS)
+def population() -> SimulatedPopulation:
+    return SimulatedPopulation(SETTINGS)
 
 
 def grating(spatial: float, temporal: float, direction: float, phase: float = 0.0) -> Tensor:
@@ -35,19 +35,19 @@ def grating(spatial: float, temporal: float, direction: float, phase: float = 0.
     return torch.from_numpy(wave).float().reshape(1, FRAMES, *SIZE)
 
 
-def central(population: Population, kind: int, count: int = 8) -> list[int]:
+def central(population: SimulatedPopulation, kind: int, count: int = 8) -> list[int]:
     """Cells of a kind whose receptive fields lie on the screen and whose frequency the pixels can show."""
     cells = population.cells
     inside = (np.abs(cells.centre_x) < 38) & (np.abs(cells.centre_y) < 26) & (cells.spatial_frequency < 0.1)
     return [int(n) for n in np.flatnonzero(inside & (cells.kind == kind))][:count]
 
 
-def answer(population: Population, neuron: int, stimulus: Tensor) -> float:
+def answer(population: SimulatedPopulation, neuron: int, stimulus: Tensor) -> float:
     return float(population.energy(stimulus)[0, neuron, 20:].mean())
 
 
 @pytest.mark.parametrize("kind", [SIMPLE, COMPLEX])
-def test_a_cell_answers_most_to_its_own_direction(population: Population, kind: int) -> None:
+def test_a_cell_answers_most_to_its_own_direction(population: SimulatedPopulation, kind: int) -> None:
     cells = population.cells
     for n in central(population, kind):
         answers = [
@@ -58,7 +58,7 @@ def test_a_cell_answers_most_to_its_own_direction(population: Population, kind: 
         assert best == 0 or (best == 4 and cells.selectivity[n] < 0.2)
 
 
-def test_a_cell_prefers_its_own_spatial_frequency_among_octaves(population: Population) -> None:
+def test_a_cell_prefers_its_own_spatial_frequency_among_octaves(population: SimulatedPopulation) -> None:
     cells = population.cells
     for n in central(population, COMPLEX) + central(population, SIMPLE):
         octaves = cells.spatial_frequency[n] * 2.0 ** np.array([-1, 0, 1])
@@ -66,7 +66,7 @@ def test_a_cell_prefers_its_own_spatial_frequency_among_octaves(population: Popu
         assert int(np.argmax(answers)) == 1
 
 
-def test_direction_selectivity_is_as_planted(population: Population) -> None:
+def test_direction_selectivity_is_as_planted(population: SimulatedPopulation) -> None:
     cells, index, planted = population.cells, [], []
     for n in central(population, SIMPLE, 12) + central(population, COMPLEX, 12):
         if cells.temporal_frequency[n] < 1.5:
@@ -79,7 +79,7 @@ def test_direction_selectivity_is_as_planted(population: Population) -> None:
     assert len(index) > 8 and np.corrcoef(index, planted)[0, 1] > 0.7
 
 
-def modulation(population: Population, neuron: int) -> float:
+def modulation(population: SimulatedPopulation, neuron: int) -> float:
     """Response at the grating's frequency over the mean: above 1 in simple, near 0 in complex cells."""
     cells = population.cells
     frequency = float(cells.temporal_frequency[neuron])
@@ -89,7 +89,7 @@ def modulation(population: Population, neuron: int) -> float:
     return float(2 * abs((trace * wave).mean()) / trace.mean())
 
 
-def test_simple_cells_follow_the_phase_and_complex_cells_do_not(population: Population) -> None:
+def test_simple_cells_follow_the_phase_and_complex_cells_do_not(population: SimulatedPopulation) -> None:
     def quick(kind: int) -> list[int]:
         return [n for n in central(population, kind, 20) if population.cells.temporal_frequency[n] > 1.2]
 
@@ -99,14 +99,14 @@ def test_simple_cells_follow_the_phase_and_complex_cells_do_not(population: Popu
     assert min(simple) > 1.0 and max(complexes) < 0.5
 
 
-def test_luminance_cells_answer_to_their_own_sign(population: Population) -> None:
+def test_luminance_cells_answer_to_their_own_sign(population: SimulatedPopulation) -> None:
     for n in central(population, LUMINANCE):
         lit = answer(population, n, torch.ones(1, FRAMES, *SIZE))
         dark = answer(population, n, -torch.ones(1, FRAMES, *SIZE))
         assert (lit > dark) == (population.cells.sign[n] > 0)
 
 
-def test_responses_are_causal_and_remember_fourteen_frames(population: Population) -> None:
+def test_responses_are_causal_and_remember_fourteen_frames(population: SimulatedPopulation) -> None:
     movie = torch.rand(1, 1, 50, *SIZE, generator=torch.Generator().manual_seed(0))
     changed = movie.clone()
     changed[:, :, 20] = 1 - changed[:, :, 20]
@@ -176,7 +176,7 @@ def test_patches_lie_in_columns_of_their_own() -> None:
     assert np.array_equal(one.phase, cells.phase) and not np.array_equal(one.centre_x, cells.centre_x)
 
 
-def test_surround_contrast_divides(population: Population) -> None:
+def test_surround_contrast_divides(population: SimulatedPopulation) -> None:
     cells = population.cells
     n = min(central(population, SIMPLE, 20), key=lambda k: float(cells.radius[k]))
     x, y = pixel_grid(SIZE, PITCH)
@@ -190,7 +190,7 @@ def test_surround_contrast_divides(population: Population) -> None:
     assert 0 < together < 0.8 * alone
 
 
-def test_gaze_moves_receptive_fields_like_the_opposite_shift_of_the_movie(population: Population) -> None:
+def test_gaze_moves_receptive_fields_like_the_opposite_shift_of_the_movie(population: SimulatedPopulation) -> None:
     movie = torch.rand(1, 1, 30, *SIZE, generator=torch.Generator().manual_seed(1))
     gaze = torch.tensor([2 * PITCH, -PITCH])[None, :, None].expand(1, 2, 30)
     moved = torch.full_like(movie, 100 / 255)
@@ -199,7 +199,7 @@ def test_gaze_moves_receptive_fields_like_the_opposite_shift_of_the_movie(popula
 
 
 def test_semantic_neurons_answer_to_meaning_and_mixed_ones_multiply() -> None:
-    population = Population(replace(SETTINGS, semantic=0.4, mixed=0.3))
+    population = SimulatedPopulation(replace(SETTINGS, semantic=0.4, mixed=0.3))
     cells, movie = population.cells, torch.rand(1, 1, 40, *SIZE, generator=torch.Generator().manual_seed(2))
     assert 0.2 < (cells.role == SEMANTIC).mean() < 0.6
     blank = torch.zeros(1, len(ATTRIBUTES), 40)

@@ -14,7 +14,7 @@ from recon.simulate import captions, textures
 from recon.simulate.movies import make_clip
 from recon.simulate.render import FRAME_RATE, Layer, Motion, render, smooth_motion
 from recon.simulate.scenes import ATTRIBUTES, make_scene
-from recon.simulate.sources import SPLITS, Source, read_photograph, scene_source, split_of_sources
+from recon.simulate.sources import SPLITS, SceneSource, read_photograph, scene_source, split_of_sources
 
 SMALL = {"frame_size": (16, 24), "degrees_per_pixel": 4.0}
 
@@ -181,7 +181,7 @@ def test_direction_words_are_what_a_measurement_of_the_rendered_movie_says(eight
 @pytest.mark.parametrize("kind", ["leaves", "objects", "pan"])
 def test_scenes_say_how_their_parts_move_and_what_they_show(kind: str) -> None:
     for seed in range(6):
-        scene = make_scene(Source(seed, kind), 0, frames=90, **SMALL)
+        scene = make_scene(SceneSource(seed, kind), 0, frames=90, **SMALL)
         assert len(scene.captions) == captions.PHRASINGS == len(set(scene.captions))
         motion = (scene.layers[1:] if kind == "objects" else scene.layers)[0].motion
         x, y = motion.velocity
@@ -194,7 +194,7 @@ def test_scenes_say_how_their_parts_move_and_what_they_show(kind: str) -> None:
 
 
 def test_a_photograph_is_named_and_its_content_marked() -> None:
-    scene = make_scene(Source(7, "photograph", "chelsea.png"), 0, frames=60, **SMALL)
+    scene = make_scene(SceneSource(7, "photograph", "chelsea.png"), 0, frames=60, **SMALL)
     shown = {name for name, on in zip(ATTRIBUTES, scene.attributes, strict=True) if on}
     assert shown == {"photograph", "animal"} and all("cat" in text for text in scene.captions)
 

@@ -45,13 +45,13 @@ DEEP: dict[str, Any] = {
 def test_methods_with_a_learnt_prior_are_found_at_any_depth() -> None:
     assert [method["name"] for method in guided(DEEP)] == ["egg", "diffpir"]
     assert [method["name"] for method in guided([{"name": "ridge"}, DEEP])] == ["egg", "diffpir"]
-    assert not list(guided({"name": "diffpir", "denoiser": {"name": "wiener"}}))
+    assert not list(guided({"name": "diffpir", "denoiser": {"name": "gaussian"}}))
 
 
 def test_only_what_is_named_changes_and_the_tree_itself_never() -> None:
     before = copy.deepcopy(DEEP)
     gaussian, told = with_gaussian(DEEP), with_text(DEEP, {"name": "given"})
-    assert gaussian["methods"]["a"]["method"] == {"name": "egg", "scale": 2.0, "denoiser": {"name": "wiener"}}
+    assert gaussian["methods"]["a"]["method"] == {"name": "egg", "scale": 2.0, "denoiser": {"name": "gaussian"}}
     assert gaussian["methods"]["b"]["start"] == {"name": "ridge"} and not list(guided(gaussian))
     assert told["methods"]["b"]["denoiser"] == {**DIFFUSION, "text": {"name": "given"}}
     assert with_text(told, None) == DEEP

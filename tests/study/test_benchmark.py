@@ -252,7 +252,7 @@ def test_trials_are_cut_to_equal_length(tree: dict[str, Any]) -> None:
 
 
 def test_only_pixels_within_the_bounds_are_scored(tree: dict[str, Any]) -> None:
-    bench = bench_of(tree | {"pixels": [4, 12, 6, 18]})
+    bench = bench_of(tree | {"region": [4, 12, 6, 18]})
     batch = bench.batches[0]
     movie = batch.movie.clone()
     movie[..., :4, :] = 0.5

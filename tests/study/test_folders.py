@@ -16,7 +16,7 @@ from worlds.bench import configuration
 from recon.cli import main
 from recon.files import one_writer
 from recon.study.benchmark import benchmark
-from recon.study.folders import Run, export, remove, runs_below
+from recon.study.folders import RunFolder, export, remove, runs_below
 from recon.study.rerun import compare
 
 
@@ -39,8 +39,8 @@ def test_runs_are_found_below_a_folder_and_listed(finished: Path, capsys: pytest
     assert [found.folder for found in runs_below(root)] == [finished]
     assert main(["runs", "list", str(root)]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(str(finished)))
-    rows = len(Run.of(finished).rows)
-    assert line.split()[1:5] == [str(rows), "0", str(Run.of(finished).tasks["finished"]), "0"] and " cpu " in line
+    rows = len(RunFolder.of(finished).rows)
+    assert line.split()[1:5] == [str(rows), "0", str(RunFolder.of(finished).tasks["finished"]), "0"] and " cpu " in line
     assert main(["runs", "list", str(root / "nowhere")]) == 2
 
 
@@ -60,8 +60,8 @@ def test_nothing_is_removed_unless_that_is_said_twice(run: Path, capsys: pytest.
         (run / name / "abc/state").write_bytes(bytes(1000))
     assert main(["runs", "rm", str(run)]) == 0
     assert "add --yes" in capsys.readouterr().out and (run / "partial/abc/state").exists()
-    assert remove(Run.of(run), leftovers=True) == 2000
-    assert Run.of(run).tasks["unfinished"] == 0 and Run.of(run).rows
+    assert remove(RunFolder.of(run), leftovers=True) == 2000
+    assert RunFolder.of(run).tasks["unfinished"] == 0 and RunFolder.of(run).rows
     with one_writer(run):
         assert main(["runs", "rm", str(run), "--yes"]) == 2
     assert "expected no other writer" in capsys.readouterr().err and run.exists()
@@ -75,7 +75,7 @@ def test_an_archive_holds_finished_tasks_with_their_sums(run: Path, tmp_path: Pa
     broken = sorted((run / "tasks").iterdir())[0]
     (broken / "row.json").write_text("{")
     slim, full = tmp_path / "slim.zip", tmp_path / "full.zip"
-    assert export(Run.of(run), slim) < export(Run.of(run), full, movies=True)
+    assert export(RunFolder.of(run), slim) < export(RunFolder.of(run), full, movies=True)
     with zipfile.ZipFile(full) as archive:
         names = set(archive.namelist())
         assert {"config.yaml", "results.csv", "clips.h5", "SHA256SUMS"} < names
@@ -85,7 +85,7 @@ def test_an_archive_holds_finished_tasks_with_their_sums(run: Path, tmp_path: Pa
             digest, name = line.split("  ")
             assert hashlib.sha256(archive.read(name)).hexdigest() == digest
     again = tmp_path / "again.zip"
-    export(Run.of(run), again)
+    export(RunFolder.of(run), again)
     assert again.read_bytes() == slim.read_bytes()
     assert main(["runs", "export", str(run), str(tmp_path / "run.tar")]) == 2
 
@@ -93,7 +93,7 @@ def test_an_archive_holds_finished_tasks_with_their_sums(run: Path, tmp_path: Pa
 def test_a_run_comes_again_number_for_number(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rerun", str(run)]) == 0
     again = run.with_name("one again")
-    assert f"{len(Run.of(run).rows)} rows, all numbers identical" in capsys.readouterr().out
+    assert f"{len(RunFolder.of(run).rows)} rows, all numbers identical" in capsys.readouterr().out
     assert (again / "artefacts").is_dir(), "what was learnt is learnt anew"
     assert main(["rerun", str(run), "--to", str(run)]) == 2
 
@@ -109,10 +109,10 @@ def test_differences_are_counted_and_the_environment_is_told(run: Path, capsys: 
         writer = csv.DictWriter(stream, rows[0])
         writer.writeheader()
         writer.writerows(rows[:-1])
-    environment = Run.of(other).environment
+    environment = RunFolder.of(other).environment
     environment["packages"]["torch"] = "0.1"
     (other / "environment.json").write_text(json.dumps(environment))
-    found = compare(Run.of(run), Run.of(other))
+    found = compare(RunFolder.of(run), RunFolder.of(other))
     assert not found.identical and (found.missing, found.more) == (1, 0)
     assert found.differing["ssim"] == (1, pytest.approx(0.25)) and found.differing["status"][1] == float("inf")
     assert set(found.differing) == {"ssim", "status"} and set(found.environment) == {"torch"}
@@ -126,13 +126,13 @@ def test_a_column_that_the_older_table_did_not_know_says_nothing(run: Path) -> N
         writer = csv.DictWriter(stream, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    assert compare(Run.of(older), Run.of(run)).identical
-    assert "ssim" in compare(Run.of(run), Run.of(older)).differing
+    assert compare(RunFolder.of(older), RunFolder.of(run)).identical
+    assert "ssim" in compare(RunFolder.of(run), RunFolder.of(older)).differing
 
 
 def test_a_rerun_with_other_numbers_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = (run / "results.csv").read_text()
-    value = next(row["ssim"] for row in Run.of(run).rows)
+    value = next(row["ssim"] for row in RunFolder.of(run).rows)
     (run / "results.csv").write_text(table.replace(value, "0.5", 1))
     assert main(["rerun", str(run)]) == 1
     said = capsys.readouterr().out

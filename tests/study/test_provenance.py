@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recon.methods import Convolutional, DiffPir, Gradient, Posterior, Smoothed
-from recon.methods.diffusion.priors import Diffusion, Wiener
+from recon.methods.diffusion.priors import Diffusion, GaussianPrior
 from recon.study.provenance import weights_of
 
 
@@ -24,4 +24,4 @@ def test_shipped_weights_are_found_by_name_and_methods_without_name_none() -> No
     shipped = [weights_of(DiffPir(Diffusion())), weights_of(Convolutional(weights="v1_decoder_seed0"))]
     assert all(len(found) == 1 and not found[0].startswith("no ") for found in shipped) and shipped[0] != shipped[1]
     assert len(weights_of(Convolutional(weights="v1_decoder_seed{seed}"))) == 3
-    assert weights_of(DiffPir(Wiener())) == weights_of(Gradient()) == weights_of(Convolutional()) == []
+    assert weights_of(DiffPir(GaussianPrior())) == weights_of(Gradient()) == weights_of(Convolutional()) == []

@@ -12,7 +12,7 @@ import torch
 from recon.data.open import open_recording
 from recon.encoders.base import freeze
 from recon.encoders.checkpoints import SHIPPED, load_encoder
-from recon.encoders.training.clips import Clip, evaluate
+from recon.encoders.training.clips import TrainingClip, evaluate
 from recon.simulate.recording import GENERATOR_VERSION, simulate
 from recon.simulate.settings import TINY, SimulationSettings
 from recon.train.encoder import oracle_correlation, train_encoder
@@ -44,7 +44,7 @@ def test_the_card_is_true(recording: Path, tmp_path: Path) -> None:
     assert encoder.spec.neuron_ids == opened.unit_ids
     assert encoder.spec.degrees_per_pixel == opened.degrees_per_pixel
     trials = [opened.trial(index) for index in opened.trials("oracle")]
-    score = evaluate(encoder, [Clip(t.movie, t.responses, t.behavior) for t in trials], warmup=20).nanmean()
+    score = evaluate(encoder, [TrainingClip(t.movie, t.responses, t.behavior) for t in trials], warmup=20).nanmean()
     assert card["validation_correlation"] == pytest.approx(float(score), abs=2e-3)
     ceiling = oracle_correlation(trials, warmup=20).nanmean()
     assert card["oracle_ceiling"] == pytest.approx(float(ceiling), abs=1e-4)

@@ -70,7 +70,7 @@ class World:
         measurement = Measurement(self.responses[None], self.behavior[None], fit, ~fit, frames)
         device = device or torch.device("cpu")
         observation = Observation(encoder, measurement.to(device))
-        return Problem(FIDELITIES["poisson"](), (observation,), pixels=(self.mask >= 0.5).to(device))
+        return Problem(FIDELITIES["poisson"](), (observation,), update_mask=(self.mask >= 0.5).to(device))
 
 
 def narrow_encoder() -> DwiseNeuro:

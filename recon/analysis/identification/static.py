@@ -72,15 +72,15 @@ class StaticIdentification:
 
 
 @dataclass(frozen=True)
-class Shown:
+class StaticResponses:
     """Images `[S,H,W]` in [0,1] and responses `[n,S]` to them; NaN where a neuron was not shown one."""
 
     images: Tensor
     responses: Tensor
 
-    def part(self, chosen: Tensor) -> Shown:
+    def part(self, chosen: Tensor) -> StaticResponses:
         """Return some of the images, by index or mask."""
-        return Shown(self.images[chosen], self.responses[:, chosen])
+        return StaticResponses(self.images[chosen], self.responses[:, chosen])
 
 
 def identify_static(tree: Mapping[str, Any], *, say: Say = lambda line: None) -> Path:
@@ -101,7 +101,7 @@ def identify_static(tree: Mapping[str, Any], *, say: Say = lambda line: None) ->
     return path
 
 
-def read_shown(chosen: StaticIdentification) -> tuple[Shown, Shown]:
+def read_shown(chosen: StaticIdentification) -> tuple[StaticResponses, StaticResponses]:
     """Return what is learnt from and what is held out."""
     if chosen.recording is not None:
         if chosen.simulate is not None:
@@ -122,16 +122,18 @@ def read_shown(chosen: StaticIdentification) -> tuple[Shown, Shown]:
             "for some; leave these out"
         )
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(chosen.seed))
-    whole, count = Shown(images / 255, responses), max(round(chosen.held_out * len(images)), 2)
+    whole, count = StaticResponses(images / 255, responses), max(round(chosen.held_out * len(images)), 2)
     return whole.part(order[count:]), whole.part(order[:count])
 
 
-def _of_recording(path: Path, tier: str) -> Shown:
+def _of_recording(path: Path, tier: str) -> StaticResponses:
     recording = open_recording(path)
     trials = [recording.trial(index) for index in recording.trials(tier)]
     if not trials:
         raise ValueError(f"{path}: expected trials of tier {tier!r}, got none; take another tier")
-    return Shown(torch.cat([trial.movie[0] for trial in trials]), torch.cat([trial.responses for trial in trials], 1))
+    return StaticResponses(
+        torch.cat([trial.movie[0] for trial in trials]), torch.cat([trial.responses for trial in trials], 1)
+    )
 
 
 Pair = tuple[Tensor, Tensor]
@@ -139,7 +141,7 @@ Pair = tuple[Tensor, Tensor]
 
 
 def approaches(
-    learnt: Shown, asked: Mapping[str, Shown], chosen: StaticIdentification
+    learnt: StaticResponses, asked: Mapping[str, StaticResponses], chosen: StaticIdentification
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Yield each approach with its similarities `[S,S]` of images and responses, for each of the asked sets."""
     towers = aligned(learnt, chosen)
@@ -150,7 +152,7 @@ def approaches(
     yield "direct decoding, linear", {name: decoding_similarity(decoding, shown) for name, shown in asked.items()}
 
 
-def aligned(learnt: Shown, chosen: StaticIdentification) -> Towers:
+def aligned(learnt: StaticResponses, chosen: StaticIdentification) -> Towers:
     """Return towers trained on all but every eighth image; the others choose the weights that are kept."""
     generator = torch.Generator().manual_seed(chosen.seed)
     watching = torch.arange(len(learnt.images)) % 8 == 7
@@ -175,32 +177,32 @@ def aligned(learnt: Shown, chosen: StaticIdentification) -> Towers:
 
 
 @torch.no_grad()
-def alignment_similarity(towers: Any, shown: Shown) -> Tensor:
+def alignment_similarity(towers: Any, shown: StaticResponses) -> Tensor:
     """Return cosines of embeddings of images and responses."""
     embedded = towers.neural(_as_series(shown), torch.isfinite(shown.responses).T)
     return likeness(towers.visual(_as_movies(shown)), embedded)
 
 
-def linear_encoding(learnt: Shown) -> dict[str, Tensor]:
+def linear_encoding(learnt: StaticResponses) -> dict[str, Tensor]:
     """Return ridge regression from pixels to roots of responses, and neurons' cross-validated √(r²/(1 − r²))."""
     pixels, responses = _coarse(learnt.images), _filled(learnt.responses).clamp_min(0).sqrt()
     mean, std = responses.mean(1), responses.std(1).clamp_min(1e-6)
     targets = ((responses - mean[:, None]) / std[:, None]).T
-    centre, spread = pixels.mean(0), pixels.std(0).clamp_min(1e-6)
-    features, fold = (pixels - centre) / spread, torch.arange(len(pixels)) % FOLDS
+    centre, deviation = pixels.mean(0), pixels.std(0).clamp_min(1e-6)
+    features, fold = (pixels - centre) / deviation, torch.arange(len(pixels)) % FOLDS
     predicted = torch.zeros_like(targets)
     for out in range(FOLDS):
         part = _regressed(features[fold != out], targets[fold != out])
         predicted[fold == out] = features[fold == out] @ part["weights"] + part["mean"]
     explained = pearson(predicted.T, targets.T).nan_to_num().clamp(0, 0.99).square().float()
     whole = _regressed(features, targets)
-    known = {"centre": centre, "spread": spread, "mean": mean, "std": std, "offset": whole["mean"]}
+    known = {"centre": centre, "deviation": deviation, "mean": mean, "std": std, "offset": whole["mean"]}
     return known | {"weights": whole["weights"], "reliability": (explained / (1 - explained)).sqrt()}
 
 
-def encoding_similarity(encoding: Mapping[str, Tensor], shown: Shown) -> Tensor:
+def encoding_similarity(encoding: Mapping[str, Tensor], shown: StaticResponses) -> Tensor:
     """Return cosines of predicted and given responses over the neurons that were shown each image, by reliability."""
-    pixels = (_coarse(shown.images) - encoding["centre"]) / encoding["spread"]
+    pixels = (_coarse(shown.images) - encoding["centre"]) / encoding["deviation"]
     predicted = (pixels @ encoding["weights"] + encoding["offset"]) * encoding["reliability"]
     given = (shown.responses.clamp_min(0).sqrt().T - encoding["mean"]) / encoding["std"] * encoding["reliability"]
     seen, given = torch.isfinite(given).float(), given.nan_to_num(0.0)
@@ -209,7 +211,7 @@ def encoding_similarity(encoding: Mapping[str, Tensor], shown: Shown) -> Tensor:
     return cosines
 
 
-def linear_decoding(learnt: Shown) -> dict[str, Tensor]:
+def linear_decoding(learnt: StaticResponses) -> dict[str, Tensor]:
     """Return ridge regression from standardised roots of responses to pixels."""
     responses = _filled(learnt.responses).clamp_min(0).sqrt()
     mean, std = responses.mean(1), responses.std(1).clamp_min(1e-6)
@@ -217,7 +219,7 @@ def linear_decoding(learnt: Shown) -> dict[str, Tensor]:
     return {"mean": mean, "std": std, "weights": found["weights"], "offset": found["mean"]}
 
 
-def decoding_similarity(decoding: Mapping[str, Tensor], shown: Shown) -> Tensor:
+def decoding_similarity(decoding: Mapping[str, Tensor], shown: StaticResponses) -> Tensor:
     """Return correlations of images and decoded images."""
     given = ((shown.responses.clamp_min(0).sqrt().T - decoding["mean"]) / decoding["std"]).nan_to_num(0.0)
     decoded, pixels = given @ decoding["weights"] + decoding["offset"], _coarse(shown.images)
@@ -242,11 +244,11 @@ def _coarse(images: Tensor) -> Tensor:
     return functional.adaptive_avg_pool2d(images[:, None], size).flatten(1)
 
 
-def _as_movies(shown: Shown) -> Tensor:
+def _as_movies(shown: StaticResponses) -> Tensor:
     return shown.images[:, None, None]
 
 
-def _as_series(shown: Shown) -> Tensor:
+def _as_series(shown: StaticResponses) -> Tensor:
     return shown.responses.nan_to_num(0.0).T[..., None]
 
 

@@ -155,8 +155,8 @@ def _still_rates(encoder: Encoder, batch: Batch) -> Tensor:
 
 def _standardised(values: Tensor, known: Tensor) -> Tensor:
     """Return values `[B,n,T]` with the mean and deviation of known ones `[n,T']`."""
-    spread = known.std(1)[:, None]
-    return (values - known.mean(1)[:, None]) / spread.clamp_min(1e-3 * float(spread.mean()))
+    deviation = known.std(1)[:, None]
+    return (values - known.mean(1)[:, None]) / deviation.clamp_min(1e-3 * float(deviation.mean()))
 
 
 def _scores(approach: str, views: Views, batch: Batch, bench: Bench, asked: Identify) -> Iterator[dict[str, Any]]:

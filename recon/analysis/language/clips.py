@@ -13,7 +13,7 @@ from recon.data.sensorium import SensoriumRecording
 
 
 @dataclass(frozen=True)
-class Clips:
+class HeldOutClips:
     """Held-out clips: a trial that shows each, and responses of the repeats `[R,N,B]` in bins."""
 
     trials: tuple[int, ...]
@@ -30,7 +30,7 @@ class Clips:
         return self.responses[0].shape[-1]
 
 
-def held_out(recording: SensoriumRecording, *, learnt: str, asked: Sequence[str], size: int) -> Clips:
+def held_out(recording: SensoriumRecording, *, learnt: str, asked: Sequence[str], size: int) -> HeldOutClips:
     """Return the clips of the tiers `asked`, all cut to the bins of the shortest.
 
     Raises ValueError for fewer than three, and where one of them is also in the tier `learnt`.
@@ -48,7 +48,7 @@ def held_out(recording: SensoriumRecording, *, learnt: str, asked: Sequence[str]
     repeats = [[responses_in_bins(recording, trial, size) for trial in trials] for trials in shown.values()]
     bins = min(len(one) for clip in repeats for one in clip)
     stacked = (torch.stack([one[:bins].T for one in clip]) for clip in repeats)
-    return Clips(tuple(trials[0] for trials in shown.values()), tuple(stacked))
+    return HeldOutClips(tuple(trials[0] for trials in shown.values()), tuple(stacked))
 
 
 def responses_in_bins(recording: SensoriumRecording, trial: int, size: int) -> Tensor:

@@ -73,8 +73,12 @@ class Components:
         component, so that penalties mean the same whatever the units.
         """
         x = samples.double()
-        centre, spread = x.mean(0), x.std(0)
-        units = torch.where(spread > 1e-9 * spread.max(), spread, torch.inf) if alike else torch.ones_like(spread)
+        centre, deviation = x.mean(0), x.std(0)
+        units = (
+            torch.where(deviation > 1e-9 * deviation.max(), deviation, torch.inf)
+            if alike
+            else torch.ones_like(deviation)
+        )
         values, axes = torch.linalg.eigh(((x - centre) / units).T.cov())
         kept = values.flip(0)[:components].clamp_min(0).sum()
         axes = axes.flip(1)[:, :components]

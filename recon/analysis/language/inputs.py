@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon.analysis.language.clips import Clips, held_out, responses_in_bins
+from recon.analysis.language.clips import HeldOutClips, held_out, responses_in_bins
 from recon.analysis.language.features import Components, binned, embeddings, spoken
-from recon.analysis.language.prediction import Learning
+from recon.analysis.language.prediction import RegressionData
 from recon.analysis.language.ridge import PENALTIES
-from recon.analysis.language.rows import Population
+from recon.analysis.language.rows import StudyNeurons
 from recon.analysis.language.words import concepts_of
 from recon.data.caption_tables import Said
 from recon.data.noise_ceiling import correlation_ceiling, joined_repeats
@@ -74,9 +74,9 @@ class Material:
 
     recording: SensoriumRecording
     said: dict[str, dict[int, list[Said]]]
-    learning: Learning
-    clips: Clips
-    population: Population
+    learning: RegressionData
+    clips: HeldOutClips
+    population: StudyNeurons
 
     @property
     def trials(self) -> tuple[int, ...]:
@@ -102,10 +102,10 @@ def gather(chosen: LanguageStudy) -> Material:
     responses = [responses_in_bins(recording, trial, chosen.bin) for trial in trials]
     number = {content: place for place, content in enumerate(dict.fromkeys(recording.video_ids))}
     contents = [number[recording.video_ids[t]] for t, part in zip(trials, responses, strict=True) for _ in part]
-    learning = Learning(
+    learning = RegressionData(
         trials, torch.cat(responses), tuple(contents), chosen.delays, penalties=chosen.penalties, folds=chosen.folds
     )
-    population = Population(
+    population = StudyNeurons(
         recording.unit_ids, _labels(recording, chosen.labels), _ceiling(clips, len(recording.unit_ids))
     )
     return Material(recording, {name: _by_trial(said) for name, said in captions.items()}, learning, clips, population)
@@ -131,7 +131,7 @@ def _labels(recording: SensoriumRecording, file: str) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _ceiling(clips: Clips, neurons: int) -> Tensor:
+def _ceiling(clips: HeldOutClips, neurons: int) -> Tensor:
     repeated = [repeats for repeats in clips.responses if len(repeats) > 1]
     if not repeated:
         return torch.full((neurons,), torch.nan, dtype=torch.float64)

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon.analysis.language.clips import Clips
+from recon.analysis.language.clips import HeldOutClips
 from recon.analysis.language.features import delayed
-from recon.analysis.language.ridge import PENALTIES, Readout, fit_banded, fit_readout
+from recon.analysis.language.ridge import PENALTIES, RidgeFit, fit_banded, fit_readout
 from recon.analysis.language.significance import clip_products, false_discovery, permutation_test
 
 AT_ONCE = 500
@@ -19,7 +19,7 @@ AT_ONCE = 500
 
 
 @dataclass(frozen=True)
-class Learning:
+class RegressionData:
     """What readouts are fitted to: trials, their responses `[S,N]` in bins, and the content of each sample."""
 
     trials: tuple[int, ...]
@@ -43,7 +43,7 @@ class Predicted:
 
 
 def predict(
-    series: Mapping[int, Tensor], learning: Learning, clips: Clips, *, permutations: int, seed: int
+    series: Mapping[int, Tensor], learning: RegressionData, clips: HeldOutClips, *, permutations: int, seed: int
 ) -> Predicted:
     """Fit ridge from series `[B,D]` with delays, and test its predictions against exchanged clips.
 
@@ -68,7 +68,7 @@ def predict(
 
 
 def predict_jointly(
-    first: Mapping[int, Tensor], second: Mapping[int, Tensor], learning: Learning, clips: Clips
+    first: Mapping[int, Tensor], second: Mapping[int, Tensor], learning: RegressionData, clips: HeldOutClips
 ) -> Tensor:
     """Return the predictions `[K,B,N]` from two series together, each with its own penalty for every neuron."""
     one, other = (_delayed(series, learning.trials, learning.delays) for series in (first, second))
@@ -77,7 +77,9 @@ def predict_jointly(
     return _asked(readout, [first, second], learning, clips)
 
 
-def _asked(readout: Readout, bands: Sequence[Mapping[int, Tensor]], learning: Learning, clips: Clips) -> Tensor:
+def _asked(
+    readout: RidgeFit, bands: Sequence[Mapping[int, Tensor]], learning: RegressionData, clips: HeldOutClips
+) -> Tensor:
     sides = [[delayed(series[trial], learning.delays)[: clips.bins] for series in bands] for trial in clips.trials]
     return torch.stack([readout(torch.cat(side, 1)) for side in sides])
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recon.analysis.language.clips import Clips
+from recon.analysis.language.clips import HeldOutClips
 from recon.analysis.language.features import principal
-from recon.analysis.language.prediction import Learning
+from recon.analysis.language.prediction import RegressionData
 from recon.analysis.language.ridge import fit_readout
 from recon.data.caption_tables import Said
 from recon.metrics.identification import cosine_similarity
@@ -34,8 +34,8 @@ def read_words(
     series: Mapping[int, Tensor],
     said: Mapping[int, Sequence[Said]],
     known: Mapping[str, Tensor],
-    learning: Learning,
-    clips: Clips,
+    learning: RegressionData,
+    clips: HeldOutClips,
     *,
     size: int,
     least: int = 30,

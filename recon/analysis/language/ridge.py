@@ -23,7 +23,7 @@ AT_ONCE = 2000
 
 
 @dataclass(frozen=True)
-class Readout:
+class RidgeFit:
     """What was fitted: rates `x @ weights + offset` `[S,N]`, and each neuron's penalty `[N]`, of bands `[2,N]`."""
 
     weights: Tensor
@@ -42,7 +42,7 @@ def fit_readout(
     *,
     penalties: Sequence[float] = PENALTIES,
     folds: int = 5,
-) -> Readout:
+) -> RidgeFit:
     """Fit ridge from features `[S,D]` to responses `[S,N]`; `groups` `[S]` name contents, which no two folds share.
 
     A neuron's penalty has the smallest squared error over all held-out samples. Raises ValueError for fewer contents
@@ -52,7 +52,7 @@ def fit_readout(
     grid = torch.tensor(penalties, dtype=torch.float64)
     chosen = grid[_errors(features, responses, splits, grid).argmin(0)]
     weights = torch.cat(list(_weights(features, responses, chosen)), 1)
-    return Readout(weights, responses.mean(0) - features.mean(0) @ weights, chosen)
+    return RidgeFit(weights, responses.mean(0) - features.mean(0) @ weights, chosen)
 
 
 def fit_banded(
@@ -63,7 +63,7 @@ def fit_banded(
     *,
     penalties: Sequence[float] = PENALTIES,
     folds: int = 5,
-) -> Readout:
+) -> RidgeFit:
     """Fit ridge from two bands of features `[S,D]`, `[S,E]`, each with its own penalty for every neuron.
 
     As `fit_readout`, of the two bands side by side. `SHARES` are what the first band may have of the prior variance.
@@ -80,7 +80,7 @@ def fit_banded(
             found = torch.cat(list(_weights(_scaled(first, second, one), responses[:, own], penalty[own])), 1)
             weights[:, own] = found * _units(first, second, one)[:, None]
     offset = responses.mean(0) - torch.cat([first.mean(0), second.mean(0)]) @ weights
-    return Readout(weights, offset, torch.stack([penalty / share, penalty / (1 - share)]))
+    return RidgeFit(weights, offset, torch.stack([penalty / share, penalty / (1 - share)]))
 
 
 def _scaled(first: Tensor, second: Tensor, share: float) -> Tensor:

@@ -58,7 +58,7 @@ SETS = (2, 10, 50, 100, 0)
 
 
 @dataclass(frozen=True)
-class Population:
+class StudyNeurons:
     """The neurons of a study: their units, areas ("" where unknown) and response ceilings `[N]`."""
 
     units: tuple[int, ...]
@@ -78,7 +78,7 @@ def ranked(found: Mapping[str, Predicted]) -> Tensor:
     return torch.stack([one.r.nan_to_num(-1) for one in found.values()]).topk(min(2, len(found)), 0).indices
 
 
-def neuron_rows(found: Mapping[str, Predicted], population: Population, *, seed: int) -> list[Row]:
+def neuron_rows(found: Mapping[str, Predicted], population: StudyNeurons, *, seed: int) -> list[Row]:
     """Return a row for each neuron and captioner; `margin` is how far each neuron's best is before its second best."""
     names, best = list(found), ranked(found)
     generator = np.random.default_rng(seed)
@@ -102,7 +102,7 @@ def neuron_rows(found: Mapping[str, Predicted], population: Population, *, seed:
 
 
 def captioner_rows(
-    found: Mapping[str, Predicted], competing: Sequence[str], population: Population, *, seed: int
+    found: Mapping[str, Predicted], competing: Sequence[str], population: StudyNeurons, *, seed: int
 ) -> Iterator[Row]:
     """Yield a row for each predictor and part of the population; the `competing` ones can be best for a neuron.
 
@@ -129,7 +129,7 @@ def _wins(won: Tensor, generator: np.random.Generator) -> Row:
     return {"wins": float(wins.mean()) if len(wins) else float("nan"), "wins_low": low, "wins_high": high}
 
 
-def difference_rows(found: Mapping[str, Predicted], population: Population, *, seed: int) -> Iterator[Row]:
+def difference_rows(found: Mapping[str, Predicted], population: StudyNeurons, *, seed: int) -> Iterator[Row]:
     """Yield a row for each pair of captioners and part of the population: mean r over neurons, compared over clips.
 
     Holm's correction is for the pairs of a part.
@@ -145,7 +145,7 @@ def difference_rows(found: Mapping[str, Predicted], population: Population, *, s
             yield row | {"p_holm": corrected}
 
 
-def partition_rows(captioner: str, found: Partition, population: Population) -> Iterator[Row]:
+def partition_rows(captioner: str, found: Partition, population: StudyNeurons) -> Iterator[Row]:
     """Yield a row for each part of the population: mean r² over its neurons, with intervals over clips."""
     for part, mask in population.parts():
         row: Row = {"captioner": captioner, "area": part, "neurons": int(mask.sum())}
@@ -161,8 +161,8 @@ def unique_of(found: Partition, mask: Tensor) -> Row:
         ("unique_text", found.unique_text, found.unique_text_drawn),
         ("unique_low_level", found.unique_low, found.unique_low_drawn),
     ):
-        spread = drawn[:, mask].nanmean(1).numpy()
-        low, high = np.nanpercentile(spread, [2.5, 97.5])
+        deviation = drawn[:, mask].nanmean(1).numpy()
+        low, high = np.nanpercentile(deviation, [2.5, 97.5])
         row |= {name: float(values[mask].nanmean()), f"{name}_low": float(low), f"{name}_high": float(high)}
     return row
 

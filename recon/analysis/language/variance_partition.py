@@ -51,8 +51,8 @@ def partition(
     clips = len(responses)
     once = torch.ones(1, clips, dtype=torch.float64)
     drawn = torch.from_numpy(generator.multinomial(clips, np.full(clips, 1 / clips), DRAWS)).double()
-    at, spread = ([explained(one, responses, weights) for one in (text, low, both)] for weights in (once, drawn))
-    return Partition(at[0][0], at[1][0], at[2][0], spread[2] - spread[1], spread[2] - spread[0])
+    at, resampled = ([explained(one, responses, weights) for one in (text, low, both)] for weights in (once, drawn))
+    return Partition(at[0][0], at[1][0], at[2][0], resampled[2] - resampled[1], resampled[2] - resampled[0])
 
 
 def explained(predicted: Tensor, responses: Tensor, weights: Tensor) -> Tensor:

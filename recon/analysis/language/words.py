@@ -151,13 +151,13 @@ def _compared(found: Tensor, drawn: Callable[[], Tensor], draws: int) -> tuple[T
         one = drawn()
         total, squares = total + one, squares + one**2
     mean = total / half
-    spread = (squares / half - mean**2).clamp_min(0).sqrt()
-    spread = torch.where(spread > 0, spread, torch.nan)
-    z = (found - mean) / spread
+    deviation = (squares / half - mean**2).clamp_min(0).sqrt()
+    deviation = torch.where(deviation > 0, deviation, torch.nan)
+    z = (found - mean) / deviation
     sizes = z.abs().contiguous()
     reached, among = torch.ones_like(found), torch.ones(len(found), 1, dtype=found.dtype)
     for _ in range(max(draws - half, 1)):
-        chance = ((drawn() - mean) / spread).abs().nan_to_num(-1.0).sort(1).values
+        chance = ((drawn() - mean) / deviation).abs().nan_to_num(-1.0).sort(1).values
         reached += chance.shape[1] - torch.searchsorted(chance, sizes)
         among += (chance >= 0).sum(1, keepdim=True)
     return z, torch.where(z.isnan(), torch.nan, reached / among)

@@ -60,7 +60,7 @@ class Sketch:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class VideoComparison:
     """How two videos compare at a shift: shared frames, those alike, and correlations of pictures and of changes."""
 
     frames: int
@@ -85,7 +85,7 @@ class Comparison:
         return self.same and self.motion < STILL
 
 
-def compare(first: Sketch, second: Sketch, shift: int) -> Comparison:
+def compare(first: Sketch, second: Sketch, shift: int) -> VideoComparison:
     """Return how two videos compare where the second starts `shift` frames into the first.
 
     A frame is alike if, without its mean and after one gain for the whole video, it differs by less than `LEVELS`
@@ -94,7 +94,7 @@ def compare(first: Sketch, second: Sketch, shift: int) -> Comparison:
     ours, theirs = max(shift, 0), max(-shift, 0)
     length = min(len(first.frames) - ours, len(second.frames) - theirs)
     if length < 1:
-        return Comparison(0, 0.0, 0.0, 0.0, 0.0)
+        return VideoComparison(0, 0.0, 0.0, 0.0, 0.0)
     spans = slice(ours, ours + length), slice(theirs, theirs + length)
     one, other = (
         s.frames[span].reshape(length, -1).astype(np.float32) for s, span in zip((first, second), spans, strict=True)
@@ -107,7 +107,7 @@ def compare(first: Sketch, second: Sketch, shift: int) -> Comparison:
     small = [s.pictures[span] for s, span in zip((first, second), spans, strict=True)]
     moving = [pictures - pictures.mean(0) for pictures in small]
     motion = min(_spread(pictures) for pictures in small)
-    return Comparison(length, float(alike.mean()), _correlation(one, other), _correlation(*moving), motion)
+    return VideoComparison(length, float(alike.mean()), _correlation(one, other), _correlation(*moving), motion)
 
 
 def _spread(pictures: Array) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from recon.data.formats.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
-from recon.data.formats.session import Session, Shown, Stream
+from recon.data.formats.session import Session, ShownStimulus, Stream
 from recon.data.layout import Array
 
 PIPELINE = "processing/brain_observatory_pipeline"
@@ -59,7 +59,7 @@ def read(path: Path) -> Session:
     )
 
 
-def _movie(file: Hdf5, name: str, times: Array) -> Iterator[Shown]:
+def _movie(file: Hdf5, name: str, times: Array) -> Iterator[ShownStimulus]:
     """Yield the repeats of a movie: a new one begins where its frames start again or after a pause."""
     about = name.rpartition("/")[2].removesuffix("_stimulus")
     template = file.values(f"stimulus/templates/{about}_image_stack/data", axes=3)
@@ -82,7 +82,9 @@ def _movie(file: Hdf5, name: str, times: Array) -> Iterator[Shown]:
         # Of several movie frames in one imaging frame the last one stayed.
         own = own[np.diff(onsets[own], append=np.inf) > 0]
         if len(own):
-            yield Shown(onsets[own], float(onsets[own][-1] + LAST), partial(_read, template, frames[own]), about)
+            yield ShownStimulus(
+                onsets[own], float(onsets[own][-1] + LAST), partial(_read, template, frames[own]), about
+            )
 
 
 def _read(template: Values, frames: Array, numbers: Array) -> Array:

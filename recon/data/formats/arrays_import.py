@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.data.arrays import ArrayLike, Source, open_channels, open_source
+from recon.data.arrays import ArrayLike, ArraySource, open_channels, open_source
 from recon.data.duplicates.find import Progress, duplicate_groups, leaks, signature, split_by_content
 from recon.data.layout import MAX_FRAMES, TEST, TRAIN, VALIDATION, Array, grey_levels
 from recon.data.resize import resize_area
@@ -22,7 +22,7 @@ BLOCK = 1024
 
 
 @dataclass(frozen=True)
-class Piece:
+class TrialSlice:
     """One trial to be: frames [first, end) of an input trial, and the tier that was asked for ("" leaves it open)."""
 
     source: int
@@ -35,14 +35,14 @@ class Piece:
 class Inputs:
     """The opened arrays, and how a movie becomes frames of 0–255."""
 
-    movie: Source
-    responses: Source
-    behavior: Source | None
-    pupil_center: Source | None
+    movie: ArraySource
+    responses: ArraySource
+    behavior: ArraySource | None
+    pupil_center: ArraySource | None
     movie_range: Range
     frame_size: tuple[int, int]
 
-    def video(self, piece: Piece) -> Array:
+    def video(self, piece: TrialSlice) -> Array:
         """Return a trial's frames `(T,H,W)` uint8, resized by area and rounded to grey levels."""
         low, high = self.movie_range
         raw = self.movie.read(piece.source, (piece.first, piece.end), "thw").astype(np.float32)
@@ -50,7 +50,7 @@ class Inputs:
             raise ValueError(f"movie: expected values in {low}–{high}, got {raw.min()} to {raw.max()}; set movie_range")
         return np.ascontiguousarray(grey_levels(resize_area((raw - low) * (255 / (high - low)), self.frame_size)))
 
-    def channels(self, source: Source | None, piece: Piece) -> Array | None:
+    def channels(self, source: ArraySource | None, piece: TrialSlice) -> Array | None:
         """Return a trial's channels over time `(N,T)`."""
         return None if source is None else source.read(piece.source, (piece.first, piece.end), "nt")
 
@@ -123,7 +123,9 @@ def import_arrays(
     return SensoriumRecording(writer.destination)
 
 
-def cut_trials(movie: Source, *, trial_frames: int, train_frames: int | None, validation: float) -> tuple[Piece, ...]:
+def cut_trials(
+    movie: ArraySource, *, trial_frames: int, train_frames: int | None, validation: float
+) -> tuple[TrialSlice, ...]:
     """Return the trials that a movie is cut into; a rest shorter than a quarter of a trial is left out.
 
     With `train_frames` no trial crosses that frame, and the last `validation` share of the training trials is
@@ -133,7 +135,7 @@ def cut_trials(movie: Source, *, trial_frames: int, train_frames: int | None, va
     if not 1 <= trial_frames <= MAX_FRAMES:
         raise ValueError(f"trial_frames: expected 1–{MAX_FRAMES}, got {trial_frames}; the layout ends there")
     if train_frames is None:
-        return tuple(Piece(r, *span) for r in range(sources) for span in _spans(0, length, trial_frames))
+        return tuple(TrialSlice(r, *span) for r in range(sources) for span in _spans(0, length, trial_frames))
     if "r" in movie.axes or not 0 < train_frames < length:
         raise ValueError(f"train_frames: expected 1–{length - 1} of a movie without trials, got {train_frames}")
     training, testing = _spans(0, train_frames, trial_frames), _spans(train_frames, length, trial_frames)
@@ -141,11 +143,11 @@ def cut_trials(movie: Source, *, trial_frames: int, train_frames: int | None, va
     if held_out >= len(training):
         raise ValueError(f"train_frames: expected at least two training trials, got {len(training)}; cut shorter")
     marked = [TRAIN] * (len(training) - held_out) + [VALIDATION] * held_out
-    pieces = [Piece(0, *span, tier) for span, tier in zip(training, marked, strict=True)]
-    return (*pieces, *(Piece(0, *span, TEST) for span in testing))
+    pieces = [TrialSlice(0, *span, tier) for span, tier in zip(training, marked, strict=True)]
+    return (*pieces, *(TrialSlice(0, *span, TEST) for span in testing))
 
 
-def find_range(movie: Source) -> Range:
+def find_range(movie: ArraySource) -> Range:
     """Return the values of black and white, (0, 1) or (0, 255), that a movie's extremes allow."""
     if movie.bits is not None:
         return (0.0, 1.0)
@@ -161,9 +163,9 @@ def find_range(movie: Source) -> Range:
 
 def _open_inputs(
     stack: ExitStack,
-    movie: Source,
+    movie: ArraySource,
     *,
-    responses: Source,
+    responses: ArraySource,
     behavior: ArrayLike | None,
     pupil_center: ArrayLike | None,
     movie_range: Range | None,
@@ -183,14 +185,16 @@ def _open_inputs(
     )
 
 
-def _pair(name: str, value: ArrayLike, movie: Source, stack: ExitStack) -> Source:
+def _pair(name: str, value: ArrayLike, movie: ArraySource, stack: ExitStack) -> ArraySource:
     source = open_channels(name, value, movie=movie, stack=stack)
     if source.size("n") != 2:
         raise ValueError(f"{name}: expected 2 channels over time, got {source.size('n')}; see the layout in README")
     return source
 
 
-def _tiers(pieces: Sequence[Piece], groups: Sequence[int], fractions: dict[str, float], seed: int | None) -> list[str]:
+def _tiers(
+    pieces: Sequence[TrialSlice], groups: Sequence[int], fractions: dict[str, float], seed: int | None
+) -> list[str]:
     if not pieces[0].tier:
         return list(split_by_content(groups, fractions, seed=seed))
     asked = [piece.tier for piece in pieces]
@@ -204,7 +208,7 @@ def _tiers(pieces: Sequence[Piece], groups: Sequence[int], fractions: dict[str, 
     return asked
 
 
-def _write(writer: RecordingWriter, index: int, *, inputs: Inputs, piece: Piece, tier: str) -> None:
+def _write(writer: RecordingWriter, index: int, *, inputs: Inputs, piece: TrialSlice, tier: str) -> None:
     responses = inputs.channels(inputs.responses, piece)
     writer.write_trial(
         index,

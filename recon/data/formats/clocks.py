@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recon.data.formats.session import Shown, Spikes, Stream
+from recon.data.formats.session import ShownStimulus, Spikes, Stream
 from recon.data.layout import Array
 
 GAP = 2.5
@@ -13,13 +13,13 @@ FASTER = 1.5
 """A stream with this many samples per frame or more is averaged over frames, others are interpolated."""
 
 
-def frame_times(shown: Shown, rate: float) -> Array:
+def frame_times(shown: ShownStimulus, rate: float) -> Array:
     """Return when the frames `(T,)` of a presentation begin, at `rate` a second."""
     begins: Array = shown.onsets[0] + np.arange(int((shown.end - shown.onsets[0]) * rate + 1e-6)) / rate
     return begins
 
 
-def frames_on(shown: Shown, times: Array, rate: float) -> Array:
+def frames_on(shown: ShownStimulus, times: Array, rate: float) -> Array:
     """Return which frame `(T,)` was on the screen in the middle of each frame that begins at `times`.
 
     The middle, so that jitter of the clock neither doubles nor skips a frame.
@@ -28,7 +28,7 @@ def frames_on(shown: Shown, times: Array, rate: float) -> Array:
     return np.clip(found, 0, len(shown.onsets) - 1)
 
 
-def long_frames(shown: Shown) -> int:
+def long_frames(shown: ShownStimulus) -> int:
     """Return how many frames stayed on the screen for more than one and a half usual intervals: dropped ones followed.
 
     >>> long_frames(Shown(np.array([0.0, 1.0, 2.0, 4.0]), 5.0, lambda numbers: numbers))

@@ -11,7 +11,7 @@ import numpy as np
 
 from recon.data.duplicates.find import Progress, duplicate_groups, signature, split_by_content
 from recon.data.formats.clocks import frame_times, frames_on, interpolated, long_frames, responses_at
-from recon.data.formats.session import BEHAVIOR, Session, Shown, Spikes
+from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes
 from recon.data.layout import ABSENT, MAX_FRAMES, TEST, TIERS, VALIDATION, Array, grey_levels
 from recon.data.resize import resize_area
 from recon.data.sensorium import SensoriumRecording
@@ -55,7 +55,7 @@ class Conversion:
 
 
 @dataclass(frozen=True)
-class Piece:
+class PresentationSlice:
     """A trial to be: frames [first, end) of a presentation at the conversion's rate."""
 
     shown: int
@@ -88,7 +88,7 @@ def convert(
     chosen = suited(settings or Conversion(), session)
     notes = [*session.notes, *_notes_on(session, chosen)]
     numbers = list(range(len(session.shown)))
-    pieces, lost = list[Piece](), 0
+    pieces, lost = list[PresentationSlice](), 0
     for number in progress(numbers):
         found, left_out = _pieces(session, number, chosen)
         pieces, lost = pieces + found, lost + left_out
@@ -131,7 +131,9 @@ def suited(settings: Conversion, session: Session) -> Conversion:
     return replace(settings, rate=session.rate, shortest=1, trial_frames=1)
 
 
-def aligned(session: Session, shown: Shown, settings: Conversion, *, span: tuple[int, int] | None = None) -> Aligned:
+def aligned(
+    session: Session, shown: ShownStimulus, settings: Conversion, *, span: tuple[int, int] | None = None
+) -> Aligned:
     """Return what belongs to the frames of a presentation, or to the frames [first, end) of it."""
     times = frame_times(shown, settings.rate)
     times = times if span is None else times[span[0] : span[1]]
@@ -147,7 +149,7 @@ def aligned(session: Session, shown: Shown, settings: Conversion, *, span: tuple
     return Aligned(times, responses, np.stack(rows))
 
 
-def _pieces(session: Session, number: int, settings: Conversion) -> tuple[list[Piece], int]:
+def _pieces(session: Session, number: int, settings: Conversion) -> tuple[list[PresentationSlice], int]:
     """Return the trials of a presentation, and how many of its frames are in none."""
     shown = session.shown[number]
     total = len(frame_times(shown, settings.rate))
@@ -157,7 +159,7 @@ def _pieces(session: Session, number: int, settings: Conversion) -> tuple[list[P
     every = found.responses if found.behavior is None else np.concatenate([found.responses, found.behavior])
     known = np.asarray(np.isfinite(every).all(0))
     pieces = [
-        Piece(number, first, end)
+        PresentationSlice(number, first, end)
         for low, high in _runs(known)
         for first, end in pairwise([*range(low, high, settings.trial_frames), high])
         if end - first >= settings.shortest
@@ -176,7 +178,7 @@ def _runs(known: Array) -> Iterator[tuple[int, int]]:
         yield int(first), int(end)
 
 
-def _video(shown: Shown, piece: Piece, settings: Conversion) -> Array:
+def _video(shown: ShownStimulus, piece: PresentationSlice, settings: Conversion) -> Array:
     """Return a trial's frames `(T,H,W)` uint8; each frame of the presentation is read and resized once."""
     times = frame_times(shown, settings.rate)[piece.first : piece.end]
     numbers, place = np.unique(frames_on(shown, times, settings.rate), return_inverse=True)
@@ -189,7 +191,7 @@ def _video(shown: Shown, piece: Piece, settings: Conversion) -> Array:
     return np.ascontiguousarray(grey_levels(resize_area(frames, settings.frame_size))[place])
 
 
-def _tiers(session: Session, pieces: Sequence[Piece], settings: Conversion) -> list[str]:
+def _tiers(session: Session, pieces: Sequence[PresentationSlice], settings: Conversion) -> list[str]:
     """Return the publisher's tiers, or a split by content, for which all movies are looked at."""
     asked = [session.shown[piece.shown].tier for piece in pieces]
     wrong = sorted({tier for tier in asked if tier and (tier not in TIERS or tier == ABSENT)})
@@ -204,7 +206,7 @@ def _tiers(session: Session, pieces: Sequence[Piece], settings: Conversion) -> l
 
 
 def _write(
-    writer: RecordingWriter, index: int, *, session: Session, piece: Piece, tier: str, settings: Conversion
+    writer: RecordingWriter, index: int, *, session: Session, piece: PresentationSlice, tier: str, settings: Conversion
 ) -> None:
     shown = session.shown[piece.shown]
     found = aligned(session, shown, settings, span=(piece.first, piece.end))

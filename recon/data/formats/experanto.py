@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from recon.data.formats.session import Session, Shown, Spikes, Stream, grey
+from recon.data.formats.session import Session, ShownStimulus, Spikes, Stream, grey
 from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
 
 TIERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "oracle": VALIDATION, "test": TEST}
@@ -25,7 +25,7 @@ FEW = 30
 
 
 @dataclass(frozen=True)
-class Piece:
+class ScreenEntry:
     """One entry of a screen: frames [first, first + count) of its clock, and what it says of itself."""
 
     key: str
@@ -114,7 +114,7 @@ def _spikes(folder: Path, about: Mapping[str, Any]) -> Spikes:
     return Spikes([np.sort(part) for part in np.split(flat, edges[1:-1])], span)
 
 
-def _presentations(screen: Path, notes: list[str]) -> Iterator[Shown]:
+def _presentations(screen: Path, notes: list[str]) -> Iterator[ShownStimulus]:
     clock = load_array(screen / "timestamps.npy").astype(np.float64).ravel()
     pieces = sorted(_pieces(screen), key=lambda piece: piece.first)
     if not pieces:
@@ -136,10 +136,10 @@ def _presentations(screen: Path, notes: list[str]) -> Iterator[Shown]:
         after = piece.first + piece.count
         end = clock[after] if after < len(clock) and clock[after] > times[-1] else times[-1] + usual
         frames = partial(_frames, screen, piece, scale)
-        yield Shown(times, float(end), frames, content=piece.key, tier=tier if known else "")
+        yield ShownStimulus(times, float(end), frames, content=piece.key, tier=tier if known else "")
 
 
-def _pieces(screen: Path) -> Iterator[Piece]:
+def _pieces(screen: Path) -> Iterator[ScreenEntry]:
     combined = screen / "combined_meta.json"
     files = sorted(file for file in (screen / "meta").glob("*.yml") if file.stem.isdigit())
     entries = {file.stem: _yaml(file) for file in files} or (_yaml(combined) if combined.is_file() else {})
@@ -150,10 +150,10 @@ def _pieces(screen: Path) -> Iterator[Piece]:
         count = _whole(screen, about, "num_frames") if about["modality"] == "video" else 1
         if first < 0 or count < 1 or not key.isdigit():
             raise ValueError(f"{screen}/meta/{key}.yml: expected a first frame of 0 or more and frames, got {about}")
-        yield Piece(key, first, count, about)
+        yield ScreenEntry(key, first, count, about)
 
 
-def _frames(screen: Path, piece: Piece, scale: float, numbers: Array) -> Array:
+def _frames(screen: Path, piece: ScreenEntry, scale: float, numbers: Array) -> Array:
     """Return the frames of given numbers `(k,H,W)` in grey levels."""
     movie = _stored(screen, piece)
     if movie.shape[0] < piece.count:
@@ -161,7 +161,7 @@ def _frames(screen: Path, piece: Piece, scale: float, numbers: Array) -> Array:
     return grey(np.asarray(movie[numbers], dtype=np.float32)) * scale
 
 
-def _stored(screen: Path, piece: Piece) -> Array:
+def _stored(screen: Path, piece: ScreenEntry) -> Array:
     """Return the frames of a file, `(T,H,W)` or `(T,H,W,3)`."""
     picture = next((f for f in (screen / "data" / f"{piece.key}{end}" for end in PICTURES) if f.is_file()), None)
     if picture is not None:
@@ -187,7 +187,7 @@ def _picture(file: Path) -> Array:
         raise ValueError(f"{file}: expected a picture, got {error}; copy it again") from error
 
 
-def _scale(screen: Path, pieces: Sequence[Piece]) -> float:
+def _scale(screen: Path, pieces: Sequence[ScreenEntry]) -> float:
     """Return 255 where movies are fractions of white, by the extremes of the first; 1 otherwise."""
     if not pieces:
         raise ValueError(f"{screen}: expected a video or an image, got only blanks; copy the folder again")

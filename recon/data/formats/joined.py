@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recon.data.formats.session import Shown, Stream
+from recon.data.formats.session import ShownStimulus, Stream
 from recon.data.layout import Array
 
 PAUSE = 60.0
@@ -60,11 +60,11 @@ def stream(frames: Sequence[int], rate: float, width: int, read: Callable[[int],
 
 def presentations(
     frames: Sequence[int], rate: float, read: Callable[[int], Array], *, contents: Sequence[str], tiers: Sequence[str]
-) -> list[Shown]:
+) -> list[ShownStimulus]:
     """Return what was shown: `read` returns the movie `(T_k,H,W)` of a trial, grey levels 0–255."""
     begins = starts(frames, rate)
     return [
-        Shown(
+        ShownStimulus(
             begins[trial] + np.arange(count) / rate,
             begins[trial] + count / rate,
             partial(_some, read, trial),

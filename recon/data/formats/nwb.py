@@ -13,7 +13,7 @@ import numpy as np
 
 from recon.data.formats.fluorescence import RelativeFluorescence
 from recon.data.formats.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
-from recon.data.formats.session import BEHAVIOR, Session, Shown, Spikes, Stream, grey
+from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes, Stream, grey
 from recon.data.layout import Array
 
 CELLS = ("start_time", "stop_time")
@@ -182,7 +182,7 @@ def _areas(file: Hdf5, table: str, units: int, notes: list[str]) -> Sequence[str
     return found
 
 
-def _presentations(file: Hdf5, where: NwbMapping, notes: list[str]) -> Iterator[Shown]:
+def _presentations(file: Hdf5, where: NwbMapping, notes: list[str]) -> Iterator[ShownStimulus]:
     movies = file.children(where.movie)
     if len(movies) != 1:
         raise ValueError(f"{file.path}: expected one movie at {where.movie}, got {len(movies)}; name one")
@@ -212,7 +212,7 @@ def _presentations(file: Hdf5, where: NwbMapping, notes: list[str]) -> Iterator[
         own = kept[(clock[kept] >= start - 0.5 * usual) & (clock[kept] < stop - 0.5 * usual)]
         if len(own):
             end = max(min(stop, clock[own[-1]] + 2 * usual), clock[own[-1]] + 0.5 * usual)
-            yield Shown(clock[own], float(end), partial(_picked, movie, own), content, tier)
+            yield ShownStimulus(clock[own], float(end), partial(_picked, movie, own), content, tier)
         else:
             notes.append(f"{content} at {start:.1f} s: no frame of the movie has a time there; left out")
 
@@ -229,7 +229,7 @@ def _rows(file: Hdf5, where: NwbMapping, table: str) -> list[tuple[float, float,
     return list(zip(starts.tolist(), stops.tolist(), *named, strict=True))
 
 
-def _template(file: Hdf5, where: NwbMapping, table: str, movie: Values) -> Iterator[Shown]:
+def _template(file: Hdf5, where: NwbMapping, table: str, movie: Values) -> Iterator[ShownStimulus]:
     """Yield the repeats of a template whose frames stand in a table's column, a row each."""
     rows = _rows(file, where, table)
     frames = file.column(f"{table}/{where.frame}").astype(np.float64)
@@ -246,7 +246,7 @@ def _template(file: Hdf5, where: NwbMapping, table: str, movie: Values) -> Itera
         own = np.arange(first, end)[np.diff(starts[first:end], append=np.inf) > 0]
         stop = max(rows[order[own[-1]]][1], starts[own[-1]] + 1e-3)
         content, tier = rows[order[first]][2] or table, rows[order[first]][3]
-        yield Shown(starts[own], float(stop), partial(_picked, movie, numbers[own]), content, tier)
+        yield ShownStimulus(starts[own], float(stop), partial(_picked, movie, numbers[own]), content, tier)
 
 
 def _picked(movie: Values, places: Array, numbers: Array) -> Array:

@@ -52,7 +52,7 @@ class Spikes:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownStimulus:
     """One presentation: frame i appeared at `onsets[i]` seconds, and the last one was there until `end`.
 
     `read` returns the frames of given numbers `(k,H,W)`, grey levels 0–255. `content` names what was shown, equal for
@@ -87,7 +87,7 @@ class Session:
     name: str
     unit_ids: Sequence[int]
     responses: Stream | Spikes
-    shown: Sequence[Shown]
+    shown: Sequence[ShownStimulus]
     behavior: Mapping[str, Stream] = field(default_factory=dict)
     coordinates: Array | None = None
     areas: Sequence[str] = ()

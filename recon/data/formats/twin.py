@@ -30,7 +30,7 @@ BEHAVIOR = {
 
 
 @dataclass(frozen=True)
-class Trial:
+class TwinTrial:
     """One trial: the file `name` in the folder of every variable under `root`; repeats share their `content`."""
 
     root: Path
@@ -92,24 +92,24 @@ def _parts(path: Path) -> list[Path]:
     return [folder for folder in folders if all((folder / name).is_dir() for name in (UNITS, STIMULI))]
 
 
-def _trials(part: Path) -> list[Trial]:
+def _trials(part: Path) -> list[TwinTrial]:
     found = sorted((part / UNITS).rglob("*.npy"))
     return [_trial(part, file) for file in found if not file.name.startswith(".")]
 
 
-def _trial(part: Path, file: Path) -> Trial:
+def _trial(part: Path, file: Path) -> TwinTrial:
     name = file.relative_to(part / UNITS)
     if name.parent != Path():
-        return Trial(part, str(name), f"{part.name}/{name.parent}", TEST)
+        return TwinTrial(part, str(name), f"{part.name}/{name.parent}", TEST)
     flag = load_array(part / TRAINING / name.name)
     if flag.size != 1:
         raise ValueError(
             f"{part / TRAINING / name.name}: expected true or false, got shape {flag.shape}; write it again"
         )
-    return Trial(part, str(name), f"{part.name}/{name.stem}", TRAIN if bool(flag.item()) else VALIDATION)
+    return TwinTrial(part, str(name), f"{part.name}/{name.stem}", TRAIN if bool(flag.item()) else VALIDATION)
 
 
-def _frames(trial: Trial) -> int:
+def _frames(trial: TwinTrial) -> int:
     shown, units = trial.shape(STIMULI, 4)[0], trial.shape(UNITS, 2)[0]
     if shown != units:
         raise ValueError(
@@ -118,16 +118,16 @@ def _frames(trial: Trial) -> int:
     return int(shown)
 
 
-def _movie(trial: Trial) -> Array:
+def _movie(trial: TwinTrial) -> Array:
     frames = trial.load(STIMULI)
     return grey(frames) if frames.shape[-1] == 3 else frames[..., 0]
 
 
-def _column(trials: Sequence[Trial], frames: Sequence[int], variable: str, column: int) -> Stream:
+def _column(trials: Sequence[TwinTrial], frames: Sequence[int], variable: str, column: int) -> Stream:
     return stream(frames, RATE, 1, lambda number: _values(trials[number], variable)[:, column, None])
 
 
-def _values(trial: Trial, variable: str) -> Array:
+def _values(trial: TwinTrial, variable: str) -> Array:
     file = trial.root / variable / trial.name
     values = load_array(file)
     if values.ndim != 2 or values.shape[1] < 2 or values.dtype.kind not in "fiu":
@@ -135,7 +135,7 @@ def _values(trial: Trial, variable: str) -> Array:
     return values
 
 
-def _known(trials: Sequence[Trial], variable: str, column: int) -> bool:
+def _known(trials: Sequence[TwinTrial], variable: str, column: int) -> bool:
     """Return whether any trial has values of a column; the first that has ends the search."""
     there = (trial for trial in trials if (trial.root / variable / trial.name).is_file())
     return any(bool(np.isfinite(_values(trial, variable)[:, column]).any()) for trial in there)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import Diffusion, Wiener, load_spectrum, starting_movie
+from recon.methods.diffusion.priors import Diffusion, GaussianPrior, load_spectrum, starting_movie
 from recon.methods.diffusion.sampling import ancestral, renoised, steps_down
 from recon.methods.optimise.data_step import DataStep, left_uncertain
 from recon.methods.optimise.gradient import movie_spectrum
@@ -37,7 +37,7 @@ class DiffPir:
     rest where the posterior is highest. It starts from the movie of `start`, or from the mean training frame.
     """
 
-    denoiser: Wiener | Diffusion = field(default_factory=Wiener)
+    denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
     levels: int = 10
     highest: float = 0.5
     lowest: float = 0.03
@@ -64,7 +64,7 @@ class DiffPir:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the movie after every level."""
         spectrum = load_spectrum(self.artefact, problem.device, method="diffpir")
-        told = self.denoiser.load(spectrum, problem)
+        prior = self.denoiser.load(spectrum, problem)
         if state:
             noisy, done = state["noisy"], int(state["step"])
         else:
@@ -72,7 +72,7 @@ class DiffPir:
             share = 1.0 if self.carried else self.noise
             noisy, done = start + share * self.highest * _like(start, generator), 0
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
-            guess = told.denoiser(noisy, torch.full((len(noisy),), now, device=noisy.device), told.condition)
+            guess = prior.denoiser(noisy, torch.full((len(noisy),), now, device=noisy.device), prior.condition)
             x, terms = self.data(problem, guess, self._covariance(spectrum, now))
             if self.carried:
                 share = self.noise * ancestral(now, then)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recon.methods.diffusion.priors import Diffusion, Pretrained, Wiener, load_spectrum
+from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, load_spectrum
 from recon.methods.diffusion.sampling import noise_around, pulled, renoised, steps_down
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
@@ -28,7 +28,7 @@ class Dps:
     A share `noise` of the noise is drawn anew at every level.
     """
 
-    denoiser: Wiener | Diffusion | Pretrained = field(default_factory=Wiener)
+    denoiser: GaussianPrior | Diffusion | Pretrained = field(default_factory=GaussianPrior)
     levels: int = 50
     highest: float = 1.0
     lowest: float = 0.02
@@ -53,14 +53,14 @@ class Dps:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the clean estimate of every level, moved by what activity says."""
         spectrum = load_spectrum(self.artefact, problem.device, method="dps")
-        denoiser, told = self.denoiser.load(spectrum, problem)
+        denoiser, condition = self.denoiser.load(spectrum, problem)
         if state:
             x, done = state["variable"], int(state["step"])
         else:
             start = spectrum.mean.expand(problem.shape)
             x, done = noise_around(denoiser, start, self.highest, generator=generator), 0
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
-            pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), told, strength=self.beta)
+            pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), condition, strength=self.beta)
             clean = pull.clean - self._trusted(self.beta * now**2 * pull.gradient, now)
             x = renoised(x, clean, (now, then), noise=self.noise, generator=generator)
             terms = {"misfit": pull.misfit, "gradient_norm": pull.gradient.flatten(1).norm(dim=1)}

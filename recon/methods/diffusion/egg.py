@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from recon.methods.diffusion.priors import Diffusion, Pretrained, Wiener, load_spectrum
+from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, load_spectrum
 from recon.methods.diffusion.sampling import ancestral, noise_around, pulled, renoised, steps_down, unit
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
@@ -26,7 +26,7 @@ class Egg:
     much of the noise that is lost on the way down is drawn anew (1: all, ancestral, as published; 0: none).
     """
 
-    denoiser: Wiener | Diffusion | Pretrained = field(default_factory=Wiener)
+    denoiser: GaussianPrior | Diffusion | Pretrained = field(default_factory=GaussianPrior)
     levels: int = 50
     highest: float = 1.0
     lowest: float = 0.02
@@ -49,14 +49,14 @@ class Egg:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the clean estimate of every level, and last the movie itself."""
         spectrum = load_spectrum(self.artefact, problem.device, method="egg")
-        denoiser, told = self.denoiser.load(spectrum, problem)
+        denoiser, condition = self.denoiser.load(spectrum, problem)
         if state:
             x, done = state["variable"], int(state["step"])
         else:
             start = spectrum.mean.expand(problem.shape)
             x, done = noise_around(denoiser, start, self.highest, generator=generator), 0
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
-            pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), told, strength=self.scale)
+            pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), condition, strength=self.scale)
             x = renoised(x, pull.clean, (now, then), noise=self.noise * ancestral(now, then), generator=generator)
             x = x - self.scale * unit(pull.gradient)
             terms = {"misfit": pull.misfit, "gradient_norm": pull.gradient.flatten(1).norm(dim=1)}

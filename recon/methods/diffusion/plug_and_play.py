@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import Diffusion, Wiener, load_spectrum, starting_movie
+from recon.methods.diffusion.priors import Diffusion, GaussianPrior, load_spectrum, starting_movie
 from recon.methods.optimise.data_step import DataStep
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
@@ -28,7 +28,7 @@ class PlugAndPlay:
     MAP movie whatever σ is; σ then only sets how fast. It starts from the movie of `start` or the mean training frame.
     """
 
-    denoiser: Wiener | Diffusion = field(default_factory=Wiener)
+    denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
     iterations: int = 30
     sigma: float = 0.1
     data: DataStep = field(default_factory=DataStep)
@@ -51,7 +51,7 @@ class PlugAndPlay:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield x, clipped, after every iteration."""
         spectrum = load_spectrum(self.artefact, problem.device, method="plug_and_play")
-        denoiser, told = self.denoiser.load(spectrum, problem)
+        denoiser, condition = self.denoiser.load(spectrum, problem)
         level = torch.full((problem.shape[0],), self.sigma, device=problem.device)
         white = torch.full_like(spectrum.power, self.sigma**2)
         if state:
@@ -61,7 +61,7 @@ class PlugAndPlay:
             v, u = x, torch.zeros_like(x)
         for step in range(int(state["step"]) + 1 if state else 1, self.iterations + 1):
             x, terms = self.data(problem, v - u, white, start=x)
-            v = denoiser(x + u, level, told)
+            v = denoiser(x + u, level, condition)
             u = u + x - v
             terms["apart"] = (x - v).square().flatten(1).mean(1).sqrt()
             kept = {"x": x, "v": v, "u": u, "step": torch.tensor([step])}

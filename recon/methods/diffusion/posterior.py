@@ -11,7 +11,7 @@ from torch import Tensor
 from recon.methods.base import Method, fitted
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
-from recon.types import Iterate, Spread, State
+from recon.types import Iterate, State, Uncertainty
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Posterior:
         for iterate in self.method(each, generator, state):
             drawn = iterate.movie.reshape(batch, count, *iterate.movie.shape[1:])
             terms = {name: _mean(value, count) for name, value in iterate.terms.items()}
-            yield Iterate(drawn.mean(1), terms, iterate.state, Spread(drawn.std(1), count))
+            yield Iterate(drawn.mean(1), terms, iterate.state, Uncertainty(drawn.std(1), count))
 
 
 def _mean(values: Tensor, count: int) -> Tensor:

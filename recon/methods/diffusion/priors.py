@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import ClassVar, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from recon.priors.text import TextEncoder
 from recon.problem.problem import Problem
 
 
-class Told(NamedTuple):
+class ConditionedDenoiser(NamedTuple):
     """A denoiser and what it is told, `[B,D]`, `[B,T,D]` or nothing."""
 
     denoiser: Denoiser
@@ -72,16 +72,18 @@ class Typed:
 
 
 @dataclass(frozen=True)
-class Wiener:
-    """The exact denoiser of a Gaussian with the spectrum of the training movies; it takes no text."""
+class GaussianPrior:
+    """The exact (Wiener) denoiser of a Gaussian with the spectrum of the training movies; it takes no text."""
 
-    def fit(self, training: TrainingSet) -> Wiener:
+    NAME: ClassVar[str] = "gaussian"
+
+    def fit(self, training: TrainingSet) -> GaussianPrior:
         """Return itself: the spectrum is the method's."""
         return self
 
-    def load(self, spectrum: Spectrum, problem: Problem) -> Told:
+    def load(self, spectrum: Spectrum, problem: Problem) -> ConditionedDenoiser:
         """Return the denoiser without a condition."""
-        return Told(_counted(GaussianDenoiser(spectrum), problem), None)
+        return ConditionedDenoiser(_counted(GaussianDenoiser(spectrum), problem), None)
 
 
 @dataclass(frozen=True)
@@ -103,19 +105,19 @@ class Diffusion:
         """Learn to read captions from activity, where that is the text."""
         return replace(self, text=self.text and self.text.fit(training))
 
-    def load(self, spectrum: Spectrum, problem: Problem) -> Told:
+    def load(self, spectrum: Spectrum, problem: Problem) -> ConditionedDenoiser:
         """Return the denoiser and what it is told of the problem's clips."""
         device = spectrum.power.device
         movies = load_movie_diffusion(self.weights, window=self.window, precision=self.precision).to(device)
         stills = self.stills or problem.shape[2] == 1
         model: Denoiser = _counted(Still(movies), problem) if stills else _counted(movies, problem)
         if self.text is None:
-            return Told(model, None)
+            return ConditionedDenoiser(model, None)
         if isinstance(self.text, Decoded):
             condition = self.text(responses_of(problem, self.text.neurons))
         else:
             condition = self.text.embeddings(problem, TextEncoder(movies.text))
-        return Told(ClassifierFree(model, self.guidance), condition.to(device))
+        return ConditionedDenoiser(ClassifierFree(model, self.guidance), condition.to(device))
 
 
 @dataclass(frozen=True)
@@ -140,18 +142,18 @@ class Pretrained:
         """Learn to read captions from activity, where that is the text."""
         return replace(self, text=self.text and self.text.fit(training))
 
-    def load(self, spectrum: Spectrum, problem: Problem) -> Told:
+    def load(self, spectrum: Spectrum, problem: Problem) -> ConditionedDenoiser:
         """Return the pipeline as a denoiser of the problem's movies, and the condition of each clip."""
         framing = Framing(problem.shape[2:], self.scale, self.every, self.window, self.consistency)
         pipeline = load_pipeline(self.source, at_once=self.at_once, precision=self.precision)
         model = _counted(LatentDiffusion(pipeline, framing).to(spectrum.power.device), problem)
         if self.text is None:
-            return Told(model, None)
+            return ConditionedDenoiser(model, None)
         if isinstance(self.text, Decoded):
             texts = self.text.nearest(responses_of(problem, self.text.neurons))
         else:
             texts = self.text.texts(problem)
-        return Told(ClassifierFree(model, self.guidance), model.embed(texts).to(spectrum.power.device))
+        return ConditionedDenoiser(ClassifierFree(model, self.guidance), model.embed(texts).to(spectrum.power.device))
 
 
 D = TypeVar("D", bound=Denoiser)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import Diffusion, Told, Wiener, load_spectrum, starting_movie
+from recon.methods.diffusion.priors import ConditionedDenoiser, Diffusion, GaussianPrior, load_spectrum, starting_movie
 from recon.methods.optimise.first_order import Adam
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
@@ -28,7 +28,7 @@ class RedDiff:
     from the mean training frame.
     """
 
-    denoiser: Wiener | Diffusion = field(default_factory=Wiener)
+    denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
     iterations: int = 100
     highest: float = 0.8
     lowest: float = 0.03
@@ -54,7 +54,7 @@ class RedDiff:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the movie after every step."""
         spectrum = load_spectrum(self.artefact, problem.device, method="red_diff")
-        told = self.denoiser.load(spectrum, problem)
+        prior = self.denoiser.load(spectrum, problem)
         if state:
             memory, x = dict(state), state["variable"]
         else:
@@ -64,7 +64,7 @@ class RedDiff:
         for step, level in enumerate(levels[int(memory["step"]) :], int(memory["step"]) + 1):
             terms: dict[str, Tensor] = {}
             noise = level * torch.randn(x.shape, generator=generator).to(x)
-            x, inner, _ = self.optimiser.step(x, memory, _Pull(self, problem, told, noise, level, terms))
+            x, inner, _ = self.optimiser.step(x, memory, _Pull(self, problem, prior, noise, level, terms))
             memory |= inner | {"variable": x, "step": torch.tensor([step])}
             yield Iterate(x.clamp(0, 1), terms, dict(memory))
 
@@ -75,13 +75,13 @@ class _Pull:
 
     method: RedDiff
     problem: Problem
-    told: Told
+    prior: ConditionedDenoiser
     noise: Tensor
     level: float
     terms: dict[str, Tensor]
 
     def __call__(self, x: Tensor, samples: Tensor | None = None, /) -> tuple[Tensor, Tensor]:
-        clean = self.told.denoiser(x + self.noise, x.new_full((len(x),), self.level), self.told.condition)
+        clean = self.prior.denoiser(x + self.noise, x.new_full((len(x),), self.level), self.prior.condition)
         distance, gradient = x - clean, self.method.prior * (x - clean)
         self.terms["distance"] = 0.5 * self.method.prior * distance.square().flatten(1).sum(1)
         self.terms["misfit"] = torch.zeros(len(x), device=x.device)

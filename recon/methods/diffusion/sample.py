@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import Diffusion, Pretrained, Wiener, load_spectrum, starting_movie
+from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, load_spectrum, starting_movie
 from recon.methods.diffusion.sampling import noise_around, steps_down, unguided
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
@@ -28,7 +28,7 @@ class Sample:
     drawn anew (0: DDIM, 1: ancestral).
     """
 
-    denoiser: Wiener | Diffusion | Pretrained = field(default_factory=Wiener)
+    denoiser: GaussianPrior | Diffusion | Pretrained = field(default_factory=GaussianPrior)
     levels: int = 30
     highest: float = 10.0
     lowest: float = 0.02
@@ -50,14 +50,14 @@ class Sample:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the clean estimate of every level; the last comes with its misfit."""
         spectrum = load_spectrum(self.artefact, problem.device, method="sample")
-        denoiser, told = self.denoiser.load(spectrum, problem)
+        denoiser, condition = self.denoiser.load(spectrum, problem)
         if state:
             x, done = state["variable"], int(state["step"])
         else:
             start = starting_movie(problem, generator, spectrum, self.start)
             x, done = noise_around(denoiser, start, self.highest, generator=generator), 0
         steps = steps_down(self.levels, self.highest, self.lowest, done=done)
-        for level in unguided(denoiser, x, told, steps, noise=self.noise, generator=generator):
+        for level in unguided(denoiser, x, condition, steps, noise=self.noise, generator=generator):
             movie = denoiser.decode(level.clean).clamp(0, 1)
             terms = {} if level.then else {"misfit": problem.energy(movie)}
             yield Iterate(movie, terms, {"variable": level.x, "step": torch.tensor([level.step])})

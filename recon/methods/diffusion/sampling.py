@@ -32,7 +32,7 @@ class Pull(NamedTuple):
 
 
 def pulled(
-    problem: Problem, denoiser: Denoiser, x: Tensor, sigma: Tensor, told: Tensor | None, *, strength: float = 1.0
+    problem: Problem, denoiser: Denoiser, x: Tensor, sigma: Tensor, condition: Tensor | None, *, strength: float = 1.0
 ) -> Pull:
     """Return what a denoiser makes of x and where activity pulls x: the encoder's pull times the denoiser's Jacobian.
 
@@ -40,15 +40,15 @@ def pulled(
     nothing comes of the pull, with a `strength` of 0, no encoder is asked and it is 0.
     """
     if strength:
-        return _pulled(problem, denoiser, x, sigma, told)
-    clean = denoiser(x, sigma, told).detach()
+        return _pulled(problem, denoiser, x, sigma, condition)
+    clean = denoiser(x, sigma, condition).detach()
     return Pull(clean, denoiser.decode(clean), x.new_zeros(len(x)), torch.zeros_like(x))
 
 
 @torch.enable_grad()
-def _pulled(problem: Problem, denoiser: Denoiser, x: Tensor, sigma: Tensor, told: Tensor | None) -> Pull:
+def _pulled(problem: Problem, denoiser: Denoiser, x: Tensor, sigma: Tensor, condition: Tensor | None) -> Pull:
     leaf = x.detach().requires_grad_(True)
-    clean = denoiser(leaf, sigma, told)
+    clean = denoiser(leaf, sigma, condition)
     movie = denoiser.decode(clean)
     misfit, pull = problem.value_and_gradient(movie.detach())
     (gradient,) = torch.autograd.grad(movie, leaf, pull)
@@ -78,7 +78,7 @@ class Level(NamedTuple):
 def unguided(
     denoiser: Denoiser,
     x: Tensor,
-    told: Tensor | None,
+    condition: Tensor | None,
     steps: Iterable[tuple[int, float, float]],
     *,
     noise: float,
@@ -89,7 +89,7 @@ def unguided(
     A share `noise` of what is due is drawn anew: 0 is deterministic (DDIM), 1 ancestral (DDPM).
     """
     for step, now, then in steps:
-        clean = denoiser(x, x.new_full((len(x),), now), told)
+        clean = denoiser(x, x.new_full((len(x),), now), condition)
         x = renoised(x, clean, (now, then), noise=noise * ancestral(now, then), generator=generator)
         yield Level(step, then, clean, x)
 
@@ -137,7 +137,7 @@ def unit(gradient: Tensor) -> Tensor:
 @torch.no_grad()
 def drawn(
     denoiser: Denoiser,
-    told: Tensor | None,
+    condition: Tensor | None,
     shape: Sequence[int],
     steps: Sequence[Step],
     *,
@@ -148,6 +148,6 @@ def drawn(
     """Return movies `[B,1,T,H,W]` in [0,1] drawn from a prior: from grey under the first σ of `steps` down to none."""
     grey = torch.full(tuple(shape), GREY, device=device_of(denoiser))
     clean = x = noise_around(denoiser, grey, steps[0][1], generator=generator)
-    for level in unguided(denoiser, x, told, progress(steps), noise=noise, generator=generator):
+    for level in unguided(denoiser, x, condition, progress(steps), noise=noise, generator=generator):
         clean = level.clean
     return denoiser.decode(clean).float().clamp(0, 1)

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import Diffusion, Wiener, load_spectrum, starting_movie
+from recon.methods.diffusion.priors import Diffusion, GaussianPrior, load_spectrum, starting_movie
 from recon.methods.diffusion.sampling import ancestral, renoised, steps_down
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
 from recon.priors.base import Denoiser
 from recon.problem.problem import Problem
-from recon.types import Iterate, Spread, State
+from recon.types import Iterate, State, Uncertainty
 
 WANTED = 0.57
 """Share of accepted proposals at which corrected Langevin steps explore fastest (Roberts & Rosenthal 1998)."""
@@ -36,7 +36,7 @@ class SplitGibbs:
     `iterations` → ∞.
     """
 
-    denoiser: Wiener | Diffusion = field(default_factory=Wiener)
+    denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
     iterations: int = 200
     burn: int = 50
     rho: float = 0.1
@@ -65,29 +65,29 @@ class SplitGibbs:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the mean so far after every iteration; before the end of the burn-in the sample itself."""
         spectrum = load_spectrum(self.artefact, problem.device, method="split_gibbs")
-        denoiser, told = self.denoiser.load(spectrum, problem)
+        denoiser, condition = self.denoiser.load(spectrum, problem)
         kept = dict(state) if state else self._begin(starting_movie(problem, generator, spectrum, self.start))
         for number in range(int(kept["step"]) + 1, self.iterations + 1):
-            z = self._of_prior(denoiser, kept["x"], told, generator)
+            z = self._of_prior(denoiser, kept["x"], condition, generator)
             kept |= self._of_activity(problem, z, kept, generator, adapting=number <= self.burn)
             kept["step"] = torch.tensor([number])
-            shown, spread = kept["x"], None
+            shown, uncertainty = kept["x"], None
             if number > self.burn:
                 count, distance = number - self.burn, kept["x"] - kept["mean"]
                 kept["mean"] = kept["mean"] + distance / count
                 kept["squares"] = kept["squares"] + distance * (kept["x"] - kept["mean"])
-                spread, shown = Spread((kept["squares"] / max(count - 1, 1)).sqrt(), count), kept["mean"]
+                uncertainty, shown = Uncertainty((kept["squares"] / max(count - 1, 1)).sqrt(), count), kept["mean"]
             terms = {"misfit": kept["misfit"], "accepted": kept["accepted"], "langevin_step": kept["length"]}
-            yield Iterate(shown.clamp(0, 1), terms, dict(kept), spread)
+            yield Iterate(shown.clamp(0, 1), terms, dict(kept), uncertainty)
 
     def _begin(self, x: Tensor) -> dict[str, Tensor]:
         blank, length = torch.zeros_like(x), x.new_full((len(x),), self.step)
         return {"x": x, "mean": blank, "squares": blank, "length": length, "step": torch.zeros(1, dtype=torch.long)}
 
-    def _of_prior(self, denoiser: Denoiser, x: Tensor, told: Tensor | None, generator: torch.Generator) -> Tensor:
+    def _of_prior(self, denoiser: Denoiser, x: Tensor, condition: Tensor | None, generator: torch.Generator) -> Tensor:
         """Return a draw of the clean movie that x is, but for noise ρ."""
         for _, now, then in steps_down(self.levels, self.rho, self.lowest):
-            clean = denoiser(x, x.new_full((len(x),), now), told)
+            clean = denoiser(x, x.new_full((len(x),), now), condition)
             x = renoised(x, clean, (now, then), noise=ancestral(now, then), generator=generator)
         return x
 

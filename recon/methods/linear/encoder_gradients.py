@@ -83,7 +83,7 @@ def _measured(training: TrainingSet, samples: int) -> LinearModel:
         shown = list(pieces(training, encoder, (before, after), samples))
         fields = fields + expected_gradients(encoder, shown, training.neurons, at=before) / len(training.encoders)
     by_lag = fields.flip(1).flatten(2)
-    mean = torch.stack([trial.movie[0].mean(0).flatten() for trial in training.spread(TRIALS)]).mean(0)
+    mean = torch.stack([trial.movie[0].mean(0).flatten() for trial in training.evenly_spaced(TRIALS)]).mean(0)
     silent = torch.zeros(len(by_lag))
     return calibrated(LinearModel(by_lag, mean, silent, silent, -after), training)
 
@@ -93,7 +93,7 @@ def pieces(
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield `count` pieces of training movies `[C,L,H,W]`, as long as the context, with their behavior `[4,L]`."""
     length = context[0] + 1 + context[1]
-    for number, trial in enumerate(training.spread(count)):
+    for number, trial in enumerate(training.evenly_spaced(count)):
         frames = trial.movie.shape[1]
         if frames < length:
             raise ValueError(f"training trials: expected at least {length} frames, got {frames}; cut longer trials")
@@ -128,7 +128,7 @@ def calibrated(model: LinearModel, training: TrainingSet) -> LinearModel:
     """
     count, sums = 0, torch.zeros(5, len(model.fields), dtype=torch.float64)
     last = model.first + model.fields.shape[1] - 1
-    for trial in training.spread(TRIALS):
+    for trial in training.evenly_spaced(TRIALS):
         # Where the context reaches beyond the ends, encoders pad in ways of their own.
         inside = slice(last, trial.movie.shape[1] + model.first)
         drive = model.predict(trial.movie[0].flatten(1))[:, inside].double()

@@ -68,5 +68,5 @@ def estimator(moments: Moments, model: LinearModel, lags: Lags, *, noise: float)
     by_neuron = gram.reshape(neurons, len(kernels), neurons, len(kernels)).diagonal(dim1=0, dim2=2)
     by_neuron += noise * (kernels @ kernels.T)[..., None]  # a view: noise is independent between neurons
     weights = torch.cholesky_solve(cross, torch.linalg.cholesky(gram))
-    mean = moments.pixels / moments.count - (moments.features / moments.count) @ weights
+    mean = moments.targets / moments.count - (moments.features / moments.count) @ weights
     return weights, mean

@@ -19,7 +19,7 @@ class Moments:
 
     gram: Tensor
     cross: Tensor
-    pixels: Tensor
+    targets: Tensor
     features: Tensor
     count: int
 
@@ -27,18 +27,18 @@ class Moments:
         return Moments(
             self.gram + other.gram,
             self.cross + other.cross,
-            self.pixels + other.pixels,
+            self.targets + other.targets,
             self.features + other.features,
             self.count + other.count,
         )
 
     def __sub__(self, other: Moments) -> Moments:
-        return self + Moments(-other.gram, -other.cross, -other.pixels, -other.features, -other.count)
+        return self + Moments(-other.gram, -other.cross, -other.targets, -other.features, -other.count)
 
     def centred(self) -> tuple[Tensor, Tensor]:
         """Return the covariances features × features and features × pixels."""
         gram = (self.gram / self.count).addr_(self.features, self.features, alpha=-1 / self.count**2)
-        cross = (self.cross / self.count).addr_(self.features, self.pixels, alpha=-1 / self.count**2)
+        cross = (self.cross / self.count).addr_(self.features, self.targets, alpha=-1 / self.count**2)
         return gram, cross
 
 
@@ -81,30 +81,30 @@ def fold_moments(pairs: Iterable[tuple[Tensor, Tensor]], folds: int) -> list[Mom
 class _Sums:
     """Moments that grow in place; of the symmetric gram only blocks on and above the diagonal are multiplied."""
 
-    def __init__(self, features: int, pixels: int) -> None:
-        self.gram, self.cross = torch.zeros(features, features), torch.zeros(features, pixels)
-        self.pixels, self.features, self.count = torch.zeros(pixels), torch.zeros(features), 0
+    def __init__(self, features: int, targets: int) -> None:
+        self.gram, self.cross = torch.zeros(features, features), torch.zeros(features, targets)
+        self.targets, self.features, self.count = torch.zeros(targets), torch.zeros(features), 0
         self.edges = [features * block // BLOCKS for block in range(BLOCKS + 1)]
 
-    def add(self, features: Tensor, pixels: Tensor) -> None:
+    def add(self, features: Tensor, targets: Tensor) -> None:
         for first, end in pairwise(self.edges):
             self.gram[first:end, first:].addmm_(features[:, first:end].T, features[:, first:])
-        self.cross.addmm_(features.T, pixels)
-        self.pixels += pixels.sum(0)
+        self.cross.addmm_(features.T, targets)
+        self.targets += targets.sum(0)
         self.features += features.sum(0)
         self.count += len(features)
 
     def moments(self) -> Moments:
         for first, end in pairwise(self.edges):
             self.gram[end:, first:end] = self.gram[first:end, end:].T
-        return Moments(self.gram, self.cross, self.pixels, self.features, self.count)
+        return Moments(self.gram, self.cross, self.targets, self.features, self.count)
 
 
 def _added(done: _Sums | None, pairs: list[tuple[Tensor, Tensor]]) -> _Sums:
     if pairs:
-        features, pixels = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-        done = done or _Sums(features.shape[1], pixels.shape[1])
-        done.add(features, pixels)
+        features, targets = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        done = done or _Sums(features.shape[1], targets.shape[1])
+        done.add(features, targets)
     if done is None:
         raise ValueError("ridge: expected training trials in every fold, got none; use fewer folds")
     return done
@@ -121,7 +121,7 @@ def solve(moments: Moments, penalty: float | Tensor, *, out: int) -> tuple[Tenso
     """Return weights `[features, out]` for the first `out` pixels, and the mean `[out]` that goes with them."""
     gram, cross = moments.centred()
     weights = _weights(gram, cross[:, :out], penalty)
-    mean = moments.pixels[:out] / moments.count - (moments.features / moments.count) @ weights
+    mean = moments.targets[:out] / moments.count - (moments.features / moments.count) @ weights
     return weights, mean
 
 
@@ -131,14 +131,14 @@ def _weights(gram: Tensor, cross: Tensor, penalty: float | Tensor) -> Tensor:
     return torch.cholesky_solve(cross, torch.linalg.cholesky(ridge))
 
 
-def cross_validate(folds: list[Moments], penalties: Sequence[float | Tensor], *, targets: int = 64) -> Tensor:
-    """Return the squared error per penalty, summed over left-out folds, on `targets` random mixtures of pixels.
+def cross_validate(folds: list[Moments], penalties: Sequence[float | Tensor], *, mixtures: int = 64) -> Tensor:
+    """Return the squared error per penalty, summed over left-out folds, on `mixtures` random mixtures of pixels.
 
     Mixtures of all pixels with fixed random signs cost the solution of 64 right-hand sides instead of thousands.
     """
-    pixels = folds[0].cross.shape[1]
-    signs = torch.randint(0, 2, (pixels, targets), generator=torch.Generator().manual_seed(0)) * 2.0 - 1.0
-    mixed = [replace(f, cross=f.cross @ signs, pixels=f.pixels @ signs) for f in folds]
+    targets = folds[0].cross.shape[1]
+    signs = torch.randint(0, 2, (targets, mixtures), generator=torch.Generator().manual_seed(0)) * 2.0 - 1.0
+    mixed = [replace(f, cross=f.cross @ signs, targets=f.targets @ signs) for f in folds]
     total = _sum(mixed)
     errors = torch.zeros(len(penalties))
     for fold in mixed:

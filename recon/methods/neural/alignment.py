@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recon.encoders.training.clips import Clip
+from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of, validation_pairs
@@ -69,7 +69,7 @@ class Alignment:
         about = (self.towers, self.learning, self.batch, self.frames, self.dropout)
         return replace(self, artefact=training.artefact("alignment", about, learn_towers, uses=("neurons", "seed")))
 
-    def trained(self, training: TrainingSet, examples: list[Clip], *, checkpoint: Path | None = None) -> Towers:
+    def trained(self, training: TrainingSet, examples: list[TrainingClip], *, checkpoint: Path | None = None) -> Towers:
         """Return the towers, trained on the examples of a training set."""
         generator = torch.Generator().manual_seed(training.seed)
         neurons, size = int(training.neurons.sum()), training.recording.frame_size
@@ -131,7 +131,7 @@ class Alignment:
 
 
 @torch.no_grad()
-def library(towers: Towers, examples: list[Clip]) -> dict[str, Tensor]:
+def library(towers: Towers, examples: list[TrainingClip]) -> dict[str, Tensor]:
     """Return frames `[T,P]` (0–255), embeddings `[T',D]` and lengths of all training trials, whole strides of each."""
     step = towers.visual.settings.stride
     movies = [clip.movie[0, : clip.movie.shape[1] // step * step] for clip in examples]

@@ -13,18 +13,18 @@ from torch import Tensor, nn
 
 from recon.encoders.core_readout.prepare import receptive_fields
 from recon.encoders.runtime.precision import autocast
-from recon.encoders.training.clips import Clip, draw_chunks
+from recon.encoders.training.clips import TrainingClip, draw_chunks
 from recon.methods.training_set import TrainingSet
 from recon.metrics.movie import ssim, video_correlation
 
 
-def recorded(training: TrainingSet) -> list[Clip]:
+def recorded(training: TrainingSet) -> list[TrainingClip]:
     """Return all training trials of a training set, without behavior."""
-    return [Clip(as_bytes(trial.movie), training.responses(trial)) for trial in training.trials()]
+    return [TrainingClip(as_bytes(trial.movie), training.responses(trial)) for trial in training.trials()]
 
 
 def chunk(
-    clips: Sequence[Clip], generator: torch.Generator, *, batch: int, frames: int, apart: bool = False
+    clips: Sequence[TrainingClip], generator: torch.Generator, *, batch: int, frames: int, apart: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Return random chunks: responses `[B,n,F]` and movies `[B,1,F,H,W]` in [0,1]; see `draw_chunks`."""
     movies, responses, _ = draw_chunks(clips, generator, batch=batch, frames=frames, apart=apart)
@@ -55,13 +55,13 @@ class Reading:
         return read[:, :, inner].float(), movie.to(self.device)[:, :, inner]
 
 
-def places(clips: Sequence[Clip], grid: tuple[int, int]) -> Tensor:
+def places(clips: Sequence[TrainingClip], grid: tuple[int, int]) -> Tensor:
     """Return receptive-field centres `[n,2]` (row, column) in cells of a grid, measured as for encoders."""
-    centres = receptive_fields([Clip(clip.movie.float() / 255, clip.responses) for clip in clips])
+    centres = receptive_fields([TrainingClip(clip.movie.float() / 255, clip.responses) for clip in clips])
     return (centres.flip(1) + 1) / 2 * torch.tensor(grid) - 0.5
 
 
-def mean_frame(clips: Sequence[Clip]) -> Tensor:
+def mean_frame(clips: Sequence[TrainingClip]) -> Tensor:
     """Return the mean over clips of their mean frames `[H,W]` in [0,1]."""
     return torch.stack([clip.movie[0].float().mean(0) for clip in clips]).mean(0) / 255
 

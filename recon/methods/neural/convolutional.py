@@ -10,14 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from recon.encoders.training.clips import Clip
+from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, fresh, learn
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of, validation_pairs
 from recon.methods.neural.chunks import Reading, chunk, decoded, decoding_score, mean_frame, places, recorded
 from recon.methods.neural.critic import Rivals, rivalry, with_critic
 from recon.methods.neural.distillation import distilled, drawn_chunk
-from recon.methods.neural.network import Architecture, Decoder, initialised
+from recon.methods.neural.network import Decoder, DecoderArchitecture, initialised
 from recon.methods.neural.weights_file import architecture_of, find_decoder, trained_with
 from recon.methods.training_set import TrainingSet
 from recon.metrics.movie import SSIM_RADIUS, ssim
@@ -46,7 +46,7 @@ class Convolutional:
     file or shipped name in which "{seed}" stands for the row's seed, nothing is trained, and the sizes are the file's.
     """
 
-    architecture: Architecture = field(default_factory=Architecture)
+    architecture: DecoderArchitecture = field(default_factory=DecoderArchitecture)
     learning: Learning = field(default_factory=Learning)
     batch: int = 8
     frames: int = 80
@@ -139,7 +139,7 @@ class Convolutional:
         decoder.read_in.kept_share = 1 - dropout
         return decoder.eval().requires_grad_(False), neurons
 
-    def _source(self, training: TrainingSet, examples: list[Clip]) -> Callable[[torch.Generator], Pair]:
+    def _source(self, training: TrainingSet, examples: list[TrainingClip]) -> Callable[[torch.Generator], Pair]:
         """Return what draws a batch: recorded chunks and, for their share, distilled ones."""
         count = round(self.distilled * self.batch)
         source = distilled(training, self.noise, self.generated) if count else None
@@ -155,7 +155,7 @@ class Convolutional:
 
         return draw
 
-    def _start(self, training: TrainingSet, examples: list[Clip], generator: torch.Generator) -> Decoder:
+    def _start(self, training: TrainingSet, examples: list[TrainingClip], generator: torch.Generator) -> Decoder:
         neurons, size = int(training.neurons.sum()), training.recording.frame_size
         decoder = initialised(neurons, size, self.architecture, generator)
         decoder.read_in.kept_share = 1 - self.dropout

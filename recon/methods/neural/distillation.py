@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from recon.encoders.training.clips import Clip
+from recon.encoders.training.clips import TrainingClip
 from recon.methods.artefacts import load_artefact
 from recon.methods.neural.chunks import as_bytes, chunk
 from recon.methods.training_set import TrainingSet
-from recon.problem.fidelities.base import Likelihood, Sampled
+from recon.problem.fidelities.base import Likelihood, SamplingLikelihood
 from recon.simulate.movies import make_clip
 from recon.simulate.render import FRAME_RATE
 
@@ -33,8 +33,8 @@ PART = 60
 class Distilled:
     """Clips whose responses are rates of encoders, and the noise with which responses are drawn from them."""
 
-    clips: list[Clip]
-    noise: Sampled
+    clips: list[TrainingClip]
+    noise: SamplingLikelihood
 
 
 @torch.no_grad()
@@ -46,16 +46,16 @@ def distilled(training: TrainingSet, noise: Likelihood, minutes: float = 0.0) ->
     test clip is in them.
     """
     training.required_encoders("distillation")
-    if not isinstance(noise, Sampled):
+    if not isinstance(noise, SamplingLikelihood):
         raise ValueError(f"distillation: expected noise that can be drawn, got {noise}; take poisson or mixture")
     path = training.artefact("distilled", "six views", lambda checkpoint: _seen(training), uses=("neurons", "encoders"))
     rates, start = load_artefact(path, method="distillation")["rates"], 0
-    clips: list[Clip] = []
+    clips: list[TrainingClip] = []
     known: list[tuple[Tensor, Tensor]] = []
     for trial in training.trials():
         length, seen = trial.movie.shape[1], []
         for view in views(trial.movie):
-            seen.append(Clip(as_bytes(view), rates[:, start : start + length]))
+            seen.append(TrainingClip(as_bytes(view), rates[:, start : start + length]))
             start += length
         known.append((seen[0].responses, training.responses(trial)))
         clips += seen
@@ -66,7 +66,7 @@ def distilled(training: TrainingSet, noise: Likelihood, minutes: float = 0.0) ->
     return Distilled(clips + generated(training, minutes), fitted)
 
 
-def generated(training: TrainingSet, minutes: float) -> list[Clip]:
+def generated(training: TrainingSet, minutes: float) -> list[TrainingClip]:
     """Return generated movies as bytes with the encoders' rates for them, under the behavior of training trials.
 
     Movies are made as those of simulated recordings are (training sources of the committed split). They are learnt in
@@ -80,18 +80,18 @@ def generated(training: TrainingSet, minutes: float) -> list[Clip]:
         )
     silent = not (count and training.progress)
     starts = tqdm(range(0, count, PART), "distil generated movies", unit="part", disable=silent)
-    clips: list[Clip] = []
+    clips: list[TrainingClip] = []
     for start in starts:
         learn = partial(_made, training, start)
         path = training.artefact("generated", f"from {start}", learn, uses=("neurons", "encoders"))
         learnt = load_artefact(path, method="distillation")
-        clips += [Clip(movie, rates) for movie, rates in zip(learnt["movies"], learnt["rates"], strict=True)]
+        clips += [TrainingClip(movie, rates) for movie, rates in zip(learnt["movies"], learnt["rates"], strict=True)]
     return clips[:count]
 
 
 def _made(training: TrainingSet, start: int, checkpoint: Path) -> dict[str, Tensor]:
     """Return generated movies `[K,1,T,H,W]` and the encoders' rates for them `[K,n,T]`; trials lend their behavior."""
-    held = [trial.behavior for trial in training.spread(PART)]
+    held = [trial.behavior for trial in training.evenly_spaced(PART)]
     frames = min([GENERATED_FRAMES, *(part.shape[1] for part in held if part is not None)])
     recording, movies, rates = training.recording, [], []
     for index in range(PART):

@@ -11,7 +11,7 @@ from torch.nn import functional
 from recon.encoders.training.loop import draw_weights, fresh
 from recon.methods.linear.lags import Lags
 from recon.methods.neural.critic import Rivals, with_critic
-from recon.methods.neural.network import pixels
+from recon.methods.neural.network import movie_from_cells
 from recon.methods.neural.read_in import Maps, ReadIn
 
 
@@ -62,7 +62,7 @@ class FrameDecoder(nn.Module):
         for layer in self.layers:
             x = x + functional.silu(layer(x))
         cells = self.head(x).reshape(*features.shape[:2], -1, *self.grid)
-        return pixels(cells, responses.shape[2], self.frame_size) + self.mean
+        return movie_from_cells(cells, responses.shape[2], self.frame_size) + self.mean
 
 
 def rivals(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -49,8 +49,10 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Linear:
+class RidgeReader:
     """Ridge regression from lagged responses to latents; the penalty by cross-validation, as in `ridge`."""
+
+    NAME: ClassVar[str] = "linear"
 
     lags: Lags = field(default_factory=Lags)
     penalties: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
@@ -83,7 +85,7 @@ class Latent:
     """
 
     autoencoder: Movies | Images = field(default_factory=Movies)
-    reader: Linear | Contrastive = field(default_factory=Linear)
+    reader: RidgeReader | Contrastive = field(default_factory=RidgeReader)
     artefact: Path | None = None
 
     def fit(self, training: TrainingSet) -> Latent:
@@ -91,7 +93,7 @@ class Latent:
         autoencoder = self.autoencoder.load()
 
         def learn_reader(checkpoint: Path) -> dict[str, Tensor]:
-            if isinstance(self.reader, Linear):
+            if isinstance(self.reader, RidgeReader):
                 learnt = fit_linear(self.reader, training, autoencoder)
             else:
                 learnt = fit_contrastive(self.reader, training, autoencoder, checkpoint=checkpoint)
@@ -107,7 +109,7 @@ class Latent:
             return
         learnt, autoencoder = load_artefact(self.artefact, method="latent"), self.autoencoder.load()
         responses = responses_of(problem, learnt.pop("neurons")).cpu()
-        read = _read_linear if isinstance(self.reader, Linear) else _read_contrastive
+        read = _read_linear if isinstance(self.reader, RidgeReader) else _read_contrastive
         shape = (problem.shape[2], problem.shape[3], problem.shape[4])
         size = [int(side) for side in learnt.pop("size")]
         flat = read(self.reader, responses, learnt, autoencoder.stride)
@@ -123,7 +125,7 @@ def latents_of(trial: Trial, autoencoder: Autoencoder) -> Tensor:
     return autoencoder.encode(trial.movie[:1][None])[0].transpose(0, 1)
 
 
-def fit_linear(reader: Linear, training: TrainingSet, autoencoder: Autoencoder) -> dict[str, Tensor]:
+def fit_linear(reader: RidgeReader, training: TrainingSet, autoencoder: Autoencoder) -> dict[str, Tensor]:
     """Return weights and mean of the ridge regression, its scaling, and the size of a latent."""
     scaling, sizes = measure_scaling(training, root=reader.root), []
 

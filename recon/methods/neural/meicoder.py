@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from recon.encoders.training.clips import Clip
+from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, fresh, learn
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of, validation_pairs
@@ -97,7 +97,9 @@ class Meicoder:
         movie = decoded(decoder.eval().requires_grad_(False).to(problem.device), responses_of(problem, neurons))
         yield only_iterate(problem, movie)
 
-    def _start(self, training: TrainingSet, examples: list[Clip], generator: torch.Generator) -> Rivals[FrameDecoder]:
+    def _start(
+        self, training: TrainingSet, examples: list[TrainingClip], generator: torch.Generator
+    ) -> Rivals[FrameDecoder]:
         neurons, size = int(training.neurons.sum()), training.recording.frame_size
         both = rivals(neurons, size, self.architecture, generator)
         decoder = both.decoder

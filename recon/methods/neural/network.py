@@ -11,14 +11,14 @@ from torch.nn import functional
 
 from recon.encoders.training.loop import draw_weights, fresh
 from recon.methods.linear.lags import Lags
-from recon.methods.neural.read_in import Places, ReadIn
+from recon.methods.neural.read_in import GridWeights, ReadIn
 
 CHANNELS_LAST = torch.channels_last
 """Features lie channels last in memory, so that space and time are mixed without copies."""
 
 
 @dataclass(frozen=True)
-class Architecture:
+class DecoderArchitecture:
     """Sizes: the grid has a cell per `block`×`block` pixels, features stand for `stride` frames.
 
     `widths` are the channels of the levels, each half as fine as the one before; `depth` residual blocks a level.
@@ -35,7 +35,7 @@ class Architecture:
             raise ValueError(f"architecture: expected widths, block and stride of at least 1, got {self}; correct it")
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """x + time(σ(space(σ(x)))), over 3×3 pixels and 3 frames, on `[B,T,C,h,w]`."""
 
     def __init__(self, channels: int) -> None:
@@ -61,12 +61,12 @@ class Decoder(nn.Module):
 
     mean: Tensor
 
-    def __init__(self, neurons: int, frame_size: tuple[int, int], architecture: Architecture) -> None:
+    def __init__(self, neurons: int, frame_size: tuple[int, int], architecture: DecoderArchitecture) -> None:
         super().__init__()
         self.frame_size, self.architecture = frame_size, architecture
         block, widths = architecture.block, architecture.widths
         self.grid = (-(-frame_size[0] // block), -(-frame_size[1] // block))
-        painter = Places(neurons, self.grid)
+        painter = GridWeights(neurons, self.grid)
         self.read_in = ReadIn(neurons, widths[0], painter, lags=architecture.lags, stride=architecture.stride)
         pairs = list(pairwise(widths))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, padding=1) for fine, coarse in pairs)
@@ -77,14 +77,14 @@ class Decoder(nn.Module):
         self.register_buffer("mean", torch.zeros(frame_size))
 
     def _blocks(self, width: int) -> nn.Sequential:
-        return nn.Sequential(*(Block(width) for _ in range(self.architecture.depth)))
+        return nn.Sequential(*(ResidualBlock(width) for _ in range(self.architecture.depth)))
 
     def forward(self, responses: Tensor, kept: Tensor | None = None) -> Tensor:
         """Return the movie; neurons where `kept` `[B,n]` is false say nothing."""
         painted = self.read_in(responses, self.grid, kept)
         features = self._network(_by_frame(painted.flatten(0, 1).contiguous(memory_format=CHANNELS_LAST), painted), 0)
         cells = _by_frame(self.head(features.flatten(0, 1)), features)
-        return pixels(cells, responses.shape[2], self.frame_size) + self.mean
+        return movie_from_cells(cells, responses.shape[2], self.frame_size) + self.mean
 
     def _network(self, x: Tensor, level: int) -> Tensor:
         x = self.before[level](x)
@@ -97,7 +97,7 @@ class Decoder(nn.Module):
         return finished
 
 
-def pixels(cells: Tensor, frames: int, frame_size: tuple[int, int]) -> Tensor:
+def movie_from_cells(cells: Tensor, frames: int, frame_size: tuple[int, int]) -> Tensor:
     """Return a movie `[B,1,frames,H,W]` from cells `[B,T',b²,h,w]` of b×b pixels; frames between are interpolated."""
     height, width = frame_size
     shown = functional.pixel_shuffle(cells.flatten(0, 1), round(cells.shape[2] ** 0.5))[:, 0, :height, :width]
@@ -112,13 +112,13 @@ def _by_frame(images: Tensor, like: Tensor) -> Tensor:
 
 
 def initialised(
-    neurons: int, frame_size: tuple[int, int], architecture: Architecture, generator: torch.Generator
+    neurons: int, frame_size: tuple[int, int], architecture: DecoderArchitecture, generator: torch.Generator
 ) -> Decoder:
     """Return a decoder whose weights come from a generator; blocks start as the identity, the movie near the mean."""
     decoder = fresh(lambda: Decoder(neurons, frame_size, architecture))
     draw_weights(decoder, generator, gain=2.0)
     for module in decoder.modules():
-        if isinstance(module, Block):
+        if isinstance(module, ResidualBlock):
             module.time.weight.data.zero_()
     decoder.head.weight.data.mul_(0.1)
     return decoder

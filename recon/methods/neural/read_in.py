@@ -38,8 +38,8 @@ class Transform(nn.Module):
         self.saturation.copy_(torch.stack(medians))
         values = self._raw(responses[None])[0]
         self.mean.copy_(values.mean(2))
-        spread = values.std(2)
-        self.std.copy_(torch.where(spread > 1e-3 * spread.mean(), spread, torch.inf))
+        deviation = values.std(2)
+        self.std.copy_(torch.where(deviation > 1e-3 * deviation.mean(), deviation, torch.inf))
 
     def forward(self, responses: Tensor) -> Tensor:
         """Return the standardised values."""
@@ -50,7 +50,7 @@ class Transform(nn.Module):
         return torch.stack([positive.sqrt(), positive / (positive + self.saturation[:, None])], 1)
 
 
-class Places(nn.Module):
+class GridWeights(nn.Module):
     """Gaussian weights in the cells of a grid whose centre (row, column) and width, in cells, are learnt per neuron."""
 
     def __init__(self, neurons: int, grid: tuple[int, int]) -> None:
@@ -65,8 +65,8 @@ class Places(nn.Module):
         width = self.log_width.exp()[:, None]
         down = torch.exp(-0.5 * ((rows - self.centre[:, :1]) / width) ** 2)
         across = torch.exp(-0.5 * ((columns - self.centre[:, 1:]) / width) ** 2)
-        spread = (down[:, :, None] * across[:, None]).flatten(1)
-        return spread / spread.sum(1, keepdim=True).clamp_min(1e-6)
+        deviation = (down[:, :, None] * across[:, None]).flatten(1)
+        return deviation / deviation.sum(1, keepdim=True).clamp_min(1e-6)
 
 
 class Maps(nn.Module):
@@ -83,7 +83,7 @@ class Maps(nn.Module):
         return self.pictures
 
 
-Painter = TypeVar("Painter", Places, Maps)
+Painter = TypeVar("Painter", GridWeights, Maps)
 
 
 class ReadIn(nn.Module, Generic[Painter]):

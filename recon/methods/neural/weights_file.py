@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recon.encoders.checkpoints import from_mapping
 from recon.files import write_bytes
-from recon.methods.neural.network import Architecture
+from recon.methods.neural.network import DecoderArchitecture
 from recon.methods.training_set import TrainingSet
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -33,9 +33,9 @@ def save_decoder(
     write_bytes(path.with_suffix(".json"), (json.dumps(dict(card), indent=2) + "\n").encode())
 
 
-def architecture_of(path: Path) -> Architecture:
+def architecture_of(path: Path) -> DecoderArchitecture:
     """Return the sizes of a decoder on disk, as its card says."""
-    found: Architecture = from_mapping(Architecture, trained_with(path).get("architecture", {}))
+    found: DecoderArchitecture = from_mapping(DecoderArchitecture, trained_with(path).get("architecture", {}))
     return found
 
 

@@ -15,7 +15,7 @@ from recon.methods.text.captioner_source import Spoken
 from recon.methods.text.generated_clips import FIRST, FRAMES, Raster, drawn_clips
 from recon.methods.training_set import TrainingSet
 from recon.priors.text import TextEncoder
-from recon.problem.fidelities.base import Likelihood, Sampled
+from recon.problem.fidelities.base import Likelihood, SamplingLikelihood
 from recon.simulate.render import FRAME_RATE
 from recon.types import Caption
 
@@ -121,16 +121,16 @@ def generated(training: TrainingSet, *, clips: int, noise: Likelihood) -> Iterat
     rate than those of generated movies, or the noise cannot be drawn.
     """
     recording = training.recording
-    if abs(recording.frame_rate - FRAME_RATE) > 0.5 or not isinstance(noise, Sampled):
+    if abs(recording.frame_rate - FRAME_RATE) > 0.5 or not isinstance(noise, SamplingLikelihood):
         raise ValueError(
             f"generated: expected a recording at {FRAME_RATE:g} frames a second and noise that can be drawn, got "
             f"{recording.frame_rate:g} and {noise}; set generated to 0"
         )
-    lent = [(trial, training.responses(trial)) for trial in training.spread(NOISE_TRIALS)]
+    lent = [(trial, training.responses(trial)) for trial in training.evenly_spaced(NOISE_TRIALS)]
     frames = min(FRAMES, *(trial.movie.shape[1] for trial, _ in lent))
     predicted = torch.stack([training.rates(trial.movie, trial.behavior)[:, :frames] for trial, _ in lent])
     measured = torch.stack([responses[:, :frames] for _, responses in lent])
-    fitted: Sampled = noise.fit(predicted, measured, torch.ones_like(predicted, dtype=torch.bool))
+    fitted: SamplingLikelihood = noise.fit(predicted, measured, torch.ones_like(predicted, dtype=torch.bool))
     generator = torch.Generator().manual_seed(training.seed)
     source = drawn_clips(
         "train",

@@ -49,11 +49,11 @@ class Pictures:
 
         learnt = regressed(pairs(), self.penalties, folds=self.folds)
         mean, square = (sum(values) / len(levels) for values in zip(*levels, strict=True))
-        spread = max(square - mean**2, 1e-6) ** 0.5
+        deviation = max(square - mean**2, 1e-6) ** 0.5
         size = self._shrunk(torch.zeros(1, *training.recording.frame_size)).shape[1:]
         return {
-            "weights": learnt["weights"] / spread,
-            "mean": ((learnt["mean"] - mean) / spread).reshape(size),
+            "weights": learnt["weights"] / deviation,
+            "mean": ((learnt["mean"] - mean) / deviation).reshape(size),
             "scale_mean": scaling.mean,
             "scale_std": scaling.std,
         }

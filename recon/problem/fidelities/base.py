@@ -30,7 +30,7 @@ class Likelihood(ABC):
 
 
 @runtime_checkable
-class Sampled(Protocol):
+class SamplingLikelihood(Protocol):
     """A likelihood from which responses can be drawn."""
 
     def sample(self, rates: Tensor, generator: torch.Generator) -> Tensor:

@@ -119,8 +119,8 @@ def _affine(moments: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
     """
     total, x, q, xx, xq = moments
     total = total.clamp_min(1e-300)
-    spread = xx - x * x / total
-    free = torch.where(spread > 1e-12 * xx, (xq - x * q / total) / spread, 0.0).clamp_min(0.0)
+    variation = xx - x * x / total
+    free = torch.where(variation > 1e-12 * xx, (xq - x * q / total) / variation, 0.0).clamp_min(0.0)
     intercept = (q - free * x) / total
     through_floor = torch.where(xx > 0, (xq - floor * x) / xx, 0.0).clamp_min(0.0)
     return intercept.clamp_min(floor), torch.where(intercept < floor, through_floor, free)

@@ -18,7 +18,7 @@ ZERO = 1e-3
 SMALLEST_FLOOR = 0.01
 """The floor's scale is at least this fraction of the neuron's mean response: traces without noise are all zeros."""
 
-SPREAD = 2.0
+LOG_RANGE = 2.0
 """Standard deviation of a neuron's log parameters around the population's median: a weak hold on silent neurons."""
 
 
@@ -72,8 +72,8 @@ class Mixture(Likelihood):
         response = by_neuron(counted(responses, mask, 0.0), self.samples).relu()
         known = by_neuron(mask, self.samples)
         mean = response.sum(1) / known.sum(1).clamp_min(1)
-        spread = mean[mean > 0].median() if bool((mean > 0).any()) else mean.new_tensor(1.0)
-        scale = torch.where(mean > 0, mean, spread)
+        fallback = mean[mean > 0].median() if bool((mean > 0).any()) else mean.new_tensor(1.0)
+        scale = torch.where(mean > 0, mean, fallback)
         chosen = (rate / scale[:, None], response / scale[:, None], known)
         floor, amplitude, shape = _maximise(chosen, self.steps)
         return replace(self, floor_scale=floor * scale, amplitude=amplitude * scale, shape=shape)
@@ -110,7 +110,7 @@ def _maximise(samples: tuple[Tensor, ...], steps: int) -> tuple[Tensor, Tensor, 
         optimiser.param_groups[0]["lr"] = 0.15 * (1 - step / steps) + 0.005
         floor, amplitude, shape = (parameter[:, None] for parameter in _positive(logs))
         terms = log_density(responses, rates, floor=floor, amplitude=amplitude, shape=shape)
-        hold = 0.5 * ((logs - logs.detach().median(1, keepdim=True).values) / SPREAD).square().sum()
+        hold = 0.5 * ((logs - logs.detach().median(1, keepdim=True).values) / LOG_RANGE).square().sum()
         optimiser.zero_grad()
         torch.autograd.backward([hold - (terms * mask).sum()], inputs=[logs])
         optimiser.step()

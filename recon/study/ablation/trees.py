@@ -40,7 +40,7 @@ def guided(tree: Any) -> Iterator[Tree]:
 
 def with_gaussian(tree: Tree) -> dict[str, Any]:
     """Return the method with the exact denoiser of a Gaussian in the place of every diffusion denoiser."""
-    return _changed(tree, lambda method: {**method, "denoiser": {"name": "wiener"}})
+    return _changed(tree, lambda method: {**method, "denoiser": {"name": "gaussian"}})
 
 
 def with_text(tree: Tree, text: Tree | None) -> dict[str, Any]:

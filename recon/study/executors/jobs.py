@@ -18,7 +18,7 @@ News = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """What became of a job after so many `attempts`: a line that tells its result, or why it was given up."""
 
     job: int
@@ -41,7 +41,7 @@ class Ledger:
         self.attempts[job] = self.attempts.get(job, 0) + 1
         return job
 
-    def settled(self, heard: Iterable[tuple[int, News]]) -> Iterator[Outcome]:
+    def settled(self, heard: Iterable[tuple[int, News]]) -> Iterator[JobOutcome]:
         """Yield the outcomes of jobs that are not tried again.
 
         One that refused its input is not. Raises OSError where the disk is full: so it is for all.
@@ -51,7 +51,7 @@ class Ledger:
             if outcome is not None:
                 yield outcome
 
-    def _settle(self, job: int, news: News) -> Outcome | None:
+    def _settle(self, job: int, news: News) -> JobOutcome | None:
         what, text = news
         if what == "full":
             raise OSError(text)
@@ -60,7 +60,7 @@ class Ledger:
             return None
         self.left -= 1
         line, error = (text, "") if what == "done" else ("", text)
-        return Outcome(job, line, error, self.attempts.pop(job))
+        return JobOutcome(job, line, error, self.attempts.pop(job))
 
 
 def done(do: Do, job: int) -> News:

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from recon.study.executors.jobs import ATTEMPTS, Do, Ledger, News, Outcome, done
+from recon.study.executors.jobs import ATTEMPTS, Do, JobOutcome, Ledger, News, done
 
 PATIENCE = 20.0
 """Seconds in which an interrupted process may save what it has."""
@@ -43,7 +43,7 @@ class Crew:
     unready: int = 0
     workers: list[_Worker] = field(default_factory=list)
 
-    def run(self, jobs: Sequence[int]) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[int]) -> Iterator[JobOutcome]:
         """Yield outcomes as they come.
 
         Raises OSError where the disk is full, and ValueError where processes end before they are ready; either way, and

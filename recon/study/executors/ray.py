@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.code_version import code_version
-from recon.study.executors.jobs import ATTEMPTS, Do, Ledger, News, Outcome, done
+from recon.study.executors.jobs import ATTEMPTS, Do, JobOutcome, Ledger, News, done
 from recon.study.settings import Share
 
 LOOK_ROUND = 2.0
@@ -63,7 +63,7 @@ class RayCrew:
     idle: list[Any] = field(default_factory=list)
     busy: dict[Any, tuple[Any, int | None]] = field(default_factory=dict)
 
-    def run(self, jobs: Sequence[int]) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[int]) -> Iterator[JobOutcome]:
         """Yield outcomes as they come.
 
         Raises OSError where the disk is full, and ValueError where actors cannot get ready or no node has room for
