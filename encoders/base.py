@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from recon.errors import InputError
+
 BEHAVIOR_CHANNELS = ("pupil_dilation", "running_speed", "pupil_x", "pupil_y")
 """Order of the channels in a behavior tensor `[B,4,T]`, in the units of the recording's files."""
 
@@ -93,15 +95,15 @@ class Unnamed(Protocol):
     """An encoder from a published file, which counts its neurons but does not name them."""
 
     def for_neurons(self, neuron_ids: tuple[int, ...]) -> Encoder:
-        """Say which recorded neurons its places are; raises ValueError where their number is another."""
+        """Say which recorded neurons its places are; raises InputError where their number is another."""
         ...
 
 
 def with_neurons(spec: Spec, neuron_ids: tuple[int, ...], *, mouse: str = "") -> Spec:
-    """Return a Spec whose neurons are those of a recording, in its order; raises ValueError where it has others."""
+    """Return a Spec whose neurons are those of a recording, in its order; raises InputError where it has others."""
     expected = len(spec.neuron_ids)
     if len(neuron_ids) != expected:
-        raise ValueError(
+        raise InputError(
             f"neurons: expected {expected} as in the readout{mouse and f' of mouse {mouse}'}, got {len(neuron_ids)}; "
             "name the mouse of this recording, or train an encoder on it"
         )
@@ -121,7 +123,7 @@ def device_of(module: nn.Module) -> torch.device:
 def resolve_device(device: str = "auto") -> torch.device:
     """Return the torch device that a setting names: "auto" is CUDA where there is one, else the CPU.
 
-    Raises ValueError for a name that torch does not know.
+    Raises InputError for a name that torch does not know.
 
     >>> resolve_device("cpu")
     device(type='cpu')
@@ -130,5 +132,5 @@ def resolve_device(device: str = "auto") -> torch.device:
         try:
             return torch.device(device)
         except RuntimeError as error:
-            raise ValueError(f"device: expected auto, cpu, cuda or cuda:0, got {device!r}; correct it") from error
+            raise InputError(f"device: expected auto, cpu, cuda or cuda:0, got {device!r}; correct it") from error
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from recon.encoders.base import Encoder, Spec
+from recon.errors import InputError
 
 FORMAT = "recon-encoder-1"
 SHIPPED = Path(__file__).parent / "weights"
@@ -48,7 +49,7 @@ def load_encoder(weights: str | Path, *, architecture: str | None = None) -> Enc
     header, tensors = read_tensors(path)
     found = header.get("architecture", "none")
     if architecture is not None and found != architecture:
-        raise ValueError(f"{path}: expected weights of {architecture!r}, got {found!r}; load it as {found!r}")
+        raise InputError(f"{path}: expected weights of {architecture!r}, got {found!r}; load it as {found!r}")
     encoder = _build(path, found, header)
     _check(path, encoder.state_dict(), tensors)
     encoder.load_state_dict({name: value.to(encoder.state_dict()[name].dtype) for name, value in tensors.items()})
@@ -70,7 +71,7 @@ def find_weights(weights: str | Path) -> Path:
     if path.name == str(weights) and shipped.is_file():
         return shipped
     names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
-    raise ValueError(
+    raise InputError(
         f"weights: expected a file or a shipped name ({names}), got {str(weights)!r}; "
         "check the path or train one with `recon train encoder`"
     )
@@ -118,13 +119,13 @@ def _description(encoder: Encoder) -> Built:
         if isinstance(encoder, architecture.encoder):
             return name, vars(encoder)["settings"]
     known = ", ".join(architectures())
-    raise ValueError(f"encoder: expected one of {known}, got {type(encoder).__name__}; save its module yourself")
+    raise InputError(f"encoder: expected one of {known}, got {type(encoder).__name__}; save its module yourself")
 
 
 def _build(path: Path, architecture: str, header: Mapping[str, str]) -> Encoder:
     known = architectures()
     if architecture not in known or header.get("format") != FORMAT:
-        raise ValueError(
+        raise InputError(
             f"{path}: expected an encoder ({FORMAT}; {', '.join(known)}), got format "
             f"{header.get('format', 'none')!r}, architecture {architecture!r}; train it again with this version"
         )
@@ -133,7 +134,7 @@ def _build(path: Path, architecture: str, header: Mapping[str, str]) -> Encoder:
         settings = from_mapping(chosen.settings, json.loads(header["settings"]))
         return chosen.build(_spec(json.loads(header["spec"])), settings)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: expected settings of {architecture!r}, got {error}; train it again") from error
+        raise InputError(f"{path}: expected settings of {architecture!r}, got {error}; train it again") from error
 
 
 def from_mapping(cls: type[Any], tree: Mapping[str, Any]) -> Any:
@@ -141,7 +142,7 @@ def from_mapping(cls: type[Any], tree: Mapping[str, Any]) -> Any:
     names = {entry.name: entry for entry in dataclasses.fields(cls)}
     unknown = [key for key in tree if key not in names]
     if unknown:
-        raise ValueError(f"{cls.__name__}: expected keys {', '.join(names)}, got {unknown[0]!r}; correct or remove it")
+        raise InputError(f"{cls.__name__}: expected keys {', '.join(names)}, got {unknown[0]!r}; correct or remove it")
     defaults = cls()
     values = {
         key: from_mapping(type(getattr(defaults, key)), value) if isinstance(value, Mapping) else value
@@ -162,7 +163,7 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             names = list(file.keys())
             return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
-        raise ValueError(
+        raise InputError(
             f"{path}: expected a whole safetensors file, got {error}; pickled or truncated weights are not read: "
             "copy the file again or retrain it"
         ) from error
@@ -172,7 +173,7 @@ def _check(path: Path, expected: Mapping[str, Tensor], got: Mapping[str, Tensor]
     for name in sorted({*expected, *got}):
         wanted, found = (tuple(side[name].shape) if name in side else "nothing" for side in (expected, got))
         if wanted != found:
-            raise ValueError(f"{path}: {name}: expected shape {wanted}, got {found}; take a file of this architecture")
+            raise InputError(f"{path}: {name}: expected shape {wanted}, got {found}; take a file of this architecture")
 
 
 def _stored(value: Tensor, dtype: torch.dtype | None) -> Tensor:

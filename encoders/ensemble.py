@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recon.encoders.base import Encoder, Spec
+from recon.errors import InputError
 
 
 class Ensemble(Encoder):
@@ -16,7 +17,7 @@ class Ensemble(Encoder):
     def __init__(self, members: tuple[Encoder, ...]) -> None:
         super().__init__()
         if not members:
-            raise ValueError("members: expected at least one encoder, got none; name one or more")
+            raise InputError("members: expected at least one encoder, got none; name one or more")
         for number, member in enumerate(members[1:], 1):
             _same(members[0], member, number)
         self.members = nn.ModuleList(members)
@@ -47,4 +48,4 @@ def _same(first: Encoder, other: Encoder, number: int) -> None:
         if expected != got:
             shown = "other neurons or another order" if name == "neuron_ids" else repr(got)
             wanted = "those of member 0" if name == "neuron_ids" else repr(expected)
-            raise ValueError(f"member {number}, {name}: expected {wanted}, got {shown}; train it on the same recording")
+            raise InputError(f"member {number}, {name}: expected {wanted}, got {shown}; train it on the same recording")

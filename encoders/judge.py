@@ -13,6 +13,7 @@ from recon.encoders.base import Encoder, Spec
 from recon.encoders.core_readout.behavior import BehaviorGain
 from recon.encoders.core_readout.readout import Keeper, Matrix, SparseReadout, sparse_matrix
 from recon.encoders.wrap import chosen_behavior
+from recon.errors import InputError
 
 SPAN = 45
 """Frames that are filtered in time by one matrix product."""
@@ -50,7 +51,7 @@ class Judge(Encoder):
         self.settings = chosen = settings or JudgeSettings()
         self.spec = replace(spec, context=(chosen.lags - 1, 0))
         if spec.channels != 1:
-            raise ValueError(f"channels: expected 1 (grey), got {spec.channels}; convert the movie to grey first")
+            raise InputError(f"channels: expected 1 (grey), got {spec.channels}; convert the movie to grey first")
         neurons = len(spec.neuron_ids)
         self.grid = tuple(math.ceil(side / chosen.block) for side in spec.frame_size)
         with torch.random.fork_rng(devices=[]):

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recon.encoders.base import Encoder, Spec
+from recon.errors import InputError
 
 LINKS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda drive: drive,
@@ -36,9 +37,9 @@ class Linear(Encoder):
     ) -> None:
         super().__init__()
         if weights.dim() != 5:
-            raise ValueError(f"weights: expected [N,C,L,H,W], got shape {tuple(weights.shape)}; add the missing axes")
+            raise InputError(f"weights: expected [N,C,L,H,W], got shape {tuple(weights.shape)}; add the missing axes")
         if link not in LINKS:
-            raise ValueError(f"link: expected one of {', '.join(LINKS)}, got {link!r}; choose one of them")
+            raise InputError(f"link: expected one of {', '.join(LINKS)}, got {link!r}; choose one of them")
         neurons, channels, lags, height, width = weights.shape
         self.settings = LinearSettings(link)
         self.weights = torch.nn.Parameter(weights.clone())

@@ -10,6 +10,7 @@ from recon.encoders.checkpoints import load_encoder
 from recon.encoders.ensemble import Ensemble
 from recon.encoders.sensorium.movies2023 import Statistics
 from recon.encoders.sensorium.static2022 import Normalisation
+from recon.errors import InputError
 
 
 def core_readout(weights: str) -> Encoder:
@@ -98,5 +99,5 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
 def load(name: str, **arguments: Any) -> Encoder:
     """Build a registered encoder: `load("core_readout", weights="v1_seed0")`."""
     if name not in ENCODERS:
-        raise ValueError(f"encoder: expected one of {', '.join(ENCODERS)}, got {name!r}; `recon list` explains them")
+        raise InputError(f"encoder: expected one of {', '.join(ENCODERS)}, got {name!r}; `recon list` explains them")
     return ENCODERS[name](**arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
+from recon.errors import InputError
 
 
 class Wrapped(Encoder):
@@ -13,7 +14,7 @@ class Wrapped(Encoder):
     def __init__(self, module: nn.Module, spec: Spec, *, frame_by_frame: bool = False) -> None:
         super().__init__()
         if frame_by_frame and spec.context != (0, 0):
-            raise ValueError(
+            raise InputError(
                 f"context: expected (0, 0) frame by frame, got {spec.context}; a module of frames sees no other frames"
             )
         self.module, self.spec, self.frame_by_frame = module, spec, frame_by_frame
@@ -24,7 +25,7 @@ class Wrapped(Encoder):
         rates = self._by_frame(movie, chosen) if self.frame_by_frame else self._call(movie, chosen)
         expected = (len(movie), len(self.spec.neuron_ids), movie.shape[2])
         if rates.shape != expected:
-            raise ValueError(f"rates: expected {expected}, got {tuple(rates.shape)}; wrap a module that returns this")
+            raise InputError(f"rates: expected {expected}, got {tuple(rates.shape)}; wrap a module that returns this")
         return rates
 
     def _by_frame(self, movie: Tensor, behavior: Tensor | None) -> Tensor:
@@ -42,7 +43,7 @@ def chosen_behavior(spec: Spec, behavior: Tensor | None) -> Tensor | None:
     if not spec.behavior:
         return None
     if behavior is None:
-        raise ValueError(
+        raise InputError(
             f"behavior: expected the channels {', '.join(spec.behavior)}, got none; "
             "give behavior [B,4,T] or use an encoder trained without it"
         )

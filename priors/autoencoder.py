@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recon.errors import InputError
+
 Shape = tuple[int, int, int]
 """Frames, height and width of a movie."""
 
@@ -97,7 +99,7 @@ def downsampling(model: nn.Module) -> int:
 def load_image_autoencoder(source: str | Path, *, scale: int = 4) -> ImageAutoencoder:
     """Return the autoencoder of a folder, of its subfolder `vae` (a pipeline's), or of a model hub's id.
 
-    Raises ValueError where there is none or the weights cannot be had: nothing random ever takes their place.
+    Raises InputError where there is none or the weights cannot be had: nothing random ever takes their place.
     """
     from diffusers import AutoModel
 
@@ -107,10 +109,10 @@ def load_image_autoencoder(source: str | Path, *, scale: int = 4) -> ImageAutoen
         with torch.random.fork_rng(devices=[]):
             model: Any = AutoModel.from_pretrained(str(source), subfolder=inside, low_cpu_mem_usage=False)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise ValueError(
+        raise InputError(
             f"autoencoder: expected a folder of diffusers weights or a hub's id, got {str(source)!r}, which is not "
             f"available ({' '.join(str(error).split())[:200]}); download it to a folder and name that"
         ) from error
     if "encode" not in dir(model) or "decode" not in dir(model):
-        raise ValueError(f"autoencoder: expected one of diffusers' autoencoders, got {type(model).__name__}")
+        raise InputError(f"autoencoder: expected one of diffusers' autoencoders, got {type(model).__name__}")
     return ImageAutoencoder(model.eval().requires_grad_(False), scale=scale)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from recon.errors import InputError
+
 
 class Denoiser(nn.Module, ABC):
     """D(x, σ, condition) → estimate of the clean x, for x = clean + σ·noise (Karras et al. 2022, eq. 1).
@@ -29,4 +31,4 @@ class Denoiser(nn.Module, ABC):
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Return the condition of captions; a prior without text refuses."""
         name = type(self).__name__
-        raise ValueError(f"{name} takes no text: expected none, got {len(texts)}; use a text-conditioned prior")
+        raise InputError(f"{name} takes no text: expected none, got {len(texts)}; use a text-conditioned prior")

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from recon.errors import InputError
+
 
 def total_variation(movie: Tensor) -> Tensor:
     """Sum of absolute differences of neighbouring pixels in space (Rudin, Osher & Fatemi 1992, anisotropic).
@@ -54,5 +56,5 @@ def weighted_energies(movie: Tensor, weights: dict[str, float]) -> dict[str, Ten
     """
     unknown = sorted(set(weights) - set(ENERGIES))
     if unknown:
-        raise ValueError(f"energies: expected names out of {sorted(ENERGIES)}, got {unknown}; correct the name")
+        raise InputError(f"energies: expected names out of {sorted(ENERGIES)}, got {unknown}; correct the name")
     return {name: weight * ENERGIES[name](movie) for name, weight in weights.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.priors.base import Denoiser
 
 
@@ -68,6 +69,6 @@ def falling(levels: int, highest: float, lowest: float) -> list[float]:
     [1.0, 0.1, 0.01]
     """
     if levels < 1 or not highest >= lowest > 0:
-        raise ValueError(f"levels: expected at least 1, falling to above 0, got {levels} from {highest} to {lowest}")
+        raise InputError(f"levels: expected at least 1, falling to above 0, got {levels} from {highest} to {lowest}")
     steps = torch.linspace(0, 1, levels, dtype=torch.float64) if levels > 1 else torch.ones(1, dtype=torch.float64)
     return [float(level) for level in highest ** (1 - steps) * lowest**steps]

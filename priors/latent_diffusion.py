@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.priors.autoencoder import Shape, enlarged, reduced
 from recon.priors.base import Denoiser
 from recon.priors.overlapping_windows import by_windows
@@ -36,7 +37,7 @@ class Framing:
 
     def __post_init__(self) -> None:
         if min(self.scale, self.every, *(self.shape or [1])) < 1 or self.consistency < 0 or self.window < 0:
-            raise ValueError(
+            raise InputError(
                 f"latent diffusion: expected a shape, scale and every of at least 1, window and consistency of at "
                 f"least 0, got {self}; correct it"
             )
@@ -66,7 +67,7 @@ class LatentDiffusion(Denoiser):
         super().__init__()
         self.pipeline, self.framing = pipeline, framing or Framing()
         if self.framing.window and not pipeline.family.video:
-            raise ValueError(
+            raise InputError(
                 f"latent diffusion: expected window 0 for an image model, got {self.framing.window}; remove it"
             )
         self.train(pipeline.training)
@@ -88,7 +89,7 @@ class LatentDiffusion(Denoiser):
     def encode(self, movie: Tensor) -> Tensor:
         """Return the latents' means of grey movies `[B,1,T,H,W]` in [0,1]; after the end the last frame stays."""
         if movie.dim() != 5 or movie.shape[1] != 1:
-            raise ValueError(f"movie: expected [B,1,T,H,W], got {tuple(movie.shape)}; take grey movies")
+            raise InputError(f"movie: expected [B,1,T,H,W], got {tuple(movie.shape)}; take grey movies")
         frames = movie.shape[2]
         seen = self.framing.frames(frames, self.pipeline.family.stride)
         times = (torch.arange(seen, device=movie.device) * self.framing.every).clamp_max(frames - 1)
@@ -99,7 +100,7 @@ class LatentDiffusion(Denoiser):
     def decode(self, x: Tensor) -> Tensor:
         """Return the movies `[B,1,T,H,W]` of latents, unclipped (Wan's autoencoder clips by itself); differentiable.
 
-        Raises ValueError where no shape is set or the latents are those of another one.
+        Raises InputError where no shape is set or the latents are those of another one.
         """
         frames, *size = self._checked(x)
         images = self.pipeline.decode(x)
@@ -112,12 +113,12 @@ class LatentDiffusion(Denoiser):
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Return the conditions `[K,D]` of captions; where a pipeline makes several tensors of a text, D joins them."""
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise ValueError(f"texts: expected a sequence of strings, got {texts!r}; put one text into a list")
+            raise InputError(f"texts: expected a sequence of strings, got {texts!r}; put one text into a list")
         return self.pipeline.embed(list(texts))
 
     def _checked(self, x: Tensor) -> Shape:
         if self.framing.shape is None:
-            raise ValueError("latent diffusion: expected the shape of movies, got none; take for_movie(shape)")
+            raise InputError("latent diffusion: expected the shape of movies, got none; take for_movie(shape)")
         frames, height, width = self.framing.shape
         stride, multiple = self.pipeline.family.stride, self.pipeline.multiple
         seen = self.framing.frames(frames, stride)
@@ -127,7 +128,7 @@ class LatentDiffusion(Denoiser):
         ]
         expected = (1 + (seen - 1) // (stride or 1), *sides)
         if tuple(x.shape[2:]) != expected:
-            raise ValueError(
+            raise InputError(
                 f"latents: expected [B,D,{','.join(map(str, expected))}] for movies of {self.framing.shape}, got "
                 f"{list(x.shape)}; take for_movie(shape) of their movies"
             )
@@ -184,7 +185,7 @@ def load_latent_diffusion(
     """Text-to-image or text-to-video diffusion in latent space, from a folder or a model hub's id.
 
     `shape`, `scale`, `every`, `window` and `consistency` are those of `Framing`, the rest those of `load_pipeline`,
-    which raises ValueError where weights are not available or the pipeline is of another kind.
+    which raises InputError where weights are not available or the pipeline is of another kind.
     """
     framing = Framing(shape, scale, every, window, consistency)
     pipeline = load_pipeline(source, at_once=at_once, recompute=recompute, precision=precision)

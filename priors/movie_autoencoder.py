@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recon.errors import InputError
 from recon.priors.autoencoder import Autoencoder, Shape
 from recon.priors.weights_file import load_prior, save_prior
 
@@ -28,7 +29,7 @@ class AutoencoderSettings:
 
     def __post_init__(self) -> None:
         if min(self.latents, self.width) < 1:
-            raise ValueError(f"autoencoder: expected latents and width of at least 1, got {self}; raise them")
+            raise InputError(f"autoencoder: expected latents and width of at least 1, got {self}; raise them")
 
 
 class MovieAutoencoder(Autoencoder):

@@ -124,7 +124,7 @@ def load_movie_diffusion(
 ) -> MovieDiffusion:
     """Text-conditioned diffusion of grey movies in pixel space, frozen, from a file or a shipped name.
 
-    `window` is that of `MovieDiffusion`, `precision` that of the network; raises ValueError where the file is no such
+    `window` is that of `MovieDiffusion`, `precision` that of the network; raises InputError where the file is no such
     prior.
     """
     tensors, header = load_prior(weights, kind=FORMAT, what="a diffusion prior of movies", command="recon train prior")

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recon.errors import InputError
+
 CHANNELS_LAST = torch.channels_last
 FREQUENCIES = 16
 """Sines and cosines that stand for the noise level."""
@@ -32,7 +34,7 @@ class MovieUnetSettings:
 
     def __post_init__(self) -> None:
         if not self.widths or min(*self.widths, self.depth, self.patch, self.inputs, self.text, self.steering) < 1:
-            raise ValueError(f"movie U-Net: expected sizes of at least 1, got {self}; correct it")
+            raise InputError(f"movie U-Net: expected sizes of at least 1, got {self}; correct it")
 
     @property
     def span(self) -> int:

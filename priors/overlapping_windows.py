@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
+
 
 def by_windows(function: Callable[[Tensor, slice], Tensor], movie: Tensor, window: int) -> Tensor:
     """Return function(movie, its frames) `[B,C,T,H,W]` on windows of `window` frames that overlap by half (0: whole).
@@ -22,7 +24,7 @@ def by_windows(function: Callable[[Tensor, slice], Tensor], movie: Tensor, windo
     if not window or frames <= window:
         return function(movie, slice(0, frames))
     if window < 2:
-        raise ValueError(f"window: expected 0 or at least 2 frames, got {window}; raise it")
+        raise InputError(f"window: expected 0 or at least 2 frames, got {window}; raise it")
     starts = sorted({*range(0, frames - window, window // 2), frames - window})
     ramp = torch.minimum(torch.arange(1.0, window + 1), torch.arange(float(window), 0, -1)).to(movie)[:, None, None]
     total, weight = torch.zeros_like(movie), movie.new_zeros(frames, 1, 1)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from recon.errors import InputError
 from recon.priors.pipelines import FAMILIES, Family, Pipeline
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -27,7 +28,7 @@ def load_pipeline(
     """Return the frozen pipeline of a folder that `save_pretrained` wrote, or of a model hub's id, on the CPU.
 
     Network and text encoders compute in `precision`, the autoencoder always in float32. There is no safety checker.
-    Raises ValueError where weights cannot be had, in whole or in part, and for pipelines that are not in `FAMILIES`.
+    Raises InputError where weights cannot be had, in whole or in part, and for pipelines that are not in `FAMILIES`.
     """
     import diffusers
 
@@ -44,11 +45,11 @@ def load_pipeline(
 def _family(index: Mapping[str, Any]) -> Family:
     name = str(index.get("_class_name"))
     if name not in FAMILIES:
-        raise ValueError(f"pipeline: expected one of {', '.join(FAMILIES)}, got {name}; take a model of these")
+        raise InputError(f"pipeline: expected one of {', '.join(FAMILIES)}, got {name}; take a model of these")
     if (index.get("transformer_2") or [None])[0] is not None:
-        raise ValueError(f"pipeline: expected one network, got a {name} of two; take a model with one transformer")
+        raise InputError(f"pipeline: expected one network, got a {name} of two; take a model with one transformer")
     if name == "WanPipeline" and find_spec("accelerate") is None:
-        raise ValueError("pipeline: WanPipeline needs the package accelerate, got none; pip install 'recon[diffusion]'")
+        raise InputError("pipeline: WanPipeline needs the package accelerate, got none; pip install 'recon[diffusion]'")
     return FAMILIES[name]
 
 
@@ -72,7 +73,7 @@ def _model(source: str | Path, name: str, loader: Any, precision: torch.dtype) -
         options = {"torch_dtype": precision, "low_cpu_mem_usage": find_spec("accelerate") is not None}
     model, info = loader.from_pretrained(str(source), subfolder=name, output_loading_info=True, **options)
     if info["missing_keys"]:
-        raise ValueError(f"the weights of {name} lack {', '.join(sorted(info['missing_keys'])[:3])}")
+        raise InputError(f"the weights of {name} lack {', '.join(sorted(info['missing_keys'])[:3])}")
     loaded: nn.Module = model
     return loaded
 
@@ -84,7 +85,7 @@ def _available(source: str | Path) -> Iterator[None]:
         with torch.random.fork_rng(devices=[]):
             yield
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise InputError(
             f"pipeline: expected a folder of a diffusers pipeline or a hub's id, got {str(source)!r}, which is not "
             f"available ({' '.join(str(error).split())[:200]}); download it to a folder and name that"
         ) from error

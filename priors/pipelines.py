@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from recon.errors import InputError
 from recon.priors.autoencoder import downsampling, latent_means
 from recon.priors.schedules import schedule_of
 
@@ -108,7 +109,7 @@ class Pipeline(nn.Module):
     def __init__(self, pipe: Any, family: Family, *, at_once: int = 8, recompute: bool = True) -> None:
         super().__init__()
         if at_once < 1:
-            raise ValueError(f"at_once: expected at least 1 frame, got {at_once}; raise it")
+            raise InputError(f"at_once: expected at least 1 frame, got {at_once}; raise it")
         self.pipe, self.family, self.at_once, self.recompute = pipe, family, at_once, recompute
         self.parts = nn.ModuleDict({k: part for k, part in pipe.components.items() if isinstance(part, nn.Module)})
         self.schedule = schedule_of(pipe.scheduler)
@@ -156,13 +157,13 @@ class Pipeline(nn.Module):
         silent = self.get_buffer("silent").expand(len(x), -1)
         told = silent if condition is None else condition.to(silent)
         if told.shape != silent.shape:
-            raise ValueError(
+            raise InputError(
                 f"condition: expected {tuple(silent.shape)}, got {tuple(told.shape)}; take this prior's embed(texts)"
             )
         told = torch.where(told.isnan().any(1, keepdim=True), silent, told)
         longest = self.network.config.get("motion_max_seq_length") or x.shape[2]
         if self.family.video and x.shape[2] > longest:
-            raise ValueError(f"latents: expected at most {longest} frames at once, got {x.shape[2]}; lower the window")
+            raise InputError(f"latents: expected at most {longest} frames at once, got {x.shape[2]}; lower the window")
         rows = x if self.family.video else _folded(x)
         owners = torch.arange(len(x), device=x.device).repeat_interleave(len(rows) // len(x))
         precision = self.network.dtype

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.priors.guidance import from_epsilon, from_flow, from_velocity
 
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -65,14 +66,14 @@ class Schedule:
 def schedule_of(scheduler: Any) -> Schedule:
     """Return the schedule of a diffusers scheduler: only what the network was trained with counts, no sampler's steps.
 
-    A flow's shift moves the steps that a sampler takes; its network is still asked at t·steps. Raises ValueError for
+    A flow's shift moves the steps that a sampler takes; its network is still asked at t·steps. Raises InputError for
     other parameterisations (EDM, cascades).
     """
     kind, config = type(scheduler).__name__, scheduler.config
     predicts = "flow_prediction" if "FlowMatch" in kind else str(config.get("prediction_type"))
     kept: Any = getattr(scheduler, "alphas_cumprod", None)
     if predicts not in PREDICTIONS or (kept is None and predicts != "flow_prediction"):
-        raise ValueError(
+        raise InputError(
             f"scheduler: expected one that knows ā (DDIM, DDPM, Euler …) or flow matching, with a prediction among "
             f"{', '.join(PREDICTIONS)}, got {kind} with {predicts}; take another pipeline"
         )

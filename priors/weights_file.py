@@ -10,6 +10,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from recon.errors import InputError
+
 SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -32,12 +34,12 @@ def save_prior(
 
 
 def load_prior(weights: str | Path, *, kind: str, what: str, command: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the weights and the header of a file, or of a shipped name; raises ValueError where it is no `what`."""
+    """Return the weights and the header of a file, or of a shipped name; raises InputError where it is no `what`."""
     path = Path(weights)
     path = path if path.is_file() else SHIPPED / f"{weights}.safetensors"
     if not path.is_file():
         shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
-        raise ValueError(
+        raise InputError(
             f"weights: expected {what}, a file or a shipped name ({shipped}), got {str(weights)!r}; train one with "
             f"`{command}`"
         )
@@ -47,7 +49,7 @@ def load_prior(weights: str | Path, *, kind: str, what: str, command: str) -> tu
             names = list(file.keys())
             tensors = {name: file.get_tensor(name).float() for name in names}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: expected a whole safetensors file, got {error}; copy it again") from error
+        raise InputError(f"{path}: expected a whole safetensors file, got {error}; copy it again") from error
     if header.get("format") != kind:
-        raise ValueError(f"{path}: expected {what}, got {header.get('format', 'another file')}")
+        raise InputError(f"{path}: expected {what}, got {header.get('format', 'another file')}")
     return tensors, header

@@ -266,9 +266,10 @@ def _import(verb: argparse.ArgumentParser) -> None:
 
 def _is_input(error: Exception) -> bool:
     """Tell what the user can mend from a defect of this program, whose traceback must be seen."""
+    from recon.errors import InputError
     from recon.files import disk_full
 
-    return isinstance(error, ValueError | OSError | MemoryError) or disk_full(error)
+    return isinstance(error, InputError | OSError | MemoryError) or disk_full(error)
 
 
 def _explain(error: BaseException) -> str:

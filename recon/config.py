@@ -19,6 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from yaml import YAMLError
 
+from recon.errors import InputError
+
 Tree = Mapping[str, Any]
 Registry = Mapping[str, Callable[..., Any]]
 Record = TypeVar("Record")
@@ -59,14 +61,14 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Return the resolved mapping of a YAML file: interpolations, `section.key=value` overrides, presets."""
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"configuration: expected a YAML file, got {path}, which is not there; check the path")
+        raise InputError(f"configuration: expected a YAML file, got {path}, which is not there; check the path")
     try:
         tree = OmegaConf.load(path)
         resolved = overridden(tree, overrides)
     except (YAMLError, OmegaConfBaseException, TypeError, IndexError) as error:
-        raise ValueError(f"{path}: expected valid YAML, got: {_one_line(error)}; correct the file") from error
+        raise InputError(f"{path}: expected valid YAML, got: {_one_line(error)}; correct the file") from error
     if not isinstance(resolved, dict):
-        raise ValueError(f"{path}: expected `key: value` lines, got {type(resolved).__name__}; see configs/demo.yaml")
+        raise InputError(f"{path}: expected `key: value` lines, got {type(resolved).__name__}; see configs/demo.yaml")
     methods = path.parent if path.parent.name == "methods" else path.parent / "methods"
     expanded: dict[str, Any] = expand(resolved, (methods,))
     return expanded
@@ -79,7 +81,7 @@ def overridden(tree: Any, overrides: Sequence[str]) -> Any:
         OmegaConf.update(changed, key, value, force_add=True, merge=False)
     called = re.search(r"\$\{\s*[\w.]+\s*:[^}]*\}?", OmegaConf.to_yaml(changed))
     if called:  # a file of someone else must not carry this machine's environment into a run that is handed on
-        raise ValueError(f"configuration: expected ${{section.key}} at most, got {called[0]}; write the value itself")
+        raise InputError(f"configuration: expected ${{section.key}} at most, got {called[0]}; write the value itself")
     return OmegaConf.to_container(changed, resolve=True)
 
 
@@ -107,10 +109,10 @@ def build(kind: str, tree: Any, *, where: str = "") -> Any:
 def _named(registry: Registry, tree: Any, where: str) -> Any:
     if not isinstance(tree, Mapping) or not isinstance(tree.get("name"), str):
         names = ", ".join(registry)
-        raise ValueError(f"{where}: expected a mapping with a `name` or a `preset`, got {tree!r}; names: {names}")
+        raise InputError(f"{where}: expected a mapping with a `name` or a `preset`, got {tree!r}; names: {names}")
     name = tree["name"]
     if name not in registry:
-        raise ValueError(f"{where}.name: {_expected(name, registry)}, got {name!r}; `recon list` explains the names")
+        raise InputError(f"{where}.name: {_expected(name, registry)}, got {name!r}; `recon list` explains the names")
     arguments = {key: value for key, value in tree.items() if key != "name"}
     return call(registry[name], arguments, where=where, beside=("preset",))
 
@@ -124,21 +126,21 @@ def call(entry: Callable[..., Record], tree: Tree, *, where: str, beside: Sequen
     for key in tree:
         if key not in parameters:
             known = _expected(str(key), [*parameters, *beside])
-            raise ValueError(f"{where}: {known}, got key {key!r}; correct or remove it")
+            raise InputError(f"{where}: {known}, got key {key!r}; correct or remove it")
     missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in tree]
     if missing:
-        raise ValueError(f"{where}: expected the key {missing[0]!r}, got {sorted(tree) or 'nothing'}; add it")
+        raise InputError(f"{where}: expected the key {missing[0]!r}, got {sorted(tree) or 'nothing'}; add it")
     arguments = {key: convert(parameters[key].annotation, tree[key], where=f"{where}.{key}") for key in tree}
     try:
         return entry(**arguments)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def record(cls: type[Record], tree: Any, *, where: str) -> Record:
     """Return the dataclass that a mapping describes."""
     if not isinstance(tree, Mapping):
-        raise ValueError(f"{where}: expected a mapping, got {tree!r}; its keys: {', '.join(_fields(cls))}")
+        raise InputError(f"{where}: expected a mapping, got {tree!r}; its keys: {', '.join(_fields(cls))}")
     return call(cls, tree, where=where)
 
 
@@ -167,9 +169,9 @@ def _plain(annotation: Any, value: Any, where: str) -> Any:
         first = error.errors(include_url=False)[0]
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
         expected = first["msg"].replace("Input should be ", "").replace("a valid ", "")
-        raise ValueError(f"{where}{place}: expected {expected}, got {first['input']!r}; correct this value") from error
+        raise InputError(f"{where}{place}: expected {expected}, got {first['input']!r}; correct this value") from error
     except PydanticUserError as error:
-        raise ValueError(f"{where}: expected no value here, got {value!r}; only Python sets it: remove it") from error
+        raise InputError(f"{where}: expected no value here, got {value!r}; only Python sets it: remove it") from error
 
 
 def _choose(annotation: Any, value: Any) -> Any:
@@ -207,7 +209,7 @@ def _preset(name: str, folders: Sequence[Path]) -> dict[str, Any]:
         if (folder / f"{name}.yaml").is_file():
             return load(folder / f"{name}.yaml")
     known = sorted(path.stem for folder in (*folders[:1], own) for path in folder.glob("*.yaml"))
-    raise ValueError(f"preset: {_expected(name, known)}, got {name!r}; or write configs/methods/{name}.yaml")
+    raise InputError(f"preset: {_expected(name, known)}, got {name!r}; or write configs/methods/{name}.yaml")
 
 
 def _tuned(name: str, own: Tree, folders: Sequence[Path]) -> dict[str, Any]:
@@ -215,7 +217,7 @@ def _tuned(name: str, own: Tree, folders: Sequence[Path]) -> dict[str, Any]:
     found = next((place / f"{name}.json" for place in places if (place / f"{name}.json").is_file()), None)
     if found is None:
         known = [file.relative_to(places[0]).with_suffix("").as_posix() for file in sorted(places[0].rglob("*.json"))]
-        raise ValueError(f"tuned: {_expected(name, known)}, got {name!r}; or run `recon tune` for it")
+        raise InputError(f"tuned: {_expected(name, known)}, got {name!r}; or run `recon tune` for it")
     study = json.loads(found.read_text("utf-8"))
     best, tree = study["best"], OmegaConf.create({"method": study["config"]["rows"][0]["method"]})
     for key, value in best["settings"].items():
@@ -230,7 +232,7 @@ def _tuned(name: str, own: Tree, folders: Sequence[Path]) -> dict[str, Any]:
 def _override(text: str) -> tuple[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key:
-        raise ValueError(f"override: expected section.key=value, got {text!r}; write for example clips.count=4")
+        raise InputError(f"override: expected section.key=value, got {text!r}; write for example clips.count=4")
     return key, OmegaConf.from_dotlist([f"value={value}"]).value
 
 

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TextIO
 
+from recon.errors import InputError
+
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -110,7 +112,7 @@ def one_writer(root: Path) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError(f"{root}: expected no other writer, got a command that is running; wait for it") from error
+            raise InputError(f"{root}: expected no other writer, got a command that is running; wait for it") from error
         yield
 
 
@@ -119,7 +121,7 @@ def one_at_a_time(path: Path, *, waiting: Callable[[], None] = lambda: None) -> 
     """Hold `.NAME.lock` beside a path; while another process holds it, call `waiting` once and wait.
 
     A killed holder lets go by itself. The empty file stays: to remove it would let two processes hold one name.
-    A folder that cannot be written to is a ValueError.
+    A folder that cannot be written to is an InputError.
     """
     with _open(path.with_name(f".{path.name}.lock")) as stream:
         try:
@@ -134,6 +136,6 @@ def _open(lock: Path) -> TextIO:
     try:
         return lock.open("w")
     except OSError as error:
-        raise ValueError(
+        raise InputError(
             f"{lock.parent}: expected a folder that can be written to, got {error.strerror or error}; choose another"
         ) from error

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from recon.errors import InputError
+
 Pixels = NDArray[np.uint8]
 
 
@@ -45,7 +47,7 @@ def upscale(pictures: Pixels, factor: int) -> Pixels:
     [[1, 1, 2, 2], [1, 1, 2, 2]]
     """
     if factor < 1:
-        raise ValueError(f"upscaling factor: expected a whole number of at least 1, got {factor}")
+        raise InputError(f"upscaling factor: expected a whole number of at least 1, got {factor}")
     return pictures.repeat(factor, axis=-2).repeat(factor, axis=-1)
 
 
@@ -66,9 +68,9 @@ def film_strip(
     """Return a picture `[h,w]`: one row per movie `[T,H,W]`, one column per frame, optionally labelled rows."""
     _same_shape(movies)
     if not frames or min(frames) < 0 or max(frames) >= len(movies[0]):
-        raise ValueError(f"frames of a film strip: expected some of 0 to {len(movies[0]) - 1}, got {list(frames)}")
+        raise InputError(f"frames of a film strip: expected some of 0 to {len(movies[0]) - 1}, got {list(frames)}")
     if labels and len(labels) != len(movies):
-        raise ValueError(f"labels of a film strip: expected one per movie ({len(movies)}), got {len(labels)}")
+        raise InputError(f"labels of a film strip: expected one per movie ({len(movies)}), got {len(labels)}")
     cells = [side_by_side([upscale(movie[None, frame], scale) for frame in frames], gap=gap) for movie in movies]
     strip = side_by_side(cells, gap=gap, below=True)[0]
     return labelled(strip, labels, gap=gap) if labels else strip
@@ -162,7 +164,7 @@ def write_mp4(path: Path, movie: Pixels, *, frame_rate: float) -> Path:
 def _same_shape(movies: Sequence[Pixels]) -> None:
     shapes = sorted({movie.shape for movie in movies})
     if len(shapes) != 1 or len(shapes[0]) != 3:
-        raise ValueError(f"movies shown together: expected one shape [T,H,W], got {shapes}; cut them to equal frames")
+        raise InputError(f"movies shown together: expected one shape [T,H,W], got {shapes}; cut them to equal frames")
 
 
 def _label_margin(labels: Sequence[str], height: int, gap: int) -> Pixels:

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
+
 
 class Caption(NamedTuple):
     """What is seen from frame `first` to before frame `end`, said in one or several ways."""
@@ -241,9 +243,9 @@ def stack(trials: Sequence[Trial]) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return movies `[B,C,T,H,W]`, responses `[B,N,T]` and behavior `[B,4,T]` of trials of equal length."""
     lengths = sorted({trial.movie.shape[1] for trial in trials})
     if len(lengths) != 1:
-        raise ValueError(f"trials of one batch: expected equal numbers of frames, got {lengths}; batch by length")
+        raise InputError(f"trials of one batch: expected equal numbers of frames, got {lengths}; batch by length")
     behaviors = [trial.behavior for trial in trials if trial.behavior is not None]
     if behaviors and len(behaviors) != len(trials):
-        raise ValueError(f"behavior: expected in all {len(trials)} trials of a batch or in none, got {len(behaviors)}")
+        raise InputError(f"behavior: expected in all {len(trials)} trials of a batch or in none, got {len(behaviors)}")
     behavior = torch.stack(behaviors) if behaviors else None
     return torch.stack([t.movie for t in trials]), torch.stack([t.responses for t in trials]), behavior

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from recon.errors import InputError
+
 HIDDEN = 8
 LIMIT = 1.5
 """Largest absolute log gain."""
@@ -69,5 +71,5 @@ class PupilShift(nn.Module):
 def pupil_shift(behavior: tuple[str, ...]) -> PupilShift:
     """Return a shifter that reads the pupil's position from the channels of an encoder."""
     if "pupil_x" not in behavior or "pupil_y" not in behavior:
-        raise ValueError(f"shifter: expected behavior channels pupil_x and pupil_y, got {behavior}; add them both")
+        raise InputError(f"shifter: expected behavior channels pupil_x and pupil_y, got {behavior}; add them both")
     return PupilShift((behavior.index("pupil_x"), behavior.index("pupil_y")))

@@ -27,6 +27,7 @@ from recon.encoders.core_readout.readout import (
     sampled_positions,
 )
 from recon.encoders.wrap import chosen_behavior
+from recon.errors import InputError
 
 SPAN = 45
 """Frames that run through the core at a time: their features stay in the processor's cache."""
@@ -59,7 +60,7 @@ class CoreReadout(Encoder):
         self.settings = settings or CoreReadoutSettings()
         self.spec = replace(spec, context=(self.settings.core.lags - 1, 0))
         if spec.channels != 1:
-            raise ValueError(f"channels: expected 1 (grey), got {spec.channels}; convert the movie to grey first")
+            raise InputError(f"channels: expected 1 (grey), got {spec.channels}; convert the movie to grey first")
         neurons = len(spec.neuron_ids)
         height, width = (math.ceil(side / self.settings.core.block) for side in spec.frame_size)
         with torch.random.fork_rng(devices=[]):

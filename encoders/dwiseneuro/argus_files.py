@@ -27,6 +27,7 @@ from recon.encoders.dwiseneuro.network import (
     from_params,
     to_params,
 )
+from recon.errors import InputError
 
 KEYS = ("model_name", "params", "nn_state_dict")
 ARCHITECTURE = "dwiseneuro"
@@ -53,17 +54,17 @@ def save_trained(network: DwiseNetwork, path: Path, *, subjects: tuple[Subject, 
 def read_published(path: Path) -> Published:
     """Return what an Argus `.pth` or a converted `.safetensors` file holds."""
     if not path.is_file():
-        raise ValueError(f"weights: expected a .pth or .safetensors file, got {str(path)!r}; check the path")
+        raise InputError(f"weights: expected a .pth or .safetensors file, got {str(path)!r}; check the path")
     return _read_converted(path) if path.suffix == ".safetensors" else _read_argus(path)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a plain state dict, `.pth` or `.safetensors`, without running a pickle's code."""
     if not path.is_file():
-        raise ValueError(f"weights: expected a .pth or .safetensors file, got {str(path)!r}; check the path")
+        raise InputError(f"weights: expected a .pth or .safetensors file, got {str(path)!r}; check the path")
     content = read_tensors(path)[1] if path.suffix == ".safetensors" else _load(path)
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"{path}: expected a state dict of tensors, got something else; save model.state_dict()")
+        raise InputError(f"{path}: expected a state dict of tensors, got something else; save model.state_dict()")
     return dict(content)
 
 
@@ -74,7 +75,7 @@ def convert(source: Path, target: Path, *, card: Mapping[str, Any] | None = None
     the `.pth` form the card's `params` are written again.
     """
     if target.suffix not in (".pth", ".safetensors") or target.suffix == source.suffix:
-        raise ValueError(f"{target}: expected the other form than {source.name}: .pth or .safetensors; rename it")
+        raise InputError(f"{target}: expected the other form than {source.name}: .pth or .safetensors; rename it")
     found = read_published(source)
     build_network(found.settings, found.tensors, str(source))
     whole = {**found.card, **(card or {})}
@@ -89,16 +90,16 @@ def _read_argus(path: Path) -> Published:
     content = _load(path)
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"{path}: expected a dict of {', '.join(KEYS)}, got none of {missing[0]!r}; take an Argus file"
         )
     params, tensors = content["params"], content["nn_state_dict"]
     if not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise ValueError(f"{path}: expected tensors in nn_state_dict, got other values; copy the file again")
+        raise InputError(f"{path}: expected tensors in nn_state_dict, got other values; copy the file again")
     try:
         settings = from_params(params, str(path))
     except (KeyError, TypeError) as error:
-        raise ValueError(
+        raise InputError(
             f"{path}: expected the params of the published recipe, got {error}; take such a file"
         ) from error
     card = {"source": path.name, "model_name": content["model_name"], "params": params}
@@ -119,7 +120,7 @@ def _load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError) as error:
         reason = _reason(error)
-        raise ValueError(
+        raise InputError(
             f"{path}: expected tensors and plain values only, got a file that is damaged or asks to run code "
             f"({type(error).__name__}: {reason}); nothing was run: take the file from its authors again"
         ) from error
@@ -129,7 +130,7 @@ def _read_converted(path: Path) -> Published:
     header, tensors = read_tensors(path)
     found = (header.get("format"), header.get("architecture"))
     if found != (FORMAT, ARCHITECTURE):
-        raise ValueError(
+        raise InputError(
             f"{path}: expected {(FORMAT, ARCHITECTURE)}, got {found}; make it with `recon encoders convert IN OUT`"
         )
     settings = from_mapping(DwiseSettings, json.loads(header["settings"]))
@@ -137,7 +138,7 @@ def _read_converted(path: Path) -> Published:
     subjects = tuple(Subject(**{**entry, "neuron_ids": tuple(entry["neuron_ids"])}) for entry in named)
     counts = tuple(len(subject.neuron_ids) for subject in subjects)
     if subjects and counts != settings.readout_outputs:
-        raise ValueError(f"{path}: expected {settings.readout_outputs} named neurons, got {counts}; train it again")
+        raise InputError(f"{path}: expected {settings.readout_outputs} named neurons, got {counts}; train it again")
     return Published(settings, tensors, json.loads(header.get("card", "{}")), subjects)
 
 

@@ -17,6 +17,7 @@ from recon.encoders.dwiseneuro.folded import FoldedCore
 from recon.encoders.dwiseneuro.network import NEURONS, DwiseNetwork, Subject, build_network, stacked
 from recon.encoders.dwiseneuro.passes import Passes, Sums, in_passes
 from recon.encoders.wrap import chosen_behavior
+from recon.errors import InputError
 
 FRAME_SIZE = (36, 64)
 Checkpointing = Literal["auto", "always", "never"]
@@ -166,17 +167,17 @@ class DwiseNeuro(Encoder):
     def _checked(self, movie: Tensor, behavior: Tensor | None) -> Tensor:
         size, span = tuple(movie.shape[3:]), self.settings.span
         if movie.ndim != 5 or movie.shape[1] != 1 or size not in (self.spec.frame_size, self.settings.canvas):
-            raise ValueError(
+            raise InputError(
                 f"movie: expected [B,1,T,H,W] with frames of {self.spec.frame_size} or {self.settings.canvas}, "
                 f"got {tuple(movie.shape)}; resize it"
             )
         if movie.shape[2] < span:
-            raise ValueError(
+            raise InputError(
                 f"movie: expected {span} frames or more, one window, got {movie.shape[2]}; take a longer clip"
             )
         states = chosen_behavior(self.spec, behavior)
         if states is None or states.shape[2] != movie.shape[2] or len(states) != len(movie):
-            raise ValueError(
+            raise InputError(
                 f"behavior: expected {(len(movie), len(BEHAVIOR_CHANNELS), movie.shape[2])}, "
                 f"got {None if states is None else tuple(states.shape)}; give the movie's own"
             )
@@ -221,7 +222,7 @@ def readout_index(mouse: str, outputs: tuple[int, ...], names: tuple[str, ...] =
         place = int(mouse)
     if place < 0:
         of = "" if names else " with a file of these ten"
-        raise ValueError(
+        raise InputError(
             f"mouse: expected one of {', '.join(known)}{of}, or a place 0–{len(outputs) - 1}, "
             f"got {mouse!r}; correct the name"
         )

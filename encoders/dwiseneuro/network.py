@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from recon.encoders.canvas import centred
 from recon.encoders.dwiseneuro.blocks import Readout, Shape, ShuffleLayer, blocks, run_layers, stem
+from recon.errors import InputError
 
 NEURONS = {
     "dynamic29515-10-12-Video-9b4f6a1a067fe51e15306b9628efea20": 7863,
@@ -153,11 +154,11 @@ def from_params(params: Mapping[str, Any], where: str) -> DwiseSettings:
     """Return the settings in a published checkpoint's `params`; anything that is not understood is an error."""
     name, arguments = params["nn_module"]
     if name != "dwiseneuro":
-        raise ValueError(f"{where}: expected the network 'dwiseneuro', got {name!r}; take a DwiseNeuro checkpoint")
+        raise InputError(f"{where}: expected the network 'dwiseneuro', got {name!r}; take a DwiseNeuro checkpoint")
     stack, (inputs, inputs_arguments) = params["frame_stack"], params["inputs_processor"]
     found = (stack.get("position", "last"), inputs, params["responses_processor"][0])
     if found != ("last", "stack_inputs", "identity"):
-        raise ValueError(
+        raise InputError(
             f"{where}: expected windows placed 'last', 'stack_inputs' and 'identity' responses, got {found}; "
             "take a checkpoint of the published recipe"
         )
@@ -166,7 +167,7 @@ def from_params(params: Mapping[str, Any], where: str) -> DwiseSettings:
     tree["fill"] = float(inputs_arguments.get("pad_fill_value", 0.0))
     unknown = [key for key in tree if key not in {entry.name for entry in fields(DwiseSettings)}]
     if unknown:
-        raise ValueError(f"{where}: expected hyper-parameters of DwiseNeuro, got {unknown[0]!r}; update this program")
+        raise InputError(f"{where}: expected hyper-parameters of DwiseNeuro, got {unknown[0]!r}; update this program")
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in tree.items()}
     return DwiseSettings(**values)
 
@@ -196,7 +197,7 @@ def build_network(settings: DwiseSettings, tensors: Mapping[str, Tensor], where:
     for name in sorted({*expected, *tensors}):
         wanted, found = (tuple(side[name].shape) if name in side else "nothing" for side in (expected, tensors))
         if wanted != found:
-            raise ValueError(f"{where}: {name}: expected shape {wanted}, got {found}; take the file its params fit")
+            raise InputError(f"{where}: {name}: expected shape {wanted}, got {found}; take the file its params fit")
     # Assigned, not copied: of a memory-mapped file only the readouts that are used are ever read.
     network.load_state_dict(dict(tensors), assign=True)
     return network.eval()

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from recon.errors import InputError
+
 Passes = Sequence[slice]
 Sums = Callable[[Tensor, Tensor], Tensor]
 
@@ -36,7 +38,7 @@ def _added(sums: Sums, movie: Tensor, behavior: Tensor, passes: Passes) -> Tenso
             total = found.new_zeros(*found.shape[:2], movie.shape[2])
         total[..., part] += found
     if total is None:
-        raise ValueError("passes: expected at least one, got none; take a longer clip")
+        raise InputError("passes: expected at least one, got none; take a longer clip")
     return total
 
 

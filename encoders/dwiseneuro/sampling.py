@@ -19,6 +19,7 @@ from torch import Tensor
 
 from recon.encoders.dwiseneuro.network import DwiseSettings, Subject, stacked
 from recon.encoders.training.clips import TrainingClip
+from recon.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class WindowSampling:
 
     def __post_init__(self) -> None:
         if min(self.samples, self.batch) < 1 or self.readers < 0:
-            raise ValueError(f"samples, batch: expected 1 or more, readers 0 or more, got {self}; raise them")
+            raise InputError(f"samples, batch: expected 1 or more, readers 0 or more, got {self}; raise them")
         if not 0 <= self.cutmix <= 1 or self.cutmix_alpha <= 0:
-            raise ValueError(
+            raise InputError(
                 f"cutmix: expected a share in 0–1 and a positive cutmix_alpha, got {self.cutmix} and "
                 f"{self.cutmix_alpha}; 0 switches it off"
             )
@@ -108,7 +109,7 @@ def epoch_steps(sampling: WindowSampling, mice: int) -> int:
     """
     steps = sampling.samples // mice * mice // sampling.batch
     if steps < 1:
-        raise ValueError(
+        raise InputError(
             f"samples: expected {max(sampling.batch, mice)} or more, a batch and one of each mouse, "
             f"got {sampling.samples}; raise it"
         )
@@ -173,7 +174,7 @@ def cut_mix(window: Window, other: Window, box: Box) -> Window:
 def cut(clip: TrainingClip, settings: DwiseSettings, start: int) -> Window:
     """Return the window of a clip that starts at a frame."""
     if clip.behavior is None:
-        raise ValueError("behavior: expected pupil and running of every trial, got none; record or import them")
+        raise InputError("behavior: expected pupil and running of every trial, got none; record or import them")
     part = slice(start, start + settings.span, settings.step)
     inputs = stacked(clip.movie[None, :, part], clip.behavior[None, :, part], settings)
     return Window(inputs[0], clip.responses[:, part].clamp_min(0))
@@ -183,7 +184,7 @@ def places(clip: TrainingClip, settings: DwiseSettings) -> int:
     """Return in how many places of a clip a window can start."""
     count = clip.movie.shape[1] - settings.span + 1
     if count < 1:
-        raise ValueError(
+        raise InputError(
             f"trials: expected {settings.span} frames or more, one window, got {clip.movie.shape[1]}; "
             "leave short trials out (tier 'none')"
         )

@@ -37,6 +37,7 @@ from recon.encoders.dwiseneuro.scores import Precision, misfit, validate
 from recon.encoders.runtime.precision import autocast
 from recon.encoders.training.state import moments_of, other_training, read_parts, set_moments, write_parts
 from recon.encoders.training.watch import TrainingWatch
+from recon.errors import InputError
 
 RATED_BATCH = 4
 """Samples of a batch for which the base learning rate is stated."""
@@ -66,7 +67,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if min(self.warmup_epochs, self.epochs - 1, self.portions - 1, self.validate_every - 1) < 0:
-            raise ValueError(
+            raise InputError(
                 f"epochs, portions, validate_every: expected 1 or more, warmup_epochs 0 or more, got {self}; raise them"
             )
 
@@ -206,7 +207,7 @@ def learn(run: DwiseRun, batch: WindowBatch, rate: float) -> float:
         loss.backward()
         total += float(loss.detach())
     if not math.isfinite(total):
-        raise ValueError(f"loss: expected a finite value, got {total} at step {run.step}; lower training.base_rate")
+        raise InputError(f"loss: expected a finite value, got {total} at step {run.step}; lower training.base_rate")
     run.optimiser.step()
     update_average(run.averaged, run.network, run.recipe.average)
     return total

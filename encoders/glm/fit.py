@@ -18,6 +18,7 @@ from torch.nn import functional
 from recon.encoders.glm.model import FLOOR, Glm, separable_drive
 from recon.encoders.training.clips import TrainingClip, draw_chunks, evaluate
 from recon.encoders.training.loop import TrainingOutcome
+from recon.errors import InputError
 
 REACH = 12.0
 """Where the envelope's exponent stops: exp(−12) of the peak is nothing, and float32 still divides by it."""
@@ -43,7 +44,7 @@ class GlmFit:
 
     def __post_init__(self) -> None:
         if not self.widths or min(*self.widths, self.steps, self.batch, self.frames) <= 0:
-            raise ValueError(
+            raise InputError(
                 f"glm fit: expected widths, steps, batch and frames above 0, got {self.widths}, {self.steps}, "
                 f"{self.batch}, {self.frames}; correct these values"
             )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.encoders.base import Encoder, Spec
+from recon.errors import InputError
 
 FLOOR = 1e-6
 """Lowest rate (responses per frame); keeps the Poisson likelihood finite."""
@@ -25,9 +26,9 @@ class GlmSettings:
 
     def __post_init__(self) -> None:
         if self.lags < 1 or self.rank < 1:
-            raise ValueError(f"glm: expected lags and rank of at least 1, got {self.lags} and {self.rank}; raise them")
+            raise InputError(f"glm: expected lags and rank of at least 1, got {self.lags} and {self.rank}; raise them")
         if not self.std > 0:
-            raise ValueError(f"glm: expected a std above 0, got {self.std}; take that of the training movies")
+            raise InputError(f"glm: expected a std above 0, got {self.std}; take that of the training movies")
 
 
 class Glm(Encoder):
@@ -45,7 +46,7 @@ class Glm(Encoder):
         super().__init__()
         self.settings = settings or GlmSettings()
         if spec.channels != 1:
-            raise ValueError(f"channels: expected 1 (grey), got {spec.channels}; convert the movie to grey first")
+            raise InputError(f"channels: expected 1 (grey), got {spec.channels}; convert the movie to grey first")
         self.spec = replace(spec, context=(self.settings.lags - 1, 0), behavior=())
         neurons, rank = len(spec.neuron_ids), self.settings.rank
         self.space = nn.Parameter(torch.zeros(neurons, rank, *spec.frame_size))

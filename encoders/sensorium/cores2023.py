@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.encoders.sensorium.static2022 import Regularizer
+from recon.errors import InputError
 
 LAYERS = re.compile(r"core\.features\.layer(\d+)\.")
 START = "core.features.layer"
@@ -28,7 +29,7 @@ def core_kind(state: Mapping[str, Tensor]) -> str:
         return "rotated"
     weight = state.get(f"{START}0.conv.weight")
     if weight is None or weight.ndim not in (4, 5):
-        raise ValueError(
+        raise InputError(
             f"core: expected {START}0 with conv_spatial, conv or hermite_conv weights, got none of them; "
             "take a state dict of a Sensorium 2023 baseline"
         )

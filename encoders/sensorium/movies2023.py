@@ -20,6 +20,7 @@ from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, with_neurons
 from recon.encoders.dwiseneuro.argus_files import read_state
 from recon.encoders.sensorium.cores2023 import FrameCore, Recurrence, SpaceTimeCore, core_kind
 from recon.encoders.sensorium.static2022 import GaussianReadout, Pair, belongs, shifter_of
+from recon.errors import InputError
 
 WHITE = 255.0
 FRAME_SIZE = (36, 64)
@@ -121,13 +122,13 @@ class Sensorium2023(Encoder):
     def _states(self, movie: Tensor, behavior: Tensor | None) -> Tensor:
         """Return behavior `[B,4,T]` as the published loaders normalise it; zeros where the encoder sees none."""
         if movie.ndim != 5 or movie.shape[1] != 1 or tuple(movie.shape[3:]) != FRAME_SIZE:
-            raise ValueError(f"movie: expected [B,1,T,36,64], got {tuple(movie.shape)}; resize it")
+            raise InputError(f"movie: expected [B,1,T,36,64], got {tuple(movie.shape)}; resize it")
         expected = (len(movie), len(BEHAVIOR_CHANNELS), movie.shape[2])
         if not self.spec.behavior:
             return movie.new_zeros(expected)
         if behavior is None or tuple(behavior.shape) != expected:
             found = None if behavior is None else tuple(behavior.shape)
-            raise ValueError(f"behavior: expected {expected}, got {found}; give the movie's own")
+            raise InputError(f"behavior: expected {expected}, got {found}; give the movie's own")
         mean = movie.new_tensor((0.0, 0.0, *self.statistics.pupil_mean))
         deviation = movie.new_tensor((*self.statistics.behavior, *self.statistics.pupil_deviation))
         return (behavior.to(movie) - mean[:, None]) / deviation[:, None]
@@ -146,7 +147,7 @@ def load_sensorium2023(
 
     `mouse` is a data key of the file, or what stands before its "-Video", and may be left out where the file has one.
     What a state dict does not say: whether convolutions are padded in space (`padded`, of a 2-D core only its first;
-    None: as published, "full" only). Raises ValueError for other names or shapes than the published.
+    None: as published, "full" only). Raises InputError for other names or shapes than the published.
     """
     path = Path(weights)
     state = read_state(path)
@@ -164,14 +165,14 @@ def load_sensorium2023(
         encoder.load_state_dict(own)
     except (KeyError, RuntimeError, ValueError) as error:
         reason = " ".join(f"no {error}".split() if isinstance(error, KeyError) else str(error).split())
-        raise ValueError(f"{path}: expected the published names and shapes, got: {reason}; check the file") from error
+        raise InputError(f"{path}: expected the published names and shapes, got: {reason}; check the file") from error
     return encoder.eval()
 
 
 def _chosen_mouse(path: Path, mouse: str, mice: list[str]) -> str:
     named = [key for key in mice if mouse in (key, key.partition("-Video")[0])] if mouse else mice
     if len(named) != 1:
-        raise ValueError(
+        raise InputError(
             f"{path}: expected a readout of mouse {mouse or '…'}, got those of {', '.join(mice) or 'none'}; "
             "name one of them"
         )
@@ -185,5 +186,5 @@ def _behaving(state: Mapping[str, Tensor]) -> int:
     weight = state.get(f"{first}conv_spatial.weight", state.get(f"{first}conv.weight", coefficients))
     inputs = 0 if weight is None else weight.shape[1]
     if inputs not in CHANNELS:
-        raise ValueError(f"core: expected 1, 3 or 5 input channels, got {inputs}; train it on frames and behavior")
+        raise InputError(f"core: expected 1, 3 or 5 input channels, got {inputs}; train it on frames and behavior")
     return CHANNELS[inputs]

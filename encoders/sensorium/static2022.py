@@ -20,6 +20,7 @@ from torch.nn import functional
 from recon.encoders.base import Encoder, Spec, with_neurons
 from recon.encoders.dwiseneuro.argus_files import read_state
 from recon.encoders.sensorium.fixed_readout import FixedReadout
+from recon.errors import InputError
 
 Kind = Literal["cnn", "ln"]
 Pair = tuple[float, float]
@@ -163,9 +164,9 @@ class Sensorium2022(Encoder):
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
         """Return rates `[B,N,T]` of a movie `[B,1,T,36,64]` in [0,1] and behavior `[B,4,T]`."""
         if tuple(movie.shape[3:]) != FRAME_SIZE or movie.shape[1] != 1:
-            raise ValueError(f"movie: expected [B,1,T,36,64], got {tuple(movie.shape)}; resize it")
+            raise InputError(f"movie: expected [B,1,T,36,64], got {tuple(movie.shape)}; resize it")
         if self.spec.behavior and (behavior is None or behavior.shape[2] != movie.shape[2]):
-            raise ValueError(f"behavior: expected [B,4,{movie.shape[2]}], got none or another length; give the movie's")
+            raise InputError(f"behavior: expected [B,4,{movie.shape[2]}], got none or another length; give the movie's")
         mean, deviation = self.normalisation.image
         frames = ((movie * WHITE - mean) / deviation).transpose(1, 2).flatten(0, 1)
         shift = None
@@ -215,14 +216,14 @@ def load_sensorium2022(
 ) -> Sensorium2022:
     """Return one mouse's encoder of a published state dict, in evaluation mode.
 
-    `mouse` may be left out where the file has one. Raises ValueError for other names or shapes than the published.
+    `mouse` may be left out where the file has one. Raises InputError for other names or shapes than the published.
     """
     path = Path(weights)
     state = read_state(path)
     mice = [found[1] for found in map(READOUT.fullmatch, state) if found]
     chosen = mouse or (mice[0] if len(mice) == 1 else "")
     if chosen not in mice or "core.features.layer0.conv.weight" not in state:
-        raise ValueError(f"{path}: expected a readout of mouse {mouse or '…'}, got those of {mice}; name one of them")
+        raise InputError(f"{path}: expected a readout of mouse {mouse or '…'}, got those of {mice}; name one of them")
     own = {name: value for name, value in state.items() if belongs(name, chosen)}
     try:
         encoder = Sensorium2022(
@@ -235,7 +236,7 @@ def load_sensorium2022(
         encoder.load_state_dict(own)
     except (KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: expected the published names and shapes, got: {reason}; check the file") from error
+        raise InputError(f"{path}: expected the published names and shapes, got: {reason}; check the file") from error
     return encoder.eval()
 
 

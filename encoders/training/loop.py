@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from recon.encoders.training.state import moments_of, other_training, read_parts, set_moments, write_parts
 from recon.encoders.training.watch import TrainingWatch
+from recon.errors import InputError
 
 SAVE_SECONDS = 5.0
 SCALARS = ("score", "best_step", "step", "seconds")
@@ -49,7 +50,7 @@ class Learning:
 
     def __post_init__(self) -> None:
         if min(self.steps, self.validate_every) < 1:
-            raise ValueError(
+            raise InputError(
                 f"learning: expected at least 1 step and validations at least 1 step apart, got {self.steps} and "
                 f"{self.validate_every}; raise them"
             )

@@ -12,13 +12,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from recon.encoders.checkpoints import write_atomically
+from recon.errors import InputError
 
 Parts = Mapping[str, Mapping[str, Tensor]]
 
 
-def other_training(path: Path, found: object) -> ValueError:
+def other_training(path: Path, found: object) -> InputError:
     """Return the error of a file that holds no state of the training that is to go on."""
-    return ValueError(
+    return InputError(
         f"{path}: expected the state of a training of this encoder, got {found}; delete it to start again"
     )
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from recon import config
 from recon.code_version import code_version
 from recon.encoders.base import device_of, resolve_device
+from recon.errors import InputError
 from recon.files import digest, one_writer, write_bytes
 from recon.media import (
     SCALE,
@@ -70,13 +71,13 @@ class SampleSettings:
     def __post_init__(self) -> None:
         falling(self.levels, self.highest, self.lowest)
         if min(self.draws, self.frames, *self.frame_size) < 1 or not self.frame_rate > 0 or not 0 <= self.noise <= 1:
-            raise ValueError(
+            raise InputError(
                 f"sample: expected draws, frames and frame_size of at least 1, frame_rate above 0 and noise in 0–1, "
                 f"got {self.draws}, {self.frames}, {self.frame_size}, {self.frame_rate:g} and "
                 f"{self.noise:g}; correct it"
             )
         if not self.captions or len(set(self.captions)) < len(self.captions):
-            raise ValueError(f"sample: expected captions, each once, got {list(self.captions)}; correct them")
+            raise InputError(f"sample: expected captions, each once, got {list(self.captions)}; correct them")
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -137,7 +138,7 @@ def read_samples(path: Path, keys: Mapping[str, str]) -> Samples:
                 for group in groups
             }
     except (OSError, KeyError) as error:
-        raise ValueError(f"{path}: expected samples that `recon sample` wrote, got {error}; remove it") from error
+        raise InputError(f"{path}: expected samples that `recon sample` wrote, got {error}; remove it") from error
 
 
 def write_pictures(samples: Samples, chosen: SampleSettings) -> None:

@@ -16,6 +16,7 @@ from recon.data.formats.arrays_import import import_arrays as make
 from recon.data.open import bar, open_recording
 from recon.data.public.catalogue import listing, public_file
 from recon.data.public.fetch import fetch_public
+from recon.errors import InputError
 from recon.files import finite, write_table
 from recon.report.ceilings import write_ceilings
 
@@ -27,7 +28,7 @@ def check(options: argparse.Namespace, write: Write) -> None:
     report = check_recording(open_recording(options.folder), progress=bar)
     write(json.dumps(finite(report.plain()), indent=1, ensure_ascii=False) if options.json else str(report))
     if not report.ok:
-        raise ValueError(f"{options.folder}: expected a readable recording, got the errors above; mend these files")
+        raise InputError(f"{options.folder}: expected a readable recording, got the errors above; mend these files")
 
 
 def info(options: argparse.Namespace, write: Write) -> None:
@@ -50,16 +51,16 @@ def ceiling(options: argparse.Namespace, write: Write) -> None:
 
 def _repeats(options: argparse.Namespace) -> Repeats:
     if (options.folder is None) == (options.responses is None):
-        raise ValueError(
+        raise InputError(
             f"ceiling: expected a recording's folder or --responses, got {'both' if options.folder else 'neither'}; "
             "name one of them"
         )
     if options.halves < 1:
-        raise ValueError(f"halves: expected 1 or more draws, got {options.halves}; correct it")
+        raise InputError(f"halves: expected 1 or more draws, got {options.halves}; correct it")
     if options.responses is not None:
         return array_repeats(options.responses, areas=options.areas, unit_ids=options.unit_ids)
     if options.unit_ids is not None:
-        raise ValueError("unit-ids: expected them with --responses only, got a folder; a recording has its own")
+        raise InputError("unit-ids: expected them with --responses only, got a folder; a recording has its own")
     return recording_repeats(open_recording(options.folder), areas=options.areas, progress=bar)
 
 
@@ -100,7 +101,7 @@ def fetch(options: argparse.Namespace, write: Write) -> None:
             write(line)
         return
     if not options.names:
-        raise ValueError("name: expected one or more names, got none; `recon data fetch --list` shows them all")
+        raise InputError("name: expected one or more names, got none; `recon data fetch --list` shows them all")
     for item in [public_file(name) for name in options.names]:
         write(f"{item.name}: {item.about}")
         write(f"licence: {item.licence}")

@@ -12,6 +12,7 @@ from recon.data.duplicates.groups import Group, find_groups, group_file
 from recon.data.layout import ABSENT, GROUPS_FILE
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
+from recon.errors import InputError
 from recon.files import write_json
 
 Trial = tuple[int, int]
@@ -38,7 +39,7 @@ def duplicates(options: argparse.Namespace, write: Callable[[str], None]) -> Non
 def _check_different(recordings: Sequence[SensoriumRecording]) -> None:
     paths = [recording.path.resolve() for recording in recordings]
     if len(set(paths)) < len(paths):
-        raise ValueError(f"folders: expected each recording once, got {len(paths) - len(set(paths))} twice; drop them")
+        raise InputError(f"folders: expected each recording once, got {len(paths) - len(set(paths))} twice; drop them")
 
 
 def _lines(recordings: Sequence[SensoriumRecording], trials: Sequence[Trial], groups: Sequence[Group]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+from recon.errors import InputError
 from recon.report.heatmaps import write_heatmaps
 from recon.report.page import write_report
 from recon.report.strips import write_strip
@@ -15,12 +16,12 @@ def report(options: argparse.Namespace, write: Callable[[str], None]) -> None:
     """Write report.html into the run's folder, print the table of its results, or draw a film strip or heat maps."""
     for run in options.run:
         if not run.is_dir():
-            raise ValueError(f"run: expected the folder of a run, got {run}, which is not there; check the path")
+            raise InputError(f"run: expected the folder of a run, got {run}, which is not there; check the path")
     if options.markdown:
         results = [run / "results.csv" for run in options.run]
         return write(markdown(*results, baseline=options.baseline).rstrip())
     if len(options.run) > 1:
-        raise ValueError(f"run: expected one folder, got {len(options.run)}; several make a table: add --markdown")
+        raise InputError(f"run: expected one folder, got {len(options.run)}; several make a table: add --markdown")
     (run,) = options.run
     if options.heatmap is not None:
         return write(f"picture: {write_heatmaps(run, options.heatmap)}")

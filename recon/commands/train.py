@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from recon.config import load
+from recon.errors import InputError
 from recon.study.executors.places import place_of
 from recon.study.settings import Share
 from recon.train.mask import train_mask
@@ -32,7 +33,7 @@ def train(kind: str, options: argparse.Namespace, write: Write) -> None:
         return
     key, separator, values = options.each.partition("=")
     if not separator or not all(values.split(",")):
-        raise ValueError(f"--each: expected KEY=VALUE,VALUE, got {options.each}; write for example training.seed=0,1,2")
+        raise InputError(f"--each: expected KEY=VALUE,VALUE, got {options.each}; write for example training.seed=0,1,2")
     share = Share(options.cpus, options.gpus)
     place = place_of(options.on, str(tree.get("device", "auto")))
     failed = 0
@@ -40,7 +41,7 @@ def train(kind: str, options: argparse.Namespace, write: Write) -> None:
         write(outcome.line or f"{key}={values.split(',')[outcome.job]}: failed, {outcome.error}")
         failed += not outcome.line
     if failed:
-        raise ValueError(f"--each: expected {len(values.split(','))} trainings, got {failed} that failed; see above")
+        raise InputError(f"--each: expected {len(values.split(','))} trainings, got {failed} that failed; see above")
 
 
 encoder, decoder, autoencoder, prior = (partial(train, kind) for kind in ("encoder", "decoder", "autoencoder", "prior"))

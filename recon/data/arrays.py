@@ -17,6 +17,7 @@ import numpy as np
 
 from recon.data.formats.hdf5 import open_hdf5
 from recon.data.layout import Array, load_array
+from recon.errors import InputError
 
 ArrayLike = str | Path | Array
 """An array, or the path of one: `movie.npy`, `spikes.npy.gz`, `all.npz:movie`, `session.h5:stimulus/movie`, .mat."""
@@ -73,14 +74,14 @@ def open_source(
     stored = value if isinstance(value, np.ndarray) else _open(str(value), stack)
     expected = len(axes) - (bits is not None)
     if name == "movie" and sorted(axes.replace("r", "", 1)) != ["h", "t", "w"]:
-        raise ValueError(f"axes: expected the letters t, h, w and perhaps r, each once, got {axes!r}")
+        raise InputError(f"axes: expected the letters t, h, w and perhaps r, each once, got {axes!r}")
     if len(stored.shape) != expected:
-        raise ValueError(
+        raise InputError(
             f"{name}: expected {expected} axes ({axes}), got shape {tuple(stored.shape)}; "
             "say which axis is which (r trials, t frames, h rows, w columns, n channels)"
         )
     if bits is not None and not -7 <= bits[0] * bits[1] - 8 * stored.shape[-1] <= 0:
-        raise ValueError(f"{name}: expected {bits[0]}×{bits[1]} pixels in packed bits, got {8 * stored.shape[-1]} bits")
+        raise InputError(f"{name}: expected {bits[0]}×{bits[1]} pixels in packed bits, got {8 * stored.shape[-1]} bits")
     return ArraySource(name, stored, axes, bits)
 
 
@@ -90,16 +91,16 @@ def open_channels(name: str, value: ArrayLike, *, movie: ArraySource, stack: Exi
     The frames axis is named by `axes` ("nt" or "tn") or found as the one that is as long as the movie.
     """
     if axes not in ("", "nt", "tn"):
-        raise ValueError(f"{name}: expected axes 'nt' or 'tn', got {axes!r}; trials come first by themselves")
+        raise InputError(f"{name}: expected axes 'nt' or 'tn', got {axes!r}; trials come first by themselves")
     stored = value if isinstance(value, np.ndarray) else _open(str(value), stack)
     lead = "r" if "r" in movie.axes else ""
     named = [lead + axes] if axes else [lead + "nt", lead + "tn"]
     fitting = [one for one in named if _fits(stored.shape, one, movie)]
     if not fitting:
         wanted = f"{movie.size('r')} trials of {movie.size('t')} frames" if lead else f"{movie.size('t')} frames"
-        raise ValueError(f"{name}: expected {wanted} as the movie has, got {tuple(stored.shape)}; cut both alike")
+        raise InputError(f"{name}: expected {wanted} as the movie has, got {tuple(stored.shape)}; cut both alike")
     if len(fitting) == 2:
-        raise ValueError(f"{name}: expected one axis of {movie.size('t')} frames, got two; name it (response_axes)")
+        raise InputError(f"{name}: expected one axis of {movie.size('t')} frames, got two; name it (response_axes)")
     return ArraySource(name, stored, fitting[0])
 
 
@@ -119,7 +120,7 @@ def _open(value: str, stack: ExitStack) -> Stored:
     path, _, key = value.partition(":")
     file = Path(path)
     if not file.is_file():
-        raise ValueError(f"{path}: expected an array file, got none; check the path")
+        raise InputError(f"{path}: expected an array file, got none; check the path")
     if file.suffix == ".mat" and _begins(file, b"MATLAB 5.0"):
         return _open_matlab(file, key)
     if file.suffix in (".h5", ".hdf5", ".nwb", ".mat"):
@@ -133,14 +134,14 @@ def _open(value: str, stack: ExitStack) -> Stored:
         return picked
     if file.suffix == ".npy":
         return load_array(file, mapped=True)
-    raise ValueError(f"{path}: expected .npy, .npy.gz, .npz, .mat or .h5, got {file.suffix or 'no suffix'}; convert it")
+    raise InputError(f"{path}: expected .npy, .npy.gz, .npz, .mat or .h5, got {file.suffix or 'no suffix'}; convert it")
 
 
 def _loaded(file: Path, stream: Any) -> Any:
     try:
         return np.load(stream, allow_pickle=False)
     except DAMAGED as error:
-        raise ValueError(f"{file}: expected complete numpy arrays, got {error}; save the file again") from error
+        raise InputError(f"{file}: expected complete numpy arrays, got {error}; save the file again") from error
 
 
 def _begins(file: Path, mark: bytes) -> bool:
@@ -155,7 +156,7 @@ def _open_matlab(file: Path, key: str) -> Stored:
     try:
         arrays = {name: value for name, value in loadmat(file).items() if not name.startswith("__")}
     except DAMAGED as error:
-        raise ValueError(f"{file}: expected a whole MATLAB file, got {error}; save the file again") from error
+        raise InputError(f"{file}: expected a whole MATLAB file, got {error}; save the file again") from error
     found: Stored = _pick(file, key, arrays)
     return found
 
@@ -168,9 +169,9 @@ def _open_hdf5(file: Path, key: str, stack: ExitStack) -> Stored:
     key = names[0] if not key and len(names) == 1 else key
     kind = opened.kind(key)
     if not kind:
-        raise ValueError(f"{file}: expected FILE:NAME with one of {names}, got {key or 'no name'}; add it")
+        raise InputError(f"{file}: expected FILE:NAME with one of {names}, got {key or 'no name'}; add it")
     if kind == "group":
-        raise ValueError(f"{file}: expected a data set, got the group {key!r}; name the data set after the colon")
+        raise InputError(f"{file}: expected a data set, got the group {key!r}; name the data set after the colon")
     return np.array(opened.texts(key)) if kind == "texts" else opened.values(key)
 
 
@@ -179,8 +180,8 @@ def _pick(file: Path, key: str, archive: Any) -> Any:
     if not key and len(names) == 1:
         key = names[0]
     if not key or key not in archive:
-        raise ValueError(f"{file}: expected FILE:NAME with one of {names}, got {key or 'no name'}; add it")
+        raise InputError(f"{file}: expected FILE:NAME with one of {names}, got {key or 'no name'}; add it")
     try:
         return archive[key]
     except DAMAGED as error:
-        raise ValueError(f"{file}:{key}: expected a complete array, got {error}; save the file again") from error
+        raise InputError(f"{file}:{key}: expected a complete array, got {error}; save the file again") from error

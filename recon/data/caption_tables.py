@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from recon.data.layout import ABSENT
+from recon.errors import InputError
 from recon.types import Recording
 
 COLUMNS = ("trial", "first", "end", "captioner", "text")
@@ -29,7 +30,7 @@ class Said(NamedTuple):
 def read_captions(path: Path, recording: Recording) -> dict[str, list[Said]]:
     """Return the captions of a file by captioner: CSV, JSON (a list), JSON lines or Parquet with `COLUMNS`.
 
-    Without `first` and `end` a caption is of its whole trial. Raises ValueError, with the row, for what does not fit
+    Without `first` and `end` a caption is of its whole trial. Raises InputError, with the row, for what does not fit
     the recording, and where captions of one captioner overlap.
     """
     found: dict[str, list[Said]] = {}
@@ -37,7 +38,7 @@ def read_captions(path: Path, recording: Recording) -> dict[str, list[Said]]:
         said = _said(row, recording, where=f"{path}: row {number}")
         found.setdefault(said.captioner, []).append(said)
     if not found:
-        raise ValueError(f"{path}: expected captions, got none; write a row for each with {', '.join(COLUMNS)}")
+        raise InputError(f"{path}: expected captions, got none; write a row for each with {', '.join(COLUMNS)}")
     for captions in found.values():
         captions.sort()
         _check_apart(captions, path)
@@ -47,16 +48,16 @@ def read_captions(path: Path, recording: Recording) -> dict[str, list[Said]]:
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
     readers = {".csv": _csv, ".json": _json, ".jsonl": _lines, ".parquet": _parquet}
     if path.suffix not in readers:
-        raise ValueError(f"{path}: expected one of {', '.join(readers)}, got {path.suffix or 'no suffix'}; convert it")
+        raise InputError(f"{path}: expected one of {', '.join(readers)}, got {path.suffix or 'no suffix'}; convert it")
     if not path.is_file():
-        raise ValueError(f"{path}: expected a file of captions, got none; check the path")
+        raise InputError(f"{path}: expected a file of captions, got none; check the path")
     try:
         rows = readers[path.suffix](path)
     except (OSError, ValueError, ImportError) as error:
-        raise ValueError(f"{path}: expected a table of captions, got {error}; write it again") from error
+        raise InputError(f"{path}: expected a table of captions, got {error}; write it again") from error
     for row in rows:
         if not isinstance(row, Mapping):
-            raise ValueError(f"{path}: expected rows of named values, got {row!r}; write a mapping for each caption")
+            raise InputError(f"{path}: expected rows of named values, got {row!r}; write a mapping for each caption")
         yield row
 
 
@@ -68,7 +69,7 @@ def _csv(path: Path) -> Sequence[Any]:
 def _json(path: Path) -> Sequence[Any]:
     rows = json.loads(path.read_text("utf-8"))
     if not isinstance(rows, list):
-        raise ValueError(f"a {type(rows).__name__} instead of a list")
+        raise InputError(f"a {type(rows).__name__} instead of a list")
     return rows
 
 
@@ -86,15 +87,15 @@ def _parquet(path: Path) -> Sequence[Any]:
 def _said(row: Mapping[str, Any], recording: Recording, *, where: str) -> Said:
     trial = _whole(row.get("trial"), f"{where}: trial")
     if not 0 <= trial < len(recording.tiers) or recording.tiers[trial] == ABSENT:
-        raise ValueError(f"{where}: expected a trial of 0–{len(recording.tiers) - 1} with files, got {trial}; drop it")
+        raise InputError(f"{where}: expected a trial of 0–{len(recording.tiers) - 1} with files, got {trial}; drop it")
     length = recording.length(trial)
     first = 0 if _missing(row.get("first")) else _whole(row["first"], f"{where}: first")
     end = length if _missing(row.get("end")) else _whole(row["end"], f"{where}: end")
     if not 0 <= first < end <= length:
-        raise ValueError(f"{where}: expected frames within 0–{length}, got {first}–{end}; cut them to the trial")
+        raise InputError(f"{where}: expected frames within 0–{length}, got {first}–{end}; cut them to the trial")
     captioner, text = (str(row.get(name) or "").strip() for name in ("captioner", "text"))
     if not captioner or not text:
-        raise ValueError(f"{where}: expected a captioner and a text, got {captioner!r} and {text!r}; complete the row")
+        raise InputError(f"{where}: expected a captioner and a text, got {captioner!r} and {text!r}; complete the row")
     return Said(trial, first, end, captioner, text)
 
 
@@ -106,16 +107,16 @@ def _whole(value: Any, where: str) -> int:
     try:
         number = float(value)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: expected a whole number, got {value!r}; correct it") from error
+        raise InputError(f"{where}: expected a whole number, got {value!r}; correct it") from error
     if not number.is_integer():
-        raise ValueError(f"{where}: expected a whole number, got {value!r}; correct it")
+        raise InputError(f"{where}: expected a whole number, got {value!r}; correct it")
     return int(number)
 
 
 def _check_apart(captions: Sequence[Said], path: Path) -> None:
     for one, other in pairwise(captions):
         if one.trial == other.trial and other.first < one.end:
-            raise ValueError(
+            raise InputError(
                 f"{path}: expected one caption of {one.captioner} at a time, got two for frame {other.first} of trial "
                 f"{one.trial}; give each its own frames"
             )

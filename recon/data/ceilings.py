@@ -26,6 +26,7 @@ from recon.data.noise_ceiling import (
 )
 from recon.data.sensorium import SensoriumRecording
 from recon.data.survey import survey
+from recon.errors import InputError
 
 MEASURES = {
     "oracle": "correlation of every repeat with the mean of the others",
@@ -59,11 +60,11 @@ class Repeats:
 def recording_repeats(recording: SensoriumRecording, *, areas: str | None = None, progress: Progress = iter) -> Repeats:
     """Return the repeated clips of a recording; damaged trials and withheld responses are passed over.
 
-    Repeats are trials of one tier whose videos (nearly) agree frame by frame. Raises ValueError where there are none.
+    Repeats are trials of one tier whose videos (nearly) agree frame by frame. Raises InputError where there are none.
     """
     sets = repeat_sets(recording, survey(recording, progress=progress))
     if not sets:
-        raise ValueError(
+        raise InputError(
             f"{recording.path}: expected a video that was shown twice or more, with responses, got none; "
             "a noise ceiling needs repeats"
         )
@@ -77,11 +78,11 @@ def array_repeats(responses: Sequence[str], *, areas: str | None = None, unit_id
     arrays = [read_responses(one) for one in responses]
     counts = sorted({len(array) for array in arrays})
     if len(counts) > 1:
-        raise ValueError(f"responses: expected arrays of the same units, got {counts} units; name them one at a time")
+        raise InputError(f"responses: expected arrays of the same units, got {counts} units; name them one at a time")
     clips = [torch.from_numpy(array.astype(np.float32)).transpose(0, 1) for array in arrays]
     ids = range(counts[0]) if unit_ids is None else np.ravel(read_array(unit_ids)).astype(np.int64).tolist()
     if len(ids) != counts[0]:
-        raise ValueError(f"unit_ids: expected {counts[0]} ids, one per unit, got {len(ids)}; name another array")
+        raise InputError(f"unit_ids: expected {counts[0]} ids, one per unit, got {len(ids)}; name another array")
     return Repeats(joined_repeats(clips), tuple(ids), _areas(areas, counts[0]))
 
 
@@ -89,12 +90,12 @@ def read_responses(source: str) -> Array:
     """Return an array (units, repeats, bins) of finite numbers, from FILE or FILE:NAME."""
     array = read_array(source)
     if array.ndim != 3 or array.dtype.kind not in "iuf":
-        raise ValueError(
+        raise InputError(
             f"{source}: expected (units, repeats, segments or bins) of numbers, got {array.shape} of {array.dtype}; "
             "transpose it or name another array"
         )
     if not np.isfinite(array).all():
-        raise ValueError(f"{source}: expected finite responses, got NaN or infinity; leave out these units")
+        raise InputError(f"{source}: expected finite responses, got NaN or infinity; leave out these units")
     return array
 
 
@@ -159,7 +160,7 @@ def _measured(responses: Tensor, *, generator: torch.Generator, halves: int) -> 
 def _areas(source: str | None, count: int) -> tuple[str, ...]:
     areas = ("",) * count if source is None else read_areas(source)
     if len(areas) != count:
-        raise ValueError(f"areas: expected {count} areas, one per unit, got {len(areas)}; name another array")
+        raise InputError(f"areas: expected {count} areas, one per unit, got {len(areas)}; name another array")
     return areas
 
 

@@ -16,6 +16,7 @@ from recon.data.layout import ABSENT, TIERS, TRAIN, VARIABLES, Array
 from recon.data.noise_ceiling import oracle_correlation
 from recon.data.sensorium import SensoriumRecording
 from recon.data.survey import Survey, survey
+from recon.errors import InputError
 
 Level = Literal["error", "warning", "note"]
 
@@ -134,7 +135,7 @@ def _split_findings(recording: SensoriumRecording, found: Survey) -> list[Findin
     trials = list(found.groups)
     try:
         written = trial_groups(recording)
-    except ValueError as error:
+    except InputError as error:
         return [Finding("warning", str(error))]
     groups = [written[i] for i in trials] if written else list(found.groups.values())
     leaked = leaks([recording.tiers[i] for i in trials], groups, trials)

@@ -9,6 +9,7 @@ from scipy.fft import dctn
 from recon.data.layout import ABSENT, TRAIN, VALIDATION, Array
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.dwiseneuro.network import NEURONS
+from recon.errors import InputError
 
 FOLDS = 7
 HASHED_FRAMES, SIDE, LOWEST = 5, 32, 8
@@ -22,7 +23,7 @@ def fold_trials(recording: SensoriumRecording, fold: int) -> tuple[int, ...]:
     Published weights were trained on these folds, so content groups that were found later do not move a trial.
     """
     if not 0 <= fold < FOLDS:
-        raise ValueError(f"fold: expected 0–{FOLDS - 1}, got {fold}; correct this value")
+        raise InputError(f"fold: expected 0–{FOLDS - 1}, got {fold}; correct this value")
     old = recording.name.partition("-Video")[0] in OLD_MICE
     tiers = {tier for tier in recording.tiers if tier != ABSENT} if old else {TRAIN, VALIDATION}
     shown = (index for index, tier in enumerate(recording.tiers) if tier in tiers)
@@ -33,7 +34,7 @@ def video_hash(frames: Array) -> int:
     """Return the exclusive-or of the hashes of five frames of a video `(T,H,W)` 0–255, in the middles of its fifths."""
     step = len(frames) // HASHED_FRAMES
     if step == 0:
-        raise ValueError(f"video: expected {HASHED_FRAMES} frames or more, got {len(frames)}; leave the trial out")
+        raise InputError(f"video: expected {HASHED_FRAMES} frames or more, got {len(frames)}; leave the trial out")
     places = range(step // 2, len(frames), step)[:HASHED_FRAMES]
     return int(np.bitwise_xor.reduce([frame_hash(frames[place]) for place in places]))
 

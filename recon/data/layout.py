@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from recon.errors import InputError
+
 Array = np.ndarray[Any, Any]
 
 VARIABLES = ("videos", "responses", "behavior", "pupil_center")
@@ -27,19 +29,19 @@ GROUPS_FILE = Path("meta/trials/content_groups.json")
 def load_array(path: Path, *, mapped: bool = False) -> Array:
     """Load one .npy file without ever unpickling; `mapped` reads only what is used.
 
-    A missing, truncated or pickled file is a ValueError that names it.
+    A missing, truncated or pickled file is an InputError that names it.
     """
     try:
         array: Array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except FileNotFoundError as error:
-        raise ValueError(f"{path}: expected an .npy file, got none; copy or unpack the recording again") from error
+        raise InputError(f"{path}: expected an .npy file, got none; copy or unpack the recording again") from error
     except (ValueError, OSError, EOFError, SyntaxError, TokenError, TypeError, OverflowError, MemoryError) as error:
-        raise ValueError(
+        raise InputError(
             f"{path}: expected a complete .npy file of plain numbers or strings, got a damaged one ({error}); "
             "copy or unpack the recording again"
         ) from error
     if not isinstance(array, np.ndarray):
-        raise ValueError(f"{path}: expected one .npy array, got an archive; save the array with numpy.save")
+        raise InputError(f"{path}: expected one .npy array, got an archive; save the array with numpy.save")
     return array
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
+
 CANVAS, SCREEN, ROWS_OF_SCREEN = (64, 64), (36, 64), slice(14, 50)
 """Published masks cover the padded canvas, whose rows 14–49 are the screen."""
 
@@ -15,19 +17,19 @@ CANVAS, SCREEN, ROWS_OF_SCREEN = (64, 64), (36, 64), slice(14, 50)
 def read_mask(path: Path, frame_size: tuple[int, int], *, border: bool = False) -> Tensor:
     """Return the mask `[H,W]` of a .npy file: of the frame's size, or a published 64×64 canvas around a 36×64 screen.
 
-    A canvas is cut to the screen, unless its `border` is wanted too. Raises ValueError for other sizes, or values that
+    A canvas is cut to the screen, unless its `border` is wanted too. Raises InputError for other sizes, or values that
     are not finite.
     """
     if not path.is_file():
-        raise ValueError(f"mask: expected a .npy file, got nothing at {path}; make one with `recon train mask`")
+        raise InputError(f"mask: expected a .npy file, got nothing at {path}; make one with `recon train mask`")
     try:
         mask = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
     except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path}: expected a .npy file of plain numbers, got a damaged one ({error})") from error
+        raise InputError(f"{path}: expected a .npy file of plain numbers, got a damaged one ({error})") from error
     if not bool(torch.isfinite(mask).all()):
-        raise ValueError(f"{path}: expected finite values, got NaN or infinity; learn the mask again")
+        raise InputError(f"{path}: expected finite values, got NaN or infinity; learn the mask again")
     if tuple(mask.shape) == CANVAS and frame_size == SCREEN:
         return mask if border else mask[ROWS_OF_SCREEN]
     if tuple(mask.shape) != frame_size:
-        raise ValueError(f"{path}: expected a mask of {frame_size} pixels, got {tuple(mask.shape)}; learn it again")
+        raise InputError(f"{path}: expected a mask of {frame_size} pixels, got {tuple(mask.shape)}; learn it again")
     return mask

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recon.data.layout import Array
+from recon.errors import InputError
 from recon.types import Acquisition, AcquisitionTimes, Measurement, Recording, stack
 
 Bins = int | Literal["acquisition"]
@@ -40,10 +41,10 @@ def binning(recording: Recording, *, frames: int, bins: Bins) -> Acquisition | N
     """Return the observation operator of a recording for trials of `frames` frames; none for `bins` = 1."""
     if bins == "acquisition":
         if recording.acquisition is None:
-            raise ValueError(f"bins: expected acquisition times in {recording.path}, got none; set bins to a number")
+            raise InputError(f"bins: expected acquisition times in {recording.path}, got none; set bins to a number")
         return acquisition_operator(recording.acquisition, frames=frames, frame_rate=recording.frame_rate)
     if not 1 <= bins <= frames:
-        raise ValueError(f"bins: expected 1 to {frames} frames or 'acquisition', got {bins}")
+        raise InputError(f"bins: expected 1 to {frames} frames or 'acquisition', got {bins}")
     return None if bins == 1 else uniform_operator(bins, frames=frames, neurons=len(recording.unit_ids))
 
 
@@ -75,7 +76,7 @@ def acquisition_operator(times: AcquisitionTimes, *, frames: int, frame_rate: fl
     others end in zeros, which `Acquisition.bin_mask` leaves out.
     """
     if max(times.plane) >= len(times.phase):
-        raise ValueError(f"acquisition: expected a phase for plane {max(times.plane)}, got {len(times.phase)} phases")
+        raise InputError(f"acquisition: expected a phase for plane {max(times.plane)}, got {len(times.phase)} phases")
     planes = [_plane_operators(times.rate, phase, frames=frames, frame_rate=frame_rate) for phase in times.phase]
     count = max(len(rates) for rates, _ in planes)
     operators = np.zeros((2, len(planes), count, frames), dtype=np.float32)
@@ -116,7 +117,7 @@ def _plane_operators(rate: float, phase: float, *, frames: int, frame_rate: floa
     determined = np.abs((inverse @ forward).diagonal() - 1) < 1e-6
     chosen = determined & (rates.sum(1) > 1 - 1e-6)
     if not chosen.any():
-        raise ValueError(f"acquisition: expected over {2 / rate:.2f} s of frames at {rate} Hz, got {frames}; lengthen")
+        raise InputError(f"acquisition: expected over {2 / rate:.2f} s of frames at {rate} Hz, got {frames}; lengthen")
     return rates[chosen], inverse[chosen]
 
 
@@ -125,7 +126,7 @@ def _check_sets(recording: Recording, sets: Mapping[str, Tensor]) -> None:
     for name in ("fit", "selection", "report"):
         if name not in sets or sets[name].shape != (count,) or sets[name].dtype != torch.bool:
             got = tuple(sets[name].shape) if name in sets else "none"
-            raise ValueError(f"neuron sets: expected a mask {name!r} of {count} neurons, got {got}; use neuron_sets")
+            raise InputError(f"neuron sets: expected a mask {name!r} of {count} neurons, got {got}; use neuron_sets")
     members = sum(sets[name].int() for name in ("fit", "selection", "report"))
     if not torch.equal(torch.as_tensor(members), torch.ones(count, dtype=torch.int)):
-        raise ValueError("neuron sets: expected every neuron in exactly one set, got a partition with gaps or overlaps")
+        raise InputError("neuron sets: expected every neuron in exactly one set, got a partition with gaps or overlaps")

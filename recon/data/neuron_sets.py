@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
+
 
 def neuron_sets(
     unit_ids: Sequence[int], *, selection: float = 0.05, report: float = 0.05, seed: int = 0
@@ -21,10 +23,10 @@ def neuron_sets(
     {'fit': 904, 'selection': 40, 'report': 56}
     """
     if selection < 0 or report < 0 or selection + report >= 1:
-        raise ValueError(f"fractions: expected ≥ 0 with a sum below 1, got selection {selection}, report {report}")
+        raise InputError(f"fractions: expected ≥ 0 with a sum below 1, got selection {selection}, report {report}")
     draws = torch.tensor([_draw(unit, seed) for unit in unit_ids], dtype=torch.float64)
     if len(draws) < 3:
-        raise ValueError(f"neurons: expected at least 3 to part into three sets, got {len(draws)}")
+        raise InputError(f"neurons: expected at least 3 to part into three sets, got {len(draws)}")
     held_out, chosen = draws < report, (draws >= report) & (draws < report + selection)
     if report > 0 and not held_out.any():
         held_out[draws.argmin()] = True
@@ -47,7 +49,7 @@ def left_out_neurons(sets: Mapping[str, Tensor], unit_ids: Sequence[int], *, sha
     draws = torch.tensor([_draw(unit, f"population {seed}") for unit in unit_ids], dtype=torch.float64)
     out = sets["fit"] & (draws >= share)
     if bool((out == sets["fit"]).all()):
-        raise ValueError(f"population: expected neurons to fit, got none of {len(unit_ids)}; raise the share {share:g}")
+        raise InputError(f"population: expected neurons to fit, got none of {len(unit_ids)}; raise the share {share:g}")
     return out
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
+
 
 def pearson(first: Tensor, second: Tensor) -> Tensor:
     """Return the correlation over the last axis; NaN where one of the two is constant.
@@ -128,5 +130,5 @@ def _halves_correlation(responses: Tensor, first: Tensor, second: Tensor) -> Ten
 
 def _repeats(responses: Tensor) -> int:
     if responses.ndim != 3 or len(responses) < 2:
-        raise ValueError(f"repeats: expected responses [R,N,T] with R ≥ 2, got {tuple(responses.shape)}; stack repeats")
+        raise InputError(f"repeats: expected responses [R,N,T] with R ≥ 2, got {tuple(responses.shape)}; stack repeats")
     return len(responses)

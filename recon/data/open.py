@@ -16,6 +16,7 @@ from recon.data.formats.convert import Conversion, convert
 from recon.data.layout import TIERS_FILE, is_canonical
 from recon.data.public.archives import unpack
 from recon.data.sensorium import SensoriumRecording
+from recon.errors import InputError
 from recon.files import one_at_a_time
 
 IGNORED = "__MACOSX"
@@ -43,7 +44,7 @@ def open_recording(path: Path | str, *, progress: Progress = bar) -> SensoriumRe
     if kind:
         return _converted(root, kind, progress)
     if not root.is_dir():
-        raise ValueError(
+        raise InputError(
             f"{root}: expected the folder of a recording, got {'a file' if root.exists() else 'nothing'}; "
             "check the path, or make a recording with `recon simulate`, `recon data import` or `recon data convert`"
         )
@@ -54,7 +55,7 @@ def _inside(root: Path, progress: Progress) -> SensoriumRecording:
     inside = sorted(p for p in root.iterdir() if p.is_dir() and p.name != IGNORED and (p / TIERS_FILE).exists())
     if len(inside) != 1:
         found = ", ".join(p.name for p in inside) or "none"
-        raise ValueError(
+        raise InputError(
             f"{root}: expected one recording with {TIERS_FILE}, got {found}; "
             "name the folder of one animal, or make one with `recon data import` or `recon data convert`"
         )

@@ -28,6 +28,7 @@ from recon.data.layout import (
     padded_from,
 )
 from recon.data.stimulus_kinds import stimulus_kinds
+from recon.errors import InputError
 from recon.types import AcquisitionTimes, Caption, Recording, Trial
 
 LEARNT_TIERS = ("train", "oracle")
@@ -87,7 +88,7 @@ class SensoriumRecording(Recording):
     @video_ids.setter
     def video_ids(self, ids: tuple[str, ...]) -> None:
         if len(ids) != len(self.tiers):
-            raise ValueError(f"{self.path}: expected {len(self.tiers)} video ids, one per trial, got {len(ids)}")
+            raise InputError(f"{self.path}: expected {len(self.tiers)} video ids, one per trial, got {len(ids)}")
         self._ids = ids
 
     @cached_property
@@ -127,7 +128,7 @@ class SensoriumRecording(Recording):
         arrays = self.arrays(index)
         responses = arrays.get("responses")
         if responses is None or not responses.any():
-            raise ValueError(
+            raise InputError(
                 f"{data_file(self.path, 'responses', index)}: expected responses, got "
                 f"{'none' if responses is None else 'only zeros'}; the responses of this {self.tiers[index]} trial "
                 "were withheld, so take trials of another tier"
@@ -144,7 +145,7 @@ class SensoriumRecording(Recording):
         """Return frames [first, end) of a trial; once it was read and checked as a whole, only these are read."""
         length = self.length(index)
         if not 0 <= first < end <= length:
-            raise ValueError(f"trial {index}: expected frames within 0–{length}, got {first}–{end}; ask for fewer")
+            raise InputError(f"trial {index}: expected frames within 0–{length}, got {first}–{end}; ask for fewer")
         files = {name: data_file(self.path, name, index) for name in VARIABLES}
         mapped = {name: load_array(file, mapped=True) for name, file in files.items() if file.exists()}
         return self._made(index, {name: array[..., first:end] for name, array in mapped.items()}, (first, end))
@@ -152,7 +153,7 @@ class SensoriumRecording(Recording):
     def arrays(self, index: int) -> dict[str, Array]:
         """Return a trial's arrays by variable, checked and cut to the valid frames; absent variables are left out."""
         if not 0 <= index < len(self.tiers) or self.tiers[index] == ABSENT:
-            raise ValueError(f"{self.path}: expected a trial of 0–{len(self.tiers) - 1} with files, got {index}")
+            raise InputError(f"{self.path}: expected a trial of 0–{len(self.tiers) - 1} with files, got {index}")
         files = {name: data_file(self.path, name, index) for name in VARIABLES}
         loaded = {name: load_array(file) for name, file in files.items() if name == "videos" or file.exists()}
         for name, array in loaded.items():
@@ -166,13 +167,13 @@ class SensoriumRecording(Recording):
     def statistic(self, variable: str, name: str, *, frames: int) -> Array:
         """Return a published training statistic `(..., frames)` of "videos", "responses", "behavior" …"""
         if variable not in VARIABLES or name not in STATISTICS:
-            raise ValueError(f"statistic: expected one of {VARIABLES} and {STATISTICS}, got {variable!r} and {name!r}")
+            raise InputError(f"statistic: expected one of {VARIABLES} and {STATISTICS}, got {variable!r} and {name!r}")
         array = load_array(self.path / "meta/statistics" / variable / "all" / f"{name}.npy")
         timeless = 0 if variable == "videos" else 1
         if array.ndim == timeless:
             return np.broadcast_to(array[..., None], (*array.shape, frames))
         if array.shape[-1] < frames:
-            raise ValueError(f"{variable}/{name}: expected ≥ {frames} frames, got {array.shape[-1]}; ask for fewer")
+            raise InputError(f"{variable}/{name}: expected ≥ {frames} frames, got {array.shape[-1]}; ask for fewer")
         return array[..., :frames]
 
     def fingerprint(self) -> str:
@@ -209,7 +210,7 @@ class SensoriumRecording(Recording):
         try:
             header: dict[str, Any] = json.loads(file.read_text("utf-8"))
         except ValueError as error:
-            raise ValueError(f"{file}: expected JSON, got {error}; write the recording again") from error
+            raise InputError(f"{file}: expected JSON, got {error}; write the recording again") from error
         return header
 
     def _first_frame_size(self) -> tuple[int, int]:
@@ -219,20 +220,20 @@ class SensoriumRecording(Recording):
             with contextlib.suppress(ValueError):
                 height, width, _ = load_array(file, mapped=True).shape
                 return int(height), int(width)
-        raise ValueError(f"{self.path / 'data/videos'}: expected .npy videos, got none; unpack the recording again")
+        raise InputError(f"{self.path / 'data/videos'}: expected .npy videos, got none; unpack the recording again")
 
     def _read_ids(self) -> tuple[str, ...]:
         file = self.path / "meta/trials/video_ids.npy"
         ids = tuple(str(i) for i in load_array(file)) if file.exists() else ()
         if ids and len(ids) != len(self.tiers):
-            raise ValueError(f"{file}: expected {len(self.tiers)} ids, got {len(ids)}; delete this optional file")
+            raise InputError(f"{file}: expected {len(self.tiers)} ids, got {len(ids)}; delete this optional file")
         return ids
 
     def _neuron_file(self, name: str, default: Array) -> Array:
         file = self.path / "meta/neurons" / name
         array = load_array(file) if file.exists() else default
         if len(array) != len(self.unit_ids):
-            raise ValueError(
+            raise InputError(
                 f"{file}: expected the {len(self.unit_ids)} neurons of unit_ids.npy, got {len(array)}; "
                 "unpack the recording again"
             )
@@ -261,7 +262,7 @@ class SensoriumRecording(Recording):
     def _check_shape(self, file: Path, variable: str, array: Array) -> None:
         leading = {"videos": self.frame_size, "responses": (len(self.unit_ids),)}.get(variable, (2,))
         if array.dtype.kind not in "fiu" or array.ndim != len(leading) + 1 or array.shape[:-1] != leading:
-            raise ValueError(
+            raise InputError(
                 f"{file}: expected numbers of shape {(*leading, 'T')}, got {array.dtype} {array.shape}; "
                 "time is the last axis, and responses have one row for each of unit_ids.npy"
             )
@@ -274,19 +275,19 @@ def _valid_frames(arrays: Mapping[Path, Array]) -> int:
     expected: int = min([max(lengths.values())] + [valid[file] for file in arrays if valid[file] < lengths[file]])
     for file, length in lengths.items():
         if length < expected:
-            raise ValueError(
+            raise InputError(
                 f"{file}: expected {expected} frames as in the trial's other files, got {length}; "
                 "cut all files of a trial alike, or leave it out (tier 'none')"
             )
     if expected == 0:
-        raise ValueError(f"{min(arrays)}: expected valid frames, got only NaN; leave this trial out (tier 'none')")
+        raise InputError(f"{min(arrays)}: expected valid frames, got only NaN; leave this trial out (tier 'none')")
     return expected
 
 
 def _check_finite(file: Path, array: Array) -> None:
     wrong = not_finite(array)
     if len(wrong):
-        raise ValueError(
+        raise InputError(
             f"{file}: expected finite values in the {array.shape[-1]} valid frames, got NaN or infinity at frame "
             f"{wrong[0]}; fill the gap or leave this trial out (tier 'none')"
         )

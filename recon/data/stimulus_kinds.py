@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from recon.data.layout import ABSENT, load_array
+from recon.errors import InputError
 
 KINDS = ("movie", "directional pink noise", "gaussian dots", "random dot kinematogram", "drifting gabor", "image")
 """Kinds of Sensorium 2023 by their public number (ViV1T, data/README.md); all but the first are out of distribution."""
@@ -34,7 +35,7 @@ def stimulus_kinds(root: Path, name: str, tiers: Sequence[str]) -> tuple[str, ..
     """Return the kind of stimulus of every trial of the recording in a folder, "" where it is not known.
 
     The file `STIMULI_FILE` says it; without one, the tiers of a public mouse do, whose final bonus trials may be either
-    of two kinds. Raises ValueError where the file does not fit the trials.
+    of two kinds. Raises InputError where the file does not fit the trials.
     """
     file = root / STIMULI_FILE
     if file.exists():
@@ -50,7 +51,7 @@ def _from_file(file: Path, count: int) -> tuple[str, ...]:
     stored = load_array(file)
     numbers = stored.dtype.kind in "iu"
     if stored.shape != (count,) or stored.dtype.kind not in "iuU" or (numbers and (stored >= len(KINDS)).any()):
-        raise ValueError(
+        raise InputError(
             f"{file}: expected a word or a number below {len(KINDS)} for each of {count} trials, got {stored.dtype} "
             f"{stored.shape}; number them as {', '.join(f'{i} {kind}' for i, kind in enumerate(KINDS))}"
         )

@@ -10,6 +10,7 @@ import numpy as np
 from recon.data.duplicates.find import Progress, Signature, duplicate_groups, signature
 from recon.data.layout import ABSENT, Array, data_file, load_array
 from recon.data.sensorium import SensoriumRecording
+from recon.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ def survey(recording: SensoriumRecording, *, progress: Progress = iter) -> Surve
     for index in progress([i for i, tier in enumerate(recording.tiers) if tier != ABSENT]):
         try:
             facts[index] = trial_facts(recording, index)
-        except ValueError as error:
+        except InputError as error:
             errors[index] = str(error)
     labels = duplicate_groups([one.signature for one in facts.values()])
     return Survey(facts, errors, dict(zip(facts, labels, strict=True)))
 
 
 def trial_facts(recording: SensoriumRecording, index: int) -> TrialFacts:
-    """Return the facts of one trial; a damaged file is a ValueError."""
+    """Return the facts of one trial; a damaged file is an InputError."""
     arrays = recording.arrays(index)
     video = arrays["videos"]
     responses = np.asarray(arrays.get("responses", np.zeros((len(recording.unit_ids), 1))), dtype=np.float64)

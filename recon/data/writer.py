@@ -16,6 +16,7 @@ import numpy as np
 
 from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, content_id, data_file, save_array
 from recon.data.training_statistics import write_statistics
+from recon.errors import InputError
 from recon.types import AcquisitionTimes
 
 LOCK = ".lock"
@@ -114,7 +115,7 @@ class RecordingWriter:
     def write_areas(self, areas: Sequence[str]) -> None:
         """Write the area of every unit to `meta/neurons/area.npy`."""
         if len(areas) != len(self.unit_ids):
-            raise ValueError(f"areas: expected one for each of {len(self.unit_ids)} units, got {len(areas)}; cut alike")
+            raise InputError(f"areas: expected one for each of {len(self.unit_ids)} units, got {len(areas)}; cut alike")
         with self._disk():
             save_array(self._aside / "meta/neurons/area.npy", np.array([str(area) for area in areas]))
 
@@ -123,7 +124,7 @@ class RecordingWriter:
         if not self._aside.exists():
             return self.destination
         if not self._trials:
-            raise ValueError("recording: expected at least one trial, got none; call write_trial before finish")
+            raise InputError("recording: expected at least one trial, got none; call write_trial before finish")
         with self._disk():
             self._write_meta()
             training = [i for i, trial in sorted(self._trials.items()) if trial["tier"] == TRAIN]
@@ -140,27 +141,27 @@ class RecordingWriter:
     def _check_settings(self) -> None:
         count = len(self.unit_ids)
         if self.unit_ids.ndim != 1 or count == 0 or len(np.unique(self.unit_ids)) != count:
-            raise ValueError(f"unit_ids: expected distinct integers (N,), got shape {self.unit_ids.shape}; number them")
+            raise InputError(f"unit_ids: expected distinct integers (N,), got shape {self.unit_ids.shape}; number them")
         if self.coordinates.shape != (count, 3):
-            raise ValueError(f"coordinates: expected shape ({count}, 3) in µm, got {self.coordinates.shape}")
+            raise InputError(f"coordinates: expected shape ({count}, 3) in µm, got {self.coordinates.shape}")
         if self.acquisition is not None and len(self.acquisition.plane) != count:
-            raise ValueError(f"acquisition: expected a plane for {count} neurons, got {len(self.acquisition.plane)}")
+            raise InputError(f"acquisition: expected a plane for {count} neurons, got {len(self.acquisition.plane)}")
         _check_destination(self.destination, overwrite=self.overwrite)
 
     def _check_trial(self, index: int, tier: str, video: Array, arrays: Mapping[str, Array | None]) -> None:
         if tier not in TIERS or tier == ABSENT:
-            raise ValueError(f"tier of trial {index}: expected one of {TIERS[:-1]}, got {tier!r}; rename it")
+            raise InputError(f"tier of trial {index}: expected one of {TIERS[:-1]}, got {tier!r}; rename it")
         if index < 0 or index in self._trials:
-            raise ValueError(f"trial {index}: expected a new index ≥ 0, got one that is taken; number trials once each")
+            raise InputError(f"trial {index}: expected a new index ≥ 0, got one that is taken; number trials once each")
         _check_video(index, video, self._frame_size)
         frames, count = len(video), len(self.unit_ids)
         shapes = {"responses": (count, frames), "rates": (count, frames)}
         for variable, array in arrays.items():
             expected = shapes.get(variable, (2, frames))
             if array is not None and array.shape != expected:
-                raise ValueError(f"{variable} of trial {index}: expected {expected}, got {array.shape}; cut them alike")
+                raise InputError(f"{variable} of trial {index}: expected {expected}, got {array.shape}; cut them alike")
             if array is not None and not np.isfinite(array).all():
-                raise ValueError(f"{variable} of trial {index}: expected finite values, got NaN or infinity; fill them")
+                raise InputError(f"{variable} of trial {index}: expected finite values, got NaN or infinity; fill them")
 
     def _write_meta(self) -> None:
         meta, last = self._aside / "meta", max(self._trials)
@@ -212,7 +213,7 @@ class RecordingWriter:
         try:
             yield
         except OSError as error:
-            raise ValueError(
+            raise InputError(
                 f"{self.destination}: expected to write the recording, got {error}; "
                 "free space or choose another destination (nothing there was changed)"
             ) from error
@@ -220,17 +221,17 @@ class RecordingWriter:
 
 def _check_destination(destination: Path, *, overwrite: bool) -> None:
     if destination.exists() and not overwrite and (not destination.is_dir() or any(destination.iterdir())):
-        raise ValueError(f"{destination}: expected a new folder, got one with content; choose another or overwrite it")
+        raise InputError(f"{destination}: expected a new folder, got one with content; choose another or overwrite it")
 
 
 def _check_video(index: int, video: Array, frame_size: tuple[int, int] | None) -> None:
     if video.ndim != 3 or not 0 < len(video) <= MAX_FRAMES:
-        raise ValueError(f"video of trial {index}: expected (T,H,W), 1–{MAX_FRAMES} frames, got {video.shape}; cut it")
+        raise InputError(f"video of trial {index}: expected (T,H,W), 1–{MAX_FRAMES} frames, got {video.shape}; cut it")
     if frame_size is not None and video.shape[1:] != frame_size:
-        raise ValueError(f"video of trial {index}: expected frames of {frame_size}, got {video.shape[1:]}; resize them")
+        raise InputError(f"video of trial {index}: expected frames of {frame_size}, got {video.shape[1:]}; resize them")
     low, high = float(video.min()), float(video.max())
     if not (low >= 0 and high <= 255):
-        raise ValueError(f"video of trial {index}: expected grey levels 0–255, got {low} to {high}; rescale it")
+        raise InputError(f"video of trial {index}: expected grey levels 0–255, got {low} to {high}; rescale it")
 
 
 def _open_aside(destination: Path) -> tuple[Path, TextIO]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.files import write_bytes
 
 SECONDS = "seconds"
@@ -36,7 +37,7 @@ def save_artefact(tensors: Mapping[str, Tensor], path: Path, *, seconds: float =
 def load_artefact(path: Path | None, *, method: str) -> dict[str, Tensor]:
     """Read what a method learnt; a clear error when it was never fitted."""
     if path is None or not path.exists():
-        raise ValueError(f"{method}: expected a fitted artefact, got {path}; call fit(training) first")
+        raise InputError(f"{method}: expected a fitted artefact, got {path}; call fit(training) first")
     from safetensors.torch import load_file
 
     tensors: dict[str, Tensor] = load_file(str(path))

@@ -8,6 +8,7 @@ from typing import Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
@@ -42,12 +43,12 @@ def fitted(method: Method, training: TrainingSet) -> Method:
 def responses_of(problem: Problem, neurons: Tensor) -> Tensor:
     """Return the responses `[B,n,T]` of the neurons `[N]` that a decoder learnt from, averaged over observations.
 
-    Observations of other animals are left out. Neurons that are not to be fitted here are zero. Raises ValueError where
+    Observations of other animals are left out. Neurons that are not to be fitted here are zero. Raises InputError where
     the problem has other neurons.
     """
     found = _mean_responses(problem)
     if found.shape[1] != len(neurons):
-        raise ValueError(f"decoder: expected {len(neurons)} neurons, got {found.shape[1]}; fit it again")
+        raise InputError(f"decoder: expected {len(neurons)} neurons, got {found.shape[1]}; fit it again")
     return found[:, neurons.bool().to(found.device)]
 
 
@@ -56,7 +57,7 @@ def _mean_responses(problem: Problem) -> Tensor:
     measurements = [seen.measurement for seen in problem.observations if seen.animal == own]
     counts = {measurement.responses.shape[1] for measurement in measurements}
     if len(counts) != 1:
-        raise ValueError(f"decoder: expected the same neurons in all observations, got {sorted(counts)}; run one each")
+        raise InputError(f"decoder: expected the same neurons in all observations, got {sorted(counts)}; run one each")
     responses = torch.stack([m.responses * m.neurons[:, None] for m in measurements]).mean(0)
     return responses * measurements[0].frames[:, None]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.methods.base import Method, fitted
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
@@ -49,7 +50,7 @@ class Average:
     def __post_init__(self) -> None:
         if set(self.methods) != set(self.weights) or not self.methods:
             names = sorted(self.methods)
-            raise ValueError(f"average: expected one weight for each of {names}, got {sorted(self.weights)}")
+            raise InputError(f"average: expected one weight for each of {names}, got {sorted(self.weights)}")
 
     def fit(self, training: TrainingSet) -> Average:
         """Fit every inner method."""
@@ -90,7 +91,7 @@ class DeepEnsemble:
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"deep_ensemble: expected different seeds, got {self.seeds}; leave out the repeats")
+            raise InputError(f"deep_ensemble: expected different seeds, got {self.seeds}; leave out the repeats")
 
     def fit(self, training: TrainingSet) -> DeepEnsemble:
         """Learn the inner method with every seed."""
@@ -120,7 +121,7 @@ def _in_turn(
             kept |= {f"inner.{key}": value for key, value in iterate.state.items()}
             yield replace(iterate, uncertainty=None, state=kept)
         if movie is None:
-            raise ValueError("ensemble: expected at least one iterate from each method, got none; allow an iteration")
+            raise InputError("ensemble: expected at least one iterate from each method, got none; allow an iteration")
         total, inner = total + movie * (weight / weights), {}
         last = index == len(parts) - 1
         if last:

@@ -13,6 +13,7 @@ from torch import Tensor
 from recon.encoders.base import Encoder, device_of
 from recon.encoders.identity import state_hash
 from recon.encoders.training.loop import seconds_spent
+from recon.errors import InputError
 from recon.files import one_at_a_time
 from recon.methods.artefacts import artefact_path, save_artefact, whole
 from recon.problem.problem import Problem
@@ -49,7 +50,7 @@ class TrainingSet:
     progress: bool = False
 
     def trials(self) -> Iterator[Trial]:
-        """Read the training trials one after another; raises ValueError where there are none."""
+        """Read the training trials one after another; raises InputError where there are none."""
         yield from map(self.recording.trial, self._indices())
 
     def responses(self, trial: Trial) -> Tensor:
@@ -68,9 +69,9 @@ class TrainingSet:
         return torch.stack(means).mean(0) if means else None
 
     def required_encoders(self, what: str) -> tuple[Encoder, ...]:
-        """Return the row's encoders; raises ValueError where there are none and `what` needs one."""
+        """Return the row's encoders; raises InputError where there are none and `what` needs one."""
         if not self.encoders:
-            raise ValueError(f"{what}: expected the encoders of a row, got none; give the training set one")
+            raise InputError(f"{what}: expected the encoders of a row, got none; give the training set one")
         return self.encoders
 
     @torch.no_grad()
@@ -109,7 +110,7 @@ class TrainingSet:
     def _indices(self) -> tuple[int, ...]:
         indices = self.recording.trials("train")
         if not indices:
-            raise ValueError("training: expected trials of tier 'train', got none; import or simulate some")
+            raise InputError("training: expected trials of tier 'train', got none; import or simulate some")
         return indices[: max(round(len(indices) * self.share), 1)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.metrics.correlation import mean_defined, pearson
 
 
@@ -58,7 +59,7 @@ def oracle_correlation(responses: Tensor, neurons: Tensor | None = None, frames:
 
 def _weight(rates: Tensor, responses: Tensor, *, neurons: Tensor | None, frames: Tensor | None) -> Tensor:
     if rates.shape != responses.shape or rates.ndim != 3:
-        raise ValueError(
+        raise InputError(
             f"responses: expected rates and responses of equal shape [B,N,T], got {tuple(rates.shape)} and "
             f"{tuple(responses.shape)}; bring both to the same neurons and frames"
         )

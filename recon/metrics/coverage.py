@@ -16,8 +16,8 @@ def interval_coverage(
 ) -> Tensor:
     """Return the share `[B]` of pixels whose truth lies within the central `level` interval around a sampler's mean.
 
-    All are `[B,C,T,H,W]`; only pixels in `pixel_mask` `[H,W]` count. Of n Gaussian draws with standard deviation s one more
-    lies within mean ± t·s·√(1 + 1/n), with Student's t of n − 1 degrees of freedom.
+    All are `[B,C,T,H,W]`; only pixels in `pixel_mask` `[H,W]` count. Of n Gaussian draws with standard deviation s
+    one more lies within mean ± t·s·√(1 + 1/n), with Student's t of n − 1 degrees of freedom.
     """
     from scipy.stats import t as student
 

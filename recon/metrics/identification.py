@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recon.errors import InputError
+
 Array = NDArray[np.float64]
 
 
@@ -24,7 +26,7 @@ def rivals(similarity: Tensor) -> tuple[Array, Array]:
     (array([1., 0.]), array([0., 1.]))
     """
     if similarity.ndim != 2 or len(similarity) > similarity.shape[1] or similarity.shape[1] < 2:
-        raise ValueError(
+        raise InputError(
             f"similarity: expected [Q,M] with query i belonging to candidate i and at least 2 candidates, got "
             f"{tuple(similarity.shape)}"
         )
@@ -41,7 +43,7 @@ def top(similarity: Tensor, *, size: int, best: int = 1) -> Array:
     """
     others = similarity.shape[1] - 1
     if not 2 <= size <= others + 1 or best < 1:
-        raise ValueError(f"candidates: expected 2 to {others + 1} of them and best of at least 1, got {size}, {best}")
+        raise InputError(f"candidates: expected 2 to {others + 1} of them and best of at least 1, got {size}, {best}")
     above, equal = rivals(similarity)
     return np.array([_chance(others, int(a), int(e), size, best) for a, e in zip(above, equal, strict=True)])
 

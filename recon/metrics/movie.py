@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.metrics.correlation import mean_defined, pearson
 
 SSIM_SIGMA, SSIM_RADIUS, SSIM_K = 1.5, 5, (0.01, 0.03)
@@ -16,12 +17,12 @@ SSIM_SIGMA, SSIM_RADIUS, SSIM_K = 1.5, 5, (0.01, 0.03)
 def check_movies(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None) -> None:
     """Refuse movies of different shape and a mask that is not theirs."""
     if reconstruction.shape != truth.shape or truth.ndim != 5:
-        raise ValueError(
+        raise InputError(
             f"movies: expected two of equal shape [B,C,T,H,W], got {tuple(reconstruction.shape)} and "
             f"{tuple(truth.shape)}; cut both to the scored frames and resize the reconstruction"
         )
     if pixel_mask is not None and (pixel_mask.shape != truth.shape[-2:] or pixel_mask.dtype != torch.bool):
-        raise ValueError(
+        raise InputError(
             f"pixel_mask: expected a bool mask {tuple(truth.shape[-2:])}, got {pixel_mask.dtype} "
             f"{tuple(pixel_mask.shape)}; make the mask at the movie's resolution"
         )

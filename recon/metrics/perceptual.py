@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from recon.errors import InputError
 from recon.metrics.movie import check_movies
 
 BACKBONE_VARIABLE = "RECON_LPIPS_BACKBONE"
@@ -80,7 +81,7 @@ def _network(backbone: str) -> nn.Module:
     names = [f"features.{index}.{part}" for index in SLICES for part in ("weight", "bias")]
     missing = [name for name in names if name not in weights]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"{backbone}: expected torchvision's AlexNet weights, got no {missing[0]}; see {BACKBONE_VARIABLE}"
         )
     state = network.state_dict()

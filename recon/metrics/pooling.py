@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recon.errors import InputError
 from recon.metrics.movie import check_movies, frame_correlation
 
 
@@ -24,7 +25,7 @@ class Pooling:
 
     def __post_init__(self) -> None:
         if min(*self.size, self.frames) < 1:
-            raise ValueError(f"pooling: expected sizes of at least 1, got {self.size} and {self.frames}; raise them")
+            raise InputError(f"pooling: expected sizes of at least 1, got {self.size} and {self.frames}; raise them")
 
     def __call__(self, reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
         """Return the pooled frame correlation `[B]` of movies `[B,C,T,H,W]`."""
@@ -42,9 +43,9 @@ def pooled_frame_correlation(
     check_movies(reconstruction, truth, pixel_mask)
     height, width = truth.shape[-2:]
     if height % size[0] or width % size[1]:
-        raise ValueError(f"pooling: expected a size that divides {height} × {width} pixels, got {size}; choose another")
+        raise InputError(f"pooling: expected a size that divides {height} × {width} pixels, got {size}; choose another")
     if truth.shape[2] < frames:
-        raise ValueError(f"pooling: expected at least {frames} scored frames, got {truth.shape[2]}; pool fewer")
+        raise InputError(f"pooling: expected at least {frames} scored frames, got {truth.shape[2]}; pool fewer")
     blocks = None
     if pixel_mask is not None:
         blocks = functional.avg_pool2d(pixel_mask.double()[None], (height // size[0], width // size[1]))[0] > 1 - 1e-9

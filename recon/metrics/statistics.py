@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from recon.errors import InputError
+
 EXACT_PAIRS = 20
 """Up to this many pairs all sign patterns are counted (2²⁰ ≈ 10⁶)."""
 
@@ -44,7 +46,7 @@ def bootstrap_interval(
     (1.0, 1.0)
     """
     if not 0 < level < 1:
-        raise ValueError(f"level: expected a probability between 0 and 1, got {level}; 0.95 is usual")
+        raise InputError(f"level: expected a probability between 0 and 1, got {level}; 0.95 is usual")
     known = _known(values)
     if len(known) < 2:
         return float("nan"), float("nan")
@@ -79,7 +81,7 @@ def bootstrap_ratio(
     """
     top, bottom = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
     if top.shape != bottom.shape or top.ndim != 1:
-        raise ValueError(
+        raise InputError(
             f"ratio: expected two lists of equal length, got {top.shape} and {bottom.shape}; pair the clips"
         )
     known = ~np.isnan(top + bottom)
@@ -122,7 +124,7 @@ def paired_difference(
     """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1:
-        raise ValueError(f"pairs: expected two equally long lists, got {a.shape} and {b.shape}; pair them by clip")
+        raise InputError(f"pairs: expected two equally long lists, got {a.shape} and {b.shape}; pair them by clip")
     known = _known(a - b)
     low, high = bootstrap_interval(a - b, generator=generator, level=level, nests=nests)
     return Comparison(nested_mean(a - b, nests), low, high, sign_flip_test(known, generator=generator), len(known))
@@ -160,7 +162,7 @@ def _nested(values: ArrayLike, nests: Sequence[str]) -> list[NDArray[np.float64]
     array = np.asarray(values, dtype=np.float64).ravel()
     names = np.asarray(list(nests) or [""] * len(array))
     if len(names) != len(array):
-        raise ValueError(f"nests: expected the recording of {len(array)} clips, got {len(names)}; name them all")
+        raise InputError(f"nests: expected the recording of {len(array)} clips, got {len(names)}; name them all")
     parts = (_known(array[names == name]) for name in dict.fromkeys(names.tolist()))
     return [part for part in parts if len(part)]
 

@@ -14,6 +14,7 @@ from recon.data.measurement import Bins, binning
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
 from recon.encoders.identity import state_hash
+from recon.errors import InputError
 from recon.problem.clips import Batch, Clip
 from recon.problem.conditions import Condition, measured
 from recon.problem.fidelities.base import Likelihood
@@ -37,7 +38,7 @@ class Animal:
         return [self.name, self.recording.fingerprint(), state_hash(self.encoder)]
 
     def batch(self, batch: Batch) -> Batch:
-        """Return the same clips, and the same strangers, as this animal saw them; raises ValueError where it did not.
+        """Return the same clips, and the same strangers, as this animal saw them; raises InputError where it did not.
 
         Videos are the same where their names and all their pixels are.
         """
@@ -80,7 +81,7 @@ class Animal:
         trial = self.recording.trial(showings[0]) if showings else None
         if trial is None or not torch.equal(trial.movie, wanted.movie):
             got = "no trial of it" if trial is None else f"other pixels in its trial {trial.index}"
-            raise ValueError(
+            raise InputError(
                 f"animals.{self.name}: expected the video {wanted.video_id!r} of trial {wanted.index} in "
                 f"{self.recording.path}, got {got}; choose clips that both animals saw"
             )

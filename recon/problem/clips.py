@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recon.data.folds import fold_trials
 from recon.data.sensorium import SensoriumRecording
+from recon.errors import InputError
 from recon.metrics.correlation import pearson
 from recon.types import Trial, stack
 
@@ -38,13 +39,13 @@ class Clips:
 
     def __post_init__(self) -> None:
         if self.stimulus and (self.trials or self.fold is not None):
-            raise ValueError(f"stimulus: expected one with a tier only, got {self.stimulus!r}; drop trials and fold")
+            raise InputError(f"stimulus: expected one with a tier only, got {self.stimulus!r}; drop trials and fold")
         if self.count < 1:
-            raise ValueError(f"count: expected at least 1 clip, got {self.count}; correct this value")
+            raise InputError(f"count: expected at least 1 clip, got {self.count}; correct this value")
         if self.skip < 0 or (self.skip and self.trials):
-            raise ValueError(f"skip: expected 0 or more, and 0 beside trials, got {self.skip}; correct this value")
+            raise InputError(f"skip: expected 0 or more, and 0 beside trials, got {self.skip}; correct this value")
         if len(set(self.trials)) < len(self.trials):
-            raise ValueError(f"trials: expected each number once, got {self.trials}; leave out the repeats")
+            raise InputError(f"trials: expected each number once, got {self.trials}; leave out the repeats")
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Batch:
     def _cut(self, index: int) -> Trial:
         trial = self.recording.trial(index)
         if trial.movie.shape[1] != self.frames:
-            raise ValueError(
+            raise InputError(
                 f"trial {index}: expected {self.frames} frames as in the other presentations of {trial.video_id}, "
                 f"got {trial.movie.shape[1]}; use condition recorded"
             )
@@ -134,7 +135,7 @@ def _enough(recording: SensoriumRecording, clips: Clips, found: Sized, what: str
         tiers = sorted(set(recording.tiers) - {"none"})
         after = f" after {clips.skip} that are skipped" if clips.skip else ""
         kinds = sorted(set(recording.stimuli) - {""}) if clips.stimulus else []
-        raise ValueError(
+        raise InputError(
             f"clips: expected {clips.count} {what}{after}, got {len(found)} in "
             f"{recording.path}; lower clips.count or take another tier of {', '.join(tiers)}"
             + (f", or stimulus of {', '.join(kinds) or 'none that is known'}" if clips.stimulus else "")
@@ -143,7 +144,7 @@ def _enough(recording: SensoriumRecording, clips: Clips, found: Sized, what: str
 
 def _named(recording: SensoriumRecording, index: int) -> Clip:
     if not 0 <= index < len(recording.tiers) or not recording.has_responses(index):
-        raise ValueError(
+        raise InputError(
             f"clips.trials: expected trials with responses, of 0–{len(recording.tiers) - 1} in {recording.path}, "
             f"got {index}; see `recon data info`"
         )

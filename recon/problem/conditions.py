@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, device_of
+from recon.errors import InputError
 from recon.problem.clips import Batch, Presentation
 from recon.problem.problem import Observation, Problem
 from recon.problem.windows import windowed_rates
@@ -34,7 +35,7 @@ def presentations(batch: Batch, condition: Condition, encoder: Encoder, *, windo
     if condition == "noise_free":
         return [(_noise_free(batch), batch.recorded[1])]
     if not batch.repeated:
-        raise ValueError(f"condition {condition}: expected clips shown at least twice, got once; use recorded")
+        raise InputError(f"condition {condition}: expected clips shown at least twice, got once; use recorded")
     every = [batch.recorded, *batch.repeated]
     return every if condition == "repeats_joint" else [_average(every)]
 
@@ -77,7 +78,7 @@ def spoken(batch: Batch, words: Words) -> tuple[tuple[Caption, ...], ...]:
     trials = batch.trials if words == "true" else batch.strangers
     said = tuple(batch.recording.spoken(trial.index) for trial in trials)
     if not all(said):
-        raise ValueError(
+        raise InputError(
             f"words {words}: expected captions of every clip in {batch.recording.path}, got none for some; take words "
             "none, or write meta/trials/captions.jsonl"
         )
@@ -107,7 +108,7 @@ def response_scale(recording: SensoriumRecording, encoder: Encoder) -> Tensor:
     if encoder.spec.response_transform == "raw":
         return torch.ones(len(recording.unit_ids), 1)
     if encoder.spec.response_transform != "divided by std":
-        raise ValueError(
+        raise InputError(
             f"encoder: expected response_transform raw or divided by std, got {encoder.spec.response_transform!r}; "
             "train it on one of these"
         )
@@ -116,11 +117,11 @@ def response_scale(recording: SensoriumRecording, encoder: Encoder) -> Tensor:
 
 
 def common_scale(recording: SensoriumRecording, encoders: Sequence[Encoder]) -> Tensor:
-    """Return `[N,1]`, by which responses are divided for all encoders of a row; raises ValueError where they differ."""
+    """Return `[N,1]`, by which responses are divided for all encoders of a row; raises InputError where they differ."""
     scales = [response_scale(recording, encoder) for encoder in encoders]
     if any(not torch.equal(scale, scales[0]) for scale in scales):
         kinds = sorted({encoder.spec.response_transform for encoder in encoders})
-        raise ValueError(f"encoders: expected one response_transform in a row, got {kinds}; use a row for each")
+        raise InputError(f"encoders: expected one response_transform in a row, got {kinds}; use a row for each")
     return scales[0]
 
 
@@ -138,13 +139,13 @@ def clip_rates(encoder: Encoder, movie: Tensor, behavior: Tensor | None, *, wind
 def _noise_free(batch: Batch) -> Tensor:
     rates = [trial.rates for trial in batch.trials if trial.rates is not None]
     if len(rates) < len(batch.trials):
-        raise ValueError("condition noise_free: expected a simulation with rates, got a recording; use recorded")
+        raise InputError("condition noise_free: expected a simulation with rates, got a recording; use recorded")
     return torch.stack(rates)
 
 
 def _of_strangers(batch: Batch) -> Presentation:
     if batch.strangers[0].index == batch.trials[0].index:
-        raise ValueError("condition wrong_clip: expected at least 2 clips of equal length, got 1; raise clips.count")
+        raise InputError("condition wrong_clip: expected at least 2 clips of equal length, got 1; raise clips.count")
     return stack(batch.strangers)[1:]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from recon.data.measurement import Bins, binning
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
+from recon.errors import InputError
 from recon.files import digest
 from recon.problem.conditions import clip_rates, response_scale
 from recon.problem.fidelities import load, save
@@ -59,7 +60,7 @@ def training_trials(recording: SensoriumRecording, frames: int) -> list[Trial]:
     """Return training trials cut to equal length: `frames`, or that of the shortest trial."""
     indices = recording.trials("train")
     if not indices:
-        raise ValueError("training: expected trials of tier 'train', got none; import or simulate some")
+        raise InputError("training: expected trials of tier 'train', got none; import or simulate some")
     chosen = [recording.trial(i) for i in indices[:: max(len(indices) // TRIALS, 1)][:TRIALS]]
     return cut(chosen, min(frames, *(trial.movie.shape[1] for trial in chosen)))
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recon.encoders.base import Encoder
 from recon.encoders.canvas import centred
+from recon.errors import InputError
 from recon.problem.memory import Portions, in_portions
 from recon.problem.windows import Frames, Meter, spans_of, window_rates, windowed_rates
 from recon.types import Caption, Fidelity, Measurement
@@ -36,7 +37,7 @@ class Observation:
     def __post_init__(self) -> None:
         recorded, predicted = self.measurement.responses.shape[1], len(self.encoder.spec.neuron_ids)
         if recorded != predicted:
-            raise ValueError(
+            raise InputError(
                 f"neurons: expected the encoder's {predicted}, got {recorded} in the recording; "
                 "use an encoder that was trained on this recording"
             )
@@ -48,8 +49,8 @@ class Problem:
 
     Several observations share one movie: repeats of a clip, animals that saw the same clip, members of an ensemble.
     `window` bounds the frames that the encoder sees in one backward pass (0: all), so that memory stays flat; `meter`
-    counts the frames shown to the encoders; `portions` shrink when memory runs out. Where `update_mask` `[H,W]` is False
-    the encoders see grey whatever the movie holds. A mask of another size is centred in the frame and padded with
+    counts the frames shown to the encoders; `portions` shrink when memory runs out. Where `update_mask` `[H,W]` is
+    False the encoders see grey whatever the movie holds. A mask of another size is centred in the frame and padded with
     False. `size` is the size of the movie's frames, where it differs from the encoders'. `captions` are the captions of
     each sample, where the row has any.
     """
@@ -99,7 +100,7 @@ class Problem:
         """Return the problem whose movie is the whole canvas of the encoders, border included."""
         sizes = {observation.encoder.canvas for observation in self.observations}
         if len(sizes) != 1:
-            raise ValueError(f"canvas: expected one size for all encoders, got {sorted(sizes)}; move the frames alone")
+            raise InputError(f"canvas: expected one size for all encoders, got {sorted(sizes)}; move the frames alone")
         return replace(self, size=sizes.pop())
 
     @property
@@ -243,7 +244,7 @@ def counted_frames(observation: Observation, span: Frames) -> Tensor:
     measurement, encoder = observation.measurement, observation.encoder
     before, after = encoder.spec.context if encoder.padded_in_time else (0, 0)
     if measurement.acquisition is not None:
-        raise ValueError("sub-clips: expected responses at the frame rate, got acquisition bins; set bins to frames")
+        raise InputError("sub-clips: expected responses at the frame rate, got acquisition bins; set bins to frames")
     counted = measurement.frames[:, span[0] : span[1]].clone()
     counted[:, : before if span[0] > 0 else 0] = False
     counted[:, counted.shape[1] - (after if span[1] < measurement.frames.shape[1] else 0) :] = False

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.errors import InputError
 from recon.media import Pixels, encode_png, sprite_sheet, to_uint8
 from recon.report.seen import seen_in
 from recon.report.traces import curves_of, finite_numbers, rounded, trace_of
@@ -128,7 +129,7 @@ def read_tasks(run: Path) -> list[FinishedTask]:
         rows = tuple(json.loads(file.read_text(encoding="utf-8"))["rows"])
         tasks += [FinishedTask(file.parent, rows)] if rows else []
     if not tasks:
-        raise ValueError(f"run directory {run}: expected finished tasks in tasks/*/row.json, got none; run it first")
+        raise InputError(f"run directory {run}: expected finished tasks in tasks/*/row.json, got none; run it first")
     return sorted(tasks, key=lambda task: (task.key, task.seed))
 
 
@@ -153,7 +154,7 @@ def read_clips(
     """
     path = run / "clips.h5"
     if not path.exists():
-        raise ValueError(f"run directory {run}: expected clips.h5 with the true movies, got none; run it first")
+        raise InputError(f"run directory {run}: expected clips.h5 with the true movies, got none; run it first")
     with h5py.File(path, "r") as file:
         known = dict(first or {})
         trials = [name for name in known if name in file]

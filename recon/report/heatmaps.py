@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from recon.errors import InputError
+
 Map = NDArray[np.float64]
 
 CELL, GAP, LEFT, TOP, BELOW = 46, 26, 104, 34, 44
@@ -30,7 +32,7 @@ def read_maps(
     placed = [(row, name) for row, name in rows if len(name) == 3 and name[0] in AXES]
     kinds = {name[0] for _, name in placed}
     if len(kinds) != 1 or (placed and score not in placed[0][0]):
-        raise ValueError(
+        raise InputError(
             f"{results}: expected scores of gratings or of noise with a column {score}, got clips "
             f"{sorted({row['video_id'] for row, _ in rows})[:3]}; run configs/bauer2025/gratings.yaml first"
         )

@@ -25,7 +25,7 @@ PARTITION = {"unique_text": "words alone", "shared": "shared", "unique_low_level
 def write_language_page(run: Path) -> Path:
     """Write `language.html` beside the tables of a study, and return its path; it needs no network.
 
-    Raises ValueError where the study is not there or not finished.
+    Raises InputError where the study is not there or not finished.
     """
     study = Study.read(Path(run))
     by_words = words, concepts, neuron_map, clip_map, captions_found, pictures

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recon.errors import InputError
 from recon.report.cells import Row, read_table
 
 Part = tuple[str, str, str]
@@ -23,10 +24,10 @@ class Study:
 
     @classmethod
     def read(cls, run: Path) -> Study:
-        """Return the study in a folder; raises ValueError where there is none."""
+        """Return the study in a folder; raises InputError where there is none."""
         path = run / "summary.json"
         if not path.is_file():
-            raise ValueError(f"{run}: expected a study of captions with summary.json, got none; run `recon language`")
+            raise InputError(f"{run}: expected a study of captions with summary.json, got none; run `recon language`")
         return cls(run, json.loads(path.read_text(encoding="utf-8")))
 
     @property

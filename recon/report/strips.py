@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from recon.errors import InputError
 from recon.media import Pixels, film_strip, side_by_side, spread_frames, to_uint8, write_png
 
 FEW = 4
@@ -25,7 +26,7 @@ def write_strip(run: Path, picture: Path, *, methods: Sequence[str] = (), clips:
     shown = _movies(run, methods)
     missing = sorted(set(methods) - set(shown))
     if missing or not shown:
-        raise ValueError(f"strip: expected methods of {run}, got {missing or 'an empty run'}; see `recon report {run}`")
+        raise InputError(f"strip: expected methods of {run}, got {missing or 'an empty run'}; see `recon report {run}`")
     parts = []
     for trial, (truth, first, end) in truths.items():
         rows = [truth, *(movies[trial] for movies in shown.values())]

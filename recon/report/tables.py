@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recon.errors import InputError
 from recon.metrics.statistics import bootstrap_interval, nested_mean, paired_difference
 
 Rows = Sequence[Mapping[str, str]]
@@ -45,7 +46,7 @@ def markdown(*results: Path, baseline: str = "ridge") -> str:
     recordings = {_clip(row)[0] for row in rows}
     methods = {name: own for name, own in methods.items() if {_clip(row)[0] for row in own} == recordings}
     if not methods:
-        raise ValueError(f"report: expected a method that all of {sorted(recordings)} have, got none; name other runs")
+        raise InputError(f"report: expected a method that all of {sorted(recordings)} have, got none; name other runs")
     against = methods.get(baseline, [])
     differences = [key for key in (pooled or DIFFERENCES) if against]
     costs = {key: title for key, title in COSTS.items() if any(row.get(key) for row in rows)}
@@ -71,7 +72,7 @@ def _read(results: Path) -> Rows:
     with results.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     if not rows:
-        raise ValueError(f"{results}: expected at least one row, got none; run the benchmark first")
+        raise InputError(f"{results}: expected at least one row, got none; run the benchmark first")
     return rows
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from recon.errors import InputError
 from recon.methods.base import Method
 from recon.problem.problem import Problem
 from recon.run.checkpoint import BrokenCheckpointError, Counter, Progress, load_checkpoint, save_checkpoint
@@ -61,7 +62,7 @@ def reconstruct(
         save_checkpoint(checkpoint, progress, counter, generator)
         raise
     if progress.last is None:
-        raise ValueError("method: expected at least one iterate, got none; allow at least one iteration")
+        raise InputError("method: expected at least one iterate, got none; allow at least one iteration")
     last, spent = progress.last, (progress.step, counter.evaluations, progress.seconds)
     return Reconstruction(
         last.movie,

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.types import Iterate
 
 
@@ -111,7 +112,7 @@ class JsonlTrace:
 
 def at_least_one(every: int) -> int:
     if every < 1:
-        raise ValueError(f"every (steps between two log entries): expected at least 1, got {every}")
+        raise InputError(f"every (steps between two log entries): expected at least 1, got {every}")
     return every
 
 

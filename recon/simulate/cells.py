@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.errors import InputError
 from recon.simulate.scenes import ATTRIBUTES
 from recon.simulate.settings import SimulationSettings
 from recon.simulate.textures import TEXTURES
@@ -74,11 +75,11 @@ def plant_cells(settings: SimulationSettings) -> Cells:
 def planted(folder: Path) -> Cells:
     """Return the population that a simulated recording was made with, from the truth in its folder.
 
-    Raises ValueError for a recording that was not simulated.
+    Raises InputError for a recording that was not simulated.
     """
     truth = folder / "meta/truth"
     if not truth.is_dir():
-        raise ValueError(f"{folder}: expected a simulated recording, got one without {truth}; simulate one")
+        raise InputError(f"{folder}: expected a simulated recording, got one without {truth}; simulate one")
     return Cells(**{entry.name: np.load(truth / f"{entry.name}.npy") for entry in fields(Cells)})
 
 

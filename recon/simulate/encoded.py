@@ -17,6 +17,7 @@ from torch import Tensor
 
 from recon.data.writer import RecordingWriter
 from recon.encoders.base import Encoder
+from recon.errors import InputError
 from recon.simulate.films import SUFFIXES, read_film
 from recon.simulate.movies import make_clip
 from recon.simulate.sources import SPLITS
@@ -48,10 +49,10 @@ class EncodedSettings:
 
 
 def show_to_encoder(path: Path, settings: EncodedSettings, encoder: Encoder, *, made_by: Mapping[str, Any]) -> Path:
-    """Write the recording of the settings to `path`; raises ValueError where a film has too few frames of contrast."""
+    """Write the recording of the settings to `path`; raises InputError where a film has too few frames of contrast."""
     spec = encoder.spec
     if spec.behavior:
-        raise ValueError(
+        raise InputError(
             f"encoder: expected one that needs no behavior, got one of {', '.join(spec.behavior)}; films have none"
         )
     trials = [("train", f"train-{i}", video) for i, video in enumerate(_drawn(settings, spec.frame_size, "train"))]
@@ -88,14 +89,14 @@ def show_to_encoder(path: Path, settings: EncodedSettings, encoder: Encoder, *, 
 def film_frames(settings: EncodedSettings, frame_size: tuple[int, int]) -> list[tuple[str, Array]]:
     """Return (name, frames `[T,H,W]` uint8) of every film in the folder, in the order of their names."""
     if not settings.films.is_dir():
-        raise ValueError(f"films: expected a folder with {', '.join(SUFFIXES)} files, got {settings.films}; check it")
+        raise InputError(f"films: expected a folder with {', '.join(SUFFIXES)} files, got {settings.films}; check it")
     top, bottom, left, right = settings.region
     chosen = []
     for path in sorted(path for path in settings.films.iterdir() if path.suffix.lower() in SUFFIXES):
         film = read_film(path, frame_size=frame_size)
         seen = np.flatnonzero(film[:, top:bottom, left:right].std((1, 2)) >= 255 * settings.contrast)
         if len(seen) < settings.frames:
-            raise ValueError(
+            raise InputError(
                 f"{path}: expected {settings.frames} frames of contrast {settings.contrast:g}, got {len(seen)}; "
                 "lower contrast or leave the film out"
             )

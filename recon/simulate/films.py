@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from recon.data.resize import resize_area
+from recon.errors import InputError
 from recon.simulate.movies import SceneRecord, SimulatedClip
 
 Array = np.ndarray[Any, Any]
@@ -24,7 +25,7 @@ def film_clips(folder: Path, *, frames: int, frame_size: tuple[int, int], per_fi
     Clips are spread evenly over a film and do not overlap; films that are too short for one clip give none.
     """
     if not folder.is_dir():
-        raise ValueError(f"films: expected a folder with {', '.join(SUFFIXES)} files, got {folder}; check the path")
+        raise InputError(f"films: expected a folder with {', '.join(SUFFIXES)} files, got {folder}; check the path")
     clips = []
     for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES):
         film = read_film(path, frame_size=frame_size)
@@ -33,7 +34,7 @@ def film_clips(folder: Path, *, frames: int, frame_size: tuple[int, int], per_fi
         starts = [int(share * i + (share - frames) / 2) for i in range(count)]
         clips += [(f"{path.stem}-{start}", film[start : start + frames]) for start in starts]
     if not clips:
-        raise ValueError(f"films: expected at least one film of {frames / FRAME_RATE:g} s in {folder}, got none; add")
+        raise InputError(f"films: expected at least one film of {frames / FRAME_RATE:g} s in {folder}, got none; add")
     return clips
 
 
@@ -61,7 +62,7 @@ def read_film(path: Path, *, frame_size: tuple[int, int], limit: float = 60.0) -
         times.append(time)
         pictures.append(resize_area(_cut(picture, frame_size)[None], frame_size)[0].astype(np.float32))
     if len(pictures) < 2:
-        raise ValueError(f"{path}: expected a film of at least 2 frames, got {len(pictures)}; check the file")
+        raise InputError(f"{path}: expected a film of at least 2 frames, got {len(pictures)}; check the file")
     wanted = np.arange(times[0], times[-1], 1 / FRAME_RATE)
     shown = np.searchsorted(np.array(times), wanted + 1e-6, side="right") - 1
     return np.stack(pictures)[np.maximum(shown, 0)]
@@ -78,7 +79,7 @@ def _decoded(path: Path) -> Iterator[tuple[float, Array]]:
                 time = frame.time if frame.time is not None else float(number / rate)
                 yield float(time), frame.to_ndarray(format="gray").astype(np.float32)
     except (av.error.FFmpegError, IndexError) as error:
-        raise ValueError(f"{path}: expected a film that FFmpeg reads, got: {error}; convert it to mp4") from error
+        raise InputError(f"{path}: expected a film that FFmpeg reads, got: {error}; convert it to mp4") from error
 
 
 def _cut(picture: Array, frame_size: tuple[int, int]) -> Array:

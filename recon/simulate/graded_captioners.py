@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from recon.data.caption_tables import Said
+from recon.errors import InputError
 from recon.simulate.sources import split_of_sources
 from recon.simulate.textures import SHAPES, TEXTURES
 from recon.types import Recording
@@ -21,7 +22,7 @@ scene every second time; always that of another scene."""
 def graded_captions(recording: Recording, *, seed: int = 0) -> dict[str, list[Said]]:
     """Return what the captioners `GRADED` say of every scene of a recording that has captions.
 
-    Raises ValueError where nobody wrote captions.
+    Raises InputError where nobody wrote captions.
     """
     scenes = [
         (trial, caption.first, caption.end, caption.texts[0])
@@ -30,7 +31,7 @@ def graded_captions(recording: Recording, *, seed: int = 0) -> dict[str, list[Sa
         for caption in recording.spoken(trial)
     ]
     if len({text for *_, text in scenes}) < 3:
-        raise ValueError(f"{recording.path}: expected captions of scenes, got none; simulate it or name a table")
+        raise InputError(f"{recording.path}: expected captions of scenes, got none; simulate it or name a table")
     contents = dict.fromkeys(text for *_, text in scenes)
     others = dict(zip(contents, _elsewhere(list(contents), seed), strict=True))
     wrong = dict(zip(contents, np.random.default_rng([seed, 1]).random(len(contents)) < 0.5, strict=True))

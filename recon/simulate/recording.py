@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from recon.data.writer import RecordingWriter
+from recon.errors import InputError
 from recon.simulate.acquisition import acquire, acquisition_times
 from recon.simulate.activity import expected_responses, sample_responses, spike_rates
 from recon.simulate.behavior import gaze_degrees, simulate_behavior
@@ -94,7 +95,7 @@ def simulate_movie_responses(
     semantic and mixed neurons respond to them as low-level ones.
     """
     if movies.ndim != 5 or movies.shape[1] != 1 or tuple(movies.shape[3:]) != settings.frame_size:
-        raise ValueError(
+        raise InputError(
             f"movies: expected [B,1,T,{settings.frame_size[0]},{settings.frame_size[1]}] in [0,1], "
             f"got {tuple(movies.shape)}; convert to grey and resize"
         )
@@ -231,7 +232,7 @@ def is_there(folder: Path, made_by: dict[str, Any]) -> bool:
     found = json.loads(header.read_text(encoding="utf-8")).get("made_by", {}) if header.is_file() else {}
     if found == made_by:
         return True
-    raise ValueError(
+    raise InputError(
         f"{folder}: expected a new folder or a simulation of the same settings, got {_difference(found, made_by)}; "
         "choose another folder or remove this one"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from recon.errors import InputError
 from recon.simulate.movies import DEGREES_PER_PIXEL
 
 ACQUISITIONS = ("frame", "8hz")
@@ -45,20 +46,20 @@ class SimulationSettings:
 
     def __post_init__(self) -> None:
         if self.acquisition not in ACQUISITIONS:
-            raise ValueError(f'acquisition: expected "frame" or "8hz", got {self.acquisition!r}; choose one')
+            raise InputError(f'acquisition: expected "frame" or "8hz", got {self.acquisition!r}; choose one')
         if self.stimuli not in ("", "gratings", "noise") or (self.stimuli and self.films is not None):
-            raise ValueError(f"stimuli: expected gratings or noise and no films, got {self.stimuli!r}; choose one")
+            raise InputError(f"stimuli: expected gratings or noise and no films, got {self.stimuli!r}; choose one")
         for name in ("coverage", "semantic", "mixed"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: expected a share in 0–1, got {getattr(self, name)}; give a fraction")
+                raise InputError(f"{name}: expected a share in 0–1, got {getattr(self, name)}; give a fraction")
         if self.semantic + self.mixed > 1 or self.coverage == 0:
-            raise ValueError("semantic + mixed: expected at most 1, and coverage above 0; lower the shares")
+            raise InputError("semantic + mixed: expected at most 1, and coverage above 0; lower the shares")
         clips = (self.validation_clips + 1, self.test_clips + 1)
         counts = (self.neurons, self.patches, self.repeats, self.train_trials, *clips)
         if min(counts) < 1 or min(self.train_frames, self.clip_frames) < 2:
-            raise ValueError(f"sizes: expected positive counts, minutes and frames, got {self}; raise them")
+            raise InputError(f"sizes: expected positive counts, minutes and frames, got {self}; raise them")
         if max(self.train_frames, self.clip_frames) > 300:
-            raise ValueError("frames: expected at most 300 per trial (the layout's limit), got more; use more trials")
+            raise InputError("frames: expected at most 300 per trial (the layout's limit), got more; use more trials")
 
     @property
     def train_trials(self) -> int:

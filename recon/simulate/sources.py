@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.errors import InputError
+
 SPLITS = ("train", "validation", "test")
 KINDS = ("leaves", "objects", "pan")
 TRAINING_PHOTOGRAPHS = 0.18
@@ -49,7 +51,7 @@ def scene_source(split: str, index: int, scene: int) -> SceneSource:
     True
     """
     if split not in SPLITS:
-        raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+        raise InputError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     return _training_source(index, scene) if split == "train" else _held_out_source(split, index)
 
 
@@ -59,7 +61,7 @@ def read_photograph(name: str) -> NDArray[np.float32]:
 
     path = _photograph_folder() / name
     if not path.is_file():
-        raise ValueError(f"photograph {name}: expected it in {path.parent}, got nothing; install scikit-image again")
+        raise InputError(f"photograph {name}: expected it in {path.parent}, got nothing; install scikit-image again")
     with Image.open(path) as image:
         return np.asarray(image.convert("L"), dtype=np.float32)
 
@@ -85,7 +87,7 @@ def _held_out_source(split: str, index: int) -> SceneSource:
 def _seed(split: str, offset: int) -> int:
     first, last = split_of_sources()["seeds"][split]
     if not 0 <= offset <= last - first:
-        raise ValueError(
+        raise InputError(
             f"seeds of {split}: expected one of {last - first + 1}, got number {offset}; ask for fewer trials"
         )
     return int(first + offset)
@@ -94,5 +96,5 @@ def _seed(split: str, offset: int) -> int:
 def _photograph_folder() -> Path:
     specification = find_spec("skimage")
     if specification is None or specification.origin is None:
-        raise ValueError("scikit-image: expected it to be installed for its photographs, got nothing; pip install it")
+        raise InputError("scikit-image: expected it to be installed for its photographs, got nothing; pip install it")
     return Path(specification.origin).parent / "data"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from recon.errors import InputError
 from recon.simulate.filters import FRAME_RATE, pixel_grid
 from recon.simulate.movies import SceneRecord, SimulatedClip
 
@@ -38,7 +39,7 @@ def stimulus_set(
     gratings and the noise are drawn from `seed`.
     """
     if kind not in KINDS:
-        raise ValueError(f"stimuli: expected one of {', '.join(KINDS)}, got {kind!r}; choose one of them")
+        raise InputError(f"stimuli: expected one of {', '.join(KINDS)}, got {kind!r}; choose one of them")
     generator = np.random.default_rng([seed, KINDS.index(kind), 17])
     axes = (SPATIAL_FREQUENCIES, TEMPORAL_FREQUENCIES) if kind == "gratings" else (SPATIAL_SCALES, TEMPORAL_SCALES)
     make, x, y = (_grating if kind == "gratings" else _noise), *pixel_grid(frame_size, degrees_per_pixel)

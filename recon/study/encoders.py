@@ -12,6 +12,7 @@ from recon import config
 from recon.encoders.base import Encoder, Unnamed, freeze
 from recon.encoders.runtime.malloc import keep_freed_memory
 from recon.encoders.runtime.precision import Precision, in_precision
+from recon.errors import InputError
 from recon.types import Recording
 
 
@@ -28,7 +29,7 @@ class Arithmetic:
 
 
 def ready_encoder(tree: Mapping[str, Any], recording: Recording, arithmetic: Arithmetic, *, where: str) -> Encoder:
-    """Return the encoder of a configuration, ready to be inverted; raises ValueError where it does not fit."""
+    """Return the encoder of a configuration, ready to be inverted; raises InputError where it does not fit."""
     if arithmetic.device.type == "cpu":
         keep_freed_memory()
     encoder: Encoder = config.build("encoder", tree, where=where)
@@ -45,18 +46,18 @@ def check_encoder(encoder: Encoder, recording: Recording, where: str) -> None:
     """Refuse an encoder of other neurons, another order of them, another frame size or another frame rate."""
     spec, units = encoder.spec, recording.unit_ids
     if len(spec.neuron_ids) != len(units):
-        raise ValueError(
+        raise InputError(
             f"{where}: expected {len(units)} neurons as in {recording.path}, got {len(spec.neuron_ids)} in its file; "
             "train one on this recording with `recon train encoder`"
         )
     if spec.neuron_ids != units:
         first = next(i for i, pair in enumerate(zip(spec.neuron_ids, units, strict=True)) if pair[0] != pair[1])
-        raise ValueError(
+        raise InputError(
             f"{where}: expected neuron {units[first]} at place {first} as in {recording.path}, got "
             f"{spec.neuron_ids[first]}; train an encoder on this recording"
         )
     if spec.frame_size != recording.frame_size or spec.frame_rate != recording.frame_rate:
-        raise ValueError(
+        raise InputError(
             f"{where}: expected frames {recording.frame_size} at {recording.frame_rate:g} Hz as in {recording.path}, "
             f"got an encoder of {spec.frame_size} at {spec.frame_rate:g} Hz; resample the recording or train another"
         )

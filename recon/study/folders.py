@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from recon.errors import InputError
 from recon.files import one_writer
 from recon.study.store import Store
 
@@ -37,10 +38,10 @@ class RunFolder:
 
     @classmethod
     def of(cls, folder: Path) -> RunFolder:
-        """Return the run in a folder; raises ValueError where there is none."""
+        """Return the run in a folder; raises InputError where there is none."""
         lacking = [name for name in INPUTS if not (folder / name).is_file()]
         if lacking:
-            raise ValueError(f"{folder}: expected a run's folder, got no {lacking[0]} in it; see `recon runs list`")
+            raise InputError(f"{folder}: expected a run's folder, got no {lacking[0]} in it; see `recon runs list`")
         return cls(folder)
 
     @cached_property
@@ -79,7 +80,7 @@ class RunFolder:
 def runs_below(root: Path) -> Iterator[RunFolder]:
     """Yield the runs in a folder and below it, by name; runs lie in no other run."""
     if not root.is_dir():
-        raise ValueError(f"{root}: expected a folder with runs, got none; name one")
+        raise InputError(f"{root}: expected a folder with runs, got none; name one")
     yield from _runs(root, DEPTH)
 
 
@@ -94,7 +95,7 @@ def _runs(folder: Path, depth: int) -> Iterator[RunFolder]:
 def remove(run: RunFolder, *, leftovers: bool = False) -> int:
     """Remove a run, or of it only unfinished and retired tasks; return the bytes that are free again.
 
-    Raises ValueError where a command writes the run. What is removed is first renamed, so that no half a run is left
+    Raises InputError where a command writes the run. What is removed is first renamed, so that no half a run is left
     under its name.
     """
     with one_writer(run.folder):
@@ -116,7 +117,7 @@ def export(run: RunFolder, archive: Path, *, movies: bool = False) -> int:
     same archive.
     """
     if archive.suffix != ".zip":
-        raise ValueError(f"{archive}: expected a name that ends in .zip, got {archive.name}; name it so")
+        raise InputError(f"{archive}: expected a name that ends in .zip, got {archive.name}; name it so")
     names = _exported(run, movies)
     archive.parent.mkdir(parents=True, exist_ok=True)
     aside = archive.with_name(f".{archive.name}.{os.getpid()}")

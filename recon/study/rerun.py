@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recon import config
+from recon.errors import InputError
 from recon.study.benchmark import Say, benchmark
 from recon.study.executors.places import HERE, Place
 from recon.study.folders import RunFolder
@@ -51,7 +52,7 @@ def rerun(
     before = RunFolder.of(folder)
     target = to or before.folder.with_name(f"{before.folder.name} again")
     if target.resolve() == before.folder.resolve():
-        raise ValueError(f"{target}: expected another folder than that of the run, which it would replace; name one")
+        raise InputError(f"{target}: expected another folder than that of the run, which it would replace; name one")
     tree = config.load(before.folder / "config.yaml")
     anew = {"run": str(target), "artefacts": str(target / "artefacts")}
     after = RunFolder.of(benchmark({**tree, **anew}, say=say, progress=progress, on=on))
@@ -74,7 +75,7 @@ def compare(before: RunFolder, after: RunFolder) -> RunComparison:
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Return the rows of a table of results."""
     if not path.is_file():
-        raise ValueError(f"{path}: expected the table of a run, got none; finish the run first")
+        raise InputError(f"{path}: expected the table of a run, got none; finish the run first")
     with path.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 

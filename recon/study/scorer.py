@@ -13,6 +13,7 @@ from torch import Tensor
 from recon.data.mask_files import read_mask
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
+from recon.errors import InputError
 from recon.metrics import METRICS, motion_energy_correlation, spatial_frequency_correlation
 from recon.metrics import temporal_frequency_correlation as temporal_correlation
 from recon.metrics.activity import response_correlation
@@ -209,7 +210,7 @@ def make_scorer(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor],
     """
     first, end = settings.frames.warmup, batch.frames - settings.frames.tail
     if end - first < min(2, batch.frames):
-        raise ValueError(
+        raise InputError(
             f"frames: expected clips of more than {settings.frames.warmup + settings.frames.tail + 2} frames, got "
             f"{batch.frames}; lower frames.warmup or frames.tail"
         )
@@ -235,7 +236,7 @@ def scored_pixels(settings: Settings, frame_size: tuple[int, int]) -> Tensor | N
     height, width = frame_size
     top, bottom, left, right = settings.region or (0, height, 0, width)
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
-        raise ValueError(
+        raise InputError(
             f"region: expected rows in 0–{height} and columns in 0–{width}, got {settings.region}; correct them"
         )
     scored = torch.zeros(height, width, dtype=torch.bool)
@@ -243,7 +244,7 @@ def scored_pixels(settings: Settings, frame_size: tuple[int, int]) -> Tensor | N
     if settings.mask is not None:
         scored &= read_mask(settings.mask.file, frame_size) >= settings.mask.evaluate
     if not bool(scored.any()):
-        raise ValueError("mask: expected pixels to score, got none; lower mask.evaluate or widen region")
+        raise InputError("mask: expected pixels to score, got none; lower mask.evaluate or widen region")
     return scored
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
+from recon.errors import InputError
 from recon.methods.combined import gaussian_filter
 from recon.metrics import METRICS
 from recon.run.trace import drop_lines, read_trace
@@ -40,7 +41,7 @@ class Search:
         unknown = sorted(set(self.objective) - set(METRICS))
         if unknown or not self.objective:
             known = ", ".join(METRICS)
-            raise ValueError(f"objective: expected metrics out of {known}, got {unknown or 'none'}; add one")
+            raise InputError(f"objective: expected metrics out of {known}, got {unknown or 'none'}; add one")
 
     def combinations(self) -> list[dict[str, Any]]:
         """Return every combination of the space's values.
@@ -69,15 +70,15 @@ class Searches:
     def __post_init__(self) -> None:
         unknown = sorted(set(self.only) - set(self.of))
         if unknown:
-            raise ValueError(f"searches.only: expected names out of {sorted(self.of)}, got {unknown}; correct them")
+            raise InputError(f"searches.only: expected names out of {sorted(self.of)}, got {unknown}; correct them")
         for name, entry in self.of.items():
             if "row" not in entry or set(entry) - {"row", "space", "iterations"}:
-                raise ValueError(
+                raise InputError(
                     f"searches.of.{name}: expected row, space and iterations, got {sorted(entry)}; correct"
                 )
             tried = math.prod(len(values) for values in entry.get("space", {}).values())
             if tried > self.budget:
-                raise ValueError(
+                raise InputError(
                     f"searches.of.{name}: expected at most {self.budget} combinations, got {tried}; drop some"
                 )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from recon.data.measurement import Bins
 from recon.encoders.runtime.precision import Precision
+from recon.errors import InputError
 from recon.metrics.pooling import Pooling
 from recon.problem.clips import Clips
 from recon.problem.conditions import Condition, Words
@@ -49,7 +50,7 @@ class Frames:
 
     def __post_init__(self) -> None:
         if min(self.warmup, self.tail) < 0:
-            raise ValueError(f"frames: expected 0 or more, got {self.warmup} and {self.tail}; correct these values")
+            raise InputError(f"frames: expected 0 or more, got {self.warmup} and {self.tail}; correct these values")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Neurons:
 
     def __post_init__(self) -> None:
         if min(self.selection, self.report) < 0 or self.selection + self.report >= 1:
-            raise ValueError(
+            raise InputError(
                 f"neurons: expected fractions that sum to less than 1, got {self.selection}, {self.report}; lower them"
             )
 
@@ -90,7 +91,7 @@ class PopulationSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
-            raise ValueError(f"population.share: expected above 0 and at most 1, got {self.share:g}; correct it")
+            raise InputError(f"population.share: expected above 0 and at most 1, got {self.share:g}; correct it")
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,9 @@ class Row:
 
     def __post_init__(self) -> None:
         if not 0 < self.data <= 1:
-            raise ValueError(f"data: expected above 0 and at most 1, got {self.data:g}; correct it")
+            raise InputError(f"data: expected above 0 and at most 1, got {self.data:g}; correct it")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds: expected each seed once, got {self.seeds}; leave out the repeats")
+            raise InputError(f"seeds: expected each seed once, got {self.seeds}; leave out the repeats")
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class Share:
 
     def __post_init__(self) -> None:
         if self.cpus <= 0 or self.gpus < 0 or self.memory < 0:
-            raise ValueError(
+            raise InputError(
                 f"cluster: expected cpus above 0, gpus and memory of at least 0, got {self.cpus:g}, {self.gpus:g} and "
                 f"{self.memory:g}; correct them"
             )
@@ -197,16 +198,16 @@ class Settings:
         labels = [row.label for row in self.rows]
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice or not labels:
-            raise ValueError(f"rows: expected different labels, got {twice or 'no rows'}; name each row once")
+            raise InputError(f"rows: expected different labels, got {twice or 'no rows'}; name each row once")
         if not self.encoders:
-            raise ValueError("encoders: expected at least one, got none; name one, for example seed0")
+            raise InputError("encoders: expected at least one, got none; name one, for example seed0")
         for row in self.rows:
             for kind, used, known in (
                 ("encoders", row.encoders, self.encoders),
                 ("animals", row.animals, self.animals),
             ):
                 if unknown := sorted(set(used) - set(known)):
-                    raise ValueError(
+                    raise InputError(
                         f"row {row.label}: expected {kind} of {sorted(known)}, got {unknown}; add or correct them"
                     )
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from recon import config
+from recon.errors import InputError
 from recon.files import write_json
 from recon.run.runner import reconstruct
 from recon.study.provenance import planned_iterations
@@ -37,7 +38,7 @@ def tune(tree: Mapping[str, Any], *, say: Callable[[str], None] = lambda line: N
     settings = config.record(Settings, tree, where="tune")
     plans = plan(settings)
     if settings.clips.tier != VALIDATION or len(plans) != 1:
-        raise ValueError(
+        raise InputError(
             f"tune: expected one row (and one seed) on clips of tier {VALIDATION}, got {len(plans)} on tier "
             f"{settings.clips.tier}; settings are never chosen on test clips"
         )
@@ -88,7 +89,7 @@ def _open_study(search: Search, tree: Mapping[str, Any], bench: Bench) -> dict[s
     same = ("config", "iterations", "sigma", "objective", "recording")
     changed = [key for key in same if study.get(key) != about[key]]
     if changed:
-        raise ValueError(
+        raise InputError(
             f"{search.study}: expected a study of the same search, got other {changed}; name another file or remove it"
         )
     return study | {"space": about["space"]}

@@ -15,6 +15,7 @@ from recon import config
 from recon.data.open import open_recording
 from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
+from recon.errors import InputError
 from recon.methods.neural.chunks import as_bytes, chunk
 from recon.metrics.movie import SSIM_RADIUS, psnr, ssim, video_correlation
 from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
@@ -84,7 +85,7 @@ def movies_of(recording: Recording, tier: str) -> list[TrainingClip]:
     """Return the movies of a tier as bytes, each content once, without responses."""
     first = {recording.video_ids[index]: index for index in reversed(recording.trials(tier))}
     if not first:
-        raise ValueError(f"{recording.path}: expected trials of tier {tier!r}, got none; import them with this tier")
+        raise InputError(f"{recording.path}: expected trials of tier {tier!r}, got none; import them with this tier")
     movies = (as_bytes(recording.trial(index).movie) for index in sorted(first.values()))
     return [TrainingClip(movie, torch.empty(0, movie.shape[1])) for movie in movies]
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from recon import config
+from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import validation_pairs
 from recon.methods.neural.chunks import decoding_score
@@ -49,7 +50,7 @@ def train_decoder(tree: Mapping[str, Any]) -> Path:
     task = _task(chosen)
     method, training = task.method(), task.training()
     if not isinstance(method, Convolutional):
-        raise ValueError(f"method: expected a convolutional decoder, got {chosen.method['name']}; use recon benchmark")
+        raise InputError(f"method: expected a convolutional decoder, got {chosen.method['name']}; use recon benchmark")
     network, known = method.load()[0].to(training.device), validation_pairs(training)
     card = {
         "name": chosen.name,

@@ -16,6 +16,7 @@ from recon.encoders.dwiseneuro.encoder import FRAME_SIZE, DwiseNeuro
 from recon.encoders.dwiseneuro.network import DwiseSettings, Subject, to_params
 from recon.encoders.dwiseneuro.sampling import Mouse, epoch_steps, places
 from recon.encoders.dwiseneuro.train import DwiseRun, Recipe, train_dwise
+from recon.errors import InputError
 from recon.train.encoder import scores_of
 from recon.train.trial_cache import GIB, KeptClips, Room, watching
 from recon.types import Recording
@@ -76,7 +77,7 @@ def dwise_from_mapping(config: Mapping[str, Any]) -> DwiseTraining:
     from recon.config import record
 
     if "readout_outputs" in (config.get("architecture") or {}):
-        raise ValueError(
+        raise InputError(
             "train.architecture.readout_outputs: expected none, the recordings have them, got a value; remove the key"
         )
     return record(DwiseTraining, config, where="train")
@@ -85,20 +86,20 @@ def dwise_from_mapping(config: Mapping[str, Any]) -> DwiseTraining:
 def _check_names(names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"recording: expected different animals, got {twice[0]!r} twice; name each folder once")
+        raise InputError(f"recording: expected different animals, got {twice[0]!r} twice; name each folder once")
 
 
 def mouse_of(recording: Recording, chosen: DwiseTraining, room: Room) -> Mouse:
     """Return the mouse of a recording, after a look at its first trial."""
     if recording.frame_size != FRAME_SIZE:
-        raise ValueError(
+        raise InputError(
             f"{recording.path}: expected frames of {FRAME_SIZE} for DwiseNeuro, got {recording.frame_size}; "
             "import the movies with --frame-size 36 64"
         )
     training, validation = recording.trials("train"), watching(recording, chosen.validations)
     for tier, found in (("train", training), ("oracle", validation)):
         if not found:
-            raise ValueError(
+            raise InputError(
                 f"{recording.path}: expected trials of tier {tier!r}, got none; import them with this tier"
             )
     subject = Subject(recording.name, recording.unit_ids, recording.frame_rate, recording.degrees_per_pixel)
@@ -106,7 +107,7 @@ def mouse_of(recording: Recording, chosen: DwiseTraining, room: Room) -> Mouse:
     first = mouse.training[0]
     places(first, chosen.architecture)
     if first.behavior is None:
-        raise ValueError(
+        raise InputError(
             f"{recording.path}: expected pupil and running for DwiseNeuro, got none; import them with --behavior and "
             "--pupil, or train a core_readout"
         )

@@ -17,6 +17,7 @@ from recon.encoders.glm.model import Glm
 from recon.encoders.training.clips import TrainingClip, evaluate
 from recon.encoders.training.fit import TrainingSettings, train
 from recon.encoders.training.loop import TrainingOutcome
+from recon.errors import InputError
 from recon.train.trial_cache import GIB, KeptClips, Room, clip_of, watching
 from recon.types import Recording, Trial
 
@@ -75,7 +76,7 @@ def learn(
 ) -> TrainingOutcome:
     """Train an encoder in place, in the way of its kind."""
     if isinstance(encoder, Glm) != (chosen.fit is not None):
-        raise ValueError(
+        raise InputError(
             f"fit: expected it for the encoder glm and only there, got {chosen.fit} for {chosen.encoder}; "
             "write `fit: {}` for a glm, `training: {…}` for the others"
         )
@@ -97,7 +98,7 @@ def build_encoder(chosen: EncoderTraining, recording: Recording, training: Seque
     known = architectures()
     if chosen.encoder not in known:
         names = ", ".join((*known, "dwiseneuro"))
-        raise ValueError(f"encoder: expected one of {names}, got {chosen.encoder!r}; choose one of them")
+        raise InputError(f"encoder: expected one of {names}, got {chosen.encoder!r}; choose one of them")
     settings = from_mapping(known[chosen.encoder].settings, chosen.architecture)
     seen = [(clip.movie.flatten()[::7].clone(), clip.behavior is not None) for clip in training]
     pixels, with_behavior = torch.cat([some for some, _ in seen]), all(known for _, known in seen)
@@ -115,7 +116,7 @@ def build_encoder(chosen: EncoderTraining, recording: Recording, training: Seque
 def _trials(recording: Recording, tier: str) -> tuple[int, ...]:
     trials = recording.trials(tier)
     if not trials:
-        raise ValueError(f"{recording.path}: expected trials of tier {tier!r}, got none; import them with this tier")
+        raise InputError(f"{recording.path}: expected trials of tier {tier!r}, got none; import them with this tier")
     return trials
 
 

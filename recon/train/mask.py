@@ -20,6 +20,7 @@ from recon import config
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, freeze
+from recon.errors import InputError
 from recon.files import write_bytes
 from recon.methods.combined import gaussian_filter
 from recon.problem.conditions import response_scale
@@ -75,7 +76,7 @@ def learn_mask(
 ) -> Tensor:
     """Return the mask `[H,W]`; it starts near 0 and may grow beyond 1 (blends use it clipped to [0,1]).
 
-    Only training trials are used. Raises ValueError where they are too few or too short.
+    Only training trials are used. Raises InputError where they are too few or too short.
     """
     generator = torch.Generator().manual_seed(chosen.seed)
     indices = _long_enough(recording, chosen)
@@ -108,7 +109,7 @@ def _long_enough(recording: SensoriumRecording, chosen: MaskLearning) -> list[in
     needed = chosen.skip + chosen.frames
     found = [i for i in recording.trials("train") if recording.trial(i).movie.shape[1] >= needed]
     if len(found) < 2:
-        raise ValueError(
+        raise InputError(
             f"mask: expected at least 2 training trials of {needed} frames or more, got {len(found)} in "
             f"{recording.path}; lower skip or frames"
         )

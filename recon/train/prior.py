@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from recon import config
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
+from recon.errors import InputError
 from recon.media import contact_sheet, encode_gif, encode_png, side_by_side, to_uint8, upscale
 from recon.methods.diffusion.sampling import drawn, steps_down
 from recon.methods.text.generated_clips import FIRST, drawn_clips
@@ -160,7 +161,7 @@ def go_on(model: MovieDiffusion, known: MovieDiffusion) -> None:
     """Give a network the weights of another one but for its last layer, which stays zero; more views count nothing."""
     state, mine, theirs = known.network.state_dict(), model.network.settings, known.network.settings
     if replace(theirs, inputs=mine.inputs) != mine:
-        raise ValueError(f"start: expected a network of {mine}, got one of {theirs}; train another")
+        raise InputError(f"start: expected a network of {mine}, got one of {theirs}; train another")
     wide = torch.zeros_like(model.network.enter.weight)
     wide[:, : theirs.inputs * mine.patch**2] = state["enter.weight"]
     kept = {name: value for name, value in state.items() if not name.startswith("leave.")}

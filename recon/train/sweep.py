@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from recon import config
+from recon.errors import InputError
 from recon.study.executors.jobs import JobOutcome
 from recon.study.executors.local import Crew
 from recon.study.executors.places import HERE, Place, cards_of
@@ -38,7 +39,7 @@ def train(kind: str, tree: Mapping[str, Any], log: Path) -> Path:
             return train_autoencoder(dict(tree), log=log)
         case "prior":
             return train_prior(dict(tree), log=log)
-    raise ValueError(f"train: expected encoder, decoder, autoencoder or prior, got {kind}; correct it")
+    raise InputError(f"train: expected encoder, decoder, autoencoder or prior, got {kind}; correct it")
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,10 @@ class Trainings:
 
 
 def train_several(trainings: Trainings, on: Place, *, share: Share | None = None) -> Iterator[JobOutcome]:
-    """Do trainings where `on` says and yield what became of them; raises ValueError where two would write one file."""
+    """Do trainings where `on` says and yield what became of them; raises InputError where two would write one file."""
     outputs = [trainings.settings(number).get("output") for number in range(len(trainings.values))]
     if len(set(map(str, outputs))) < len(outputs):
-        raise ValueError(f"output: expected a file for each {trainings.key}, got {outputs[0]}; put {EACH} into it")
+        raise InputError(f"output: expected a file for each {trainings.key}, got {outputs[0]}; put {EACH} into it")
     jobs = range(len(trainings.values))
     if on == HERE:
         return (JobOutcome(job, trainings(job)) for job in jobs)

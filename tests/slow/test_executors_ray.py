@@ -54,7 +54,7 @@ def test_jobs_are_done_once_and_those_that_die_are_tried_again(cluster: Any, tmp
     assert all(found[job].line == f"job {job}" and found[job].attempts == 1 for job in (0, 1, 2, 3))
     assert found[DIES_ONCE].line == "job 10" and found[DIES_ONCE].attempts == 2
     assert "died" in found[DIES].error and found[DIES].attempts == ATTEMPTS
-    assert found[REFUSES].error == "ValueError: expected better input" and found[REFUSES].attempts == 1
+    assert found[REFUSES].error == "InputError: expected better input" and found[REFUSES].attempts == 1
     assert found[BREAKS].error == "RuntimeError: broken" and found[BREAKS].attempts == ATTEMPTS
 
 

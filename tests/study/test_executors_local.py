@@ -36,7 +36,7 @@ def test_jobs_are_done_once_and_those_that_die_are_tried_again(tmp_path: Path) -
         assert found[job].line == f"job {job}" and found[job].attempts == 1
     assert found[DIES_ONCE].line == "job 10" and found[DIES_ONCE].attempts == 2
     assert found[DIES].error == "its process ended with signal 9" and found[DIES].attempts == ATTEMPTS
-    assert found[REFUSES].error == "ValueError: expected better input" and found[REFUSES].attempts == 1
+    assert found[REFUSES].error == "InputError: expected better input" and found[REFUSES].attempts == 1
     assert found[BREAKS].error == "RuntimeError: broken" and found[BREAKS].attempts == ATTEMPTS
     tries = {job: len(list(tmp_path.glob(f"{job}-*"))) for job in jobs}
     assert tries == {0: 1, 1: 1, 2: 1, 3: 1, DIES_ONCE: 2, DIES: 3, REFUSES: 1, BREAKS: 3}
@@ -97,10 +97,10 @@ def test_beside_each_other_gives_the_table_of_one_after_another(tree: dict[str, 
     rows = rows_of(run)
     assert rows[3:] == one
     assert {row["status"] for row in rows[:3]} == {"failed"} and not any(row["video_correlation"] for row in rows[:3])
-    assert all(row["message"].startswith("given up: ValueError: ") for row in rows[:3])
+    assert all(row["message"].startswith("given up: InputError: ") for row in rows[:3])
     assert [row["trial"] for row in rows[:3]] == [row["trial"] for row in one[:3]]
     assert len(said) == 12 and sum("failed, given up" in line for line in said) == 3
-    assert "given up: ValueError" in write_report(run).read_text("utf-8")
+    assert "given up: InputError" in write_report(run).read_text("utf-8")
     said.clear()
     benchmark(beside, say=said.append, on=Place(2))
     assert sum("done already" in line for line in said) == 9 and sum("given up" in line for line in said) == 3

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from recon.errors import InputError
+
 FINE, DIES_ONCE, DIES, REFUSES, BREAKS = 0, 10, 11, 12, 13
 
 
@@ -23,7 +25,7 @@ class Jobs:
         if job == DIES or (job == DIES_ONCE and tries == 1):
             os.kill(os.getpid(), signal.SIGKILL)
         if job == REFUSES:
-            raise ValueError("expected better input")
+            raise InputError("expected better input")
         if job == BREAKS:
             raise RuntimeError("broken")
         return f"job {job}"

@@ -16,6 +16,7 @@ from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import resolve_device
+from recon.errors import InputError
 from recon.files import write_table
 from recon.methods.text.decoder import Decoded
 from recon.methods.text.examples import embedded
@@ -73,7 +74,7 @@ def identify_captions(tree: Mapping[str, Any], *, say: Say = lambda line: None, 
 
 
 def spoken_scenes(recording: SensoriumRecording, chosen: CaptionIdentification) -> Iterator[tuple[int, Caption]]:
-    """Yield (trial, caption) of every scene that is long enough; raises ValueError where fewer than two are."""
+    """Yield (trial, caption) of every scene that is long enough; raises InputError where fewer than two are."""
     found = 0
     for clip in choose_clips(recording, chosen.clips):
         for caption in recording.spoken(clip.trial.index):
@@ -81,7 +82,7 @@ def spoken_scenes(recording: SensoriumRecording, chosen: CaptionIdentification) 
                 found += 1
                 yield clip.trial.index, caption
     if found < 2:
-        raise ValueError(
+        raise InputError(
             f"captions: expected at least 2 scenes with captions of {chosen.least} frames or more in "
             f"{recording.path}, got {found}; take more clips or lower least"
         )

@@ -23,6 +23,7 @@ from recon.analysis.identification.scores import SCORED, scores
 from recon.code_version import code_version
 from recon.data.ceilings import read_areas, read_responses
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
+from recon.errors import InputError
 from recon.files import digest, write_table
 from recon.methods.neural.towers import info_nce
 from recon.metrics.identification import cosine_similarity
@@ -64,9 +65,9 @@ class NeuralIdentification:
     def __post_init__(self) -> None:
         unknown = sorted(set(self.turned) - set(self.groups))
         if unknown:
-            raise ValueError(f"turned: expected groups out of {list(self.groups)}, got {unknown}; correct them")
+            raise InputError(f"turned: expected groups out of {list(self.groups)}, got {unknown}; correct them")
         if not self.seeds:
-            raise ValueError("seeds: expected at least one, got none; write for example [0]")
+            raise InputError("seeds: expected at least one, got none; write for example [0]")
 
 
 def identify_segments(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Path:
@@ -81,7 +82,7 @@ def identify_segments(tree: Mapping[str, Any], *, say: Say = lambda line: None, 
     for group, names in chosen.groups.items():
         units = np.isin(areas, names)
         if not units.any():
-            raise ValueError(f"groups.{group}: expected areas out of {sorted(set(areas))}, got {names}; correct them")
+            raise InputError(f"groups.{group}: expected areas out of {sorted(set(areas))}, got {names}; correct them")
         found = torch.from_numpy(responses[units].astype(np.float32))
         own = [{"group": group, "units": int(units.sum())} | row for row in _rows(found, chosen)]
         write_table(path, [*rows, *own], COLUMNS)
@@ -125,11 +126,11 @@ def read_units(chosen: NeuralIdentification) -> tuple[np.ndarray[Any, Any], np.n
     """Return responses (units, repeats, segments) and the area of every unit."""
     responses, areas = read_responses(chosen.responses), np.array(read_areas(chosen.areas))
     if len(areas) != len(responses):
-        raise ValueError(
+        raise InputError(
             f"{chosen.areas}: expected the areas of {len(responses)} units, got {len(areas)}; name another array"
         )
     if responses.shape[1] < chosen.folds or chosen.folds < 2:
-        raise ValueError(
+        raise InputError(
             f"folds: expected 2 to {responses.shape[1]} (one repeat or more each), got {chosen.folds}; correct it"
         )
     return responses, areas

@@ -21,6 +21,7 @@ from recon.analysis.identification.scores import SCORED, TASKS, scores
 from recon.data.arrays import read_array
 from recon.data.open import open_recording
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
+from recon.errors import InputError
 from recon.files import write_table
 from recon.methods.linear.lags import Lags
 from recon.methods.linear.regression import regressed
@@ -66,9 +67,9 @@ class StaticIdentification:
 
     def __post_init__(self) -> None:
         if (self.recording is None) == (not (self.images and self.responses)):
-            raise ValueError("static: expected a recording, or images and responses, got both or neither; name one")
+            raise InputError("static: expected a recording, or images and responses, got both or neither; name one")
         if not self.shares or not all(0 < share <= 1 for share in (*self.shares, self.held_out)):
-            raise ValueError(f"static: expected shares in 0–1, got {self.shares} and {self.held_out}; correct them")
+            raise InputError(f"static: expected shares in 0–1, got {self.shares} and {self.held_out}; correct them")
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,13 @@ def read_shown(chosen: StaticIdentification) -> tuple[StaticResponses, StaticRes
         torch.from_numpy(read_array(name).astype(np.float32)) for name in (chosen.images, chosen.responses)
     )
     if images.ndim != 3 or responses.ndim != 2 or len(images) != responses.shape[1] or not torch.isfinite(images).all():
-        raise ValueError(
+        raise InputError(
             f"{chosen.images}: expected finite images (S,H,W) and responses (N,S), got {tuple(images.shape)} and "
             f"{tuple(responses.shape)}; transpose or name other arrays"
         )
     shown = torch.isfinite(responses)
     if not bool((shown.sum(1) > 1).all()) or not bool(shown.any(0).all()):
-        raise ValueError(
+        raise InputError(
             f"{chosen.responses}: expected responses of every neuron to some images and to every image, got only NaN "
             "for some; leave these out"
         )
@@ -130,7 +131,7 @@ def _of_recording(path: Path, tier: str) -> StaticResponses:
     recording = open_recording(path)
     trials = [recording.trial(index) for index in recording.trials(tier)]
     if not trials:
-        raise ValueError(f"{path}: expected trials of tier {tier!r}, got none; take another tier")
+        raise InputError(f"{path}: expected trials of tier {tier!r}, got none; take another tier")
     return StaticResponses(
         torch.cat([trial.movie[0] for trial in trials]), torch.cat([trial.responses for trial in trials], 1)
     )

@@ -19,6 +19,7 @@ from torch import Tensor
 from recon import config
 from recon.analysis.identification.scores import SCORED, TASKS, scores
 from recon.encoders.base import Encoder
+from recon.errors import InputError
 from recon.files import write_table
 from recon.methods.combined import Smoothed
 from recon.methods.neural.alignment import Alignment
@@ -48,9 +49,9 @@ class Identify:
 
     def __post_init__(self) -> None:
         if not self.lengths or min(self.lengths) <= 0:
-            raise ValueError(f"identify: expected lengths above 0 seconds, got {self.lengths}; correct them")
+            raise InputError(f"identify: expected lengths above 0 seconds, got {self.lengths}; correct them")
         if not self.sizes or any(size < 0 or size == 1 for size in self.sizes):
-            raise ValueError(f"identify: expected sizes of 0 (all) or at least 2, got {self.sizes}; correct them")
+            raise InputError(f"identify: expected sizes of 0 (all) or at least 2, got {self.sizes}; correct them")
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def encoding_views(encoder: Encoder, bench: Bench, batch: Batch) -> Views:
     fit, scale = bench.sets["fit"], response_scale(batch.recording, encoder)
     seen = [(_still_rates(encoder, other), other.recorded[0] / scale) for other in bench.validation]
     if not seen:
-        raise ValueError("encoding: expected validation clips (tier oracle) for the neurons' weights, got none")
+        raise InputError("encoding: expected validation clips (tier oracle) for the neurons' weights, got none")
     rates, responses = (torch.cat([pair[i].transpose(0, 1).flatten(1) for pair in seen], 1)[fit] for i in (0, 1))
     explained = pearson(rates, responses).nan_to_num().clamp(0, 0.99).square().float()
     weights = (explained / (1 - explained)).sqrt()[:, None]

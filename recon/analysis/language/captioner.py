@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
+
 IMAGE_TO_TEXT = "Salesforce/blip-image-captioning-base, microsoft/git-base-coco, nlpconnect/vit-gpt2-image-captioning"
 
 
@@ -35,7 +37,7 @@ class ImageCaptioner:
             return []
         for picture in pictures:
             if picture.ndim != 3 or len(picture) != self.frames:
-                raise ValueError(
+                raise InputError(
                     f"captioner: expected {self.frames} frames [F,H,W], got {tuple(picture.shape)}; set frames"
                 )
         model, processor, tokenizer = self._parts
@@ -55,11 +57,11 @@ class ImageCaptioner:
     def _parts(self) -> tuple[Any, Any, Any]:
         """The model, what makes its pixels, and what turns its tokens into text."""
         if find_spec("transformers") is None:
-            raise ValueError("captioner: expected the extra `language`, got nothing; pip install 'recon[language]'")
+            raise InputError("captioner: expected the extra `language`, got nothing; pip install 'recon[language]'")
         try:
             return self._loaded()
         except (OSError, ValueError, KeyError, ImportError) as error:
-            raise ValueError(
+            raise InputError(
                 f"captioner {self.source!r}: not available: expected a folder or hub id of an image-to-text model, got "
                 f"{' '.join(str(error).split())[:200]}; download one to a folder, for example {IMAGE_TO_TEXT}"
             ) from error
@@ -70,7 +72,7 @@ class ImageCaptioner:
         config = AutoConfig.from_pretrained(self.source)
         shown = getattr(config, "num_image_with_embedding", None) or 1
         if shown < self.frames:
-            raise ValueError(f"a {config.model_type} of {shown} frame(s) for {self.frames}; lower frames")
+            raise InputError(f"a {config.model_type} of {shown} frame(s) for {self.frames}; lower frames")
         model: Any = AutoModelForImageTextToText.from_pretrained(self.source)
         model.to(self.device)
         model.train(False)

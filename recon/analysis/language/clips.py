@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recon.analysis.language.features import binned
 from recon.data.sensorium import SensoriumRecording
+from recon.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class HeldOutClips:
 def held_out(recording: SensoriumRecording, *, learnt: str, asked: Sequence[str], size: int) -> HeldOutClips:
     """Return the clips of the tiers `asked`, all cut to the bins of the shortest.
 
-    Raises ValueError for fewer than three, and where one of them is also in the tier `learnt`.
+    Raises InputError for fewer than three, and where one of them is also in the tier `learnt`.
     """
     shown: dict[str, list[int]] = {}
     for trial in (trial for tier in asked for trial in recording.trials(tier)):
@@ -41,7 +42,7 @@ def held_out(recording: SensoriumRecording, *, learnt: str, asked: Sequence[str]
             shown.setdefault(recording.video_ids[trial], []).append(trial)
     taught = {recording.video_ids[trial] for trial in recording.trials(learnt)}
     if len(shown) < 3 or taught & set(shown):
-        raise ValueError(
+        raise InputError(
             f"asked: expected at least 3 clips with responses that are not learnt from, got {len(shown)}, of them "
             f"{len(taught & set(shown))} learnt; take other tiers, or split the recording by content"
         )

@@ -21,6 +21,7 @@ from recon.data.caption_tables import Said
 from recon.data.noise_ceiling import correlation_ceiling, joined_repeats
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
+from recon.errors import InputError
 from recon.methods.text.captioner_source import captions_by
 from recon.study.settings import Named
 
@@ -62,7 +63,7 @@ class LanguageStudy:
 
     def __post_init__(self) -> None:
         if min(self.bin, self.delays, self.permutations, self.components) < 1:
-            raise ValueError(
+            raise InputError(
                 f"language: expected bin, delays, components and permutations of at least 1, got {self.bin}, "
                 f"{self.delays}, {self.components} and {self.permutations}; correct them"
             )
@@ -95,7 +96,7 @@ def gather(chosen: LanguageStudy) -> Material:
     recording = open_recording(chosen.recording)
     captions = captions_by(recording, chosen.captions)
     if chosen.words and chosen.words not in captions:
-        raise ValueError(f"words: expected one of {', '.join(captions)}, got {chosen.words}; name a captioner")
+        raise InputError(f"words: expected one of {', '.join(captions)}, got {chosen.words}; name a captioner")
     _check_concepts(chosen.concepts, {one.text for said in captions.values() for one in said})
     clips = held_out(recording, learnt=chosen.learnt, asked=chosen.asked, size=chosen.bin)
     trials = recording.trials(chosen.learnt)
@@ -115,7 +116,7 @@ def _check_concepts(concepts: Mapping[str, Sequence[str]], texts: Collection[str
     mentioned = concepts_of(concepts)
     absent = set(concepts).difference(*map(mentioned, texts)) if concepts else ()
     if absent:
-        raise ValueError(f"concepts: expected words of captions, got none of {', '.join(sorted(absent))}; correct them")
+        raise InputError(f"concepts: expected words of captions, got none of {', '.join(sorted(absent))}; correct them")
 
 
 def _labels(recording: SensoriumRecording, file: str) -> tuple[str, ...]:
@@ -125,9 +126,9 @@ def _labels(recording: SensoriumRecording, file: str) -> tuple[str, ...]:
     try:
         labels = [str(label) for label in np.load(path, allow_pickle=False).tolist()]
     except (OSError, ValueError) as error:
-        raise ValueError(f"labels: expected an .npy file of labels at {path}, got {error}; correct the path") from error
+        raise InputError(f"labels: expected an .npy file of labels at {path}, got {error}; correct the path") from error
     if len(labels) != len(recording.unit_ids):
-        raise ValueError(f"labels: expected one for each of {len(recording.unit_ids)} neurons, got {len(labels)}")
+        raise InputError(f"labels: expected one for each of {len(recording.unit_ids)} neurons, got {len(labels)}")
     return tuple(labels)
 
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from recon.data.caption_tables import COLUMNS, Said, read_captions
 from recon.data.layout import ABSENT
+from recon.errors import InputError
 from recon.files import write_table
 from recon.types import Recording
 
@@ -31,7 +32,7 @@ class Stretches:
 
     def __post_init__(self) -> None:
         if min(self.every, self.frames, self.batch) < 1 or self.frames > self.every:
-            raise ValueError(
+            raise InputError(
                 f"captions: expected stretches of at least {self.frames} frame(s) and a batch of at least 1, got every "
                 f"{self.every}, frames {self.frames} and batch {self.batch}; correct them"
             )
@@ -58,10 +59,10 @@ def make_captions(recording: Recording, captioner: Captioner, table: Path, *, na
     """Caption every stretch of every trial into a CSV table; return how many captions were made.
 
     The table is replaced after every trial, so that a stopped run goes on; captions of other captioners in it stay.
-    Clips that are shown several times are looked at once. Raises ValueError for a table of another kind.
+    Clips that are shown several times are looked at once. Raises InputError for a table of another kind.
     """
     if table.suffix != ".csv":
-        raise ValueError(f"{table}: expected a table that ends with .csv, got {table.suffix or 'no suffix'}; rename it")
+        raise InputError(f"{table}: expected a table that ends with .csv, got {table.suffix or 'no suffix'}; rename it")
     known = read_captions(table, recording) if table.exists() else {}
     own = known.setdefault(name, [])
     done, spoken = {one.trial for one in own}, {recording.video_ids[one.trial]: one.trial for one in own}

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.errors import InputError
+
 Array = NDArray[np.float64]
 
 NEIGHBOURS = 15
@@ -37,12 +39,12 @@ class Map:
 def draw_map(points: Array, *, seeds: Sequence[int] = (0, 1, 2)) -> Map:
     """Return UMAP's map (McInnes et al. 2018) of points `[n,D]` by the angle between them, as the first seed draws it.
 
-    Raises ValueError for too few points, and where umap-learn is not installed.
+    Raises InputError for too few points, and where umap-learn is not installed.
     """
     if len(points) < FEWEST:
-        raise ValueError(f"map: expected at least {FEWEST} points, got {len(points)}; take more neurons or clips")
+        raise InputError(f"map: expected at least {FEWEST} points, got {len(points)}; take more neurons or clips")
     if find_spec("umap") is None:
-        raise ValueError("map: expected the extra `language`, got no umap-learn; pip install 'recon[language]'")
+        raise InputError("map: expected the extra `language`, got no umap-learn; pip install 'recon[language]'")
     from sklearn.manifold import trustworthiness
 
     neighbours = min(NEIGHBOURS, (len(points) - 1) // 2)
@@ -86,7 +88,7 @@ def find_clusters(points: Array, *, seeds: Sequence[int] = (0, 1, 2)) -> Cluster
     from sklearn.metrics import adjusted_rand_score, silhouette_score
 
     if len(points) < FEWEST:
-        raise ValueError(f"clusters: expected at least {FEWEST} points, got {len(points)}; take more neurons")
+        raise InputError(f"clusters: expected at least {FEWEST} points, got {len(points)}; take more neurons")
     lengths = np.linalg.norm(points, axis=1, keepdims=True)
     directions = points / np.where(lengths > 0, lengths, 1.0)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.analysis.language.prediction import Predicted
+from recon.errors import InputError
 from recon.metrics.statistics import bootstrap_interval
 
 Array = NDArray[np.float64]
@@ -22,17 +23,17 @@ DRAWS = 2000
 def read_scores(run: Path, names: Sequence[str]) -> dict[str, Array]:
     """Return scores `[C,K]` of the rows with the captioners' names over the clips that all of them have, by score.
 
-    Raises ValueError where a captioner has no row in the run's results.csv.
+    Raises InputError where a captioner has no row in the run's results.csv.
     """
     path = run / "results.csv"
     if not path.is_file():
-        raise ValueError(f"pictures: expected a run with results.csv, got {run}; run the benchmark first")
+        raise InputError(f"pictures: expected a run with results.csv, got {run}; run the benchmark first")
     with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     by_name = {name: [row for row in rows if row["method"] == name] for name in names}
     missing = [name for name, own in by_name.items() if not own]
     if missing:
-        raise ValueError(f"pictures: expected a row of {run} for every captioner, got none for {', '.join(missing)}")
+        raise InputError(f"pictures: expected a row of {run} for every captioner, got none for {', '.join(missing)}")
     found: dict[str, Array] = {}
     for score in SCORES:
         values = [{row["video_id"]: float(row[score]) for row in own if row.get(score)} for own in by_name.values()]

@@ -14,6 +14,7 @@ from recon.analysis.language.features import principal
 from recon.analysis.language.prediction import RegressionData
 from recon.analysis.language.ridge import fit_readout
 from recon.data.caption_tables import Said
+from recon.errors import InputError
 from recon.metrics.identification import cosine_similarity
 
 COMPONENTS = 256
@@ -61,7 +62,7 @@ def read_words(
                 scenes.append(one)
                 read.append(bins.mean(0))
     if len(scenes) < 2:
-        raise ValueError(f"reading: expected at least 2 scenes of {least} frames, got {len(scenes)}; ask more clips")
+        raise InputError(f"reading: expected at least 2 scenes of {least} frames, got {len(scenes)}; ask more clips")
     average = targets.mean(0)
     found = torch.stack(read) - average
     bank = sorted({one.text for trial in learning.trials for one in said.get(trial, ())})

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
+
 PENALTIES = tuple(float(10**power) for power in np.arange(-1, 6.5, 0.5))
 SHARES = (0.01, 0.1, 0.5, 0.9, 0.99)
 """Shares of the first band in the prior variance of two: each neuron takes the one that predicts it best."""
@@ -45,7 +47,7 @@ def fit_readout(
 ) -> RidgeFit:
     """Fit ridge from features `[S,D]` to responses `[S,N]`; `groups` `[S]` name contents, which no two folds share.
 
-    A neuron's penalty has the smallest squared error over all held-out samples. Raises ValueError for fewer contents
+    A neuron's penalty has the smallest squared error over all held-out samples. Raises InputError for fewer contents
     than folds, and unequal lengths.
     """
     splits = _splits((features,), responses, groups, folds)
@@ -152,7 +154,7 @@ def _portions(neurons: int) -> Iterator[slice]:
 def _splits(bands: Sequence[Tensor], responses: Tensor, groups: Sequence[int], folds: int) -> list[tuple[Any, Any]]:
     for features in bands:
         if not len(features) == len(responses) == len(groups):
-            raise ValueError(
+            raise InputError(
                 f"ridge: expected as many features, responses and groups, got {len(features)}, {len(responses)} and "
                 f"{len(groups)}; cut them alike"
             )
@@ -168,7 +170,7 @@ def content_folds(groups: Sequence[int], folds: int) -> list[tuple[Any, Any]]:
     labels = np.asarray(groups)
     contents, counts = np.unique(labels, return_counts=True)
     if len(contents) < folds or folds < 2:
-        raise ValueError(
+        raise InputError(
             f"folds: expected at least 2 and at most one for each of {len(contents)} contents, got {folds}; "
             "lower folds or take more trials"
         )

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from recon.errors import InputError
+
 
 def clip_products(predicted: Sequence[Tensor], responses: Sequence[Tensor]) -> Tensor:
     """Return `[K,K,N]` what clip i's prediction adds to Pearson's r over all clips where it stands for clip j's.
@@ -18,7 +20,7 @@ def clip_products(predicted: Sequence[Tensor], responses: Sequence[Tensor]) -> T
     """
     x, y = torch.stack(list(predicted)).double(), torch.stack(list(responses)).double()
     if x.shape != y.shape or x.ndim != 3:
-        raise ValueError(f"clips: expected equal ones (T,N), got {tuple(x.shape)} and {tuple(y.shape)}; cut them alike")
+        raise InputError(f"clips: expected equal ones (T,N), got {tuple(x.shape)} and {tuple(y.shape)}; cut them alike")
     return torch.einsum("itn,jtn->ijn", _standardised(x), _standardised(y)) / x.shape[1]
 
 

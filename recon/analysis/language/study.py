@@ -26,6 +26,7 @@ from recon.analysis.language.words import (
     vocabulary,
     words_of,
 )
+from recon.errors import InputError
 from recon.files import write_json
 from recon.study.benchmark import Say
 from recon.study.shared import make_recording
@@ -96,7 +97,7 @@ def told_words(
     said, learning, recording = material.said[captioner], material.learning, material.recording
     words = said_words(material, captioner, mentioned)
     if not words:
-        raise ValueError(f"words: expected words of {captioner} that are said of some clips, got none; write captions")
+        raise InputError(f"words: expected words of {captioner} that are said of some clips, got none; write captions")
     time: dict[str, int] = {"size": chosen.bin, "delays": chosen.delays}
     parts = [
         presence(said.get(t, ()), list(words), frames=recording.length(t), mentioned=mentioned, **time)

@@ -11,6 +11,7 @@ import numpy as np
 from recon.data.layout import ABSENT, TRAIN, Array, content_id
 from recon.data.resize import resize_area
 from recon.data.sensorium import SensoriumRecording
+from recon.errors import InputError
 
 Progress = Callable[[Sequence[int]], Iterable[int]]
 """Wraps the indices of a long walk, for example in a progress bar."""
@@ -128,7 +129,7 @@ def split_by_content(
     ('oracle', 'live_test_main', 'live_test_main')
     """
     if any(share < 0 for share in fractions.values()) or sum(fractions.values()) >= 1:
-        raise ValueError(f"split: expected fractions ≥ 0 of sum below 1, got {dict(fractions)}; leave some to train")
+        raise InputError(f"split: expected fractions ≥ 0 of sum below 1, got {dict(fractions)}; leave some to train")
     members = {group: [i for i, g in enumerate(groups) if g == group] for group in dict.fromkeys(groups)}
     order = sorted(members, key=lambda group: members[group][0], reverse=True)
     if seed is not None:
@@ -140,7 +141,7 @@ def split_by_content(
             for i in members[group]:
                 tiers[i] = tier
     if not order:
-        raise ValueError(
+        raise InputError(
             f"split: expected different videos for training and each of {list(fractions)}, got {len(members)}; "
             "record more, cut shorter trials, or ask for fewer tiers"
         )

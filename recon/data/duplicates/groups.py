@@ -11,6 +11,7 @@ from recon.data.duplicates.find import Kind, Match, Progress, Signature, joined,
 from recon.data.duplicates.shifted import copies
 from recon.data.layout import ABSENT, GROUPS_FILE
 from recon.data.sensorium import SensoriumRecording
+from recon.errors import InputError
 
 ORDER: tuple[Kind, ...] = ("exact", "near", "re-encoded", "shifted")
 """From what is surely the same to what was recognised only by its motion."""
@@ -79,12 +80,12 @@ def trial_groups(recording: SensoriumRecording) -> tuple[int, ...]:
     try:
         names = [str(name) for name in json.loads(file.read_text("utf-8"))["groups"]]
     except (ValueError, LookupError, TypeError) as error:
-        raise ValueError(
+        raise InputError(
             f"{file}: expected groups in JSON, got {error!r}; run `recon data duplicates --write` again"
         ) from error
     named = [bool(name) for name in names]
     if named != [tier != ABSENT for tier in recording.tiers]:
-        raise ValueError(
+        raise InputError(
             f"{file}: expected a group for each of {len(recording.tiers)} trials with a video, got {sum(named)} of "
             f"{len(names)}; the trials have changed: run `recon data duplicates --write` again"
         )

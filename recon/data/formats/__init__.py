@@ -8,6 +8,7 @@ from pathlib import Path
 
 from recon.data.formats import allen, experanto, nwb, sensorium2022, twin
 from recon.data.formats.session import Session
+from recon.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,12 @@ def known_format(path: Path) -> str:
 
 
 def format_of(path: Path) -> str:
-    """Return the name of the format of a file or folder; raises ValueError where it is none of them."""
+    """Return the name of the format of a file or folder; raises InputError where it is none of them."""
     if not path.exists():
-        raise ValueError(f"{path}: expected a recording, got nothing; check the path")
+        raise InputError(f"{path}: expected a recording, got nothing; check the path")
     name = known_format(path)
     if not name:
-        raise ValueError(
+        raise InputError(
             f"{path}: expected one of {', '.join(known.about for known in FORMATS.values())}, got something else; "
             "import plain arrays with `recon data import`"
         )

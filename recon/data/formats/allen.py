@@ -12,6 +12,7 @@ import numpy as np
 from recon.data.formats.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
 from recon.data.formats.session import Session, ShownStimulus, Stream
 from recon.data.layout import Array
+from recon.errors import InputError
 
 PIPELINE = "processing/brain_observatory_pipeline"
 TRACES = f"{PIPELINE}/DfOverF/imaging_plane_1"
@@ -42,12 +43,12 @@ def read(path: Path) -> Session:
     times = file.column(f"{TRACES}/timestamps").astype(np.float64)
     traces = file.values(f"{TRACES}/data", axes=2)
     if traces.shape[1] != len(times):
-        raise ValueError(f"{path}: expected {len(times)} frames, one per time, got {traces.shape}; copy the file again")
+        raise InputError(f"{path}: expected {len(times)} frames, one per time, got {traces.shape}; copy the file again")
     notes: list[str] = []
     movies = file.children("stimulus/presentation/natural_movie_*")
     shown = [one for name in movies for one in _movie(file, name, times)]
     if not shown:
-        raise ValueError(f"{path}: expected presentations of natural movies, got none; take another session type")
+        raise InputError(f"{path}: expected presentations of natural movies, got none; take another session type")
     ids = file.column(CELLS) if file.find(CELLS) is not None else np.arange(traces.shape[0])
     return Session(
         name=path.stem,
@@ -68,7 +69,7 @@ def _movie(file: Hdf5, name: str, times: Array) -> Iterator[ShownStimulus]:
     spans = np.asarray(file.values(f"{name}/frame_duration", axes=2)[:])
     low, high = (int(frames.min()), int(frames.max())) if len(frames) else (0, -1)
     if len(frames) != len(spans) or not 0 <= low <= high < template.shape[0]:
-        raise ValueError(
+        raise InputError(
             f"{file.path}:{name}: expected frames 0–{template.shape[0] - 1} and a span for each, got {low} to {high} "
             f"and {len(spans)} spans; copy the file again"
         )

@@ -15,6 +15,7 @@ from recon.data.layout import MAX_FRAMES, TEST, TRAIN, VALIDATION, Array, grey_l
 from recon.data.resize import resize_area
 from recon.data.sensorium import SensoriumRecording
 from recon.data.writer import RecordingWriter
+from recon.errors import InputError
 
 Range = tuple[float, float]
 BLOCK = 1024
@@ -47,7 +48,7 @@ class Inputs:
         low, high = self.movie_range
         raw = self.movie.read(piece.source, (piece.first, piece.end), "thw").astype(np.float32)
         if not (raw.min() >= low and raw.max() <= high):
-            raise ValueError(f"movie: expected values in {low}–{high}, got {raw.min()} to {raw.max()}; set movie_range")
+            raise InputError(f"movie: expected values in {low}–{high}, got {raw.min()} to {raw.max()}; set movie_range")
         return np.ascontiguousarray(grey_levels(resize_area((raw - low) * (255 / (high - low)), self.frame_size)))
 
     def channels(self, source: ArraySource | None, piece: TrialSlice) -> Array | None:
@@ -133,15 +134,15 @@ def cut_trials(
     """
     length, sources = movie.size("t"), movie.size("r")
     if not 1 <= trial_frames <= MAX_FRAMES:
-        raise ValueError(f"trial_frames: expected 1–{MAX_FRAMES}, got {trial_frames}; the layout ends there")
+        raise InputError(f"trial_frames: expected 1–{MAX_FRAMES}, got {trial_frames}; the layout ends there")
     if train_frames is None:
         return tuple(TrialSlice(r, *span) for r in range(sources) for span in _spans(0, length, trial_frames))
     if "r" in movie.axes or not 0 < train_frames < length:
-        raise ValueError(f"train_frames: expected 1–{length - 1} of a movie without trials, got {train_frames}")
+        raise InputError(f"train_frames: expected 1–{length - 1} of a movie without trials, got {train_frames}")
     training, testing = _spans(0, train_frames, trial_frames), _spans(train_frames, length, trial_frames)
     held_out = max(round(validation * len(training)), 1) if validation > 0 else 0
     if held_out >= len(training):
-        raise ValueError(f"train_frames: expected at least two training trials, got {len(training)}; cut shorter")
+        raise InputError(f"train_frames: expected at least two training trials, got {len(training)}; cut shorter")
     marked = [TRAIN] * (len(training) - held_out) + [VALIDATION] * held_out
     pieces = [TrialSlice(0, *span, tier) for span, tier in zip(training, marked, strict=True)]
     return (*pieces, *(TrialSlice(0, *span, TEST) for span in testing))
@@ -158,7 +159,7 @@ def find_range(movie: ArraySource) -> Range:
         return (0.0, 1.0)
     if low >= 0 and high <= 255:
         return (0.0, 255.0)
-    raise ValueError(f"movie: expected values in 0–1 or 0–255, got {low} to {high}; set movie_range to (black, white)")
+    raise InputError(f"movie: expected values in 0–1 or 0–255, got {low} to {high}; set movie_range to (black, white)")
 
 
 def _open_inputs(
@@ -172,9 +173,9 @@ def _open_inputs(
     frame_size: tuple[int, int] | None,
 ) -> Inputs:
     if (behavior is None) != (pupil_center is None):
-        raise ValueError("behavior and pupil_center: expected both or neither, got one; give constants for the other")
+        raise InputError("behavior and pupil_center: expected both or neither, got one; give constants for the other")
     if movie_range is not None and not movie_range[0] < movie_range[1]:
-        raise ValueError(f"movie_range: expected (black, white) with black < white, got {movie_range}")
+        raise InputError(f"movie_range: expected (black, white) with black < white, got {movie_range}")
     return Inputs(
         movie,
         responses,
@@ -188,7 +189,7 @@ def _open_inputs(
 def _pair(name: str, value: ArrayLike, movie: ArraySource, stack: ExitStack) -> ArraySource:
     source = open_channels(name, value, movie=movie, stack=stack)
     if source.size("n") != 2:
-        raise ValueError(f"{name}: expected 2 channels over time, got {source.size('n')}; see the layout in README")
+        raise InputError(f"{name}: expected 2 channels over time, got {source.size('n')}; see the layout in README")
     return source
 
 
@@ -200,7 +201,7 @@ def _tiers(
     asked = [piece.tier for piece in pieces]
     found = leaks(asked, groups, range(len(asked)))
     if found:
-        raise ValueError(
+        raise InputError(
             f"train_frames: expected different videos in training and test, got {len(found)} training trials (first: "
             f"{found[0].trial}) that occur in {found[0].tier} (trial {found[0].other}); "
             "leave train_frames out to split by content"
@@ -228,12 +229,12 @@ def _spans(first: int, end: int, length: int) -> list[tuple[int, int]]:
 def _extremes(block: Array) -> Range:
     low, high = float(block.min()), float(block.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError("movie: expected finite values, got NaN or infinity; cut those frames out")
+        raise InputError("movie: expected finite values, got NaN or infinity; cut those frames out")
     return low, high
 
 
 def _table(name: str, value: ArrayLike, shape: tuple[int, ...], stack: ExitStack) -> Array:
     table = np.asarray(open_source(name, value, axes="nc"[: len(shape)], stack=stack).stored[:])
     if table.shape != shape:
-        raise ValueError(f"{name}: expected shape {shape} for the neurons of responses, got {table.shape}")
+        raise InputError(f"{name}: expected shape {shape} for the neurons of responses, got {table.shape}")
     return table

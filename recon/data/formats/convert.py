@@ -16,6 +16,7 @@ from recon.data.layout import ABSENT, MAX_FRAMES, TEST, TIERS, VALIDATION, Array
 from recon.data.resize import resize_area
 from recon.data.sensorium import SensoriumRecording
 from recon.data.writer import RecordingWriter
+from recon.errors import InputError
 
 RATE = 30.0
 """Frames a second where neither settings nor session say a rate."""
@@ -48,7 +49,7 @@ class Conversion:
 
     def __post_init__(self) -> None:
         if not 1 <= self.shortest <= self.trial_frames <= MAX_FRAMES or self.rate < 0 or self.fill < 0:
-            raise ValueError(
+            raise InputError(
                 f"settings: expected 1 ≤ shortest ≤ trial_frames ≤ {MAX_FRAMES}, rate and fill of at least 0, "
                 f"got {self.shortest}, {self.trial_frames}, {self.rate:g} and {self.fill:g}; correct them"
             )
@@ -83,7 +84,7 @@ def convert(
     """Write a session as a recording in the canonical layout, at once or not at all, and return it.
 
     What was found odd (dropped frames, gaps, presentations that are too short) is said in `notes` of the recording's
-    `made_by`. Raises ValueError where no trial is left.
+    `made_by`. Raises InputError where no trial is left.
     """
     chosen = suited(settings or Conversion(), session)
     notes = [*session.notes, *_notes_on(session, chosen)]
@@ -93,7 +94,7 @@ def convert(
         found, left_out = _pieces(session, number, chosen)
         pieces, lost = pieces + found, lost + left_out
     if not pieces:
-        raise ValueError(
+        raise InputError(
             f"{session.name}: expected presentations of at least {chosen.shortest} frames with responses, got none; "
             "check the clocks of stimulus and responses, or lower shortest"
         )
@@ -184,7 +185,7 @@ def _video(shown: ShownStimulus, piece: PresentationSlice, settings: Conversion)
     numbers, place = np.unique(frames_on(shown, times, settings.rate), return_inverse=True)
     frames = np.asarray(shown.read(numbers), dtype=np.float32)
     if not np.isfinite(frames).all() or frames.min() < 0 or frames.max() > 255:
-        raise ValueError(
+        raise InputError(
             f"presentation {shown.content}: expected grey levels 0–255, got {frames.min():g} to {frames.max():g}; "
             "rescale the movie"
         )
@@ -196,11 +197,11 @@ def _tiers(session: Session, pieces: Sequence[PresentationSlice], settings: Conv
     asked = [session.shown[piece.shown].tier for piece in pieces]
     wrong = sorted({tier for tier in asked if tier and (tier not in TIERS or tier == ABSENT)})
     if wrong:
-        raise ValueError(f"{session.name}: expected tiers of {TIERS[:-1]}, got {wrong}; map them")
+        raise InputError(f"{session.name}: expected tiers of {TIERS[:-1]}, got {wrong}; map them")
     if all(asked):
         return asked
     if any(asked):
-        raise ValueError(f"{session.name}: expected a tier for all presentations or for none, got both; complete them")
+        raise InputError(f"{session.name}: expected a tier for all presentations or for none, got both; complete them")
     groups = duplicate_groups([signature(_video(session.shown[piece.shown], piece, settings)) for piece in pieces])
     return list(split_by_content(groups, {VALIDATION: settings.validation, TEST: settings.test}, seed=None))
 

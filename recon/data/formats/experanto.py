@@ -13,6 +13,7 @@ import yaml
 
 from recon.data.formats.session import Session, ShownStimulus, Spikes, Stream, grey
 from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
+from recon.errors import InputError
 
 TIERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "oracle": VALIDATION, "test": TEST}
 """Tiers of experanto by the recording's; others count as none."""
@@ -47,7 +48,7 @@ def read(path: Path) -> Session:
     notes: list[str] = []
     folder = next((path / name for name in ("responses", "spikes") if (path / name / "meta.yml").is_file()), None)
     if folder is None:
-        raise ValueError(f"{path}: expected a folder responses or spikes with meta.yml, got none; copy it again")
+        raise InputError(f"{path}: expected a folder responses or spikes with meta.yml, got none; copy it again")
     responses = activity(folder)
     count = len(responses.times) if isinstance(responses, Spikes) else responses.values.shape[1]
     shown = list(_presentations(path / "screen", notes))
@@ -69,7 +70,7 @@ def activity(folder: Path) -> Stream | Spikes:
     if kind == "spikes":
         return _spikes(folder, about)
     if kind != "sequence":
-        raise ValueError(f"{folder / 'meta.yml'}: expected modality sequence or spikes, got {kind!r}; convert it first")
+        raise InputError(f"{folder / 'meta.yml'}: expected modality sequence or spikes, got {kind!r}; convert it first")
     count, signals = (_whole(folder, about, name) for name in ("n_timestamps", "n_signals"))
     values = _values(folder, about, (count, signals))
     rate, start = (_number(folder, about, name) for name in ("sampling_rate", "start_time"))
@@ -77,7 +78,7 @@ def activity(folder: Path) -> Stream | Spikes:
     if about.get("phase_shift_per_signal"):
         shifts = load_array(folder / "meta" / "phase_shifts.npy").astype(np.float64).ravel()
         if len(shifts) != signals:
-            raise ValueError(f"{folder}: expected {signals} phase shifts, got {len(shifts)}; write the folder again")
+            raise InputError(f"{folder}: expected {signals} phase shifts, got {len(shifts)}; write the folder again")
     return Stream(start + np.arange(count) / rate, values, shifts)
 
 
@@ -85,18 +86,18 @@ def _values(folder: Path, about: Mapping[str, Any], shape: tuple[int, int]) -> A
     if not about.get("is_mem_mapped"):
         values = load_array(folder / "data.npy", mapped=True)
         if values.shape != shape:
-            raise ValueError(f"{folder / 'data.npy'}: expected {shape} samples × signals, got {values.shape}")
+            raise InputError(f"{folder / 'data.npy'}: expected {shape} samples × signals, got {values.shape}")
         return values
     file = folder / "data.mem"
     try:
         kind = np.dtype(str(about.get("dtype")))
     except TypeError as error:
-        raise ValueError(f"{folder / 'meta.yml'}: expected a dtype of numbers, got {about.get('dtype')!r}") from error
+        raise InputError(f"{folder / 'meta.yml'}: expected a dtype of numbers, got {about.get('dtype')!r}") from error
     if kind.kind not in "fiu":
-        raise ValueError(f"{folder / 'meta.yml'}: expected a dtype of numbers, got {kind}; write the folder again")
+        raise InputError(f"{folder / 'meta.yml'}: expected a dtype of numbers, got {kind}; write the folder again")
     size, expected = file.stat().st_size if file.is_file() else -1, shape[0] * shape[1] * kind.itemsize
     if size != expected or not expected:
-        raise ValueError(f"{file}: expected {expected} bytes ({shape}, {kind}), got {size}; copy it again")
+        raise InputError(f"{file}: expected {expected} bytes ({shape}, {kind}), got {size}; copy it again")
     return np.memmap(file, kind, "r", shape=shape)
 
 
@@ -104,12 +105,12 @@ def _spikes(folder: Path, about: Mapping[str, Any]) -> Spikes:
     file = folder / "spikes.npy"
     edges = np.asarray(about.get("spike_indices", ()), dtype=np.int64).ravel()
     if not file.is_file() or len(edges) < 2 or edges[0] != 0 or bool((np.diff(edges) < 0).any()):
-        raise ValueError(f"{folder}: expected spikes.npy and rising spike_indices from 0, got others; copy it again")
+        raise InputError(f"{folder}: expected spikes.npy and rising spike_indices from 0, got others; copy it again")
     with file.open("rb") as stream:
         wrapped = stream.read(6) == b"\x93NUMPY"
     flat = load_array(file).astype(np.float64) if wrapped else np.fromfile(file, np.float64)
     if len(flat) != edges[-1]:
-        raise ValueError(f"{file}: expected {edges[-1]} spike times, got {len(flat)}; copy it again")
+        raise InputError(f"{file}: expected {edges[-1]} spike times, got {len(flat)}; copy it again")
     span = _number(folder, about, "start_time"), _number(folder, about, "end_time")
     return Spikes([np.sort(part) for part in np.split(flat, edges[1:-1])], span)
 
@@ -118,7 +119,7 @@ def _presentations(screen: Path, notes: list[str]) -> Iterator[ShownStimulus]:
     clock = load_array(screen / "timestamps.npy").astype(np.float64).ravel()
     pieces = sorted(_pieces(screen), key=lambda piece: piece.first)
     if not pieces:
-        raise ValueError(f"{screen}: expected pieces in meta/NNNNN.yml or combined_meta.json, got none; copy it again")
+        raise InputError(f"{screen}: expected pieces in meta/NNNNN.yml or combined_meta.json, got none; copy it again")
     usual = float(np.median(np.diff(clock))) if len(clock) > 1 else 0.0
     films = [piece for piece in pieces if piece.about.get("modality") in ("video", "image")]
     tiers = [TIERS.get(str(piece.about.get("tier")), "") for piece in films]
@@ -145,11 +146,11 @@ def _pieces(screen: Path) -> Iterator[ScreenEntry]:
     entries = {file.stem: _yaml(file) for file in files} or (_yaml(combined) if combined.is_file() else {})
     for key, about in entries.items():
         if not isinstance(about, Mapping) or about.get("modality") not in ("video", "image", "blank", "invalid"):
-            raise ValueError(f"{screen}/meta/{key}.yml: expected modality video, image, blank or invalid, got {about}")
+            raise InputError(f"{screen}/meta/{key}.yml: expected modality video, image, blank or invalid, got {about}")
         first = _whole(screen, about, "first_frame_idx")
         count = _whole(screen, about, "num_frames") if about["modality"] == "video" else 1
         if first < 0 or count < 1 or not key.isdigit():
-            raise ValueError(f"{screen}/meta/{key}.yml: expected a first frame of 0 or more and frames, got {about}")
+            raise InputError(f"{screen}/meta/{key}.yml: expected a first frame of 0 or more and frames, got {about}")
         yield ScreenEntry(key, first, count, about)
 
 
@@ -157,7 +158,7 @@ def _frames(screen: Path, piece: ScreenEntry, scale: float, numbers: Array) -> A
     """Return the frames of given numbers `(k,H,W)` in grey levels."""
     movie = _stored(screen, piece)
     if movie.shape[0] < piece.count:
-        raise ValueError(f"{screen}/data/{piece.key}: expected {piece.count} frames, got {movie.shape[0]}; copy again")
+        raise InputError(f"{screen}/data/{piece.key}: expected {piece.count} frames, got {movie.shape[0]}; copy again")
     return grey(np.asarray(movie[numbers], dtype=np.float32)) * scale
 
 
@@ -170,7 +171,7 @@ def _stored(screen: Path, piece: ScreenEntry) -> Array:
     single = movie.ndim == 2 or (movie.ndim == 3 and movie.shape[-1] == 3 and piece.count == 1)
     movie = movie[None] if single else movie
     if movie.dtype.kind not in "fiu" or movie.ndim not in (3, 4) or (movie.ndim == 4 and movie.shape[-1] != 3):
-        raise ValueError(
+        raise InputError(
             f"{screen}/data/{piece.key}.npy: expected frames (T,H,W) or (T,H,W,3), got {movie.dtype} {movie.shape}; "
             "write the folder again"
         )
@@ -184,13 +185,13 @@ def _picture(file: Path) -> Array:
         with Image.open(file) as opened:
             return np.asarray(opened.convert("L"))[None]
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file}: expected a picture, got {error}; copy it again") from error
+        raise InputError(f"{file}: expected a picture, got {error}; copy it again") from error
 
 
 def _scale(screen: Path, pieces: Sequence[ScreenEntry]) -> float:
     """Return 255 where movies are fractions of white, by the extremes of the first; 1 otherwise."""
     if not pieces:
-        raise ValueError(f"{screen}: expected a video or an image, got only blanks; copy the folder again")
+        raise InputError(f"{screen}: expected a video or an image, got only blanks; copy the folder again")
     first = np.asarray(_stored(screen, pieces[0])[:FEW])
     return 255.0 if first.dtype.kind == "f" and float(np.nanmax(first)) <= 1 else 1.0
 
@@ -211,7 +212,7 @@ def _behavior(path: Path, notes: list[str]) -> dict[str, Stream]:
 def _sequence(folder: Path) -> Stream:
     found = activity(folder)
     if isinstance(found, Spikes):
-        raise ValueError(f"{folder / 'meta.yml'}: expected modality sequence, got spikes; write the folder again")
+        raise InputError(f"{folder / 'meta.yml'}: expected modality sequence, got spikes; write the folder again")
     return found
 
 
@@ -236,23 +237,23 @@ def _yaml(file: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{file}: expected YAML, got {str(error).splitlines()[0]}; copy the folder again") from error
+        raise InputError(f"{file}: expected YAML, got {str(error).splitlines()[0]}; copy the folder again") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{file}: expected names and values, got {type(found).__name__}; copy the folder again")
+        raise InputError(f"{file}: expected names and values, got {type(found).__name__}; copy the folder again")
     return found
 
 
 def _number(folder: Path, about: Mapping[str, Any], name: str) -> float:
     value = about.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        raise ValueError(f"{folder}/meta: expected a number for {name}, got {value!r}; write the folder again")
+        raise InputError(f"{folder}/meta: expected a number for {name}, got {value!r}; write the folder again")
     if name == "sampling_rate" and value <= 0:
-        raise ValueError(f"{folder}/meta: expected a sampling_rate above 0, got {value}; write the folder again")
+        raise InputError(f"{folder}/meta: expected a sampling_rate above 0, got {value}; write the folder again")
     return float(value)
 
 
 def _whole(folder: Path, about: Mapping[str, Any], name: str) -> int:
     value = _number(folder, about, name)
     if value != int(value):
-        raise ValueError(f"{folder}/meta: expected a whole number for {name}, got {value}; write the folder again")
+        raise InputError(f"{folder}/meta: expected a whole number for {name}, got {value}; write the folder again")
     return int(value)

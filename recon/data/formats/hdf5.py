@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from recon.data.layout import Array
+from recon.errors import InputError
 
 DAMAGED = (OSError, RuntimeError, KeyError, TypeError, MemoryError, OverflowError, AttributeError)
 BROKEN = (*DAMAGED, ValueError)
@@ -24,7 +25,7 @@ TEXTS = 1_000_000
 
 @dataclass(frozen=True)
 class Values:
-    """A data set of numbers, read in slices; a damaged part is a ValueError that names it."""
+    """A data set of numbers, read in slices; a damaged part is an InputError that names it."""
 
     name: str
     stored: h5py.Dataset
@@ -39,7 +40,7 @@ class Values:
         try:
             return np.asarray(self.stored[index])
         except BROKEN as error:
-            raise ValueError(f"{self.name}: expected readable values, got {error}; copy the file again") from error
+            raise InputError(f"{self.name}: expected readable values, got {error}; copy the file again") from error
 
 
 class Turned:
@@ -55,14 +56,14 @@ class Turned:
 
 
 def guarded(method: Callable[..., Found]) -> Callable[..., Found]:
-    """Turn what h5py raises on damaged files into one ValueError that names the file and what was sought."""
+    """Turn what h5py raises on damaged files into one InputError that names the file and what was sought."""
 
     @functools.wraps(method)
     def read(self: Any, name: str, **options: Any) -> Found:
         try:
             return method(self, name, **options)
         except DAMAGED as error:
-            raise ValueError(f"{self.path}:{name}: expected readable data, got {error}; copy the file again") from error
+            raise InputError(f"{self.path}:{name}: expected readable data, got {error}; copy the file again") from error
 
     return read
 
@@ -76,13 +77,13 @@ class Hdf5:
 
     @guarded
     def find(self, name: str) -> Any:
-        """Return the group or data set of a name, or none; raises ValueError where it lies in another file."""
+        """Return the group or data set of a name, or none; raises InputError where it lies in another file."""
         place: Any = self.file
         for part in filter(None, name.split("/")):
             if not isinstance(place, h5py.Group) or part not in place:
                 return None
             if isinstance(place.get(part, getlink=True), h5py.ExternalLink):
-                raise ValueError(f"{self.path}:{name}: expected data in this file, got a link to others; copy it in")
+                raise InputError(f"{self.path}:{name}: expected data in this file, got a link to others; copy it in")
             place = place[part]
         return place
 
@@ -111,14 +112,14 @@ class Hdf5:
 
     @guarded
     def values(self, name: str, *, axes: int | None = None) -> Values:
-        """Return a data set of numbers; raises ValueError where there is none, or it has not so many axes."""
+        """Return a data set of numbers; raises InputError where there is none, or it has not so many axes."""
         found = self.find(name)
         if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiub" or found.shape is None:
-            raise ValueError(f"{self.path}:{name}: expected numbers, got {_what(found)}; name another data set")
+            raise InputError(f"{self.path}:{name}: expected numbers, got {_what(found)}; name another data set")
         if found.external or found.is_virtual:
-            raise ValueError(f"{self.path}:{name}: expected data in this file, got others'; copy them in")
+            raise InputError(f"{self.path}:{name}: expected data in this file, got others'; copy them in")
         if axes is not None and len(found.shape) != axes:
-            raise ValueError(f"{self.path}:{name}: expected {axes} axes, got {found.shape}; name another data set")
+            raise InputError(f"{self.path}:{name}: expected {axes} axes, got {found.shape}; name another data set")
         return Values(f"{self.path}:{name}", found)
 
     @guarded
@@ -143,19 +144,19 @@ class Hdf5:
             return [str(value) for value in self.column(name)]
         kind = h5py.check_string_dtype(found.dtype) if isinstance(found, h5py.Dataset) else None
         if kind is None or found.shape is None or len(found.shape) != 1 or found.shape[0] > TEXTS:
-            raise ValueError(f"{self.path}:{name}: expected a column of texts, got {_what(found)}; name another column")
+            raise InputError(f"{self.path}:{name}: expected a column of texts, got {_what(found)}; name another column")
         try:
             return [str(value) for value in found.asstr(errors="replace")[:]]
         except BROKEN as error:
-            raise ValueError(f"{self.path}:{name}: expected readable texts, got {error}; copy it again") from error
+            raise InputError(f"{self.path}:{name}: expected readable texts, got {error}; copy it again") from error
 
 
 def open_hdf5(path: Path) -> Hdf5:
-    """Open a file to read; raises ValueError where it is none of HDF5."""
+    """Open a file to read; raises InputError where it is none of HDF5."""
     try:
         return Hdf5(path, h5py.File(path, "r"))
     except BROKEN as error:
-        raise ValueError(f"{path}: expected an HDF5 file, got {error}; copy it again") from error
+        raise InputError(f"{path}: expected an HDF5 file, got {error}; copy it again") from error
 
 
 def is_hdf5(path: Path) -> bool:

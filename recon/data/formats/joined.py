@@ -10,6 +10,7 @@ import numpy as np
 
 from recon.data.formats.session import ShownStimulus, Stream
 from recon.data.layout import Array
+from recon.errors import InputError
 
 PAUSE = 60.0
 """Seconds between trials: more than anything is ever interpolated over."""
@@ -38,7 +39,7 @@ class Joined:
         array = read(number)
         expected = (int(self.edges[number + 1] - self.edges[number]), self.shape[1])
         if array.shape != expected:
-            raise ValueError(f"trial {number}: expected an array {expected}, got {array.shape}; copy the folder again")
+            raise InputError(f"trial {number}: expected an array {expected}, got {array.shape}; copy the folder again")
         return array
 
 

@@ -15,6 +15,7 @@ from recon.data.formats.fluorescence import RelativeFluorescence
 from recon.data.formats.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
 from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes, Stream, grey
 from recon.data.layout import Array
+from recon.errors import InputError
 
 CELLS = ("start_time", "stop_time")
 
@@ -44,7 +45,7 @@ class NwbMapping:
     def __post_init__(self) -> None:
         unknown = sorted(set(self.behavior) - set(BEHAVIOR))
         if bool(self.responses) == bool(self.units) or not self.movie or unknown:
-            raise ValueError(
+            raise InputError(
                 "mapping: expected responses or units, a movie, and behavior of "
                 f"{', '.join(BEHAVIOR)}, got {self}; see README, Use your own data"
             )
@@ -80,12 +81,12 @@ def looks_like(path: Path) -> bool:
 
 
 def known_mapping(file: Hdf5) -> NwbMapping:
-    """Return the mapping of a file of a known kind; raises ValueError for others."""
+    """Return the mapping of a file of a known kind; raises InputError for others."""
     for mapping in (MICRONS, NEUROPIXELS):
         wanted = [*mapping.responses, mapping.units, mapping.movie, mapping.intervals[0]]
         if all(file.children(name) for name in wanted if name):
             return mapping
-    raise ValueError(
+    raise InputError(
         f"{file.path}: expected a MICrONS scan or an Allen Neuropixels session, got another NWB file; say in a mapping "
         "where responses and movie are (--mapping FILE.yaml, see README, Use your own data)"
     )
@@ -112,7 +113,7 @@ def _fields(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Stream, Se
     """Return the fields of a scan side by side; their clocks may differ by a constant each."""
     names = [name for pattern in where.responses for name in file.children(pattern)]
     if not names:
-        raise ValueError(f"{file.path}: expected response series at {', '.join(where.responses)}, got none; mend")
+        raise InputError(f"{file.path}: expected response series at {', '.join(where.responses)}, got none; mend")
     clocks = [times_of(file, name) for name in names]
     stored = [file.values(f"{name}/data", axes=2) for name in names]
     parts = [_upright(values, len(clock)) for values, clock in zip(stored, clocks, strict=True)]
@@ -122,7 +123,7 @@ def _fields(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Stream, Se
     shifts = [clock[:frames] - clocks[0][:frames] for clock in clocks]
     usual = float(np.median(np.diff(clocks[0])))
     if any(float(np.ptp(shift)) > 0.1 * usual for shift in shifts):
-        raise ValueError(
+        raise InputError(
             f"{file.path}: expected fields whose clocks differ by a constant, got up to "
             f"{max(float(np.ptp(shift)) for shift in shifts):g} s of drift; convert them one by one"
         )
@@ -133,7 +134,7 @@ def _fields(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Stream, Se
         notes.append(f"responses are {RelativeFluorescence.__doc__ or ''}".split("\n")[0])
     rises = np.diff(clocks[0][:frames], prepend=-np.inf) > 0
     if not rises.all():
-        raise ValueError(f"{file.path}: expected times of {names[0]} that rise, got others; mend the clock")
+        raise InputError(f"{file.path}: expected times of {names[0]} that rise, got others; mend the clock")
     return Stream(clocks[0][:frames], values, each if each.any() else None), range(side.shape[1]), ()
 
 
@@ -153,7 +154,7 @@ def _upright(values: Values, frames: int) -> Values | Turned:
         return values
     if values.shape[1] == frames:
         return Turned(values)
-    raise ValueError(f"{values.name}: expected {frames} samples, one per time, got {values.shape}; copy the file again")
+    raise InputError(f"{values.name}: expected {frames} samples, one per time, got {values.shape}; copy the file again")
 
 
 def _units(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Spikes, Sequence[int], Sequence[str]]:
@@ -161,7 +162,7 @@ def _units(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Spikes, Seq
     flat, ends = file.column(f"{table}/spike_times").astype(np.float64), file.column(f"{table}/spike_times_index")
     ends = ends.astype(np.int64)
     if len(ends) == 0 or ends[-1] != len(flat) or bool((np.diff(ends, prepend=0) < 0).any()):
-        raise ValueError(f"{file.path}:{table}: expected spike times of units, got an index that does not fit; copy it")
+        raise InputError(f"{file.path}:{table}: expected spike times of units, got an index that does not fit; copy it")
     ids = file.column(f"{table}/id") if file.find(f"{table}/id") is not None else np.arange(len(ends))
     spikes = [np.sort(own) for own in np.split(flat, ends[:-1])]
     span = (float(np.nanmin(flat)), float(np.nanmax(flat))) if len(flat) else (0.0, 0.0)
@@ -185,10 +186,10 @@ def _areas(file: Hdf5, table: str, units: int, notes: list[str]) -> Sequence[str
 def _presentations(file: Hdf5, where: NwbMapping, notes: list[str]) -> Iterator[ShownStimulus]:
     movies = file.children(where.movie)
     if len(movies) != 1:
-        raise ValueError(f"{file.path}: expected one movie at {where.movie}, got {len(movies)}; name one")
+        raise InputError(f"{file.path}: expected one movie at {where.movie}, got {len(movies)}; name one")
     movie = file.values(f"{movies[0]}/data")
     if len(movie.shape) not in (3, 4) or (len(movie.shape) == 4 and movie.shape[-1] != 3):
-        raise ValueError(f"{movie.name}: expected frames (T,H,W) or (T,H,W,3), got {movie.shape}; name another series")
+        raise InputError(f"{movie.name}: expected frames (T,H,W) or (T,H,W,3), got {movie.shape}; name another series")
     tables = [name for pattern in where.intervals for name in file.children(pattern)]
     if where.frame:
         yield from (one for table in tables for one in _template(file, where, table, movie))
@@ -204,7 +205,7 @@ def _presentations(file: Hdf5, where: NwbMapping, notes: list[str]) -> Iterator[
     kept = np.flatnonzero(np.isfinite(clock))
     kept = kept[np.diff(clock[kept], prepend=-np.inf) > 0]
     if len(kept) < 2:
-        raise ValueError(f"{file.path}: expected times of the movie's frames, got {len(kept)}; check the mapping")
+        raise InputError(f"{file.path}: expected times of the movie's frames, got {len(kept)}; check the mapping")
     usual = float(np.median(np.diff(clock[kept])))
     whole = [(clock[kept[0]], clock[kept[-1]] + usual, movies[0], "")]
     rows = [row for table in tables for row in _rows(file, where, table)] or whole
@@ -225,7 +226,7 @@ def _rows(file: Hdf5, where: NwbMapping, table: str) -> list[tuple[float, float,
         for column in (where.content, where.tier)
     ]
     if len({len(starts), len(stops), *map(len, named)}) != 1 or not np.isfinite([starts, stops]).all():
-        raise ValueError(f"{file.path}:{table}: expected columns of one length with finite times; mend the table")
+        raise InputError(f"{file.path}:{table}: expected columns of one length with finite times; mend the table")
     return list(zip(starts.tolist(), stops.tolist(), *named, strict=True))
 
 
@@ -235,7 +236,7 @@ def _template(file: Hdf5, where: NwbMapping, table: str, movie: Values) -> Itera
     frames = file.column(f"{table}/{where.frame}").astype(np.float64)
     known = np.isfinite(frames) & (frames >= 0) & (frames < movie.shape[0])
     if len(frames) != len(rows) or not known.any():
-        raise ValueError(f"{file.path}:{table}: expected frame numbers 0–{movie.shape[0] - 1} in {where.frame}")
+        raise InputError(f"{file.path}:{table}: expected frame numbers 0–{movie.shape[0] - 1} in {where.frame}")
     order = [place for place in np.argsort([row[0] for row in rows], kind="stable") if known[place]]
     starts = np.array([rows[place][0] for place in order])
     numbers = frames[order].astype(np.int64)
@@ -261,7 +262,7 @@ def times_of(file: Hdf5, series: str) -> Array:
         return file.column(f"{series}/timestamps").astype(np.float64)
     begin, rate = file.start(f"{series}/starting_time")
     if not rate > 0 or not np.isfinite([begin, rate]).all():
-        raise ValueError(f"{file.path}:{series}: expected timestamps, or starting_time with a rate; add them")
+        raise InputError(f"{file.path}:{series}: expected timestamps, or starting_time with a rate; add them")
     count = file.values(f"{series}/data").shape[0]
     return begin + np.arange(count) / rate
 

@@ -10,6 +10,7 @@ import numpy as np
 from recon.data.formats.joined import presentations, stream
 from recon.data.formats.session import Session, Stream, grey
 from recon.data.layout import TEST, TIERS_FILE, TRAIN, VALIDATION, Array, data_file, load_array
+from recon.errors import InputError
 
 TIERS = {"train": TRAIN, "validation": VALIDATION, "test": TEST, "final_test": "final_test_main"}
 RATE = 1.0
@@ -36,12 +37,12 @@ def read(path: Path) -> Session:
     tiers = [str(tier) for tier in load_array(path / TIERS_FILE).astype(str)]
     unknown = sorted(set(tiers) - {*TIERS, "none"})
     if unknown:
-        raise ValueError(f"{path / TIERS_FILE}: expected tiers of {', '.join(TIERS)}, got {unknown}; rename them")
+        raise InputError(f"{path / TIERS_FILE}: expected tiers of {', '.join(TIERS)}, got {unknown}; rename them")
     units = load_array(path / "meta/neurons/unit_ids.npy").ravel()
     told = [index for index, tier in enumerate(tiers) if tier != "none"]
     trials = [index for index in told if _has_responses(path, index, len(units))]
     if not trials:
-        raise ValueError(f"{path}: expected images with responses, got none; unpack the recording again")
+        raise InputError(f"{path}: expected images with responses, got none; unpack the recording again")
     ones = [1] * len(trials)
     notes = ["images have no times: one a second stands in"]
     if len(told) > len(trials):
@@ -77,7 +78,7 @@ def _row(path: Path, variable: str, index: int, count: int) -> Array:
     file = data_file(path, variable, index)
     values = load_array(file)
     if values.size != count or values.dtype.kind not in "fiu":
-        raise ValueError(f"{file}: expected {count} numbers, got {values.dtype} {values.shape}; unpack it again")
+        raise InputError(f"{file}: expected {count} numbers, got {values.dtype} {values.shape}; unpack it again")
     return values.reshape(1, count).astype(np.float64)
 
 
@@ -91,7 +92,7 @@ def _image(path: Path, index: int) -> Array:
     file = data_file(path, "images", index)
     image = load_array(file)
     if image.ndim != 3 or image.shape[0] not in (1, 3) or image.dtype.kind not in "fiu":
-        raise ValueError(f"{file}: expected an image (1,H,W) or (3,H,W), got {image.dtype} {image.shape}; unpack again")
+        raise InputError(f"{file}: expected an image (1,H,W) or (3,H,W), got {image.dtype} {image.shape}; unpack again")
     return grey(np.moveaxis(image, 0, -1)[None]) if len(image) == 3 else image
 
 
@@ -101,5 +102,5 @@ def _contents(path: Path, trials: Sequence[int], count: int) -> list[str]:
         return [str(index) for index in trials]
     ids = load_array(file).ravel()
     if len(ids) != count:
-        raise ValueError(f"{file}: expected {count} numbers of images, got {len(ids)}; unpack the recording again")
+        raise InputError(f"{file}: expected {count} numbers of images, got {len(ids)}; unpack the recording again")
     return [str(ids[index]) for index in trials]

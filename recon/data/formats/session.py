@@ -11,6 +11,7 @@ import numpy as np
 
 from recon.data.arrays import Stored
 from recon.data.layout import Array
+from recon.errors import InputError
 
 BEHAVIOR = ("pupil_dilation", "running_speed", "pupil_x", "pupil_y")
 """Streams of behavior, in the order of a trial's rows."""
@@ -32,12 +33,12 @@ class Stream:
 
     def __post_init__(self) -> None:
         if len(self.values.shape) != 2 or len(self.times) != self.values.shape[0] or len(self.times) < 2:
-            raise ValueError(
+            raise InputError(
                 f"stream: expected at least 2 samples and a time for each, got times {np.shape(self.times)} and values "
                 f"{tuple(self.values.shape)}; cut both alike"
             )
         if not bool((np.diff(self.times) > 0).all()):
-            raise ValueError(
+            raise InputError(
                 f"stream: expected times that rise, got {int((~(np.diff(self.times) > 0)).sum())} steps that do not; "
                 "sort the samples and leave out those without a time"
             )
@@ -67,12 +68,12 @@ class ShownStimulus:
 
     def __post_init__(self) -> None:
         if len(self.onsets) == 0 or not bool(np.isfinite(self.onsets).all()) or not self.end > self.onsets[-1]:
-            raise ValueError(
+            raise InputError(
                 f"presentation {self.content}: expected the times of its frames and a later end, got "
                 f"{len(self.onsets)} times and {self.end}; check the stimulus table"
             )
         if any(later <= earlier for earlier, later in pairwise(self.onsets)):
-            raise ValueError(f"presentation {self.content}: expected frame times that rise; check the clock")
+            raise InputError(f"presentation {self.content}: expected frame times that rise; check the clock")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 from recon.data.formats.joined import presentations, stream
 from recon.data.formats.session import Session, Stream, grey
 from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
+from recon.errors import InputError
 
 RATE = 30.0
 UNITS, STIMULI, PERSPECTIVES, MODULATIONS, TRAINING = "units", "stimuli", "perspectives", "modulations", "training"
@@ -47,7 +48,7 @@ class TwinTrial:
         file = self.root / variable / self.name
         shape: tuple[int, ...] = load_array(file, mapped=True).shape
         if len(shape) != axes or 0 in shape:
-            raise ValueError(f"{file}: expected {axes} axes, time first, got shape {shape}; copy the folder again")
+            raise InputError(f"{file}: expected {axes} axes, time first, got shape {shape}; copy the folder again")
         return shape
 
 
@@ -63,7 +64,7 @@ def read(path: Path) -> Session:
     """
     trials = [trial for part in _parts(path) for trial in _trials(part)]
     if not trials:
-        raise ValueError(f"{path}: expected trials in {UNITS}/*.npy, got none; copy the folder again")
+        raise InputError(f"{path}: expected trials in {UNITS}/*.npy, got none; copy the folder again")
     frames = [_frames(trial) for trial in trials]
     count = trials[0].shape(UNITS, 2)[1]
     notes = ["the trials have no times: each is taken as it is, at 30 Hz", "behavior is in standard deviations"]
@@ -103,7 +104,7 @@ def _trial(part: Path, file: Path) -> TwinTrial:
         return TwinTrial(part, str(name), f"{part.name}/{name.parent}", TEST)
     flag = load_array(part / TRAINING / name.name)
     if flag.size != 1:
-        raise ValueError(
+        raise InputError(
             f"{part / TRAINING / name.name}: expected true or false, got shape {flag.shape}; write it again"
         )
     return TwinTrial(part, str(name), f"{part.name}/{name.stem}", TRAIN if bool(flag.item()) else VALIDATION)
@@ -112,7 +113,7 @@ def _trial(part: Path, file: Path) -> TwinTrial:
 def _frames(trial: TwinTrial) -> int:
     shown, units = trial.shape(STIMULI, 4)[0], trial.shape(UNITS, 2)[0]
     if shown != units:
-        raise ValueError(
+        raise InputError(
             f"{trial.root / UNITS / trial.name}: expected {shown} samples, one for each frame, got {units}; cut alike"
         )
     return int(shown)
@@ -131,7 +132,7 @@ def _values(trial: TwinTrial, variable: str) -> Array:
     file = trial.root / variable / trial.name
     values = load_array(file)
     if values.ndim != 2 or values.shape[1] < 2 or values.dtype.kind not in "fiu":
-        raise ValueError(f"{file}: expected two columns of numbers, got {values.dtype} {values.shape}; copy it again")
+        raise InputError(f"{file}: expected two columns of numbers, got {values.dtype} {values.shape}; copy it again")
     return values
 
 

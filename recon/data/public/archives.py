@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from recon.errors import InputError
 from recon.files import one_at_a_time
 
 MAX_RATIO = 100
@@ -35,16 +36,16 @@ def unpack(archive: Path | str, folder: Path | str | None = None) -> Path:
 
     It is unpacked aside and renamed, so that the folder is complete or absent. A single folder that holds everything
     in the archive is left out, and so is what macOS adds (`__MACOSX`). A name that leads elsewhere, a link, a
-    password, damage, or more bytes than the disk has room for or than an honest archive holds are a ValueError.
+    password, damage, or more bytes than the disk has room for or than an honest archive holds are an InputError.
     """
     archive = Path(archive)
     folder = archive.with_suffix("") if folder is None else Path(folder)
     if _stands(folder):
         return folder
     if not archive.is_file():
-        raise ValueError(f"{archive}: expected a zip archive, got none; check the path or fetch it again")
+        raise InputError(f"{archive}: expected a zip archive, got none; check the path or fetch it again")
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: expected room for a folder of this name, got a file; move or rename it")
+        raise InputError(f"{folder}: expected room for a folder of this name, got a file; move or rename it")
     with _explained(archive, folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         _unpack_once(archive, folder)
@@ -84,9 +85,9 @@ def _members(archive: Path, infos: Sequence[zipfile.ZipInfo]) -> list[Member]:
     named = [(info, PurePosixPath(info.filename)) for info in infos if not info.is_dir()]
     kept = [(info, path) for info, path in named if not _is_ignored(path)]
     if not kept:
-        raise ValueError(f"{archive}: expected files, got an archive without any; fetch it again")
+        raise InputError(f"{archive}: expected files, got an archive without any; fetch it again")
     if len({path for _, path in kept}) < len(kept):
-        raise ValueError(f"{archive}: expected every name once, got one twice; this archive is not to be trusted")
+        raise InputError(f"{archive}: expected every name once, got one twice; this archive is not to be trusted")
     if len({path.parts[0] for _, path in kept}) == 1 and all(len(path.parts) > 1 for _, path in kept):
         return [(info, PurePosixPath(*path.parts[1:])) for info, path in kept]
     return kept
@@ -101,29 +102,29 @@ def _check_member(archive: Path, info: zipfile.ZipInfo) -> None:
     kind = stat.S_IFMT(info.external_attr >> 16)
     nameless = not info.is_dir() and not PurePosixPath(info.filename).parts
     if nameless or UNSAFE.search(info.orig_filename):
-        raise ValueError(
+        raise InputError(
             f"{archive}: expected names inside the archive's own folder, got {info.orig_filename!r}; "
             "nothing was unpacked, this archive is not to be trusted"
         )
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise ValueError(
+        raise InputError(
             f"{archive}: expected files and folders, got the link or device {info.filename!r}; "
             "nothing was unpacked, this archive is not to be trusted"
         )
     if info.flag_bits & 1:
-        raise ValueError(f"{archive}: expected no password, got one on {info.filename!r}; unpack it by hand")
+        raise InputError(f"{archive}: expected no password, got one on {info.filename!r}; unpack it by hand")
 
 
 def _check_size(archive: Path, members: Sequence[Member], *, free: int) -> None:
     # The archive's own size is the measure, not the members' packed sizes: members of a bomb overlap.
     packed, unpacked = archive.stat().st_size, sum(info.file_size for info, _ in members)
     if unpacked > max(SMALL, MAX_RATIO * packed):
-        raise ValueError(
+        raise InputError(
             f"{archive}: expected at most {MAX_RATIO} bytes for one packed byte, got {unpacked / packed:.0f}; "
             "nothing was unpacked, this archive is not to be trusted"
         )
     if unpacked > free:
-        raise ValueError(
+        raise InputError(
             f"{archive}: expected {unpacked / 1e9:.2f} GB of free disk to unpack it, got {free / 1e9:.2f} GB; "
             "free some space or move the archive to another disk"
         )
@@ -161,11 +162,11 @@ def _explained(archive: Path, folder: Path) -> Iterator[None]:
     try:
         yield
     except (*DAMAGE, FileExistsError, NotADirectoryError) as error:
-        raise ValueError(
+        raise InputError(
             f"{archive}: expected a whole zip archive, got a damaged one ({error}); delete it and fetch it again"
         ) from error
     except OSError as error:
-        raise ValueError(
+        raise InputError(
             f"{archive}: expected to unpack it to {folder}, got {error}; free some space, or unpack it by hand "
             "elsewhere and name that folder"
         ) from error

@@ -11,6 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from recon.errors import InputError
+
 
 @dataclass(frozen=True)
 class PublicFile:
@@ -42,12 +44,12 @@ def public_files() -> dict[str, PublicFile]:
 
 
 def public_file(name: str) -> PublicFile:
-    """Return the public file of a name; an unknown one is a ValueError that suggests the nearest."""
+    """Return the public file of a name; an unknown one is an InputError that suggests the nearest."""
     known = public_files()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"name: expected a public file{hint}, got {name!r}; `recon data fetch --list` shows them all")
+        raise InputError(f"name: expected a public file{hint}, got {name!r}; `recon data fetch --list` shows them all")
     return known[name]
 
 

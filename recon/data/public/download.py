@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from recon.errors import InputError
+
 if TYPE_CHECKING:
     from requests import Response, Session
 
@@ -93,7 +95,7 @@ class Download:
         self._write(response, done, offer.total)
         arrived = self.partial.stat().st_size
         if offer.total is not None and arrived != offer.total:
-            raise ValueError(f"{self._name}: expected {offer.total} bytes, got {arrived} of {url}; {AGAIN}")
+            raise InputError(f"{self._name}: expected {offer.total} bytes, got {arrived} of {url}; {AGAIN}")
 
     def _write(self, response: Response, done: int, total: int | None) -> None:
         from tqdm import tqdm
@@ -109,17 +111,17 @@ class Download:
     def _check_offer(self, offer: Offer, response: Response, done: int) -> None:
         kind = response.headers.get("Content-Type", "")
         if kind.startswith("text/html"):
-            raise ValueError(f"{self._name}: expected a file, got a web page from {offer.url}; look at {self.home}")
+            raise InputError(f"{self._name}: expected a file, got a web page from {offer.url}; look at {self.home}")
         if offer.total is None:
             return
         if self.size is not None and offer.total != self.size:
-            raise ValueError(
+            raise InputError(
                 f"{self._name}: expected {self.size} bytes, got {offer.total} from {offer.url}; "
                 f"the publisher has changed the file: look at {self.home}"
             )
         free = shutil.disk_usage(self.partial.parent).free
         if offer.total - done > free:
-            raise ValueError(
+            raise InputError(
                 f"{self._name}: expected {(offer.total - done) / 1e9:.2f} GB of free disk, got {free / 1e9:.2f} GB; "
                 "free some space and run the same command again, or name another folder with --to"
             )
@@ -127,11 +129,11 @@ class Download:
     def _check_status(self, response: Response, url: str) -> None:
         status = response.status_code
         if status in (404, 410):
-            raise ValueError(f"{self._name}: expected a file at {url}, got none ({status}); look for it at {self.home}")
+            raise InputError(f"{self._name}: expected a file at {url}, got none ({status}); look for it at {self.home}")
         if status in (401, 403, 407):
-            raise ValueError(f"{self._name}: expected {url} to be open to all, got {status}; look at {self.home}")
+            raise InputError(f"{self._name}: expected {url} to be open to all, got {status}; look at {self.home}")
         if status >= 400:
-            raise ValueError(f"{self._name}: expected {url} to answer, got {status}; wait a while, and {AGAIN}")
+            raise InputError(f"{self._name}: expected {url} to answer, got {status}; wait a while, and {AGAIN}")
 
     @property
     def _name(self) -> str:
@@ -155,13 +157,13 @@ class Download:
         try:
             yield
         except RequestException as error:
-            raise ValueError(
+            raise InputError(
                 f"{self._name}: expected {urlsplit(url).hostname} to send the file, got {_reason(error)} after "
                 f"{self._arrived()}; check the network (https_proxy names a proxy), and {AGAIN}"
             ) from error
         except OSError as error:
             room = "free some space" if error.errno in NO_ROOM else "mend that or name another folder with --to"
-            raise ValueError(
+            raise InputError(
                 f"{self.partial}: expected to write what arrives, got {error.strerror or error} after "
                 f"{self._arrived()}; {room}, and {AGAIN}"
             ) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from recon.data.public.archives import unpack
 from recon.data.public.catalogue import PublicFile
 from recon.data.public.download import Download
+from recon.errors import InputError
 from recon.files import one_at_a_time
 
 Say = Callable[[str], None]
@@ -25,7 +26,7 @@ def fetch_public(item: PublicFile, folder: Path | str, *, accepted: bool, say: S
     in `NAME.sha256`. Of two processes one waits for the other. Nothing is downloaded unless the licence is `accepted`.
     """
     if not accepted:
-        raise ValueError(
+        raise InputError(
             f"{item.name}: expected its licence to be accepted, got no --accept-licence; read {item.home} "
             "and run the same command with --accept-licence"
         )
@@ -46,7 +47,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"{folder}: expected to make this folder, got {error}; name another with --to") from error
+        raise InputError(f"{folder}: expected to make this folder, got {error}; name another with --to") from error
 
 
 def _arrive(item: PublicFile, target: Path) -> None:
@@ -63,7 +64,7 @@ def _arrive(item: PublicFile, target: Path) -> None:
         _check_kind(arrived, item)
         _check(arrived, item, remedy=f"it was removed: run the same command again, or look at {item.home}", keep=target)
         arrived.replace(target)
-    except ValueError:
+    except InputError:
         shutil.rmtree(aside, ignore_errors=True)
         raise
     # Not after an interrupt: a whole file whose checksum was still being computed is taken up by the next call.
@@ -72,7 +73,7 @@ def _arrive(item: PublicFile, target: Path) -> None:
 
 def _check_kind(file: Path, item: PublicFile) -> None:
     if item.unpack and not zipfile.is_zipfile(file):
-        raise ValueError(
+        raise InputError(
             f"{item.file}: expected a zip archive, got {file.stat().st_size} bytes of something else from {item.url}; "
             f"it was removed: look at {item.home}"
         )
@@ -91,7 +92,7 @@ def _check(file: Path, item: PublicFile, *, remedy: str, keep: Path | None = Non
     elif found != expected.lower():
         known = "published" if item.checksum else f"kept at the first download in {record}"
         also = "" if item.checksum else "; delete that record if the publisher has changed the file"
-        raise ValueError(f"{item.file}: expected the checksum {expected} ({known}), got {found}; {remedy}{also}")
+        raise InputError(f"{item.file}: expected the checksum {expected} ({known}), got {found}; {remedy}{also}")
 
 
 def _recorded(record: Path) -> str | None:

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.methods.base import Method, fitted
 from recon.methods.diffusion.priors import Diffusion, GaussianPrior, load_spectrum, starting_movie
 from recon.methods.diffusion.sampling import ancestral, renoised, steps_down
@@ -51,7 +52,7 @@ class DiffPir:
     def __post_init__(self) -> None:
         falling(self.levels, self.highest, self.lowest)
         if self.noise < 0 or (self.carried and self.noise > 1):
-            raise ValueError(
+            raise InputError(
                 f"diffpir: expected noise of at least 0, at most 1 where it is carried, got {self.noise:g}; correct it"
             )
 

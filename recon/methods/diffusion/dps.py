@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, load_spectrum
 from recon.methods.diffusion.sampling import noise_around, pulled, renoised, steps_down
 from recon.methods.optimise.gradient import movie_spectrum
@@ -40,7 +41,7 @@ class Dps:
     def __post_init__(self) -> None:
         falling(self.levels, self.highest, self.lowest)
         if min(self.beta, self.trust) < 0 or not 0 <= self.noise <= 1:
-            raise ValueError(
+            raise InputError(
                 f"dps: expected beta and trust of at least 0 and noise in 0–1, got {self.beta:g}, {self.trust:g} and "
                 f"{self.noise:g}; correct it"
             )

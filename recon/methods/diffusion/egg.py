@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from recon.errors import InputError
 from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, load_spectrum
 from recon.methods.diffusion.sampling import ancestral, noise_around, pulled, renoised, steps_down, unit
 from recon.methods.optimise.gradient import movie_spectrum
@@ -37,7 +38,7 @@ class Egg:
     def __post_init__(self) -> None:
         falling(self.levels, self.highest, self.lowest)
         if self.scale < 0 or not 0 <= self.noise <= 1:
-            raise ValueError(
+            raise InputError(
                 f"egg: expected scale of at least 0 and noise in 0–1, got {self.scale:g} and {self.noise:g}; correct it"
             )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from recon.errors import InputError
 from recon.methods.base import Method, fitted
 from recon.methods.diffusion.priors import Diffusion, GaussianPrior, load_spectrum, starting_movie
 from recon.methods.optimise.data_step import DataStep
@@ -37,7 +38,7 @@ class PlugAndPlay:
 
     def __post_init__(self) -> None:
         if self.iterations < 1 or self.sigma <= 0:
-            raise ValueError(
+            raise InputError(
                 f"plug_and_play: expected at least 1 iteration and sigma above 0, got {self.iterations} and "
                 f"{self.sigma:g}; raise them"
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.methods.base import Method, fitted
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
@@ -26,7 +27,7 @@ class Posterior:
 
     def __post_init__(self) -> None:
         if self.draws < 2:
-            raise ValueError(f"posterior: expected at least 2 draws, got {self.draws}; raise it")
+            raise InputError(f"posterior: expected at least 2 draws, got {self.draws}; raise it")
 
     def fit(self, training: TrainingSet) -> Posterior:
         """Fit the inner method."""

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import Method, responses_of
 from recon.methods.text.decoder import Decoded
@@ -41,9 +42,9 @@ class Given:
         return self
 
     def embeddings(self, problem: Problem, encoder: TextEncoder) -> Tensor:
-        """Return one embedding per frame `[B,T,D]`; raises ValueError where nothing is said."""
+        """Return one embedding per frame `[B,T,D]`; raises InputError where nothing is said."""
         if not problem.captions:
-            raise ValueError("text given: expected captions of the clips, got none; set the row's words to true")
+            raise InputError("text given: expected captions of the clips, got none; set the row's words to true")
         frames = problem.shape[2]
         return torch.stack([over_time(said, embedded(said, encoder), frames) for said in problem.captions])
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.methods.base import Method, fitted
 from recon.methods.diffusion.priors import ConditionedDenoiser, Diffusion, GaussianPrior, load_spectrum, starting_movie
 from recon.methods.optimise.first_order import Adam
@@ -41,7 +42,7 @@ class RedDiff:
     def __post_init__(self) -> None:
         falling(self.iterations, self.highest, self.lowest)
         if min(self.beta, self.prior) < 0:
-            raise ValueError(
+            raise InputError(
                 f"red_diff: expected beta and prior of at least 0, got {self.beta:g} and {self.prior:g}; raise them"
             )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from recon.errors import InputError
 from recon.methods.base import Method, fitted
 from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, load_spectrum, starting_movie
 from recon.methods.diffusion.sampling import noise_around, steps_down, unguided
@@ -39,7 +40,7 @@ class Sample:
     def __post_init__(self) -> None:
         falling(self.levels, self.highest, self.lowest)
         if not 0 <= self.noise <= 1:
-            raise ValueError(f"sample: expected noise in 0–1, got {self.noise:g}; correct it")
+            raise InputError(f"sample: expected noise in 0–1, got {self.noise:g}; correct it")
 
     def fit(self, training: TrainingSet) -> Sample:
         """Estimate the training movies' mean; fit what it starts from and what the denoiser is told."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.methods.base import Method, fitted
 from recon.methods.diffusion.priors import Diffusion, GaussianPrior, load_spectrum, starting_movie
 from recon.methods.diffusion.sampling import ancestral, renoised, steps_down
@@ -50,7 +51,7 @@ class SplitGibbs:
 
     def __post_init__(self) -> None:
         if not 0 <= self.burn < self.iterations or min(self.levels, self.langevin) < 1 or self.step <= 0:
-            raise ValueError(
+            raise InputError(
                 f"split_gibbs: expected burn below iterations, levels and langevin of at least 1 and step above 0, got "
                 f"{self.burn}, {self.iterations}, {self.levels}, {self.langevin} and {self.step:g}; correct them"
             )

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recon.encoders.base import Encoder, device_of
+from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.linear.lags import Lags, Scaling
 from recon.methods.training_set import TrainingSet
@@ -96,7 +97,7 @@ def pieces(
     for number, trial in enumerate(training.evenly_spaced(count)):
         frames = trial.movie.shape[1]
         if frames < length:
-            raise ValueError(f"training trials: expected at least {length} frames, got {frames}; cut longer trials")
+            raise InputError(f"training trials: expected at least {length} frames, got {frames}; cut longer trials")
         start = (number * 37 + frames // 2) % (frames - length + 1)
         behavior = None if trial.behavior is None else trial.behavior[:, start : start + length]
         yield trial.movie[:, start : start + length], behavior

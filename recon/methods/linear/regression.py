@@ -9,6 +9,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
+
 BLOCKS = 8
 """Blocks per axis of a symmetric product; those below the diagonal are copied."""
 
@@ -74,7 +76,7 @@ def fold_moments(pairs: Iterable[tuple[Tensor, Tensor]], folds: int) -> list[Mom
             waiting[fold] = []
     merged = [_added(done, rest) for done, rest in zip(sums, waiting, strict=True) if rest or done is not None]
     if len(merged) < 2:
-        raise ValueError(f"ridge: expected at least 2 training trials, got {len(merged)}; cut more trials")
+        raise InputError(f"ridge: expected at least 2 training trials, got {len(merged)}; cut more trials")
     return [done.moments() for done in merged]
 
 
@@ -106,7 +108,7 @@ def _added(done: _Sums | None, pairs: list[tuple[Tensor, Tensor]]) -> _Sums:
         done = done or _Sums(features.shape[1], targets.shape[1])
         done.add(features, targets)
     if done is None:
-        raise ValueError("ridge: expected training trials in every fold, got none; use fewer folds")
+        raise InputError("ridge: expected training trials in every fold, got none; use fewer folds")
     return done
 
 

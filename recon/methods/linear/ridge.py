@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.methods.linear.decode import decoded_once
 from recon.methods.linear.lags import Lags, measure_scaling, training_pairs
 from recon.methods.linear.regression import regressed
@@ -38,7 +39,7 @@ class Ridge:
         bumps = len(self.lags.kernels())
         wrong = [band for band in self.bands if len(band) != bumps or min(band) <= 0]
         if wrong:
-            raise ValueError(f"bands: expected {bumps} factors above 0, one per bump, got {wrong[0]}; correct them")
+            raise InputError(f"bands: expected {bumps} factors above 0, one per bump, got {wrong[0]}; correct them")
 
     def fit(self, training: TrainingSet) -> Ridge:
         """Choose the penalty by cross-validation and solve once with all training trials."""

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
+from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of, validation_pairs
 from recon.methods.neural.chunks import chunk, mean_frame, recorded
@@ -53,7 +54,7 @@ class Alignment:
     def __post_init__(self) -> None:
         step = self.towers.stride
         if self.window % step or self.stride % step or self.batch < 2 or not self.frames:
-            raise ValueError(
+            raise InputError(
                 f"alignment: expected window and stride to be multiples of {step} frames, batches of at least 2 and "
                 f"some length of frames, got {self.window}, {self.stride}, {self.batch}, {self.frames}; correct them"
             )

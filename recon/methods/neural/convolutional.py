@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, fresh, learn
+from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of, validation_pairs
 from recon.methods.neural.chunks import Reading, chunk, decoded, decoding_score, mean_frame, places, recorded
@@ -64,13 +65,13 @@ class Convolutional:
     def __post_init__(self) -> None:
         shares = 0 <= self.distilled <= 1 and 0 <= self.dropout < 1 and self.adversarial >= 0
         if not shares or self.batch < 1:
-            raise ValueError(
+            raise InputError(
                 f"convolutional: expected distilled in 0–1, dropout from 0 to below 1, adversarial of at least 0 and "
                 f"batch of at least 1, got {self.distilled:g}, {self.dropout:g}, {self.adversarial:g} and "
                 f"{self.batch}; correct them"
             )
         if self.generated < 0 or (self.generated and not self.distilled):
-            raise ValueError(
+            raise InputError(
                 f"convolutional: expected generated of at least 0 minutes, and distilled above 0 with it, got "
                 f"{self.generated:g} and {self.distilled:g}; correct them"
             )

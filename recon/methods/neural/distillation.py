@@ -13,6 +13,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from recon.encoders.training.clips import TrainingClip
+from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.neural.chunks import as_bytes, chunk
 from recon.methods.training_set import TrainingSet
@@ -47,7 +48,7 @@ def distilled(training: TrainingSet, noise: Likelihood, minutes: float = 0.0) ->
     """
     training.required_encoders("distillation")
     if not isinstance(noise, SamplingLikelihood):
-        raise ValueError(f"distillation: expected noise that can be drawn, got {noise}; take poisson or mixture")
+        raise InputError(f"distillation: expected noise that can be drawn, got {noise}; take poisson or mixture")
     path = training.artefact("distilled", "six views", lambda checkpoint: _seen(training), uses=("neurons", "encoders"))
     rates, start = load_artefact(path, method="distillation")["rates"], 0
     clips: list[TrainingClip] = []
@@ -70,11 +71,11 @@ def generated(training: TrainingSet, minutes: float) -> list[TrainingClip]:
     """Return generated movies as bytes with the encoders' rates for them, under the behavior of training trials.
 
     Movies are made as those of simulated recordings are (training sources of the committed split). They are learnt in
-    parts, so that an interrupted distillation goes on; raises ValueError where frames come at another rate.
+    parts, so that an interrupted distillation goes on; raises InputError where frames come at another rate.
     """
     count = round(minutes * 60 * FRAME_RATE / GENERATED_FRAMES)
     if count and abs(training.recording.frame_rate - FRAME_RATE) > 0.5:
-        raise ValueError(
+        raise InputError(
             f"generated: expected a recording at {FRAME_RATE:g} frames a second, as generated movies are, got "
             f"{training.recording.frame_rate:g}; set generated to 0"
         )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.encoders.training.loop import draw_weights, fresh
+from recon.errors import InputError
 from recon.methods.linear.lags import Lags
 from recon.methods.neural.critic import Rivals, with_critic
 from recon.methods.neural.network import movie_from_cells
@@ -30,7 +31,7 @@ class FrameArchitecture:
 
     def __post_init__(self) -> None:
         if min(self.block, self.stride, self.width) < 1 or self.layers < 3:
-            raise ValueError(
+            raise InputError(
                 f"architecture: expected block, stride and width of at least 1 and 3 layers, got {self}; correct it"
             )
 

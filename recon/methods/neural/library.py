@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of
 from recon.methods.neural.chunks import as_bytes
@@ -34,7 +35,7 @@ class Library:
 
     def __post_init__(self) -> None:
         if min(self.window, self.stride, self.best) < 1 or self.beta < 0:
-            raise ValueError(
+            raise InputError(
                 f"library: expected window, stride and best of at least 1 and beta of at least 0, got {self.window}, "
                 f"{self.stride}, {self.best}, {self.beta:g}; correct them"
             )
@@ -139,7 +140,7 @@ def pieces_of(lengths: Tensor, window: int, stride: int) -> Tensor:
     ]
     if not starts:
         longest = int(lengths.max())
-        raise ValueError(f"library: expected training trials of at least {window} frames, got {longest}; lower window")
+        raise InputError(f"library: expected training trials of at least {window} frames, got {longest}; lower window")
     return torch.cat(starts)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, fresh, learn
+from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of, validation_pairs
 from recon.methods.neural.chunks import Reading, chunk, decoded, decoding_score, mean_frame, recorded
@@ -48,7 +49,7 @@ class Meicoder:
 
     def __post_init__(self) -> None:
         if not (0 <= self.adversarial < 1 and 0 <= self.dropout < 1 and self.batch >= 1):
-            raise ValueError(
+            raise InputError(
                 f"meicoder: expected adversarial and dropout from 0 to below 1 and batch of at least 1, got "
                 f"{self.adversarial:g}, {self.dropout:g} and {self.batch}; correct them"
             )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.encoders.training.loop import draw_weights, fresh
+from recon.errors import InputError
 from recon.methods.linear.lags import Lags
 from recon.methods.neural.read_in import GridWeights, ReadIn
 
@@ -32,7 +33,7 @@ class DecoderArchitecture:
 
     def __post_init__(self) -> None:
         if not self.widths or min(*self.widths, self.block, self.stride) < 1:
-            raise ValueError(f"architecture: expected widths, block and stride of at least 1, got {self}; correct it")
+            raise InputError(f"architecture: expected widths, block and stride of at least 1, got {self}; correct it")
 
 
 class ResidualBlock(nn.Module):

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from recon.encoders.checkpoints import from_mapping
+from recon.errors import InputError
 from recon.files import write_bytes
 from recon.methods.neural.network import DecoderArchitecture
 from recon.methods.training_set import TrainingSet
@@ -47,12 +48,12 @@ def trained_with(path: Path) -> Mapping[str, Any]:
 
 
 def find_decoder(weights: str, training: TrainingSet) -> Path:
-    """Return the path of a file or shipped name; raises ValueError where it reads other neurons than may be used."""
+    """Return the path of a file or shipped name; raises InputError where it reads other neurons than may be used."""
     path = Path(weights)
     path = path if path.is_file() else SHIPPED / f"{weights}.safetensors"
     if not path.is_file():
         names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
-        raise ValueError(
+        raise InputError(
             f"decoder: expected a file or a shipped name ({names}), got {weights!r}; leave out `weights` to train one"
         )
     try:
@@ -60,10 +61,10 @@ def find_decoder(weights: str, training: TrainingSet) -> Path:
             found = (file.metadata() or {}).get("format")
             units, neurons = file.get_tensor("unit_ids"), file.get_tensor("neurons")
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: expected the file of a decoder, got {error}; train it again") from error
+        raise InputError(f"{path}: expected the file of a decoder, got {error}; train it again") from error
     same = tuple(units.tolist()) == tuple(training.recording.unit_ids) and torch.equal(neurons, training.neurons)
     if found != FORMAT or not same:
-        raise ValueError(
+        raise InputError(
             f"{path}: expected a decoder of the {int(training.neurons.sum())} fit neurons of "
             f"{training.recording.name}, got one of {int(neurons.sum())} others; leave out `weights` to train one"
         )

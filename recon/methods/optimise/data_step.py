@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.methods.optimise.first_order import note
 from recon.methods.optimise.lbfgs import Lbfgs
 from recon.methods.optimise.parameterise import Whitened
@@ -28,7 +29,7 @@ class DataStep:
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.beta < 0:
-            raise ValueError(
+            raise InputError(
                 f"data step: expected at least 1 step and beta of at least 0, got {self.steps} and {self.beta:g}; "
                 "raise them"
             )

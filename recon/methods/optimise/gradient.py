@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from recon.encoders.canvas import centred
+from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import Method, fitted
 from recon.methods.optimise.first_order import Adam, Momentum, Optimiser, note
@@ -60,12 +61,12 @@ class Gradient:
 
     def __post_init__(self) -> None:
         if self.canvas and self.parameterisation == "spectrum":
-            raise ValueError(
+            raise InputError(
                 "canvas: expected pixels, power_law or pyramid, got spectrum, which is learnt from frames without a "
                 "border; move the frames alone"
             )
         if self.centre is not None and self.parameterisation != "spectrum":
-            raise ValueError(
+            raise InputError(
                 f"centre: expected parameterisation spectrum, whose prior has a centre, got {self.parameterisation}; "
                 "use start for another one"
             )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recon.errors import InputError
 from recon.priors.spectrum import Spectrum, cosine_transform, inverse_cosine_transform
 
 Shape = tuple[int, int, int, int, int]
@@ -64,7 +65,7 @@ class Whitened(Parameterisation):
     def __init__(self, shape: Shape, spectrum: Spectrum) -> None:
         super().__init__()
         if tuple(spectrum.power.shape) != tuple(shape[2:]):
-            raise ValueError(
+            raise InputError(
                 f"spectrum: expected frames × height × width {tuple(shape[2:])}, got {tuple(spectrum.power.shape)}; "
                 "estimate it from training clips of this size"
             )

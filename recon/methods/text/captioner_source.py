@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recon.data.caption_tables import Said, read_captions
+from recon.errors import InputError
 from recon.simulate.graded_captioners import graded_captions
 from recon.types import Caption, Recording
 
@@ -24,7 +25,7 @@ def captions_by(recording: Recording, source: str) -> dict[str, list[Said]]:
 def spoken_by(recording: Recording, source: str) -> Spoken:
     """Return what is said of a recording's trials: by itself (""), or by a captioner, named TABLE:CAPTIONER.
 
-    Raises ValueError for a captioner who is not in the table.
+    Raises InputError for a captioner who is not in the table.
     """
     if not source:
         return recording.spoken
@@ -36,7 +37,7 @@ def spoken_by(recording: Recording, source: str) -> Spoken:
 def _by_trial(recording: Recording, table: str, name: str) -> dict[int, list[Caption]]:
     known = captions_by(recording, table)
     if name not in known:
-        raise ValueError(
+        raise InputError(
             f"said: expected TABLE:CAPTIONER with one of {', '.join(known)}, got {name!r}; name a captioner of {table}"
         )
     found: dict[int, list[Caption]] = {}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.encoders.training.loop import Learning, fresh
+from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.text.captioner_source import Spoken, spoken_by
 from recon.methods.text.contrastive import Layers, tell_apart
@@ -63,7 +64,7 @@ class Decoded:
 
     def __post_init__(self) -> None:
         if self.said and self.generated:
-            raise ValueError(
+            raise InputError(
                 f"captions: expected generated movies only beside a recording's own captions, got generated "
                 f"{self.generated} and said {self.said!r}; their captioner is another one: set one of them aside"
             )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recon.errors import InputError
 from recon.methods.text.captioner_source import Spoken
 from recon.methods.text.generated_clips import FIRST, FRAMES, Raster, drawn_clips
 from recon.methods.training_set import TrainingSet
@@ -39,7 +40,7 @@ class Windows:
 
     def __post_init__(self) -> None:
         if min(self.frames, self.every, self.parts) < 1 or self.frames % self.parts:
-            raise ValueError(
+            raise InputError(
                 f"windows: expected frames that {self.parts} parts divide, at least 1 of each, got {self}; correct it"
             )
 
@@ -101,14 +102,14 @@ class Heard(NamedTuple):
 
 
 def recorded(training: TrainingSet, spoken: Spoken) -> Iterator[Heard]:
-    """Yield the training trials; raises ValueError where nothing is said of any."""
+    """Yield the training trials; raises InputError where nothing is said of any."""
     silent = True
     for trial in training.trials():
         said = spoken(trial.index)
         silent = silent and not said
         yield Heard(training.responses(trial), said)
     if silent:
-        raise ValueError(
+        raise InputError(
             f"captions: expected some of training trials in {training.recording.path}, got none; take another text, or "
             "write meta/trials/captions.jsonl"
         )
@@ -117,12 +118,12 @@ def recorded(training: TrainingSet, spoken: Spoken) -> Iterator[Heard]:
 def generated(training: TrainingSet, *, clips: int, noise: Likelihood) -> Iterator[Heard]:
     """Yield responses that the encoders predict, with drawn noise, to generated movies that no animal saw.
 
-    Training trials lend their behavior; the noise is fitted to them. Raises ValueError where frames come at another
+    Training trials lend their behavior; the noise is fitted to them. Raises InputError where frames come at another
     rate than those of generated movies, or the noise cannot be drawn.
     """
     recording = training.recording
     if abs(recording.frame_rate - FRAME_RATE) > 0.5 or not isinstance(noise, SamplingLikelihood):
-        raise ValueError(
+        raise InputError(
             f"generated: expected a recording at {FRAME_RATE:g} frames a second and noise that can be drawn, got "
             f"{recording.frame_rate:g} and {noise}; set generated to 0"
         )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.encoders.runtime.precision import autocast
+from recon.errors import InputError
 from recon.methods.linear.lags import Lags, Scaling, measure_scaling, training_pairs
 from recon.methods.linear.regression import regressed
 from recon.methods.text.examples import Windows
@@ -34,7 +35,7 @@ class Pictures:
 
     def __post_init__(self) -> None:
         if min(self.cell, self.every) < 1:
-            raise ValueError(f"pictures: expected cell and every of at least 1, got {self}; correct them")
+            raise InputError(f"pictures: expected cell and every of at least 1, got {self}; correct them")
 
     def learn(self, training: TrainingSet) -> dict[str, Tensor]:
         """Return what reads the movie, in units of the training movies' deviation: `weights`, `mean` and scaling."""
@@ -61,10 +62,10 @@ class Pictures:
     def viewer(self, learnt: Mapping[str, Tensor], windows: Windows) -> Callable[[Tensor], Tensor]:
         """Return what shows the movie of responses `[B,n,T]` in windows `[B,W,L,h,w]`, beyond its ends as it is there.
 
-        Raises ValueError where `every` frames do not divide a window.
+        Raises InputError where `every` frames do not divide a window.
         """
         if windows.frames % self.every:
-            raise ValueError(
+            raise InputError(
                 f"pictures: expected windows of a multiple of {self.every} frames, got {windows.frames}; change either"
             )
         scaling = Scaling(learnt["scale_mean"], learnt["scale_std"], root=True)

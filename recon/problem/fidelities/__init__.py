@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.fidelities.independent import Gaussian, Poisson
 from recon.problem.fidelities.low_rank import LowRank
@@ -43,7 +44,7 @@ def load(path: Path) -> Likelihood:
         tensors = {name: file.get_tensor(name) for name in stored}
     name = about.get("fidelity", "")
     if name not in FIDELITIES:
-        raise ValueError(
+        raise InputError(
             f"{path}: expected a fidelity ({', '.join(FIDELITIES)}), got {name or 'a file without that mark'}; "
             "fit the fidelity again and save it"
         )
@@ -51,6 +52,6 @@ def load(path: Path) -> Likelihood:
     known = {entry.name for entry in fields(kind)}
     given = {**json.loads(about["fields"]), **tensors}
     if not set(given) <= known:
-        raise ValueError(f"{path}: expected fields {sorted(known)}, got {sorted(given)}; fit the fidelity again")
+        raise InputError(f"{path}: expected fields {sorted(known)}, got {sorted(given)}; fit the fidelity again")
     loaded: Likelihood = kind(**given)
     return loaded

@@ -10,6 +10,8 @@ from typing import Any, Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
+
 
 @dataclass(frozen=True)
 class Likelihood(ABC):
@@ -46,9 +48,9 @@ def counted(values: Tensor, mask: Tensor, neutral: float) -> Tensor:
 def fitted(parameter: Tensor | None, like: Tensor) -> Tensor:
     """Return a per-neuron parameter `[N,…]` as type and device of rates `[B,N,K]`; refuse an unfitted one."""
     if parameter is None:
-        raise ValueError("fidelity: expected fitted parameters, got none; call fit(rates, responses, mask) first")
+        raise InputError("fidelity: expected fitted parameters, got none; call fit(rates, responses, mask) first")
     if len(parameter) != like.shape[1]:
-        raise ValueError(
+        raise InputError(
             f"fidelity: expected {len(parameter)} neurons as in its training data, got {like.shape[1]}; "
             "fit it again on this recording"
         )

@@ -8,6 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from recon.errors import InputError
 from recon.problem.fidelities.base import Likelihood, counted, fitted
 from recon.problem.fidelities.independent import Gaussian
 
@@ -69,7 +70,7 @@ class LowRank(Likelihood):
 
     def _lags(self, like: Tensor) -> Tensor:
         if self.autocorrelation is None:
-            raise ValueError("fidelity: expected fitted autocorrelations, got none; call fit(rates, responses, mask)")
+            raise InputError("fidelity: expected fitted autocorrelations, got none; call fit(rates, responses, mask)")
         return self.autocorrelation.to(like)
 
 

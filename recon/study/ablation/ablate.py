@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from recon import config
+from recon.errors import InputError
 from recon.files import write_json
 from recon.study.ablation.numbers import Findings, findings
 from recon.study.ablation.rows import Ablation
@@ -45,7 +46,7 @@ def prepared(tree: Mapping[str, Any]) -> tuple[Ablation, dict[str, Any]]:
     """Return the section `ablation` of a configuration, and the benchmark of its rows."""
     tree = dict(config.expand(tree))
     if "ablation" not in tree:
-        raise ValueError(
+        raise InputError(
             f"ablate: expected the section `ablation` in the configuration, got {', '.join(tree) or 'nothing'}; add it "
             "as in configs/ablation.yaml, or use `recon benchmark`"
         )

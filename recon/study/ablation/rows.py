@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recon.data.measurement import Bins
+from recon.errors import InputError
 from recon.study.ablation.trees import decoded_text, guided, prior_only, setting, turned, with_gaussian, with_text
 from recon.study.settings import Named
 
@@ -54,14 +55,14 @@ class Ablation:
     def __post_init__(self) -> None:
         for key, tree in (("method", self.method), ("prior_only", self.prior_only)):
             if tree is not None and not list(guided(tree)):
-                raise ValueError(
+                raise InputError(
                     f"{key}: expected a method with `denoiser: {{name: diffusion}}` at some depth, got "
                     f"{tree.get('name')!r} without; give it one: an ablation exchanges that prior"
                 )
         if not self.typed.strip():
-            raise ValueError("typed: expected a caption, got an empty text; write a sentence about some movie")
+            raise InputError("typed: expected a caption, got an empty text; write a sentence about some movie")
         if self.metric not in (*METRICS, *OTHERS):
-            raise ValueError(
+            raise InputError(
                 f"metric: expected one of {', '.join((*METRICS, *OTHERS))}, got {self.metric!r}; the numbers compare "
                 "scores of at most 1, the higher the better"
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from recon.errors import InputError
+
 Tree = Mapping[str, Any]
 
 STRENGTH: dict[str, tuple[str, ...]] = {
@@ -59,7 +61,7 @@ def decoded_text(tree: Tree) -> dict[str, Any]:
     for method in guided(tree):
         text = method["denoiser"].get("text")
         if text is not None and text.get("name") != "decoded":
-            raise ValueError(
+            raise InputError(
                 f"ablation.method: expected a denoiser whose text is decoded, or that has none, got {text}; leave the "
                 "text out: each row has its own"
             )
@@ -84,7 +86,7 @@ def prior_only(tree: Tree) -> dict[str, Any]:
         return _put(alone, path, 0.0) if path else alone
     if name in WRAPPERS:
         return {**tree, "method": prior_only(tree["method"])}
-    raise ValueError(
+    raise InputError(
         f"prior only: expected a method with a diffusion denoiser, alone or in {', '.join(WRAPPERS)}, got {name!r}, "
         f"which sees activity by itself; {REMEDY}"
     )
@@ -130,7 +132,7 @@ def _at(tree: Tree, path: tuple[str, ...]) -> float | None:
 
 def _check(tree: Tree, knob: str) -> None:
     if knob not in (known := knobs(tree)):
-        raise ValueError(f"ablation.sweep: expected one of {', '.join(known)}, got {knob!r}; correct or remove it")
+        raise InputError(f"ablation.sweep: expected one of {', '.join(known)}, got {knob!r}; correct or remove it")
 
 
 def _path(method: Tree, knob: str) -> tuple[str, ...]:
@@ -143,7 +145,7 @@ def _path(method: Tree, knob: str) -> tuple[str, ...]:
 
 def _strength(name: str) -> tuple[str, ...]:
     if name not in STRENGTH:
-        raise ValueError(f"prior only: expected one of {', '.join(STRENGTH)}, got {name!r}; {REMEDY}")
+        raise InputError(f"prior only: expected one of {', '.join(STRENGTH)}, got {name!r}; {REMEDY}")
     return STRENGTH[name]
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from recon.errors import InputError
 from recon.files import disk_full
 
 ATTEMPTS = 3
@@ -68,5 +69,5 @@ def done(do: Do, job: int) -> News:
     try:
         return "done", do(job)
     except Exception as error:
-        what = "full" if disk_full(error) else "refused" if isinstance(error, ValueError) else "failed"
+        what = "full" if disk_full(error) else "refused" if isinstance(error, InputError) else "failed"
         return what, " ".join(f"{type(error).__name__}: {error}".split())

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from recon.errors import InputError
 from recon.study.executors.jobs import ATTEMPTS, Do, JobOutcome, Ledger, News, done
 
 PATIENCE = 20.0
@@ -46,7 +47,7 @@ class Crew:
     def run(self, jobs: Sequence[int]) -> Iterator[JobOutcome]:
         """Yield outcomes as they come.
 
-        Raises OSError where the disk is full, and ValueError where processes end before they are ready; either way, and
+        Raises OSError where the disk is full, and InputError where processes end before they are ready; either way, and
         when the iterator is closed, all processes are asked to save what they have and ended.
         """
         ledger = Ledger(deque(jobs), len(jobs))
@@ -104,7 +105,7 @@ class Crew:
         worker.process.join()
         self.unready += not worker.ready
         if self.unready >= ATTEMPTS:
-            raise ValueError(
+            raise InputError(
                 f"{worker.process.name}: expected a process that gets ready, got {ATTEMPTS} that did not, the last "
                 f"ended with {_said(worker.process.exitcode)}; take fewer processes, or run with --on here to see why"
             )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from recon.encoders.base import resolve_device
+from recon.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ def place_of(name: str, device: str = "auto") -> Place:
     """Return the place that a name means.
 
     It is here, local (a process for each graphics card, or for each core), local:N, ray or ray://HOST:PORT. Raises
-    ValueError for other names.
+    InputError for other names.
 
     >>> place_of("local:2").processes, place_of("ray://head:10001").ray
     (2, 'ray://head:10001')
     """
     found = re.fullmatch(r"here|local(?::(\d+))?|ray(?:://[^/\s]+)?", name)
     if not found or found[1] == "0":
-        raise ValueError(
+        raise InputError(
             f"--on: expected here, local, local:N with N processes, ray or ray://HOST:PORT, got {name}; correct it"
         )
     if name == "here":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.code_version import code_version
+from recon.errors import InputError
 from recon.study.executors.jobs import ATTEMPTS, Do, JobOutcome, Ledger, News, done
 from recon.study.settings import Share
 
@@ -34,12 +35,12 @@ class Hand:
     do: Do | None = None
 
     def ready(self) -> None:
-        """Get ready; raises ValueError where this node has other versions or does not see the folder."""
+        """Get ready; raises InputError where this node has other versions or does not see the folder."""
         if not Path(self.folder).is_dir():
-            raise ValueError(f"node: expected the folder {self.folder} on every node, got none; share it between them")
+            raise InputError(f"node: expected the folder {self.folder} on every node, got none; share it between them")
         os.chdir(self.folder)
         if (found := versions()) != self.versions:
-            raise ValueError(f"node: expected {self.versions} as where the command runs, got {found}; install them")
+            raise InputError(f"node: expected {self.versions} as where the command runs, got {found}; install them")
         self.do = self.make()
 
     def job(self, number: int) -> News:
@@ -66,7 +67,7 @@ class RayCrew:
     def run(self, jobs: Sequence[int]) -> Iterator[JobOutcome]:
         """Yield outcomes as they come.
 
-        Raises OSError where the disk is full, and ValueError where actors cannot get ready or no node has room for
+        Raises OSError where the disk is full, and InputError where actors cannot get ready or no node has room for
         one. When the iterator is closed all actors end; what their tasks have saved, the next run goes on from.
         """
         ray = connected(self.address)
@@ -82,7 +83,7 @@ class RayCrew:
     def _hire(self, ray: Any, ledger: Ledger) -> None:
         room = fitting(self.share, ray.cluster_resources())
         if not room and not self.busy:
-            raise ValueError(
+            raise InputError(
                 f"cluster: expected a node with {self.share}, got {ray.cluster_resources()}; ask for less, or add nodes"
             )
         hands = ray.remote(max_restarts=0, max_task_retries=0, **options(self.share))(Hand)
@@ -115,7 +116,7 @@ class RayCrew:
             said = " ".join(str(error).split())
             self.unready += getting_ready
             if self.unready >= ATTEMPTS:
-                raise ValueError(
+                raise InputError(
                     f"cluster: expected actors that get ready, got {ATTEMPTS} that did not, the last: {said}; run with "
                     "--on here to see why"
                 ) from error
@@ -156,17 +157,17 @@ def versions() -> dict[str, str]:
 
 
 def connected(address: str) -> Any:
-    """Return Ray, joined at an address or started; raises ValueError where it is not installed or not there."""
+    """Return Ray, joined at an address or started; raises InputError where it is not installed or not there."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing goes over the network unless asked
     try:
         import ray
     except ImportError as error:
-        raise ValueError("--on ray: expected Ray, got no such package; pip install 'recon[cluster]'") from error
+        raise InputError("--on ray: expected Ray, got no such package; pip install 'recon[cluster]'") from error
     if not ray.is_initialized():
         try:
             own = {} if address or "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
             ray.init(address=address or None, log_to_driver=False, logging_level="error", **own)
         except (ConnectionError, RuntimeError) as error:
             said, where = " ".join(str(error).split()), address or "ray"
-            raise ValueError(f"--on {where}: expected a Ray cluster, got: {said}; start it, or correct it") from error
+            raise InputError(f"--on {where}: expected a Ray cluster, got: {said}; start it, or correct it") from error
     return ray

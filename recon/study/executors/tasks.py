@@ -27,7 +27,7 @@ class Tasks:
     def of(cls, tree: Mapping[str, Any], *, progress: bool = False, threads: int = 0) -> Tasks:
         """Plan the tasks, to be done by so many `threads` (0: as it is).
 
-        A wrong name or type anywhere in the configuration is a ValueError.
+        A wrong name or type anywhere in the configuration is an InputError.
         """
         if threads:
             torch.set_num_threads(threads)
