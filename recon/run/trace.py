@@ -111,6 +111,7 @@ class JsonlTrace:
 
 
 def at_least_one(every: int) -> int:
+    """Return the interval between two log entries, in steps; raises InputError below 1."""
     if every < 1:
         raise InputError(f"every (steps between two log entries): expected at least 1, got {every}")
     return every

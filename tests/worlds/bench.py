@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +23,20 @@ from recon.simulate.settings import TINY
 SMALL = CoreReadoutSettings(core=CoreSettings(lags=3, temporal=2, kernel=2, features=4, mixing=1, hidden=4))
 
 
-def make_world(folder: Path) -> Path:
-    """Write recording, encoders and bench.yaml into a folder; return the path of the YAML file."""
+@functools.cache
+def original() -> Path:
+    """Simulate the recording and write the encoders once per process; `make_world` copies them."""
+    folder = Path(tempfile.mkdtemp(prefix="recon-world-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     recording = SensoriumRecording(simulate(folder / "recording", TINY, progress=False))
     for seed in range(3):
         write_encoder(folder / f"encoder{seed}.safetensors", recording, seed=seed)
+    return folder
+
+
+def make_world(folder: Path) -> Path:
+    """Write recording, encoders and bench.yaml into a folder; return the path of the YAML file."""
+    shutil.copytree(original(), folder, dirs_exist_ok=True)
     OmegaConf.save(OmegaConf.create(configuration(folder)), folder / "bench.yaml")
     return folder / "bench.yaml"
 
