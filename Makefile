@@ -7,15 +7,27 @@ INSTALLED := .venv/installed
 # Tests run in two processes; one thread each keeps them from getting in each other's way.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test table bench lint clean help
+.PHONY: demo check test test-slow table bench gpu lint clean help
 
 demo: $(INSTALLED)  ## reconstruct held-out clips of the simulated recording and write runs/demo/report.html; then what a prior adds
 	@$(BIN)/recon benchmark configs/demo.yaml
 	@echo "now what a learnt prior adds to two of these clips, two minutes:"
 	@$(BIN)/recon ablate configs/demo_prior.yaml
 
-test: lint  ## style, types, tests, doctests, coverage
-	@$(ONE_THREAD) $(BIN)/pytest -n 2 --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=90
+PYTEST := $(ONE_THREAD) $(BIN)/pytest -n 2 --dist worksteal
+CHECKED := tests/methods/test_contract.py tests/methods/test_closed_form.py tests/methods/test_methods.py \
+	tests/metrics tests/problem tests/priors/test_guidance.py tests/priors/test_spectrum.py \
+	tests/house/test_architecture.py tests/house/test_config.py tests/house/test_configurations.py
+
+check: $(INSTALLED)  ## a minute: style, contract of all methods, closed forms, metrics, problem, priors, configuration
+	@$(BIN)/ruff check
+	@$(PYTEST) -m "not slow and not real" $(CHECKED)
+
+test: lint  ## six minutes on two cores: style, types, tests, doctests, coverage
+	@$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=93
+
+test-slow: $(INSTALLED)  ## forty minutes: what takes minutes each: kills, Ray, notebooks, full scale, a fresh environment
+	@$(PYTEST) -m slow --durations=20
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check

@@ -104,7 +104,7 @@ def key_of(seed: int, purpose: str, index: int) -> int:
 def epoch_steps(sampling: WindowSampling, mice: int) -> int:
     """Return the number of whole batches of an epoch.
 
-    >>> epoch_steps(Sampling(), 10)
+    >>> epoch_steps(WindowSampling(), 10)
     2250
     """
     steps = sampling.samples // mice * mice // sampling.batch

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from recon.data.open import open_recording
+from recon.data.public import archives
 from recon.data.public.archives import unpack
-from recon.data.public.catalogue import archives
 
 
 def make(path: Path, members: Mapping[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:

@@ -26,7 +26,8 @@ import pytest
 from worlds.web_server import Site, serving
 
 from recon import cli
-from recon.data.public.catalogue import PublicFile, download, public_file, public_files
+from recon.data.public import download
+from recon.data.public.catalogue import PublicFile, public_file, public_files
 from recon.data.public.fetch import fetch_public
 
 NOISE = np.random.default_rng(0).integers(0, 256, 1_000_000, dtype=np.uint8).tobytes()

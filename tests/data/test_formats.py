@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import format_worlds as worlds
 import h5py
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ import torch
 import yaml
 from PIL import Image
 from worlds import bench as tiny_bench
+from worlds import formats as worlds
 
 from recon.cli import main
 from recon.data.check import check

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import format_worlds as worlds
 import numpy as np
 import pytest
+from worlds import formats as worlds
 
 SCRIPT = """
 import sys, warnings

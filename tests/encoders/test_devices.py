@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from test_cluster import rows_of
-from test_encoders import core_readout, judge, stimulus
 from worlds.bench import configuration
+from worlds.commands import rows_of
+from worlds.encoders import core_readout, judge, stimulus
 
 from recon.encoders.base import TemporalFirst
 from recon.encoders.runtime.devices import replicate

@@ -1,7 +1,9 @@
 """Notebooks define nothing and run from top to bottom."""
 
 import ast
+import importlib
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -21,6 +23,17 @@ def test_a_notebook_defines_nothing_and_carries_no_output(path: Path) -> None:
             nodes = ast.walk(ast.parse(cell.source))
             assert not [n for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)], cell.source
             assert not cell.outputs
+
+
+def test_what_notebooks_import_is_there() -> None:
+    for path in NOTEBOOKS:
+        code = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("recon"):
+                module = importlib.import_module(node.module)
+                names = {alias.name for alias in node.names}
+                missing = {name for name in names - set(vars(module)) if not find_spec(f"{node.module}.{name}")}
+                assert not missing, f"{path.name}: {node.module} has no {missing}"
 
 
 @pytest.mark.parametrize("path", RUN, ids=lambda path: path.stem)

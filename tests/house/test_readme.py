@@ -5,10 +5,10 @@ import shlex
 import shutil
 from pathlib import Path
 
-import format_worlds as worlds
 import numpy as np
 import pytest
 import yaml
+from worlds import formats as worlds
 
 from recon.cli import main, parser
 from recon.data.formats import FORMATS

@@ -92,7 +92,7 @@ def test_the_estimate_is_what_one_step_of_the_pipeline_itself_gives(kind: str) -
     x = torch.randn(
         1, len(model.pipeline.get_buffer("offset")), 5 if video else 1, 8, 8, generator=torch.Generator().manual_seed(6)
     )
-    side = 8 * model.pipeline.pixels
+    side = 8 * model.pipeline.pixels_per_latent
     asked = {"height": side, "width": side, "num_inference_steps": 1, "guidance_scale": 1.0, "output_type": "latent"}
     if model.pipeline.schedule.predicts == "flow_prediction":
         pipe.scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
@@ -249,7 +249,7 @@ def test_a_movie_that_changes_evenly_survives_left_out_frames(
         models["image"] = load_latent_diffusion(tiny_pipelines.folder("image"), scale=2).for_movie(SHAPE)
     pipeline = models["image"].pipeline
     monkeypatch.setattr(pipeline, "family", replace(pipeline.family, stride=stride))
-    monkeypatch.setattr(type(pipeline), "pixels", 1)
+    monkeypatch.setattr(type(pipeline), "pixels_per_latent", 1)
     monkeypatch.setattr(pipeline, "encode", lambda images: images[:, :, :: stride or 1])
     seen = Framing(every=every).frames(frames, stride)
     assert (seen - 1) * every >= frames - 1 and (not stride or (seen - 1) % stride == 0)
@@ -352,7 +352,7 @@ def test_other_pipelines_and_schedules_are_refused(tmp_path: Path) -> None:
 
 def test_a_package_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
-    monkeypatch.setattr("priors.pipeline_files.find_spec", lambda name: None)
+    monkeypatch.setattr("recon.priors.pipeline_files.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"WanPipeline needs the package accelerate.*pip install 'recon\[diffusion\]'"):
         load_latent_diffusion(tmp_path)
 

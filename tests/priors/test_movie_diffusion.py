@@ -16,7 +16,7 @@ from worlds import linear as worlds
 from recon import cli
 from recon.encoders.training.loop import Learning, learn
 from recon.priors import text as text_module
-from recon.priors.movie_diffusion import GREY, SPREAD, MovieDiffusion, load_movie_diffusion, save_movie_diffusion
+from recon.priors.movie_diffusion import GREY, MOVIE_SD, MovieDiffusion, load_movie_diffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings, SteeredBlock
 from recon.priors.overlapping_windows import by_windows
 from recon.priors.spectrum import GaussianDenoiser
@@ -56,7 +56,7 @@ def test_before_training_it_is_the_denoiser_of_white_movies() -> None:
     """D = grey + σ_d²/(σ²+σ_d²)·(x − grey): the network's last layer starts at zero."""
     model = started(PriorTraining("tiny", Path("tiny"), TINY, precision="float32"), torch.Generator().manual_seed(0))
     x, sigma = torch.rand(2, 1, 6, 8, 8), torch.tensor([0.25, 0.5])
-    expected = GREY + (SPREAD**2 / (sigma**2 + SPREAD**2)).reshape(-1, 1, 1, 1, 1) * (x - GREY)
+    expected = GREY + (MOVIE_SD**2 / (sigma**2 + MOVIE_SD**2)).reshape(-1, 1, 1, 1, 1) * (x - GREY)
     assert torch.allclose(model(x, sigma), expected, atol=1e-6)
 
 

@@ -172,4 +172,4 @@ def test_pixels_outside_the_mask_change_nothing_and_have_no_gradient(window: int
     grey = torch.where(mask, movie, 0.5)
     expected = worlds.problem(window=window).value_and_gradient(grey)[1]
     assert torch.allclose(gradient[..., mask], expected[..., mask], rtol=1e-5, atol=1e-6)
-    assert masked.alone(0).pixels is mask
+    assert masked.alone(0).update_mask is mask

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_report import embedded
-from test_report_page import CHROMIUM, DRIVER, FLAGS, choose
 from worlds.ablation import make_ablation
+from worlds.browser import CHROMIUM, DRIVER, FLAGS, choose
+from worlds.finished_run import embedded
 
 from recon import cli
 from recon.report.ablation import shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,23 +10,11 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from worlds.browser import CHROMIUM, DRIVER, FLAGS, choose
 from worlds.finished_run import EVIL
 
 from recon.media import to_uint8
 from recon.report.data import read_tasks, standings
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-)
 
 
 @pytest.fixture(scope="module")
@@ -169,15 +156,6 @@ def test_headings_sort_results_and_leave_nulls_apart(browser: Any) -> None:
     assert browser.execute_script(sort) == "ascending"
     assert browser.execute_script("return document.querySelectorAll('tbody.nulls tr[data-method]').length") == 1
     click(browser, "th[data-key='video_correlation'] button")
-
-
-def choose(driver: Any, selector: str, value: str) -> None:
-    driver.execute_script(
-        "const box = document.querySelector(arguments[0]); box.value = arguments[1];"
-        "box.dispatchEvent(new Event('change'))",
-        selector,
-        value,
-    )
 
 
 def test_differences_follow_the_chosen_baseline(browser: Any) -> None:

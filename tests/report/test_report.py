@@ -5,21 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from worlds.finished_run import EVIL, make_run
+from worlds.finished_run import EVIL, embedded, make_run
 
 from recon.report.data import group_of, read_tasks
 from recon.report.page import write_report
-
-
-def embedded(page: Path) -> dict[str, Any]:
-    text = page.read_text()
-    start = text.index('id="data">') + len('id="data">')
-    data: dict[str, Any] = json.loads(text[start : text.index("</script>", start)], parse_constant=pytest.fail)
-    return data
 
 
 def test_results_come_first_best_first_and_nulls_last(page: Path) -> None:

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_report import embedded
-from worlds.finished_run import make_run
+from worlds.finished_run import embedded, make_run
 
 from recon import config
 from recon.methods import METHODS

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_cluster import rows_of
 from worlds.bench import configuration
+from worlds.commands import rows_of
 from worlds.jobs import BREAKS, DIES, DIES_ONCE, REFUSES, Busy, Full, Jobs, never_ready
 
 from recon.study.benchmark import benchmark

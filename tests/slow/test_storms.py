@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
-from test_cluster import RUN, children, rows_of
 from worlds.bench import configuration
+from worlds.commands import RUN, children, rows_of
 
 from recon.study.benchmark import benchmark
 from recon.study.store import Store

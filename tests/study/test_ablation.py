@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import yaml
 from omegaconf import OmegaConf
-from test_report import embedded
 from worlds.ablation import section, write_prior
 from worlds.bench import configuration
+from worlds.finished_run import embedded
 
 from recon import cli
 from recon.study.ablation.ablate import ablate, prepared, scores

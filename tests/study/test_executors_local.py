@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from worlds.bench import configuration
+from worlds.commands import RUN, children, rows_of
 from worlds.jobs import BREAKS, DIES, DIES_ONCE, REFUSES, Full, Jobs, never_ready
 
 from recon.cli import main
@@ -24,8 +24,6 @@ from recon.study.benchmark import benchmark
 from recon.study.executors.jobs import ATTEMPTS
 from recon.study.executors.local import Crew
 from recon.study.executors.places import Place, place_of
-
-RUN = "import sys; from recon.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 def test_jobs_are_done_once_and_those_that_die_are_tried_again(tmp_path: Path) -> None:
@@ -68,11 +66,6 @@ def test_overrides_may_stand_behind_options(world: Path, tmp_path: Path, capsys:
         assert "unrecognized arguments" in capsys.readouterr().err
 
 
-def rows_of(run: Path) -> list[dict[str, str]]:
-    with (run / "results.csv").open(newline="") as stream:
-        return [{k: v for k, v in row.items() if "seconds" not in k} for row in csv.DictReader(stream)]
-
-
 @pytest.fixture
 def tree(world: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
     """A table of nine tasks, and one thread as in each of the processes: with more, sums round otherwise."""
@@ -104,16 +97,6 @@ def test_beside_each_other_gives_the_table_of_one_after_another(tree: dict[str, 
     said.clear()
     benchmark(beside, say=said.append, on=Place(2))
     assert sum("done already" in line for line in said) == 9 and sum("given up" in line for line in said) == 3
-
-
-def children(pid: int) -> Iterator[int]:
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):
-            continue
-        if parent == pid:
-            yield int(folder.name)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")

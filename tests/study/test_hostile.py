@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 from omegaconf import OmegaConf
-from test_cluster import rows_of
 from worlds.bench import configuration
+from worlds.commands import rows_of
 
 from recon import cli
 from recon.report.page import write_report

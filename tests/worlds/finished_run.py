@@ -110,3 +110,15 @@ def curves(trials: list[str], share: float, blur: float) -> dict[str, Any]:
         "spatial_frequency": {"axis": space.tolist(), "correlation": by_space},
         "temporal_frequency": {"axis": rate.tolist(), "correlation": by_time},
     }
+
+
+def embedded(page: Path) -> dict[str, Any]:
+    """Return the data that a report page carries; NaN and Infinity are no JSON."""
+    text = page.read_text()
+    start = text.index('id="data">') + len('id="data">')
+    data: dict[str, Any] = json.loads(text[start : text.index("</script>", start)], parse_constant=_no_json)
+    return data
+
+
+def _no_json(text: str) -> None:
+    raise AssertionError(f"{text} is not JSON")

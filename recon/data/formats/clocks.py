@@ -31,7 +31,7 @@ def frames_on(shown: ShownStimulus, times: Array, rate: float) -> Array:
 def long_frames(shown: ShownStimulus) -> int:
     """Return how many frames stayed on the screen for more than one and a half usual intervals: dropped ones followed.
 
-    >>> long_frames(Shown(np.array([0.0, 1.0, 2.0, 4.0]), 5.0, lambda numbers: numbers))
+    >>> long_frames(ShownStimulus(np.array([0.0, 1.0, 2.0, 4.0]), 5.0, lambda numbers: numbers))
     1
     """
     steps = np.diff(shown.onsets)
