@@ -14,7 +14,7 @@ demo: $(INSTALLED)  ## reconstruct held-out clips of the simulated recording and
 	@echo "now what a learnt prior adds to two of these clips, two minutes:"
 	@$(BIN)/recon ablate configs/demo_prior.yaml
 
-PYTEST := $(ONE_THREAD) $(BIN)/pytest -n 2 --dist worksteal
+PYTEST := $(ONE_THREAD) $(BIN)/pytest -n 2 --dist loadfile
 CHECKED := tests/methods/test_contract.py tests/methods/test_closed_form.py tests/methods/test_methods.py \
 	tests/metrics tests/problem tests/priors/test_guidance.py tests/priors/test_spectrum.py \
 	tests/house/test_architecture.py tests/house/test_config.py tests/house/test_configurations.py

@@ -22,6 +22,7 @@ def groups(seed: int = 0, each: int = 20) -> np.ndarray:
     return np.concatenate([centre + 0.15 * rng.normal(size=(each, 6)) for centre in np.eye(6)[:3]])
 
 
+@pytest.mark.slow
 def test_maps_keep_neighbours_and_say_how_stable_they_are() -> None:
     points = groups()
     drawn = draw_map(points, seeds=(0, 1))

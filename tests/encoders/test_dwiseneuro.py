@@ -61,10 +61,10 @@ def test_a_whole_canvas_is_a_movie_too(weights: Path) -> None:
     assert torch.equal(stacked[0, 3, :, 5, 7], behavior[0, 2])
 
 
-@pytest.mark.parametrize("windows", [1, 3, 5, 64])
+@pytest.mark.parametrize("windows", [1, 3])
 def test_chunks_and_batches_change_nothing(weights: Path, windows: int) -> None:
     one, many = load_dwiseneuro(weights, "0", windows=64), load_dwiseneuro(weights, "0", windows=windows)
-    movie, behavior = inputs(37, samples=3)
+    movie, behavior = inputs(34, samples=2)
     gradients, rates = [], []
     for encoder in (one, many):
         freeze(encoder)
@@ -73,7 +73,7 @@ def test_chunks_and_batches_change_nothing(weights: Path, windows: int) -> None:
         gradients.append(torch.autograd.grad((rates[-1] ** 2).sum(), shown)[0])
     torch.testing.assert_close(rates[1], rates[0], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-4, atol=1e-4 * gradients[0].abs().max().item())
-    alone = torch.cat([many(movie[[i]], behavior[[i]]) for i in range(3)])
+    alone = torch.cat([many(movie[[i]], behavior[[i]]) for i in range(2)])
     torch.testing.assert_close(alone, rates[1], rtol=1e-5, atol=1e-5)
 
 

@@ -31,7 +31,7 @@ PUBLISHED_RIDGE = {
 
 @pytest.fixture(scope="module")
 def workplace(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with the imported recording and the encoder trained on its first 30,000 frames."""
+    """A folder with the imported recording."""
     source = real_data / "liu2017_salamander_rgc"
     if not source.is_dir():
         pytest.skip(f"retina: expected the folder {source}")
@@ -43,7 +43,6 @@ def workplace(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         form = ["--packed", "72", "72", "--frame-size", "18", "18", "--frame-rate", "30", "--degrees-per-pixel", "1"]
         command = ["data", "import", "recordings/retina", "--movie", arrays[0], "--responses", arrays[1], *form]
         assert main([*command, "--train-frames", "30000"]) == 0
-        assert main(["train", "encoder", str(CONFIGS / "train" / "retina.yaml")]) == 0
         yield folder
     torch.set_num_threads(threads)
     shutil.rmtree(folder, ignore_errors=True)
@@ -51,7 +50,11 @@ def workplace(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def scores(workplace: Path) -> dict[str, dict[str, list[float]]]:
-    """Every pooling's scores over the 20 test trials, by method, of ridge, input optimisation and the null."""
+    """Train the encoder on the first 30,000 frames and score the 20 test trials.
+
+    Returns each pooling's scores by method: ridge, input optimisation and the null.
+    """
+    assert main(["train", "encoder", str(CONFIGS / "train" / "retina.yaml")]) == 0
     tree = config.load(CONFIGS / "retina.yaml")
     tree["rows"] = [row for row in tree["rows"] if "mean of" not in row["label"]]
     run = benchmark(tree)
@@ -74,12 +77,14 @@ def test_recording_is_all_cells_and_frames_cut_by_time(workplace: Path) -> None:
     assert abs(float(movie.std()) - 0.125) < 0.003  # means of 16 fair coins
 
 
+@pytest.mark.slow
 def test_ridge_reaches_the_published_figures(scores: dict[str, dict[str, list[float]]]) -> None:
     for column, published in PUBLISHED_RIDGE.items():
         assert len(scores["ridge"][column]) == 20
         assert np.mean(scores["ridge"][column]) > published - 0.01, column
 
 
+@pytest.mark.slow
 def test_input_optimisation_beats_ridge_in_every_pooling(scores: dict[str, dict[str, list[float]]]) -> None:
     for column in PUBLISHED_RIDGE:
         compared = compare(scores, "map_spectrum", "ridge", column)
@@ -87,6 +92,7 @@ def test_input_optimisation_beats_ridge_in_every_pooling(scores: dict[str, dict[
         assert compared.p_value < 0.001, (column, compared)
 
 
+@pytest.mark.slow
 def test_activity_of_another_clip_says_nothing(scores: dict[str, dict[str, list[float]]]) -> None:
     for column in PUBLISHED_RIDGE:
         null = scores["map_spectrum, wrong clip"][column]

@@ -360,6 +360,7 @@ def without_times(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if k not in ("seconds", "learning_seconds")} for row in rows]
 
 
+@pytest.mark.slow
 def test_a_bench_stopped_at_random_moments_ends_with_the_same_table(tree: dict[str, Any], tmp_path: Path) -> None:
     from omegaconf import OmegaConf
 
