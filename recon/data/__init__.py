@@ -1,0 +1,1 @@
+"""Recordings: reading, checking, converting and writing."""

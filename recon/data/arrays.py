@@ -1,4 +1,4 @@
-"""Plain arrays to import from: .npy, .npy.gz, .npz, .h5 or in memory, read piece by piece with named axes."""
+"""Plain arrays for import (.npy, .npy.gz, .npz, .mat, .h5 or in memory), read in pieces with named axes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ ArrayLike = str | Path | Array
 USUAL = (ValueError, TypeError, LookupError, OSError, EOFError, RuntimeError, ArithmeticError, MemoryError)
 PACKED = (zipfile.BadZipFile, zlib.error, struct.error)
 DAMAGED = (*USUAL, *PACKED, SyntaxError, AttributeError, AssertionError, TokenError)
-"""What numpy and scipy raise on files that are damaged."""
+"""Exceptions that numpy and scipy raise for damaged files."""
 
 
 class Stored(Protocol):
-    """What numpy arrays, memory maps and HDF5 data sets have in common."""
+    """Common interface of numpy arrays, memory maps and HDF5 datasets."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -39,9 +39,9 @@ class Stored(Protocol):
 
 @dataclass(frozen=True)
 class ArraySource:
-    """A stored array and one letter per axis: r trials, t frames, h rows, w columns, n channels (neurons).
+    """A stored array with one letter per axis: r trials, t frames, h rows, w columns, n channels (neurons).
 
-    With `bits` (two sizes) the last stored axis is packed bits, 8 pixels a byte (numpy.packbits), and stands for
+    With `bits` (two sizes), the last stored axis is packed bits, 8 pixels per byte (numpy.packbits), and represents
     the last two letters of `axes`.
     """
 
@@ -51,12 +51,12 @@ class ArraySource:
     bits: tuple[int, int] | None = None
 
     def size(self, axis: str) -> int:
-        """Return how long an axis is; a missing trial axis counts as one trial."""
+        """Return the length of an axis; 1 for a missing trial axis."""
         shape = self.stored.shape if self.bits is None else (*self.stored.shape[:-1], *self.bits)
         return int(shape[self.axes.index(axis)]) if axis in self.axes else 1
 
     def read(self, trial: int, span: tuple[int, int], order: str) -> Array:
-        """Return frames `span` (first, end) of a trial with the axes in `order`, for example "thw"."""
+        """Return frames `span` [first, end) of a trial with the axes in `order`, for example "thw"."""
         pick = {"r": trial, "t": slice(*span)}
         stored_axes = self.axes if self.bits is None else self.axes[:-1]
         piece = np.asarray(self.stored[tuple(pick.get(axis, slice(None)) for axis in stored_axes)])
@@ -70,7 +70,7 @@ class ArraySource:
 def open_source(
     name: str, value: ArrayLike, *, axes: str, stack: ExitStack, bits: tuple[int, int] | None = None
 ) -> ArraySource:
-    """Open an array to import; files stay open as long as `stack`."""
+    """Open an array for import; files stay open until `stack` closes."""
     stored = value if isinstance(value, np.ndarray) else _open(str(value), stack)
     expected = len(axes) - (bits is not None)
     if name == "movie" and sorted(axes.replace("r", "", 1)) != ["h", "t", "w"]:
@@ -86,12 +86,12 @@ def open_source(
 
 
 def open_channels(name: str, value: ArrayLike, *, movie: ArraySource, stack: ExitStack, axes: str = "") -> ArraySource:
-    """Open channels over time, `(N,T)` or `(T,N)`, with trials first where the movie has them.
+    """Open channels over time, `(N,T)` or `(T,N)`, with a leading trial axis if the movie has one.
 
-    The frames axis is named by `axes` ("nt" or "tn") or found as the one that is as long as the movie.
+    The time axis is named by `axes` ("nt" or "tn"), or found as the axis as long as the movie.
     """
     if axes not in ("", "nt", "tn"):
-        raise InputError(f"{name}: expected axes 'nt' or 'tn', got {axes!r}; trials come first by themselves")
+        raise InputError(f"{name}: expected axes 'nt' or 'tn', got {axes!r}; leave out the trial axis, it is first")
     stored = value if isinstance(value, np.ndarray) else _open(str(value), stack)
     lead = "r" if "r" in movie.axes else ""
     named = [lead + axes] if axes else [lead + "nt", lead + "tn"]
@@ -105,7 +105,7 @@ def open_channels(name: str, value: ArrayLike, *, movie: ArraySource, stack: Exi
 
 
 def read_array(value: str) -> Array:
-    """Return the whole of an array file: `spikes.npy`, `all.npz:spikes`, `session.mat:act`."""
+    """Return a whole array from a file: `spikes.npy`, `all.npz:spikes`, `session.mat:act`."""
     with ExitStack() as stack:
         return np.asarray(_open(value, stack)[...])
 
@@ -150,7 +150,7 @@ def _begins(file: Path, mark: bytes) -> bool:
 
 
 def _open_matlab(file: Path, key: str) -> Stored:
-    """Return an array of a MATLAB file before version 7.3; later ones are HDF5."""
+    """Return an array of a MATLAB file older than version 7.3; newer files are HDF5."""
     from scipy.io import loadmat
 
     try:
@@ -162,7 +162,7 @@ def _open_matlab(file: Path, key: str) -> Stored:
 
 
 def _open_hdf5(file: Path, key: str, stack: ExitStack) -> Stored:
-    """Return a data set of numbers, read in slices, or a column of texts; never one that lies in another file."""
+    """Return a numeric dataset, read in slices, or a text column; links to other files are refused."""
     opened = open_hdf5(file)
     stack.callback(opened.file.close)
     names = opened.children("*")

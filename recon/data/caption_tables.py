@@ -1,4 +1,4 @@
-"""Who said what of which frames: captions of a recording by one or several captioners, in a file or in memory."""
+"""Caption tables: captions of frames of a recording by one or several captioners."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = ("trial", "first", "end", "captioner", "text")
 
 
 class Said(NamedTuple):
-    """What a captioner said of frames [first, end) of a trial."""
+    """A caption of frames [first, end) of a trial."""
 
     trial: int
     first: int
@@ -28,10 +28,10 @@ class Said(NamedTuple):
 
 
 def read_captions(path: Path, recording: Recording) -> dict[str, list[Said]]:
-    """Return the captions of a file by captioner: CSV, JSON (a list), JSON lines or Parquet with `COLUMNS`.
+    """Return the captions in a file by captioner; CSV, JSON (a list), JSON lines or Parquet with `COLUMNS`.
 
-    Without `first` and `end` a caption is of its whole trial. Raises InputError, with the row, for what does not fit
-    the recording, and where captions of one captioner overlap.
+    A caption without `first` and `end` covers its whole trial. Raises InputError for rows that do not fit the recording
+    and for overlapping captions of one captioner.
     """
     found: dict[str, list[Said]] = {}
     for number, row in enumerate(_rows(path), start=1):

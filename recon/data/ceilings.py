@@ -1,4 +1,4 @@
-"""Repeats of clips, from a recording or from plain arrays, and the noise ceilings of each neuron that follow."""
+"""Noise ceilings per neuron from repeated clips of a recording or of plain arrays."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from recon.errors import InputError
 
 MEASURES = {
     "oracle": "correlation of every repeat with the mean of the others",
-    "split_half": "correlation of random halves' means, averaged over draws",
-    "split_half_corrected": "the same, corrected to all repeats (Spearman–Brown)",
+    "split_half": "correlation of the means of two random halves, averaged over draws",
+    "split_half_corrected": "split_half extrapolated to all repeats (Spearman–Brown)",
     "alternating": "correlation of the means of even and odd repeats",
-    "explainable_variance": "share of a single trial's variance that repeats",
+    "explainable_variance": "repeatable fraction of single-trial variance",
     "cc_max": "best correlation with the mean of the repeats (Schoppe et al. 2016)",
-    "signal_power": "variance that repeats, in squared units of the responses",
+    "signal_power": "repeatable variance, in squared units of the responses",
 }
 TITLES = {
     "split_half": "halves",
@@ -45,12 +45,12 @@ TITLES = {
 }
 COLUMNS = ("unit_id", "area", "repeats", "frames", *MEASURES)
 NEURONS = 512
-"""Neurons that are measured together."""
+"""Neurons per batch."""
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """Responses to repeated clips `[R,N,T]` joined over clips, the id of every unit, and its area ("" if unknown)."""
+    """Responses to repeated clips `[R,N,T]`, concatenated over clips, with unit ids and areas ("" if unknown)."""
 
     responses: Tensor
     unit_ids: tuple[int, ...]
@@ -58,9 +58,10 @@ class Repeats:
 
 
 def recording_repeats(recording: SensoriumRecording, *, areas: str | None = None, progress: Progress = iter) -> Repeats:
-    """Return the repeated clips of a recording; damaged trials and withheld responses are passed over.
+    """Return the repeated clips of a recording; damaged trials and withheld responses are skipped.
 
-    Repeats are trials of one tier whose videos (nearly) agree frame by frame. Raises InputError where there are none.
+    Repeats are trials of one tier whose videos agree frame by frame, exactly or nearly. Raises InputError if there are
+    none.
     """
     sets = repeat_sets(recording, survey(recording, progress=progress))
     if not sets:
@@ -74,7 +75,7 @@ def recording_repeats(recording: SensoriumRecording, *, areas: str | None = None
 
 
 def array_repeats(responses: Sequence[str], *, areas: str | None = None, unit_ids: str | None = None) -> Repeats:
-    """Return repeats from arrays (units, repeats, bins), one or more of the same units, each FILE or FILE:NAME."""
+    """Return repeats from one or more arrays (units, repeats, bins) of the same units, each FILE or FILE:NAME."""
     arrays = [read_responses(one) for one in responses]
     counts = sorted({len(array) for array in arrays})
     if len(counts) > 1:
@@ -87,7 +88,7 @@ def array_repeats(responses: Sequence[str], *, areas: str | None = None, unit_id
 
 
 def read_responses(source: str) -> Array:
-    """Return an array (units, repeats, bins) of finite numbers, from FILE or FILE:NAME."""
+    """Return a finite array (units, repeats, bins) from FILE or FILE:NAME."""
     array = read_array(source)
     if array.ndim != 3 or array.dtype.kind not in "iuf":
         raise InputError(
@@ -100,12 +101,12 @@ def read_responses(source: str) -> Array:
 
 
 def read_areas(source: str) -> tuple[str, ...]:
-    """Return the area of every unit, as text, from FILE or FILE:NAME (also the cells that MATLAB writes)."""
+    """Return the area of every unit as text from FILE or FILE:NAME; MATLAB cell arrays are accepted."""
     return tuple(str(np.squeeze(area)) for area in np.ravel(read_array(source)))
 
 
 def ceilings(repeats: Repeats, *, generator: torch.Generator, halves: int = 100) -> dict[str, Tensor]:
-    """Return the noise ceilings `[N]` by name (`MEASURES`); NaN where undefined: silent units, no signal power."""
+    """Return the noise ceilings `[N]` by name (`MEASURES`); NaN where undefined (silent units, no signal power)."""
     seed = int(torch.randint(2**62, (), generator=generator))
     parts = [
         _measured(part, generator=torch.Generator().manual_seed(seed), halves=halves)
@@ -115,7 +116,7 @@ def ceilings(repeats: Repeats, *, generator: torch.Generator, halves: int = 100)
 
 
 def rows(repeats: Repeats, found: Mapping[str, Tensor]) -> Iterator[dict[str, Any]]:
-    """Yield a row per neuron: its id and area, the number of repeats and of frames, and every ceiling."""
+    """Yield one row per neuron: unit id, area, number of repeats, number of frames, and every ceiling."""
     count, _, frames = repeats.responses.shape
     values = {name: value.tolist() for name, value in found.items()}
     for i, (unit, area) in enumerate(zip(repeats.unit_ids, repeats.areas, strict=True)):
@@ -124,7 +125,7 @@ def rows(repeats: Repeats, found: Mapping[str, Tensor]) -> Iterator[dict[str, An
 
 
 def screen(repeats: Repeats, found: Mapping[str, Tensor]) -> str:
-    """Return one screen: median and quartiles of the ceilings over units, by area."""
+    """Return a one-screen table: median and quartiles of each ceiling over units, by area."""
     count, units, frames = repeats.responses.shape
     shown = [name for name in MEASURES if name != "signal_power"]
     titles = [TITLES.get(name, name) for name in shown]

@@ -1,4 +1,4 @@
-"""What is inside a recording and what is wrong with it, each on one screen."""
+"""Summary and check of a recording: its contents and its problems, one screen each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Level = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One sentence about a recording: "error" (unusable file), "warning" (usable, but look) or "note"."""
+    """One finding about a recording: "error" (unusable), "warning" (usable, needs attention) or "note"."""
 
     level: Level
     text: str
@@ -31,7 +31,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """All findings of a check, and the facts as plain values; `ok` without errors; `str` gives one line each."""
+    """Findings of a check, and facts as plain values; `str(report)` gives one line per finding."""
 
     name: str
     findings: tuple[Finding, ...]
@@ -39,11 +39,11 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether no finding is an error."""
+        """True if no finding is an error."""
         return all(finding.level != "error" for finding in self.findings)
 
     def plain(self) -> dict[str, Any]:
-        """Return the report as JSON can hold it."""
+        """Return the report as a JSON-serialisable mapping."""
         found = [{"level": finding.level, "text": finding.text} for finding in self.findings]
         return {"recording": self.name, "usable": self.ok, "findings": found, "facts": dict(self.facts)}
 
@@ -53,13 +53,13 @@ class Report:
 
 
 def check(recording: SensoriumRecording, *, progress: Progress = iter) -> Report:
-    """Read every file of a recording and report all that is wrong; a bad file never stops the walk."""
+    """Read every file of a recording and report all problems; a damaged file does not stop the check."""
     found = survey(recording, progress=progress)
     return Report(recording.name, tuple(findings(recording, found)), facts(recording, found))
 
 
 def facts(recording: SensoriumRecording, found: Survey) -> dict[str, Any]:
-    """Return plain values: neurons, trials by tier and by length in frames, repeats and withheld trials by number."""
+    """Return plain values: neurons, trials by tier, stimulus and length (frames), repeat sets, withheld trials."""
     lengths = Counter(one.frames for one in found.facts.values())
     return {
         "neurons": len(recording.unit_ids),
@@ -72,7 +72,7 @@ def facts(recording: SensoriumRecording, found: Survey) -> dict[str, Any]:
 
 
 def findings(recording: SensoriumRecording, found: Survey) -> list[Finding]:
-    """Return the findings of a survey, errors first."""
+    """Return the findings of a survey, damaged files first."""
     return [
         *(Finding("error", text) for text in found.errors.values()),
         *_tier_findings(recording),
@@ -83,14 +83,14 @@ def findings(recording: SensoriumRecording, found: Survey) -> list[Finding]:
 
 
 def info(recording: SensoriumRecording, *, progress: Progress = iter) -> str:
-    """Return one screen: neurons, trials by tier, lengths, rates, repeats, statistics, oracle correlation, findings."""
+    """Return a one-screen summary: neurons, frames, tiers, repeats, statistics, oracle correlation and findings."""
     found = survey(recording, progress=progress)
     rows = [
         ("recording", f"{recording.name}  ({recording.fingerprint()})"),
         ("neurons", f"{len(recording.unit_ids)}{_planes(recording)}"),
         ("frames", _frames(recording)),
         ("trials", _counts(recording.tiers)),
-        ("stimuli", ", ".join(f"{count} {kind}" for kind, count in _kinds(recording).items()) or "not told apart"),
+        ("stimuli", ", ".join(f"{count} {kind}" for kind, count in _kinds(recording).items()) or "unknown"),
         ("lengths", _lengths(found)),
         ("repeats", _repeats(found)),
         ("withheld", _some([i for i, one in found.facts.items() if not one.responses])),
@@ -103,11 +103,11 @@ def info(recording: SensoriumRecording, *, progress: Progress = iter) -> str:
     lines = [f"{label:12s}{text}" for label, text in rows]
     problems = [f"{one.level}: {one.text}" for one in findings(recording, found)]
     more = [f"… and {len(problems) - 10} more: see `recon data check`"] if len(problems) > 10 else []
-    return "\n".join([*lines, "", *(problems[:10] or ["nothing wrong was found"]), *more])
+    return "\n".join([*lines, "", *(problems[:10] or ["no problems found"]), *more])
 
 
 def neuron_moments(found: Survey) -> tuple[Array, Array]:
-    """Return mean and standard deviation per neuron `(N,)` over all frames with responses."""
+    """Return the mean and standard deviation of every neuron, each `(N,)`, over all trials with responses."""
     with_responses = [one for one in found.facts.values() if one.responses]
     frames = sum(one.frames for one in with_responses)
     mean: Array = np.sum([one.total for one in with_responses], axis=0) / frames
@@ -142,7 +142,7 @@ def _split_findings(recording: SensoriumRecording, found: Survey) -> list[Findin
     if not leaked:
         return []
     pairs = ", ".join(f"{leak.trial} in {leak.tier} {leak.other}" for leak in leaked[:5])
-    text = f"{len(leaked)} training videos occur (nearly) in another tier ({pairs}): split by content"
+    text = f"{len(leaked)} training videos also occur, exactly or nearly, in another tier ({pairs}): split by content"
     return [Finding("warning", text)]
 
 
@@ -156,7 +156,7 @@ def _response_findings(recording: SensoriumRecording, found: Survey) -> list[Fin
         return [*out, Finding("error", "no trial has responses")]
     constant = int((neuron_moments(found)[1] == 0).sum())
     if constant:
-        out.append(Finding("warning", f"{constant} neurons never change: their correlations are undefined"))
+        out.append(Finding("warning", f"{constant} neurons are constant: their correlations are undefined"))
     negative = sum(one.negative for one in found.facts.values())
     if negative:
         out.append(Finding("note", f"{negative} responses are clearly negative: a Poisson fidelity needs them clipped"))
@@ -201,7 +201,7 @@ def _lengths(found: Survey) -> str:
     lengths = Counter(one.frames for one in found.facts.values())
     common = ", ".join(f"{count} × {length}" for length, count in lengths.most_common(4))
     total = sum(one.frames for one in found.facts.values())
-    return f"{common}{', …' if len(lengths) > 4 else ''} frames; {total} in all"
+    return f"{common}{', …' if len(lengths) > 4 else ''} frames; {total} in total"
 
 
 def _repeats(found: Survey) -> str:
@@ -231,12 +231,12 @@ def _oracle(recording: SensoriumRecording, found: Survey) -> str:
 
 
 def repeat_sets(recording: SensoriumRecording, found: Survey) -> list[tuple[int, ...]]:
-    """Return the sets of trials of a tier that repeat one video from the same frame on, with responses."""
+    """Return the sets of repeats: trials of one tier with responses, equal length and the same content at shift 0."""
     sets: dict[tuple[str, int, int], list[list[int]]] = {}
     for i, group in found.groups.items():
         if found.facts[i].responses:
             alike = sets.setdefault((recording.tiers[i], group, found.facts[i].frames), [])
-            # A group also holds excerpts, which may have the same length and start at another frame.
+            # A group also contains excerpts, which can have equal length but another first frame.
             own = next((one for one in alike if _same(found, one[0], i)), None)
             alike.append([i]) if own is None else own.append(i)
     return [tuple(trials) for alike in sets.values() for trials in alike if len(trials) > 1]

@@ -1,4 +1,4 @@
-"""The folds of DwiseNeuro's authors: trials grouped by a perceptual hash of their video (Romul, lRomul/sensorium)."""
+"""Cross-validation folds of DwiseNeuro: trials by perceptual hash of the video (Romul, lRomul/sensorium)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from recon.errors import InputError
 FOLDS = 7
 HASHED_FRAMES, SIDE, LOWEST = 5, 32, 8
 OLD_MICE = tuple(name.partition("-Video")[0] for name in tuple(NEURONS)[5:])
-"""Their responses were all released, so that trials of every tier were put into folds."""
+"""Mice whose responses are all public; their folds contain trials of every tier."""
 
 
 def fold_trials(recording: SensoriumRecording, fold: int) -> tuple[int, ...]:
-    """Return the trials of one of the seven folds in order; Bauer et al. (2026) take the first ten of fold 0.
+    """Return the trials of one of the seven folds, in order; Bauer et al. (2026) use the first ten of fold 0.
 
-    Published weights were trained on these folds, so content groups that were found later do not move a trial.
+    The published weights were trained on these folds, so content groups found later do not change them.
     """
     if not 0 <= fold < FOLDS:
         raise InputError(f"fold: expected 0–{FOLDS - 1}, got {fold}; correct this value")
@@ -31,7 +31,7 @@ def fold_trials(recording: SensoriumRecording, fold: int) -> tuple[int, ...]:
 
 
 def video_hash(frames: Array) -> int:
-    """Return the exclusive-or of the hashes of five frames of a video `(T,H,W)` 0–255, in the middles of its fifths."""
+    """Return the XOR of the hashes of five frames of a video `(T,H,W)` 0–255: the middle frame of each fifth."""
     step = len(frames) // HASHED_FRAMES
     if step == 0:
         raise InputError(f"video: expected {HASHED_FRAMES} frames or more, got {len(frames)}; leave the trial out")
@@ -40,7 +40,7 @@ def video_hash(frames: Array) -> int:
 
 
 def frame_hash(frame: Array) -> np.uint64:
-    """Return the perceptual hash of a frame `(H,W)`: which of its 64 lowest cosine coefficients exceed their median."""
+    """Return the perceptual hash of a frame `(H,W)`: its 8×8 lowest DCT coefficients, thresholded at their median."""
     small = Image.fromarray(frame.astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     lowest = dctn(np.asarray(small, dtype=np.float64), type=2)[:LOWEST, :LOWEST]
     code: np.uint64 = np.packbits(lowest > np.median(lowest)).view(">u8")[0].astype(np.uint64)

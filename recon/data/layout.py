@@ -1,4 +1,4 @@
-"""The Sensorium 2023 folder layout: names, array loading, valid frames, content identity."""
+"""The Sensorium 2023 folder layout: names, array files, valid frames, content hashes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ VARIABLES = ("videos", "responses", "behavior", "pupil_center")
 """Folders under `data/`; every array in them has time as its last axis."""
 STATISTICS = ("mean", "std", "min", "max", "median")
 MAX_FRAMES = 300
-"""Trials end here at the latest, whatever the files hold."""
+"""Maximum length of a trial; further frames in the files are ignored."""
 TRAIN, VALIDATION, TEST, ABSENT = "train", "oracle", "live_test_main", "none"
 TIERS = (TRAIN, VALIDATION, TEST, "live_test_bonus", "final_test_main", "final_test_bonus", ABSENT)
 TIERS_FILE = Path("meta/trials/tiers.npy")
 GROUPS_FILE = Path("meta/trials/content_groups.json")
-"""Which trials show the same content, where `recon data duplicates --write` was asked; derived from the videos."""
+"""Content groups of the trials, written by `recon data duplicates --write`; derived from the videos."""
 
 
 def load_array(path: Path, *, mapped: bool = False) -> Array:
-    """Load one .npy file without ever unpickling; `mapped` reads only what is used.
+    """Load one .npy file without unpickling; `mapped` memory-maps it.
 
-    A missing, truncated or pickled file is an InputError that names it.
+    Raises InputError with the path for a missing, truncated or pickled file.
     """
     try:
         array: Array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
@@ -46,9 +46,9 @@ def load_array(path: Path, *, mapped: bool = False) -> Array:
 
 
 def save_array(path: Path, array: Array) -> None:
-    """Save one .npy file, with its folder, so that a full disk is an OSError.
+    """Save one .npy file and create its folder; a full disk raises OSError.
 
-    numpy.save straight to a file loses the error when the last buffer of a small array cannot be flushed.
+    numpy.save straight to a file loses the error if the last buffer of a small array cannot be flushed.
     """
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
@@ -57,7 +57,7 @@ def save_array(path: Path, array: Array) -> None:
 
 
 def padded_from(array: Array) -> int:
-    """Return the frame from which an array `(..., T)` is padding: its trailing run of frames that hold a NaN.
+    """Return the first frame of padding of an array `(..., T)`: the trailing run of frames that contain NaN.
 
     >>> padded_from(np.array([[1.0, 2.0, np.nan], [1.0, np.nan, np.nan]]))
     1
@@ -67,7 +67,7 @@ def padded_from(array: Array) -> int:
 
 
 def not_finite(array: Array) -> Array:
-    """Return the frames of an array `(..., T)` that hold a NaN or an infinity, in one pass: their sums are none."""
+    """Return the indices of the frames of an array `(..., T)` with NaN or infinity, by their non-finite sums."""
     if array.dtype.kind != "f":
         return np.empty(0, dtype=np.int64)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -81,7 +81,7 @@ def _with_nan(array: Array) -> Array:
 
 
 def content_id(frames: Array) -> str:
-    """Return the identity of a video's content `(T,H,W)` 0–255: equal to the grey level means equal id.
+    """Return the content hash of a video `(T,H,W)` 0–255: equal for equal grey levels.
 
     >>> content_id(np.zeros((2, 3, 4), np.uint8)) == content_id(np.zeros((2, 3, 4), np.float32))
     True
@@ -91,21 +91,21 @@ def content_id(frames: Array) -> str:
 
 
 def grey_levels(frames: Array) -> Array:
-    """Return frames rounded to whole grey levels, uint8; those that are so already are passed on."""
+    """Return frames rounded to whole grey levels, uint8; uint8 frames are returned unchanged."""
     if frames.dtype == np.uint8:
         return frames
     with np.errstate(invalid="ignore"):
         levels = frames.astype(np.uint8)
-    if not np.array_equal(levels, frames):  # whole grey levels, as most are, need no rounding
+    if not np.array_equal(levels, frames):  # most videos hold whole grey levels and skip the rounding
         levels = np.clip(np.rint(frames), 0, 255).astype(np.uint8)
     return levels
 
 
 def is_canonical(folder: Path) -> bool:
-    """Return whether a folder has the tiers of trials and no still images, as those of Sensorium 2022 do."""
+    """Return whether a folder has a tiers file and no still images, which mark Sensorium 2022."""
     return (folder / TIERS_FILE).exists() and not (folder / "data/images").is_dir()
 
 
 def data_file(root: Path, variable: str, index: int) -> Path:
-    """Return where a trial's array of a variable lies."""
+    """Return the path of a trial's array of a variable."""
     return root / "data" / variable / f"{index}.npy"

@@ -1,4 +1,4 @@
-"""Files of transparency masks."""
+"""Reading of transparency masks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from torch import Tensor
 from recon.errors import InputError
 
 CANVAS, SCREEN, ROWS_OF_SCREEN = (64, 64), (36, 64), slice(14, 50)
-"""Published masks cover the padded canvas, whose rows 14–49 are the screen."""
+"""Published masks cover a padded 64×64 canvas; the screen is its rows 14–49."""
 
 
 def read_mask(path: Path, frame_size: tuple[int, int], *, border: bool = False) -> Tensor:
-    """Return the mask `[H,W]` of a .npy file: of the frame's size, or a published 64×64 canvas around a 36×64 screen.
+    """Return the mask `[H,W]` in a .npy file: of the frame size, or a published 64×64 canvas around a 36×64 screen.
 
-    A canvas is cut to the screen, unless its `border` is wanted too. Raises InputError for other sizes, or values that
-    are not finite.
+    A canvas is cropped to the screen unless `border` is true. Raises InputError for other sizes and non-finite values.
     """
     if not path.is_file():
         raise InputError(f"mask: expected a .npy file, got nothing at {path}; make one with `recon train mask`")

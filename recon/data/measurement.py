@@ -1,4 +1,4 @@
-"""From trials to a measurement: the neuron sets applied, responses on frames or on acquisition bins."""
+"""Measurements from trials: neuron sets applied, responses per frame or per acquisition bin."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Bins = int | Literal["acquisition"]
 def measurement(
     recording: Recording, trials: Sequence[int], sets: Mapping[str, Tensor], *, bins: Bins = 1
 ) -> tuple[Tensor, Measurement]:
-    """Return movies `[B,C,T,H,W]` (for scores) and what was recorded meanwhile, with report neurons zeroed.
+    """Return movies `[B,C,T,H,W]` (for scores) and their measurement, with report neurons zeroed.
 
-    `bins` is 1 for responses at frames, k > 1 for means over k frames (an incomplete last bin is left out), or
-    "acquisition" for the bins in which the microscope sampled.
+    `bins` is 1 for responses per frame, k > 1 for means over k frames (an incomplete last bin is dropped), or
+    "acquisition" for the sampling bins of the microscope.
     """
     _check_sets(recording, sets)
     movie, responses, behavior = stack([recording.trial(index) for index in trials])
@@ -38,7 +38,7 @@ def measurement(
 
 
 def binning(recording: Recording, *, frames: int, bins: Bins) -> Acquisition | None:
-    """Return the observation operator of a recording for trials of `frames` frames; none for `bins` = 1."""
+    """Return the observation operator of a recording for trials of `frames` frames; None for `bins` = 1."""
     if bins == "acquisition":
         if recording.acquisition is None:
             raise InputError(f"bins: expected acquisition times in {recording.path}, got none; set bins to a number")
@@ -49,7 +49,7 @@ def binning(recording: Recording, *, frames: int, bins: Bins) -> Acquisition | N
 
 
 def repeats_of(recording: Recording, trial: int) -> tuple[int, ...]:
-    """Return all trials that showed the same video as `trial`, itself included, in order."""
+    """Return all trials with the same video as `trial`, itself included, in order."""
     content = recording.video_ids[trial]
     return tuple(i for i, other in enumerate(recording.video_ids) if other == content and recording.tiers[i] != "none")
 
@@ -70,10 +70,10 @@ def uniform_operator(width: int, *, frames: int, neurons: int) -> Acquisition:
 def acquisition_operator(times: AcquisitionTimes, *, frames: int, frame_rate: float) -> Acquisition:
     """Return the operator of a microscope that samples plane by plane, for trials that start at time 0.
 
-    Rates of frame t last over [t, t + 1)/frame_rate; sample k of plane p averages them over the 1/rate seconds that
-    end at s = phase[p] + k/rate; files hold the samples linearly interpolated at t/frame_rate. Only samples whose
-    whole interval lies in the trial and which the trial's frames determine get a row; planes with fewer rows than
-    others end in zeros, which `Acquisition.bin_mask` leaves out.
+    The rate of frame t holds over [t, t + 1)/frame_rate. Sample k of plane p is the mean rate over the 1/rate seconds
+    that end at s = phase[p] + k/rate. Files hold the samples interpolated linearly at t/frame_rate. A sample has a row
+    if its interval lies in the trial and the trial's frames determine it. Planes with fewer rows are zero-padded;
+    `Acquisition.bin_mask` masks the padding.
     """
     if max(times.plane) >= len(times.phase):
         raise InputError(f"acquisition: expected a phase for plane {max(times.plane)}, got {len(times.phase)} phases")
@@ -87,7 +87,7 @@ def acquisition_operator(times: AcquisitionTimes, *, frames: int, frame_rate: fl
 
 
 def interpolation_matrix(samples: Array, queries: Array) -> Array:
-    """Return the matrix `[queries, samples]` of linear interpolation between increasing sample times (seconds).
+    """Return the linear-interpolation matrix `[queries, samples]` for increasing sample times (seconds).
 
     >>> interpolation_matrix(np.array([0.0, 1.0]), np.array([0.25])).tolist()
     [[0.75, 0.25]]
@@ -100,7 +100,7 @@ def interpolation_matrix(samples: Array, queries: Array) -> Array:
 
 
 def overlap_matrix(ends: Array, *, length: float, frames: int, frame_rate: float) -> Array:
-    """Return `[samples, frames]`: the share of each sample's interval [end − length, end] that falls in each frame."""
+    """Return `[samples, frames]`: the fraction of each sample's interval [end − length, end] in each frame."""
     starts = np.arange(frames) / frame_rate
     shared = np.minimum(ends[:, None], starts + 1 / frame_rate) - np.maximum(ends[:, None] - length, starts)
     shares: Array = np.clip(shared, 0, None) / length
@@ -108,7 +108,7 @@ def overlap_matrix(ends: Array, *, length: float, frames: int, frame_rate: float
 
 
 def _plane_operators(rate: float, phase: float, *, frames: int, frame_rate: float) -> tuple[Array, Array]:
-    """Rates and responses operators `[K,T]`; samples around the trial are unknowns too, since they shape its ends."""
+    """Return the operators `[K,T]` of rates and responses; samples around the trial are unknowns, too."""
     first, last = np.floor(-phase * rate) - 1, np.ceil((frames / frame_rate - phase) * rate) + 1
     samples = phase + np.arange(first, last + 1) / rate
     rates = overlap_matrix(samples, length=1 / rate, frames=frames, frame_rate=frame_rate)

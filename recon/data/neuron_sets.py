@@ -1,4 +1,4 @@
-"""Three sets of neurons: *fit* (the objective), *selection* (stop rules, weights) and *report* (scores only)."""
+"""Partition of neurons into *fit* (objective), *selection* (stop rules, weights) and *report* (scores only)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from recon.errors import InputError
 def neuron_sets(
     unit_ids: Sequence[int], *, selection: float = 0.05, report: float = 0.05, seed: int = 0
 ) -> dict[str, Tensor]:
-    """Return masks `[N]` "fit", "selection" and "report", a partition drawn neuron by neuron from its unit id.
+    """Return the masks `[N]` "fit", "selection" and "report": a partition drawn by a hash of unit id and seed.
 
-    A neuron's place depends on its id and the seed alone, so it is the same in every subset and every order of the
-    neurons; the fractions hold on average. A set that came out empty gets the neuron that was nearest to it.
+    Membership depends on unit id and seed alone, so it is the same in every subset and every order of the neurons. The
+    fractions hold on average. An empty selection or report set takes the remaining neuron with the smallest draw.
 
     >>> {name: int(mask.sum()) for name, mask in neuron_sets(range(1000)).items()}
     {'fit': 904, 'selection': 40, 'report': 56}
@@ -26,7 +26,7 @@ def neuron_sets(
         raise InputError(f"fractions: expected ≥ 0 with a sum below 1, got selection {selection}, report {report}")
     draws = torch.tensor([_draw(unit, seed) for unit in unit_ids], dtype=torch.float64)
     if len(draws) < 3:
-        raise InputError(f"neurons: expected at least 3 to part into three sets, got {len(draws)}")
+        raise InputError(f"neurons: expected at least 3 for three sets, got {len(draws)}")
     held_out, chosen = draws < report, (draws >= report) & (draws < report + selection)
     if report > 0 and not held_out.any():
         held_out[draws.argmin()] = True
@@ -37,9 +37,9 @@ def neuron_sets(
 
 
 def left_out_neurons(sets: Mapping[str, Tensor], unit_ids: Sequence[int], *, share: float, seed: int = 0) -> Tensor:
-    """Return the mask `[N]` of the *fit* neurons that a smaller population lacks; a `share` of them stays.
+    """Return the mask `[N]` of the *fit* neurons left out of a smaller population; a fraction `share` is kept.
 
-    Drawn neuron by neuron from its unit id, so the neurons of a smaller share are among those of a larger one.
+    The draw depends on unit id and seed alone, so populations are nested: a smaller share is a subset of a larger one.
 
     >>> sets = neuron_sets(range(1000))
     >>> half, quarter = (left_out_neurons(sets, range(1000), share=share) for share in (0.5, 0.25))

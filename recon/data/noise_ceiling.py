@@ -11,7 +11,7 @@ from recon.errors import InputError
 
 
 def pearson(first: Tensor, second: Tensor) -> Tensor:
-    """Return the correlation over the last axis; NaN where one of the two is constant.
+    """Return the Pearson correlation over the last axis; NaN where either input is constant.
 
     >>> pearson(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([6.0, 4.0, 2.0])).round(decimals=4).item()
     -1.0
@@ -22,18 +22,18 @@ def pearson(first: Tensor, second: Tensor) -> Tensor:
 
 
 def oracle_correlation(clips: Sequence[Tensor]) -> Tensor:
-    """Return per neuron `[N]` the correlation of every repeat with the mean of the others, over all clips `[R,N,T]`.
+    """Return `[N]` leave-one-out correlations of each repeat with the mean of the others, over all clips `[R,N,T]`.
 
-    The clips' frames are joined before the correlation, as in the Sensorium competitions.
+    Clips are concatenated in time before correlating, as in the Sensorium competitions.
     """
     pairs = [_leave_one_out(clip.double()) for clip in clips]
     return pearson(torch.cat([one for one, _ in pairs], -1), torch.cat([rest for _, rest in pairs], -1))
 
 
 def split_half(responses: Tensor, *, generator: torch.Generator, halves: int = 100) -> Tensor:
-    """Return `[N]` the correlation of the means of two random halves of the repeats, averaged over `halves` draws.
+    """Return `[N]` split-half correlations: means of two random halves of the repeats, averaged over `halves` draws.
 
-    Of an odd number of repeats one, drawn each time, is left out.
+    If the number of repeats is odd, each draw leaves out a random one.
     """
     repeats = _repeats(responses)
     ranks = torch.rand(halves, repeats, generator=generator).argsort(1)
@@ -42,18 +42,18 @@ def split_half(responses: Tensor, *, generator: torch.Generator, halves: int = 1
 
 
 def alternating_halves(responses: Tensor) -> Tensor:
-    """Return `[N]` the correlation of the mean of repeats 0, 2, 4 … with that of 1, 3, 5 … of responses in order.
+    """Return `[N]` correlations of the mean of repeats 0, 2, 4 … with the mean of repeats 1, 3, 5 … in temporal order.
 
-    Slow drifts are alike in both halves, so this is above the mean over random halves where animals tire.
+    Slow drift affects both halves alike, so this exceeds the mean over random halves where animals tire.
     """
     places = torch.arange(_repeats(responses))[None]
     return _halves_correlation(responses, places % 2 == 0, places % 2 == 1)[:, 0]
 
 
 def spearman_brown(reliability: Tensor) -> Tensor:
-    """Return what the correlation of two halves would be were both as long as the whole: 2 r / (1 + |r|).
+    """Return the reliability of all repeats from the correlation r of two halves: 2 r / (1 + |r|).
 
-    Spearman (1910) and Brown (1910) for r ≥ 0; continued as an odd function, so that noise stays around 0.
+    Spearman (1910) and Brown (1910) for r ≥ 0; extended as an odd function, so that noise stays symmetric around 0.
 
     >>> spearman_brown(torch.tensor([0.5, -0.5])).round(decimals=3).tolist()
     [0.6669999957084656, -0.6669999957084656]
@@ -62,10 +62,9 @@ def spearman_brown(reliability: Tensor) -> Tensor:
 
 
 def joined_repeats(clips: Sequence[Tensor]) -> Tensor:
-    """Return the repeats of several clips `[R_c,N,T_c]` as repeats of one long clip `[R,N,T]`.
+    """Concatenate clips `[R_c,N,T_c]` in time to repeats of one long clip `[R,N,T]`.
 
-    R is the number of repeats at which most frames of most repeats (R · T) stay: clips with fewer are left out, and
-    of clips with more the first R are taken.
+    Clips with fewer than R repeats are dropped; of the others, the first R repeats are used. R maximises R · T.
     """
     for clip in clips:
         _repeats(clip)
@@ -88,13 +87,13 @@ def noise_power(responses: Tensor) -> Tensor:
 
 
 def explainable_variance(responses: Tensor) -> Tensor:
-    """Return `[N]` the fraction of a single trial's variance that repeats: SP / (SP + NP); NaN for silent neurons."""
+    """Return `[N]` the repeatable fraction of single-trial variance, SP / (SP + NP); NaN for silent neurons."""
     total = responses.double().var(-1, correction=0).mean(0)
     return signal_power(responses) / torch.where(total > 0, total, torch.nan)
 
 
 def correlation_ceiling(responses: Tensor) -> Tensor:
-    """Return `[N]` CCmax = √(SP / Var ȳ), the best correlation with the mean of the repeats (Schoppe et al. 2016)."""
+    """Return `[N]` CCmax = √(SP / Var ȳ): ceiling of the correlation with the mean response (Schoppe et al. 2016)."""
     power, variation = signal_power(responses), responses.double().mean(0).var(-1, correction=0)
     return torch.where(power > 0, power / variation, torch.nan).sqrt()
 
@@ -108,15 +107,15 @@ def normalised_correlation(responses: Tensor, prediction: Tensor) -> Tensor:
 
 
 def _leave_one_out(clip: Tensor) -> tuple[Tensor, Tensor]:
-    """Return every repeat and the mean of the others, both `[N, R·T]`."""
+    """Return each repeat and the mean of the others, both `[N, R·T]`."""
     rest = (clip.sum(0) - clip) / (_repeats(clip) - 1)
     return clip.transpose(0, 1).flatten(1), rest.transpose(0, 1).flatten(1)
 
 
 def _halves_correlation(responses: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Return `[N,S]` correlations of the sums over S choices of repeats `[S,R]` and over S others.
+    """Return `[N,S]` correlations between sums of repeats; `first` and `second` `[S,R]` select S pairs of halves.
 
-    The covariance of two sums follows from that of the repeats, `[N,R,R]`, which is taken once.
+    The covariances of the sums follow from the covariance `[N,R,R]` of the repeats, computed once.
     """
     centred = responses.double().transpose(0, 1)
     centred = centred - centred.mean(-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Opens whatever somebody calls a recording: our folders and Sensorium's as they are, others converted once."""
+"""Opening of recordings: canonical folders are read in place, other formats are converted once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IGNORED = "__MACOSX"
 
 
 def bar(items: Sequence[int]) -> Iterable[int]:
-    """Go through items with a progress bar where somebody watches."""
+    """Iterate over items with a progress bar if the output is a terminal."""
     shown: Iterable[int] = tqdm(items, unit="trial", leave=False, disable=None)
     return shown
 
@@ -31,9 +31,8 @@ def bar(items: Sequence[int]) -> Iterable[int]:
 def open_recording(path: Path | str, *, progress: Progress = bar) -> SensoriumRecording:
     """Open the recording in a folder, or in its only subfolder (`__MACOSX` is ignored).
 
-    A `.zip`, as recordings are published, is unpacked beside itself the first time, to a folder of its name. Files and
-    folders of another format are converted the first time, with the default settings of `recon data convert`, to
-    `NAME.recording` beside them, and again where they have changed.
+    A `.zip` is unpacked once, to a folder of the same name beside it. Files and folders of other formats are converted
+    with the default settings of `recon data convert` to `NAME.recording` beside them, and again if they have changed.
     """
     root = Path(path)
     if root.suffix == ".zip" and not root.is_dir():
@@ -48,22 +47,22 @@ def open_recording(path: Path | str, *, progress: Progress = bar) -> SensoriumRe
             f"{root}: expected the folder of a recording, got {'a file' if root.exists() else 'nothing'}; "
             "check the path, or make a recording with `recon simulate`, `recon data import` or `recon data convert`"
         )
-    return _inside(root, progress)
+    return _open_subfolder(root, progress)
 
 
-def _inside(root: Path, progress: Progress) -> SensoriumRecording:
-    inside = sorted(p for p in root.iterdir() if p.is_dir() and p.name != IGNORED and (p / TIERS_FILE).exists())
-    if len(inside) != 1:
-        found = ", ".join(p.name for p in inside) or "none"
+def _open_subfolder(root: Path, progress: Progress) -> SensoriumRecording:
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and p.name != IGNORED and (p / TIERS_FILE).exists())
+    if len(folders) != 1:
+        found = ", ".join(p.name for p in folders) or "none"
         raise InputError(
             f"{root}: expected one recording with {TIERS_FILE}, got {found}; "
             "name the folder of one animal, or make one with `recon data import` or `recon data convert`"
         )
-    return open_recording(inside[0], progress=progress)
+    return open_recording(folders[0], progress=progress)
 
 
 def _converted(source: Path, kind: str, progress: Progress) -> SensoriumRecording:
-    """Return the recording that stands beside a source of another format, made now if none of this state is there."""
+    """Return the recording converted from a source of another format; convert if it is missing or outdated."""
     folder = source.with_name(f"{source.name}.recording")
     state = {"opened": source.name, "format": kind, "state": _state(source)}
     with one_at_a_time(folder):
@@ -75,14 +74,14 @@ def _converted(source: Path, kind: str, progress: Progress) -> SensoriumRecordin
 
 
 def _made_by(folder: Path) -> Mapping[str, Any]:
-    """Return how a recording was opened; nothing for one that was not made here, which is never overwritten."""
+    """Return the provenance of a recording converted by `open_recording`; empty for all others (never overwritten)."""
     header = folder / "meta/recording.json"
-    told = json.loads(header.read_text("utf-8")).get("made_by") or {} if header.is_file() else {}
-    return told if "opened" in told else {}
+    made_by = json.loads(header.read_text("utf-8")).get("made_by") or {} if header.is_file() else {}
+    return made_by if "opened" in made_by else {}
 
 
 def _state(source: Path) -> list[int]:
-    """Return files, bytes and the latest change of a source: what tells it from what it was."""
+    """Return the version of a source: number of files, bytes, latest modification time (ns)."""
     files = [source] if source.is_file() else sorted(file for file in source.rglob("*") if file.is_file())
     stats = [file.stat() for file in files]
     return [len(files), sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)]

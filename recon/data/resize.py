@@ -1,4 +1,4 @@
-"""Resizing by area: every new pixel is the mean of what it covers."""
+"""Area resizing: every new pixel is the mean of the area that it covers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from recon.data.layout import Array
 
 
 def area_matrix(size: int, new: int) -> Array:
-    """Return the averaging matrix `[new, size]`; each row holds the overlap of a new pixel with the old, sum 1.
+    """Return the averaging matrix `[new, size]`; each row holds the overlaps of a new pixel with the old ones, sum 1.
 
     >>> (5 * area_matrix(5, 2)).round().astype(int).tolist()
     [[2, 2, 1, 0, 0], [0, 0, 1, 2, 2]]
@@ -20,7 +20,7 @@ def area_matrix(size: int, new: int) -> Array:
 
 
 def resize_area(frames: Array, size: tuple[int, int]) -> Array:
-    """Return frames `(T,H,W)` averaged to `(T, *size)` in float32."""
+    """Return frames `(T,H,W)` area-resized to `(T, *size)`, float32."""
     if frames.shape[1:] == size:
         return frames.astype(np.float32)
     rows, columns = area_matrix(frames.shape[1], size[0]), area_matrix(frames.shape[2], size[1])

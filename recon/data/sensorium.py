@@ -1,4 +1,4 @@
-"""Lazy reader of the Sensorium 2023 folder layout, which is also the canonical format on disk."""
+"""Lazy reader of the Sensorium 2023 folder layout, the canonical format on disk."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from recon.types import AcquisitionTimes, Caption, Recording, Trial
 
 LEARNT_TIERS = ("train", "oracle")
 HEAD = 4096
-"""Bytes of a file that tell it from another of its size: enough for some frames of the first neurons."""
+"""Bytes per file in `learning_fingerprint`: some frames of the first neurons."""
 
 
 class SensoriumRecording(Recording):
-    """One mouse folder of Sensorium 2023; metadata is read at once, arrays when a trial is asked for.
+    """One mouse folder of Sensorium 2023; metadata is read on opening, arrays on request.
 
-    The valid frames of a trial end at the first padding (NaN) over all its arrays and after 300 frames. A trial
-    whose responses are absent or all zero was withheld by the publisher: it has a movie and no responses.
+    The valid frames of a trial end at the first padding (NaN) in any of its arrays, at most after 300 frames. Responses
+    that are absent or all zero were withheld by the publisher: the trial has a movie but no responses.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -57,22 +57,22 @@ class SensoriumRecording(Recording):
         self.frame_size = self._first_frame_size()
         self._ids = self._read_ids()
         self._known: dict[int, tuple[int, str]] = {}
-        """Valid frames and content of the trials that were read."""
+        """Cache of the number of valid frames and the content hash of the trials read so far."""
 
     @property
     def areas(self) -> tuple[str, ...]:
-        """Cortical area of every neuron, where the recording tells it."""
+        """Cortical area of every neuron; empty if unknown."""
         file = self.path / "meta/neurons/area.npy"
         return tuple(str(area) for area in self._neuron_file("area.npy", np.array([]))) if file.exists() else ()
 
     @cached_property
     def stimuli(self) -> tuple[str, ...]:
-        """What kind of stimulus every trial shows, "" where it is not known."""
+        """Stimulus kind of every trial; "" if unknown."""
         return stimulus_kinds(self.path, self.name, self.tiers)
 
     @property
     def activity(self) -> str:
-        """Where responses come from: "recorded", "simulated" by a planted population, "predicted" by an encoder."""
+        """Source of the responses: "recorded", "simulated" (by a planted population) or "predicted" (by an encoder)."""
         settings = self.made_by.get("settings")
         if not isinstance(settings, Mapping):
             return "recorded"
@@ -80,7 +80,7 @@ class SensoriumRecording(Recording):
 
     @property
     def video_ids(self) -> tuple[str, ...]:
-        """Name of every trial's content, equal for repeats: from the sidecar, else hashes of all frames (read once)."""
+        """Content id of every trial, equal for repeats: from the sidecar, else hashes of all frames (computed once)."""
         if not self._ids:
             self._ids = tuple("" if tier == ABSENT else content_id(self.frames(i)) for i, tier in enumerate(self.tiers))
         return self._ids
@@ -98,15 +98,15 @@ class SensoriumRecording(Recording):
         return {int(entry["trial"]): entry for entry in map(json.loads, lines)}
 
     def captions(self, index: int) -> tuple[str, ...]:
-        """Return what is seen in a trial: the caption and its paraphrases; empty where nobody wrote any."""
+        """Return the caption of a trial and its paraphrases; empty if there are none."""
         return tuple(self._captions.get(index, {}).get("captions", ()))
 
     def scenes(self, index: int) -> tuple[Mapping[str, Any], ...]:
-        """Return the scenes between a trial's cuts: first frame, end, caption, source."""
+        """Return the scenes of a trial (between cuts): first frame, end, captions, source."""
         return tuple(self._captions.get(index, {}).get("scenes", ()))
 
     def spoken(self, index: int) -> tuple[Caption, ...]:
-        """Return the captions of a trial's scenes, or those of the whole trial where no scenes are known."""
+        """Return the captions of a trial's scenes, or of the whole trial if it has no scenes."""
         scenes = self.scenes(index)
         if scenes:
             return tuple(Caption(scene["first"], scene["end"], tuple(scene["captions"])) for scene in scenes)
@@ -114,17 +114,17 @@ class SensoriumRecording(Recording):
         return (Caption(0, len(self.frames(index)), whole),) if whole else ()
 
     def frames(self, index: int) -> Array:
-        """Return a trial's valid frames `(T,H,W)` in 0–255, also where its responses are withheld."""
+        """Return a trial's valid frames `(T,H,W)` in 0–255, also if its responses are withheld."""
         arrays = self.arrays(index)
         return np.moveaxis(arrays["videos"], -1, 0)
 
     def has_responses(self, index: int) -> bool:
-        """Return whether a trial's responses were published: a file that is not all zero."""
+        """Return whether a trial's responses were published: the file exists and is not all zero."""
         file = data_file(self.path, "responses", index)
         return self.tiers[index] != ABSENT and file.exists() and bool(np.nan_to_num(load_array(file)).any())
 
     def trial(self, index: int) -> Trial:
-        """Read one trial; its movie is scaled to [0,1], behavior and pupil are stacked to `[4,T]`."""
+        """Read one trial, with its movie scaled to [0,1] and behavior and pupil stacked to `[4,T]`."""
         arrays = self.arrays(index)
         responses = arrays.get("responses")
         if responses is None or not responses.any():
@@ -135,23 +135,23 @@ class SensoriumRecording(Recording):
             )
         frames = np.moveaxis(arrays["videos"], -1, 0)
         self._known[index] = len(frames), "" if self._ids else content_id(frames)
-        return self._made(index, arrays, (0, len(frames)))
+        return self._build_trial(index, arrays, (0, len(frames)))
 
     def length(self, index: int) -> int:
-        """Return how many valid frames a trial has; it is read once to find out."""
+        """Return the number of valid frames of a trial; the first call reads the trial."""
         return self._known[index][0] if index in self._known else self.trial(index).movie.shape[1]
 
     def part(self, index: int, first: int, end: int) -> Trial:
-        """Return frames [first, end) of a trial; once it was read and checked as a whole, only these are read."""
+        """Return frames [first, end) of a trial; the first call reads and checks the whole trial."""
         length = self.length(index)
         if not 0 <= first < end <= length:
             raise InputError(f"trial {index}: expected frames within 0–{length}, got {first}–{end}; ask for fewer")
         files = {name: data_file(self.path, name, index) for name in VARIABLES}
         mapped = {name: load_array(file, mapped=True) for name, file in files.items() if file.exists()}
-        return self._made(index, {name: array[..., first:end] for name, array in mapped.items()}, (first, end))
+        return self._build_trial(index, {name: array[..., first:end] for name, array in mapped.items()}, (first, end))
 
     def arrays(self, index: int) -> dict[str, Array]:
-        """Return a trial's arrays by variable, checked and cut to the valid frames; absent variables are left out."""
+        """Return a trial's arrays by variable, checked and cut to the valid frames; absent variables are omitted."""
         if not 0 <= index < len(self.tiers) or self.tiers[index] == ABSENT:
             raise InputError(f"{self.path}: expected a trial of 0–{len(self.tiers) - 1} with files, got {index}")
         files = {name: data_file(self.path, name, index) for name in VARIABLES}
@@ -165,7 +165,7 @@ class SensoriumRecording(Recording):
         return cut
 
     def statistic(self, variable: str, name: str, *, frames: int) -> Array:
-        """Return a published training statistic `(..., frames)` of "videos", "responses", "behavior" …"""
+        """Return a published training statistic `(..., frames)` of a variable."""
         if variable not in VARIABLES or name not in STATISTICS:
             raise InputError(f"statistic: expected one of {VARIABLES} and {STATISTICS}, got {variable!r} and {name!r}")
         array = load_array(self.path / "meta/statistics" / variable / "all" / f"{name}.npy")
@@ -177,9 +177,9 @@ class SensoriumRecording(Recording):
         return array[..., :frames]
 
     def fingerprint(self) -> str:
-        """Return a short hash of names and sizes of all files and of the contents of the meta files.
+        """Return a short hash of the names and sizes of all files and of the contents of the meta files.
 
-        Content groups, which are found by looking at the videos, do not change it.
+        Content groups are excluded, because they are derived from the videos.
         """
         digest = hashlib.sha256()
         for part in ("data", "meta"):
@@ -193,7 +193,7 @@ class SensoriumRecording(Recording):
         return digest.hexdigest()[:12]
 
     def learning_fingerprint(self) -> str:
-        """Return a short hash of units, frames, and the training and validation trials: sizes and first kilobytes."""
+        """Return a short hash of units, frame geometry, and sizes and heads of the training and validation files."""
         about = (self.unit_ids, self.frame_size, self.frame_rate, self.degrees_per_pixel)
         digest = hashlib.sha256(repr(about).encode())
         trials = [index for tier in LEARNT_TIERS for index in self.trials(tier)]
@@ -214,7 +214,7 @@ class SensoriumRecording(Recording):
         return header
 
     def _first_frame_size(self) -> tuple[int, int]:
-        """Height and width from the first readable video: one damaged file must not hide all others."""
+        """Return the height and width of the first readable video, so that a damaged file does not prevent opening."""
         files = (data_file(self.path, "videos", i) for i, tier in enumerate(self.tiers) if tier != ABSENT)
         for file in files:
             with contextlib.suppress(ValueError):
@@ -245,7 +245,7 @@ class SensoriumRecording(Recording):
         plane = self._neuron_file("plane.npy", np.zeros(len(self.unit_ids), dtype=np.int64))
         return AcquisitionTimes(float(times["rate"]), tuple(map(float, times["phase"])), tuple(map(int, plane)))
 
-    def _made(self, index: int, arrays: Mapping[str, Array], span: tuple[int, int]) -> Trial:
+    def _build_trial(self, index: int, arrays: Mapping[str, Array], span: tuple[int, int]) -> Trial:
         behavior = [arrays[name].astype(np.float32) for name in ("behavior", "pupil_center") if name in arrays]
         rates = data_file(self.path, "rates", index)
         return Trial(
@@ -269,7 +269,7 @@ class SensoriumRecording(Recording):
 
 
 def _valid_frames(arrays: Mapping[Path, Array]) -> int:
-    """Return the valid length; an array that merely stops (unpadded) before the others is an error."""
+    """Return the number of valid frames; raises InputError for an array that ends early without padding."""
     lengths = {file: min(array.shape[-1], MAX_FRAMES) for file, array in arrays.items()}
     valid = {file: min(padded_from(array), MAX_FRAMES) for file, array in arrays.items()}
     expected: int = min([max(lengths.values())] + [valid[file] for file in arrays if valid[file] < lengths[file]])

@@ -1,4 +1,4 @@
-"""What kind of stimulus a trial shows, where that is known: from a file beside the tiers, or of the public mice."""
+"""Stimulus kind of every trial, from a file beside the tiers or from the published table of the Sensorium mice."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from recon.data.layout import ABSENT, load_array
 from recon.errors import InputError
 
 KINDS = ("movie", "directional pink noise", "gaussian dots", "random dot kinematogram", "drifting gabor", "image")
-"""Kinds of Sensorium 2023 by their public number (ViV1T, data/README.md); all but the first are out of distribution."""
+"""Kinds of Sensorium 2023 by public number (ViV1T, data/README.md); all but the first are out of distribution."""
 STIMULI_FILE = Path("meta/trials/stimulus_ids.npy")
-"""A number of `KINDS`, or any words, for every trial; negative or empty where there is none."""
+"""Index into `KINDS`, or free text, for every trial; negative or empty if unknown."""
 LIVE, FINAL = "live_test_bonus", "final_test_bonus"
 NOISE, DOTS, KINEMATOGRAM, GABOR, IMAGE = KINDS[1:]
 BONUS = {
@@ -28,14 +28,14 @@ BONUS = {
     "dynamic29712-5-9": (KINEMATOGRAM, (DOTS, GABOR)),
     "dynamic29755-2-8": (IMAGE, (NOISE, GABOR)),
 }
-"""What the bonus tiers of the ten public mice hold: live, and the two kinds of final (ViV1T, data/README.md)."""
+"""Bonus tiers of the ten public mice: kind of the live tier, two kinds of the final tier (ViV1T, data/README.md)."""
 
 
 def stimulus_kinds(root: Path, name: str, tiers: Sequence[str]) -> tuple[str, ...]:
-    """Return the kind of stimulus of every trial of the recording in a folder, "" where it is not known.
+    """Return the stimulus kind of every trial of the recording in a folder; "" if unknown.
 
-    The file `STIMULI_FILE` says it; without one, the tiers of a public mouse do, whose final bonus trials may be either
-    of two kinds. Raises InputError where the file does not fit the trials.
+    `STIMULI_FILE` comes first. Without it, the tiers of a public mouse determine the kind; its final bonus trials show
+    one of two kinds ("A or B"). Raises InputError if the file does not fit the trials.
     """
     file = root / STIMULI_FILE
     if file.exists():

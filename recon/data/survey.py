@@ -1,4 +1,4 @@
-"""One walk over all files of a recording: facts per trial, and a sentence for every file that is wrong."""
+"""Survey of a recording: one pass over all files, with facts or an error for every trial."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recon.errors import InputError
 
 @dataclass(frozen=True)
 class TrialFacts:
-    """What a readable trial holds: valid frames, padding, range of the video, per neuron sums of the responses."""
+    """Facts of a readable trial: valid and padded frames, video range, response sums `(N,)`, video signature."""
 
     frames: int
     padded: int
@@ -31,7 +31,7 @@ class TrialFacts:
 
 @dataclass(frozen=True)
 class Survey:
-    """Facts by trial, errors by trial, and the group of equal content of each readable trial."""
+    """Facts, errors and content groups by trial index; only readable trials have facts and a group."""
 
     facts: Mapping[int, TrialFacts]
     errors: Mapping[int, str]
@@ -39,7 +39,7 @@ class Survey:
 
 
 def survey(recording: SensoriumRecording, *, progress: Progress = iter) -> Survey:
-    """Read every trial once and never stop at a bad one."""
+    """Read every trial once; errors are collected, not raised."""
     facts: dict[int, TrialFacts] = {}
     errors: dict[int, str] = {}
     for index in progress([i for i, tier in enumerate(recording.tiers) if tier != ABSENT]):
@@ -52,7 +52,7 @@ def survey(recording: SensoriumRecording, *, progress: Progress = iter) -> Surve
 
 
 def trial_facts(recording: SensoriumRecording, index: int) -> TrialFacts:
-    """Return the facts of one trial; a damaged file is an InputError."""
+    """Return the facts of one trial; raises InputError for a damaged file."""
     arrays = recording.arrays(index)
     video = arrays["videos"]
     responses = np.asarray(arrays.get("responses", np.zeros((len(recording.unit_ids), 1))), dtype=np.float64)

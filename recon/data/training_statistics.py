@@ -1,4 +1,4 @@
-"""Training statistics of a recording, in the published form: `meta/statistics/<variable>/all/<name>.npy`."""
+"""Training statistics of a recording in the published layout: `meta/statistics/<variable>/all/<name>.npy`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from recon.data.layout import STATISTICS, Array, data_file, grey_levels, load_array, save_array
 
 CHUNK = 256
-"""Channels that are held in memory at once, over all training trials."""
+"""Channels held in memory at once, over all training trials."""
 
 
 def write_statistics(root: Path, *, trials: Sequence[int], frames: int) -> None:
@@ -24,7 +24,7 @@ def write_statistics(root: Path, *, trials: Sequence[int], frames: int) -> None:
 
 
 def channel_statistics(root: Path, variable: str, trials: Sequence[int]) -> dict[str, Array]:
-    """Return per channel the five statistics `(channels,)` over all frames of the trials."""
+    """Return the five statistics of every channel `(channels,)` over all frames of the trials."""
     arrays = [load_array(data_file(root, variable, i), mapped=True) for i in trials]
     channels = arrays[0].shape[0]
     parts = []
@@ -43,7 +43,7 @@ def channel_statistics(root: Path, variable: str, trials: Sequence[int]) -> dict
 
 
 def video_statistics(root: Path, trials: Sequence[int]) -> dict[str, Array]:
-    """Return the five statistics (scalars) of all pixels, from the histogram of grey levels and exact moments."""
+    """Return the five statistics (scalars) over all pixels; the median is that of the grey-level histogram."""
     counts, total, square, low, high = np.zeros(256), 0.0, 0.0, np.inf, -np.inf
     for index in trials:
         video = load_array(data_file(root, "videos", index))

@@ -1,4 +1,4 @@
-"""Writes a recording in the canonical layout, aside and atomically: it is there complete or not at all."""
+"""Atomic writing of recordings in the canonical layout: complete or not at all."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ LOCK = ".lock"
 
 
 class RecordingWriter:
-    """Collects trials in a hidden folder beside `destination`, which `finish` renames; use it as a context manager.
+    """Context manager that writes trials to a hidden folder beside `destination`, which `finish` renames.
 
-    `unit_ids` `(N,)` are distinct integers, `coordinates` `(N,3)` in µm (zeros where unknown), `frame_rate` in Hz.
-    Leaving the context after an error removes what was written; leaving it well calls `finish`.
+    `unit_ids` `(N,)` are distinct integers, `coordinates` `(N,3)` in µm (zeros if unknown), `frame_rate` in Hz.
+    Leaving the context calls `finish`; after an error it removes the hidden folder instead.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class RecordingWriter:
     ) -> None:
         """Write one trial: video `(T,H,W)` 0–255, responses and rates `(N,T)`, behavior and pupil_center `(2,T)`.
 
-        Responses may be none (withheld); without `video_id` the id is the hash of the content.
+        `responses` is None if withheld; `video_id` defaults to the content hash.
         """
         arrays = {"responses": responses, "behavior": behavior, "pupil_center": pupil_center, "rates": rates}
         self._check_trial(index, tier, video, arrays)
@@ -108,7 +108,7 @@ class RecordingWriter:
         }
 
     def write_truth(self, name: str, array: Array) -> None:
-        """Write a planted parameter per neuron (simulations only) to `meta/truth/<name>.npy`."""
+        """Write a ground-truth parameter per neuron (simulations only) to `meta/truth/<name>.npy`."""
         with self._disk():
             save_array(self._aside / "meta/truth" / f"{name}.npy", array)
 
@@ -120,7 +120,7 @@ class RecordingWriter:
             save_array(self._aside / "meta/neurons/area.npy", np.array([str(area) for area in areas]))
 
     def finish(self) -> Path:
-        """Write meta files and statistics, move the folder to its destination, and return that; safe to call twice."""
+        """Write metadata and statistics, move the folder to its destination and return it; idempotent."""
         if not self._aside.exists():
             return self.destination
         if not self._trials:
@@ -134,7 +134,7 @@ class RecordingWriter:
         return self.destination
 
     def discard(self) -> None:
-        """Remove what lies aside; after `finish` nothing is left to remove."""
+        """Remove the hidden folder; after `finish` there is none."""
         self._lock.close()
         shutil.rmtree(self._aside, ignore_errors=True)
 
@@ -182,9 +182,9 @@ class RecordingWriter:
         (meta / "recording.json").write_text(json.dumps(self._header, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
     def _publish(self) -> None:
-        """Rename; an old recording that is replaced steps aside first, so that it is never half deleted.
+        """Rename the hidden folder to the destination; move an old recording aside before deleting it.
 
-        Where another process made the same recording meanwhile, that one stays.
+        If another process wrote the same recording meanwhile, that one is kept.
         """
         if not self.overwrite and self._is_made():
             return
@@ -199,7 +199,7 @@ class RecordingWriter:
             self._aside.rename(self.destination)
 
     def _is_made(self) -> bool:
-        """Return whether the destination holds what was made in the same way; without a word of how, nothing is."""
+        """Return whether the destination holds a recording with the same `made_by`; False if `made_by` is empty."""
         header = self.destination / "meta/recording.json"
         mine = json.loads(json.dumps(self._header["made_by"]))
         return bool(mine) and header.is_file() and json.loads(header.read_text("utf-8")).get("made_by") == mine
@@ -235,7 +235,7 @@ def _check_video(index: int, video: Array, frame_size: tuple[int, int] | None) -
 
 
 def _open_aside(destination: Path) -> tuple[Path, TextIO]:
-    """Make the hidden sibling, locked while its process lives, and clear away those whose process was killed."""
+    """Create the hidden folder, locked while this process lives, and remove those of killed processes."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{destination.name}.partial-"
     for left in destination.parent.glob(f"{prefix}*/{LOCK}"):

@@ -1,6 +1,6 @@
-"""Two videos looked at closely at one shift: are the pictures the same, and does the same move in them?
+"""Detailed comparison of the pictures and the motion of two videos at one shift.
 
-The thresholds stand between planted copies and clips of one film at different times, as measured on eight open films
+The thresholds separate planted copies from clips of one film at different times, measured on eight open films
 (`tests/data/test_shifted_duplicates.py`).
 """
 
@@ -17,51 +17,51 @@ from recon.data.resize import resize_area
 
 SMALL = (4, 8)
 LAG = 10
-"""Frames (a third of a second) over which change is taken: long enough to see slow motion above the noise."""
+"""Lag of the temporal difference in frames (1/3 s): long enough to see slow motion above the noise."""
 OVERLAP = 30
-"""Frames that two videos must share: 1 s at 30 Hz."""
+"""Minimum overlap of two videos in frames: 1 s at 30 Hz."""
 LEVELS = 4.0
-"""Root mean square, in grey levels, by which frames of copies differ: JPEG of quality 30 gives 2, other clips 10."""
+"""Maximum RMS difference between frames of copies, in grey levels: JPEG of quality 30 gives 2, other clips 10."""
 PICTURE, CHANGE = 0.9, 0.9
-"""Correlations of copies: of pictures (measured over 0.99), and of what changes (copies over 0.94, others to 0.85)."""
+"""Minimum correlations of copies: pictures (measured > 0.99) and changes (copies > 0.94, other clips up to 0.85)."""
 STILL = 1.0
-"""Grey levels (root mean square over time) of motion, below which a shot counts as still and has no known shift."""
+"""Motion (RMS over time, grey levels) below which a shot is still and its shift unknown."""
 GAIN, BRIGHTNESS = 1.33, 32.0
-"""Factor of contrast, and grey levels of brightness, by which a copy may differ."""
+"""Maximum contrast factor and brightness offset (grey levels) of a copy."""
 
 
 @dataclass(frozen=True)
 class Sketch:
-    """A video as it is correlated: small frames `(T,9,16)` in grey levels, and what follows from them."""
+    """A reduced video for correlation: frames `(T,9,16)` in grey levels, and quantities derived from them."""
 
     frames: Array
 
     @cached_property
     def pictures(self) -> Array:
-        """The 8×4 pictures less their means `(T,32)`."""
+        """The 8×4 pictures minus their means `(T,32)`."""
         small = resize_area(self.frames, SMALL).reshape(len(self.frames), -1)
         return np.asarray(small - small.mean(1, keepdims=True))
 
     @cached_property
     def changes(self) -> Array:
-        """How the 8×4 pictures change over `LAG` frames `(T − LAG, 32)`."""
+        """Difference of the 8×4 pictures over `LAG` frames `(T − LAG, 32)`."""
         return np.asarray(self.pictures[LAG:] - self.pictures[:-LAG])
 
     @cached_property
     def motion(self) -> float:
-        """Root mean square deviation of the 8×4 pictures from their mean over time, in grey levels."""
+        """RMS deviation of the 8×4 pictures from their temporal mean, in grey levels."""
         return _spread(self.pictures)
 
     @cached_property
     def mean(self) -> Array:
-        """The mean frame `(144,)` less its mean."""
+        """The mean frame `(144,)` minus its mean."""
         flat = self.frames.reshape(len(self.frames), -1).mean(0, dtype=np.float32)
         return np.asarray(flat - flat.mean())
 
 
 @dataclass(frozen=True)
 class VideoComparison:
-    """How two videos compare at a shift: shared frames, those alike, and correlations of pictures and of changes."""
+    """Two videos at one shift: shared frames, fraction alike, correlations of pictures and of changes, motion."""
 
     frames: int
     alike: float
@@ -71,25 +71,25 @@ class VideoComparison:
 
     @property
     def same(self) -> bool:
-        """Whether the pictures are the same, whatever moves in them."""
+        """True if the pictures are the same, regardless of motion."""
         return self.alike > SHARE and self.picture > PICTURE
 
     @property
     def same_motion(self) -> bool:
-        """Whether also what moves is the same, so that the shift is known."""
+        """True if both pictures and motion are the same, which determines the shift."""
         return self.same and self.frames >= OVERLAP and self.motion >= STILL and self.change > CHANGE
 
     @property
     def same_still(self) -> bool:
-        """Whether it is one picture in which next to nothing moves."""
+        """True if the pictures are the same and at least one video is still."""
         return self.same and self.motion < STILL
 
 
 def compare(first: Sketch, second: Sketch, shift: int) -> VideoComparison:
-    """Return how two videos compare where the second starts `shift` frames into the first.
+    """Compare two videos, where the second starts `shift` frames into the first.
 
-    A frame is alike if, without its mean and after one gain for the whole video, it differs by less than `LEVELS`
-    (root mean square of 9×16 means) and by less than `BRIGHTNESS` in its mean.
+    Frames are alike if they differ by less than `LEVELS` (RMS over 9×16 pixels, means subtracted, one gain per video)
+    and their means by less than `BRIGHTNESS`; no frame is alike if the gain is outside 1/`GAIN` to `GAIN`.
     """
     ours, theirs = max(shift, 0), max(-shift, 0)
     length = min(len(first.frames) - ours, len(second.frames) - theirs)

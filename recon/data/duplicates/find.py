@@ -1,4 +1,4 @@
-"""Which videos show the same content (exactly, nearly, or one an excerpt of the other), and splits that respect it."""
+"""Search for videos with the same content (exact, near or excerpts), and splits by content."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from recon.data.sensorium import SensoriumRecording
 from recon.errors import InputError
 
 Progress = Callable[[Sequence[int]], Iterable[int]]
-"""Wraps the indices of a long walk, for example in a progress bar."""
+"""Wrapper of the indices of a long loop, for example a progress bar."""
 
 CODE_SIZE, REDUCED_SIZE = (8, 9), (9, 16)
 CODE_STEP = 1.0
-"""Grey levels that a difference must exceed to count; without it, noise writes the hash of flat regions."""
+"""Minimum difference in grey levels that sets a bit; otherwise noise determines the hash of flat regions."""
 CODE_DISTANCE = 10
-"""Bits of 64 in which the hashes of near duplicates may differ; unrelated videos differ in 32 ± 4."""
+"""Maximum Hamming distance (of 64 bits) between hashes of near duplicates; unrelated videos have 32 ± 4."""
 GREY_LEVELS, SHARE = 1.0, 0.85
 EXCERPT_FRAMES = 15
-"""Frames that must agree at one shift before two videos are compared as excerpts (0.5 s at 30 Hz)."""
+"""Minimum number of matching frames at one shift to compare two videos as excerpts (0.5 s at 30 Hz)."""
 COMMON_FRAME = 32
-"""A frame that occurs in more videos than this (black, a title) says nothing about excerpts."""
+"""Maximum number of videos that share a frame; more common frames (black, titles) are ignored."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What is kept of a video for comparison: its hash, a hash per frame `(T,)`, small frames `(T,9,16)`, its id."""
+    """Signature of a video for comparison: video hash, frame hashes `(T,)`, reduced frames `(T,9,16)`, content hash."""
 
     code: int
     frame_codes: Array
@@ -54,8 +54,8 @@ class Match:
 def signature(frames: Array) -> Signature:
     """Return the signature of a video `(T,H,W)` 0–255.
 
-    The difference hash of a frame (8×9 grey means, is each brighter than its left neighbour) has 64 bits; the
-    video's hash is the exclusive-or over five frames spread evenly, as in the folds of lRomul/sensorium.
+    The difference hash of a frame has 64 bits: whether each of 8×9 area means is brighter than its left neighbour. The
+    video hash is the XOR over five evenly spaced frames, as in the folds of lRomul/sensorium.
     """
     codes = frame_codes(frames)
     five = np.linspace(0, len(frames) - 1, 5).round().astype(int)
@@ -70,10 +70,10 @@ def frame_codes(frames: Array) -> Array:
 
 
 def same_content(first: Signature, second: Signature, *, shift: int = 0) -> bool:
-    """Return whether over 85 % of the frames that two videos share at a shift agree within one grey level.
+    """Return whether more than 85 % of the frames that two videos share at a shift agree within one grey level.
 
-    The difference of two small frames is their root mean square: the mean would pass a small bright object that is
-    elsewhere, the maximum would fail a noisy copy.
+    Reduced frames are compared by RMS: the mean would miss a small bright object that moved, and the maximum would
+    reject a noisy copy.
     """
     length = min(len(first.reduced) - shift, len(second.reduced))
     one = first.reduced[shift : shift + length].astype(np.float32)
@@ -82,12 +82,12 @@ def same_content(first: Signature, second: Signature, *, shift: int = 0) -> bool
 
 
 def duplicate_groups(signatures: Sequence[Signature]) -> tuple[int, ...]:
-    """Return a group label per video: the position of the first video with the same content (union–find)."""
+    """Return a group label per video: the index of the first video with the same content (union–find)."""
     return joined(len(signatures), matches(signatures))
 
 
 def matches(signatures: Sequence[Signature]) -> tuple[Match, ...]:
-    """Return pairs of videos that are equal, nearly equal or excerpts of each other; as few as join every group."""
+    """Return the pairs of equal or nearly equal videos and of excerpts; a minimal set that connects every group."""
     proposed = (*_equal(signatures), *_near(signatures), *_excerpts(signatures))
     return confirmed(len(signatures), proposed, lambda one: one if _agrees(signatures, one) else None)
 
@@ -95,7 +95,7 @@ def matches(signatures: Sequence[Signature]) -> tuple[Match, ...]:
 def confirmed(
     count: int, proposed: Iterable[Match], check: Callable[[Match], Match | None], *, known: Sequence[Match] = ()
 ) -> tuple[Match, ...]:
-    """Return what `check` makes of the proposed pairs of `count` videos, asked only of those that are still apart."""
+    """Return the proposed pairs that `check` confirms, possibly changed; it skips pairs that are already connected."""
     parents = list(joined(count, known))
     found = []
     for one in proposed:
@@ -107,7 +107,7 @@ def confirmed(
 
 
 def joined(count: int, found: Iterable[Match]) -> tuple[int, ...]:
-    """Return for each of `count` videos the first of those that the pairs join it to.
+    """Return for each of `count` videos the first video to which the pairs connect it.
 
     >>> joined(4, [Match(2, 3, "exact"), Match(1, 3, "near")])
     (0, 1, 1, 1)
@@ -121,9 +121,9 @@ def joined(count: int, found: Iterable[Match]) -> tuple[int, ...]:
 def split_by_content(
     groups: Sequence[int], fractions: Mapping[str, float], *, seed: int | None = None
 ) -> tuple[str, ...]:
-    """Return a tier per video so that a group never stands in two tiers; what `fractions` leaves is "train".
+    """Return a tier per video such that no group spans two tiers; the remainder of `fractions` is "train".
 
-    With a seed the groups are drawn at random; without one they go by time, the latest to the last tier named.
+    With a seed, groups are drawn at random; without one, they are assigned by time, the latest to the last tier named.
 
     >>> split_by_content([0, 1, 2, 0, 4, 5, 6, 7, 8, 9], {"oracle": 0.1, "live_test_main": 0.2})[-3:]
     ('oracle', 'live_test_main', 'live_test_main')
@@ -150,7 +150,7 @@ def split_by_content(
 
 @dataclass(frozen=True)
 class Leak:
-    """A training trial whose video (nearly) occurs in another tier."""
+    """A training trial whose video also occurs, exactly or nearly, in another tier."""
 
     trial: int
     other: int
@@ -158,7 +158,7 @@ class Leak:
 
 
 def leaks(tiers: Sequence[str], groups: Sequence[int], trials: Sequence[int]) -> tuple[Leak, ...]:
-    """Return every pair of a training trial and a trial of another tier in one group; one row per trial."""
+    """Return every training trial whose group has trials of another tier, with one of those."""
     held_out = {group: (i, tier) for i, tier, group in zip(trials, tiers, groups, strict=True) if tier != TRAIN}
     return tuple(
         Leak(i, *held_out[group])
@@ -168,14 +168,14 @@ def leaks(tiers: Sequence[str], groups: Sequence[int], trials: Sequence[int]) ->
 
 
 def check_split(recording: SensoriumRecording, *, progress: Progress = iter) -> tuple[Leak, ...]:
-    """Return the training trials whose video occurs, exactly or nearly, in another tier; empty is good."""
+    """Return the training trials whose video occurs, exactly or nearly, in another tier; empty for a clean split."""
     trials = [i for i, tier in enumerate(recording.tiers) if tier != ABSENT]
     signatures = [signature(recording.frames(i)) for i in progress(trials)]
     return leaks([recording.tiers[i] for i in trials], duplicate_groups(signatures), trials)
 
 
 def _take(order: Sequence[int], members: Mapping[int, list[int]], count: int, *, at_least: bool) -> list[int]:
-    """Groups in order until `count` videos are reached; one that would overshoot is passed over, unless none fits."""
+    """Return groups in order up to `count` videos, skipping those that overshoot; the smallest if none fits."""
     taken: list[int] = []
     room = max(count, 1) if at_least else count
     for group in order:
@@ -193,7 +193,7 @@ def _agrees(signatures: Sequence[Signature], match: Match) -> bool:
 
 
 def _equal(signatures: Sequence[Signature]) -> Iterator[Match]:
-    """Pairs of a video and the first one that equals it to the grey level."""
+    """Yield pairs of a video and the first video with equal grey levels."""
     firsts: dict[str, int] = {}
     for i, item in enumerate(signatures):
         if firsts.setdefault(item.content, i) != i:
@@ -201,7 +201,7 @@ def _equal(signatures: Sequence[Signature]) -> Iterator[Match]:
 
 
 def _near(signatures: Sequence[Signature]) -> Iterator[Match]:
-    """Pairs of videos whose hashes differ in few bits."""
+    """Yield pairs of videos whose hashes differ in at most `CODE_DISTANCE` bits."""
     codes = np.array([s.code for s in signatures], dtype=np.uint64)
     for j in range(1, len(codes)):
         distance = np.bitwise_count(codes[:j] ^ codes[j])
@@ -210,7 +210,7 @@ def _near(signatures: Sequence[Signature]) -> Iterator[Match]:
 
 
 def _excerpts(signatures: Sequence[Signature]) -> Iterator[Match]:
-    """Pairs of videos whose frame hashes agree in many frames at one shift."""
+    """Return pairs of videos with at least `EXCERPT_FRAMES` matching frame hashes at one shift."""
     votes: dict[tuple[int, int, int], int] = {}
     for places in _shared_frames(signatures):
         for a, (i, s) in enumerate(places):
@@ -222,7 +222,7 @@ def _excerpts(signatures: Sequence[Signature]) -> Iterator[Match]:
 
 
 def _shared_frames(signatures: Sequence[Signature]) -> Iterable[list[tuple[int, int]]]:
-    """Places (video, frame) of each telling frame hash that occurs in several, not too many, videos."""
+    """Return the places (video, frame) of every nonzero frame hash that occurs in 2 to `COMMON_FRAME` videos."""
     places: dict[int, dict[int, int]] = {}
     for video, item in enumerate(signatures):
         for frame, code in enumerate(item.frame_codes.tolist()):

@@ -1,4 +1,4 @@
-"""Groups of trials, of one recording or of several, that show the same content; and where they are kept."""
+"""Groups of trials with the same content, within or across recordings, and the file that stores them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from recon.data.sensorium import SensoriumRecording
 from recon.errors import InputError
 
 ORDER: tuple[Kind, ...] = ("exact", "near", "re-encoded", "shifted")
-"""From what is surely the same to what was recognised only by its motion."""
+"""Kinds from the strongest evidence to the weakest, a match by motion only."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A video of a group: how it is like the group's first, and the frame of that at which it starts."""
+    """A video of a group: kind of match with the group's first video, and the frame of the first at which it starts."""
 
     video: int
     kind: Kind
@@ -31,14 +31,14 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """Videos with the same content: the first of them, and how the others are like it."""
+    """Videos with the same content: the first, and the others with their kinds of match."""
 
     first: int
     others: tuple[Member, ...]
 
 
 def find_groups(signatures: Sequence[Signature], *, progress: Progress = iter) -> tuple[Group, ...]:
-    """Return every group of videos, also those of one video: equal, nearly equal, re-encoded or shifted in time."""
+    """Return all content groups (equal, nearly equal, re-encoded or time-shifted videos), groups of one included."""
     known = matches(signatures)
     found = (*known, *copies(signatures, known=known, progress=progress))
     pairs: dict[int, list[Match]] = {}
@@ -52,11 +52,11 @@ def find_groups(signatures: Sequence[Signature], *, progress: Progress = iter) -
 def group_file(
     groups: Sequence[Group], signatures: Sequence[Signature], trials: Sequence[int | None]
 ) -> dict[str, Any]:
-    """Return the plain content of a recording's file of groups.
+    """Return the content of a recording's group file, as plain values.
 
-    `trials` says for each trial of the recording which of the videos it shows, or none. `groups` in the file holds a
-    name per trial, equal for equal content in all recordings that were compared, and empty where there is no video;
-    `kinds` and `shifts` say how a trial is like the first of its group.
+    `trials` holds for each trial of the recording the index of its video, or None. In the file, `groups` holds one name
+    per trial, equal for equal content in all compared recordings and empty without a video; `kinds` and `shifts`
+    describe the match with the first of the group.
     """
     first = {group.first: Member(group.first, "exact", 0) for group in groups}
     members = first | {member.video: member for group in groups for member in group.others}
@@ -70,9 +70,10 @@ def group_file(
 
 
 def trial_groups(recording: SensoriumRecording) -> tuple[int, ...]:
-    """Return for every trial the first with the same content, as `recon data duplicates --write` found; else empty.
+    """Return for every trial the first trial with the same content, from the group file; empty without that file.
 
-    These are the labels that `split_by_content` and `leaks` take; trials without a video stand alone.
+    `recon data duplicates --write` writes the file. `split_by_content` and `leaks` take these labels. A trial without a
+    video is its own group.
     """
     file = recording.path / GROUPS_FILE
     if not file.exists():
@@ -98,7 +99,7 @@ def _videos(group: Group) -> tuple[int, ...]:
 
 
 def _members(first: int, pairs: Mapping[int, Sequence[Match]]) -> tuple[Member, ...]:
-    """Follow the pairs from the first video of a group, adding up shifts; the weakest likeness on the way counts."""
+    """Follow the pairs from the first video of a group and add up shifts; the weakest match on the way counts."""
     reached = {first: Member(first, "exact", 0)}
     waiting = [first]
     while waiting:
@@ -113,7 +114,7 @@ def _members(first: int, pairs: Mapping[int, Sequence[Match]]) -> tuple[Member, 
 
 
 def _weaker(first: Kind, second: Kind, shift: int) -> Kind:
-    """Return the kind of a likeness through another video; two shifts that cancel out leave a re-encoded copy."""
+    """Return the kind of a match through another video; shifts that cancel out leave a re-encoded copy."""
     if shift:
         return "shifted"
     return min(max(first, second, key=ORDER.index), "re-encoded", key=ORDER.index)

@@ -1,8 +1,9 @@
-"""Copies that are no longer equal: re-encoded videos, and videos that start some frames later, found by correlation.
+"""Search for re-encoded and time-shifted copies by correlation.
 
-A frame is told by an 8×4 picture less its mean, a video by how that changes over a third of a second: so the
-background of a fixed camera, which all clips of a film share, counts for nothing. All videos are correlated at all
-shifts at once (FFT), and the best shift of a pair is then looked at closely (`recon.data.duplicates.compare`).
+Each frame is reduced to an 8×4 picture minus its mean, and each video to the changes of these pictures over a third of
+a second. This removes the static background of a fixed camera, which all clips of a film share. All videos are
+correlated at all shifts at once (FFT), and pairs are compared in detail around their best shift
+(`recon.data.duplicates.compare`).
 """
 
 from __future__ import annotations
@@ -17,25 +18,25 @@ from recon.data.duplicates.find import Match, Progress, Signature, confirmed, jo
 from recon.data.layout import Array
 
 Pair = tuple[int, int, int]
-"""Two videos, and how many frames into the first the second starts."""
+"""Two videos and a shift: the frame of the first at which the second starts."""
 
 CANDIDATE = 0.5
-"""Correlation of changes from which a pair is looked at closely; moving copies have nearly 1."""
+"""Minimum correlation of changes for a detailed comparison; moving copies reach nearly 1."""
 NOISE = 0.5
-"""Grey levels of noise that a cell of an 8×4 picture is granted; changes far below it correlate with nothing."""
+"""Assumed noise per cell of an 8×4 picture in grey levels; it suppresses correlations of much smaller changes."""
 JITTER = 3
-"""Frames around the best shift that are tried too: films of 10 Hz repeat their frames at 30 Hz."""
+"""Frames around the best shift that are also compared: 10 Hz films repeat their frames at 30 Hz."""
 BLOCK = 64
 
 
 def copies(
     signatures: Sequence[Signature], *, known: Sequence[Match] = (), progress: Progress = iter
 ) -> tuple[Match, ...]:
-    """Return pairs of videos, beyond the known ones, that are copies: "re-encoded", "shifted", or "near" (a still).
+    """Return pairs of copies beyond the known pairs: "re-encoded", "shifted", or "near" (stills).
 
-    Two clips of one film by a fixed camera are copies only if the same moves in them at one shift; where nothing
-    moves in either, over 85 % of the frames show one still picture, and they are "near". Of videos that are known
-    to be equal only the longest is looked at. Returns as few pairs as join every group.
+    Two clips of a film from a fixed camera are copies only if their motion agrees at one shift. Stills are "near" if
+    more than 85 % of their frames agree. Of videos known to be equal, only the longest is compared. The pairs are a
+    minimal set that connects every group.
     """
     chosen = _representatives(signatures, known)
     sketches = [Sketch(signatures[i].reduced) for i in chosen]
@@ -50,7 +51,7 @@ def copies(
 
 
 def judged(match: Match, first: Sketch, second: Sketch) -> Match | None:
-    """Return a proposed pair with its kind and best shift, or none where the two are no copies."""
+    """Return a proposed pair with its kind and best shift; None if the videos are not copies."""
     tried = {shift: compare(first, second, shift) for shift in range(match.shift - JITTER, match.shift + JITTER + 1)}
     moving = [shift for shift, found in tried.items() if found.same_motion]
     if moving:
@@ -60,34 +61,34 @@ def judged(match: Match, first: Sketch, second: Sketch) -> Match | None:
 
 
 def candidates(sketches: Sequence[Sketch], *, progress: Progress = iter) -> Iterator[Pair]:
-    """Yield pairs of videos whose changes correlate by over `CANDIDATE`, at the shift where they do most tellingly.
+    """Yield pairs of videos whose changes correlate by more than `CANDIDATE`, each at its most significant shift.
 
-    The correlation r over n shared frames is Σ a·b / √((Σ a² + n σ²)(Σ b² + n σ²)) with the noise σ² of a change;
-    of all shifts the one of the largest √n artanh r is taken, so that a few frames do not outdo many.
+    The correlation over n shared frames is r = Σ a·b / √((Σ a² + n σ²)(Σ b² + n σ²)), with σ² the noise variance of a
+    change. The most significant shift maximises √n artanh r, which penalises short overlaps.
     """
     order = sorted(range(len(sketches)), key=lambda i: len(sketches[i].frames), reverse=True)
-    tall = [i for i in order if len(sketches[i].frames) >= OVERLAP]
-    if not tall:
+    eligible = [i for i in order if len(sketches[i].frames) >= OVERLAP]
+    if not eligible:
         return
-    longest = len(sketches[tall[0]].changes)
-    changes = np.stack([_padded(sketches[i].changes, longest) for i in tall])
-    lengths = np.array([len(sketches[i].changes) for i in tall])
+    longest = len(sketches[eligible[0]].changes)
+    changes = np.stack([_padded(sketches[i].changes, longest) for i in eligible])
+    lengths = np.array([len(sketches[i].changes) for i in eligible])
     size = int(fft.next_fast_len(2 * longest, real=True))
     spectra = fft.rfft(changes, size, axis=1).transpose(1, 0, 2)
     floor = np.arange(longest + 1) * 2 * NOISE**2 * changes.shape[-1]
     energies = np.pad(np.square(changes).sum(-1).cumsum(1, dtype=np.float64), ((0, 0), (1, 0))) + floor
     shifts = np.arange(OVERLAP - LAG - longest, longest - OVERLAP + LAG + 1)
-    starts = range(0, len(tall), BLOCK)
+    starts = range(0, len(eligible), BLOCK)
     blocks = [(slice(a, a + BLOCK), slice(b, b + BLOCK)) for a in starts for b in starts if b >= a]
     for number in progress(range(len(blocks))):
         rows, columns = blocks[number]
         spectrum = np.matmul(spectra[:, rows], spectra[:, columns].conj().transpose(0, 2, 1))
         products = fft.irfft(spectrum, size, axis=0)[shifts]
         shared, scale = _overlaps(shifts, [lengths[rows], lengths[columns]], [energies[rows], energies[columns]])
-        for i, j, best in _telling(products / scale, shared):
+        for i, j, best in _best_shifts(products / scale, shared):
             a, b = rows.start + i, columns.start + j
             if a < b:
-                yield _ordered(tall[a], tall[b], int(shifts[best]))
+                yield _ordered(eligible[a], eligible[b], int(shifts[best]))
 
 
 def _representatives(signatures: Sequence[Signature], known: Sequence[Match]) -> list[int]:
@@ -98,7 +99,7 @@ def _representatives(signatures: Sequence[Signature], known: Sequence[Match]) ->
 
 
 def _still_pairs(sketches: Sequence[Sketch]) -> Iterator[Pair]:
-    """Pairs of which at least one hardly moves, with mean frames that are alike."""
+    """Yield pairs with similar mean frames, of which at least one video is still."""
     means = np.array([item.mean for item in sketches])
     still = {i for i, item in enumerate(sketches) if item.motion < STILL}
     for i in sorted(still):
@@ -107,8 +108,8 @@ def _still_pairs(sketches: Sequence[Sketch]) -> Iterator[Pair]:
 
 
 def _overlaps(shifts: Array, lengths: Sequence[Array], energies: Sequence[Array]) -> tuple[Array, Array]:
-    """Return for videos in rows and columns `[S,I,J]` how many changes they share, and √ of their energies there."""
-    # Where all lengths of a block are equal, one of them stands for all, and the arrays stay thin.
+    """Return the number of shared changes of row and column videos `[S,I,J]`, and the √ product of their energies."""
+    # If all lengths of a block are equal, one represents all, and broadcasting keeps the arrays small.
     ours, theirs = (one[:1] if (one == one[0]).all() else one for one in lengths)
     shift, ours, theirs = shifts[:, None, None], ours[None, :, None], theirs[None, None, :]
     first, end = np.maximum(shift, 0), np.minimum(ours, theirs + shift)
@@ -122,8 +123,8 @@ def _overlaps(shifts: Array, lengths: Sequence[Array], energies: Sequence[Array]
     return end - first, np.where(scale > 0, scale, np.inf)
 
 
-def _telling(correlation: Array, shared: Array) -> Iterator[tuple[int, int, int]]:
-    """Pairs (row, column) that correlate at some shift `[S,I,J]`, with the place of the most telling one."""
+def _best_shifts(correlation: Array, shared: Array) -> Iterator[tuple[int, int, int]]:
+    """Yield pairs (row, column) that correlate at some shift `[S,I,J]`, with the index of the most significant one."""
     enough = np.broadcast_to(shared >= OVERLAP - LAG, correlation.shape)
     for i, j in np.argwhere(np.where(enough, correlation, 0).max(0) > CANDIDATE):
         here = np.where(enough[:, i, j], np.clip(correlation[:, i, j], 0, 0.99), 0)

@@ -1,4 +1,4 @@
-"""Formats of other people's recordings, told apart by what is on disk; each reader returns a session in time."""
+"""Readers of foreign recording formats, detected from the files on disk; each returns a `Session`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recon.errors import InputError
 
 @dataclass(frozen=True)
 class Format:
-    """What a format is called, whether something on disk is of it, and what reads it."""
+    """A foreign format: description, detector and reader."""
 
     about: str
     looks_like: Callable[[Path], bool]
@@ -31,12 +31,12 @@ FORMATS = {
 
 
 def known_format(path: Path) -> str:
-    """Return the name of the format of a file or folder; "" where it is none of them."""
+    """Return the name of the format of a file or folder; "" if unknown."""
     return next((name for name, known in FORMATS.items() if known.looks_like(path)), "")
 
 
 def format_of(path: Path) -> str:
-    """Return the name of the format of a file or folder; raises InputError where it is none of them."""
+    """Return the name of the format of a file or folder; raises InputError if unknown."""
     if not path.exists():
         raise InputError(f"{path}: expected a recording, got nothing; check the path")
     name = known_format(path)

@@ -1,4 +1,4 @@
-"""Allen Brain Observatory, two-photon: NWB 1.0 files with natural movies; stimuli are told in imaging frames."""
+"""Allen Brain Observatory, two-photon: NWB 1.0 files with natural movies; stimulus times are imaging frames."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ BEHAVIOR = {
     "pupil_y": (f"{PIPELINE}/EyeTracking/pupil_location", 1),
 }
 PAUSE = 0.5
-"""Seconds without a frame after which a new presentation begins."""
+"""Minimum gap in seconds between two presentations."""
 LAST = 1 / 30
-"""Seconds that the last frame of a movie stays; the movies play at 30 Hz."""
+"""Duration in seconds of the last frame of a movie; the movies play at 30 Hz."""
 
 
 def looks_like(path: Path) -> bool:
-    """Return whether a file is one of the Allen Brain Observatory's two-photon sessions."""
+    """Return whether a file is a two-photon session of the Allen Brain Observatory."""
     return is_hdf5(path) and open_hdf5(path).find(f"{TRACES}/data") is not None
 
 
 def read(path: Path) -> Session:
-    """Return the session of a file: ΔF/F, running, pupil where it was tracked, and every repeat of every natural movie.
+    """Return the session of a file: ΔF/F, running, pupil if tracked, and every repeat of every natural movie.
 
-    The file has no tiers: pieces of a movie are held out with all their repeats.
+    The file has no tiers; the split by content holds out pieces of a movie with all their repeats.
     """
     file = open_hdf5(path)
     times = file.column(f"{TRACES}/timestamps").astype(np.float64)
@@ -61,7 +61,7 @@ def read(path: Path) -> Session:
 
 
 def _movie(file: Hdf5, name: str, times: Array) -> Iterator[ShownStimulus]:
-    """Yield the repeats of a movie: a new one begins where its frames start again or after a pause."""
+    """Yield the repeats of a movie; a new repeat begins where the frame number decreases or after a pause."""
     about = name.rpartition("/")[2].removesuffix("_stimulus")
     template = file.values(f"stimulus/templates/{about}_image_stack/data", axes=3)
     frames = np.asarray(file.values(f"{name}/data")[:])
@@ -80,18 +80,18 @@ def _movie(file: Hdf5, name: str, times: Array) -> Iterator[ShownStimulus]:
     edges = np.unique(np.concatenate([[0], begins, pauses, [len(frames)]]))
     for first, end in pairwise(edges):
         own = np.flatnonzero(known[first:end]) + first
-        # Of several movie frames in one imaging frame the last one stayed.
+        # If several movie frames fall in one imaging frame, keep the last.
         own = own[np.diff(onsets[own], append=np.inf) > 0]
         if len(own):
             yield ShownStimulus(
-                onsets[own], float(onsets[own][-1] + LAST), partial(_read, template, frames[own]), about
+                onsets[own], float(onsets[own][-1] + LAST), partial(_template_frames, template, frames[own]), about
             )
 
 
-def _read(template: Values, frames: Array, numbers: Array) -> Array:
-    """Return template frames; HDF5 wants places that rise."""
-    wanted, place = np.unique(frames[numbers], return_inverse=True)
-    return template[list(wanted)][place]
+def _template_frames(template: Values, frames: Array, numbers: Array) -> Array:
+    """Return frames of the template; HDF5 requires increasing indices."""
+    distinct, place = np.unique(frames[numbers], return_inverse=True)
+    return template[list(distinct)][place]
 
 
 def _behavior(file: Hdf5, notes: list[str]) -> dict[str, Stream]:

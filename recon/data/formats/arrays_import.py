@@ -1,4 +1,4 @@
-"""Turns plain arrays (movie, responses, optional behavior and pupil) into a recording in the canonical layout."""
+"""Import of plain arrays (movie, responses, optional behavior and pupil) as a recording in the canonical layout."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from recon.errors import InputError
 
 Range = tuple[float, float]
 BLOCK = 1024
-"""Frames that are looked at together when a range is sought."""
+"""Frames per read in the search for the value range."""
 
 
 @dataclass(frozen=True)
 class TrialSlice:
-    """One trial to be: frames [first, end) of an input trial, and the tier that was asked for ("" leaves it open)."""
+    """A trial to be written: frames [first, end) of input trial `source`, and the requested tier ("" if open)."""
 
     source: int
     first: int
@@ -34,7 +34,7 @@ class TrialSlice:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The opened arrays, and how a movie becomes frames of 0–255."""
+    """The opened arrays, and the value range and frame size that convert the movie to frames of 0–255."""
 
     movie: ArraySource
     responses: ArraySource
@@ -52,7 +52,7 @@ class Inputs:
         return np.ascontiguousarray(grey_levels(resize_area((raw - low) * (255 / (high - low)), self.frame_size)))
 
     def channels(self, source: ArraySource | None, piece: TrialSlice) -> Array | None:
-        """Return a trial's channels over time `(N,T)`."""
+        """Return a trial's channels over time `(N,T)`; None without a source."""
         return None if source is None else source.read(piece.source, (piece.first, piece.end), "nt")
 
 
@@ -83,14 +83,14 @@ def import_arrays(
 ) -> SensoriumRecording:
     """Import a movie and the responses to it, cut into trials and tiers, and return the recording.
 
-    `axes` names the movie's axes: t frames, h rows, w columns and, first, r trials ("thw", "hwt", "rthw" …). The
-    frames axis of responses `(N,T)` or `(T,N)`, of behavior (pupil dilation, running speed) and of pupil_center,
-    each `(2,T)` or `(T,2)`, is found by its length (or named by `response_axes`: "nt" or "tn"); with trials in the
-    movie they have them first, too. Every array is in memory or a path (`FILE`, `FILE:NAME`).
-    `movie_range` (black, white) maps to 0–255; without it [0,1] and [0,255] are told apart by the extremes.
-    `packed` says that frames are packed bits of that many rows and columns. A continuous movie is split by time
-    blocks, trials are drawn with `seed`, and equal or nearly equal videos always share a tier; with `train_frames`
-    the first frames are for training (validation from their end) and all others for testing.
+    Arrays are in memory or paths (`FILE`, `FILE:NAME`). `axes` names the movie's axes: t frames, h rows, w columns and
+    optionally r trials, first ("thw", "hwt", "rthw" …). Responses are `(N,T)` or `(T,N)`; behavior (pupil dilation,
+    running speed) and pupil_center are `(2,T)` or `(T,2)`; all have a leading trial axis if the movie has one. The time
+    axis is found by its length, or named for the responses by `response_axes` ("nt" or "tn"). `movie_range` (black,
+    white) maps to 0–255; the default is [0,1] or [0,255], inferred from the extremes. `packed` (rows, columns): frames
+    are packed bits. A continuous movie is split by time blocks; separate trials are drawn with `seed`. Equal and nearly
+    equal videos always share a tier. With `train_frames`, the first frames are for training (validation at their end)
+    and all others for testing.
     """
     with ExitStack() as stack:
         opened = open_source("movie", movie, axes=axes, bits=packed, stack=stack)
@@ -127,10 +127,10 @@ def import_arrays(
 def cut_trials(
     movie: ArraySource, *, trial_frames: int, train_frames: int | None, validation: float
 ) -> tuple[TrialSlice, ...]:
-    """Return the trials that a movie is cut into; a rest shorter than a quarter of a trial is left out.
+    """Return the trials cut from a movie; a remainder shorter than a quarter of a trial is dropped.
 
-    With `train_frames` no trial crosses that frame, and the last `validation` share of the training trials is
-    marked for validation.
+    With `train_frames`, no trial crosses that frame, and the last fraction `validation` of the training trials is
+    assigned to validation.
     """
     length, sources = movie.size("t"), movie.size("r")
     if not 1 <= trial_frames <= MAX_FRAMES:
@@ -149,7 +149,7 @@ def cut_trials(
 
 
 def find_range(movie: ArraySource) -> Range:
-    """Return the values of black and white, (0, 1) or (0, 255), that a movie's extremes allow."""
+    """Return the values of black and white, (0, 1) or (0, 255), inferred from a movie's extremes."""
     if movie.bits is not None:
         return (0.0, 1.0)
     blocks = [(r, t) for r in range(movie.size("r")) for t in range(0, movie.size("t"), BLOCK)]

@@ -1,4 +1,4 @@
-"""Streams with clocks of their own, brought to the frames of a movie by time; what is not known stays NaN."""
+"""Resampling of streams with their own clocks at the frames of a movie; unknown values are NaN."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from recon.data.formats.session import ShownStimulus, Spikes, Stream
 from recon.data.layout import Array
 
 GAP = 2.5
-"""Samples further apart than this many usual intervals have a gap between them."""
+"""Minimum length of a gap between samples, in median sampling intervals."""
 FASTER = 1.5
-"""A stream with this many samples per frame or more is averaged over frames, others are interpolated."""
+"""Streams with at least this many samples per frame are averaged over frames; others are interpolated."""
 
 
 def frame_times(shown: ShownStimulus, rate: float) -> Array:
-    """Return when the frames `(T,)` of a presentation begin, at `rate` a second."""
+    """Return the onset times `(T,)` in seconds of a presentation's frames, resampled at `rate` Hz."""
     begins: Array = shown.onsets[0] + np.arange(int((shown.end - shown.onsets[0]) * rate + 1e-6)) / rate
     return begins
 
 
 def frames_on(shown: ShownStimulus, times: Array, rate: float) -> Array:
-    """Return which frame `(T,)` was on the screen in the middle of each frame that begins at `times`.
+    """Return the presented frame `(T,)` that is on screen at the middle of each output frame with onset `times`.
 
-    The middle, so that jitter of the clock neither doubles nor skips a frame.
+    Sampling at the middle keeps clock jitter from doubling or skipping a frame.
     """
     found: Array = np.searchsorted(shown.onsets, times + 0.5 / rate, side="right") - 1
     return np.clip(found, 0, len(shown.onsets) - 1)
 
 
 def long_frames(shown: ShownStimulus) -> int:
-    """Return how many frames stayed on the screen for more than one and a half usual intervals: dropped ones followed.
+    """Return the number of frames on screen for more than 1.5 median intervals, a sign of dropped frames.
 
     >>> long_frames(ShownStimulus(np.array([0.0, 1.0, 2.0, 4.0]), 5.0, lambda numbers: numbers))
     1
@@ -39,10 +39,10 @@ def long_frames(shown: ShownStimulus) -> int:
 
 
 def responses_at(responses: Stream | Spikes, times: Array, rate: float) -> Array:
-    """Return the responses `(N,T)` in frames that begin at `times`: spikes are counted, fast streams averaged.
+    """Return responses `(N,T)` in frames with onsets `times`: spike counts, or means of fast streams.
 
-    Slower streams are interpolated linearly at the frames' beginnings, as the Sensorium recordings are. NaN where
-    nothing is known: outside the stream, and between samples that lie too far apart.
+    Slower streams are interpolated linearly at frame onsets, as in the Sensorium recordings. NaN outside the stream and
+    in gaps between samples.
     """
     if isinstance(responses, Spikes):
         return _counts(responses, times, rate)
@@ -53,9 +53,9 @@ def responses_at(responses: Stream | Spikes, times: Array, rate: float) -> Array
 
 
 def interpolated(stream: Stream, times: Array, *, longest: float) -> Array:
-    """Return the signals `(n,T)` at `times`, linear between samples that are at most `longest` seconds apart.
+    """Return the signals `(n,T)` at `times` by linear interpolation between samples at most `longest` seconds apart.
 
-    Signals of equal shift are found together, all of them in one pass. A NaN sample counts as none.
+    NaN samples count as missing. Signals with equal shifts share their interpolation weights.
     """
     shifts = np.zeros(stream.values.shape[1]) if stream.shifts is None else np.asarray(stream.shifts)
     distinct, member = np.unique(shifts, return_inverse=True)
@@ -68,7 +68,7 @@ def interpolated(stream: Stream, times: Array, *, longest: float) -> Array:
     if np.isnan(values).any():
         return _around_gaps(known, values, times, shifts, longest)
     lower = np.clip(np.nan_to_num(places).astype(int), 0, len(known) - 2)
-    share = places - lower  # 0 or 1 at a sample itself, which no gap beside it concerns
+    share = places - lower  # 0 or 1 exactly at a sample, which is valid even beside a gap
     share[(share > 0) & (share < 1) & (known[lower + 1] - known[lower] > longest)] = np.nan
     index, share = lower[member], share[member]
     signals = np.arange(len(shifts))[:, None]
@@ -78,7 +78,7 @@ def interpolated(stream: Stream, times: Array, *, longest: float) -> Array:
 
 
 def _around_gaps(known: Array, values: Array, times: Array, shifts: Array, longest: float) -> Array:
-    """Return the interpolation signal by signal, each between its own measured samples."""
+    """Interpolate signal by signal, each between its own non-NaN samples."""
     found = np.full((len(shifts), len(times)), np.nan)
     for signal, shift in enumerate(shifts):
         measured = ~np.isnan(values[:, signal])
@@ -94,7 +94,7 @@ def _around_gaps(known: Array, values: Array, times: Array, shifts: Array, longe
 
 
 def _means(stream: Stream, times: Array, rate: float) -> Array:
-    """Return means over the samples inside each frame; NaN for a frame without any."""
+    """Return the mean of the samples in each frame; NaN for frames without samples."""
     shifts = np.zeros(stream.values.shape[1]) if stream.shifts is None else np.asarray(stream.shifts)
     first, end = _span(stream.times, times[0] - shifts.max(), times[-1] + 1 / rate - shifts.min(), 1 / rate)
     known, values = stream.times[first:end], np.asarray(stream.values[first:end], dtype=np.float64)
@@ -116,6 +116,6 @@ def _counts(spikes: Spikes, times: Array, rate: float) -> Array:
 
 
 def _span(known: Array, first: float, end: float, margin: float) -> tuple[int, int]:
-    """Return the range of samples that the times from `first` to `end` need."""
+    """Return the range [low, high) of samples within `margin` seconds of the interval from `first` to `end`."""
     low = max(int(np.searchsorted(known, first - margin, side="right")) - 1, 0)
     return low, min(int(np.searchsorted(known, end + margin)) + 1, len(known))

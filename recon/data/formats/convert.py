@@ -1,4 +1,4 @@
-"""Writes a session in time as a recording: frames at one rate, trials cut where nothing is known, tiers by content."""
+"""Conversion of a session to a recording: one frame rate, trials cut at missing data, tiers split by content."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from recon.data.writer import RecordingWriter
 from recon.errors import InputError
 
 RATE = 30.0
-"""Frames a second where neither settings nor session say a rate."""
+"""Default frame rate in Hz, if neither settings nor session give one."""
 DEGREES = 1.45
-"""Degrees of a pixel of the Sensorium movies; stands in where nothing is known."""
+"""Degrees per pixel of the Sensorium movies: the default if the session gives none."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """How a session becomes trials: `rate` frames a second of `frame_size`, at most `trial_frames` in a trial.
+    """Settings of a conversion: frames of `frame_size` (H, W) at `rate` Hz, at most `trial_frames` frames per trial.
 
-    A `rate` of 0 is that of the session, 30 where its streams have clocks of their own. Of still images every one is a
-    trial.
+    `rate` 0 means the session's rate, or 30 if its streams have their own clocks. Every still image is one trial.
 
-    Responses `lag` seconds after a frame began are taken for it. Gaps in behavior of up to `fill` seconds are
-    interpolated; where a longer one is, or responses are missing, a trial ends, and what is left counts from `shortest`
-    frames on. `degrees_per_pixel` counts where the session does not say. Presentations without a tier are split by
-    content into `validation`, `test` and training.
+    The responses of a frame are read `lag` seconds after its onset. Gaps in behavior of up to `fill` seconds are
+    interpolated. A trial ends at longer gaps and at missing responses; pieces below `shortest` frames are dropped.
+    `degrees_per_pixel` is used if the session gives none. Presentations without a tier are split by content into the
+    fractions `validation` and `test`, and training.
     """
 
     rate: float = 0.0
@@ -57,7 +56,7 @@ class Conversion:
 
 @dataclass(frozen=True)
 class PresentationSlice:
-    """A trial to be: frames [first, end) of a presentation at the conversion's rate."""
+    """A trial to be written: frames [first, end) of presentation `shown` at the rate of the conversion."""
 
     shown: int
     first: int
@@ -66,7 +65,7 @@ class PresentationSlice:
 
 @dataclass(frozen=True)
 class Aligned:
-    """What belongs to frames that begin at `times` `(T,)`: responses `(N,T)` and behavior `(4,T)`, NaN: unknown."""
+    """Responses `(N,T)` and behavior `(4,T)` of frames with onsets `times` `(T,)`; NaN where unknown."""
 
     times: Array
     responses: Array
@@ -81,10 +80,10 @@ def convert(
     overwrite: bool = False,
     progress: Progress = iter,
 ) -> SensoriumRecording:
-    """Write a session as a recording in the canonical layout, at once or not at all, and return it.
+    """Write a session atomically as a recording in the canonical layout and return it.
 
-    What was found odd (dropped frames, gaps, presentations that are too short) is said in `notes` of the recording's
-    `made_by`. Raises InputError where no trial is left.
+    `notes` in the recording's `made_by` lists irregularities: dropped frames, gaps, short presentations. Raises
+    InputError if no trial is left.
     """
     chosen = suited(settings or Conversion(), session)
     notes = [*session.notes, *_notes_on(session, chosen)]
@@ -125,7 +124,7 @@ def convert(
 
 
 def suited(settings: Conversion, session: Session) -> Conversion:
-    """Return the settings with the session's rate where none was asked for; of still images each is a trial."""
+    """Return the settings with the session's rate as default; for still images, at its rate and one frame per trial."""
     rate = settings.rate or session.rate or RATE
     if not session.stills:
         return replace(settings, rate=rate)
@@ -135,7 +134,7 @@ def suited(settings: Conversion, session: Session) -> Conversion:
 def aligned(
     session: Session, shown: ShownStimulus, settings: Conversion, *, span: tuple[int, int] | None = None
 ) -> Aligned:
-    """Return what belongs to the frames of a presentation, or to the frames [first, end) of it."""
+    """Return responses and behavior of the frames of a presentation, or of its frames `span` [first, end)."""
     times = frame_times(shown, settings.rate)
     times = times if span is None else times[span[0] : span[1]]
     responses = responses_at(session.responses, times + settings.lag, settings.rate)
@@ -151,7 +150,7 @@ def aligned(
 
 
 def _pieces(session: Session, number: int, settings: Conversion) -> tuple[list[PresentationSlice], int]:
-    """Return the trials of a presentation, and how many of its frames are in none."""
+    """Return the trials of a presentation and the number of frames in no trial."""
     shown = session.shown[number]
     total = len(frame_times(shown, settings.rate))
     if total == 0:
@@ -169,7 +168,7 @@ def _pieces(session: Session, number: int, settings: Conversion) -> tuple[list[P
 
 
 def _runs(known: Array) -> Iterator[tuple[int, int]]:
-    """Yield the ranges of frames that are known.
+    """Yield the ranges [first, end) of known frames.
 
     >>> list(_runs(np.array([True, True, False, True])))
     [(0, 2), (3, 4)]
@@ -180,7 +179,7 @@ def _runs(known: Array) -> Iterator[tuple[int, int]]:
 
 
 def _video(shown: ShownStimulus, piece: PresentationSlice, settings: Conversion) -> Array:
-    """Return a trial's frames `(T,H,W)` uint8; each frame of the presentation is read and resized once."""
+    """Return a trial's frames `(T,H,W)` uint8; each presented frame is read and resized once."""
     times = frame_times(shown, settings.rate)[piece.first : piece.end]
     numbers, place = np.unique(frames_on(shown, times, settings.rate), return_inverse=True)
     frames = np.asarray(shown.read(numbers), dtype=np.float32)
@@ -193,7 +192,7 @@ def _video(shown: ShownStimulus, piece: PresentationSlice, settings: Conversion)
 
 
 def _tiers(session: Session, pieces: Sequence[PresentationSlice], settings: Conversion) -> list[str]:
-    """Return the publisher's tiers, or a split by content, for which all movies are looked at."""
+    """Return the publisher's tiers, or a split by content, which reads all movies."""
     asked = [session.shown[piece.shown].tier for piece in pieces]
     wrong = sorted({tier for tier in asked if tier and (tier not in TIERS or tier == ABSENT)})
     if wrong:
@@ -226,14 +225,14 @@ def _notes_on(session: Session, settings: Conversion) -> list[str]:
     notes = []
     if sum(late):
         notes.append(
-            f"{sum(late)} frames of {sum(map(bool, late))} presentations stayed for more than 1.5 intervals: "
-            "frames were dropped there; the movie shows what was on the screen"
+            f"{sum(late)} frames of {sum(map(bool, late))} presentations were shown for more than 1.5 intervals "
+            "(dropped frames); the movie keeps what was on screen"
         )
     missing = [name for name in BEHAVIOR if name not in session.behavior]
     if missing and any(name in session.behavior for name in BEHAVIOR[:2]):
         notes.append(f"{', '.join(missing)} not recorded: zero")
     if not session.degrees_per_pixel:
-        notes.append(f"the visual angle of a pixel is not known: {settings.degrees_per_pixel:g} degrees stand in")
+        notes.append(f"degrees per pixel are unknown: {settings.degrees_per_pixel:g} is assumed")
     if isinstance(session.responses, Spikes):
         notes.append("responses are spikes per frame")
     return notes

@@ -1,4 +1,4 @@
-"""Folders of experanto and OmniMouse: a screen of numbered pieces, sequences or spikes, each with its own clock."""
+"""experanto and OmniMouse folders: a screen with numbered entries, sequences or spikes, each with its own clock."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
 from recon.errors import InputError
 
 TIERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "oracle": VALIDATION, "test": TEST}
-"""Tiers of experanto by the recording's; others count as none."""
+"""Canonical tiers by experanto name; any other name counts as no tier."""
 EYE = {1: ("pupil_dilation",), 3: ("pupil_dilation", "pupil_x", "pupil_y")}
 EYE[4] = ("pupil_dilation", "", "pupil_x", "pupil_y")
-"""What the signals of an eye tracker are, by their number: of four the second is the dilation's derivative."""
+"""Eye-tracker signals by their number; of four, the second (derivative of pupil dilation) is skipped."""
 PICTURES = (".png", ".jpg", ".jpeg")
 FEW = 30
-"""Frames of the first movie that tell whether its grey levels reach 1 or 255."""
+"""Frames of the first movie that determine its range, 0–1 or 0–255."""
 
 
 @dataclass(frozen=True)
 class ScreenEntry:
-    """One entry of a screen: frames [first, first + count) of its clock, and what it says of itself."""
+    """One entry of a screen: frames [first, first + count) of the screen clock, and its metadata `about`."""
 
     key: str
     first: int
@@ -36,14 +36,14 @@ class ScreenEntry:
 
 
 def looks_like(path: Path) -> bool:
-    """Return whether a folder is one of experanto."""
+    """Return whether a folder is an experanto recording."""
     return (path / "screen" / "meta.yml").is_file()
 
 
 def read(path: Path) -> Session:
-    """Return the session of a folder: videos and images of its screen, `responses` or `spikes`, eye and treadmill.
+    """Return the session of a folder: videos and images, `responses` or `spikes`, eye tracker and treadmill.
 
-    Blank and invalid pieces separate presentations and are none. Tiers are kept where every piece has a known one.
+    Blank and invalid entries are skipped. Tiers are kept if every video and image has a known one.
     """
     notes: list[str] = []
     folder = next((path / name for name in ("responses", "spikes") if (path / name / "meta.yml").is_file()), None)
@@ -64,7 +64,7 @@ def read(path: Path) -> Session:
 
 
 def activity(folder: Path) -> Stream | Spikes:
-    """Return the sequence or the spikes of a folder with meta.yml."""
+    """Return the sequence or spikes stored in a folder with meta.yml."""
     about = _yaml(folder / "meta.yml")
     kind = about.get("modality")
     if kind == "spikes":
@@ -105,7 +105,7 @@ def _spikes(folder: Path, about: Mapping[str, Any]) -> Spikes:
     file = folder / "spikes.npy"
     edges = np.asarray(about.get("spike_indices", ()), dtype=np.int64).ravel()
     if not file.is_file() or len(edges) < 2 or edges[0] != 0 or bool((np.diff(edges) < 0).any()):
-        raise InputError(f"{folder}: expected spikes.npy and rising spike_indices from 0, got others; copy it again")
+        raise InputError(f"{folder}: expected spikes.npy and increasing spike_indices from 0, got others; copy again")
     with file.open("rb") as stream:
         wrapped = stream.read(6) == b"\x93NUMPY"
     flat = load_array(file).astype(np.float64) if wrapped else np.fromfile(file, np.float64)
@@ -155,7 +155,7 @@ def _pieces(screen: Path) -> Iterator[ScreenEntry]:
 
 
 def _frames(screen: Path, piece: ScreenEntry, scale: float, numbers: Array) -> Array:
-    """Return the frames of given numbers `(k,H,W)` in grey levels."""
+    """Return frames of an entry by number, `(k,H,W)` grey levels."""
     movie = _stored(screen, piece)
     if movie.shape[0] < piece.count:
         raise InputError(f"{screen}/data/{piece.key}: expected {piece.count} frames, got {movie.shape[0]}; copy again")
@@ -163,7 +163,7 @@ def _frames(screen: Path, piece: ScreenEntry, scale: float, numbers: Array) -> A
 
 
 def _stored(screen: Path, piece: ScreenEntry) -> Array:
-    """Return the frames of a file, `(T,H,W)` or `(T,H,W,3)`."""
+    """Return the stored frames of an entry, `(T,H,W)` or `(T,H,W,3)`."""
     picture = next((f for f in (screen / "data" / f"{piece.key}{end}" for end in PICTURES) if f.is_file()), None)
     if picture is not None:
         return _picture(picture)
@@ -189,7 +189,7 @@ def _picture(file: Path) -> Array:
 
 
 def _scale(screen: Path, pieces: Sequence[ScreenEntry]) -> float:
-    """Return 255 where movies are fractions of white, by the extremes of the first; 1 otherwise."""
+    """Return the factor to grey levels: 255 if the first movie holds floats of at most 1, else 1."""
     if not pieces:
         raise InputError(f"{screen}: expected a video or an image, got only blanks; copy the folder again")
     first = np.asarray(_stored(screen, pieces[0])[:FEW])

@@ -1,4 +1,4 @@
-"""Raw fluorescence as a relative change over a running baseline, computed where it is read."""
+"""Relative fluorescence over a running baseline, computed on reading."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from recon.data.arrays import Stored
 from recon.data.layout import Array
 
 WINDOW, PERCENTILE = 60.0, 10.0
-"""Seconds of the window in which the baseline is this percentile."""
+"""Window (s) and percentile of the running baseline."""
 KNOTS = 8
-"""The baseline is found at so many places of a window and is linear between them."""
+"""Baseline values per window, with linear interpolation between them."""
 
 
 class RelativeFluorescence:
-    """(F − F₀)/F₀, at least 0: F₀ is the running 10th percentile over 60 s, which removes bleaching and drift."""
+    """(F − F₀)/F₀ clipped at 0, where F₀ is the running 10th percentile over 60 s (removes bleaching and drift)."""
 
     def __init__(self, stored: Stored, rate: float) -> None:
         self.stored, self.shape = stored, tuple(stored.shape)
@@ -22,7 +22,7 @@ class RelativeFluorescence:
         self.step = max(2 * self.half // KNOTS, 1)
 
     def __getitem__(self, index: slice) -> Array:
-        """Return samples `(k,n)`; they do not depend on what else is read with them."""
+        """Return samples `(k,n)`; only the floor of F₀ (1 % of its mean) depends on the extent of the slice."""
         first, end, _ = index.indices(self.shape[0])
         if end <= first:
             return np.zeros((0, self.shape[1]))

@@ -1,4 +1,4 @@
-"""HDF5 files of others: only numbers and texts that lie in the file itself are read, and every failure is one error."""
+"""Safe reading of foreign HDF5 files: only numbers and texts in the file itself; every failure is an InputError."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from recon.errors import InputError
 
 DAMAGED = (OSError, RuntimeError, KeyError, TypeError, MemoryError, OverflowError, AttributeError)
 BROKEN = (*DAMAGED, ValueError)
-"""What h5py raises on files that are damaged."""
+"""Exceptions that h5py raises for damaged files."""
 Found = TypeVar("Found")
 TEXTS = 1_000_000
-"""More texts than this are no column of a table of stimuli."""
+"""Maximum length of a text column."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """A data set of numbers, read in slices; a damaged part is an InputError that names it."""
+    """A numeric dataset, read in slices; raises InputError with its name for damaged parts."""
 
     name: str
     stored: h5py.Dataset
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Return how long its axes are."""
+        """Return the lengths of the axes."""
         return tuple(int(size) for size in self.stored.shape)
 
     def __getitem__(self, index: Any) -> Array:
-        """Return a part; a list of places along the first axis may be in any order and repeat."""
+        """Return a part of the dataset; lists of indices must increase (h5py)."""
         try:
             return np.asarray(self.stored[index])
         except BROKEN as error:
@@ -44,7 +44,7 @@ class Values:
 
 
 class Turned:
-    """Series `(n,S)`, read in slices as `(S,n)`."""
+    """Transpose of a stored series: `(n,S)`, read in slices as `(S,n)`."""
 
     def __init__(self, stored: Values) -> None:
         self.stored, self.shape = stored, stored.shape[::-1]
@@ -56,7 +56,7 @@ class Turned:
 
 
 def guarded(method: Callable[..., Found]) -> Callable[..., Found]:
-    """Turn what h5py raises on damaged files into one InputError that names the file and what was sought."""
+    """Turn h5py's exceptions for damaged files into one InputError that names the file and the entry."""
 
     @functools.wraps(method)
     def read(self: Any, name: str, **options: Any) -> Found:
@@ -70,14 +70,14 @@ def guarded(method: Callable[..., Found]) -> Callable[..., Found]:
 
 @dataclass(frozen=True)
 class Hdf5:
-    """An open file, closed when it is dropped."""
+    """An open HDF5 file; garbage collection closes it."""
 
     path: Path
     file: h5py.File
 
     @guarded
     def find(self, name: str) -> Any:
-        """Return the group or data set of a name, or none; raises InputError where it lies in another file."""
+        """Return the group or dataset of a name, or None; raises InputError if it is a link to another file."""
         place: Any = self.file
         for part in filter(None, name.split("/")):
             if not isinstance(place, h5py.Group) or part not in place:
@@ -89,7 +89,7 @@ class Hdf5:
 
     @guarded
     def kind(self, name: str) -> str:
-        """Return what has a name: "numbers", "texts" or "other" data, a "group"; "" where there is nothing."""
+        """Return the kind of an entry: "numbers", "texts", "other" (data), "group", or "" if there is none."""
         found = self.find(name) if name else None
         if not isinstance(found, h5py.Dataset):
             return "" if found is None else "group"
@@ -99,7 +99,7 @@ class Hdf5:
 
     @guarded
     def children(self, pattern: str) -> list[str]:
-        """Return the names of the entries of a group that match, for example "processing/ophys/*/Roi*", in order."""
+        """Return the sorted names of entries that match a pattern, for example "processing/ophys/*/Roi*"."""
         folder, _, last = pattern.rpartition("/")
         parents = self.children(folder) if any(sign in folder for sign in "*?[") else [folder]
         found = []
@@ -112,24 +112,24 @@ class Hdf5:
 
     @guarded
     def values(self, name: str, *, axes: int | None = None) -> Values:
-        """Return a data set of numbers; raises InputError where there is none, or it has not so many axes."""
+        """Return a numeric dataset; raises InputError if missing, stored elsewhere, or not of `axes` axes."""
         found = self.find(name)
         if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiub" or found.shape is None:
-            raise InputError(f"{self.path}:{name}: expected numbers, got {_what(found)}; name another data set")
+            raise InputError(f"{self.path}:{name}: expected numbers, got {_describe(found)}; name another data set")
         if found.external or found.is_virtual:
-            raise InputError(f"{self.path}:{name}: expected data in this file, got others'; copy them in")
+            raise InputError(f"{self.path}:{name}: expected data in this file, got a link; copy the data in")
         if axes is not None and len(found.shape) != axes:
             raise InputError(f"{self.path}:{name}: expected {axes} axes, got {found.shape}; name another data set")
         return Values(f"{self.path}:{name}", found)
 
     @guarded
     def column(self, name: str) -> Array:
-        """Return a column of numbers `(K,)`."""
+        """Return a numeric column `(K,)`."""
         return np.asarray(self.values(name, axes=1)[:])
 
     @guarded
     def start(self, name: str) -> tuple[float, float]:
-        """Return a number and its attribute `rate`: when a series begins, and its samples a second; NaN if none."""
+        """Return the start time (s) of a series, a scalar, and its attribute `rate` (Hz); NaN where missing."""
         found = self.find(name)
         if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiu" or found.shape != ():
             return float("nan"), float("nan")
@@ -138,13 +138,13 @@ class Hdf5:
 
     @guarded
     def texts(self, name: str) -> list[str]:
-        """Return a column of texts, or of numbers written out."""
+        """Return a text column; numbers are converted to text."""
         found = self.find(name)
         if isinstance(found, h5py.Dataset) and found.dtype.kind in "fiub":
             return [str(value) for value in self.column(name)]
         kind = h5py.check_string_dtype(found.dtype) if isinstance(found, h5py.Dataset) else None
         if kind is None or found.shape is None or len(found.shape) != 1 or found.shape[0] > TEXTS:
-            raise InputError(f"{self.path}:{name}: expected a column of texts, got {_what(found)}; name another column")
+            raise InputError(f"{self.path}:{name}: expected a text column, got {_describe(found)}; name another column")
         try:
             return [str(value) for value in found.asstr(errors="replace")[:]]
         except BROKEN as error:
@@ -152,7 +152,7 @@ class Hdf5:
 
 
 def open_hdf5(path: Path) -> Hdf5:
-    """Open a file to read; raises InputError where it is none of HDF5."""
+    """Open an HDF5 file for reading; raises InputError for any other file."""
     try:
         return Hdf5(path, h5py.File(path, "r"))
     except BROKEN as error:
@@ -160,14 +160,14 @@ def open_hdf5(path: Path) -> Hdf5:
 
 
 def is_hdf5(path: Path) -> bool:
-    """Return whether a file begins as HDF5 files do."""
+    """Return whether a file has the HDF5 signature."""
     try:
         return path.is_file() and bool(h5py.is_hdf5(path))
     except OSError:
         return False
 
 
-def _what(found: Any) -> str:
+def _describe(found: Any) -> str:
     if found is None:
         return "nothing"
     return f"{found.dtype} {found.shape}" if isinstance(found, h5py.Dataset) else "a group"

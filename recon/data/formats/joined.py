@@ -1,4 +1,4 @@
-"""Arrays that were published trial by trial, on one clock that leaves room between trials; read when asked for."""
+"""Arrays published trial by trial, on one clock with pauses between trials, read lazily."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from recon.data.layout import Array
 from recon.errors import InputError
 
 PAUSE = 60.0
-"""Seconds between trials: more than anything is ever interpolated over."""
+"""Pause between trials in seconds, longer than any gap that is interpolated."""
 KEPT = 4
-"""Arrays that stay in memory: those of neighbours are asked for together."""
+"""Size of the cache in arrays; neighbouring trials are often read together."""
 
 
 class Joined:
-    """Arrays `(T_k, n)` one after another, of which only those that are asked for are read."""
+    """Lazy concatenation of arrays `(T_k, n)` in time."""
 
     def __init__(self, frames: Sequence[int], width: int, read: Callable[[int], Array]) -> None:
         self.edges = np.concatenate([[0], np.cumsum(frames)])
@@ -44,7 +44,7 @@ class Joined:
 
 
 def starts(frames: Sequence[int], rate: float) -> Array:
-    """Return when each trial begins `(K,)` in seconds: on whole frames, so that nothing has to be interpolated.
+    """Return the start times `(K,)` of the trials in seconds, on whole frames to avoid interpolation.
 
     >>> starts([30, 30], 30.0).tolist()
     [0.0, 61.0]
@@ -54,7 +54,7 @@ def starts(frames: Sequence[int], rate: float) -> Array:
 
 
 def stream(frames: Sequence[int], rate: float, width: int, read: Callable[[int], Array]) -> Stream:
-    """Return the stream of arrays `(T_k, n)` that `read` returns by the number of a trial."""
+    """Return a stream of the arrays `(T_k, n)`; `read` returns the array of a trial by its index."""
     clock = [begin + np.arange(count) / rate for begin, count in zip(starts(frames, rate), frames, strict=True)]
     return Stream(np.concatenate(clock), Joined(frames, width, read))
 
@@ -62,13 +62,13 @@ def stream(frames: Sequence[int], rate: float, width: int, read: Callable[[int],
 def presentations(
     frames: Sequence[int], rate: float, read: Callable[[int], Array], *, contents: Sequence[str], tiers: Sequence[str]
 ) -> list[ShownStimulus]:
-    """Return what was shown: `read` returns the movie `(T_k,H,W)` of a trial, grey levels 0–255."""
+    """Return one presentation per trial; `read` returns its movie `(T_k,H,W)`, grey levels 0–255."""
     begins = starts(frames, rate)
     return [
         ShownStimulus(
             begins[trial] + np.arange(count) / rate,
             begins[trial] + count / rate,
-            partial(_some, read, trial),
+            partial(_frames, read, trial),
             contents[trial],
             tiers[trial],
         )
@@ -76,7 +76,7 @@ def presentations(
     ]
 
 
-def _some(read: Callable[[int], Array], trial: int, numbers: Array) -> Array:
-    """Return the frames of given numbers."""
-    some: Array = read(trial)[numbers]
-    return some
+def _frames(read: Callable[[int], Array], trial: int, numbers: Array) -> Array:
+    """Return frames of a trial by number."""
+    selected: Array = read(trial)[numbers]
+    return selected

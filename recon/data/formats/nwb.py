@@ -1,4 +1,4 @@
-"""NWB 2 files, told by a short mapping where things are; MICrONS scans and Allen Neuropixels sessions are known."""
+"""NWB 2 files, read through a mapping; MICrONS scans and Allen Neuropixels sessions have built-in mappings."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ CELLS = ("start_time", "stop_time")
 
 @dataclass(frozen=True)
 class NwbMapping:
-    """Where an NWB 2 file keeps what is needed, as paths inside it; `*` stands for any name.
+    """Paths of the required data inside an NWB 2 file; `*` matches any name.
 
-    `responses`: RoiResponseSeries (several fields are put side by side), or `units` (a units table) with the spikes
-    counted. `movie`: an ImageSeries with a time for each frame, cut by the rows of the tables `intervals`; or, with
-    `frame`, a template whose frame numbers stand in that column, one row per frame. `content` and `tier` are columns of
-    the tables. `behavior`: the names of `recon.data.formats.session.BEHAVIOR`, each a TimeSeries (`PATH` or
-    `PATH:COLUMN`).
-    `activity`: "stored", or "relative" for raw fluorescence, (F − F₀)/F₀ over a running baseline.
+    `responses`: RoiResponseSeries, concatenated over fields; or `units`: a units table, whose spikes are counted.
+    `movie`: an ImageSeries with one time per frame, cut by the rows of the tables `intervals`; or, with `frame`, a
+    template whose frame numbers are that column of the tables, one row per frame. `content` and `tier` are columns of
+    the tables. `behavior` maps the names of `recon.data.formats.session.BEHAVIOR` to TimeSeries (`PATH` or
+    `PATH:COLUMN`). `activity`: "stored", or "relative" for raw fluorescence, (F − F₀)/F₀ over a running baseline.
     """
 
     responses: tuple[str, ...] = ()
@@ -64,7 +63,7 @@ MICRONS = NwbMapping(
     },
     activity="relative",
 )
-"""Functional scans of MICrONS (DANDI 000402): raw fluorescence per field, clips told apart by their hash."""
+"""Functional scans of MICrONS (DANDI 000402): raw fluorescence per field, clips identified by condition hash."""
 NEUROPIXELS = NwbMapping(
     units="units",
     movie="stimulus/templates/natural_movie_one*",
@@ -81,7 +80,7 @@ def looks_like(path: Path) -> bool:
 
 
 def known_mapping(file: Hdf5) -> NwbMapping:
-    """Return the mapping of a file of a known kind; raises InputError for others."""
+    """Return the built-in mapping that fits a file; raises InputError if none does."""
     for mapping in (MICRONS, NEUROPIXELS):
         wanted = [*mapping.responses, mapping.units, mapping.movie, mapping.intervals[0]]
         if all(file.children(name) for name in wanted if name):
@@ -93,7 +92,7 @@ def known_mapping(file: Hdf5) -> NwbMapping:
 
 
 def read(path: Path, mapping: NwbMapping | None = None) -> Session:
-    """Return the session of a file, as a mapping says or, without one, as known kinds have it."""
+    """Return the session of a file through the given mapping, or through a built-in one."""
     file = open_hdf5(path)
     where = mapping or known_mapping(file)
     notes: list[str] = []
@@ -110,13 +109,15 @@ def read(path: Path, mapping: NwbMapping | None = None) -> Session:
 
 
 def _fields(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Stream, Sequence[int], Sequence[str]]:
-    """Return the fields of a scan side by side; their clocks may differ by a constant each."""
+    """Return the fields of a scan concatenated over cells; their clocks may differ by a constant per field."""
     names = [name for pattern in where.responses for name in file.children(pattern)]
     if not names:
-        raise InputError(f"{file.path}: expected response series at {', '.join(where.responses)}, got none; mend")
+        raise InputError(
+            f"{file.path}: expected response series at {', '.join(where.responses)}, got none; correct the mapping"
+        )
     clocks = [times_of(file, name) for name in names]
     stored = [file.values(f"{name}/data", axes=2) for name in names]
-    parts = [_upright(values, len(clock)) for values, clock in zip(stored, clocks, strict=True)]
+    parts = [_time_first(values, len(clock)) for values, clock in zip(stored, clocks, strict=True)]
     frames = min(len(clock) for clock in clocks)
     if any(len(clock) != frames for clock in clocks):
         notes.append(f"fields have {', '.join(str(len(c)) for c in clocks)} samples: the first {frames} are used")
@@ -134,12 +135,12 @@ def _fields(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Stream, Se
         notes.append(f"responses are {RelativeFluorescence.__doc__ or ''}".split("\n")[0])
     rises = np.diff(clocks[0][:frames], prepend=-np.inf) > 0
     if not rises.all():
-        raise InputError(f"{file.path}: expected times of {names[0]} that rise, got others; mend the clock")
+        raise InputError(f"{file.path}: expected increasing times of {names[0]}; correct the clock")
     return Stream(clocks[0][:frames], values, each if each.any() else None), range(side.shape[1]), ()
 
 
 class _SideBySide:
-    """Several series `(frames, cells)` of one length, as one."""
+    """Concatenation over cells of series `(frames, cells)`, cut to the first `frames` samples."""
 
     def __init__(self, parts: Sequence[Values | Turned], frames: int) -> None:
         self.parts, self.shape = parts, (frames, sum(part.shape[1] for part in parts))
@@ -149,7 +150,7 @@ class _SideBySide:
         return np.concatenate([np.asarray(part[span], dtype=np.float64) for part in self.parts], axis=1)
 
 
-def _upright(values: Values, frames: int) -> Values | Turned:
+def _time_first(values: Values, frames: int) -> Values | Turned:
     if values.shape[0] == frames:
         return values
     if values.shape[1] == frames:
@@ -170,7 +171,7 @@ def _units(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Spikes, Seq
 
 
 def _areas(file: Hdf5, table: str, units: int, notes: list[str]) -> Sequence[str]:
-    """Return the area of every unit by its peak channel, as Allen sessions tell it; none where it is not told."""
+    """Return the area of every unit from its peak channel (Allen sessions); empty if not stored."""
     electrodes = "general/extracellular_ephys/electrodes"
     if file.find(f"{table}/peak_channel_id") is None or file.find(f"{electrodes}/location") is None:
         return ()
@@ -213,25 +214,25 @@ def _presentations(file: Hdf5, where: NwbMapping, notes: list[str]) -> Iterator[
         own = kept[(clock[kept] >= start - 0.5 * usual) & (clock[kept] < stop - 0.5 * usual)]
         if len(own):
             end = max(min(stop, clock[own[-1]] + 2 * usual), clock[own[-1]] + 0.5 * usual)
-            yield ShownStimulus(clock[own], float(end), partial(_picked, movie, own), content, tier)
+            yield ShownStimulus(clock[own], float(end), partial(_frames, movie, own), content, tier)
         else:
-            notes.append(f"{content} at {start:.1f} s: no frame of the movie has a time there; left out")
+            notes.append(f"{content} at {start:.1f} s: no movie frame in this interval; left out")
 
 
 def _rows(file: Hdf5, where: NwbMapping, table: str) -> list[tuple[float, float, str, str]]:
-    """Return (start, stop, content, tier) of the rows of a table of intervals."""
+    """Return (start, stop, content, tier) for every row of a table of intervals."""
     starts, stops = (file.column(f"{table}/{name}").astype(np.float64) for name in CELLS)
     named = [
         file.texts(f"{table}/{column}") if column and file.find(f"{table}/{column}") is not None else [""] * len(starts)
         for column in (where.content, where.tier)
     ]
     if len({len(starts), len(stops), *map(len, named)}) != 1 or not np.isfinite([starts, stops]).all():
-        raise InputError(f"{file.path}:{table}: expected columns of one length with finite times; mend the table")
+        raise InputError(f"{file.path}:{table}: expected columns of one length with finite times; correct the table")
     return list(zip(starts.tolist(), stops.tolist(), *named, strict=True))
 
 
 def _template(file: Hdf5, where: NwbMapping, table: str, movie: Values) -> Iterator[ShownStimulus]:
-    """Yield the repeats of a template whose frames stand in a table's column, a row each."""
+    """Yield the repeats of a template movie from a table with one frame number per row."""
     rows = _rows(file, where, table)
     frames = file.column(f"{table}/{where.frame}").astype(np.float64)
     known = np.isfinite(frames) & (frames >= 0) & (frames < movie.shape[0])
@@ -247,17 +248,17 @@ def _template(file: Hdf5, where: NwbMapping, table: str, movie: Values) -> Itera
         own = np.arange(first, end)[np.diff(starts[first:end], append=np.inf) > 0]
         stop = max(rows[order[own[-1]]][1], starts[own[-1]] + 1e-3)
         content, tier = rows[order[first]][2] or table, rows[order[first]][3]
-        yield ShownStimulus(starts[own], float(stop), partial(_picked, movie, numbers[own]), content, tier)
+        yield ShownStimulus(starts[own], float(stop), partial(_frames, movie, numbers[own]), content, tier)
 
 
-def _picked(movie: Values, places: Array, numbers: Array) -> Array:
-    """Return frames of given numbers as grey levels; HDF5 wants places that rise."""
-    wanted, back = np.unique(places[numbers], return_inverse=True)
-    return grey(movie[list(wanted)])[back]
+def _frames(movie: Values, places: Array, numbers: Array) -> Array:
+    """Return frames by number as grey levels; HDF5 requires increasing indices."""
+    distinct, back = np.unique(places[numbers], return_inverse=True)
+    return grey(movie[list(distinct)])[back]
 
 
 def times_of(file: Hdf5, series: str) -> Array:
-    """Return the times `(S,)` of a TimeSeries: its timestamps, or its starting time and rate."""
+    """Return the sample times `(S,)` of a TimeSeries from its timestamps, or from starting time and rate."""
     if file.find(f"{series}/timestamps") is not None:
         return file.column(f"{series}/timestamps").astype(np.float64)
     begin, rate = file.start(f"{series}/starting_time")
@@ -281,6 +282,6 @@ def _behavior(file: Hdf5, where: NwbMapping, notes: list[str]) -> dict[str, Stre
             continue
         rises = np.diff(times, prepend=-np.inf) > 0
         if not rises.all():
-            notes.append(f"{signal}: {int((~rises).sum())} samples whose time does not rise are left out")
+            notes.append(f"{signal}: {int((~rises).sum())} samples with non-increasing times are left out")
         found[signal] = Stream(times[rises], values[rises, index : index + 1])
     return found

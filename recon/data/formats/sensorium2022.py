@@ -1,4 +1,4 @@
-"""Sensorium 2022: still images and one response of every neuron to each, in the folders of a mouse."""
+"""Sensorium 2022: still images with one response per neuron and image, one folder per mouse."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from recon.errors import InputError
 
 TIERS = {"train": TRAIN, "validation": VALIDATION, "test": TEST, "final_test": "final_test_main"}
 RATE = 1.0
-"""Images have no times; one a second stands in."""
+"""Nominal rate in Hz; images are published without times."""
 BEHAVIOR = {
     "pupil_dilation": ("behavior", 3, 0),
     "running_speed": ("behavior", 3, 2),
     "pupil_x": ("pupil_center", 2, 0),
     "pupil_y": ("pupil_center", 2, 1),
 }
-"""Folder, rows in its files and the row of every stream; the second of three is the dilation's derivative."""
+"""Folder, rows per file and row index of every stream; row 1 of `behavior` is the derivative of pupil dilation."""
 
 
 def looks_like(path: Path) -> bool:
-    """Return whether a folder is one of a mouse that saw still images."""
+    """Return whether a folder is a Sensorium 2022 mouse (still images)."""
     return (path / TIERS_FILE).is_file() and (path / "data/images").is_dir()
 
 
 def read(path: Path) -> Session:
-    """Return the session of a folder: an image a second, in the publisher's tiers.
+    """Return the session of a folder: one image per second, with the publisher's tiers.
 
-    Trials whose responses were withheld, absent or all zero, are left out.
+    Trials with withheld responses (absent or all zero) are left out.
     """
     tiers = [str(tier) for tier in load_array(path / TIERS_FILE).astype(str)]
     unknown = sorted(set(tiers) - {*TIERS, "none"})
     if unknown:
         raise InputError(f"{path / TIERS_FILE}: expected tiers of {', '.join(TIERS)}, got {unknown}; rename them")
     units = load_array(path / "meta/neurons/unit_ids.npy").ravel()
-    told = [index for index, tier in enumerate(tiers) if tier != "none"]
-    trials = [index for index in told if _has_responses(path, index, len(units))]
+    listed = [index for index, tier in enumerate(tiers) if tier != "none"]
+    trials = [index for index in listed if _has_responses(path, index, len(units))]
     if not trials:
         raise InputError(f"{path}: expected images with responses, got none; unpack the recording again")
     ones = [1] * len(trials)
-    notes = ["images have no times: one a second stands in"]
-    if len(told) > len(trials):
-        notes.append(f"{len(told) - len(trials)} images without responses, which were withheld, are left out")
+    notes = ["images have no times: one per second is assumed"]
+    if len(listed) > len(trials):
+        notes.append(f"{len(listed) - len(trials)} images with withheld responses are left out")
     behavior = {
         name: _column(path, trials, *where) for name, where in BEHAVIOR.items() if (path / "data" / where[0]).is_dir()
     }
@@ -88,7 +88,7 @@ def _column(path: Path, trials: Sequence[int], variable: str, rows: int, row: in
 
 
 def _image(path: Path, index: int) -> Array:
-    """Return an image `(1,H,W)`; one of three colours becomes grey."""
+    """Return an image `(1,H,W)`; RGB is converted to grey."""
     file = data_file(path, "images", index)
     image = load_array(file)
     if image.ndim != 3 or image.shape[0] not in (1, 3) or image.dtype.kind not in "fiu":

@@ -1,4 +1,4 @@
-"""A session in time: streams with timestamps, and what was shown when. Every reader of a foreign format returns one."""
+"""A session: streams with timestamps and stimulus presentations; every format reader returns one."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from recon.data.layout import Array
 from recon.errors import InputError
 
 BEHAVIOR = ("pupil_dilation", "running_speed", "pupil_x", "pupil_y")
-"""Streams of behavior, in the order of a trial's rows."""
+"""Behavior streams, in the order of a trial's rows."""
 LUMA = np.array([0.299, 0.587, 0.114])
-"""Weights of red, green and blue in a grey level (ITU-R BT.601)."""
+"""Luma weights of red, green and blue (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Samples `values` `(S,n)`, read in slices, at `times` `(S,)` in seconds, which rise.
+    """Samples `values` `(S,n)`, read in slices, at increasing `times` `(S,)` in seconds.
 
-    `shifts` `(n,)` in seconds are added to the times of each signal, as lines and planes of a scan need it. NaN says
-    that nothing was measured.
+    `shifts` `(n,)` in seconds are added to the times of each signal, for scan lines and planes. NaN marks a missing
+    sample.
     """
 
     times: Array
@@ -39,14 +39,14 @@ class Stream:
             )
         if not bool((np.diff(self.times) > 0).all()):
             raise InputError(
-                f"stream: expected times that rise, got {int((~(np.diff(self.times) > 0)).sum())} steps that do not; "
-                "sort the samples and leave out those without a time"
+                f"stream: expected increasing times, got {int((~(np.diff(self.times) > 0)).sum())} steps that do not "
+                "increase; sort the samples and leave out those without a time"
             )
 
 
 @dataclass(frozen=True)
 class Spikes:
-    """The sorted spike times of every unit in seconds; nothing is known outside `span` (first, end)."""
+    """Sorted spike times of every unit in seconds, recorded during `span` (first, end)."""
 
     times: Sequence[Array]
     span: tuple[float, float]
@@ -54,10 +54,10 @@ class Spikes:
 
 @dataclass(frozen=True)
 class ShownStimulus:
-    """One presentation: frame i appeared at `onsets[i]` seconds, and the last one was there until `end`.
+    """One presentation: frame i appears at `onsets[i]` seconds, and the last frame disappears at `end`.
 
-    `read` returns the frames of given numbers `(k,H,W)`, grey levels 0–255. `content` names what was shown, equal for
-    repeats; `tier` is the publisher's, "" where there is none.
+    `read` returns frames by number, `(k,H,W)`, grey levels 0–255. `content` identifies the stimulus (equal for
+    repeats). `tier` is the publisher's, "" if there is none.
     """
 
     onsets: Array
@@ -73,16 +73,16 @@ class ShownStimulus:
                 f"{len(self.onsets)} times and {self.end}; check the stimulus table"
             )
         if any(later <= earlier for earlier, later in pairwise(self.onsets)):
-            raise InputError(f"presentation {self.content}: expected frame times that rise; check the clock")
+            raise InputError(f"presentation {self.content}: expected increasing frame times; check the clock")
 
 
 @dataclass(frozen=True)
 class Session:
-    """What a reader finds: units, their activity, behavior by the names of `BEHAVIOR`, and all presentations.
+    """One recording session: units, activity, behavior (names of `BEHAVIOR`) and all presentations.
 
-    `coordinates` `(N,3)` in µm and `areas` are there where they are known; `notes` say in words what was found odd.
-    Where everything was published frame by frame, `rate` is that of the frames (0: streams have clocks of their own);
-    `stills` says that every presentation is one image. `origin` is kept with the recording.
+    `coordinates` `(N,3)` in µm and `areas` are optional; `notes` describe irregularities. `rate` (Hz) is the common
+    frame rate of data published frame by frame, or 0 if streams have their own clocks. `stills`: every presentation is
+    one image. `origin` is the provenance stored with the recording.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Session:
 
 
 def grey(frames: Array) -> Array:
-    """Return frames `(k,H,W)` or `(k,H,W,3)` as grey levels `(k,H,W)`.
+    """Return frames `(k,H,W)` or RGB `(k,H,W,3)` as grey levels `(k,H,W)`.
 
     >>> grey(np.full((1, 1, 1, 3), 10.0)).round(6).tolist()
     [[[10.0]]]

@@ -1,9 +1,9 @@
-"""Folders from which digital twins are trained: a file per trial and variable, and repeats to evaluate with.
+"""Training folders of digital twins: one file per trial and variable, and repeats for evaluation.
 
-The layout of the fnn models of the MICrONS team (demos/4, "prepare data to train digital twin"): `stimuli` `(T,H,W,1)`
-uint8, `perspectives` `(T,2)` eye position, `modulations` `(T,2)` pupil radius and treadmill velocity, `units` `(T,N)`,
-all at 30 Hz; `training` says of every trial whether it is for training or validation. An evaluation folder has the
-same variables, each with a folder of repeats per video.
+Layout of the MICrONS team's fnn models (demos/4, "prepare data to train digital twin"), all at 30 Hz: `stimuli`
+`(T,H,W,1)` uint8, `perspectives` `(T,2)` eye position, `modulations` `(T,2)` pupil radius and treadmill velocity,
+`units` `(T,N)` responses. `training` flags each trial as training or validation. An evaluation folder has the same
+variables, each with one subfolder of repeats per video.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ BEHAVIOR = {
     "pupil_x": (PERSPECTIVES, 0),
     "pupil_y": (PERSPECTIVES, 1),
 }
-"""Variable and column of every stream of behavior."""
+"""Variable and column of every behavior stream."""
 
 
 @dataclass(frozen=True)
 class TwinTrial:
-    """One trial: the file `name` in the folder of every variable under `root`; repeats share their `content`."""
+    """One trial: file `name` in the folder of every variable under `root`; repeats share `content`."""
 
     root: Path
     name: str
@@ -40,11 +40,11 @@ class TwinTrial:
     tier: str
 
     def load(self, variable: str) -> Array:
-        """Return a variable of the trial."""
+        """Load a variable of the trial."""
         return load_array(self.root / variable / self.name)
 
     def shape(self, variable: str, axes: int) -> tuple[int, ...]:
-        """Return the shape of a variable without reading it."""
+        """Return the shape of a variable without loading it; raises InputError unless it has `axes` axes."""
         file = self.root / variable / self.name
         shape: tuple[int, ...] = load_array(file, mapped=True).shape
         if len(shape) != axes or 0 in shape:
@@ -53,22 +53,22 @@ class TwinTrial:
 
 
 def looks_like(path: Path) -> bool:
-    """Return whether a folder is a training or an evaluation folder, or holds them."""
+    """Return whether a folder is, or contains, a training or evaluation folder."""
     return path.is_dir() and bool(_parts(path))
 
 
 def read(path: Path) -> Session:
-    """Return the session of a folder: training and validation trials as they are marked, repeats as test trials.
+    """Return the session of a folder: training and validation trials as flagged, repeats as test trials.
 
-    Behavior is normalised by its publisher and stays so; a variable that is NaN throughout is none.
+    Behavior stays normalised as published; a variable that is NaN throughout is left out.
     """
     trials = [trial for part in _parts(path) for trial in _trials(part)]
     if not trials:
         raise InputError(f"{path}: expected trials in {UNITS}/*.npy, got none; copy the folder again")
     frames = [_frames(trial) for trial in trials]
     count = trials[0].shape(UNITS, 2)[1]
-    notes = ["the trials have no times: each is taken as it is, at 30 Hz", "behavior is in standard deviations"]
-    behavior = {name: _column(trials, frames, *where) for name, where in BEHAVIOR.items() if _known(trials, *where)}
+    notes = ["trials have no times: each is taken as published, at 30 Hz", "behavior is in standard deviations"]
+    behavior = {name: _column(trials, frames, *where) for name, where in BEHAVIOR.items() if _recorded(trials, *where)}
     notes += [f"{name} is missing in all trials" for name in BEHAVIOR if name not in behavior]
     return Session(
         name=path.resolve().name,
@@ -88,7 +88,7 @@ def read(path: Path) -> Session:
 
 
 def _parts(path: Path) -> list[Path]:
-    """Return the folder itself, or the training and evaluation folders in it, training first."""
+    """Return the data folders among the folder itself and its training and evaluation subfolders, in this order."""
     folders = [path, *sorted(path.glob("training_data*")), *sorted(path.glob("evaluation_data*"))]
     return [folder for folder in folders if all((folder / name).is_dir() for name in (UNITS, STIMULI))]
 
@@ -136,7 +136,7 @@ def _values(trial: TwinTrial, variable: str) -> Array:
     return values
 
 
-def _known(trials: Sequence[TwinTrial], variable: str, column: int) -> bool:
-    """Return whether any trial has values of a column; the first that has ends the search."""
+def _recorded(trials: Sequence[TwinTrial], variable: str, column: int) -> bool:
+    """Return whether any trial has finite values in a column; stops at the first."""
     there = (trial for trial in trials if (trial.root / variable / trial.name).is_file())
     return any(bool(np.isfinite(_values(trial, variable)[:, column]).any()) for trial in there)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Download of public recordings, weights and stimuli."""

@@ -1,4 +1,4 @@
-"""Zip archives from elsewhere, unpacked whole or not at all and never outside their folder."""
+"""Safe unpacking of zip archives: complete or not at all, and never outside the target folder."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from recon.errors import InputError
 from recon.files import one_at_a_time
 
 MAX_RATIO = 100
-"""Unpacked bytes for one byte of a whole archive: more than recordings need, a tenth of what a bomb has and less."""
+"""Maximum ratio of unpacked to packed bytes: recordings stay below it, zip bombs exceed it at least tenfold."""
 SMALL = 64 * 2**20
-"""Bytes that are unpacked whatever the ratio: a small file of zeros is no danger."""
+"""Bytes that are unpacked at any ratio: a small file of zeros is harmless."""
 CHUNK = 2**20
 IGNORED = ("__MACOSX", ".DS_Store")
 UNSAFE = re.compile(r"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\x00|\\")
-"""Absolute names, drive letters, `..`, and backslashes, which mean a folder on one system and nothing on another."""
+"""Absolute paths, drive letters, `..`, NUL, and backslashes (a path separator on Windows only)."""
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError)
 
@@ -32,11 +32,11 @@ Member = tuple[zipfile.ZipInfo, PurePosixPath]
 
 
 def unpack(archive: Path | str, folder: Path | str | None = None) -> Path:
-    """Unpack a zip archive into a folder (its own name without .zip) and return that; at once where it stands already.
+    """Unpack a zip archive into a folder (default: its name without .zip) and return the folder.
 
-    It is unpacked aside and renamed, so that the folder is complete or absent. A single folder that holds everything
-    in the archive is left out, and so is what macOS adds (`__MACOSX`). A name that leads elsewhere, a link, a
-    password, damage, or more bytes than the disk has room for or than an honest archive holds are an InputError.
+    A non-empty folder is returned as it is. Unpacking is atomic: into a temporary folder, which is then renamed. A
+    single top-level folder is dropped, as are the files that macOS adds (`__MACOSX`). Raises InputError for unsafe
+    paths, links, passwords, damage, an implausible compression ratio, and insufficient disk space.
     """
     archive = Path(archive)
     folder = archive.with_suffix("") if folder is None else Path(folder)
@@ -79,7 +79,7 @@ def _unpack_aside(archive: Path, folder: Path) -> None:
 
 
 def _members(archive: Path, infos: Sequence[zipfile.ZipInfo]) -> list[Member]:
-    """Return the files of an archive with the paths that they get, all of them checked."""
+    """Return the files of an archive with their checked target paths."""
     for info in infos:
         _check_member(archive, info)
     named = [(info, PurePosixPath(info.filename)) for info in infos if not info.is_dir()]
@@ -98,7 +98,7 @@ def _is_ignored(path: PurePosixPath) -> bool:
 
 
 def _check_member(archive: Path, info: zipfile.ZipInfo) -> None:
-    # zipfile cuts names at a NUL; the name as it was written is the one to judge.
+    # zipfile truncates names at a NUL, so the check uses the original name.
     kind = stat.S_IFMT(info.external_attr >> 16)
     nameless = not info.is_dir() and not PurePosixPath(info.filename).parts
     if nameless or UNSAFE.search(info.orig_filename):
@@ -116,7 +116,7 @@ def _check_member(archive: Path, info: zipfile.ZipInfo) -> None:
 
 
 def _check_size(archive: Path, members: Sequence[Member], *, free: int) -> None:
-    # The archive's own size is the measure, not the members' packed sizes: members of a bomb overlap.
+    # The ratio uses the size of the archive, not the packed sizes of its members: members of a zip bomb overlap.
     packed, unpacked = archive.stat().st_size, sum(info.file_size for info, _ in members)
     if unpacked > max(SMALL, MAX_RATIO * packed):
         raise InputError(
@@ -144,7 +144,7 @@ def _write(opened: zipfile.ZipFile, members: Sequence[Member], aside: Path) -> N
 def _write_member(
     opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, advance: Callable[[int], object]
 ) -> None:
-    """Write one file; zipfile reads no more than the announced size, and checks it against the CRC."""
+    """Write one file; zipfile reads at most the announced size and verifies the CRC."""
     left = info.file_size
     with opened.open(info) as source, target.open("xb") as stream:
         while chunk := source.read(CHUNK):
@@ -157,8 +157,8 @@ def _write_member(
 
 @contextmanager
 def _explained(archive: Path, folder: Path) -> Iterator[None]:
-    """Say in a sentence what is wrong with an archive or with the disk."""
-    # Compression that zipfile cannot read is a RuntimeError; a file in the place of a folder is one of the OSErrors.
+    """Turn archive and disk errors into InputErrors."""
+    # zipfile raises RuntimeError for unsupported compression; the last two mean a file in the place of a folder.
     try:
         yield
     except (*DAMAGE, FileExistsError, NotADirectoryError) as error:

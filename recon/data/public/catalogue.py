@@ -1,4 +1,4 @@
-"""Public recordings, weights and stimuli by name: addresses, licences and checksums, from `public.json`."""
+"""Catalogue of public recordings, weights and stimuli: addresses, licences and checksums, from `public.json`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from recon.errors import InputError
 
 @dataclass(frozen=True)
 class PublicFile:
-    """One file that somebody published.
+    """One published file.
 
-    `file` is its name here, `folder` where it goes by default, `home` the publisher's page, `checked` what of the
-    address was read in public text. `size` is in bytes and `checksum` is "algorithm:hexadecimal"; none where nobody
-    published them. `unpack` says that it is a zip archive to be unpacked.
+    `file` is the local name, `folder` the default destination, `home` the publisher's page, and `checked` the part of
+    the address that was found in public text. `size` (bytes) and `checksum` ("algorithm:hexadecimal") are None if
+    unpublished. `unpack` marks a zip archive to be unpacked.
     """
 
     name: str
@@ -38,13 +38,13 @@ class PublicFile:
 
 @cache
 def public_files() -> dict[str, PublicFile]:
-    """Return all known public files by name."""
+    """Return all public files by name."""
     known = [_file(group, entry) for group in _groups() for entry in group["files"]]
     return {item.name: item for item in known}
 
 
 def public_file(name: str) -> PublicFile:
-    """Return the public file of a name; an unknown one is an InputError that suggests the nearest."""
+    """Return a public file by name; raises InputError with the closest match for an unknown name."""
     known = public_files()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
@@ -54,7 +54,7 @@ def public_file(name: str) -> PublicFile:
 
 
 def listing() -> Iterator[str]:
-    """Yield the lines that describe all public files, group by group."""
+    """Yield the lines of a listing of all public files by group."""
     for group in _groups():
         yield f"{group['about']}: {group['home']}"
         yield f"  licence: {group['licence']}"

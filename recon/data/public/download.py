@@ -1,4 +1,4 @@
-"""One file over HTTP, from where an earlier attempt stopped."""
+"""Resumable HTTP download of one file."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from requests import Response, Session
 
 CHUNK = 2**15
-"""Bytes that are read together, and so the most that a broken connection costs."""
+"""Bytes per read: the most that a broken connection loses."""
 TIMEOUT = (15.0, 60.0)
-"""Seconds until a connection stands, and between two pieces of an answer."""
+"""Connect and read timeouts in seconds."""
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-AGAIN = "run the same command again to go on from there"
+AGAIN = "run the same command again to resume"
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What a server offered under an address: the mark of that version, and its bytes, none where it does not say.
+    """Version `mark` and size `total` (bytes, None if unstated) of the file that a server offers at a URL.
 
-    The mark is a strong ETag, else the time of the last change, else empty: then nobody could tell whether the rest
-    belongs to the same version, and the next attempt starts anew.
+    The mark is a strong ETag, else the Last-Modified time, else empty. Without a mark the version cannot be verified,
+    and the next attempt starts from the beginning.
     """
 
     url: str
@@ -42,11 +42,11 @@ class Offer:
 
 @dataclass(frozen=True)
 class Download:
-    """Downloads to `partial`, goes on there after an interruption, and moves the whole file to where pooch wants it.
+    """Downloader for pooch: writes to `partial`, resumes after an interruption, and moves the complete file.
 
-    What was offered is kept in a note beside it (`.json`). The rest of the file is asked for by `Range` on condition
-    that the version is the same (`If-Range`); a server that knows neither, or has another version, sends it all.
-    `size` is the expected number of bytes, where known. An error is one sentence, and what has arrived stays.
+    A note beside `partial` (`.json`) stores the offered version. The remainder is requested with `Range` and
+    `If-Range`; a server without support for them, or with another version, sends the whole file. `size` is the
+    expected number of bytes, if known. Errors are InputErrors and keep the received bytes.
     """
 
     partial: Path
@@ -54,7 +54,7 @@ class Download:
     size: int | None = None
 
     def __call__(self, url: str, output_file: str | os.PathLike[str], pooch: object) -> None:
-        """Fetch `url` as pooch asks its downloaders to."""
+        """Download `url` to `output_file` (pooch's downloader interface)."""
         self.partial.parent.mkdir(parents=True, exist_ok=True)
         with self._explained(url):
             self._complete(url)
@@ -63,7 +63,7 @@ class Download:
 
     @property
     def note(self) -> Path:
-        """Where what was offered is kept while the file is not whole."""
+        """Path of the note, which stores the offered version until the file is complete."""
         return self.partial.with_name(f"{self.partial.name}.json")
 
     def _complete(self, url: str) -> None:
@@ -82,14 +82,14 @@ class Download:
                 self._check_status(response, url)
                 self._receive(response, url, done if partly else 0)
                 return
-        # The rest of another version, or none: ask once more, for all of it.
+        # The remainder is of another version or missing: request the whole file.
         self._fetch(session, url, None, 0)
 
     def _receive(self, response: Response, url: str, done: int) -> None:
         offer = _offer(response, url, done)
         self._check_offer(offer, response, done)
         if done == 0:
-            # The note comes first: an old part must never stand beside the note of a new version.
+            # Delete before writing the note: old bytes must never be paired with the note of a new version.
             self.partial.unlink(missing_ok=True)
             self._write_note(offer)
         self._write(response, done, offer.total)
@@ -131,7 +131,7 @@ class Download:
         if status in (404, 410):
             raise InputError(f"{self._name}: expected a file at {url}, got none ({status}); look for it at {self.home}")
         if status in (401, 403, 407):
-            raise InputError(f"{self._name}: expected {url} to be open to all, got {status}; look at {self.home}")
+            raise InputError(f"{self._name}: expected {url} to be public, got {status}; look at {self.home}")
         if status >= 400:
             raise InputError(f"{self._name}: expected {url} to answer, got {status}; wait a while, and {AGAIN}")
 
@@ -151,7 +151,7 @@ class Download:
 
     @contextmanager
     def _explained(self, url: str) -> Iterator[None]:
-        """Say in a sentence what stopped a download, and that what has arrived is kept."""
+        """Turn network and disk errors into InputErrors that state how many bytes are kept."""
         from requests import RequestException
 
         try:
@@ -162,9 +162,9 @@ class Download:
                 f"{self._arrived()}; check the network (https_proxy names a proxy), and {AGAIN}"
             ) from error
         except OSError as error:
-            room = "free some space" if error.errno in NO_ROOM else "mend that or name another folder with --to"
+            room = "free some space" if error.errno in NO_ROOM else "correct that or name another folder with --to"
             raise InputError(
-                f"{self.partial}: expected to write what arrives, got {error.strerror or error} after "
+                f"{self.partial}: expected to write the received bytes, got {error.strerror or error} after "
                 f"{self._arrived()}; {room}, and {AGAIN}"
             ) from error
 
@@ -173,7 +173,7 @@ class Download:
 
 
 def _ask(session: Session, url: str, note: Offer | None, done: int) -> Response:
-    # A packed answer could neither be counted nor be continued.
+    # Byte counts and ranges are undefined for a compressed response.
     headers = {"Accept-Encoding": "identity"}
     if note:
         headers |= {"Range": f"bytes={done}-", "If-Range": note.mark}
@@ -181,7 +181,7 @@ def _ask(session: Session, url: str, note: Offer | None, done: int) -> Response:
 
 
 def _continues(response: Response, note: Offer | None, done: int) -> bool:
-    """Say whether an answer is the rest after `done` bytes of the noted version."""
+    """Return whether a response is the remainder of the noted version after `done` bytes."""
     first, total = _range(response)
     same = note is not None and total == note.total and _mark(response) in ("", note.mark)
     return same and response.status_code == 206 and first == done
@@ -202,7 +202,7 @@ def _mark(response: Response) -> str:
 
 
 def _range(response: Response) -> tuple[int | None, int | None]:
-    """Return first byte and total of a Content-Range, none where unknown."""
+    """Return the first byte and total size of a Content-Range; None where unknown."""
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
     if found is None:
         return None, None
@@ -213,10 +213,10 @@ def _reason(error: Exception) -> str:
     from requests import exceptions
 
     reasons = {
-        exceptions.ProxyError: "a proxy that does not answer",
-        exceptions.SSLError: "a certificate that is not trusted",
+        exceptions.ProxyError: "an unresponsive proxy",
+        exceptions.SSLError: "an untrusted certificate",
         exceptions.Timeout: "no answer in time",
-        exceptions.ChunkedEncodingError: "a connection that broke",
+        exceptions.ChunkedEncodingError: "a broken connection",
         exceptions.ConnectionError: "no connection",
     }
     return next((words for kind, words in reasons.items() if isinstance(error, kind)), " ".join(str(error).split()))

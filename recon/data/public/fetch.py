@@ -1,4 +1,4 @@
-"""Public files, fetched once, checked, and unpacked where they are archives."""
+"""Download of public files: fetched once, verified by checksum, unpacked if archives."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Say = Callable[[str], None]
 
 
 def fetch_public(item: PublicFile, folder: Path | str, *, accepted: bool, say: Say = lambda _: None) -> Path:
-    """Return a public file, or the folder of an archive, in `folder`; what is there already is only checked.
+    """Download a public file to `folder` and return its path, or the unpacked folder of an archive.
 
-    While it downloads, what has arrived lies in `NAME.partial`, and the next call goes on there. Under its own name
-    it stands whole and checked: against the published checksum, or against that of the first download, which is kept
-    in `NAME.sha256`. Of two processes one waits for the other. Nothing is downloaded unless the licence is `accepted`.
+    An existing file is only verified. An interrupted download stays in `NAME.partial`, and the next call resumes it.
+    The checksum is the published one, or else that of the first download, stored in `NAME.sha256`. Concurrent calls
+    wait for each other. Raises InputError unless the licence is `accepted`.
     """
     if not accepted:
         raise InputError(
@@ -33,7 +33,7 @@ def fetch_public(item: PublicFile, folder: Path | str, *, accepted: bool, say: S
     folder = Path(folder)
     _make(folder)
     target, unpacked = folder / item.file, folder / Path(item.file).stem
-    with one_at_a_time(target, waiting=lambda: say(f"{item.name}: another command fetches it; waiting")):
+    with one_at_a_time(target, waiting=lambda: say(f"{item.name}: another command is downloading it; waiting")):
         if target.exists():
             _check(target, item, remedy=f"delete {target} and run the same command again")
         elif item.unpack and unpacked.is_dir() and any(unpacked.iterdir()):
@@ -51,13 +51,13 @@ def _make(folder: Path) -> None:
 
 
 def _arrive(item: PublicFile, target: Path) -> None:
-    """Download in a folder aside, check, and move the whole file to its name."""
+    """Download to a hidden folder, verify, and move the complete file to `target`."""
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)
     aside = target.with_name(f".{target.name}.arriving")
     downloader = Download(target.with_name(f"{target.name}.partial"), home=item.home, size=item.size)
-    # pooch is given no checksum: it would be computed there once more, and its error names no remedy.
+    # pooch gets no checksum: it would hash the file a second time, and its error names no remedy.
     cache = pooch.create(aside, base_url="", registry={target.name: None}, urls={target.name: item.url})
     try:
         arrived = Path(cache.fetch(target.name, downloader=downloader))
@@ -67,7 +67,7 @@ def _arrive(item: PublicFile, target: Path) -> None:
     except InputError:
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    # Not after an interrupt: a whole file whose checksum was still being computed is taken up by the next call.
+    # Not after an interrupt: the next call then reuses a complete file whose checksum was still being computed.
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -80,7 +80,7 @@ def _check_kind(file: Path, item: PublicFile) -> None:
 
 
 def _check(file: Path, item: PublicFile, *, remedy: str, keep: Path | None = None) -> None:
-    """Compare a file's checksum with the published or the kept one; where there is none, keep it beside `keep`."""
+    """Compare a file's checksum with the published or stored one; if there is neither, store it beside `keep`."""
     import pooch
 
     record = (keep or file).with_name(f"{item.file}.sha256")
@@ -96,6 +96,6 @@ def _check(file: Path, item: PublicFile, *, remedy: str, keep: Path | None = Non
 
 
 def _recorded(record: Path) -> str | None:
-    """Return the kept checksum; a damaged record counts as none."""
+    """Return the stored checksum; None if the record is missing or damaged."""
     words = record.read_text("utf-8", errors="replace").split() if record.is_file() else []
     return f"sha256:{words[0]}" if words and re.fullmatch(r"[0-9a-f]{64}", words[0]) else None
