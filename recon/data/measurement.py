@@ -108,7 +108,7 @@ def overlap_matrix(ends: Array, *, length: float, frames: int, frame_rate: float
 
 
 def _plane_operators(rate: float, phase: float, *, frames: int, frame_rate: float) -> tuple[Array, Array]:
-    """Return the operators `[K,T]` of rates and responses; samples around the trial are unknowns, too."""
+    """Return the operators `[K,T]` of rates and responses; samples around the trial are unknowns, as they affect it."""
     first, last = np.floor(-phase * rate) - 1, np.ceil((frames / frame_rate - phase) * rate) + 1
     samples = phase + np.arange(first, last + 1) / rate
     rates = overlap_matrix(samples, length=1 / rate, frames=frames, frame_rate=frame_rate)

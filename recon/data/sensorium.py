@@ -193,7 +193,7 @@ class SensoriumRecording(Recording):
         return digest.hexdigest()[:12]
 
     def learning_fingerprint(self) -> str:
-        """Return a short hash of units, frame geometry, and sizes and heads of the training and validation files."""
+        """Return a short hash of units, frame size and rate, and size and head of every training or validation file."""
         about = (self.unit_ids, self.frame_size, self.frame_rate, self.degrees_per_pixel)
         digest = hashlib.sha256(repr(about).encode())
         trials = [index for tier in LEARNT_TIERS for index in self.trials(tier)]

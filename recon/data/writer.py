@@ -115,7 +115,7 @@ class RecordingWriter:
     def write_areas(self, areas: Sequence[str]) -> None:
         """Write the area of every unit to `meta/neurons/area.npy`."""
         if len(areas) != len(self.unit_ids):
-            raise InputError(f"areas: expected one for each of {len(self.unit_ids)} units, got {len(areas)}; cut alike")
+            raise InputError(f"areas: expected {len(self.unit_ids)}, one per unit, got {len(areas)}; name every unit")
         with self._disk():
             save_array(self._aside / "meta/neurons/area.npy", np.array([str(area) for area in areas]))
 
@@ -152,14 +152,14 @@ class RecordingWriter:
         if tier not in TIERS or tier == ABSENT:
             raise InputError(f"tier of trial {index}: expected one of {TIERS[:-1]}, got {tier!r}; rename it")
         if index < 0 or index in self._trials:
-            raise InputError(f"trial {index}: expected a new index ≥ 0, got one that is taken; number trials once each")
+            raise InputError(f"trial {index}: expected a new index ≥ 0, got a taken or negative one; count upwards")
         _check_video(index, video, self._frame_size)
         frames, count = len(video), len(self.unit_ids)
         shapes = {"responses": (count, frames), "rates": (count, frames)}
         for variable, array in arrays.items():
             expected = shapes.get(variable, (2, frames))
             if array is not None and array.shape != expected:
-                raise InputError(f"{variable} of trial {index}: expected {expected}, got {array.shape}; cut them alike")
+                raise InputError(f"{variable} of trial {index}: expected {expected}, got {array.shape}; cut to fit")
             if array is not None and not np.isfinite(array).all():
                 raise InputError(f"{variable} of trial {index}: expected finite values, got NaN or infinity; fill them")
 

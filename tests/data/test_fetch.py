@@ -103,7 +103,7 @@ def test_nothing_is_asked_for_before_the_licence_is_accepted(tmp_path: Path, sit
 def test_an_interrupted_download_goes_on_where_it_stopped(tmp_path: Path, site: Site) -> None:
     site.cut = PART
     error = fails(item(site), tmp_path)
-    assert f"got a connection that broke after {PART} bytes" in error and "run the same command again" in error
+    assert f"got a broken connection after {PART} bytes" in error and "run the same command again" in error
     assert seen(tmp_path) == ["mouse.zip.partial", "mouse.zip.partial.json"]
     site.cut = PART
     assert f"after {2 * PART} bytes" in fails(item(site), tmp_path)
@@ -226,7 +226,7 @@ def test_an_interrupt_while_the_checksum_is_computed_loses_nothing(
     [
         (404, "expected a file at http.*, got none .404.; look for it at https://example.org/mouse"),
         (410, "got none .410."),
-        (403, "expected http.* to be open to all, got 403"),
+        (403, "expected http.* to be public, got 403"),
         (503, "expected http.* to answer, got 503; wait a while, and run the same command again"),
         (429, "got 429; wait"),
     ],
@@ -287,7 +287,7 @@ def test_a_proxy_of_the_environment_is_used(tmp_path: Path, site: Site, monkeypa
     assert fetch_public(behind, tmp_path, accepted=True).read_bytes() == NOISE
     assert site.paths == ["http://data.invalid/mouse.zip"]
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    assert "got a proxy that does not answer" in fails(behind, tmp_path / "other")
+    assert "got an unresponsive proxy" in fails(behind, tmp_path / "other")
 
 
 def test_too_little_room_is_said_before_anything_arrives(
@@ -360,7 +360,7 @@ def test_of_two_processes_one_waits_for_the_other(tmp_path: Path, site: Site) ->
     while not said.empty():
         heard.append(said.get())
     assert heard.count(NOISE.hex()[:8]) == 2 and len(site.asked) == 1
-    assert set(heard) <= {NOISE.hex()[:8], "mouse: another command fetches it; waiting"}
+    assert set(heard) <= {NOISE.hex()[:8], "mouse: another command is downloading it; waiting"}
 
 
 CHILD = """

@@ -136,7 +136,7 @@ def test_still_images_keep_their_responses_and_are_reconstructed_and_scored(tmp_
     recording = open_recording(tmp_path / "recording")
     assert Counter(recording.tiers) == {"train": 63, "oracle": 9, "live_test_main": 34}
     assert len(set(recording.video_ids)) == 63 + 9 + 17
-    assert any("2 images without responses" in note for note in recording.made_by["notes"])
+    assert any("2 images with withheld responses" in note for note in recording.made_by["notes"])
     assert not any("left out" in note and "withheld" not in note for note in recording.made_by["notes"])
     trials = [recording.trial(index) for index in range(72)]
     for trial in trials:
@@ -248,7 +248,7 @@ def test_frames_without_a_time_and_dropped_frames_are_told_and_never_shift(tmp_p
         assert movie.shape[0] == len(clock)
     recording = convert(session_of(path), tmp_path / "recording", SETTINGS)
     notes = " ".join(recording.made_by["notes"])
-    assert "6 frames of the movie have no time" in notes and "frames were dropped" in notes
+    assert "6 frames of the movie have no time" in notes and "dropped frames" in notes
     assert agreement(recording) > 0.9
 
 

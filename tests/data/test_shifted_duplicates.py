@@ -216,7 +216,7 @@ def test_written_groups_are_what_a_split_and_a_check_go_by(
     assert leaks(tiers, groups, range(8)) == ()
     capsys.readouterr()
     assert cli.main(["data", "check", str(recordings[0])]) == 0
-    assert "3 training videos occur (nearly) in another tier" in capsys.readouterr().out
+    assert "3 training videos also occur, exactly or nearly, in another tier" in capsys.readouterr().out
 
 
 def test_files_of_groups_that_do_not_fit_are_named(recordings: list[Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from recon.data.sensorium import SensoriumRecording
 from recon.errors import InputError
 
 Progress = Callable[[Sequence[int]], Iterable[int]]
-"""Wrapper of the indices of a long loop, for example a progress bar."""
+"""Wrapper for the indices of a long loop, for example a progress bar."""
 
 CODE_SIZE, REDUCED_SIZE = (8, 9), (9, 16)
 CODE_STEP = 1.0
@@ -43,7 +43,7 @@ Kind = Literal["exact", "near", "re-encoded", "shifted"]
 
 @dataclass(frozen=True)
 class Match:
-    """Two videos with the same content: `second` starts `shift` frames into `first` (before it where negative)."""
+    """Two videos with the same content: `second` starts `shift` frames into `first` (before it if negative)."""
 
     first: int
     second: int
@@ -158,7 +158,7 @@ class Leak:
 
 
 def leaks(tiers: Sequence[str], groups: Sequence[int], trials: Sequence[int]) -> tuple[Leak, ...]:
-    """Return every training trial whose group has trials of another tier, with one of those."""
+    """Return every training trial whose group has trials of another tier, paired with one of them."""
     held_out = {group: (i, tier) for i, tier, group in zip(trials, tiers, groups, strict=True) if tier != TRAIN}
     return tuple(
         Leak(i, *held_out[group])

@@ -14,7 +14,7 @@ from recon.data.sensorium import SensoriumRecording
 from recon.errors import InputError
 
 ORDER: tuple[Kind, ...] = ("exact", "near", "re-encoded", "shifted")
-"""Kinds from the strongest evidence to the weakest, a match by motion only."""
+"""Kinds from the strongest evidence to the weakest: "shifted" is recognised by motion alone."""
 
 
 @dataclass(frozen=True)

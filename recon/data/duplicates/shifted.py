@@ -108,7 +108,7 @@ def _still_pairs(sketches: Sequence[Sketch]) -> Iterator[Pair]:
 
 
 def _overlaps(shifts: Array, lengths: Sequence[Array], energies: Sequence[Array]) -> tuple[Array, Array]:
-    """Return the number of shared changes of row and column videos `[S,I,J]`, and the √ product of their energies."""
+    """Return for row and column videos `[S,I,J]` the number of shared changes and the root of their energy product."""
     # If all lengths of a block are equal, one represents all, and broadcasting keeps the arrays small.
     ours, theirs = (one[:1] if (one == one[0]).all() else one for one in lengths)
     shift, ours, theirs = shifts[:, None, None], ours[None, :, None], theirs[None, None, :]

@@ -116,6 +116,6 @@ def _counts(spikes: Spikes, times: Array, rate: float) -> Array:
 
 
 def _span(known: Array, first: float, end: float, margin: float) -> tuple[int, int]:
-    """Return the range [low, high) of samples within `margin` seconds of the interval from `first` to `end`."""
+    """Return the range [low, high) of the samples needed for times from `first` to `end`, `margin` s included."""
     low = max(int(np.searchsorted(known, first - margin, side="right")) - 1, 0)
     return low, min(int(np.searchsorted(known, end + margin)) + 1, len(known))

@@ -22,7 +22,7 @@ class RelativeFluorescence:
         self.step = max(2 * self.half // KNOTS, 1)
 
     def __getitem__(self, index: slice) -> Array:
-        """Return samples `(k,n)`; only the floor of F₀ (1 % of its mean) depends on the extent of the slice."""
+        """Return samples `(k,n)`; only the lower bound on F₀ (1 % of its mean) depends on the extent of the slice."""
         first, end, _ = index.indices(self.shape[0])
         if end <= first:
             return np.zeros((0, self.shape[1]))

@@ -35,7 +35,7 @@ class Stream:
         if len(self.values.shape) != 2 or len(self.times) != self.values.shape[0] or len(self.times) < 2:
             raise InputError(
                 f"stream: expected at least 2 samples and a time for each, got times {np.shape(self.times)} and values "
-                f"{tuple(self.values.shape)}; cut both alike"
+                f"{tuple(self.values.shape)}; cut both to one length"
             )
         if not bool((np.diff(self.times) > 0).all()):
             raise InputError(

@@ -114,7 +114,8 @@ def _frames(trial: TwinTrial) -> int:
     shown, units = trial.shape(STIMULI, 4)[0], trial.shape(UNITS, 2)[0]
     if shown != units:
         raise InputError(
-            f"{trial.root / UNITS / trial.name}: expected {shown} samples, one for each frame, got {units}; cut alike"
+            f"{trial.root / UNITS / trial.name}: expected {shown} samples, one for each frame, got {units}; cut both "
+            "to one length"
         )
     return int(shown)
 

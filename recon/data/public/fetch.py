@@ -67,7 +67,7 @@ def _arrive(item: PublicFile, target: Path) -> None:
     except InputError:
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    # Not after an interrupt: the next call then reuses a complete file whose checksum was still being computed.
+    # Skipped on an interrupt: the next call reuses a complete file whose checksum was still being computed.
     shutil.rmtree(aside, ignore_errors=True)
 
 
