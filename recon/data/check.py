@@ -121,7 +121,7 @@ def _kinds(recording: SensoriumRecording) -> Counter[str]:
 
 def _tier_findings(recording: SensoriumRecording) -> list[Finding]:
     unknown = sorted(set(recording.tiers) - set(TIERS))
-    out = [Finding("warning", f"tier {tier!r} is none of {', '.join(TIERS)}") for tier in unknown]
+    out = [Finding("warning", f"tier {tier!r} is not one of {', '.join(TIERS)}") for tier in unknown]
     if TRAIN not in recording.tiers:
         out.append(Finding("warning", "no trial has tier 'train': encoders and decoders cannot be fitted"))
     listed = {str(i) for i, tier in enumerate(recording.tiers) if tier != ABSENT}

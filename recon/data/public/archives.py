@@ -40,25 +40,25 @@ def unpack(archive: Path | str, folder: Path | str | None = None) -> Path:
     """
     archive = Path(archive)
     folder = archive.with_suffix("") if folder is None else Path(folder)
-    if _stands(folder):
+    if _is_unpacked(folder):
         return folder
     if not archive.is_file():
         raise InputError(f"{archive}: expected a zip archive, got none; check the path or fetch it again")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: expected room for a folder of this name, got a file; move or rename it")
-    with _explained(archive, folder):
+    with _as_input_errors(archive, folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         _unpack_once(archive, folder)
     return folder
 
 
-def _stands(folder: Path) -> bool:
+def _is_unpacked(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
 def _unpack_once(archive: Path, folder: Path) -> None:
     with one_at_a_time(folder):
-        if not _stands(folder):
+        if not _is_unpacked(folder):
             _unpack_aside(archive, folder)
 
 
@@ -156,7 +156,7 @@ def _write_member(
 
 
 @contextmanager
-def _explained(archive: Path, folder: Path) -> Iterator[None]:
+def _as_input_errors(archive: Path, folder: Path) -> Iterator[None]:
     """Turn archive and disk errors into InputErrors."""
     # zipfile raises RuntimeError for unsupported compression; the last two mean a file in the place of a folder.
     try:

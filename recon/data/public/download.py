@@ -56,7 +56,7 @@ class Download:
     def __call__(self, url: str, output_file: str | os.PathLike[str], pooch: object) -> None:
         """Download `url` to `output_file` (pooch's downloader interface)."""
         self.partial.parent.mkdir(parents=True, exist_ok=True)
-        with self._explained(url):
+        with self._as_input_errors(url):
             self._complete(url)
             self.partial.replace(output_file)
             self.note.unlink(missing_ok=True)
@@ -150,7 +150,7 @@ class Download:
         self.note.write_text(json.dumps(vars(offer)) + "\n", "utf-8")
 
     @contextmanager
-    def _explained(self, url: str) -> Iterator[None]:
+    def _as_input_errors(self, url: str) -> Iterator[None]:
         """Turn network and disk errors into InputErrors that state how many bytes are kept."""
         from requests import RequestException
 
@@ -159,16 +159,16 @@ class Download:
         except RequestException as error:
             raise InputError(
                 f"{self._name}: expected {urlsplit(url).hostname} to send the file, got {_reason(error)} after "
-                f"{self._arrived()}; check the network (https_proxy names a proxy), and {AGAIN}"
+                f"{self._received()}; check the network (https_proxy names a proxy), and {AGAIN}"
             ) from error
         except OSError as error:
             room = "free some space" if error.errno in NO_ROOM else "correct that or name another folder with --to"
             raise InputError(
                 f"{self.partial}: expected to write the received bytes, got {error.strerror or error} after "
-                f"{self._arrived()}; {room}, and {AGAIN}"
+                f"{self._received()}; {room}, and {AGAIN}"
             ) from error
 
-    def _arrived(self) -> str:
+    def _received(self) -> str:
         return f"{self.partial.stat().st_size if self.partial.exists() else 0} bytes"
 
 

@@ -39,7 +39,7 @@ def fetch_public(item: PublicFile, folder: Path | str, *, accepted: bool, say: S
         elif item.unpack and unpacked.is_dir() and any(unpacked.iterdir()):
             return unpacked
         else:
-            _arrive(item, target)
+            _download(item, target)
     return unpack(target, unpacked) if item.unpack else target
 
 
@@ -50,7 +50,7 @@ def _make(folder: Path) -> None:
         raise InputError(f"{folder}: expected to make this folder, got {error}; name another with --to") from error
 
 
-def _arrive(item: PublicFile, target: Path) -> None:
+def _download(item: PublicFile, target: Path) -> None:
     """Download to a hidden folder, verify, and move the complete file to `target`."""
     import pooch
 
