@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recon.data.formats.hdf5 import open_hdf5
+from recon.data.hdf5 import open_hdf5
 from recon.data.layout import Array, load_array
 from recon.errors import InputError
 

@@ -109,6 +109,25 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     assert list(graphlib.TopologicalSorter(graph).static_order())
 
 
+def loaded(file: Path, known: set[str]) -> set[str]:
+    """Return the modules that importing a file executes: those it names at its top level, and their packages."""
+    own, found = module_name(file), set()
+    for node in tree_of(file).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+        for name in names:
+            target = module + name if module + name in known else module.removesuffix(".")
+            parts = target.split(".")
+            found |= {".".join(parts[:end]) for end in range(1, len(parts) + 1)} & known
+    return {name for name in found if name != own and not own.startswith(f"{name}.")}
+
+
+def test_every_module_can_be_imported_first() -> None:
+    """A package's `__init__.py` counts here: it is executed before any module in it."""
+    known = {module_name(file) for file in FILES}
+    assert list(graphlib.TopologicalSorter({module_name(file): loaded(file, known) for file in FILES}).static_order())
+
+
 def test_the_two_linked_packages_are_imported_under_one_name() -> None:
     """`encoders` and `priors` at the top level are folders, not packages that anybody imports."""
     tests = sorted((ROOT / "tests").rglob("*.py"))

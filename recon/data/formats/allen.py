@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.data.formats.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
 from recon.data.formats.session import Session, ShownStimulus, Stream
+from recon.data.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
 from recon.data.layout import Array
 from recon.errors import InputError
 

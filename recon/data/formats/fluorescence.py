@@ -13,6 +13,10 @@ KNOTS = 8
 """Baseline values per window, with linear interpolation between them."""
 
 
+RELATIVE = "responses are (F − F₀)/F₀, at least 0, where F₀ is the running 10th percentile over 60 s"
+"""Note of a conversion to relative fluorescence."""
+
+
 class RelativeFluorescence:
     """(F − F₀)/F₀ clipped at 0, where F₀ is the running 10th percentile over 60 s (removes bleaching and drift)."""
 

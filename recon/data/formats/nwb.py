@@ -11,9 +11,9 @@ from typing import Literal
 
 import numpy as np
 
-from recon.data.formats.fluorescence import RelativeFluorescence
-from recon.data.formats.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
+from recon.data.formats.fluorescence import RELATIVE, RelativeFluorescence
 from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes, Stream, grey
+from recon.data.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
 from recon.data.layout import Array
 from recon.errors import InputError
 
@@ -132,7 +132,7 @@ def _fields(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Stream, Se
     side = _SideBySide(parts, frames)
     values = RelativeFluorescence(side, 1 / usual) if where.activity == "relative" else side
     if where.activity == "relative":
-        notes.append(f"responses are {RelativeFluorescence.__doc__ or ''}".split("\n")[0])
+        notes.append(RELATIVE)
     rises = np.diff(clocks[0][:frames], prepend=-np.inf) > 0
     if not rises.all():
         raise InputError(f"{file.path}: expected increasing times of {names[0]}; correct the clock")
