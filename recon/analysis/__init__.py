@@ -1,1 +1,1 @@
-"""TODO."""
+"""Analyses beside the benchmark: identification, language, receptive fields and samples of priors."""

@@ -1,4 +1,4 @@
-"""`recon sample`: clips drawn from a prior alone, with and without captions, as files and as pictures of them."""
+"""`recon sample`: clips drawn from a prior alone, with and without captions, as arrays and pictures."""
 
 from __future__ import annotations
 
@@ -41,16 +41,17 @@ Samples = dict[str, Draws]
 """Clips `[K,T,H,W]` in [0,1] by caption."""
 
 NOT_DRAWN = ("captions", "output", "frame_rate", "device")
-"""Settings that draws do not depend on."""
+"""Settings that the draws do not depend on."""
 
 
 @dataclass(frozen=True)
 class SampleSettings:
-    """A configuration: the prior, what it is told, and how it goes from noise to clips.
+    """Configuration: the prior, its captions, and the sampling schedule.
 
-    Every one of `captions` gives `draws` clips of `frames` frames, all captions from the same noise; an empty caption
-    is none. `guidance` is the scale s of uncond + s·(cond − uncond). σ falls over `levels` from `highest`, which should
-    hide all of a clip, to `lowest`; a share `noise` of what is due is drawn anew at every level (1: ancestral).
+    Each caption gets `draws` clips of `frames` frames, all captions from the same noise; an empty caption is
+    unconditional. `guidance` is the scale s of uncond + s·(cond − uncond). σ falls over `levels` from `highest`, which
+    should hide a clip completely, to `lowest`. `noise` is the stochasticity of the sampler (0: deterministic, 1:
+    ancestral).
     """
 
     prior: Mapping[str, Any]
@@ -81,12 +82,12 @@ class SampleSettings:
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
-        """The shape [B,C,T,H,W] of a caption's clips."""
+        """Shape [B,C,T,H,W] of the clips of one caption."""
         return (self.draws, 1, self.frames, *self.frame_size)
 
 
 def sample(tree: Mapping[str, Any]) -> Path:
-    """Draw what a configuration asks for and is not yet there, write clips and pictures, and return their folder."""
+    """Draw the missing samples of a configuration, write clips and pictures, and return their folder."""
     chosen = config.record(SampleSettings, tree, where="sample")
     prior: Denoiser = config.build("prior", chosen.prior, where="prior")
     if isinstance(prior, LatentDiffusion):
@@ -98,7 +99,7 @@ def sample(tree: Mapping[str, Any]) -> Path:
 
 
 def samples_of(prior: Denoiser, chosen: SampleSettings) -> Samples:
-    """Return the draws `[K,T,H,W]` of every caption; samples.h5 keeps those of a caption as soon as they are there."""
+    """Return the draws `[K,T,H,W]` of every caption; samples.h5 caches each caption as it completes."""
     keys = _keys(prior, chosen)
     kept = read_samples(chosen.output / "samples.h5", keys)
     missing = [text for text in chosen.captions if text not in kept]
@@ -127,7 +128,7 @@ def _of_caption(prior: Denoiser, chosen: SampleSettings, caption: str, *, progre
 
 
 def read_samples(path: Path, keys: Mapping[str, str]) -> Samples:
-    """Return draws by caption of a file, where there is one: those that were drawn as `keys` say."""
+    """Return cached draws by caption whose key matches `keys`; empty without a file."""
     if not path.is_file():
         return {}
     try:
@@ -142,10 +143,10 @@ def read_samples(path: Path, keys: Mapping[str, str]) -> Samples:
 
 
 def write_pictures(samples: Samples, chosen: SampleSettings) -> None:
-    """Write a film strip and a GIF per caption, numbered in their order, and one picture of all strips."""
+    """Write a film strip and a GIF per caption, numbered in order, and a contact sheet of all strips."""
     named = {f"{number:02d}": to_uint8(draws) for number, draws in enumerate(samples.values())}
     for left in chosen.output.iterdir():
-        # Of captions that an earlier configuration had.
+        # Pictures of captions of an earlier configuration.
         if re.fullmatch(r"\d{2,}\.(png|gif)", left.name) and left.stem not in named:
             left.unlink()
     for name, draws in named.items():
@@ -173,10 +174,10 @@ def _write(samples: Samples, keys: Mapping[str, str], chosen: SampleSettings) ->
 
 
 def _keys(prior: Denoiser, chosen: SampleSettings) -> dict[str, str]:
-    """Return by caption the digest of all that its draws depend on."""
+    """Return by caption the digest of everything its draws depend on."""
     weights = hashlib.sha256()
     for name, tensor in sorted(prior.state_dict().items()):
-        # As bytes, because NumPy has no bfloat16.
+        # Bytes, because NumPy has no bfloat16.
         weights.update(name.encode() + tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())
     code = code_version("recon.methods.diffusion.sampling", "priors.guidance", type(prior).__module__)
     shared = {name: value for name, value in vars(chosen).items() if name not in NOT_DRAWN}

@@ -1,8 +1,8 @@
-"""Receptive fields of an encoder's neurons: where on the screen its predictions depend on anything.
+"""Receptive fields of an encoder's model neurons by sparse-noise mapping.
 
-Sparse noise, bright and dark squares on grey, goes through the frozen encoder; a predicted rate is correlated with
-where squares were, whatever their sign, so that complex cells show their fields too (Jones & Palmer 1987; Niell &
-Stryker 2008). A Gaussian is fitted to each map.
+Sparse noise (bright and dark squares on grey) is shown to the frozen encoder. The predicted rate is correlated with the
+presence of a square, whatever its sign, so that complex cells are mapped too (Jones & Palmer 1987; Niell & Stryker
+2008). A Gaussian is fitted to each map.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from recon.files import write_bytes
 Progress = Callable[[Iterable[int]], Iterable[int]]
 Array = NDArray[np.float64]
 PIXEL = 14
-"""Side of a frame's pixel in the picture."""
+"""Side of a frame pixel in the picture."""
 
 
 @dataclass(frozen=True)
 class FieldMapping:
-    """A configuration of `recon map fields`: the encoder, the noise, and the .npz file (and picture) that it ends in.
+    """Configuration of `recon map fields`: encoder, sparse noise, and output file (.npz; a picture is saved beside it).
 
-    Squares of `square` pixels stand for `hold` frames; a share `density` of them is shown at once, on a grid that is
-    moved by random pixels from one to the next, so that maps have the resolution of pixels. `frames` are shown in
-    movies of `clip` frames; a rate is set against what was shown up to `lags` frames before.
+    Squares have a side of `square` pixels and last `hold` frames; a fraction `density` of them is shown at once. The
+    grid shifts by random pixels between presentations, so that maps have pixel resolution. `frames` are shown in movies
+    of `clip` frames; rates are correlated with stimuli up to `lags` frames earlier.
     """
 
     encoder: Mapping[str, Any]
@@ -52,7 +52,7 @@ class FieldMapping:
 
 @dataclass(frozen=True)
 class Fields:
-    """Per neuron the Gaussian fit: centre (row, column), standard deviation and `share` of the map's variance."""
+    """Gaussian fits per neuron: centre (row, column), standard deviation, and the `share` of variance explained."""
 
     maps: Array
     centre: Array
@@ -61,7 +61,7 @@ class Fields:
 
 
 def map_fields(tree: Mapping[str, Any], *, progress: Progress = iter) -> tuple[Path, Path]:
-    """Map the fields of a configuration's encoder; write numbers and a picture, and return their paths."""
+    """Map the receptive fields of a configuration's encoder; write arrays and a picture, and return their paths."""
     chosen = config.record(FieldMapping, tree, where="fields")
     encoder: Encoder = config.build("encoder", chosen.encoder, where="encoder")
     fields = receptive_fields(freeze(encoder).to(resolve_device(chosen.device)), chosen, progress=progress)
@@ -77,10 +77,10 @@ def map_fields(tree: Mapping[str, Any], *, progress: Progress = iter) -> tuple[P
 
 @torch.no_grad()
 def receptive_fields(encoder: Encoder, chosen: FieldMapping, *, progress: Progress = iter) -> Fields:
-    """Return maps `[N,H,W]` and their fits.
+    """Return receptive-field maps `[N,H,W]` and their Gaussian fits.
 
-    A map is the covariance of the predicted rate with the presence of a square, at the lag where it is strongest, over
-    the deviation of the rate.
+    A map is the covariance of the predicted rate with the presence of a square, at the lag of greatest spatial
+    variance, divided by the standard deviation of the rate.
     """
     generator = torch.Generator().manual_seed(chosen.seed)
     device = device_of(encoder)
@@ -88,14 +88,14 @@ def receptive_fields(encoder: Encoder, chosen: FieldMapping, *, progress: Progre
     for _ in progress(range(max(1, chosen.frames // chosen.clip))):
         signs = sparse_noise(encoder.spec.frame_size, chosen, generator)
         movie = (0.5 + 0.5 * signs)[None, None].to(device)
-        rates = encoder(movie, _still(encoder, chosen.clip, device))[0].double().cpu()
+        rates = encoder(movie, _behavior_at_rest(encoder, chosen.clip, device))[0].double().cpu()
         for name, value in _moments(rates, signs.abs().double().flatten(1), chosen).items():
             sums[name] = sums.get(name, torch.zeros(())) + value
     return fitted_fields(_maps(sums, encoder.spec.frame_size))
 
 
 def sparse_noise(size: tuple[int, int], chosen: FieldMapping, generator: torch.Generator) -> Tensor:
-    """Return one movie of signs `[T,H,W]`: 1 where a bright square is, −1 a dark one, 0 elsewhere."""
+    """Return one movie of signs `[T,H,W]`: 1 for a bright square, −1 for a dark one, 0 elsewhere."""
     shown = []
     square, rows, columns = chosen.square, *(side // chosen.square + 2 for side in size)
     for _ in range(-(-chosen.clip // chosen.hold)):
@@ -108,7 +108,7 @@ def sparse_noise(size: tuple[int, int], chosen: FieldMapping, generator: torch.G
 
 
 def fitted_fields(maps: Array) -> Fields:
-    """Return maps `[N,H,W]` with a Gaussian fitted to each by least squares; all NaN where a map is constant."""
+    """Return maps `[N,H,W]` with least-squares Gaussian fits; NaN for constant maps and fits that do not converge."""
     from scipy.optimize import curve_fit
 
     count, height, width = maps.shape
@@ -136,7 +136,7 @@ def _gaussian(grid: Array, *parameters: float) -> Array:
 
 
 def _moments(rates: Tensor, presence: Tensor, chosen: FieldMapping) -> dict[str, Tensor]:
-    """Return sums over frames: of rates, their squares, presence, and rates × presence at each lag."""
+    """Return sums over frames of rates, squared rates, presence, and rates × presence at each lag."""
     first = chosen.lags
     seen = rates[:, first:]
     past = [presence[first - lag : len(presence) - lag] for lag in range(chosen.lags + 1)]
@@ -159,13 +159,13 @@ def _maps(sums: Mapping[str, Tensor], size: tuple[int, int]) -> Array:
     return maps
 
 
-def _still(encoder: Encoder, frames: int, device: torch.device) -> Tensor | None:
-    """Return behavior of an animal at rest: nothing but zeros, where the encoder asks for any."""
+def _behavior_at_rest(encoder: Encoder, frames: int, device: torch.device) -> Tensor | None:
+    """Return zero behavior (an animal at rest) for encoders that need behavior."""
     return torch.zeros(1, len(BEHAVIOR_CHANNELS), frames, device=device) if encoder.spec.behavior else None
 
 
 def _picture(fields: Fields) -> Image.Image:
-    """Draw the mean map of all neurons and on it the fitted centres, those whose fit explains half in yellow."""
+    """Draw the mean map with the fitted centres, yellow where the fit explains at least half of the variance."""
     mean = np.abs(fields.maps).mean(0)
     grey = (110 * mean / max(mean.max(), 1e-12)).astype(np.uint8)
     height, width = grey.shape

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Inverse problems: fidelities, observations, masks and clips."""

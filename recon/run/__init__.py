@@ -1,1 +1,1 @@
-"""TODO."""
+"""A single run of a method: stopping, counting, tracing and checkpoints."""

@@ -1,1 +1,1 @@
-"""Discriminative tasks: which stimulus, which response: `recon identify`."""
+"""Identification of stimuli from responses and of responses from stimuli: `recon identify`."""

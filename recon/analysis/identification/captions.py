@@ -1,4 +1,4 @@
-"""Identification of captions: which of many captions was said of a scene, given the responses to it."""
+"""Identification of captions: which of many captions describes the scene that evoked the responses."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ COLUMNS = ("recording", "tier", "approach", "task", "segments", "clips", *SCORED
 
 @dataclass(frozen=True)
 class CaptionIdentification:
-    """A configuration: decoders of captions by name, asked about every scene of single trials of held-out clips.
+    """Configuration: caption decoders by name, tested on every scene of single trials of held-out clips.
 
-    A scene of at least `least` frames is asked for by the mean of what was decoded in it; candidates are the captions
-    of all scenes, embedded by the text encoder, and both without what is common to all training captions. Sets have
-    `sizes` candidates (0: all).
+    The query is the decoded embedding, averaged over a scene of at least `least` frames. The candidates are the
+    embedded captions of all scenes. The mean embedding of the training captions is subtracted from both. `sizes`:
+    candidates per set (0: all).
     """
 
     run: Path
@@ -57,7 +57,7 @@ class CaptionIdentification:
 
 
 def identify_captions(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Path:
-    """Learn the decoders of a configuration, identify the captions of its clips and return identification.csv."""
+    """Fit the caption decoders of a configuration, identify the captions of its clips and return identification.csv."""
     chosen = config.record(CaptionIdentification, tree, where="identify")
     if chosen.simulate is not None:
         make_recording(chosen.recording, chosen.simulate, progress=progress)
@@ -74,7 +74,7 @@ def identify_captions(tree: Mapping[str, Any], *, say: Say = lambda line: None, 
 
 
 def spoken_scenes(recording: SensoriumRecording, chosen: CaptionIdentification) -> Iterator[tuple[int, Caption]]:
-    """Yield (trial, caption) of every scene that is long enough; raises InputError where fewer than two are."""
+    """Yield (trial, caption) of every scene of at least `least` frames; raises InputError for fewer than two scenes."""
     found = 0
     for clip in choose_clips(recording, chosen.clips):
         for caption in recording.spoken(clip.trial.index):
@@ -92,16 +92,16 @@ def spoken_scenes(recording: SensoriumRecording, chosen: CaptionIdentification) 
 def similarities(
     decoder: Decoded, scenes: list[tuple[int, Caption]], training: TrainingSet, encoder: TextEncoder
 ) -> Tensor:
-    """Return cosines `[S,S]` of what the responses to every scene say and of every scene's first caption."""
-    read: dict[int, Tensor] = {}
-    said = []
+    """Return cosine similarities `[S,S]` of the decoded embedding of each scene and the first caption of each scene."""
+    embeddings: dict[int, Tensor] = {}
+    decoded = []
     for index, caption in scenes:
-        if index not in read:
-            read[index] = decoder(training.responses(training.recording.trial(index))[None])[0]
-        said.append(read[index][caption.first : caption.end].mean(0))
+        if index not in embeddings:
+            embeddings[index] = decoder(training.responses(training.recording.trial(index))[None])[0]
+        decoded.append(embeddings[index][caption.first : caption.end].mean(0))
     first = [caption._replace(texts=caption.texts[:1]) for _, caption in scenes]
     average = decoder.average()
-    return cosine_similarity(torch.stack(said) - average, embedded(first, encoder) - average)
+    return cosine_similarity(torch.stack(decoded) - average, embedded(first, encoder) - average)
 
 
 def _rows(

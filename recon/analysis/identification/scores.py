@@ -1,4 +1,4 @@
-"""How often the right one is found among candidates, with chance and intervals, and the columns that say so."""
+"""Identification accuracy with chance level and confidence interval, and the table columns for both."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from recon.metrics.identification import rank, top
 from recon.metrics.statistics import bootstrap_interval
 
 TASKS = ("decoding", "encoding")
-"""Which stimulus, given a response; which response, given a stimulus."""
+"""Decoding: stimulus given a response. Encoding: response given a stimulus."""
 SCORED = ("candidates", "top1", "top1_low", "top1_high", "top5", "median_rank", "chance_top1", "chance_top5")
-"""Columns that `scores` fills."""
+"""Columns filled by `scores`."""
 
 
 def scores(tables: Sequence[Tensor], size: int, *, together: int, seeds: int = 1) -> dict[str, Any]:
-    """Return what a table says about sets of `size` candidates, from similarities `[Q,M]` of equal size.
+    """Return accuracy and rank in sets of `size` candidates, from similarity matrices `[Q,M]` of equal size.
 
-    The interval of top-1 is a bootstrap over units of `together` queries that follow each other. Tables of the same
-    queries, learnt with several `seeds` and one seed after the other, count as one: their mean.
+    The interval of top-1 accuracy is a bootstrap over blocks of `together` consecutive queries. Tables of several
+    training `seeds`, ordered by seed, are averaged per query before the bootstrap.
     """
     units = np.concatenate([top(table, size=size) for table in tables]).reshape(seeds, -1, together).mean((0, 2))
     low, high = bootstrap_interval(units, generator=np.random.default_rng(0))

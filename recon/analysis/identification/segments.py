@@ -1,7 +1,7 @@
-"""Identification without stimuli: which segment of a repeated movie was on, from other repeats of it (templates).
+"""Identification of segments of a repeated movie from other repeats of it (templates).
 
-Train and test trials are apart, but the segments themselves were *seen in training*: this says how well activity tells
-known segments apart, not whether an unknown one could be reconstructed.
+Training and test repeats are disjoint, but the segments themselves were *seen in training*: the accuracy measures how
+well activity discriminates known segments, not whether an unknown segment could be reconstructed.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from recon.metrics.identification import cosine_similarity
 from recon.study.benchmark import Say
 
 COUNTED = ("top1", "near")
-"""Shares of answers that are right, and that are right or a neighbour of the right segment."""
+"""Accuracies: the correct segment (top1), and the correct segment or a temporal neighbour of it (near)."""
 CHANCE = tuple(f"{name}_by_chance_{end}" for name in COUNTED for end in ("low", "high", "p"))
 COLUMNS = ("group", "approach", "units", "segments", "repeats", *SCORED, "near", *CHANCE, "note")
 LOG_SCALE = torch.tensor(10.0).log()
-"""Logarithm of the contrastive map's inverse temperature."""
+"""Log inverse temperature of the contrastive loss."""
 NOTE = "segments seen in training"
 
 
 @dataclass(frozen=True)
 class NeuralIdentification:
-    """A configuration: arrays `responses` (units, repeats, segments) and the units' `areas`, each FILE or FILE:NAME.
+    """Configuration: arrays `responses` (units, repeats, segments) and `areas` (units), each FILE or FILE:NAME.
 
-    `groups` names areas whose units are read together. Repeats are dealt to `folds`; those of one fold are told apart
-    by templates, the means over the other folds' repeats, and by a linear map to `space` dimensions that was trained
-    contrastively on pairs of these repeats, once with each of `seeds`, whose scores are averaged. Sets have `sizes`
-    candidates (0: all); larger ones are left out. Where `turned` names a group all is learnt so many times more, with
-    every repeat turned in time: what then comes out is chance, and its range stands in the table.
+    `groups`: areas whose units are pooled. Repeats are split into `folds`. Segments of the test fold are identified by
+    templates (means over the training repeats) and by a linear map to `space` dimensions, trained contrastively on
+    pairs of training repeats once per seed; accuracies are averaged over `seeds`. `sizes`: candidates per set (0: all);
+    sizes above the number of segments are skipped. `turned`: draws of the circular-shift null distribution per group;
+    its 95 % interval and p value are columns of the table.
     """
 
     run: Path
@@ -73,7 +73,7 @@ class NeuralIdentification:
 def identify_segments(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Path:
     """Identify the segments of a configuration with every group of units; return identification.csv.
 
-    Turned worlds are kept as they come, and not made again after an interruption.
+    Draws of the null distribution are cached, so that an interrupted run resumes.
     """
     chosen = config.record(NeuralIdentification, tree, where="identify")
     responses, areas = read_units(chosen)
@@ -88,16 +88,16 @@ def identify_segments(tree: Mapping[str, Any], *, say: Say = lambda line: None, 
         write_table(path, [*rows, *own], COLUMNS)
         say(f"{group}: {int(units.sum())} units")
         if chosen.turned.get(group):
-            own = _against_chance(own, found, chosen, progress)
+            own = _with_null(own, found, chosen, progress)
             write_table(path, [*rows, *own], COLUMNS)
         rows += own
     return path
 
 
-def _against_chance(
+def _with_null(
     rows: list[dict[str, Any]], responses: Tensor, chosen: NeuralIdentification, progress: bool
 ) -> list[dict[str, Any]]:
-    """Return a group's rows with what chance gives in worlds whose repeats are turned in time."""
+    """Return a group's rows with interval and p value of the circular-shift null distribution."""
     worlds, settings = chosen.turned[rows[0]["group"]], {**asdict(chosen), "turned": {}, "groups": {}, "run": ""}
     content = hashlib.sha256(responses.numpy().tobytes()).hexdigest()
     key = digest([settings, content, list(responses.shape), code_version("recon.analysis.identification.segments")])
@@ -123,7 +123,7 @@ def _name(row: Mapping[str, Any], share: str) -> str:
 
 
 def read_units(chosen: NeuralIdentification) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return responses (units, repeats, segments) and the area of every unit."""
+    """Return responses (units, repeats, segments) and the area of each unit."""
     responses, areas = read_responses(chosen.responses), np.array(read_areas(chosen.areas))
     if len(areas) != len(responses):
         raise InputError(
@@ -137,37 +137,37 @@ def read_units(chosen: NeuralIdentification) -> tuple[np.ndarray[Any, Any], np.n
 
 
 def similarities(responses: Tensor, chosen: NeuralIdentification) -> dict[str, Tensor]:
-    """Return per approach the similarities `[seeds,repeats,segments,segments]` of trials and what was learnt."""
+    """Return similarities `[seeds,repeats,segments,segments]` of test repeats and training segments, by approach."""
     _, repeats, segments = responses.shape
     draws = {"templates": 1, "contrastive": len(chosen.seeds)}
     tables = {name: torch.zeros(count, repeats, segments, segments) for name, count in draws.items()}
     for fold in range(chosen.folds):
         held_out = torch.arange(repeats) % chosen.folds == fold
-        known, asked = standardised(responses[:, ~held_out], responses[:, held_out])
+        known, tested = standardised(responses[:, ~held_out], responses[:, held_out])
         weights = reliability(known)[:, None]
         templates = known.mean(1)
-        weighted = [cosine_similarity((trial * weights).T, (templates * weights).T) for trial in asked.unbind(1)]
+        weighted = [cosine_similarity((trial * weights).T, (templates * weights).T) for trial in tested.unbind(1)]
         tables["templates"][0, held_out] = torch.stack(weighted)
         for place, seed in enumerate(chosen.seeds):
             project = contrastive_map(known, chosen, seed=seed)
             ours = functional.normalize(project(known.permute(1, 2, 0)), dim=-1).mean(0)
-            found = [cosine_similarity(project(trial.T), ours) for trial in asked.unbind(1)]
+            found = [cosine_similarity(project(trial.T), ours) for trial in tested.unbind(1)]
             tables["contrastive"][place, held_out] = torch.stack(found)
     return tables
 
 
-def standardised(known: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
-    """Return square roots of both `[n,repeats,segments]`, with the known ones' mean 0 and deviation 1 per unit."""
-    roots = [part.clamp_min(0).sqrt() for part in (known, asked)]
+def standardised(known: Tensor, tested: Tensor) -> tuple[Tensor, Tensor]:
+    """Return square roots of both `[n,repeats,segments]`, z-scored per unit with mean and deviation of `known`."""
+    roots = [part.clamp_min(0).sqrt() for part in (known, tested)]
     mean, std = roots[0].mean((1, 2), keepdim=True), roots[0].std((1, 2), keepdim=True)
     first, second = ((part - mean) / std.clamp_min(1e-6) for part in roots)
     return first, second
 
 
 def reliability(known: Tensor) -> Tensor:
-    """Return √(signal variance / noise variance) `[n]` of known responses `[n,repeats,segments]`, 0 where none is seen.
+    """Return √(signal variance / noise variance) `[n]` of responses `[n,repeats,segments]`; 0 without signal.
 
-    The variance of the means over repeats less the noise that is left in them (Sahani & Linden 2003).
+    Signal variance: variance of the mean over repeats minus its residual noise variance (Sahani & Linden 2003).
     """
     noise = known.var(1).mean(1).clamp_min(1e-6)
     signal = known.mean(1).var(1) - noise / known.shape[1]
@@ -175,7 +175,7 @@ def reliability(known: Tensor) -> Tensor:
 
 
 def contrastive_map(known: Tensor, chosen: NeuralIdentification, *, seed: int) -> nn.Linear:
-    """Return a linear map of units that makes repeats of a segment alike and segments different (InfoNCE)."""
+    """Return a linear map of units trained to match repeats of a segment against other segments (InfoNCE)."""
     units, repeats, _ = known.shape
     project = fresh(lambda: nn.Linear(units, chosen.space, bias=False))
     generator = torch.Generator().manual_seed(seed)
@@ -203,7 +203,7 @@ def _rows(responses: Tensor, chosen: NeuralIdentification) -> Iterator[dict[str,
 
 
 def near(similarity: Tensor) -> float:
-    """Return the share of answers `[…,segments,segments]` that are right or a neighbour of the right segment.
+    """Return the fraction of answers `[…,segments,segments]` within one segment of the correct one.
 
     >>> near(torch.eye(4).roll(1, 1)), near(torch.eye(4).roll(2, 1))
     (0.75, 0.0)

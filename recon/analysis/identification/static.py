@@ -1,7 +1,7 @@
 """Identification of static images: alignment, direct encoding and direct decoding of single responses (T = 1).
 
-Images are held out with all their responses; the same question is asked of images that were learnt from, so that the
-gap between both, by the amount of data, says how far each approach overfits.
+An image is held out with all its responses. The training images are identified too: the gap between both accuracies, as
+a function of the number of training images, measures overfitting.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ COLUMNS = ("approach", "task", "images", "trained_on", "neurons", "segments", *S
 PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0)
 FOLDS = 3
 COARSE = 400
-"""Pixels, at most, that linear encoding and decoding see: images are averaged over areas down to these."""
+"""Maximum number of pixels for linear encoding and decoding; larger images are downsampled by area averaging."""
 
 
 @dataclass(frozen=True)
 class StaticIdentification:
-    """A configuration: a `recording` whose frames stand alone, or arrays `images` (S,H,W) and `responses` (N,S).
+    """Configuration: a `recording` of static frames, or arrays `images` (S,H,W) and `responses` (N,S).
 
-    Arrays are FILE or FILE:NAME; NaN stands where a neuron was not shown an image. Of a recording the training trials
-    are learnt from and those of `tier` are held out, of arrays a share `held_out`, drawn at random. Learnt is from each
-    of the `shares` of the training images. Sets have `sizes` candidates (0: all); larger ones are left out.
+    Arrays are FILE or FILE:NAME; NaN marks images not shown to a neuron. A recording is split by tier: "train" trains,
+    `tier` is held out. Of arrays a random fraction `held_out` is held out. `shares`: fractions of the training images,
+    one fit each. `sizes`: candidates per set (0: all); sizes above the number of images are skipped.
     """
 
     run: Path
@@ -74,36 +74,36 @@ class StaticIdentification:
 
 @dataclass(frozen=True)
 class StaticResponses:
-    """Images `[S,H,W]` in [0,1] and responses `[n,S]` to them; NaN where a neuron was not shown one."""
+    """Images `[S,H,W]` in [0,1] and responses `[n,S]`; NaN marks images not shown to a neuron."""
 
     images: Tensor
     responses: Tensor
 
     def part(self, chosen: Tensor) -> StaticResponses:
-        """Return some of the images, by index or mask."""
+        """Return a subset of the images, by index or mask."""
         return StaticResponses(self.images[chosen], self.responses[:, chosen])
 
 
 def identify_static(tree: Mapping[str, Any], *, say: Say = lambda line: None) -> Path:
-    """Identify the held-out images of a configuration, and as many of the training images; return the table's path."""
+    """Identify the held-out images and as many training images of a configuration; return the path of the table."""
     chosen = config.record(StaticIdentification, tree, where="identify")
     known, held_out = read_shown(chosen)
     rows: list[dict[str, Any]] = []
     path = chosen.run / "identification.csv"
     chosen.run.mkdir(parents=True, exist_ok=True)
     for share in chosen.shares:
-        learnt = known.part(torch.arange(max(round(share * len(known.images)), FOLDS)))
-        every = torch.linspace(0, len(learnt.images) - 1, min(len(held_out.images), len(learnt.images))).long()
-        asked = {"held out": held_out, "learnt from": learnt.part(every)}
-        for name, views in approaches(learnt, asked, chosen):
-            rows += list(_rows(views, chosen, name, len(learnt.images), len(known.responses)))
+        training = known.part(torch.arange(max(round(share * len(known.images)), FOLDS)))
+        every = torch.linspace(0, len(training.images) - 1, min(len(held_out.images), len(training.images))).long()
+        asked = {"held out": held_out, "learnt from": training.part(every)}
+        for name, views in approaches(training, asked, chosen):
+            rows += list(_rows(views, chosen, name, len(training.images), len(known.responses)))
             write_table(path, rows, COLUMNS)
-        say(f"{len(learnt.images)} training images: done")
+        say(f"{len(training.images)} training images: done")
     return path
 
 
 def read_shown(chosen: StaticIdentification) -> tuple[StaticResponses, StaticResponses]:
-    """Return what is learnt from and what is held out."""
+    """Return the training and the held-out images with their responses."""
     if chosen.recording is not None:
         if chosen.simulate is not None:
             make_recording(chosen.recording, chosen.simulate, progress=False)
@@ -138,28 +138,28 @@ def _of_recording(path: Path, tier: str) -> StaticResponses:
 
 
 Pair = tuple[Tensor, Tensor]
-"""What stands for the images and for the responses of the same images, both `[S,D]`."""
+"""Representations `[S,D]` of images and of the responses to them."""
 
 
 def approaches(
-    learnt: StaticResponses, asked: Mapping[str, StaticResponses], chosen: StaticIdentification
+    training: StaticResponses, asked: Mapping[str, StaticResponses], chosen: StaticIdentification
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Yield each approach with its similarities `[S,S]` of images and responses, for each of the asked sets."""
-    towers = aligned(learnt, chosen)
+    """Yield each approach with its similarities `[S,S]` of images and responses, per set of images."""
+    towers = aligned(training, chosen)
     yield "alignment", {name: alignment_similarity(towers, shown) for name, shown in asked.items()}
-    encoding = linear_encoding(learnt)
+    encoding = linear_encoding(training)
     yield "direct encoding, linear", {name: encoding_similarity(encoding, shown) for name, shown in asked.items()}
-    decoding = linear_decoding(learnt)
+    decoding = linear_decoding(training)
     yield "direct decoding, linear", {name: decoding_similarity(decoding, shown) for name, shown in asked.items()}
 
 
-def aligned(learnt: StaticResponses, chosen: StaticIdentification) -> Towers:
-    """Return towers trained on all but every eighth image; the others choose the weights that are kept."""
+def aligned(training: StaticResponses, chosen: StaticIdentification) -> Towers:
+    """Return towers trained on seven of eight images; every eighth image is validation data for early stopping."""
     generator = torch.Generator().manual_seed(chosen.seed)
-    watching = torch.arange(len(learnt.images)) % 8 == 7
-    known, watched = learnt.part(~watching), learnt.part(watching)
-    height, width = learnt.images.shape[1:]
-    towers = fresh(lambda: Towers(len(learnt.responses), (height, width), chosen.towers))
+    watching = torch.arange(len(training.images)) % 8 == 7
+    known, watched = training.part(~watching), training.part(watching)
+    height, width = training.images.shape[1:]
+    towers = fresh(lambda: Towers(len(training.responses), (height, width), chosen.towers))
     draw_weights(towers, generator)
     towers.neural.transform.measure(_filled(known.responses))
     towers.visual.mean.copy_(known.images.mean(0))
@@ -179,14 +179,17 @@ def aligned(learnt: StaticResponses, chosen: StaticIdentification) -> Towers:
 
 @torch.no_grad()
 def alignment_similarity(towers: Any, shown: StaticResponses) -> Tensor:
-    """Return cosines of embeddings of images and responses."""
+    """Return cosine similarities of image and response embeddings."""
     embedded = towers.neural(_as_series(shown), torch.isfinite(shown.responses).T)
     return likeness(towers.visual(_as_movies(shown)), embedded)
 
 
-def linear_encoding(learnt: StaticResponses) -> dict[str, Tensor]:
-    """Return ridge regression from pixels to roots of responses, and neurons' cross-validated √(r²/(1 − r²))."""
-    pixels, responses = _coarse(learnt.images), _filled(learnt.responses).clamp_min(0).sqrt()
+def linear_encoding(training: StaticResponses) -> dict[str, Tensor]:
+    """Return ridge regression from pixels to square roots of responses, with √(r²/(1 − r²)) per neuron as reliability.
+
+    r is the cross-validated correlation of predicted and recorded responses.
+    """
+    pixels, responses = _coarse(training.images), _filled(training.responses).clamp_min(0).sqrt()
     mean, std = responses.mean(1), responses.std(1).clamp_min(1e-6)
     targets = ((responses - mean[:, None]) / std[:, None]).T
     centre, deviation = pixels.mean(0), pixels.std(0).clamp_min(1e-6)
@@ -202,7 +205,10 @@ def linear_encoding(learnt: StaticResponses) -> dict[str, Tensor]:
 
 
 def encoding_similarity(encoding: Mapping[str, Tensor], shown: StaticResponses) -> Tensor:
-    """Return cosines of predicted and given responses over the neurons that were shown each image, by reliability."""
+    """Return cosine similarities of predicted and recorded responses, weighted by the neurons' reliability.
+
+    Each image is compared over the neurons it was shown to.
+    """
     pixels = (_coarse(shown.images) - encoding["centre"]) / encoding["deviation"]
     predicted = (pixels @ encoding["weights"] + encoding["offset"]) * encoding["reliability"]
     given = (shown.responses.clamp_min(0).sqrt().T - encoding["mean"]) / encoding["std"] * encoding["reliability"]
@@ -212,11 +218,11 @@ def encoding_similarity(encoding: Mapping[str, Tensor], shown: StaticResponses) 
     return cosines
 
 
-def linear_decoding(learnt: StaticResponses) -> dict[str, Tensor]:
-    """Return ridge regression from standardised roots of responses to pixels."""
-    responses = _filled(learnt.responses).clamp_min(0).sqrt()
+def linear_decoding(training: StaticResponses) -> dict[str, Tensor]:
+    """Return ridge regression from standardised square roots of responses to pixels."""
+    responses = _filled(training.responses).clamp_min(0).sqrt()
     mean, std = responses.mean(1), responses.std(1).clamp_min(1e-6)
-    found = _regressed(((responses - mean[:, None]) / std[:, None]).T, _coarse(learnt.images))
+    found = _regressed(((responses - mean[:, None]) / std[:, None]).T, _coarse(training.images))
     return {"mean": mean, "std": std, "weights": found["weights"], "offset": found["mean"]}
 
 
@@ -234,7 +240,7 @@ def _regressed(features: Tensor, targets: Tensor) -> dict[str, Tensor]:
 
 
 def _filled(responses: Tensor) -> Tensor:
-    """Return responses with a neuron's mean where it was not shown an image."""
+    """Return responses with missing values replaced by the neuron's mean."""
     mean = responses.nanmean(1, keepdim=True).nan_to_num(0.0)
     return torch.where(torch.isfinite(responses), responses, mean)
 

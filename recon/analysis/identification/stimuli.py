@@ -1,7 +1,7 @@
-"""Discriminative tasks: which stimulus was shown, given responses; which responses belong to a stimulus.
+"""Identification of movie segments from responses, and of responses from movie segments.
 
-Three ways to be like each other, all on the same segments of held-out clips: a reconstruction and a movie (direct
-decoding), predicted and recorded responses (direct encoding), and two embeddings in a common space (alignment).
+Three approaches on the same segments of held-out clips: direct decoding compares reconstructions with movies, direct
+encoding compares predicted with recorded responses, and alignment compares embeddings in a common space.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ COLUMNS = ("recording", "tier", "approach", "task", "seconds", "frames", "segmen
 
 @dataclass(frozen=True)
 class Identify:
-    """What is asked: segments of `lengths` seconds, told apart from sets of `sizes` candidates (0: all there are).
+    """Settings: segments of `lengths` seconds, identified among sets of `sizes` candidates (0: all).
 
-    Segments follow each other through the scored frames of every clip, and all of them, also those of the same clip,
-    are candidates; lengths that do not fit into a clip, and sizes above the number of segments, are left out.
+    Segments tile the scored frames of every clip. All segments are candidates, those of the same clip included. Lengths
+    longer than a clip and sizes above the number of segments are skipped.
     """
 
     lengths: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 10.0)
@@ -56,11 +56,11 @@ class Identify:
 
 @dataclass(frozen=True)
 class Views:
-    """What stands for the movies and for the responses of clips, both `[B,T',D]`, one entry per `step` frames.
+    """Representations of movies and responses of clips, both `[B,T',D]`, one entry per `step` frames.
 
-    Two segments are as like as the cosine of their entries, taken as one vector; `centred` takes away its mean first,
-    which makes it a correlation. Everything was computed from whole clips and cut afterwards, so that all approaches
-    know as much about what is before and after a segment.
+    The similarity of two segments is the cosine of their flattened entries; `centred` subtracts the mean of each, which
+    makes it a correlation. Representations are computed from whole clips and then cut, so that all approaches see the
+    same temporal context.
     """
 
     stimuli: Tensor
@@ -69,7 +69,7 @@ class Views:
     centred: bool = False
 
     def similarity(self, pieces: Sequence[tuple[int, int]]) -> Tensor:
-        """Return `[S,S]`: the stimulus of every segment and the responses of every one; those of a clip follow."""
+        """Return similarities `[S,S]` of the stimulus and the responses of all segments, ordered by clip."""
         return cosine_similarity(self._cut(self.stimuli, pieces), self._cut(self.responses, pieces))
 
     def _cut(self, values: Tensor, pieces: Sequence[tuple[int, int]]) -> Tensor:
@@ -80,11 +80,11 @@ class Views:
 
 
 def identify(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Path:
-    """Run the benchmark of a configuration, then identify segments by all its methods; return identification.csv.
+    """Run the benchmark of a configuration, then identify segments with all its methods; return identification.csv.
 
-    Every row is direct decoding by its reconstruction; a row of the method alignment is also alignment itself, and
-    every encoder of the configuration is direct encoding. Rows of another condition than "recorded" are what they
-    say: the wrong clip's responses identify nothing.
+    Every row yields direct decoding by its reconstruction. A row of the method `alignment` also yields alignment, and
+    every encoder of the configuration yields direct encoding. Rows of other conditions than "recorded" serve as
+    controls: the responses to another clip identify nothing.
     """
     tree = dict(config.expand(tree))
     asked = config.record(Identify, tree.pop("identify", {}), where="identify")
@@ -99,14 +99,16 @@ def identify(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress:
 
 
 def approaches(bench: Bench) -> Iterator[tuple[str, Views, Batch]]:
-    """Yield the name, the views and the clips of every way to identify; clips of one length at a time."""
+    """Yield name, views and clips of every approach, in batches of clips of one length."""
     store = Store(bench.settings.run)
     for batch in bench.batches:
         for entry in bench.plans:
             task = Task(bench, entry, batch)
             yield f"decoding: {task.label}", decoding_views(store.directory(task.key), batch), batch
             method = task.method()
-            aligned = method.method if isinstance(method, Smoothed) else method  # smoothed or not, it embeds alike
+            aligned = (
+                method.method if isinstance(method, Smoothed) else method
+            )  # smoothing leaves the embedding unchanged
             if isinstance(aligned, Alignment) and entry.row.condition == "recorded":
                 yield f"alignment: {task.label}", alignment_views(aligned, bench, batch), batch
         for name, encoder in bench.encoders.items():
@@ -114,7 +116,7 @@ def approaches(bench: Bench) -> Iterator[tuple[str, Views, Batch]]:
 
 
 def decoding_views(folder: Path, batch: Batch) -> Views:
-    """Return movies and reconstructions, which are compared by video correlation."""
+    """Return movies and reconstructions, compared by video correlation."""
     with h5py.File(folder / "movie.h5", "r") as file:
         shown = [torch.from_numpy(np.asarray(file[str(trial.index)]["reconstruction"])) for trial in batch.trials]
     return Views(batch.movie.mean(1).flatten(2), torch.stack(shown).float().flatten(2), centred=True)
@@ -122,7 +124,7 @@ def decoding_views(folder: Path, batch: Batch) -> Views:
 
 @torch.no_grad()
 def alignment_views(method: Alignment, bench: Bench, batch: Batch) -> Views:
-    """Return the embeddings of movies and responses in the common space."""
+    """Return embeddings of movies and responses in the common space."""
     towers, kept = method.load()
     scale = response_scale(batch.recording, next(iter(bench.encoders.values())))
     responses = (batch.recorded[0] / scale)[:, kept["neurons"].bool()]
@@ -132,32 +134,32 @@ def alignment_views(method: Alignment, bench: Bench, batch: Batch) -> Views:
 def encoding_views(encoder: Encoder, bench: Bench, batch: Batch) -> Views:
     """Return standardised predicted and recorded responses, weighted by reliability.
 
-    Rates are predicted at the mean behavior, so that a trial's behavior does not give its responses away; neurons
-    weigh r²/(1 − r²) with r their correlation on validation clips, on which both sides are also standardised.
+    Rates are predicted at the mean behavior, so that the behavior of a trial cannot reveal its responses. A neuron's
+    weight is √(r²/(1 − r²)), with r its correlation on validation clips. Both sides are standardised on the same clips.
     """
     fit, scale = bench.sets["fit"], response_scale(batch.recording, encoder)
-    seen = [(_still_rates(encoder, other), other.recorded[0] / scale) for other in bench.validation]
+    seen = [(_rates_at_mean_behavior(encoder, other), other.recorded[0] / scale) for other in bench.validation]
     if not seen:
         raise InputError("encoding: expected validation clips (tier oracle) for the neurons' weights, got none")
     rates, responses = (torch.cat([pair[i].transpose(0, 1).flatten(1) for pair in seen], 1)[fit] for i in (0, 1))
     explained = pearson(rates, responses).nan_to_num().clamp(0, 0.99).square().float()
     weights = (explained / (1 - explained)).sqrt()[:, None]
-    predicted = _standardised(_still_rates(encoder, batch)[:, fit], rates) * weights
+    predicted = _standardised(_rates_at_mean_behavior(encoder, batch)[:, fit], rates) * weights
     recorded = _standardised((batch.recorded[0] / scale)[:, fit], responses) * weights
     return Views(predicted.transpose(1, 2), recorded.transpose(1, 2))
 
 
-def _still_rates(encoder: Encoder, batch: Batch) -> Tensor:
+def _rates_at_mean_behavior(encoder: Encoder, batch: Batch) -> Tensor:
     behavior = batch.recorded[1]
     if behavior is not None:
         behavior = behavior.mean((0, 2), keepdim=True).expand_as(behavior)
     return clip_rates(encoder, batch.movie, behavior)
 
 
-def _standardised(values: Tensor, known: Tensor) -> Tensor:
-    """Return values `[B,n,T]` with the mean and deviation of known ones `[n,T']`."""
-    deviation = known.std(1)[:, None]
-    return (values - known.mean(1)[:, None]) / deviation.clamp_min(1e-3 * float(deviation.mean()))
+def _standardised(values: Tensor, reference: Tensor) -> Tensor:
+    """Return values `[B,n,T]` standardised by the mean and deviation of reference values `[n,T']`."""
+    deviation = reference.std(1)[:, None]
+    return (values - reference.mean(1)[:, None]) / deviation.clamp_min(1e-3 * float(deviation.mean()))
 
 
 def _scores(approach: str, views: Views, batch: Batch, bench: Bench, asked: Identify) -> Iterator[dict[str, Any]]:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Reconstruction with a denoiser as the prior."""

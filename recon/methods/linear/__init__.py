@@ -1,1 +1,1 @@
-"""TODO."""
+"""Linear decoders of responses."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Networks trained to decode responses."""

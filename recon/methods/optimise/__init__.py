@@ -1,1 +1,1 @@
-"""TODO."""
+"""Input optimisation through an encoder."""

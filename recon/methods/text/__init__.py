@@ -1,1 +1,1 @@
-"""TODO."""
+"""Captions decoded from responses."""
