@@ -1,4 +1,4 @@
-"""Methods of reconstruction; one file each, one line here."""
+"""Reconstruction methods by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method may learn from."""
+"""Training data of methods."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ from recon.types import Recording, Trial
 
 CPU = torch.device("cpu")
 Learn = Callable[[Path], Mapping[str, Tensor]]
-"""What learns: told where the state of a long training is kept, it returns the tensors to keep."""
+"""Trains a method, with the path of its training checkpoint; returns the tensors to save."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a method may learn from: nothing of a test clip is in here.
+    """Training data of a method; excludes test clips.
 
-    `neurons` `[N]` marks those that it may use and `frames` is the length of the clips that it will reconstruct;
-    `encoders` are the row's, frozen, and `scale` `[N,1]` is what responses are divided by before they are compared
-    with their rates; `validation` returns the problems of validation clips of all lengths, posed as the row's, each
-    with the movies that were shown, and `posed_as` says what names these problems. Of the training trials the first
-    `share` is read. What is learnt goes to the folder `artefacts`; chance is drawn from `seed`; networks are trained on
-    `device`.
+    `neurons` `[N]`: mask of the neurons a method may use. `frames`: length of the clips to reconstruct. `encoders`: the
+    row's encoders, frozen. `scale` `[N,1]`: divisor that converts responses to the unit of the rates. `validation`
+    returns the problems of all validation clips, posed as the row's, each with its true movie; `posed_as` identifies
+    these problems. `share`: fraction of the training trials to read, from the first. `artefacts`: folder for what is
+    learnt. `seed`: random seed. `device`: device for training networks.
     """
 
     recording: Recording
@@ -50,26 +49,26 @@ class TrainingSet:
     progress: bool = False
 
     def trials(self) -> Iterator[Trial]:
-        """Read the training trials one after another; raises InputError where there are none."""
+        """Read the training trials in order; raises InputError if there are none."""
         yield from map(self.recording.trial, self._indices())
 
     def responses(self, trial: Trial) -> Tensor:
-        """Return the responses `[n,T]` of the neurons that may be used, in the units of problems."""
+        """Return the responses `[n,T]` of the usable neurons, in the units of problems."""
         chosen = trial.responses[self.neurons]
         return chosen if self.scale is None else chosen / self.scale[self.neurons]
 
     def evenly_spaced(self, count: int) -> Iterator[Trial]:
-        """Read at most `count` training trials, spread evenly over the recording."""
+        """Read at most `count` training trials, evenly spaced over the recording."""
         indices = self._indices()
         yield from map(self.recording.trial, indices[:: max(len(indices) // count, 1)][:count])
 
     def mean_behavior(self) -> Tensor | None:
-        """Return the behavior `[4]` of the training trials on average, or none where none was recorded."""
+        """Return the mean behavior `[4]` over training trials, or None if none was recorded."""
         means = [trial.behavior.mean(1) for trial in self.trials() if trial.behavior is not None]
         return torch.stack(means).mean(0) if means else None
 
     def required_encoders(self, what: str) -> tuple[Encoder, ...]:
-        """Return the row's encoders; raises InputError where there are none and `what` needs one."""
+        """Return the row's encoders; raises InputError, naming `what` needs one, if there are none."""
         if not self.encoders:
             raise InputError(f"{what}: expected the encoders of a row, got none; give the training set one")
         return self.encoders
@@ -85,11 +84,11 @@ class TrainingSet:
         return torch.stack(found).mean(0)
 
     def artefact(self, name: str, settings: object, learn: Learn, *, uses: Sequence[str] = ("neurons",)) -> Path:
-        """Return the place of an artefact; where nothing is there, `learn` is called, timed, and its tensors are kept.
+        """Return the path of a cached artefact; if it is missing, call `learn` and save its tensors and duration.
 
-        It is named by `settings`, whose repr counts, the recording's training and validation trials, and what it
+        The cache key contains the repr of `settings`, the recording's training and validation trials, and whatever it
         `uses` of "neurons" (with the units of their responses), "encoders", "frames", "seed" and "validation". `learn`
-        is told where to keep the state of a long training, so that an interrupted one goes on.
+        receives the path of a training checkpoint, so that an interrupted training resumes.
         """
         known: dict[str, Callable[[], object]] = {
             "neurons": lambda: [self.neurons.nonzero().flatten().tolist(), _plain(self.scale)],
@@ -103,7 +102,7 @@ class TrainingSet:
         path = artefact_path(self.artefacts, name, inputs)
         if not whole(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with one_at_a_time(path):  # of processes that need it, one learns and the others wait
+            with one_at_a_time(path):  # one process trains, others wait for its result
                 _learn(learn, path)
         return path
 

@@ -1,1 +1,1 @@
-"""What is said of stimuli, and how well it predicts single neurons."""
+"""Captions of stimuli as predictors of single-neuron responses."""

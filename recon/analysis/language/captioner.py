@@ -1,4 +1,4 @@
-"""Image-to-text models of transformers: BLIP, BLIP-2, GIT, a ViT with GPT-2, and others of the same interface."""
+"""Image-to-text models of transformers: BLIP, BLIP-2, GIT, ViT-GPT-2 and others with the same interface."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ IMAGE_TO_TEXT = "Salesforce/blip-image-captioning-base, microsoft/git-base-coco,
 
 @dataclass(frozen=True)
 class ImageCaptioner:
-    """Frames → captions by the model in a folder or of a hub id; its most likely words, without drawing any.
+    """Captions frames with the model in a folder or of a hub id, by greedy decoding.
 
-    `frames` consecutive frames are shown together to models of movies (GIT trained on videos), which then see motion;
-    other models take one. Nothing random takes the place of weights that cannot be had: that is an error.
+    Video models (GIT trained on videos) take `frames` consecutive frames and hence see motion; other models take one.
+    Missing weights are an error; they are never replaced by random ones.
     """
 
     source: str
     frames: int = 1
     device: str = "cpu"
     longest: int = 30
-    """Tokens of a caption."""
+    """Maximum number of tokens of a caption."""
 
     def __call__(self, pictures: Sequence[Tensor]) -> list[str]:
-        """Return one caption for each picture `[F,H,W]` in [0,1], of as many frames as the captioner takes."""
+        """Return one caption per picture `[F,H,W]` in [0,1], each of `frames` frames."""
         if not pictures:
             return []
         for picture in pictures:
@@ -48,14 +48,14 @@ class ImageCaptioner:
         return [" ".join(text.split()) for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
 
     def _pixels(self, processor: Any, images: Sequence[Sequence[Any]]) -> Tensor:
-        """Return `[B,C,H,W]` of one frame each, `[B,F,C,H,W]` of several."""
+        """Return pixels `[B,C,H,W]` of single frames, `[B,F,C,H,W]` of several."""
         flat = [frame for picture in images for frame in picture]
         pixels: Tensor = processor(images=flat, return_tensors="pt")["pixel_values"]
         return pixels if self.frames == 1 else pixels.reshape(len(images), self.frames, *pixels.shape[1:])
 
     @cached_property
     def _parts(self) -> tuple[Any, Any, Any]:
-        """The model, what makes its pixels, and what turns its tokens into text."""
+        """Model, image processor and tokenizer."""
         if find_spec("transformers") is None:
             raise InputError("captioner: expected the extra `language`, got nothing; pip install 'recon[language]'")
         try:

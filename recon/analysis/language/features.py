@@ -1,4 +1,4 @@
-"""What was said, over time: embeddings of captions in bins of a trial, with delays."""
+"""Caption embeddings over time: in bins of a trial, with delays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recon.priors.text import TextEncoder
 
 
 def embeddings(texts: Sequence[str], source: str, folder: Path) -> dict[str, Tensor]:
-    """Return the embedding `[D]` of every distinct text by the text encoder of a name, kept in a folder by content."""
+    """Return the embedding `[D]` of every distinct text by the named text encoder, cached in `folder` by content."""
     distinct = sorted(set(texts))
     listed = hashlib.sha256(json.dumps(distinct).encode()).hexdigest()
     path = artefact_path(folder, "text", [source, listed])
@@ -29,7 +29,7 @@ def embeddings(texts: Sequence[str], source: str, folder: Path) -> dict[str, Ten
 
 
 def spoken(said: Sequence[Said], known: Mapping[str, Tensor], *, frames: int) -> Tensor:
-    """Return the embedding `[T,D]` of what is said in every frame of a trial; zero where nothing is said."""
+    """Return the caption embedding `[T,D]` in every frame of a trial; zero in frames without a caption."""
     width = len(next(iter(known.values())))
     over_time = torch.zeros(frames, width)
     for caption in said:
@@ -38,7 +38,7 @@ def spoken(said: Sequence[Said], known: Mapping[str, Tensor], *, frames: int) ->
 
 
 def binned(series: Tensor, size: int) -> Tensor:
-    """Return the means `[T//size,...]` of bins of `size` frames of a series `[T,...]`; frames that fill none are cut.
+    """Return the means `[T//size,...]` of a series `[T,...]` in bins of `size` frames; an incomplete bin is dropped.
 
     >>> binned(torch.arange(5.0), 2).tolist()
     [0.5, 2.5]
@@ -48,7 +48,7 @@ def binned(series: Tensor, size: int) -> Tensor:
 
 
 def delayed(features: Tensor, delays: int) -> Tensor:
-    """Return features `[B,D]` beside themselves 1 … `delays` − 1 bins before `[B,delays·D]`; zero before the start.
+    """Return features `[B,D]` concatenated with copies delayed by 1 to `delays` − 1 bins `[B,delays·D]`; zero-padded.
 
     >>> delayed(torch.tensor([[1.0], [2.0], [3.0]]), 2).tolist()
     [[1.0, 0.0], [2.0, 1.0], [3.0, 2.0]]
@@ -59,7 +59,7 @@ def delayed(features: Tensor, delays: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Components:
-    """Principal components of features `[D]`: centre, units and axes `[D,P]`."""
+    """Principal components of features `[D]`: mean, units and axes `[D,P]`."""
 
     centre: Tensor
     units: Tensor
@@ -67,10 +67,10 @@ class Components:
 
     @classmethod
     def of(cls, samples: Tensor, components: int, *, alike: bool) -> Components:
-        """Return at most so many components of samples `[S,D]`.
+        """Return up to `components` principal components of samples `[S,D]`.
 
-        With `alike` every feature counts as much as any other (unit variance). Total variance is scaled to 1 per
-        component, so that penalties mean the same whatever the units.
+        With `alike` features are first scaled to unit variance. Total variance is scaled to 1 per component, so that
+        penalties do not depend on the units.
         """
         x = samples.double()
         centre, deviation = x.mean(0), x.std(0)
@@ -85,13 +85,13 @@ class Components:
         return cls(centre, units, axes * (axes.shape[1] / kept).sqrt() if kept > 0 else torch.zeros_like(axes))
 
     def __call__(self, samples: Tensor) -> Tensor:
-        """Return samples `[…,D]` as components `[…,P]`."""
+        """Return the components `[…,P]` of samples `[…,D]`."""
         return (((samples - self.centre) / self.units) @ self.axes).float()
 
 
 def principal(
     series: Mapping[int, Tensor], learnt: Sequence[int], components: int, *, alike: bool
 ) -> dict[int, Tensor]:
-    """Return series `[B,D]` of trials as principal components `[B,P]` (`Components`) of the learnt trials."""
+    """Return principal components `[B,P]` of series `[B,D]` by trial, fitted to the trials `learnt`."""
     found = Components.of(torch.cat([series[trial] for trial in learnt]), components, alike=alike)
     return {trial: found(one) for trial, one in series.items()}

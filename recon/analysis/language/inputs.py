@@ -1,4 +1,4 @@
-"""What a study of captions looks at: its configuration, what was said and recorded, embeddings over time."""
+"""Inputs of a language study: configuration, captions, responses, and embeddings over time."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from recon.study.settings import Named
 
 @dataclass(frozen=True)
 class LanguageStudy:
-    """A configuration: captions of a recording, by captioner, from which the responses of every neuron are predicted.
+    """Configuration: captions of a recording, by captioner, as predictors of single-neuron responses.
 
-    `captions` is a table (`recon.data.caption_tables`) or "graded", what five captioners of known quality say of a
-    simulated recording. Texts are embedded by the encoder `text`; responses and embeddings are averaged over `bin`
-    frames, and a response may depend on what was said in that bin and in the `delays` − 1 before. Embeddings and
-    low-level features are reduced to `components` principal ones. Ridge is fitted to trials of the tier `learnt`, its
-    `penalties` are chosen by `folds` of different content, and asked about the clips of the tiers `asked`, each the
-    mean of its repeats. `words` names the captioner whose words are told apart; "" is the best one.
-    `concepts` are groups of words by name, which are told apart, too. Neurons are told apart by cortical area, or by
-    `labels`, one for each neuron in an .npy file of the recording (layers, cell types). `pictures` is a benchmark with
-    a row for each captioner's name, to whose scores the captioners' are related.
+    `captions` is a table (`recon.data.caption_tables`) or "graded": five captioners of known quality for a simulated
+    recording. Texts are embedded by the encoder `text`. Responses and embeddings are averaged over `bin` frames; a
+    response may depend on the captions of its bin and of the `delays` − 1 bins before. Embeddings and low-level
+    features are reduced to `components` principal components. Ridge is fitted to trials of the tier `learnt`, with
+    `penalties` chosen by cross-validation over `folds` of different content, and tested on the clips of the tiers
+    `asked`, averaged over repeats. `words`: captioner for the analysis of words ("": the best one). `concepts`: groups
+    of words by name, analysed likewise. `labels`: .npy file of the recording with one label per neuron (layers, cell
+    types); without it neurons are grouped by cortical area. `pictures`: a benchmark with a row named after each
+    captioner, whose scores are correlated with encoding.
     """
 
     run: Path
@@ -71,7 +71,7 @@ class LanguageStudy:
 
 @dataclass(frozen=True)
 class Material:
-    """What a study looks at: what was said of each trial by each captioner, what is learnt and what is asked."""
+    """Data of a study: captions by captioner and trial, training responses, held-out clips and neurons."""
 
     recording: SensoriumRecording
     said: dict[str, dict[int, list[Said]]]
@@ -81,18 +81,18 @@ class Material:
 
     @property
     def trials(self) -> tuple[int, ...]:
-        """Trials whose stimuli are looked at: those learnt from, and one for each clip asked about."""
+        """Trials whose stimuli are used: the training trials, and one trial per held-out clip."""
         return (*self.learning.trials, *self.clips.trials)
 
     def content(self, one: Said) -> str:
-        """Return what a caption is of: the source of the scene, where that is known, or the trial's content."""
+        """Return the content that a caption describes: the source of its scene if known, else the trial's content."""
         scenes = (scene for scene in self.recording.scenes(one.trial) if scene["first"] <= one.first < scene["end"])
         source = next((scene.get("source") for scene in scenes), None)
         return str(source or self.recording.video_ids[one.trial])
 
 
 def gather(chosen: LanguageStudy) -> Material:
-    """Open what a study needs: the recording, the captions by captioner and trial, responses in bins."""
+    """Read the data of a study: the recording, captions by captioner and trial, and binned responses."""
     recording = open_recording(chosen.recording)
     captions = captions_by(recording, chosen.captions)
     if chosen.words and chosen.words not in captions:
@@ -147,14 +147,14 @@ def _by_trial(said: Sequence[Said]) -> dict[int, list[Said]]:
 
 
 class Spoken(NamedTuple):
-    """What a captioner said, as principal components: in bins of each trial `[B,P]`, and of each text `[P]`."""
+    """Principal components of a captioner's embeddings: per trial in bins `[B,P]`, and per text `[P]`."""
 
     series: dict[int, Tensor]
     texts: dict[str, Tensor]
 
 
 def text_series(chosen: LanguageStudy, material: Material, captioner: str) -> Spoken:
-    """Return principal components of the embeddings of what a captioner said of each trial."""
+    """Return principal components of the embedded captions of a captioner, per trial and per text."""
     said = material.said[captioner]
     known = embeddings([one.text for some in said.values() for one in some], chosen.text, chosen.artefacts)
     over_time = {

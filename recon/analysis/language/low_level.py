@@ -1,4 +1,4 @@
-"""What a stimulus looks like without what it shows: motion energy and luminance, coarse over the screen."""
+"""Low-level features of a stimulus: motion energy and luminance, averaged over a coarse grid."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from recon.types import Recording
 
 LOW_LEVEL = "low-level"
 BANDS = ((0.03, 0.0), (0.03, 2.0), (0.06, 0.0), (0.06, 2.0), (0.12, 0.0), (0.12, 2.0))
-"""Spatial frequencies (cycles/degree) and drifts (Hz) around those that neurons of mouse V1 prefer."""
+"""Spatial frequencies (cycles/degree) and drifts (Hz) around the preferences of neurons in mouse V1."""
 CHANNELS = tuple(channel for band in BANDS for channel in bank(*band, directions=8))
 GRID = (6, 10)
-"""Places, rows and columns, over which a channel's amplitude is averaged: some 9° in mouse recordings."""
+"""Rows and columns of the grid for motion energy: cells of about 9° in mouse recordings."""
 LUMINANCE = (9, 16)
-"""Places over which luminance is averaged."""
+"""Rows and columns of the grid for luminance."""
 
 
 def low_level_series(
     recording: Recording, trials: Sequence[int], size: int, folder: Path, *, progress: bool = False
 ) -> dict[int, Tensor]:
-    """Return the low-level features `[B,F]` of trials in bins of `size` frames, kept in a folder by content."""
+    """Return the low-level features `[B,F]` of trials in bins of `size` frames, cached in `folder` by content."""
     about = [recording.fingerprint(), sorted(set(trials)), size, CHANNELS, GRID, LUMINANCE]
     path = artefact_path(folder, "low-level", about)
     if not path.exists():
@@ -44,8 +44,8 @@ def low_level_series(
 def low_level(movie: Tensor, size: int, *, degrees_per_pixel: float, frame_rate: float) -> Tensor:
     """Return motion-energy amplitudes and luminance `[B,F]` of a movie `[1,T,H,W]` in bins of `size` frames.
 
-    As Nishimoto et al. 2011, with channels for mice and places of equal size: the square root of each channel's energy
-    compresses it, as there the logarithm. Borders of the movie wrap around.
+    As Nishimoto et al. 2011, with channels for mice and grid cells of equal size. The square root of a channel's energy
+    compresses it, where they take the logarithm. Movie borders wrap around.
     """
     bins = movie.shape[1] // size
     seen = movie[:, : bins * size].float()

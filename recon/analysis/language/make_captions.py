@@ -1,4 +1,4 @@
-"""`recon captions make`: what an image-to-text model says of every stretch of a recording's movies."""
+"""`recon captions make`: captions of consecutive segments of a recording's movies by an image-to-text model."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from recon.types import Recording
 Captioner = Callable[[list[Tensor]], list[str]]
 
 WORDLESS = "nothing"
-"""What stands for an empty caption: a stop word, which no analysis of words counts."""
+"""Replaces an empty caption; a stop word, hence ignored by every analysis of words."""
 
 
 @dataclass(frozen=True)
 class Stretches:
-    """How movies are looked at: in stretches of `every` frames, `frames` of each, `batch` stretches at a time."""
+    """Segmentation of movies: segments of `every` frames, `frames` of each captioned, `batch` segments at a time."""
 
     every: int = 30
     frames: int = 1
@@ -38,7 +38,7 @@ class Stretches:
             )
 
     def of(self, frames: int) -> list[tuple[int, int]]:
-        """Return the stretches [first, end) of a movie.
+        """Return the segments [first, end) of a movie.
 
         >>> Stretches(every=30).of(70)
         [(0, 30), (30, 60), (60, 70)]
@@ -46,7 +46,7 @@ class Stretches:
         return [(first, min(first + self.every, frames)) for first in range(0, frames, self.every)]
 
     def looked_at(self, first: int, end: int) -> Tensor:
-        """Return the frames of a stretch that are looked at: the centres of equal parts.
+        """Return the frames of a segment shown to the captioner: the centres of `frames` equal parts.
 
         >>> Stretches(every=30).looked_at(30, 60).tolist(), Stretches(every=8, frames=2).looked_at(0, 8).tolist()
         ([45], [2, 6])
@@ -56,10 +56,10 @@ class Stretches:
 
 
 def make_captions(recording: Recording, captioner: Captioner, table: Path, *, name: str, stretches: Stretches) -> int:
-    """Caption every stretch of every trial into a CSV table; return how many captions were made.
+    """Caption every segment of every trial into a CSV table; return the number of captions made.
 
-    The table is replaced after every trial, so that a stopped run goes on; captions of other captioners in it stay.
-    Clips that are shown several times are looked at once. Raises InputError for a table of another kind.
+    The table is rewritten after every trial, so that an interrupted run resumes; captions by other captioners are kept.
+    Repeats of a clip are captioned once. Raises InputError for a table that is not CSV.
     """
     if table.suffix != ".csv":
         raise InputError(f"{table}: expected a table that ends with .csv, got {table.suffix or 'no suffix'}; rename it")

@@ -1,4 +1,4 @@
-"""Maps of neurons by their weights on text and of clips by their embeddings, how stable they are, and clusters."""
+"""Maps of neurons by their weights on text and of clips by their embeddings, with stability and clusters."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Array = NDArray[np.float64]
 
 NEIGHBOURS = 15
 FEWEST = 10
-"""Points below which a map says nothing."""
+"""Minimum number of points for a map."""
 MOST_CLUSTERS = 8
 
 
 @dataclass(frozen=True)
 class Map:
-    """Places `[n,2]` of points, and how much of them is not chance.
+    """Coordinates `[n,2]` of points on a map, with measures of reliability.
 
-    `kept` is the share of each point's nearest neighbours on the map that maps of other seeds give it, too, `chance`
-    that of random maps; `trustworthiness` (Venna & Kaski 2001): how far neighbours on the map are so in truth.
+    `kept`: fraction of each point's nearest neighbours shared by maps of different seeds. `chance`: the same for random
+    maps. `trustworthiness` (Venna & Kaski 2001): how far neighbours on the map are neighbours in the original space.
     """
 
     places: Array
@@ -37,9 +37,9 @@ class Map:
 
 
 def draw_map(points: Array, *, seeds: Sequence[int] = (0, 1, 2)) -> Map:
-    """Return UMAP's map (McInnes et al. 2018) of points `[n,D]` by the angle between them, as the first seed draws it.
+    """Return a UMAP embedding (McInnes et al. 2018) of points `[n,D]` by cosine distance, drawn with the first seed.
 
-    Raises InputError for too few points, and where umap-learn is not installed.
+    The other seeds only measure stability. Raises InputError for too few points and if umap-learn is not installed.
     """
     if len(points) < FEWEST:
         raise InputError(f"map: expected at least {FEWEST} points, got {len(points)}; take more neurons or clips")
@@ -58,7 +58,7 @@ def draw_map(points: Array, *, seeds: Sequence[int] = (0, 1, 2)) -> Map:
 
 def _umap(points: Array, neighbours: int, seed: int) -> Array:
     with warnings.catch_warnings():
-        # It says of every seeded map that it is drawn on one core, and of few points that it looks at all of them.
+        # UMAP warns that a seeded map uses one core, and that few points limit the number of neighbours.
         warnings.simplefilter("ignore")
         from umap import UMAP
 
@@ -75,7 +75,7 @@ def _nearest(places: Array, neighbours: int) -> list[set[int]]:
 
 @dataclass(frozen=True)
 class Clusters:
-    """The cluster `[n]` of each point, silhouette, and how far other seeds agree (adjusted Rand index; chance 0)."""
+    """Cluster labels `[n]`, silhouette, and agreement between seeds (adjusted Rand index; chance 0)."""
 
     labels: NDArray[np.int64]
     silhouette: float
@@ -83,7 +83,7 @@ class Clusters:
 
 
 def find_clusters(points: Array, *, seeds: Sequence[int] = (0, 1, 2)) -> Clusters:
-    """Return k-means of the directions of points `[n,D]`; k of 2 to 8 has the largest silhouette (Rousseeuw 1987)."""
+    """Return k-means clusters of the directions of points `[n,D]`, with k of 2–8 by silhouette (Rousseeuw 1987)."""
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score, silhouette_score
 

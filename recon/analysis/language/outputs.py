@@ -1,4 +1,4 @@
-"""The files of a study of captions: tables, maps, and what the page says of them."""
+"""Output files of a language study: tables, maps and the page's summary."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from recon.files import write_table
 
 
 def write_predictions(chosen: LanguageStudy, material: Material, found: Mapping[str, Predicted]) -> Path:
-    """Write neurons.csv, differences.csv and captioners.csv; return the last."""
+    """Write neurons.csv, differences.csv and captioners.csv; return the path of the last."""
     competing = {name: found[name] for name in material.said}
     neurons = rows.neuron_rows(competing, material.population, seed=chosen.seed)
     write_table(chosen.run / "neurons.csv", neurons, rows.NEURONS)
@@ -33,7 +33,7 @@ def write_predictions(chosen: LanguageStudy, material: Material, found: Mapping[
 
 
 def write_relation(chosen: LanguageStudy, found: Mapping[str, Predicted]) -> dict[str, Any]:
-    """Write pictures.csv, where a benchmark of pictures is named; return how its scores relate to the captioners'."""
+    """Write pictures.csv if a benchmark of pictures is named; return how its scores correlate with encoding."""
     if not chosen.pictures:
         return {}
     table, relations = relate(found, Path(chosen.pictures), seed=chosen.seed)
@@ -44,17 +44,17 @@ def write_relation(chosen: LanguageStudy, found: Mapping[str, Predicted]) -> dic
 def write_maps(
     chosen: LanguageStudy, material: Material, favourite: Predicted, spoken: Spoken, words: Preferences
 ) -> dict[str, Any]:
-    """Write words.csv, and the maps and clusters that there are points enough for; return how far to trust them."""
+    """Write words.csv and, given at least `FEWEST` points, maps and clusters; return their reliability."""
     units = material.population.units
     write_table(chosen.run / "words.csv", list(rows.word_rows(words, units)), rows.WORDS)
     about: dict[str, Any] = {}
-    told = (favourite.q < rows.LEVEL).nonzero().flatten()
-    if len(told) >= FEWEST:
-        points = favourite.weights.T[told].double().numpy()
+    predicted = (favourite.q < rows.LEVEL).nonzero().flatten()
+    if len(predicted) >= FEWEST:
+        points = favourite.weights.T[predicted].double().numpy()
         drawn, clusters = draw_map(points), find_clusters(points)
-        table = rows.map_rows(drawn, unit=[units[n] for n in told.tolist()], cluster=clusters.labels.tolist())
+        table = rows.map_rows(drawn, unit=[units[n] for n in predicted.tolist()], cluster=clusters.labels.tolist())
         write_table(chosen.run / "map_neurons.csv", table, rows.NEURON_MAP)
-        write_table(chosen.run / "clusters.csv", list(rows.cluster_rows(clusters, words, told)), rows.CLUSTERS)
+        write_table(chosen.run / "clusters.csv", list(rows.cluster_rows(clusters, words, predicted)), rows.CLUSTERS)
         about["neurons_map"] = rows.trust(drawn)
         about["clusters"] = {"silhouette": clusters.silhouette, "agreement": clusters.agreement}
     if len(material.trials) >= FEWEST:
@@ -68,12 +68,12 @@ def write_maps(
 
 
 def write_concepts(chosen: LanguageStudy, material: Material, concepts: Preferences) -> None:
-    """Write concepts.csv, what groups of words say of neurons."""
+    """Write concepts.csv, the preferences of neurons for concepts."""
     write_table(chosen.run / "concepts.csv", list(rows.word_rows(concepts, material.population.units)), rows.WORDS)
 
 
 def write_readings(chosen: LanguageStudy, material: Material, reads: Mapping[str, Read]) -> None:
-    """Write reading.csv, how often the caption is found among others, and texts.csv, what was read."""
+    """Write reading.csv, the accuracy of caption retrieval, and texts.csv, the nearest captions."""
     found = [row for name, read in reads.items() for row in rows.reading_rows(name, read)]
     write_table(chosen.run / "reading.csv", found, rows.READINGS)
     clips = material.recording.video_ids
@@ -82,13 +82,13 @@ def write_readings(chosen: LanguageStudy, material: Material, reads: Mapping[str
 
 
 def write_partitions(chosen: LanguageStudy, material: Material, parts: Mapping[str, Partition]) -> None:
-    """Write partitions.csv with the captioners that are done."""
+    """Write partitions.csv for the captioners done so far."""
     table = [row for name, part in parts.items() for row in rows.partition_rows(name, part, material.population)]
     write_table(chosen.run / "partitions.csv", table, rows.PARTITIONS)
 
 
 def summary(material: Material, favourite: str) -> dict[str, Any]:
-    """Return what the page's first lines say."""
+    """Return the summary shown at the top of the page."""
     return {
         "recording": material.recording.name,
         "neurons": len(material.population.units),

@@ -1,4 +1,4 @@
-"""Does better language give better pictures? Captioners' scores beside those of the clips that their words gave."""
+"""Does better language give better pictures? Encoding scores of captioners against scores of reconstructions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ DRAWS = 2000
 
 
 def read_scores(run: Path, names: Sequence[str]) -> dict[str, Array]:
-    """Return scores `[C,K]` of the rows with the captioners' names over the clips that all of them have, by score.
+    """Return by score the values `[C,K]` of C captioners on the K clips that all of them have.
 
-    Raises InputError where a captioner has no row in the run's results.csv.
+    Raises InputError for a captioner without a row in the run's results.csv.
     """
     path = run / "results.csv"
     if not path.is_file():
@@ -44,22 +44,22 @@ def read_scores(run: Path, names: Sequence[str]) -> dict[str, Array]:
 
 
 def relate(found: Mapping[str, Predicted], run: Path, *, seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return a row for each captioner and score, and for each score Pearson's r over captioners with its 95 % interval.
+    """Return a row per captioner and score, and per score Pearson's r over captioners with its 95 % interval.
 
-    Clips of both sides are drawn anew for the interval, captioners are not: it is about these captioners.
+    The interval is a bootstrap over clips on both sides. Captioners are not resampled: r describes these captioners.
     """
-    told = np.stack([one.shares.nanmean(1).numpy() for one in found.values()])
+    shares = np.stack([one.shares.nanmean(1).numpy() for one in found.values()])
     rows: list[dict[str, Any]] = []
     relations: dict[str, Any] = {}
     for score, values in read_scores(run, list(found)).items():
         generator = np.random.default_rng(seed)
-        for name, encoding, own in zip(found, told.mean(1), values, strict=True):
+        for name, encoding, own in zip(found, shares.mean(1), values, strict=True):
             low, high = bootstrap_interval(own, generator=np.random.default_rng(seed))
             about = {"captioner": name, "encoding": float(encoding), "score": score, "value": float(own.mean())}
             rows.append(about | {"value_low": low, "value_high": high, "clips": len(own)})
-        drawn = [_correlation(_drawn(told, generator), _drawn(values, generator)) for _ in range(DRAWS)]
+        drawn = [_correlation(_drawn(shares, generator), _drawn(values, generator)) for _ in range(DRAWS)]
         low, high = np.nanpercentile(drawn, [2.5, 97.5])
-        whole = _correlation(told.mean(1), values.mean(1))
+        whole = _correlation(shares.mean(1), values.mean(1))
         relations[score] = {"r": whole, "low": float(low), "high": float(high), "clips": values.shape[1]}
     return rows, relations
 

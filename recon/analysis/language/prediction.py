@@ -1,4 +1,4 @@
-"""How well what is known of a stimulus predicts the responses to clips that were not learnt from."""
+"""Prediction of responses to held-out clips from features of the stimulus."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from recon.analysis.language.ridge import PENALTIES, RidgeFit, fit_banded, fit_r
 from recon.analysis.language.significance import clip_products, false_discovery, permutation_test
 
 AT_ONCE = 500
-"""Neurons that are tested together: what bounds the memory."""
+"""Neurons tested together; bounds memory."""
 
 
 @dataclass(frozen=True)
 class RegressionData:
-    """What readouts are fitted to: trials, their responses `[S,N]` in bins, and the content of each sample."""
+    """Training data of a readout: trials, binned responses `[S,N]`, and the content of each sample."""
 
     trials: tuple[int, ...]
     responses: Tensor
@@ -32,7 +32,7 @@ class RegressionData:
 
 @dataclass(frozen=True)
 class Predicted:
-    """Predictions `[K,B,N]` of held-out clips; r, p and q `[N]`; each clip's share `[K,N]` of r; weights `[D,N]`."""
+    """Predictions `[K,B,N]` of held-out clips; r, p and q `[N]`; clips' contributions to r `[K,N]`; weights `[D,N]`."""
 
     clips: Tensor
     r: Tensor
@@ -45,20 +45,20 @@ class Predicted:
 def predict(
     series: Mapping[int, Tensor], learning: RegressionData, clips: HeldOutClips, *, permutations: int, seed: int
 ) -> Predicted:
-    """Fit ridge from series `[B,D]` with delays, and test its predictions against exchanged clips.
+    """Fit ridge regression from delayed series `[B,D]`, and test its predictions by permutation of clips.
 
-    `weights` are those of all delays together.
+    `weights` are summed over delays.
     """
     features = _delayed(series, learning.trials, learning.delays)
     penalties, folds = learning.penalties, learning.folds
     readout = fit_readout(features, learning.responses, learning.contents, penalties=penalties, folds=folds)
-    predicted = _asked(readout, [series], learning, clips)
-    told = torch.stack(clips.means)
+    predicted = _tested(readout, [series], learning, clips)
+    observed = torch.stack(clips.means)
     tested: list[tuple[Tensor, Tensor, Tensor]] = []
-    for first in range(0, told.shape[2], AT_ONCE):
+    for first in range(0, observed.shape[2], AT_ONCE):
         some = slice(first, first + AT_ONCE)
-        products = clip_products(list(predicted[..., some]), list(told[..., some]))
-        generator = np.random.default_rng(seed)  # the same orders for all neurons
+        products = clip_products(list(predicted[..., some]), list(observed[..., some]))
+        generator = np.random.default_rng(seed)  # same permutations for all neurons
         r, p = permutation_test(products, permutations=permutations, generator=generator)
         tested.append((r, p, products.diagonal().T))
     r, p = (torch.cat([one[part] for one in tested]) for part in (0, 1))
@@ -70,14 +70,14 @@ def predict(
 def predict_jointly(
     first: Mapping[int, Tensor], second: Mapping[int, Tensor], learning: RegressionData, clips: HeldOutClips
 ) -> Tensor:
-    """Return the predictions `[K,B,N]` from two series together, each with its own penalty for every neuron."""
+    """Return predictions `[K,B,N]` from two series by banded ridge: one penalty per band and neuron."""
     one, other = (_delayed(series, learning.trials, learning.delays) for series in (first, second))
     penalties, folds = learning.penalties, learning.folds
     readout = fit_banded(one, other, learning.responses, learning.contents, penalties=penalties, folds=folds)
-    return _asked(readout, [first, second], learning, clips)
+    return _tested(readout, [first, second], learning, clips)
 
 
-def _asked(
+def _tested(
     readout: RidgeFit, bands: Sequence[Mapping[int, Tensor]], learning: RegressionData, clips: HeldOutClips
 ) -> Tensor:
     sides = [[delayed(series[trial], learning.delays)[: clips.bins] for series in bands] for trial in clips.trials]

@@ -1,8 +1,8 @@
-"""From what is said to what neurons do: ridge regression whose penalty cross-validation chooses for every neuron.
+"""Ridge regression from captions to responses, with a cross-validated penalty per neuron.
 
-Libraries that do it (himalaya; Dupré la Tour et al. 2022) multiply a matrix of held-out by training samples with the
-responses for every penalty: of 8,000 neurons and 20,000 samples 77 TFLOP, where projecting first takes 8. Choices and
-weights are the same (tested against it and scikit-learn).
+himalaya (Dupré la Tour et al. 2022) multiplies a matrix of held-out by training samples with the responses for every
+penalty: 77 TFLOP for 8,000 neurons and 20,000 samples, where projecting first takes 8. Penalties and weights are the
+same (tested against himalaya and scikit-learn).
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from recon.errors import InputError
 
 PENALTIES = tuple(float(10**power) for power in np.arange(-1, 6.5, 0.5))
 SHARES = (0.01, 0.1, 0.5, 0.9, 0.99)
-"""Shares of the first band in the prior variance of two: each neuron takes the one that predicts it best."""
+"""Shares of the first of two bands in the prior variance; each neuron takes the share with the smallest error."""
 AT_ONCE = 2000
-"""Neurons that are fitted together: what bounds the memory."""
+"""Neurons fitted together; bounds memory."""
 
 
 @dataclass(frozen=True)
 class RidgeFit:
-    """What was fitted: rates `x @ weights + offset` `[S,N]`, and each neuron's penalty `[N]`, of bands `[2,N]`."""
+    """Fitted readout: rates `x @ weights + offset` `[S,N]`; penalty per neuron `[N]`, for two bands `[2,N]`."""
 
     weights: Tensor
     offset: Tensor
     penalty: Tensor
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Return the responses `[S,N]` to features `[S,D]`."""
+        """Return the responses `[S,N]` predicted from features `[S,D]`."""
         return features.to(self.weights) @ self.weights + self.offset
 
 
@@ -45,10 +45,10 @@ def fit_readout(
     penalties: Sequence[float] = PENALTIES,
     folds: int = 5,
 ) -> RidgeFit:
-    """Fit ridge from features `[S,D]` to responses `[S,N]`; `groups` `[S]` name contents, which no two folds share.
+    """Fit ridge from features `[S,D]` to responses `[S,N]`; `groups` `[S]` name contents, which never span folds.
 
-    A neuron's penalty has the smallest squared error over all held-out samples. Raises InputError for fewer contents
-    than folds, and unequal lengths.
+    Each neuron's penalty minimises the squared error over all held-out samples. Raises InputError for fewer contents
+    than folds, and for unequal lengths.
     """
     splits = _splits((features,), responses, groups, folds)
     grid = torch.tensor(penalties, dtype=torch.float64)
@@ -66,9 +66,10 @@ def fit_banded(
     penalties: Sequence[float] = PENALTIES,
     folds: int = 5,
 ) -> RidgeFit:
-    """Fit ridge from two bands of features `[S,D]`, `[S,E]`, each with its own penalty for every neuron.
+    """Fit banded ridge from features `[S,D]` and `[S,E]`, with one penalty per band and neuron.
 
-    As `fit_readout`, of the two bands side by side. `SHARES` are what the first band may have of the prior variance.
+    As `fit_readout` on the concatenated bands. `SHARES` are the candidate shares of the first band in the prior
+    variance.
     """
     splits = _splits((first, second), responses, groups, folds)
     grid = torch.tensor(penalties, dtype=torch.float64)
@@ -95,38 +96,38 @@ def _units(first: Tensor, second: Tensor, share: float) -> Tensor:
 
 
 def _errors(x: Tensor, y: Tensor, splits: Sequence[tuple[Any, Any]], penalties: Tensor) -> Tensor:
-    """Return the squared error `[P,N]` of every penalty and neuron, over the held-out samples of all folds."""
+    """Return the squared error `[P,N]` per penalty and neuron, over the held-out samples of all folds."""
     errors = torch.zeros(len(penalties), y.shape[1], dtype=torch.float64)
     for learnt, held in splits:
         known = _Decomposed.of(x[learnt])
-        asked = known.seen(x[held])
-        for some in _portions(y.shape[1]):
-            told, centre = y[:, some][held], y[:, some][learnt].mean(0)
+        rotated = known.seen(x[held])
+        for some in _batches(y.shape[1]):
+            targets, centre = y[:, some][held], y[:, some][learnt].mean(0)
             projected = known.projected(y[:, some][learnt] - centre)
             for place, penalty in enumerate(penalties):
-                predicted = asked @ (projected / (known.values + penalty)[:, None].to(projected))
-                errors[place, some] += (told - centre - predicted).square().sum(0).double()
+                predicted = rotated @ (projected / (known.values + penalty)[:, None].to(projected))
+                errors[place, some] += (targets - centre - predicted).square().sum(0).double()
     return errors
 
 
 def _weights(x: Tensor, y: Tensor, penalty: Tensor) -> Iterator[Tensor]:
-    """Yield the weights `[D,n]` of portions of the neurons, each with its penalty."""
+    """Yield the weights `[D,n]` of batches of neurons, each neuron with its own penalty."""
     known = _Decomposed.of(x)
-    for some in _portions(y.shape[1]):
+    for some in _batches(y.shape[1]):
         projected = known.projected(y[:, some] - y[:, some].mean(0))
         yield known.basis @ (projected / (known.values[:, None] + penalty[some]).to(projected))
 
 
 @dataclass(frozen=True)
 class _Decomposed:
-    """Centred features by their eigenvectors: of XᵀX `[D,D]`, or of XXᵀ where there are fewer samples than features."""
+    """Eigendecomposition of centred features: of XᵀX `[D,D]`, or of XXᵀ with fewer samples than features."""
 
     mean: Tensor
     values: Tensor
     basis: Tensor
-    """From coefficients to weights `[D,R]`."""
+    """Maps coefficients to weights `[D,R]`."""
     left: Tensor
-    """From samples to coefficients `[R,S]`."""
+    """Maps samples to coefficients `[R,S]`."""
 
     @classmethod
     def of(cls, x: Tensor) -> _Decomposed:
@@ -143,11 +144,11 @@ class _Decomposed:
         return self.left @ y
 
     def seen(self, x: Tensor) -> Tensor:
-        """Return features `[S,D]` in the basis `[S,R]`."""
+        """Return features `[S,D]` in the eigenbasis `[S,R]`."""
         return (x - self.mean) @ self.basis
 
 
-def _portions(neurons: int) -> Iterator[slice]:
+def _batches(neurons: int) -> Iterator[slice]:
     return (slice(first, first + AT_ONCE) for first in range(0, neurons, AT_ONCE))
 
 
@@ -162,7 +163,7 @@ def _splits(bands: Sequence[Tensor], responses: Tensor, groups: Sequence[int], f
 
 
 def content_folds(groups: Sequence[int], folds: int) -> list[tuple[Any, Any]]:
-    """Return (training, validation) samples of each fold; contents are dealt to folds from the longest to the shortest.
+    """Return (training, validation) samples per fold; contents are assigned greedily, from the longest to the shortest.
 
     >>> [held.tolist() for _, held in content_folds([7, 7, 7, 8, 9], 2)]
     [[0, 1, 2], [3, 4]]

@@ -1,4 +1,4 @@
-"""The tables of a study of captions: captioners, neurons, differences between captioners, partitions, words."""
+"""Tables of a language study: captioners, neurons, differences between captioners, partitions, words."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from recon.metrics.statistics import bootstrap_interval, holm, paired_difference
 Row = dict[str, Any]
 
 LEVEL = 0.05
-"""What counts as told: neurons, words and differences with at most this rate of false ones."""
+"""False discovery rate for neurons, words and differences."""
 ALL = "all"
 NEURONS = (
     "unit",
@@ -54,19 +54,19 @@ CLUSTERS = ("cluster", "neurons", "word", "difference", "place")
 READINGS = ("captioner", "scenes", "clips", *SCORED)
 TEXTS = ("captioner", "clip", "trial", "first", "end", "said", "nearest", "rank", "candidates")
 SETS = (2, 10, 50, 100, 0)
-"""Candidates among which a caption is looked for; 0: all."""
+"""Numbers of candidates for caption retrieval; 0: all."""
 
 
 @dataclass(frozen=True)
 class StudyNeurons:
-    """The neurons of a study: their units, areas ("" where unknown) and response ceilings `[N]`."""
+    """Neurons of a study: units, areas ("" where unknown) and correlation ceilings `[N]`."""
 
     units: tuple[int, ...]
     areas: tuple[str, ...]
     ceiling: Tensor
 
     def parts(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield names and masks `[N]`: all neurons, and those of each area where there are several."""
+        """Yield names and masks `[N]`: all neurons, and those of each area if there are several."""
         yield ALL, torch.ones(len(self.units), dtype=torch.bool)
         names = sorted(set(self.areas))
         for name in names if len(names) > 1 else ():
@@ -74,12 +74,12 @@ class StudyNeurons:
 
 
 def ranked(found: Mapping[str, Predicted]) -> Tensor:
-    """Return the places `[2,N]` of each neuron's best and second best captioner."""
+    """Return the indices `[2,N]` of each neuron's best and second best captioner."""
     return torch.stack([one.r.nan_to_num(-1) for one in found.values()]).topk(min(2, len(found)), 0).indices
 
 
 def neuron_rows(found: Mapping[str, Predicted], population: StudyNeurons, *, seed: int) -> list[Row]:
-    """Return a row for each neuron and captioner; `margin` is how far each neuron's best is before its second best."""
+    """Return a row per neuron and captioner; `margin` is the difference in r between best and second best captioner."""
     names, best = list(found), ranked(found)
     generator = np.random.default_rng(seed)
     rows: list[Row] = []
@@ -104,12 +104,12 @@ def neuron_rows(found: Mapping[str, Predicted], population: StudyNeurons, *, see
 def captioner_rows(
     found: Mapping[str, Predicted], competing: Sequence[str], population: StudyNeurons, *, seed: int
 ) -> Iterator[Row]:
-    """Yield a row for each predictor and part of the population; the `competing` ones can be best for a neuron.
+    """Yield a row per predictor and area; only the `competing` predictors can be a neuron's best.
 
-    Intervals of r are over clips, those of wins over neurons that any competitor tells.
+    Intervals of r are over clips; those of wins are over neurons predicted above chance by any competitor.
     """
     best = ranked({name: found[name] for name in competing})[0]
-    told = torch.stack([found[name].q < LEVEL for name in competing]).any(0)
+    significant = torch.stack([found[name].q < LEVEL for name in competing]).any(0)
     for name, one in found.items():
         for part, mask in population.parts():
             generator = np.random.default_rng(seed)
@@ -120,7 +120,9 @@ def captioner_rows(
             row |= {"r": float(one.r[mask].nanmean()), "r_low": low, "r_high": high}
             row |= {"normalised": float(normalised.nanmean())}
             row |= {"told": float((one.q[mask] < LEVEL).double().mean())}
-            yield row | (_wins(best[told & mask] == competing.index(name), generator) if name in competing else {})
+            yield row | (
+                _wins(best[significant & mask] == competing.index(name), generator) if name in competing else {}
+            )
 
 
 def _wins(won: Tensor, generator: np.random.Generator) -> Row:
@@ -130,9 +132,9 @@ def _wins(won: Tensor, generator: np.random.Generator) -> Row:
 
 
 def difference_rows(found: Mapping[str, Predicted], population: StudyNeurons, *, seed: int) -> Iterator[Row]:
-    """Yield a row for each pair of captioners and part of the population: mean r over neurons, compared over clips.
+    """Yield a row per pair of captioners and area: difference in mean r over neurons, tested over clips.
 
-    Holm's correction is for the pairs of a part.
+    Holm's correction is over the pairs of an area.
     """
     for part, mask in population.parts():
         rows: list[Row] = []
@@ -146,7 +148,7 @@ def difference_rows(found: Mapping[str, Predicted], population: StudyNeurons, *,
 
 
 def partition_rows(captioner: str, found: Partition, population: StudyNeurons) -> Iterator[Row]:
-    """Yield a row for each part of the population: mean r² over its neurons, with intervals over clips."""
+    """Yield a row per area: mean r² over its neurons, with intervals over clips."""
     for part, mask in population.parts():
         row: Row = {"captioner": captioner, "area": part, "neurons": int(mask.sum())}
         means = {"text": found.text, "low_level": found.low, "both": found.both, "shared": found.shared}
@@ -155,7 +157,9 @@ def partition_rows(captioner: str, found: Partition, population: StudyNeurons) -
 
 
 def unique_of(found: Partition, mask: Tensor) -> Row:
-    """Return what text and what low-level features alone explain of the neurons of a mask, with 95 % intervals."""
+    """Return the unique variance explained by text and by low-level features, averaged over a mask, with 95 %
+    intervals.
+    """
     row: Row = {}
     for name, values, drawn in (
         ("unique_text", found.unique_text, found.unique_text_drawn),
@@ -168,7 +172,7 @@ def unique_of(found: Partition, mask: Tensor) -> Row:
 
 
 def word_rows(found: Preferences, units: Sequence[int]) -> Iterator[Row]:
-    """Yield the words that tell something of a neuron, and its first ones in any case, from the most liked."""
+    """Yield each neuron's significant words and its top `WORDS_SHOWN` in any case, by decreasing preference."""
     q = false_discovery(found.p.flatten().numpy()).reshape(found.p.shape)
     for neuron, unit in enumerate(units):
         order = torch.argsort(found.liking[:, neuron].nan_to_num(-1.0), descending=True, stable=True).tolist()
@@ -189,7 +193,7 @@ def word_rows(found: Preferences, units: Sequence[int]) -> Iterator[Row]:
 
 
 def map_rows(drawn: Map, **about: Sequence[Any]) -> list[Row]:
-    """Return a row for each point of a map, with what else is known of it."""
+    """Return a row per point of a map, with further columns `about` the points."""
     return [
         {"x": float(x), "y": float(y), **{name: values[place] for name, values in about.items()}}
         for place, (x, y) in enumerate(drawn.places)
@@ -197,17 +201,17 @@ def map_rows(drawn: Map, **about: Sequence[Any]) -> list[Row]:
 
 
 def trust(drawn: Map) -> Row:
-    """Return how far a map is to be trusted."""
+    """Return the reliability measures of a map."""
     known = {"kept": drawn.kept, "chance": drawn.chance, "trustworthiness": drawn.trustworthiness}
     return {**known, "points": len(drawn.places)}
 
 
-def cluster_rows(clusters: Clusters, found: Preferences, told: Tensor) -> Iterator[Row]:
-    """Yield the words that a cluster's neurons like more than the other ones do, in standard deviations of chance.
+def cluster_rows(clusters: Clusters, found: Preferences, significant: Tensor) -> Iterator[Row]:
+    """Yield the words preferred by a cluster's neurons over the other neurons, in standard deviations of the null.
 
-    Beyond `CLEAR` all are alike: chance hardly moves what a rare word adds, so that its z can be in the hundreds.
+    z is clipped at ±`CLEAR`: the null of a rare word is so narrow that its z can reach hundreds.
     """
-    z = found.z[:, told].nan_to_num(0.0).clamp(-CLEAR, CLEAR)
+    z = found.z[:, significant].nan_to_num(0.0).clamp(-CLEAR, CLEAR)
     labels = torch.from_numpy(clusters.labels)
     for cluster in sorted(set(clusters.labels.tolist())):
         inside = labels == cluster
@@ -218,7 +222,7 @@ def cluster_rows(clusters: Clusters, found: Preferences, told: Tensor) -> Iterat
 
 
 def reading_rows(captioner: str, read: Read) -> Iterator[Row]:
-    """Yield how often the right caption is found among sets of others, over scenes of single trials."""
+    """Yield the accuracy of caption retrieval by number of candidates, over scenes of single trials."""
     clips = len({one.trial for one in read.said})
     for size in dict.fromkeys(size or len(read.said) for size in SETS):
         if 2 <= size <= len(read.said):
@@ -227,7 +231,7 @@ def reading_rows(captioner: str, read: Read) -> Iterator[Row]:
 
 
 def text_rows(captioner: str, read: Read, clips: Sequence[str]) -> Iterator[Row]:
-    """Yield what was said of each scene, the training caption that comes nearest to what was read, and the rank."""
+    """Yield for each scene its caption, the training caption nearest to the decoded embedding, and the rank."""
     ranks = rank(read.similarity, size=len(read.said))
     for one, nearest, place in zip(read.said, read.nearest, ranks.tolist(), strict=True):
         where = {"clip": clips[one.trial], "trial": one.trial, "first": one.first, "end": one.end}

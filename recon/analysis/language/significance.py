@@ -1,4 +1,4 @@
-"""Which neurons are predicted better than chance: whole clips are exchanged, and many tests are corrected for."""
+"""Significance of predictions: permutation of whole clips, corrected for multiple tests."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from recon.errors import InputError
 
 
 def clip_products(predicted: Sequence[Tensor], responses: Sequence[Tensor]) -> Tensor:
-    """Return `[K,K,N]` what clip i's prediction adds to Pearson's r over all clips where it stands for clip j's.
+    """Return `[K,K,N]` the contribution to Pearson's r of predicting clip j by the prediction of clip i.
 
-    r is the mean over the pairs of an order. Clips `[T,N]` must be of equal length, so that each can stand for another:
-    means and variances are then those of every order. NaN where one side is constant.
+    r under a permutation is the mean over its pairs. Clips `[T,N]` must be of equal length, so that they are
+    exchangeable: means and variances are then the same under every permutation. NaN where one side is constant.
     """
     x, y = torch.stack(list(predicted)).double(), torch.stack(list(responses)).double()
     if x.shape != y.shape or x.ndim != 3:
@@ -25,10 +25,10 @@ def clip_products(predicted: Sequence[Tensor], responses: Sequence[Tensor]) -> T
 
 
 def permutation_test(products: Tensor, *, permutations: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return r and p `[N]` of `clip_products`: how often r is at least as high when predictions of clips are exchanged.
+    """Return r and p `[N]` of `clip_products`: the fraction of permutations of clips with r at least as high.
 
-    The order as it is counts among the permutations. Clips, never frames, are exchanged, because frames of a clip are
-    alike.
+    The identity counts among the permutations. Whole clips are permuted, not frames, because frames of a clip are
+    correlated.
     """
     places = torch.arange(len(products))
     found = products[places, places].mean(0)
@@ -39,16 +39,16 @@ def permutation_test(products: Tensor, *, permutations: int, generator: np.rando
 
 
 def _standardised(series: Tensor) -> Tensor:
-    """Return series `[K,T,N]` with mean 0 and variance 1 over all clips; NaN where they are constant."""
+    """Return series `[K,T,N]` with mean 0 and variance 1 over all clips; NaN where constant."""
     centred = series - series.mean((0, 1))
     power = centred.square().mean((0, 1))
     return centred / torch.where(power > 1e-20 * series.square().mean((0, 1)), power, torch.nan).sqrt()
 
 
 def false_discovery(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Return q values (Benjamini & Hochberg 1995): the share of false ones among all with at most this q.
+    """Return q values (Benjamini & Hochberg 1995): the false discovery rate among tests with at most this q.
 
-    NaN stays NaN and does not count.
+    NaN stays NaN and is not counted as a test.
 
     >>> false_discovery([0.01, 0.04, 0.03, 0.5]).round(4).tolist()
     [0.04, 0.0533, 0.0533, 0.5]

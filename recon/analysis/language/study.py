@@ -1,4 +1,4 @@
-"""`recon language CONFIG`: which captioner's words predict the neurons of held-out clips, neuron by neuron."""
+"""`recon language CONFIG`: encoding of held-out clips from captions, per captioner and neuron."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from recon.study.benchmark import Say
 from recon.study.shared import make_recording
 
 WORD_PERMUTATIONS = 200
-"""At most so many exchanges for words: each fits all neurons again."""
+"""Maximum number of permutations for words; each refits all neurons."""
 
 
 def study_language(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Path:
-    """Run the study of a configuration; return captioners.csv, beside which the other tables lie."""
+    """Run the study of a configuration; return captioners.csv, saved beside the other tables."""
     chosen = config.record(LanguageStudy, tree, where="language")
     if chosen.simulate is not None:
         make_recording(chosen.recording, chosen.simulate, progress=progress)
     material = gather(chosen)
     chosen.run.mkdir(parents=True, exist_ok=True)
-    looks = low_level_series(material.recording, material.trials, chosen.bin, chosen.artefacts, progress=progress)
+    low_level = low_level_series(material.recording, material.trials, chosen.bin, chosen.artefacts, progress=progress)
     spoken = {name: text_series(chosen, material, name) for name in material.said}
     series = {name: one.series for name, one in spoken.items()}
-    series[LOW_LEVEL] = principal(looks, material.learning.trials, chosen.components, alike=True)
+    series[LOW_LEVEL] = principal(low_level, material.learning.trials, chosen.components, alike=True)
     found: dict[str, Predicted] = {}
     for name, one in series.items():
         learning, permutations = material.learning, chosen.permutations
@@ -62,7 +62,7 @@ def study_language(tree: Mapping[str, Any], *, say: Say = lambda line: None, pro
         say(told_concepts(chosen, material, favourite))
     reads = {name: captions_read(chosen, material, name, spoken[name]) for name in material.said}
     outputs.write_readings(chosen, material, reads)
-    say("captions read from responses: done")
+    say("caption retrieval: done")
     parts: dict[str, Partition] = {}
     for name in material.said:
         both = predict_jointly(series[name], series[LOW_LEVEL], material.learning, material.clips)
@@ -70,21 +70,21 @@ def study_language(tree: Mapping[str, Any], *, say: Say = lambda line: None, pro
         generator = np.random.default_rng(chosen.seed)
         parts[name] = partition(*alone, both, torch.stack(material.clips.means), generator=generator)
         outputs.write_partitions(chosen, material, parts)
-        say(f"{name} beside low-level features: done")
+        say(f"variance partition of {name}: done")
     return path
 
 
 def told_concepts(chosen: LanguageStudy, material: Material, captioner: str) -> str:
-    """Write what concepts say of every neuron, where the captioner has some; return a line about it."""
+    """Write preferences for concepts if the captioner mentions any often enough; return a progress line."""
     mentioned = concepts_of(chosen.concepts)
     if not said_words(material, captioner, mentioned):
-        return f"concepts: {captioner} says none of enough clips; none are told"
+        return f"concepts: skipped, none in enough clips of {captioner}"
     outputs.write_concepts(chosen, material, told_words(chosen, material, captioner, mentioned=mentioned))
     return f"concepts of {captioner}: done"
 
 
 def said_words(material: Material, captioner: str, mentioned: Mentioned = words_of) -> dict[str, int]:
-    """Return the words (or concepts) of a captioner that are said of some learnt clips and not of all."""
+    """Return the words (or concepts) of a captioner with enough training contents with and without them."""
     said = material.said[captioner]
     learnt = (one for trial in material.learning.trials for one in said.get(trial, ()))
     return vocabulary(learnt, material.content, mentioned=mentioned)
@@ -93,7 +93,7 @@ def said_words(material: Material, captioner: str, mentioned: Mentioned = words_
 def told_words(
     chosen: LanguageStudy, material: Material, captioner: str, *, mentioned: Mentioned = words_of
 ) -> Preferences:
-    """Return what the words (or concepts) of a captioner say of every neuron, over the learnt trials."""
+    """Return the preferences of all neurons for a captioner's words (or concepts), over the training trials."""
     said, learning, recording = material.said[captioner], material.learning, material.recording
     words = said_words(material, captioner, mentioned)
     if not words:
@@ -116,6 +116,6 @@ def told_words(
 
 
 def captions_read(chosen: LanguageStudy, material: Material, captioner: str, spoken: Spoken) -> Read:
-    """Return which of a captioner's captions the responses to held-out clips say."""
+    """Return the captions of a captioner retrieved from responses to held-out clips."""
     said, learning = material.said[captioner], material.learning
     return read_words(spoken.series, said, spoken.texts, learning, material.clips, size=chosen.bin)

@@ -1,4 +1,4 @@
-"""What words say of neurons beyond what low-level features do: variance partitioning with intervals over clips."""
+"""Variance partitioning between captions and low-level features, with intervals over clips."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ AT_ONCE = 100
 
 @dataclass(frozen=True)
 class Partition:
-    """Signed squares of Pearson's r on held-out clips `[N]`, and those of bootstrap samples of clips `[M,N]`.
+    """Signed r² on held-out clips `[N]`, and unique parts in bootstrap samples of clips `[M,N]`.
 
-    `text` and `low` by either alone, `both` together: what text adds is both − low, what the rest adds both − text, and
-    what they share text + low − both (Borcard et al. 1992; Lescroart & Gallant 2019).
+    `text` and `low` are the single models, `both` the joint model. Unique to text: both − low; unique to low-level
+    features: both − text; shared: text + low − both (Borcard et al. 1992; Lescroart & Gallant 2019).
     """
 
     text: Tensor
@@ -30,24 +30,24 @@ class Partition:
 
     @property
     def unique_text(self) -> Tensor:
-        """What text explains beyond low-level features `[N]`."""
+        """Variance explained by text beyond low-level features `[N]`."""
         return self.both - self.low
 
     @property
     def unique_low(self) -> Tensor:
-        """What low-level features explain beyond text `[N]`."""
+        """Variance explained by low-level features beyond text `[N]`."""
         return self.both - self.text
 
     @property
     def shared(self) -> Tensor:
-        """What either explains `[N]`."""
+        """Variance explained by either `[N]`."""
         return self.text + self.low - self.both
 
 
 def partition(
     text: Tensor, low: Tensor, both: Tensor, responses: Tensor, *, generator: np.random.Generator
 ) -> Partition:
-    """Partition variance by three predictions `[K,B,N]` of the responses `[K,B,N]` to K held-out clips."""
+    """Partition the variance of responses `[K,B,N]` to K held-out clips by three predictions `[K,B,N]`."""
     clips = len(responses)
     once = torch.ones(1, clips, dtype=torch.float64)
     drawn = torch.from_numpy(generator.multinomial(clips, np.full(clips, 1 / clips), DRAWS)).double()
@@ -56,9 +56,9 @@ def partition(
 
 
 def explained(predicted: Tensor, responses: Tensor, weights: Tensor) -> Tensor:
-    """Return r·|r| `[M,N]` over clips `[K,B,N]` that count as often as `weights` `[M,K]` say; NaN where constant.
+    """Return r·|r| `[M,N]` over clips `[K,B,N]` weighted by `weights` `[M,K]`; NaN where constant.
 
-    The sign keeps chance at 0: a square of r alone is above it by what noise there is.
+    The sign keeps the expectation under chance at 0; r² alone is biased upwards by noise.
     """
     return torch.cat(list(_explained(predicted.double(), responses.double(), weights)))
 

@@ -1,4 +1,4 @@
-"""Which words a neuron likes: regression on the presence of words, asked about clips that it did not learn from."""
+"""Word preferences of neurons: regression on the presence of words, tested on held-out clips."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from recon.analysis.language.ridge import PENALTIES, content_folds, fit_readout
 from recon.data.caption_tables import Said
 
 Mentioned = Callable[[str], Set[str]]
-"""What a text says, as words or as concepts."""
+"""Returns the words or concepts of a text."""
 
 WORD = r"[^\W\d_]{2,}"
 LEAST = 6
-"""Contents (scenes of different sources) that a word must be said of, and at least as many of which it must not be."""
+"""Minimum number of contents (scenes of different sources) with a word, and of those without it."""
 
 
 @dataclass(frozen=True)
 class Preferences:
-    """What each word adds to the prediction of each neuron on held-out clips `[W,N]`, and how that stands to chance.
+    """Contribution of each word to the prediction of each neuron on held-out clips `[W,N]`, with a permutation test.
 
-    `gain` is the share of the response's variance that is left unexplained without the word, negative where the word
-    misleads, with the sign of its effect in `sign`: a word is liked where both are positive. `z` and `p` compare
-    sign·gain with the same of words exchanged between whole clips, so that each is said as often; they are NaN where no
-    exchange of the clips makes a difference.
+    `gain` is the increase in squared error without the word, as a fraction of the response variance; it is negative
+    where the word worsens the prediction. `sign` is the sign of the word's weight: a neuron prefers a word where both
+    are positive. `z` and `p` compare sign·max(gain, 0) with permutations of words between whole clips, which keep word
+    frequencies; they are NaN where no permutation changes the value.
     """
 
     words: tuple[str, ...]
@@ -42,12 +42,12 @@ class Preferences:
 
     @property
     def liking(self) -> Tensor:
-        """What a word adds, with the sign of its effect `[W,N]`."""
+        """Signed contribution of a word, sign·max(gain, 0) `[W,N]`."""
         return self.gain.clamp_min(0) * self.sign
 
 
 def words_of(text: str) -> set[str]:
-    """Return the words of a text, in lower case, without those that carry no meaning of their own.
+    """Return the words of a text, in lower case, without stop words.
 
     >>> sorted(words_of("A small star moves to the left of it"))
     ['left', 'moves', 'small', 'star']
@@ -58,7 +58,7 @@ def words_of(text: str) -> set[str]:
 
 
 def concepts_of(concepts: Mapping[str, Sequence[str]]) -> Mentioned:
-    """Return what finds the concepts in a text, each of which is mentioned where one of its words is.
+    """Return a function that finds concepts in a text; a concept is mentioned where one of its words is.
 
     >>> sorted(concepts_of({"object": ["star", "ring"], "to a side": ["left", "right"]})("A Star moves up"))
     ['object']
@@ -75,9 +75,9 @@ def concepts_of(concepts: Mapping[str, Sequence[str]]) -> Mentioned:
 def vocabulary(
     said: Iterable[Said], content: Callable[[Said], str], least: int = LEAST, *, mentioned: Mentioned = words_of
 ) -> dict[str, int]:
-    """Return words in the order of the alphabet with the contents that they are said of: neither too few nor all.
+    """Return words in alphabetical order with the number of contents they describe, without rare and ubiquitous words.
 
-    What a neuron does when one photograph is shown says nothing about the words for it, however often it is shown.
+    Contents are counted, not presentations: repeats of one photograph are no further evidence about its words.
     """
     of_content: dict[str, set[str]] = {}
     for one in said:
@@ -98,7 +98,9 @@ def presence(
     delays: int,
     mentioned: Mentioned = words_of,
 ) -> Tensor:
-    """Return how far each word is said `[B,W]` in bins of `size` frames and the `delays` − 1 before, on average."""
+    """Return the presence of each word `[B,W]` in bins of `size` frames, averaged over `delays` bins up to the
+    current one.
+    """
     places = {word: place for place, word in enumerate(words)}
     over_time = torch.zeros(frames, len(words))
     for one in said:
@@ -118,10 +120,11 @@ def preferences(
     permutations: int = 200,
     generator: np.random.Generator,
 ) -> Preferences:
-    """Return what the words add to predictions of the responses `[B,N]` to clips, from their presence `[B,W]` in each.
+    """Return the contributions of words to predictions of responses `[B,N]` from word presence `[B,W]`, per clip.
 
-    Each clip is predicted by ridge that was fitted to the others (`folds`), with the penalty that cross-validation on
-    all of them chose for a neuron. Chance exchanges the words of whole clips, which keeps how often each is said.
+    Each clip is predicted by ridge regression fitted to the clips of other `folds`. A neuron's penalty is chosen once,
+    by cross-validation on all clips. The null distribution permutes words between whole clips, which keeps word
+    frequencies.
     """
     bins = min(len(one) for one in (*shown, *responses))
     x, y = (torch.stack([one[:bins] for one in clips]).double() for clips in (shown, responses))
@@ -139,11 +142,11 @@ def preferences(
 
 
 def _compared(found: Tensor, drawn: Callable[[], Tensor], draws: int) -> tuple[Tensor, Tensor]:
-    """Return z and p `[W,N]` of what was found among `draws` of chance.
+    """Return z and p `[W,N]` of the observed values against `draws` of the null distribution.
 
-    The first half of the draws says what chance is for a word and neuron, mean and spread. In its units the found value
-    is compared with the second half, the draws of a word over all neurons together: among those of one neuron alone,
-    p would not get small enough to survive the correction for thousands. Only sums are kept.
+    The first half of the draws estimates the null mean and deviation per word and neuron. The second half, z-scored
+    with them, is pooled over all neurons of a word and gives p: a single neuron's draws could not give p values small
+    enough to survive correction for thousands of tests. Only sums are kept.
     """
     total, squares = torch.zeros_like(found), torch.zeros_like(found)
     half = max(draws // 2, 1)
@@ -168,10 +171,10 @@ def _signed(gain: Tensor, sign: Tensor) -> Tensor:
 
 
 def _gains(x: Tensor, y: Tensor, penalty: Tensor, splits: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return what each word adds on held-out clips, as a share of variance, and the sign of its effect `[W,N]`.
+    """Return each word's contribution on held-out clips, as a fraction of variance, and the sign of its weight `[W,N]`.
 
-    Without a word's part c of the prediction the error is e + c: it adds the sum of (e + c)² − e² = 2·e·c + c². Sums of
-    products over each fold's clips are all that fitting and asking need.
+    Without a word's part c of the prediction the error e becomes e + c; the contribution is the sum of (e + c)² − e² =
+    2·e·c + c². Sums of products per fold suffice for fitting and testing.
     """
     parts = [_Sums.of(x[held].flatten(0, 1), y[held].flatten(0, 1)) for held in splits]
     everything = _Sums(*(sum(values[1:], values[0]) for values in zip(*parts, strict=True)))
@@ -190,7 +193,7 @@ def _gains(x: Tensor, y: Tensor, penalty: Tensor, splits: Sequence[Tensor]) -> t
 
 
 class _Sums(NamedTuple):
-    """Samples, and sums over them: x·xᵀ `[W,W]`, x·yᵀ `[W,N]`, x `[W]`, y `[N]`."""
+    """Number of samples, and sums over them: x·xᵀ `[W,W]`, x·yᵀ `[W,N]`, x `[W]`, y `[N]`."""
 
     samples: Tensor
     xx: Tensor
@@ -203,7 +206,7 @@ class _Sums(NamedTuple):
         return cls(torch.tensor(float(len(x))), x.T @ x, x.T @ y, x.sum(0), y.sum(0))
 
     def about(self, x: Tensor, y: Tensor) -> _Sums:
-        """Return the sums of x and y less a centre of each."""
+        """Return the sums for x and y centred at the given means."""
         xx = self.xx - torch.outer(x, self.x) - torch.outer(self.x, x) + self.samples * torch.outer(x, x)
         xy = self.xy - torch.outer(x, self.y) - torch.outer(self.x, y) + self.samples * torch.outer(x, y)
         return _Sums(self.samples, xx, xy, self.x - self.samples * x, self.y - self.samples * y)

@@ -1,6 +1,6 @@
 """Annealed half-quadratic splitting: a denoiser as the prior, input optimisation as the data step.
 
-DiffPIR (Zhu, Zhang, Liang, Cao, Wen, Timofte & Van Gool 2023), with a data step that an encoder asks for.
+DiffPIR (Zhu, Zhang, Liang, Cao, Wen, Timofte & Van Gool 2023), with a data step for non-linear encoders.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from recon.types import Iterate, State
 class DiffPir:
     """For σ falling over `levels`: x̂ = D(x_σ, σ), then x = argmin beta·misfit(x) + ½‖x − x̂‖² / C(σ) (`data`).
 
-    C is the covariance that is left to the movie when it is known up to noise σ: Pσ²/(P+σ²) for every cosine
-    coefficient of a Gaussian with the training movies' spectrum P ("spectrum"), or σ² alone, as published ("white").
-    With `carried` x_σ is x with the noise that the last level left and a share `noise` of what is due drawn anew (0:
-    DDIM, 1: ancestral), as published: a draw from the posterior, exact for a Gaussian, the spectrum and many levels.
-    Without, x_σ = x + `noise`·σ·ε with fresh ε: with noise 0 the splitting of Zhang et al. 2022 (DPIR), which comes to
-    rest where the posterior is highest. It starts from the movie of `start`, or from the mean training frame.
+    C is the posterior covariance of the movie given x_σ. "spectrum": Pσ²/(P+σ²) per cosine coefficient, for a Gaussian
+    with the training movies' spectrum P. "white": σ², as published. With `carried`, as published, x_σ is x plus noise
+    carried over from the last level, a fraction `noise` of it fresh (0: DDIM, 1: ancestral): a posterior sample, exact
+    for a Gaussian prior, "spectrum" and many levels. Without `carried`, x_σ = x + `noise`·σ·ε with fresh ε; noise 0 is
+    DPIR (Zhang et al. 2022), which converges to the posterior mode. Starts from the movie of `start` or the mean
+    training frame.
     """
 
     denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
@@ -57,7 +57,7 @@ class DiffPir:
             )
 
     def fit(self, training: TrainingSet) -> DiffPir:
-        """Estimate the training movies' spectrum; fit the method that it starts from and what the denoiser is told."""
+        """Estimate the spectrum of the training movies; fit the start method and the denoiser's text decoder."""
         start = self.start and fitted(self.start, training)
         return replace(self, denoiser=self.denoiser.fit(training), start=start, artefact=movie_spectrum(training))
 
@@ -71,7 +71,7 @@ class DiffPir:
         else:
             start = starting_movie(problem, generator, spectrum, self.start)
             share = 1.0 if self.carried else self.noise
-            noisy, done = start + share * self.highest * _like(start, generator), 0
+            noisy, done = start + share * self.highest * _noise_like(start, generator), 0
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
             guess = prior.denoiser(noisy, torch.full((len(noisy),), now, device=noisy.device), prior.condition)
             x, terms = self.data(problem, guess, self._covariance(spectrum, now))
@@ -79,7 +79,7 @@ class DiffPir:
                 share = self.noise * ancestral(now, then)
                 noisy = renoised(noisy, x, (now, then), noise=share, generator=generator)
             else:
-                noisy = x + self.noise * then * _like(x, generator)
+                noisy = x + self.noise * then * _noise_like(x, generator)
             yield Iterate(x.clamp(0, 1), terms, {"variable": x, "noisy": noisy, "step": torch.tensor([step])})
 
     def _covariance(self, spectrum: Spectrum, level: float) -> Tensor:
@@ -87,5 +87,5 @@ class DiffPir:
         return left_uncertain(torch.full_like(spectrum.power, torch.inf) if white else spectrum.power, level)
 
 
-def _like(movie: Tensor, generator: torch.Generator) -> Tensor:
+def _noise_like(movie: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(movie.shape, generator=generator).to(movie)

@@ -21,12 +21,12 @@ from recon.types import Iterate, State
 
 @dataclass(frozen=True)
 class Dps:
-    """Down the noise levels with the score of the posterior, ∇log p(x) − beta·∇E(D(x, σ)), as the likelihood weighs it.
+    """Anneals the noise with the posterior score ∇log p(x) − beta·∇E(D(x, σ)), weighted by the likelihood.
 
-    E is the misfit of the clean estimate, its gradient goes through the denoiser. The published step divides by the
-    residual's norm, which only a squared error has; here the step is the likelihood's own, as far as its length is at
-    most `trust`·σ per pixel (root mean square): beyond, the estimate from x says nothing about where it would lead.
-    A share `noise` of the noise is drawn anew at every level.
+    E is the misfit of the denoised estimate; its gradient passes through the denoiser. The published step divides by
+    the norm of the residual, which exists only for a squared error. This step follows the likelihood, with its root
+    mean square clipped at `trust`·σ: beyond, the denoised estimate is no longer informative. A fraction `noise` of the
+    noise is fresh at every level.
     """
 
     denoiser: GaussianPrior | Diffusion | Pretrained = field(default_factory=GaussianPrior)
@@ -47,12 +47,12 @@ class Dps:
             )
 
     def fit(self, training: TrainingSet) -> Dps:
-        """Estimate the training movies' spectrum, around whose mean it starts; fit what the denoiser is told."""
+        """Estimate the spectrum of the training movies, whose mean is the start; fit the denoiser's text decoder."""
         return replace(self, denoiser=self.denoiser.fit(training), artefact=movie_spectrum(training))
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
-        """Yield the clean estimate of every level, moved by what activity says."""
+        """Yield the denoised estimate of every level after its guidance step."""
         spectrum = load_spectrum(self.artefact, problem.device, method="dps")
         denoiser, condition = self.denoiser.load(spectrum, problem)
         if state:
@@ -62,13 +62,13 @@ class Dps:
             x, done = noise_around(denoiser, start, self.highest, generator=generator), 0
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
             pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), condition, strength=self.beta)
-            clean = pull.clean - self._trusted(self.beta * now**2 * pull.gradient, now)
+            clean = pull.clean - self._clipped(self.beta * now**2 * pull.gradient, now)
             x = renoised(x, clean, (now, then), noise=self.noise, generator=generator)
             terms = {"misfit": pull.misfit, "gradient_norm": pull.gradient.flatten(1).norm(dim=1)}
             kept = {"variable": x, "step": torch.tensor([step])}
             yield Iterate(denoiser.decode(clean).clamp(0, 1), terms, kept)
 
-    def _trusted(self, move: Tensor, level: float) -> Tensor:
-        """Return each sample's move, shortened where it is too long."""
+    def _clipped(self, move: Tensor, level: float) -> Tensor:
+        """Return each sample's step, with its root mean square clipped at trust·σ."""
         length = move.flatten(1).square().mean(1).sqrt().clamp_min(1e-12)
         return move * (self.trust * level / length).clamp_max(1).reshape(-1, *[1] * (move.dim() - 1))

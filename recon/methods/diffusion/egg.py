@@ -20,11 +20,11 @@ from recon.types import Iterate, State
 
 @dataclass(frozen=True)
 class Egg:
-    """Down the noise levels; after every step x ← x − scale·∇E/‖∇E‖, with E the misfit of the clean estimate.
+    """Anneals the noise; after every step x ← x − scale·∇E/‖∇E‖, with E the misfit of the denoised estimate.
 
-    The gradient goes through the denoiser and has norm 1 for every sample: `scale` is the length of a step in grey
-    levels of [0,1], summed over pixels as an L2 norm, whatever the activity says and however sure it is. `noise` is how
-    much of the noise that is lost on the way down is drawn anew (1: all, ancestral, as published; 0: none).
+    The gradient passes through the denoiser and is normalised per sample: `scale` is the L2 norm of a step over pixels
+    in [0,1], independent of the size of the misfit. `noise` is the stochasticity (1: ancestral, as published; 0:
+    deterministic).
     """
 
     denoiser: GaussianPrior | Diffusion | Pretrained = field(default_factory=GaussianPrior)
@@ -43,12 +43,12 @@ class Egg:
             )
 
     def fit(self, training: TrainingSet) -> Egg:
-        """Estimate the training movies' spectrum, around whose mean it starts; fit what the denoiser is told."""
+        """Estimate the spectrum of the training movies, whose mean is the start; fit the denoiser's text decoder."""
         return replace(self, denoiser=self.denoiser.fit(training), artefact=movie_spectrum(training))
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
-        """Yield the clean estimate of every level, and last the movie itself."""
+        """Yield the denoised estimate of every level, and finally the movie itself."""
         spectrum = load_spectrum(self.artefact, problem.device, method="egg")
         denoiser, condition = self.denoiser.load(spectrum, problem)
         if state:

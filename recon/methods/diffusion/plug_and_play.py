@@ -1,4 +1,4 @@
-"""Plug-and-play ADMM: the denoiser takes the place of the prior's proximal map.
+"""Plug-and-play ADMM: a denoiser replaces the proximal operator of the prior.
 
 Venkatakrishnan, Bouman & Wohlberg 2013; Chan, Wang & Elgendy 2017.
 """
@@ -25,8 +25,8 @@ from recon.types import Iterate, State
 class PlugAndPlay:
     """x = argmin beta·misfit(x) + ‖x − v + u‖² / 2σ² (`data`), v = D(x + u, σ), u ← u + x − v, at one noise level σ.
 
-    Where it comes to rest x = v, and with the Wiener denoiser, which is the proximal map of its Gaussian, that is the
-    MAP movie whatever σ is; σ then only sets how fast. It starts from the movie of `start` or the mean training frame.
+    At a fixed point x = v. With the Wiener denoiser, the proximal operator of its Gaussian, the fixed point is the MAP
+    movie for any σ, which then sets only the speed. Starts from the movie of `start` or the mean training frame.
     """
 
     denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
@@ -44,13 +44,13 @@ class PlugAndPlay:
             )
 
     def fit(self, training: TrainingSet) -> PlugAndPlay:
-        """Estimate the training movies' spectrum and fit the method that it starts from."""
+        """Estimate the spectrum of the training movies; fit the start method and the denoiser's text decoder."""
         start = self.start and fitted(self.start, training)
         return replace(self, denoiser=self.denoiser.fit(training), start=start, artefact=movie_spectrum(training))
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
-        """Yield x, clipped, after every iteration."""
+        """Yield x, clipped to [0,1], after every iteration."""
         spectrum = load_spectrum(self.artefact, problem.device, method="plug_and_play")
         denoiser, condition = self.denoiser.load(spectrum, problem)
         level = torch.full((problem.shape[0],), self.sigma, device=problem.device)

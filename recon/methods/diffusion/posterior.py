@@ -1,4 +1,4 @@
-"""Several draws of one sampler at once: their mean and how far they lie apart."""
+"""Posterior mean and standard deviation from several draws of a sampler."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from recon.types import Iterate, State, Uncertainty
 
 @dataclass(frozen=True)
 class Posterior:
-    """`draws` runs of a method that draws noise, side by side; their mean, and their standard deviation per pixel.
+    """Mean and standard deviation per pixel of `draws` parallel draws of a stochastic sampler.
 
-    How honest the deviation is depends on the sampler: see its bias, and the coverage of its intervals.
+    The calibration of the deviation is that of the sampler: see its bias, and the coverage of its intervals.
     """
 
     method: Method
@@ -34,7 +34,7 @@ class Posterior:
         return replace(self, method=fitted(self.method, training))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
-        """Yield the mean over draws of each iterate; the inner state is passed on untouched."""
+        """Yield the mean over draws of each iterate; the inner state is passed through unchanged."""
         count, batch = self.draws, problem.shape[0]
         each = problem.sample(torch.arange(batch, device=problem.device).repeat_interleave(count))
         for iterate in self.method(each, generator, state):

@@ -1,4 +1,4 @@
-"""The denoisers that methods name: what they learn or load, and what they are told."""
+"""Denoisers for methods: what they learn or load, and their text condition."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from recon.problem.problem import Problem
 
 
 class ConditionedDenoiser(NamedTuple):
-    """A denoiser and what it is told, `[B,D]`, `[B,T,D]` or nothing."""
+    """A denoiser and its condition, `[B,D]`, `[B,T,D]` or None."""
 
     denoiser: Denoiser
     condition: Tensor | None
@@ -35,27 +35,27 @@ class ConditionedDenoiser(NamedTuple):
 
 @dataclass(frozen=True)
 class Given:
-    """The text is what the row's `words` say: the clip's captions, scene by scene, or another clip's."""
+    """Text from the row's `words`: the clip's own captions, scene by scene, or another clip's."""
 
     def fit(self, training: TrainingSet) -> Given:
         """Return itself: nothing is learnt."""
         return self
 
     def embeddings(self, problem: Problem, encoder: TextEncoder) -> Tensor:
-        """Return one embedding per frame `[B,T,D]`; raises InputError where nothing is said."""
+        """Return one embedding per frame `[B,T,D]`; raises InputError without captions."""
         if not problem.captions:
             raise InputError("text given: expected captions of the clips, got none; set the row's words to true")
         frames = problem.shape[2]
         return torch.stack([over_time(said, embedded(said, encoder), frames) for said in problem.captions])
 
     def texts(self, problem: Problem) -> list[str]:
-        """Return the first phrasing of what is said of each clip, scene after scene."""
+        """Return the captions of each clip, first phrasing of each scene."""
         return [". ".join(caption.texts[0] for caption in said) for said in problem.captions or [()] * problem.shape[0]]
 
 
 @dataclass(frozen=True)
 class Typed:
-    """The text is `caption`, whatever the clip and the activity."""
+    """The fixed text `caption`, for every clip."""
 
     caption: str
 
@@ -74,7 +74,7 @@ class Typed:
 
 @dataclass(frozen=True)
 class GaussianPrior:
-    """The exact (Wiener) denoiser of a Gaussian with the spectrum of the training movies; it takes no text."""
+    """Exact (Wiener) denoiser of a Gaussian with the spectrum of the training movies; unconditional."""
 
     NAME: ClassVar[str] = "gaussian"
 
@@ -89,10 +89,11 @@ class GaussianPrior:
 
 @dataclass(frozen=True)
 class Diffusion:
-    """The learnt prior of grey movies: `weights` is a file or a shipped name, `text` what it is told, if anything.
+    """Learnt prior of grey movies: `weights` is a file or a shipped name, `text` the source of its condition, if any.
 
-    `guidance` is the scale s of uncond + s·(cond − uncond); a text counts from s > 0. Clips longer than `window` frames
-    are denoised in windows (0: whole); with `stills`, and of one frame, every frame stands for itself.
+    `guidance` is the scale s of uncond + s·(cond − uncond); text has no effect at s = 0. Clips longer than `window`
+    frames are denoised in windows (0: whole clips). With `stills`, and for clips of one frame, frames are denoised
+    independently.
     """
 
     weights: str = "movie_diffusion"
@@ -103,11 +104,11 @@ class Diffusion:
     precision: Literal["float32", "bfloat16"] = "float32"
 
     def fit(self, training: TrainingSet) -> Diffusion:
-        """Learn to read captions from activity, where that is the text."""
+        """Fit the caption decoder, if it is the source of the text."""
         return replace(self, text=self.text and self.text.fit(training))
 
     def load(self, spectrum: Spectrum, problem: Problem) -> ConditionedDenoiser:
-        """Return the denoiser and what it is told of the problem's clips."""
+        """Return the denoiser and its condition for the problem's clips."""
         device = spectrum.power.device
         movies = load_movie_diffusion(self.weights, window=self.window, precision=self.precision).to(device)
         stills = self.stills or problem.shape[2] == 1
@@ -123,10 +124,10 @@ class Diffusion:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A text-to-image or text-to-video pipeline of diffusers, from a folder or hub id, in its own latent space.
+    """Text-to-image or text-to-video pipeline of diffusers, from a folder or hub id, in its own latent space.
 
-    Its σ are those of latents: samplers start from 10 or more. Its text encoder reads texts, so that decoded captions
-    are those of training trials that come nearest. The other settings are those of `Framing` and of loading a pipeline.
+    σ is in units of latents: samplers start from 10 or more. The pipeline conditions on text, not embeddings, so
+    decoded captions are the nearest captions of training trials. Other settings: see `Framing` and `load_pipeline`.
     """
 
     source: str
@@ -140,7 +141,7 @@ class Pretrained:
     precision: Literal["float32", "bfloat16"] = "float32"
 
     def fit(self, training: TrainingSet) -> Pretrained:
-        """Learn to read captions from activity, where that is the text."""
+        """Fit the caption decoder, if it is the source of the text."""
         return replace(self, text=self.text and self.text.fit(training))
 
     def load(self, spectrum: Spectrum, problem: Problem) -> ConditionedDenoiser:
@@ -166,7 +167,7 @@ def _counted(model: D, problem: Problem) -> D:
 
 
 def load_spectrum(artefact: Path | None, device: torch.device, *, method: str) -> Spectrum:
-    """Return the spectrum of an artefact on a device."""
+    """Return the spectrum saved in an artefact, on a device."""
     learnt = load_artefact(artefact, method=method)
     return Spectrum(learnt["power"], learnt["mean"]).to(device)
 

@@ -1,4 +1,4 @@
-"""Score distillation: input optimisation that a denoiser regularises (RED-diff: Mardani, Song, Kautz & Vahdat 2024)."""
+"""Score distillation: input optimisation regularised by a denoiser (RED-diff: Mardani, Song, Kautz & Vahdat 2024)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from recon.types import Iterate, State
 class RedDiff:
     """Adam on beta·misfit(x) + prior·Σ½‖x − x̂‖², x̂ = D(x + σε, σ) held fixed, with σ falling over `iterations` steps.
 
-    The gradient of the second term, prior·(x − x̂) = prior·σ·(ε̂ − ε), is the published one with its weight 1/SNR: no
-    derivative of the denoiser is needed. It is a variational mean, not a sample. It starts from the movie of `start` or
-    from the mean training frame.
+    The gradient of the second term, prior·(x − x̂) = prior·σ·(ε̂ − ε), is the published one with weight 1/SNR; it needs
+    no derivative of the denoiser. The result is a variational mean, not a sample. Starts from the movie of `start` or
+    the mean training frame.
     """
 
     denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
@@ -47,7 +47,7 @@ class RedDiff:
             )
 
     def fit(self, training: TrainingSet) -> RedDiff:
-        """Estimate the training movies' mean; fit the method that it starts from and what the denoiser is told."""
+        """Estimate the mean of the training movies; fit the start method and the denoiser's text decoder."""
         start = self.start and fitted(self.start, training)
         return replace(self, denoiser=self.denoiser.fit(training), start=start, artefact=movie_spectrum(training))
 
@@ -65,14 +65,14 @@ class RedDiff:
         for step, level in enumerate(levels[int(memory["step"]) :], int(memory["step"]) + 1):
             terms: dict[str, Tensor] = {}
             noise = level * torch.randn(x.shape, generator=generator).to(x)
-            x, inner, _ = self.optimiser.step(x, memory, _Pull(self, problem, prior, noise, level, terms))
+            x, inner, _ = self.optimiser.step(x, memory, _Objective(self, problem, prior, noise, level, terms))
             memory |= inner | {"variable": x, "step": torch.tensor([step])}
             yield Iterate(x.clamp(0, 1), terms, dict(memory))
 
 
 @dataclass(frozen=True)
-class _Pull:
-    """Objective and gradient of one step; leaves every term in `terms`."""
+class _Objective:
+    """Objective and gradient of one step; records every term in `terms`."""
 
     method: RedDiff
     problem: Problem

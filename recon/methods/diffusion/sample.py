@@ -1,4 +1,4 @@
-"""Draws from the prior itself: what captions say, and a finished reconstruction where it starts from one."""
+"""Unguided samples of the prior: from text alone, or from an existing reconstruction."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from recon.types import Iterate, State
 
 @dataclass(frozen=True)
 class Sample:
-    """Down the noise levels with nothing but the denoiser: no encoder is asked and no input optimised.
+    """Samples the prior by denoising alone, without encoder or optimisation.
 
-    From the mean training frame under noise of `highest` it is a draw of the prior given its text: with decoded text,
-    activity → caption embedding → diffusion. From the movie of `start` (a decoder's, a latent's) under that noise it
-    repaints what the noise hides (SDEdit: Meng et al. 2022). Of the noise that is due at every level a share `noise` is
-    drawn anew (0: DDIM, 1: ancestral).
+    From the mean training frame plus noise of `highest` it is a sample of the prior given its text; with decoded text,
+    activity → caption embedding → diffusion. From the movie of `start` (a decoder's, a latent's) plus that noise it
+    resamples the details hidden by the noise (SDEdit: Meng et al. 2022). `noise` is the stochasticity (0: DDIM, 1:
+    ancestral).
     """
 
     denoiser: GaussianPrior | Diffusion | Pretrained = field(default_factory=GaussianPrior)
@@ -43,13 +43,13 @@ class Sample:
             raise InputError(f"sample: expected noise in 0–1, got {self.noise:g}; correct it")
 
     def fit(self, training: TrainingSet) -> Sample:
-        """Estimate the training movies' mean; fit what it starts from and what the denoiser is told."""
+        """Estimate the mean of the training movies; fit the start method and the denoiser's text decoder."""
         start = self.start and fitted(self.start, training)
         return replace(self, denoiser=self.denoiser.fit(training), start=start, artefact=movie_spectrum(training))
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
-        """Yield the clean estimate of every level; the last comes with its misfit."""
+        """Yield the denoised estimate of every level; the last includes its misfit."""
         spectrum = load_spectrum(self.artefact, problem.device, method="sample")
         denoiser, condition = self.denoiser.load(spectrum, problem)
         if state:

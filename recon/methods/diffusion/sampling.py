@@ -1,4 +1,4 @@
-"""What samplers share: the way down the noise levels, alone or pulled by the misfit's gradient in the noisy movie."""
+"""Sampling steps shared by diffusion methods, unguided or guided by the gradient of the misfit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GREY = 0.5
 
 
 class Pull(NamedTuple):
-    """The clean estimate and movie `[B,C,T,H,W]` of a noisy one, the misfit `[B]` and its gradient in the noisy one."""
+    """Denoised estimate and movie `[B,C,T,H,W]`, misfit `[B]`, and gradient of the misfit in the noisy movie."""
 
     clean: Tensor
     movie: Tensor
@@ -34,10 +34,10 @@ class Pull(NamedTuple):
 def pulled(
     problem: Problem, denoiser: Denoiser, x: Tensor, sigma: Tensor, condition: Tensor | None, *, strength: float = 1.0
 ) -> Pull:
-    """Return what a denoiser makes of x and where activity pulls x: the encoder's pull times the denoiser's Jacobian.
+    """Return the denoised estimate of x and the gradient of its misfit: encoder gradient × Jacobian of the denoiser.
 
-    The encoder is differentiated window by window in the movie, the denoiser once, as a vector–Jacobian product. Where
-    nothing comes of the pull, with a `strength` of 0, no encoder is asked and it is 0.
+    The encoder is differentiated window by window in the movie, the denoiser once, as a vector–Jacobian product. With a
+    `strength` of 0 the encoder is not evaluated; misfit and gradient are 0.
     """
     if strength:
         return _pulled(problem, denoiser, x, sigma, condition)
@@ -56,7 +56,7 @@ def _pulled(problem: Problem, denoiser: Denoiser, x: Tensor, sigma: Tensor, cond
 
 
 def steps_down(levels: int, highest: float, lowest: float, *, done: int = 0) -> Iterator[tuple[int, float, float]]:
-    """Yield (number from 1, σ, next σ) of what is left to do; the last step goes to 0.
+    """Yield the steps (number from 1, σ, next σ) after the first `done`; the last goes to σ = 0.
 
     >>> list(steps_down(2, 1.0, 0.1))
     [(1, 1.0, 0.1), (2, 0.1, 0.0)]
@@ -66,7 +66,7 @@ def steps_down(levels: int, highest: float, lowest: float, *, done: int = 0) -> 
 
 
 class Level(NamedTuple):
-    """What a step down leaves behind: its number from 1, the next σ, the clean estimate, and x at the next σ."""
+    """Result of a step: its number from 1, the next σ, the denoised estimate, and x at the next σ."""
 
     step: int
     then: float
@@ -84,9 +84,9 @@ def unguided(
     noise: float,
     generator: torch.Generator,
 ) -> Iterator[Level]:
-    """Yield every level of a draw from the prior itself, down `steps` of `steps_down`.
+    """Yield every level of an unguided sample of the prior, along the `steps` of `steps_down`.
 
-    A share `noise` of what is due is drawn anew: 0 is deterministic (DDIM), 1 ancestral (DDPM).
+    `noise` is the stochasticity: 0 is deterministic (DDIM), 1 ancestral (DDPM).
     """
     for step, now, then in steps:
         clean = denoiser(x, x.new_full((len(x),), now), condition)
@@ -95,7 +95,7 @@ def unguided(
 
 
 def noise_around(denoiser: Denoiser, movie: Tensor, level: float, *, generator: torch.Generator) -> Tensor:
-    """Return where a sampler starts: a movie `[B,C,T,H,W]`, encoded, under noise of standard deviation `level`."""
+    """Return the start of a sampler: a movie `[B,C,T,H,W]`, encoded, plus noise of standard deviation `level`."""
     start = denoiser.encode(movie)
     return start + level * torch.randn(start.shape, generator=generator).to(start)
 
@@ -103,11 +103,11 @@ def noise_around(denoiser: Denoiser, movie: Tensor, level: float, *, generator: 
 def renoised(
     x: Tensor, clean: Tensor, sigmas: tuple[float, float], *, noise: float, generator: torch.Generator
 ) -> Tensor:
-    """Return x at the next of two noise levels: a share `noise` of its noise is drawn anew, the rest is kept.
+    """Return x at the next of two noise levels: a fraction `noise` of its noise is fresh, the rest is carried over.
 
-    0 is deterministic (DDIM: Song, Meng & Ermon 2021, in the variable of Karras et al. 2022), 1 draws all of it. The
-    same share s at each of many levels leaves (1 + √(1 − s²)) / 2 of a Gaussian's variance: half of it for s = 1; the
-    `ancestral` share leaves all.
+    0 is deterministic (DDIM: Song, Meng & Ermon 2021, in the variable of Karras et al. 2022); 1 makes all noise fresh.
+    A constant fraction s over many levels leaves (1 + √(1 − s²)) / 2 of a Gaussian's variance: half of it for s = 1.
+    The `ancestral` fraction preserves the variance.
     """
     now, then = sigmas
     kept = (1 - noise**2) ** 0.5 * (x - clean) / now
@@ -116,10 +116,10 @@ def renoised(
 
 
 def ancestral(now: float, then: float) -> float:
-    """Return the share of the next level's noise that is drawn anew on the way back through the noise process.
+    """Return the fraction of fresh noise at the next level under the reverse diffusion process.
 
-    Of x(now) and the clean movie, x(then) is Gaussian around clean + (then/now)²·(x − clean) with variance
-    then²·(1 − then²/now²) (Ho, Jain & Abbeel 2020).
+    Given x(now) and the clean movie, x(then) is Gaussian around clean + (then/now)²·(x − clean) with variance then²·(1
+    − then²/now²) (Ho, Jain & Abbeel 2020).
 
     >>> round(ancestral(2.0, 1.0) ** 2, 3), ancestral(1.0, 0.0)
     (0.75, 1.0)
@@ -145,7 +145,7 @@ def drawn(
     noise: float = 0.0,
     progress: Progress = iter,
 ) -> Tensor:
-    """Return movies `[B,1,T,H,W]` in [0,1] drawn from a prior: from grey under the first σ of `steps` down to none."""
+    """Return movies `[B,1,T,H,W]` in [0,1] sampled from a prior, from grey plus noise at the first σ of `steps`."""
     grey = torch.full(tuple(shape), GREY, device=device_of(denoiser))
     clean = x = noise_around(denoiser, grey, steps[0][1], generator=generator)
     for level in unguided(denoiser, x, condition, progress(steps), noise=noise, generator=generator):

@@ -1,7 +1,7 @@
-"""Split Gibbs sampling: the prior and the activity take turns, each drawing exactly; slow, and right in the limit.
+"""Split Gibbs sampling: alternating draws from the prior and the likelihood; slow, asymptotically exact.
 
-Vono, Dobigeon & Chainais 2019; with a denoiser Coeurdoux, Dobigeon & Chainais 2024. Corrected Langevin steps: Roberts &
-Tweedie 1996.
+Vono, Dobigeon & Chainais 2019; with a denoiser Coeurdoux, Dobigeon & Chainais 2024. Metropolis-adjusted Langevin steps:
+Roberts & Tweedie 1996.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from recon.priors.base import Denoiser
 from recon.problem.problem import Problem
 from recon.types import Iterate, State, Uncertainty
 
-WANTED = 0.57
-"""Share of accepted proposals at which corrected Langevin steps explore fastest (Roberts & Rosenthal 1998)."""
+TARGET_ACCEPTANCE = 0.57
+"""Optimal acceptance rate of Metropolis-adjusted Langevin steps (Roberts & Rosenthal 1998)."""
 
 
 @dataclass(frozen=True)
 class SplitGibbs:
     """Draws x and z in turn from p(x, z) ∝ exp(−beta·misfit(x) − ‖x − z‖² / 2ρ²) · prior(z); ρ → 0 is the posterior.
 
-    z is drawn by going down from noise ρ to `lowest` in `levels` stochastic steps of the denoiser, x by `langevin`
-    corrected Langevin steps, whose length is set during the first `burn` iterations and then stays. Yielded is the mean
-    of all x after those, with their standard deviation per pixel. Exact for an exact denoiser as ρ → 0 and `levels`,
+    z: stochastic denoising from noise ρ to `lowest` in `levels` steps. x: `langevin` Metropolis-adjusted Langevin
+    steps, with a step size adapted during the first `burn` iterations and fixed afterwards. The result is the mean of
+    all x after burn-in, with their standard deviation per pixel. Exact for an exact denoiser as ρ → 0 and `levels`,
     `iterations` → ∞.
     """
 
@@ -58,19 +58,19 @@ class SplitGibbs:
         list(steps_down(self.levels, self.rho, self.lowest))
 
     def fit(self, training: TrainingSet) -> SplitGibbs:
-        """Estimate the training movies' spectrum and fit the method that it starts from."""
+        """Estimate the spectrum of the training movies; fit the start method and the denoiser's text decoder."""
         start = self.start and fitted(self.start, training)
         return replace(self, denoiser=self.denoiser.fit(training), start=start, artefact=movie_spectrum(training))
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
-        """Yield the mean so far after every iteration; before the end of the burn-in the sample itself."""
+        """Yield the running mean after every iteration; during burn-in the sample itself."""
         spectrum = load_spectrum(self.artefact, problem.device, method="split_gibbs")
         denoiser, condition = self.denoiser.load(spectrum, problem)
         kept = dict(state) if state else self._begin(starting_movie(problem, generator, spectrum, self.start))
         for number in range(int(kept["step"]) + 1, self.iterations + 1):
-            z = self._of_prior(denoiser, kept["x"], condition, generator)
-            kept |= self._of_activity(problem, z, kept, generator, adapting=number <= self.burn)
+            z = self._sample_prior(denoiser, kept["x"], condition, generator)
+            kept |= self._sample_likelihood(problem, z, kept, generator, adapting=number <= self.burn)
             kept["step"] = torch.tensor([number])
             shown, uncertainty = kept["x"], None
             if number > self.burn:
@@ -85,17 +85,19 @@ class SplitGibbs:
         blank, length = torch.zeros_like(x), x.new_full((len(x),), self.step)
         return {"x": x, "mean": blank, "squares": blank, "length": length, "step": torch.zeros(1, dtype=torch.long)}
 
-    def _of_prior(self, denoiser: Denoiser, x: Tensor, condition: Tensor | None, generator: torch.Generator) -> Tensor:
-        """Return a draw of the clean movie that x is, but for noise ρ."""
+    def _sample_prior(
+        self, denoiser: Denoiser, x: Tensor, condition: Tensor | None, generator: torch.Generator
+    ) -> Tensor:
+        """Return a sample of the clean movie given x, its version with noise ρ."""
         for _, now, then in steps_down(self.levels, self.rho, self.lowest):
             clean = denoiser(x, x.new_full((len(x),), now), condition)
             x = renoised(x, clean, (now, then), noise=ancestral(now, then), generator=generator)
         return x
 
-    def _of_activity(
+    def _sample_likelihood(
         self, problem: Problem, z: Tensor, kept: dict[str, Tensor], generator: torch.Generator, *, adapting: bool
     ) -> dict[str, Tensor]:
-        """Return x after corrected Langevin steps near z in w = (x − z) / ρ, its misfit, and how they went."""
+        """Return x after Langevin steps around z in w = (x − z) / ρ, with its misfit, acceptance rate and step size."""
         x, length, accepted = kept["x"], kept["length"], torch.zeros_like(kept["length"])
         energy, gradient, misfit = self._potential(problem, x, z)
         for _ in range(self.langevin):
@@ -106,13 +108,16 @@ class SplitGibbs:
             back = (x - proposed) / self.rho + tau * new_gradient
             forth = (2 * tau).sqrt() * noise
             log_ratio = energy - new_energy + ((forth**2 - back**2) / (4 * tau)).flatten(1).sum(1)
-            taken = torch.rand(len(x), generator=generator).to(x).log() < log_ratio
-            wide = taken.reshape(-1, 1, 1, 1, 1)
+            accepted_now = torch.rand(len(x), generator=generator).to(x).log() < log_ratio
+            wide = accepted_now.reshape(-1, 1, 1, 1, 1)
             x, gradient = torch.where(wide, proposed, x), torch.where(wide, new_gradient, gradient)
-            energy, misfit = torch.where(taken, new_energy, energy), torch.where(taken, new_misfit, misfit)
-            accepted = accepted + taken.to(x) / self.langevin
+            energy, misfit = (
+                torch.where(accepted_now, new_energy, energy),
+                torch.where(accepted_now, new_misfit, misfit),
+            )
+            accepted = accepted + accepted_now.to(x) / self.langevin
         if adapting:
-            length = length * torch.exp(0.5 * (accepted - WANTED))
+            length = length * torch.exp(0.5 * (accepted - TARGET_ACCEPTANCE))
         return {"x": x, "length": length, "accepted": accepted, "misfit": self.beta * misfit}
 
     def _potential(self, problem: Problem, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:

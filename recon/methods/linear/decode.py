@@ -1,4 +1,4 @@
-"""What all linear decoders do with the weights that they learnt: read the movie from lagged responses, once."""
+"""Decoding step of all linear decoders: movie = lagged responses × weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recon.types import Iterate, State
 
 
 class LinearDecoder(Protocol):
-    """A record with the lags through which responses are seen and the artefact that holds the weights."""
+    """A linear decoder: the lags of its responses and the artefact with its weights."""
 
     @property
     def lags(self) -> Lags: ...
@@ -28,7 +28,7 @@ class LinearDecoder(Protocol):
 def decoded_once(
     method: LinearDecoder, problem: Problem, state: State | None, *, name: str, root: bool = False
 ) -> Iterator[Iterate]:
-    """Yield the movie that the method's weights read from the responses, unless that is behind it."""
+    """Yield the decoded movie as the only iterate; nothing when restarted from a state."""
     if state:
         return
     learnt = load_artefact(method.artefact, method=name)

@@ -1,7 +1,7 @@
-"""An encoder seen as linear: its neurons' expected gradients, with offset, gain and noise from training trials.
+"""Linear approximation of an encoder by expected gradients, with offset, gain and noise from training trials.
 
-For a Gaussian stimulus the mean gradient of a rate is its best linear approximation (Stein's lemma; Paninski 2003), so
-gradients are averaged over pieces of training movies rather than taken at grey, where a rectified cell is silent.
+For a Gaussian stimulus the mean gradient of a rate is its best linear approximation (Stein's lemma; Paninski 2003).
+Gradients are therefore averaged over pieces of training movies, not taken at grey, where a rectified cell is silent.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from recon.methods.linear.lags import Lags, Scaling
 from recon.methods.training_set import TrainingSet
 
 AT_ONCE = 32
-"""Neurons whose gradients are taken in one backward pass."""
+"""Neurons per backward pass."""
 TRIALS = 40
-"""Training trials, spread evenly, on which offset, gain and noise are measured."""
+"""Number of training trials, evenly spaced, for offset, gain and noise."""
 
 
 @dataclass(frozen=True)
 class LinearModel:
-    """y(t) = offset + Σ_lag ⟨fields(lag), movie(t−lag) − mean⟩ + noise, for the neurons that may be used.
+    """y(t) = offset + Σ_lag ⟨fields(lag), movie(t−lag) − mean⟩ + noise, for the usable neurons.
 
-    `fields` `[n,L,P]` with lags rising from `first` and P pixels; `mean` `[P]`; `offset` and `variance` `[n]`.
+    `fields` `[n,L,P]` have lags in ascending order from `first` and P pixels; `mean` `[P]`; `offset` and `variance`
+    `[n]`.
     """
 
     fields: Tensor
@@ -40,11 +41,11 @@ class LinearModel:
     first: int
 
     def noise_scaling(self) -> Scaling:
-        """Return the scaling that gives responses in units of their noise around the offset."""
+        """Return the scaling of responses to units of noise around the offset."""
         return Scaling(self.offset, self.variance.sqrt(), root=False)
 
     def predict(self, frames: Tensor) -> Tensor:
-        """Return responses without noise `[n,T]` to frames `[T,P]`; outside the movie stands the mean frame."""
+        """Return noise-free responses `[n,T]` to frames `[T,P]`; the movie is padded with the mean frame."""
         neurons, lags, pixels = self.fields.shape
         shown = (frames - self.mean) @ self.fields.reshape(-1, pixels).T
         padded = functional.pad(shown.T.reshape(neurons, lags, -1), (lags + abs(self.first), lags + abs(self.first)))
@@ -62,7 +63,7 @@ class LinearModel:
 
 
 def linear_model(training: TrainingSet, *, samples: int) -> LinearModel:
-    """Return the encoders' linear model, measured once and kept as an artefact."""
+    """Return the linear model of the encoders, cached as an artefact."""
     training.required_encoders("linear model")
 
     def learn(checkpoint: Path) -> dict[str, Tensor]:
@@ -107,7 +108,7 @@ def pieces(
 def expected_gradients(
     encoder: Encoder, shown: Sequence[tuple[Tensor, Tensor | None]], neurons: Tensor, *, at: int
 ) -> Tensor:
-    """Return `[n,L,H,W]`: gradients of the rates at frame `at` in pieces of movies, averaged over the pieces."""
+    """Return gradients `[n,L,H,W]` of the rates at frame `at`, averaged over pieces of movies."""
     device = device_of(encoder)
     chosen = neurons.nonzero().flatten()
     total = torch.zeros(len(chosen), *shown[0][0].shape[1:])
@@ -123,14 +124,14 @@ def expected_gradients(
 
 
 def calibrated(model: LinearModel, training: TrainingSet) -> LinearModel:
-    """Return the model with offset, gain (not below 0) and noise variance by regression on training responses.
+    """Return the model with offset, non-negative gain and noise variance regressed on training responses.
 
-    Frames whose context lies outside the trial do not count.
+    Frames whose context reaches outside the trial are excluded.
     """
     count, sums = 0, torch.zeros(5, len(model.fields), dtype=torch.float64)
     last = model.first + model.fields.shape[1] - 1
     for trial in training.evenly_spaced(TRIALS):
-        # Where the context reaches beyond the ends, encoders pad in ways of their own.
+        # Near the ends rates depend on the encoder's own padding.
         inside = slice(last, trial.movie.shape[1] + model.first)
         drive = model.predict(trial.movie[0].flatten(1))[:, inside].double()
         responses = training.responses(trial)[:, inside].double()

@@ -1,4 +1,4 @@
-"""Receptive-field sum: each response paints the field that the encoder gives its neuron (Yoshida & Ohki 2020)."""
+"""Receptive-field sum: each response adds its neuron's receptive field, from the encoder (Yoshida & Ohki 2020)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 EVERY = 8
-"""The gain is fitted on every eighth training trial."""
+"""Temporal subsampling for the gain: every eighth training trial."""
 
 
 @dataclass(frozen=True)
 class FieldSum:
     """movie(t) = m + g·Σ_n (y_n(t+lag) − offset_n)/variance_n · field_n(lag): the linear sum of reverse filters.
 
-    Fields, offsets and noise variances are those of the encoder's linear model; the gain g of the whole is fitted by
-    least squares on training trials. Nothing accounts for fields that overlap: that is what `optimal_linear` adds.
+    Fields, offsets and noise variances come from the encoder's linear model. The gain g is fitted by least squares on
+    training trials. Overlap of fields is ignored; `optimal_linear` accounts for it.
     """
 
     lags: Lags = field(default_factory=lambda: Lags(0, 14, 5))
@@ -34,7 +34,7 @@ class FieldSum:
     artefact: Path | None = None
 
     def fit(self, training: TrainingSet) -> FieldSum:
-        """Measure the fields, then the gain that minimises the squared error."""
+        """Measure the fields, then the least-squares gain."""
 
         def learn(checkpoint: Path) -> dict[str, Tensor]:
             model = linear_model(training, samples=self.samples)
@@ -48,15 +48,15 @@ class FieldSum:
         return replace(self, artefact=training.artefact("field_sum", replace(self, artefact=None), learn, uses=uses))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
-        """Yield the painted movie once."""
+        """Yield the decoded movie once."""
         yield from decoded_once(self, problem, state, name="field_sum")
 
 
 def _gain(training: TrainingSet, reverse: Tensor, lags: Lags, scaling: Scaling, *, mean: Tensor) -> float:
-    """Return Σ⟨frame − m, painted⟩ / Σ‖painted‖² over some training trials."""
+    """Return Σ⟨frame − m, decoded⟩ / Σ‖decoded‖² over every eighth training trial."""
     over, under = 0.0, 0.0
     for features, frames in islice(training_pairs(training, lags=lags, scaling=scaling), 0, None, EVERY):
-        painted = features @ reverse
-        over += float(((frames - mean) * painted).sum())
-        under += float((painted**2).sum())
+        decoded = features @ reverse
+        over += float(((frames - mean) * decoded).sum())
+        under += float((decoded**2).sum())
     return over / max(under, 1e-12)

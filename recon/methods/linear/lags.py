@@ -1,4 +1,4 @@
-"""Lagged responses: the design matrix of linear decoders, and its moments over the training trials."""
+"""Lagged responses: the design matrix of linear decoders."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from recon.methods.training_set import TrainingSet
 
 @dataclass(frozen=True)
 class Lags:
-    """Responses from `first` to `last` frames after a movie frame, seen through `bases` raised-cosine bumps."""
+    """Responses from `first` to `last` frames after a movie frame, projected on `bases` raised-cosine bumps."""
 
     first: int = -1
     last: int = 14
     bases: int = 5
 
     def kernels(self) -> Tensor:
-        """Return the bumps `[bases, last-first+1]`; they overlap by half and each sums to 1.
+        """Return the bumps `[bases, last-first+1]`; neighbours overlap by half and each sums to 1.
 
         >>> Lags(0, 4, 3).kernels().sum(1)
         tensor([1., 1., 1.])
@@ -37,21 +37,21 @@ class Lags:
         return bumps / bumps.sum(1, keepdim=True)
 
     def apply(self, responses: Tensor) -> Tensor:
-        """Return features `[T, N·bases]` of responses `[N,T]`; beyond the ends responses count as zero."""
+        """Return features `[T, N·bases]` of responses `[N,T]`, zero-padded."""
         return self.filtered(responses, self.kernels().to(responses)).permute(2, 0, 1).flatten(1)
 
     def filtered(self, series: Tensor, kernels: Tensor, *, stride: int = 1) -> Tensor:
-        """Return `[M,K,⌈T/stride⌉]`: series `[M,T]` through kernels `[K,L]` over these lags; zero beyond the ends."""
+        """Return `[M,K,⌈T/stride⌉]`: series `[M,T]` filtered by kernels `[K,L]` over these lags, zero-padded."""
         before, after = max(-self.first, 0), max(self.last, 0)
         padded = functional.pad(series, (before, after))[:, None, self.first + before :]
-        if kernels.shape[1] == 1:  # single images: torch convolves series by series
+        if kernels.shape[1] == 1:  # single images: conv1d would process one series at a time
             return (padded * kernels)[..., : series.shape[1] : stride]
         return functional.conv1d(padded, kernels[:, None], stride=stride)[..., : -(-series.shape[1] // stride)]
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Per-neuron mean and standard deviation of transformed training responses; `root` takes square roots first."""
+    """Mean and standard deviation per neuron of training responses, of their square roots with `root`."""
 
     mean: Tensor
     std: Tensor
@@ -64,7 +64,7 @@ class Scaling:
 
 
 def measure_scaling(training: TrainingSet, *, root: bool) -> Scaling:
-    """Measure the standardisation over training trials; the std is floored at 1 % of the mean std."""
+    """Measure mean and standard deviation over training trials; the latter is at least 1 % of its mean over neurons."""
     count, total, square = 0, torch.zeros(1), torch.zeros(1)
     for trial in training.trials():
         values = training.responses(trial).double()

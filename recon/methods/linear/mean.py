@@ -1,4 +1,4 @@
-"""The training mean frame: the score of knowing nothing about the clip."""
+"""Mean training frame: chance level, without any knowledge of the clip."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recon.types import Iterate, State
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean frame of the training movies, shown for the whole clip: chance."""
+    """Mean frame of the training movies, for every frame of the clip."""
 
     artefact: Path | None = None
 

@@ -1,4 +1,4 @@
-"""Optimal linear estimator from the encoder's own receptive fields (Garasto et al. 2019; Warland et al. 1997)."""
+"""Optimal linear estimator from the encoder's receptive fields (Garasto et al. 2019; Warland et al. 1997)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from recon.types import Iterate, State
 
 @dataclass(frozen=True)
 class OptimalLinear:
-    """movie(t) = m + C_sf (C_ff + noise·N)⁻¹ (f − f̄), with f the responses through lagged bumps.
+    """movie(t) = m + C_sf (C_ff + noise·N)⁻¹ (f − f̄), with f the lagged responses on raised-cosine bumps.
 
-    Both covariances are what the encoder's linear model *predicts* for the training movies, and N is the covariance
-    that its independent noise has in f; recorded responses only set offsets, gains and noise variances. Ridge, for
-    comparison, takes all covariances from recorded responses. `noise` above 1 allows for noise that is correlated.
+    Both covariances are *predicted* by the encoder's linear model for the training movies; N is the covariance of its
+    independent noise in f. Recorded responses set only offsets, gains and noise variances, whereas ridge estimates all
+    covariances from them. `noise` above 1 allows for correlated noise.
     """
 
     lags: Lags = field(default_factory=Lags)
@@ -49,12 +49,12 @@ class OptimalLinear:
         )
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
-        """Yield the estimated movie once."""
+        """Yield the decoded movie once."""
         yield from decoded_once(self, problem, state, name="optimal_linear")
 
 
 def predicted_pairs(training: TrainingSet, model: LinearModel, lags: Lags) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield features of predicted responses, in units of their noise, and frames, of each training trial."""
+    """Yield features of predicted responses, in units of their noise, and frames of each training trial."""
     scaling = model.noise_scaling()
     for trial in training.trials():
         frames = trial.movie[0].flatten(1)
@@ -62,11 +62,11 @@ def predicted_pairs(training: TrainingSet, model: LinearModel, lags: Lags) -> It
 
 
 def estimator(moments: Moments, model: LinearModel, lags: Lags, *, noise: float) -> tuple[Tensor, Tensor]:
-    """Return weights `[features,P]` and the mean `[P]` of the estimator for responses in units of their noise."""
+    """Return weights `[features,P]` and mean `[P]` of the estimator, for responses in units of their noise."""
     gram, cross = moments.centred()
     kernels, neurons = lags.kernels(), len(model.fields)
     by_neuron = gram.reshape(neurons, len(kernels), neurons, len(kernels)).diagonal(dim1=0, dim2=2)
-    by_neuron += noise * (kernels @ kernels.T)[..., None]  # a view: noise is independent between neurons
+    by_neuron += noise * (kernels @ kernels.T)[..., None]  # in-place on a view; noise is independent between neurons
     weights = torch.cholesky_solve(cross, torch.linalg.cholesky(gram))
     mean = moments.targets / moments.count - (moments.features / moments.count) @ weights
     return weights, mean

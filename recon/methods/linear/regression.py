@@ -1,4 +1,4 @@
-"""Ridge regression from sums over trials: the features of a whole recording never lie in memory."""
+"""Ridge regression from moments accumulated over trials; the full design matrix is never in memory."""
 
 from __future__ import annotations
 
@@ -51,9 +51,10 @@ def regressed(
     folds: int,
     bands: tuple[tuple[float, ...], ...] = (),
 ) -> dict[str, Tensor]:
-    """Return `weights` and `mean`, what cross-validation chose and the `errors` of all penalties, from x, y pairs.
+    """Return `weights`, `mean`, the selected `penalty` and the `errors` of all penalties, by cross-validated ridge.
 
-    Chosen is the `penalty`, or with `bands` the penalties of a neuron's features, which follow each other.
+    `pairs` are the (x, y) of each trial. With `bands` the penalty is a vector, one entry per band of a neuron's
+    consecutive features.
     """
     parts = fold_moments(pairs, folds)
     tried = [penalty * torch.tensor(band) for band in bands or ((1.0,),) for penalty in penalties]
@@ -65,7 +66,7 @@ def regressed(
 
 
 def fold_moments(pairs: Iterable[tuple[Tensor, Tensor]], folds: int) -> list[Moments]:
-    """Return the moments of each fold; trials are dealt to the folds in turn and multiplied in blocks of eight."""
+    """Return the moments of each fold; trials are assigned to folds in turn and multiplied in blocks of eight."""
     sums: list[_Sums | None] = [None] * folds
     waiting: list[list[tuple[Tensor, Tensor]]] = [[] for _ in sums]
     for index, pair in enumerate(pairs):
@@ -81,7 +82,7 @@ def fold_moments(pairs: Iterable[tuple[Tensor, Tensor]], folds: int) -> list[Mom
 
 
 class _Sums:
-    """Moments that grow in place; of the symmetric gram only blocks on and above the diagonal are multiplied."""
+    """Moments accumulated in place; of the symmetric Gram matrix only blocks on and above the diagonal are computed."""
 
     def __init__(self, features: int, targets: int) -> None:
         self.gram, self.cross = torch.zeros(features, features), torch.zeros(features, targets)
@@ -120,7 +121,7 @@ def _sum(folds: list[Moments]) -> Moments:
 
 
 def solve(moments: Moments, penalty: float | Tensor, *, out: int) -> tuple[Tensor, Tensor]:
-    """Return weights `[features, out]` for the first `out` pixels, and the mean `[out]` that goes with them."""
+    """Return weights `[features, out]` for the first `out` pixels, and their intercept `[out]`."""
     gram, cross = moments.centred()
     weights = _weights(gram, cross[:, :out], penalty)
     mean = moments.targets[:out] / moments.count - (moments.features / moments.count) @ weights
@@ -134,9 +135,9 @@ def _weights(gram: Tensor, cross: Tensor, penalty: float | Tensor) -> Tensor:
 
 
 def cross_validate(folds: list[Moments], penalties: Sequence[float | Tensor], *, mixtures: int = 64) -> Tensor:
-    """Return the squared error per penalty, summed over left-out folds, on `mixtures` random mixtures of pixels.
+    """Return the squared error per penalty, summed over held-out folds, on `mixtures` random mixtures of pixels.
 
-    Mixtures of all pixels with fixed random signs cost the solution of 64 right-hand sides instead of thousands.
+    Random-sign mixtures of all pixels (fixed seed) need the solution of 64 right-hand sides instead of thousands.
     """
     targets = folds[0].cross.shape[1]
     signs = torch.randint(0, 2, (targets, mixtures), generator=torch.Generator().manual_seed(0)) * 2.0 - 1.0

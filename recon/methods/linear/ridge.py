@@ -22,10 +22,10 @@ from recon.types import Iterate, State
 class Ridge:
     """movie(t) = m + Σ y(t+lag)·W(lag), W minimising squared error + penalty·‖W‖².
 
-    The penalty (in units of the features' variance per training frame) is the best of `penalties` in `folds`-fold
-    cross-validation over training trials; `root` decodes from square roots of the responses. With `bands` each bump of
-    the lags is a band with a penalty of its own (banded ridge, Nunez-Elizalde, Huth & Gallant 2019): every entry has
-    one factor per bump, and cross-validation chooses among all pairs of factors and penalty.
+    The penalty, in units of the features' variance per training frame, is the best of `penalties` by `folds`-fold
+    cross-validation over training trials. `root` decodes from square roots of responses. With `bands` each bump of the
+    lags has its own penalty (banded ridge; Nunez-Elizalde, Huth & Gallant 2019): an entry holds one factor per bump,
+    and cross-validation selects among all combinations of entry and penalty.
     """
 
     lags: Lags = field(default_factory=Lags)
@@ -42,7 +42,7 @@ class Ridge:
             raise InputError(f"bands: expected {bumps} factors above 0, one per bump, got {wrong[0]}; correct them")
 
     def fit(self, training: TrainingSet) -> Ridge:
-        """Choose the penalty by cross-validation and solve once with all training trials."""
+        """Select the penalty by cross-validation, then refit on all training trials."""
 
         def learn(checkpoint: Path) -> dict[str, Tensor]:
             scaling = measure_scaling(training, root=self.root)

@@ -1,4 +1,4 @@
-"""Spike-triggered sum: each response paints its neuron's spike-triggered average (de Boer & Kuyper 1968)."""
+"""Spike-triggered sum: each response adds its neuron's spike-triggered average (de Boer & Kuyper 1968)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Sta:
     artefact: Path | None = None
 
     def fit(self, training: TrainingSet) -> Sta:
-        """Measure the averages, then the gain that minimises the squared error."""
+        """Measure the averages, then the least-squares gain."""
 
         def learn(checkpoint: Path) -> dict[str, Tensor]:
             scaling = measure_scaling(training, root=self.root)
@@ -42,8 +42,7 @@ class Sta:
 def triggered_average(pairs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
     """Return the averages `[features, pixels]` times their gain, and the mean frame.
 
-    The gain Σ⟨frame − m, drawn⟩/Σ‖drawn‖² needs the drawn movies only in two sums; an eighth of the frames gives
-    them to three digits.
+    The gain Σ⟨frame − m, decoded⟩/Σ‖decoded‖² is estimated on every eighth trial, accurate to three digits.
     """
     mean, cross, count, kept = torch.zeros(1), torch.zeros(1), 0, []
     for number, (features, frames) in enumerate(pairs):
@@ -51,7 +50,7 @@ def triggered_average(pairs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tenso
         if number % 8 == 0:
             kept.append((features, frames))
     mean, weights = mean / count, cross / count
-    drawn = [(features @ weights, frames - mean) for features, frames in kept]
-    over = sum(float((frames * movie).sum()) for movie, frames in drawn)
-    under = sum(float((movie**2).sum()) for movie, _ in drawn)
+    decoded = [(features @ weights, frames - mean) for features, frames in kept]
+    over = sum(float((frames * movie).sum()) for movie, frames in decoded)
+    under = sum(float((movie**2).sum()) for movie, _ in decoded)
     return {"weights": weights * (over / under), "mean": mean}

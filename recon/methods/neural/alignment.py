@@ -1,7 +1,7 @@
-"""Visual–neural alignment: movies and responses in one space; what looks most like the responses is shown again.
+"""Visual–neural alignment: retrieves the training movies nearest to the responses in a common embedding space.
 
-Towers trained contrastively on pairs of training trials (Gao, Rong & He 2025) pick the pieces of training movies whose
-embedding is nearest to that of the responses. As a reconstruction it can only show what was in the library.
+Towers are trained contrastively on pairs of training trials (Gao, Rong & He 2025). The reconstruction can show nothing
+but pieces of the library.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 SEGMENT = 30
-"""Frames of the validation segments that must be told apart."""
+"""Length in frames of the validation segments to identify."""
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """The `best` pieces of training movies nearest to the responses in a common space, averaged softly.
+    """Softmax-weighted average of the `best` pieces of training movies, by cosine to the responses in a common space.
 
-    Trained with symmetric InfoNCE and a learnt temperature on batches of `batch` trials cut to one of `frames`; a
-    share `dropout` of the neurons is silenced and movies are made brighter, darker, flatter and moved by a pixel, so
-    that the towers learn content. Pieces of `window` frames every `stride`-th frame weigh exp(beta·cosine).
+    Trained by symmetric InfoNCE with learnt temperature, on batches of `batch` trials cut to one of the lengths
+    `frames`. A fraction `dropout` of the neurons is silenced; brightness, contrast and position of movies are jittered.
+    Pieces have `window` frames, start at every `stride`-th frame, and are weighted by exp(beta·cosine).
     """
 
     towers: TowerSettings = field(default_factory=TowerSettings)
@@ -60,7 +60,7 @@ class Alignment:
             )
 
     def fit(self, training: TrainingSet) -> Alignment:
-        """Train the towers and embed the training movies; an interrupted training goes on where it stopped."""
+        """Train the towers and embed the training movies; an interrupted training resumes from its checkpoint."""
 
         def learn_towers(checkpoint: Path) -> dict[str, Tensor]:
             examples = recorded(training)
@@ -71,7 +71,7 @@ class Alignment:
         return replace(self, artefact=training.artefact("alignment", about, learn_towers, uses=("neurons", "seed")))
 
     def trained(self, training: TrainingSet, examples: list[TrainingClip], *, checkpoint: Path | None = None) -> Towers:
-        """Return the towers, trained on the examples of a training set."""
+        """Return towers trained on the examples."""
         generator = torch.Generator().manual_seed(training.seed)
         neurons, size = int(training.neurons.sum()), training.recording.frame_size
         towers = fresh(lambda: Towers(neurons, size, self.towers))
@@ -100,7 +100,7 @@ class Alignment:
         return towers.cpu()
 
     def load(self) -> tuple[Towers, dict[str, Tensor]]:
-        """Return the trained towers, and their library: `frames`, `embeddings`, `lengths`; `neurons` that count."""
+        """Return the trained towers and the library: `frames`, `embeddings`, `lengths` and the mask `neurons`."""
         learnt = load_artefact(self.artefact, method="alignment")
         kept = {name: learnt.pop(name) for name in ("frames", "embeddings", "lengths", "neurons")}
         size = (learnt["visual.mean"].shape[0], learnt["visual.mean"].shape[1])
@@ -133,7 +133,7 @@ class Alignment:
 
 @torch.no_grad()
 def library(towers: Towers, examples: list[TrainingClip]) -> dict[str, Tensor]:
-    """Return frames `[T,P]` (0–255), embeddings `[T',D]` and lengths of all training trials, whole strides of each."""
+    """Return frames `[T,P]` (0–255), embeddings `[T',D]` and lengths of all training trials, cut to whole strides."""
     step = towers.visual.settings.stride
     movies = [clip.movie[0, : clip.movie.shape[1] // step * step] for clip in examples]
     embedded = [towers.visual(movie[None, None].float() / 255)[0] for movie in movies]
@@ -142,7 +142,7 @@ def library(towers: Towers, examples: list[TrainingClip]) -> dict[str, Tensor]:
 
 
 def nearness(embeddings: Tensor, embedded: Tensor, places: Tensor, starts: Tensor, *, window: int) -> Tensor:
-    """Return cosines `[K,W]` of pieces of a library `[T',D]` at `places` and windows of a clip `[t',D]` at `starts`."""
+    """Return cosines `[K,W]` of library pieces (`[T',D]`, at `places`) and clip windows (`[t',D]`, at `starts`)."""
     products, ours, theirs = embeddings @ embedded.T, embedded.square().sum(1), embeddings.square().sum(1)
     scores = torch.zeros(len(places), len(starts))
     first, second = torch.zeros(len(places)), torch.zeros(len(starts))
@@ -153,7 +153,7 @@ def nearness(embeddings: Tensor, embedded: Tensor, places: Tensor, starts: Tenso
 
 
 def augmented(movie: Tensor, generator: torch.Generator) -> Tensor:
-    """Return movies `[B,1,T,H,W]` with another brightness (±0.1) and contrast (×0.7–1.3), moved by up to a pixel."""
+    """Return movies `[B,1,T,H,W]` with jittered brightness (±0.1), contrast (×0.7–1.3) and position (±1 pixel)."""
     gain, shift = torch.rand(2, len(movie), 1, 1, 1, 1, generator=generator)
     mean = movie.mean((1, 2, 3, 4), keepdim=True)
     changed = mean + (0.7 + 0.6 * gain) * (movie - mean) + 0.2 * (shift - 0.5)
@@ -164,7 +164,7 @@ def augmented(movie: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def validation_score(model: Any, clips: list[tuple[Tensor, Tensor]]) -> float:
-    """Return −InfoNCE of validation segments, all of which must be told apart in both directions."""
+    """Return −InfoNCE over all validation segments, in both directions."""
     visual, neural = [], []
     for responses, movie in clips:
         length = min(SEGMENT, movie.shape[2])

@@ -1,6 +1,6 @@
-"""What decoders learn from: chunks of responses and movies, and how they are read while a network learns.
+"""Training data of decoders: random chunks of responses and movies.
 
-Movies stay bytes (0–255) in memory, a quarter of what floats take.
+Movies are held as bytes (0–255), a quarter of the memory of float32.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from recon.metrics.movie import ssim, video_correlation
 
 
 def recorded(training: TrainingSet) -> list[TrainingClip]:
-    """Return all training trials of a training set, without behavior."""
+    """Return all training trials, without behavior."""
     return [TrainingClip(as_bytes(trial.movie), training.responses(trial)) for trial in training.trials()]
 
 
@@ -33,9 +33,9 @@ def chunk(
 
 @dataclass(frozen=True)
 class Reading:
-    """How a network reads a chunk while it learns: a share `dropout` of the neurons is silenced in each sample.
+    """Forward pass of a network in training, with a fraction `dropout` of the neurons silenced per sample.
 
-    The first and last `margin` frames are context only; "bfloat16" computes the network, and nothing else, in it.
+    The first and last `margin` frames are context only. "bfloat16" applies to the network alone.
     """
 
     dropout: float
@@ -46,17 +46,17 @@ class Reading:
     def __call__(
         self, network: nn.Module, pair: tuple[Tensor, Tensor], draws: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Return what the network reads and the truth, both `[B,1,F',H,W]`, of responses and movies."""
+        """Return decoded and true movie, both `[B,1,F',H,W]`, for a pair of responses and movies."""
         responses, movie = pair
         kept = torch.rand(responses.shape[:2], generator=draws) >= self.dropout
         inner = slice(self.margin, -self.margin) if movie.shape[2] > 2 * self.margin + 1 else slice(None)
         with autocast(self.device, self.precision):
-            read = network(responses.to(self.device), kept.to(self.device))
-        return read[:, :, inner].float(), movie.to(self.device)[:, :, inner]
+            decoded_movie = network(responses.to(self.device), kept.to(self.device))
+        return decoded_movie[:, :, inner].float(), movie.to(self.device)[:, :, inner]
 
 
 def places(clips: Sequence[TrainingClip], grid: tuple[int, int]) -> Tensor:
-    """Return receptive-field centres `[n,2]` (row, column) in cells of a grid, measured as for encoders."""
+    """Return receptive-field centres `[n,2]` (row, column) in grid cells, measured as for encoders."""
     centres = receptive_fields([TrainingClip(clip.movie.float() / 255, clip.responses) for clip in clips])
     return (centres.flip(1) + 1) / 2 * torch.tensor(grid) - 0.5
 
@@ -73,14 +73,14 @@ def as_bytes(movie: Tensor) -> Tensor:
 
 @torch.no_grad()
 def decoded(decoder: nn.Module, responses: Tensor) -> Tensor:
-    """Return the movies `[B,1,T,H,W]` in [0,1] of responses `[B,n,T]`, clip by clip."""
+    """Return the movies `[B,1,T,H,W]` in [0,1] decoded from responses `[B,n,T]`, clip by clip."""
     return torch.cat([decoder(sample[None]).clamp(0, 1) for sample in responses])
 
 
 def decoding_score(decoder: nn.Module, clips: list[tuple[Tensor, Tensor]]) -> float:
-    """Return the mean over clips of video correlation + SSIM (which frames of a few pixels lack)."""
+    """Return the mean over clips of video correlation + SSIM; undefined values (SSIM of tiny frames) count as 0."""
     total = []
     for responses, movie in clips:
-        read = decoded(decoder, responses)
-        total.append(video_correlation(read, movie).nan_to_num() + ssim(read, movie).nan_to_num())
+        decoded_movie = decoded(decoder, responses)
+        total.append(video_correlation(decoded_movie, movie).nan_to_num() + ssim(decoded_movie, movie).nan_to_num())
     return float(torch.cat(total).mean())

@@ -1,4 +1,4 @@
-"""A convolutional decoder from responses to movies, trained on recorded trials (and on distilled ones)."""
+"""Convolutional decoder from responses to movies, trained on recorded and on distilled trials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of, validation_pairs
 from recon.methods.neural.chunks import Reading, chunk, decoded, decoding_score, mean_frame, places, recorded
-from recon.methods.neural.critic import Rivals, rivalry, with_critic
+from recon.methods.neural.critic_loss import Rivals, rivalry, with_critic
 from recon.methods.neural.distillation import distilled, drawn_chunk
 from recon.methods.neural.network import Decoder, DecoderArchitecture, initialised
 from recon.methods.neural.weights_file import architecture_of, find_decoder, trained_with
@@ -36,15 +36,19 @@ Pair = tuple[Tensor, Tensor]
 class Convolutional:
     """movie = U-Net(Σ neurons' vectors at their receptive fields), trained on chunks of training trials.
 
-    The loss is the squared error over the movies' variance + `similarity` · (1 − SSIM of every second frame); of a
-    chunk of `frames` frames the first and last `margin` are context only. To it comes `adversarial` · the least-squares
-    loss of a critic of single frames, trained meanwhile. A share `dropout` of the neurons is silenced
-    in every chunk; when the movie is read all count by the share that was kept. Of every batch a share `distilled` is
-    drawn from the row's encoders with `noise` fitted to the training trials, for training movies, others made of them
-    (mirrored, backwards, upside down, enlarged) and `generated` minutes of natural-like movies that no animal saw. The
-    averaged weights with the best video correlation + SSIM on validation clips are kept. "bfloat16" trains three times
-    as fast on CPUs that compute in it, others stay with float32, as do the loss and the weights. With `weights`, a
-    file or shipped name in which "{seed}" stands for the row's seed, nothing is trained, and the sizes are the file's.
+    Loss: squared error / variance of the movies + `similarity` · (1 − SSIM) + `adversarial` · least-squares GAN loss of
+    a frame-wise critic; the last two on every second frame. Chunks have `frames` frames, the first and last `margin` of
+    which are context only. A fraction `dropout` of the neurons is silenced per chunk; at test time responses are scaled
+    by the fraction kept.
+
+    A fraction `distilled` of each batch is drawn from the row's encoders, with `noise` fitted to the training trials,
+    for training movies, transformed versions of them (mirrored, reversed, flipped, enlarged) and `generated` minutes of
+    natural-like movies.
+
+    The averaged weights with the best video correlation + SSIM on validation clips are kept. "bfloat16" trains three
+    times as fast on CPUs that support it, with loss and weights in float32; elsewhere float32 is faster. With
+    `weights`, a file or shipped name ("{seed}" stands for the row's seed), nothing is trained and the architecture is
+    the file's.
     """
 
     architecture: DecoderArchitecture = field(default_factory=DecoderArchitecture)
@@ -77,7 +81,7 @@ class Convolutional:
             )
 
     def fit(self, training: TrainingSet) -> Convolutional:
-        """Train the network; an interrupted training goes on where it stopped."""
+        """Train the network, or find its file; an interrupted training resumes from its checkpoint."""
         if self.weights:
             named = self.weights.replace("{seed}", str(training.seed))
             return replace(self, artefact=find_decoder(named, training))
@@ -90,7 +94,7 @@ class Convolutional:
         return replace(self, artefact=training.artefact("convolutional", about, learn_decoder, uses=uses))
 
     def trained(self, training: TrainingSet, *, checkpoint: Path | None = None) -> Decoder:
-        """Return the network, trained on a training set."""
+        """Return the network trained on a training set."""
         examples = recorded(training)
         generator = torch.Generator().manual_seed(training.seed)
         decoder = self._start(training, examples, generator).to(training.device)
@@ -104,8 +108,8 @@ class Convolutional:
             error = self._loss(movie, truth, variance)
             if not isinstance(model, Rivals):
                 return error
-            maker, critic = rivalry(model.critic, movie[:, :, ::2], truth[:, :, ::2])
-            return error + self.adversarial * maker + critic
+            decoder_loss, critic_loss = rivalry(model.critic_loss, movie[:, :, ::2], truth[:, :, ::2])
+            return error + self.adversarial * decoder_loss + critic_loss
 
         clips = validation_pairs(training)
         learn(
@@ -128,7 +132,7 @@ class Convolutional:
         yield only_iterate(problem, movie)
 
     def load(self) -> tuple[Decoder, Tensor]:
-        """Return the trained network and the mask `[N]` of the neurons that it reads."""
+        """Return the trained network and the mask `[N]` of its neurons."""
         learnt = load_artefact(self.artefact, method="convolutional")
         sizes, dropout = self.architecture, self.dropout
         if self.weights and self.artefact:
@@ -141,7 +145,7 @@ class Convolutional:
         return decoder.eval().requires_grad_(False), neurons
 
     def _source(self, training: TrainingSet, examples: list[TrainingClip]) -> Callable[[torch.Generator], Pair]:
-        """Return what draws a batch: recorded chunks and, for their share, distilled ones."""
+        """Return a function that draws a batch of recorded and, for a fraction `distilled`, distilled chunks."""
         count = round(self.distilled * self.batch)
         source = distilled(training, self.noise, self.generated) if count else None
 
@@ -173,5 +177,5 @@ class Convolutional:
 
 
 def _network(model: nn.Module) -> nn.Module:
-    """Return the decoder of what is trained, with or without a critic."""
+    """Return the decoder of a model trained with or without a critic."""
     return model.get_submodule("decoder") if isinstance(model, Rivals) else model

@@ -1,4 +1,4 @@
-"""The critic that tells a decoder's frames from true ones, and both of them trained at once."""
+"""Adversarial critic of decoded frames, trained jointly with the decoder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class Critic(nn.Module):
-    """Frames `[n,1,H,W]` → how true their patches look `[n,1,h,w]`: 1 true, 0 not (least squares, Mao et al. 2017)."""
+    """Frames `[n,1,H,W]` → realism of patches `[n,1,h,w]`: 1 for true, 0 for decoded (least squares; Mao et al.
+    2017).
+    """
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()
@@ -26,19 +28,19 @@ class Critic(nn.Module):
         )
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Return the patches' values."""
+        """Return the values of the patches."""
         values: Tensor = self.layers(frames)
         return values
 
     def unmoved(self, frames: Tensor) -> Tensor:
-        """Return the same values, whose gradient reaches the frames and not the critic."""
+        """Return the same values, with gradients for the frames but not for the critic."""
         fixed = {name: value.detach() for name, value in self.named_parameters()}
         values: Tensor = torch.func.functional_call(self, fixed, (frames,))
         return values
 
 
 class Rivals(nn.Module, Generic[Network]):
-    """A decoder and its critic, trained at once."""
+    """A decoder and its critic, trained jointly."""
 
     decoder: Network
     critic: Critic
@@ -49,18 +51,18 @@ class Rivals(nn.Module, Generic[Network]):
 
 
 def with_critic(decoder: Network, generator: torch.Generator) -> Rivals[Network]:
-    """Return a decoder as it is with a critic whose weights come from a generator."""
+    """Return a decoder, unchanged, with a critic initialised from a generator."""
     both = fresh(lambda: Rivals(decoder))
     draw_weights(both.critic, generator, gain=1.0)
     return both
 
 
 def rivalry(critic: Critic, made: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the least-squares losses of the maker, who wants its frames taken for true, and of the critic.
+    """Return the least-squares losses of the decoder, which imitates true frames, and of the critic.
 
-    `made` and `true` are movies `[B,1,T,H,W]`, of which each frame is looked at alone.
+    `made` and `true` are movies `[B,1,T,H,W]`; the critic sees single frames.
     """
     made, true = made.flatten(0, 2)[:, None], true.flatten(0, 2)[:, None]
-    maker = (critic.unmoved(made) - 1).square().mean()
-    judge = 0.5 * ((critic(true) - 1).square().mean() + critic(made.detach()).square().mean())
-    return maker, judge
+    decoder_loss = (critic.unmoved(made) - 1).square().mean()
+    critic_loss = 0.5 * ((critic(true) - 1).square().mean() + critic(made.detach()).square().mean())
+    return decoder_loss, critic_loss

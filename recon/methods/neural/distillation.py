@@ -1,4 +1,4 @@
-"""Responses that encoders predict, with drawn noise: for training movies, others made of them, generated ones."""
+"""Distillation: responses predicted by encoders, with sampled noise, for training, transformed and generated movies."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from recon.simulate.movies import make_clip
 from recon.simulate.render import FRAME_RATE
 
 NOISE_TRIALS = 40
-"""Training trials, spread evenly, to which the noise of distilled responses is fitted."""
+"""Number of training trials, evenly spaced, for fitting the noise of distilled responses."""
 FIRST_GENERATED = 1000
-"""Generated movies are the training clips from this number on: those of simulated recordings are numbered from 0."""
+"""Index of the first generated training clip; clips of simulated recordings are numbered from 0."""
 GENERATED_FRAMES = 300
 PART = 60
-"""Generated movies whose rates are learnt, and kept, at once."""
+"""Number of generated movies per cached artefact."""
 
 
 @dataclass(frozen=True)
 class Distilled:
-    """Clips whose responses are rates of encoders, and the noise with which responses are drawn from them."""
+    """Clips with the rates of encoders, and the noise model to sample responses from them."""
 
     clips: list[TrainingClip]
     noise: SamplingLikelihood
@@ -40,16 +40,17 @@ class Distilled:
 
 @torch.no_grad()
 def distilled(training: TrainingSet, noise: Likelihood, minutes: float = 0.0) -> Distilled:
-    """Return what the encoders predict for the training movies, for others made of them (`views`), and generated ones.
+    """Return the encoders' rates for training movies, their transformed versions (`views`) and generated movies.
 
-    The rates are an artefact that all seeds share. The noise is fitted to the training responses and the rates of the
-    movies as they were shown. `minutes` of natural-like movies are generated; no animal saw them, and no source of a
-    test clip is in them.
+    Rates are cached and shared by all seeds. The noise model is fitted to the training responses given the rates for
+    the untransformed movies. `minutes` of natural-like movies are generated; they contain no source of a test clip.
     """
     training.required_encoders("distillation")
     if not isinstance(noise, SamplingLikelihood):
         raise InputError(f"distillation: expected noise that can be drawn, got {noise}; take poisson or mixture")
-    path = training.artefact("distilled", "six views", lambda checkpoint: _seen(training), uses=("neurons", "encoders"))
+    path = training.artefact(
+        "distilled", "six views", lambda checkpoint: _rates_of_views(training), uses=("neurons", "encoders")
+    )
     rates, start = load_artefact(path, method="distillation")["rates"], 0
     clips: list[TrainingClip] = []
     known: list[tuple[Tensor, Tensor]] = []
@@ -68,10 +69,10 @@ def distilled(training: TrainingSet, noise: Likelihood, minutes: float = 0.0) ->
 
 
 def generated(training: TrainingSet, minutes: float) -> list[TrainingClip]:
-    """Return generated movies as bytes with the encoders' rates for them, under the behavior of training trials.
+    """Return generated movies as bytes with the encoders' rates, under the behavior of training trials.
 
-    Movies are made as those of simulated recordings are (training sources of the committed split). They are learnt in
-    parts, so that an interrupted distillation goes on; raises InputError where frames come at another rate.
+    Movies are generated as for simulated recordings, from training sources of the committed split, and cached in parts,
+    so that an interrupted distillation resumes. Raises InputError for a recording at another frame rate.
     """
     count = round(minutes * 60 * FRAME_RATE / GENERATED_FRAMES)
     if count and abs(training.recording.frame_rate - FRAME_RATE) > 0.5:
@@ -83,15 +84,17 @@ def generated(training: TrainingSet, minutes: float) -> list[TrainingClip]:
     starts = tqdm(range(0, count, PART), "distil generated movies", unit="part", disable=silent)
     clips: list[TrainingClip] = []
     for start in starts:
-        learn = partial(_made, training, start)
+        learn = partial(_generate, training, start)
         path = training.artefact("generated", f"from {start}", learn, uses=("neurons", "encoders"))
         learnt = load_artefact(path, method="distillation")
         clips += [TrainingClip(movie, rates) for movie, rates in zip(learnt["movies"], learnt["rates"], strict=True)]
     return clips[:count]
 
 
-def _made(training: TrainingSet, start: int, checkpoint: Path) -> dict[str, Tensor]:
-    """Return generated movies `[K,1,T,H,W]` and the encoders' rates for them `[K,n,T]`; trials lend their behavior."""
+def _generate(training: TrainingSet, start: int, checkpoint: Path) -> dict[str, Tensor]:
+    """Return generated movies `[K,1,T,H,W]` and the encoders' rates `[K,n,T]`, under the behavior of training
+    trials.
+    """
     held = [trial.behavior for trial in training.evenly_spaced(PART)]
     frames = min([GENERATED_FRAMES, *(part.shape[1] for part in held if part is not None)])
     recording, movies, rates = training.recording, [], []
@@ -110,16 +113,17 @@ def _made(training: TrainingSet, start: int, checkpoint: Path) -> dict[str, Tens
     return {"movies": torch.stack(movies), "rates": torch.stack(rates)}
 
 
-def _seen(training: TrainingSet) -> dict[str, Tensor]:
-    """Return the encoders' rates `[n,T]` for all views of all training movies, joined."""
+def _rates_of_views(training: TrainingSet) -> dict[str, Tensor]:
+    """Return the encoders' rates `[n,T]` for all views of all training movies, concatenated."""
     parts = [training.rates(view, trial.behavior).half() for trial in training.trials() for view in views(trial.movie)]
     return {"rates": torch.cat(parts, 1)}
 
 
 def views(movie: Tensor) -> Iterator[Tensor]:
-    """Yield a movie `[C,T,H,W]` and five made of it: mirrored, the same backwards, upside down, and two enlarged.
+    """Yield a movie `[C,T,H,W]` and five transformed versions: mirrored, mirrored and reversed, flipped, two enlarged.
 
-    The enlarged ones show the upper left, and mirrored the lower right, three quarters of height and width.
+    The enlarged views show the upper left three quarters of height and width, and the lower right of the mirrored
+    movie.
     """
     mirrored = movie.flip(-1)
     yield movie
@@ -133,6 +137,6 @@ def views(movie: Tensor) -> Iterator[Tensor]:
 
 
 def drawn_chunk(source: Distilled, generator: torch.Generator, *, batch: int, frames: int) -> tuple[Tensor, Tensor]:
-    """Return random chunks as `chunk` does, with responses drawn from the rates."""
+    """Return random chunks as `chunk` does, with responses sampled from the rates."""
     rates, movies = chunk(source.clips, generator, batch=batch, frames=frames)
     return source.noise.sample(rates.float(), generator), movies

@@ -1,4 +1,4 @@
-"""The network of the most-exciting-input decoder: every frame is read alone, from the responses around it."""
+"""Frame-wise network of the MEIcoder: each frame is decoded independently from the responses around it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recon.methods.neural.read_in import Maps, ReadIn
 
 @dataclass(frozen=True)
 class FrameArchitecture:
-    """Sizes: a cell of the maps is `block`×`block` pixels; every `stride`-th frame is read and the others lie between.
+    """Sizes: grid cells of `block`×`block` pixels; every `stride`-th frame is decoded, the others are interpolated.
 
     `layers` convolutions follow the maps, the first two of 5×5 cells, the others of 3×3, all but the last of `width`.
     """
@@ -37,9 +37,9 @@ class FrameArchitecture:
 
 
 class FrameDecoder(nn.Module):
-    """Responses `[B,n,T]` → movie `[B,1,T,H,W]`: maps weighted by responses around each frame, then convolutions.
+    """Responses `[B,n,T]` → movie `[B,1,T,H,W]`: maps weighted by the responses around each frame, then convolutions.
 
-    No layer looks at other frames: time is in the read-in's lags alone.
+    Only the lags of the read-in mix frames.
     """
 
     mean: Tensor
@@ -57,7 +57,7 @@ class FrameDecoder(nn.Module):
         self.register_buffer("mean", torch.zeros(frame_size))
 
     def forward(self, responses: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Return the movie; neurons where `kept` `[B,n]` is false say nothing."""
+        """Return the movie; neurons where `kept` `[B,n]` is False are silenced."""
         features = self.read_in(responses, self.grid, kept)
         x = features.flatten(0, 1)
         for layer in self.layers:
@@ -69,7 +69,7 @@ class FrameDecoder(nn.Module):
 def rivals(
     neurons: int, frame_size: tuple[int, int], architecture: FrameArchitecture, generator: torch.Generator
 ) -> Rivals[FrameDecoder]:
-    """Return a decoder and its critic with weights from a generator; the movie starts near the mean."""
+    """Return a decoder and its critic, initialised from a generator; the movie starts near the mean."""
     decoder = fresh(lambda: FrameDecoder(neurons, frame_size, architecture))
     draw_weights(decoder, generator, gain=1.0)
     decoder.head.weight.data.mul_(0.1)

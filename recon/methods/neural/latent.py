@@ -1,4 +1,4 @@
-"""Encoder–decoder: responses → latents of an autoencoder → movie (Takagi & Nishimoto 2023; Scotti et al. 2023)."""
+"""Latent decoder: responses → latents of an autoencoder → movie (Takagi & Nishimoto 2023; Scotti et al. 2023)."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ from recon.types import Iterate, State, Trial
 
 @dataclass(frozen=True)
 class Movies:
-    """The small autoencoder of movies: a file of weights, or a shipped name."""
+    """Small movie autoencoder: a file of weights, or a shipped name."""
 
     weights: str = "movies"
 
     def load(self) -> Autoencoder:
-        """Return it, ready to use."""
+        """Return the autoencoder."""
         return load_autoencoder(self.weights)
 
 
 @dataclass(frozen=True)
 class Images:
-    """An image autoencoder of diffusers, frame by frame: a folder, or a hub's id; frames enlarged `scale` times."""
+    """Image autoencoder of diffusers, applied per frame: a folder or hub id; frames are enlarged by `scale`."""
 
     model: str
     scale: int = 4
 
     def load(self) -> Autoencoder:
-        """Return it, ready to use."""
+        """Return the autoencoder."""
         return load_image_autoencoder(self.model, scale=self.scale)
 
 
 @dataclass(frozen=True)
 class RidgeReader:
-    """Ridge regression from lagged responses to latents; the penalty by cross-validation, as in `ridge`."""
+    """Ridge regression from lagged responses to latents; penalty by cross-validation, as in `ridge`."""
 
     NAME: ClassVar[str] = "linear"
 
@@ -62,9 +62,9 @@ class RidgeReader:
 
 @dataclass(frozen=True)
 class Contrastive:
-    """A network from responses to latents: squared error + `weight` · symmetric InfoNCE between trials of a batch.
+    """Network from responses to latents: squared error + `weight` · symmetric InfoNCE between trials of a batch.
 
-    The latents of a chunk must be told from those of the other trials by what the responses say (temperature learnt).
+    InfoNCE identifies the latents of each chunk among those of the other trials (learnt temperature).
     """
 
     hidden: int = 256
@@ -78,10 +78,10 @@ class Contrastive:
 
 @dataclass(frozen=True)
 class Latent:
-    """movie = decode(latents), latents = what a brain encoder reads from the responses.
+    """movie = decode(latents), with latents regressed on the responses.
 
-    `autoencoder` fixes the latents and the step from them to a movie; `reader` is linear or trained contrastively.
-    What no response says is the latents' mean, so the movie is as blurred as the reader is unsure.
+    `autoencoder` defines the latents and decodes them; `reader` is linear or contrastive. Where responses are
+    uninformative the latents regress to their mean, so that blur reflects uncertainty.
     """
 
     autoencoder: Movies | Images = field(default_factory=Movies)
@@ -126,7 +126,7 @@ def latents_of(trial: Trial, autoencoder: Autoencoder) -> Tensor:
 
 
 def fit_linear(reader: RidgeReader, training: TrainingSet, autoencoder: Autoencoder) -> dict[str, Tensor]:
-    """Return weights and mean of the ridge regression, its scaling, and the size of a latent."""
+    """Return weights and mean of the ridge regression, the scaling of responses, and the size of a latent."""
     scaling, sizes = measure_scaling(training, root=reader.root), []
 
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
@@ -149,7 +149,7 @@ def _read_linear(reader: Any, responses: Tensor, learnt: dict[str, Tensor], stri
 def fit_contrastive(
     reader: Contrastive, training: TrainingSet, autoencoder: Autoencoder, *, checkpoint: Path
 ) -> dict[str, Tensor]:
-    """Return the weights of the trained network, the latents' statistics, and the size of a latent."""
+    """Return the weights of the trained network, mean and deviation of the latents, and the size of a latent."""
     trials = [(training.responses(trial), latents_of(trial, autoencoder)) for trial in training.trials()]
     every = torch.cat([latents.flatten(1) for _, latents in trials])
     mean, std = every.mean(0), every.std(0).clamp_min(1e-6)
@@ -173,7 +173,7 @@ def fit_contrastive(
 def contrastive_loss(
     reader: Contrastive, tower: Any, known: list[tuple[Tensor, Tensor]], draws: torch.Generator
 ) -> Tensor:
-    """Return the loss of a batch of chunks, one trial each, of `known` responses `[n,T]` and latents `[T',L]`."""
+    """Return the loss of a batch of chunks, one per trial, from `known` responses `[n,T]` and latents `[T',L]`."""
     stride, responses, latents = tower.settings.stride, [], []
     chosen = torch.randperm(len(known), generator=draws)[: reader.batch].tolist()
     frames = min(reader.frames, *(known[index][0].shape[1] for index in chosen)) // stride

@@ -1,4 +1,4 @@
-"""Bayesian library decoder: the training clips that best explain the responses, averaged (Nishimoto et al. 2011)."""
+"""Bayesian library decoder: average of the training clips most likely given the responses (Nishimoto et al. 2011)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from recon.types import Iterate, State
 class Library:
     """Posterior over pieces of training movies given responses, averaged over its `best` pieces.
 
-    p(piece | y) ∝ p(y | encoder's rates of the piece), Poisson, the same prior for all. Pieces of `window` frames
-    start at every `stride`-th frame of every training trial, and so do the windows of the clip; overlapping windows
-    are blended by a triangle. The best pieces count alike with `beta` 0, as published, and as p^beta otherwise.
+    p(piece | y) ∝ p(y | encoder's rates for the piece), with Poisson likelihood and uniform prior. Pieces of `window`
+    frames start at every `stride`-th frame of every training trial, as do the windows of the clip. Overlapping windows
+    are blended with triangular weights. The best pieces are weighted by p^beta; `beta` 0, as published, weights them
+    equally.
     """
 
     window: int = 16
@@ -41,7 +42,7 @@ class Library:
             )
 
     def fit(self, training: TrainingSet) -> Library:
-        """Put all training movies and the encoders' rates for them, at mean behavior, into the library."""
+        """Collect all training movies and the encoders' rates for them, at mean behavior."""
         path = training.artefact(
             "library", "movies and rates", lambda checkpoint: collect(training), uses=("neurons", "encoders")
         )
@@ -75,7 +76,7 @@ class Library:
 
 @dataclass(frozen=True)
 class Pieces:
-    """A library's frames `[T,P]` (0–255), and for each window where its pieces start and what they weigh, `[K,W]`."""
+    """A library's frames `[T,P]` (0–255), and per window the starts and weights of its pieces `[K,W]`."""
 
     frames: Tensor
     places: Tensor
@@ -83,7 +84,7 @@ class Pieces:
 
 
 def blended(pieces: Pieces, starts: Tensor, *, frames: int, window: int) -> Tensor:
-    """Return a clip `[frames,P]` in [0,1]: each window the weighted mean of its pieces, overlaps under a triangle."""
+    """Return a clip `[frames,P]` in [0,1]: weighted means of pieces per window, blended with triangular weights."""
     total = torch.zeros(frames, pieces.frames.shape[1])
     cover, blend = torch.zeros(frames, 1), triangle(window)[:, None]
     for number, start in enumerate(starts.tolist()):
@@ -106,17 +107,17 @@ def collect(training: TrainingSet) -> dict[str, Tensor]:
 
 
 def floored(rates: Tensor) -> Tensor:
-    """Return rates of at least a thousandth of their mean: one silent neuron that fires must not rule a piece out."""
+    """Return rates floored at 0.1 % of their mean, so that a spike of one silent neuron cannot exclude a piece."""
     return rates.clamp_min(1e-3 * float(rates.mean()))
 
 
 def log_likelihood(
     known: tuple[Tensor, Tensor], responses: Tensor, places: Tensor, starts: Tensor, *, window: int
 ) -> Tensor:
-    """Return Σ y·log r − r of responses `[n,T]` in windows at `starts` `[W]` for rates at `places` `[K]`: `[K,W]`.
+    """Return Σ y·log r − r `[K,W]` of responses `[n,T]` in windows at `starts` `[W]`, for rates at `places` `[K]`.
 
-    `known` are the library's logarithms of rates `[n,T]` and their sums over neurons `[T]`. Only the terms that tell
-    pieces apart: the Poisson log-likelihood up to a constant per window.
+    `known` are the library's log rates `[n,T]` and rates summed over neurons `[T]`. This is the Poisson log-likelihood
+    up to a constant per window.
     """
     logarithms, sums = known
     frame_by_frame = logarithms.T @ responses.clamp_min(0) - sums[:, None]
@@ -127,7 +128,7 @@ def log_likelihood(
 
 
 def pieces_of(lengths: Tensor, window: int, stride: int) -> Tensor:
-    """Return where pieces of `window` frames start in the joined trials; none reaches into the next trial.
+    """Return the starts of pieces of `window` frames in the concatenated trials; no piece crosses trials.
 
     >>> pieces_of(torch.tensor([5, 4]), 3, 2)
     tensor([0, 2, 5])
@@ -145,7 +146,7 @@ def pieces_of(lengths: Tensor, window: int, stride: int) -> Tensor:
 
 
 def window_starts(frames: int, window: int, stride: int) -> Tensor:
-    """Return the first frames of windows over a clip, the last flush with its end.
+    """Return the first frames of windows over a clip; the last window ends with the clip.
 
     >>> window_starts(10, 4, 3)
     tensor([0, 3, 6])
@@ -157,7 +158,7 @@ def window_starts(frames: int, window: int, stride: int) -> Tensor:
 
 
 def triangle(window: int) -> Tensor:
-    """Return weights `[window]` that fall from the middle to the ends, none of them zero.
+    """Return triangular weights `[window]`, highest in the middle and above 0 at the ends.
 
     >>> triangle(4)
     tensor([1., 2., 2., 1.])

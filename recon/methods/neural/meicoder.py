@@ -25,16 +25,16 @@ from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 FLOOR = 1e-3
-"""SSIM below which its logarithm is not followed."""
+"""Floor of SSIM under the logarithm."""
 
 
 @dataclass(frozen=True)
 class Meicoder:
     """movie(t) = CNN(Σ_n features of the responses around t × the encoder's most exciting input of neuron n).
 
-    The loss is (1 − adversarial) · (−log SSIM) + adversarial · least-squares GAN, of every second frame. A published
-    decoder of still pictures, here with lagged responses in the place of one response; chunks, silenced neurons and
-    the choice by validation clips are as in `convolutional`.
+    Loss: (1 − adversarial) · (−log SSIM) + adversarial · least-squares GAN, on every second frame. Published for static
+    images; lagged responses replace the single response here. Chunks, dropout of neurons and the selection of weights
+    by validation clips are as in `convolutional`.
     """
 
     architecture: FrameArchitecture = field(default_factory=FrameArchitecture)
@@ -55,7 +55,7 @@ class Meicoder:
             )
 
     def fit(self, training: TrainingSet) -> Meicoder:
-        """Find the most exciting inputs, then train; an interrupted training goes on where it stopped."""
+        """Compute the most exciting inputs, then train; an interrupted training resumes from its checkpoint."""
 
         def learn_decoder(checkpoint: Path) -> dict[str, Tensor]:
             return {**self.trained(training, checkpoint).state_dict(), "neurons": training.neurons}
@@ -64,7 +64,7 @@ class Meicoder:
         return replace(self, artefact=training.artefact("meicoder", about, learn_decoder, uses=uses))
 
     def trained(self, training: TrainingSet, checkpoint: Path | None = None) -> FrameDecoder:
-        """Return the network, trained on a training set."""
+        """Return the network trained on a training set."""
         examples = recorded(training)
         generator = torch.Generator().manual_seed(training.seed)
         both = self._start(training, examples, generator).to(training.device)
@@ -113,10 +113,10 @@ class Meicoder:
     def _loss(self, model: Rivals[FrameDecoder], read: Tensor, shown: Tensor) -> Tensor:
         movie, truth = read[:, :, ::2], shown[:, :, ::2]
         if min(truth.shape[-2:]) > 2 * SSIM_RADIUS:
-            near = -ssim(movie, truth).mean().clamp_min(FLOOR).log()
+            dissimilarity = -ssim(movie, truth).mean().clamp_min(FLOOR).log()
         else:
-            near = (movie - truth).square().mean() / truth.var().clamp_min(FLOOR)
+            dissimilarity = (movie - truth).square().mean() / truth.var().clamp_min(FLOOR)
         if not self.adversarial:
-            return near
-        maker, judge = rivalry(model.critic, movie, truth)
-        return (1 - self.adversarial) * near + self.adversarial * maker + judge
+            return dissimilarity
+        decoder_loss, critic_loss = rivalry(model.critic, movie, truth)
+        return (1 - self.adversarial) * dissimilarity + self.adversarial * decoder_loss + critic_loss

@@ -1,4 +1,4 @@
-"""Most exciting inputs: the still picture of bounded contrast that drives a neuron of an encoder most.
+"""Most exciting inputs: the static image of bounded contrast that maximises the rate of a model neuron.
 
 Gradient ascent from noise with smoothed, normalised gradients (Walker et al. 2019; Bashivan et al. 2019).
 """
@@ -13,18 +13,18 @@ from recon.encoders.base import Encoder, device_of
 from recon.methods.training_set import TrainingSet
 
 AT_ONCE = 32
-"""Neurons whose pictures are climbed together."""
+"""Neurons optimised together."""
 CONTRAST = 0.15
-"""Root mean square of a picture's deviation from grey."""
+"""Root mean square of an image's deviation from grey."""
 
 
 @torch.enable_grad()
 def most_exciting(
     encoder: Encoder, neurons: Tensor, generator: torch.Generator, *, steps: int = 12, behavior: Tensor | None = None
 ) -> Tensor:
-    """Return deviations from grey `[n,H,W]`, each of norm 1, for the neurons `[N]` that are true.
+    """Return deviations from grey `[n,H,W]`, each of norm 1, for the neurons selected by the mask `neurons` `[N]`.
 
-    A picture stands for as long as the encoder looks back; `behavior` `[4]` is held.
+    The image is static over the encoder's context; `behavior` `[4]` is held constant.
     """
     height, width = encoder.spec.frame_size
     before, after = encoder.spec.context
@@ -47,7 +47,7 @@ def most_exciting(
 
 
 def pictures(training: TrainingSet, grid: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Return most exciting inputs `[n,h·w]` on a grid, averaged over the encoders of a training set, of norm 1."""
+    """Return most exciting inputs `[n,h·w]` on a grid, averaged over the training set's encoders, with norm 1."""
     encoders, held = training.required_encoders("most exciting inputs"), training.mean_behavior()
     found = [most_exciting(one, training.neurons, generator, behavior=held) for one in encoders]
     small = functional.adaptive_avg_pool2d(torch.stack(found).mean(0)[:, None], grid).flatten(1)
@@ -60,7 +60,7 @@ def _to_norm(pictures: Tensor, norm: float) -> Tensor:
 
 
 def _smooth(pictures: Tensor) -> Tensor:
-    """Average over 3×3 pixels, twice: about a pixel of deviation."""
+    """Average over 3×3 pixels, twice: a blur of about one pixel standard deviation."""
     wide = pictures[:, None]
     for _ in range(2):
         wide = functional.avg_pool2d(functional.pad(wide, (1, 1, 1, 1), mode="replicate"), 3, 1)

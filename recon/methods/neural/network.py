@@ -1,4 +1,4 @@
-"""A convolutional decoder: neurons at their places on a grid, a small U-Net over space and time, a movie."""
+"""Convolutional decoder: neurons placed on a grid, then a small U-Net over space and time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from recon.methods.linear.lags import Lags
 from recon.methods.neural.read_in import GridWeights, ReadIn
 
 CHANNELS_LAST = torch.channels_last
-"""Features lie channels last in memory, so that space and time are mixed without copies."""
+"""Channels-last memory format: space and time are mixed without copies."""
 
 
 @dataclass(frozen=True)
 class DecoderArchitecture:
-    """Sizes: the grid has a cell per `block`×`block` pixels, features stand for `stride` frames.
+    """Sizes: grid cells of `block`×`block` pixels, one feature map per `stride` frames.
 
-    `widths` are the channels of the levels, each half as fine as the one before; `depth` residual blocks a level.
+    `widths`: channels per level, each level at half the resolution of the previous one; `depth`: residual blocks per
+    level.
     """
 
     block: int = 2
@@ -48,16 +49,18 @@ class ResidualBlock(nn.Module):
         """Return features of the same shape."""
         batch, frames, channels, height, width = x.shape
         inner = functional.silu(self.space(functional.silu(x).flatten(0, 1)))
-        by_cell = inner.permute(0, 2, 3, 1).reshape(batch, frames, height * width, channels)  # no copy: channels last
+        by_cell = inner.permute(0, 2, 3, 1).reshape(
+            batch, frames, height * width, channels
+        )  # no copy, thanks to channels-last
         taps = self.time.weight[..., None]
         mixed = functional.conv2d(by_cell.permute(0, 3, 1, 2), taps, self.time.bias, padding=(1, 0))
         return x + mixed.permute(0, 2, 1, 3).reshape(x.shape)
 
 
 class Decoder(nn.Module):
-    """Responses `[B,n,T]` → movie `[B,1,T,H,W]`, unclipped, around the training movies' mean frame.
+    """Responses `[B,n,T]` → movie `[B,1,T,H,W]`, unclipped, relative to the mean frame of the training movies.
 
-    No layer mixes samples, and all layers see only neighbouring frames, so clips of any length can be read.
+    No layer mixes samples. All layers are local in time, so clips of any length can be decoded.
     """
 
     mean: Tensor
@@ -81,7 +84,7 @@ class Decoder(nn.Module):
         return nn.Sequential(*(ResidualBlock(width) for _ in range(self.architecture.depth)))
 
     def forward(self, responses: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Return the movie; neurons where `kept` `[B,n]` is false say nothing."""
+        """Return the movie; neurons where `kept` `[B,n]` is False are silenced."""
         painted = self.read_in(responses, self.grid, kept)
         features = self._network(_by_frame(painted.flatten(0, 1).contiguous(memory_format=CHANNELS_LAST), painted), 0)
         cells = _by_frame(self.head(features.flatten(0, 1)), features)
@@ -99,7 +102,7 @@ class Decoder(nn.Module):
 
 
 def movie_from_cells(cells: Tensor, frames: int, frame_size: tuple[int, int]) -> Tensor:
-    """Return a movie `[B,1,frames,H,W]` from cells `[B,T',b²,h,w]` of b×b pixels; frames between are interpolated."""
+    """Return a movie `[B,1,frames,H,W]` from cells `[B,T',b²,h,w]` of b×b pixels, interpolated in time."""
     height, width = frame_size
     shown = functional.pixel_shuffle(cells.flatten(0, 1), round(cells.shape[2] ** 0.5))[:, 0, :height, :width]
     series = shown.reshape(*cells.shape[:2], -1).transpose(1, 2)
@@ -115,7 +118,7 @@ def _by_frame(images: Tensor, like: Tensor) -> Tensor:
 def initialised(
     neurons: int, frame_size: tuple[int, int], architecture: DecoderArchitecture, generator: torch.Generator
 ) -> Decoder:
-    """Return a decoder whose weights come from a generator; blocks start as the identity, the movie near the mean."""
+    """Return a decoder initialised from a generator: blocks start as the identity, the movie near the mean."""
     decoder = fresh(lambda: Decoder(neurons, frame_size, architecture))
     draw_weights(decoder, generator, gain=2.0)
     for module in decoder.modules():

@@ -1,4 +1,4 @@
-"""From responses to a picture of features: every neuron adds its vector where its receptive field is."""
+"""Read-in layer: each neuron adds a feature vector at its receptive field."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from recon.methods.linear.lags import Lags
 
 NONLINEARITIES = 2
-"""Square root and saturation of each response."""
+"""Number of nonlinearities per response: square root and saturation."""
 
 
 class Transform(nn.Module):
-    """Responses `[B,n,T]` → standardised √y and y/(y + median of the positive ones), `[B,2,n,T]`.
+    """Responses `[B,n,T]` → standardised √y and y/(y + median of the positive responses), `[B,2,n,T]`.
 
-    Deconvolved responses are floor and rare events whose size says little: both tame large events.
+    Deconvolved responses are rare events of unreliable amplitude; both nonlinearities compress large events.
     """
 
     saturation: Tensor
@@ -31,7 +31,7 @@ class Transform(nn.Module):
 
     @torch.no_grad()
     def measure(self, responses: Tensor) -> None:
-        """Set the statistics from training responses `[n,T]`; a constant neuron stays at zero."""
+        """Set the statistics from training responses `[n,T]`; a constant neuron maps to zero."""
         positive = responses.clamp_min(0)
         overall = positive[positive > 0].median() if bool((positive > 0).any()) else torch.ones(())
         medians = [row[row > 0].median() if bool((row > 0).any()) else overall for row in positive]
@@ -51,7 +51,7 @@ class Transform(nn.Module):
 
 
 class GridWeights(nn.Module):
-    """Gaussian weights in the cells of a grid whose centre (row, column) and width, in cells, are learnt per neuron."""
+    """Gaussian weights over grid cells, with learnt centre (row, column) and width per neuron, in cells."""
 
     def __init__(self, neurons: int, grid: tuple[int, int]) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class GridWeights(nn.Module):
         self.log_width = nn.Parameter(torch.zeros(neurons))
 
     def forward(self) -> Tensor:
-        """Return how strongly a neuron counts in a cell `[n,h·w]`; a neuron's weights sum to 1."""
+        """Return the weight of each neuron in each cell `[n,h·w]`; weights of a neuron sum to 1."""
         rows, columns = (torch.arange(side, device=self.centre.device, dtype=self.centre.dtype) for side in self.grid)
         width = self.log_width.exp()[:, None]
         down = torch.exp(-0.5 * ((rows - self.centre[:, :1]) / width) ** 2)
@@ -70,7 +70,7 @@ class GridWeights(nn.Module):
 
 
 class Maps(nn.Module):
-    """A fixed picture per neuron, such as its most exciting input, that its response is multiplied with."""
+    """A fixed image per neuron, such as its most exciting input, scaled by its response."""
 
     pictures: Tensor
 
@@ -79,7 +79,7 @@ class Maps(nn.Module):
         self.register_buffer("pictures", torch.zeros(neurons, grid[0] * grid[1]))
 
     def forward(self) -> Tensor:
-        """Return the pictures `[n,h·w]`."""
+        """Return the images `[n,h·w]`."""
         return self.pictures
 
 
@@ -89,10 +89,10 @@ Painter = TypeVar("Painter", GridWeights, Maps)
 class ReadIn(nn.Module, Generic[Painter]):
     """Responses `[B,n,T]` → features `[B,T',C,h,w]` on a grid, every `stride`-th frame.
 
-    Transformed responses pass temporal filters that all neurons share (they start as the bumps of `lags`); each neuron
-    has a vector per filter and nonlinearity, which it adds where its `painter` says. Where neurons are silenced while
-    the network learns, `kept_share` is the share of them that speaks; when all speak they count by it (the weight
-    scaling of Srivastava et al. 2014), for else features would be larger than what the layers behind them learnt from.
+    Transformed responses pass temporal filters shared by all neurons, initialised as the bumps of `lags`. Each neuron
+    has a vector per filter and nonlinearity, added with the spatial weights of `painter`. `kept_share` is the fraction
+    of neurons kept under dropout: without dropout responses are scaled by it (weight scaling; Srivastava et al. 2014),
+    so that features keep the size they had in training.
     """
 
     kept_share: float = 1.0
@@ -110,12 +110,12 @@ class ReadIn(nn.Module, Generic[Painter]):
 
     @torch.no_grad()
     def initialise(self, responses: Tensor, generator: torch.Generator) -> None:
-        """Measure the responses `[n,T]` and draw the neurons' vectors."""
+        """Measure the statistics of responses `[n,T]` and draw the neurons' vectors."""
         self.transform.measure(responses)
         self.vectors.normal_(0, 0.3 * self.vectors.shape[1] ** -0.5, generator=generator)
 
     def forward(self, responses: Tensor, grid: tuple[int, int], kept: Tensor | None = None) -> Tensor:
-        """Return the features; neurons where `kept` `[B,n]` is false say nothing."""
+        """Return the features; neurons where `kept` `[B,n]` is False are silenced."""
         values = self.transform(responses)
         values = values * (self.kept_share if kept is None else kept[:, None, :, None])
         batch, _, neurons, _ = values.shape

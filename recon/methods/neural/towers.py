@@ -1,4 +1,4 @@
-"""Two towers into one space: what a movie and what responses say, frame by frame, so that their likeness tells pairs.
+"""Two towers that embed movies and responses, frame by frame, in a common space.
 
 Visual–neural alignment (Gao, Rong & He 2025) by symmetric InfoNCE (van den Oord et al. 2018; Radford et al. 2021).
 """
@@ -17,9 +17,10 @@ from recon.methods.neural.read_in import NONLINEARITIES, Transform
 
 @dataclass(frozen=True)
 class TowerSettings:
-    """Sizes: `space` dimensions of the common space, `hidden` units, movies seen at most `cells` wide and high.
+    """Sizes: `space` dimensions of the common space, `hidden` units, movies downsampled to at most `cells` per side.
 
-    `lags` are the frames of responses after a movie frame that its embedding rests on; `stride` frames share one.
+    `lags`: frames of responses, relative to a movie frame, that contribute to its embedding. `stride`: frames per
+    embedding.
     """
 
     space: int = 96
@@ -31,7 +32,7 @@ class TowerSettings:
 
 
 class NeuralTower(nn.Module):
-    """Responses `[B,n,T]` → embeddings `[B,T',space]`: transformed, lagged, two layers, one over frames."""
+    """Responses `[B,n,T]` → embeddings `[B,T',space]`: transform, lags, two linear layers, one temporal convolution."""
 
     def __init__(self, neurons: int, settings: TowerSettings) -> None:
         super().__init__()
@@ -44,7 +45,7 @@ class NeuralTower(nn.Module):
         self.last = nn.Linear(settings.hidden, settings.space)
 
     def forward(self, responses: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Return the embeddings; neurons where `kept` `[B,n]` is false say nothing."""
+        """Return the embeddings; neurons where `kept` `[B,n]` is False are silenced."""
         values = self.transform(responses)
         values = values if kept is None else values * kept[:, None, :, None]
         batch, _, neurons, _ = values.shape
@@ -57,7 +58,9 @@ class NeuralTower(nn.Module):
 
 
 class VisualTower(nn.Module):
-    """Movie `[B,1,T,H,W]` → embeddings `[B,T',space]`: two strided convolutions in space, two layers, one in time."""
+    """Movie `[B,1,T,H,W]` → embeddings `[B,T',space]`: two strided convolutions, two linear layers, one temporal
+    one.
+    """
 
     mean: Tensor
 
@@ -87,7 +90,7 @@ class VisualTower(nn.Module):
 
 
 class Towers(nn.Module):
-    """A visual and a neural tower, and the learnt logarithm of the inverse temperature of their likeness."""
+    """A visual and a neural tower, with the learnt log inverse temperature of their similarity."""
 
     def __init__(self, neurons: int, frame_size: tuple[int, int], settings: TowerSettings) -> None:
         super().__init__()
@@ -96,23 +99,23 @@ class Towers(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(2.5))
 
     def loss(self, movie: Tensor, responses: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Return the symmetric InfoNCE of a batch of pairs: each must be told from the others of its batch."""
+        """Return the symmetric InfoNCE loss of a batch of pairs."""
         return info_nce(self.visual(movie), self.neural(responses, kept), self.log_scale)
 
     def forward(self, movie: Tensor, responses: Tensor) -> Tensor:
-        """Return likenesses `[B,B']` of movies and responses of one length."""
+        """Return similarities `[B,B']` of movies and responses of one length."""
         return likeness(self.visual(movie), self.neural(responses))
 
 
 def likeness(first: Tensor, second: Tensor) -> Tensor:
-    """Return cosines `[B,B']` of embeddings `[B,T,D]` and `[B',T,D]`, all frames of a clip taken as one vector."""
+    """Return cosines `[B,B']` of embeddings `[B,T,D]` and `[B',T,D]`, flattened over frames."""
     return functional.normalize(first.flatten(1), dim=1) @ functional.normalize(second.flatten(1), dim=1).T
 
 
 def info_nce(first: Tensor, second: Tensor, log_scale: Tensor) -> Tensor:
-    """Return the symmetric InfoNCE of pairs `[B,T,D]`: each side must be told from the others of its batch.
+    """Return the symmetric InfoNCE loss of pairs `[B,T,D]`: each side is identified among those of its batch.
 
-    `log_scale` is the logarithm of the inverse temperature, at most 4.6 (a hundred), as in CLIP.
+    `log_scale` is the log inverse temperature, at most 4.6 (a factor of 100), as in CLIP.
     """
     logits = log_scale.clamp(max=4.6).exp() * likeness(first, second)
     pairs = torch.arange(len(logits), device=logits.device)

@@ -1,4 +1,4 @@
-"""Decoders on disk: weights in half precision, whose neurons they read, and a card."""
+"""Decoders on disk: half-precision weights, their neurons, and a model card."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMAT = "recon-decoder-1"
 def save_decoder(
     learnt: Mapping[str, Tensor], path: Path, *, unit_ids: tuple[int, ...], card: Mapping[str, Any]
 ) -> None:
-    """Write what a decoder learnt, with the recording's units, and the card to the .json beside it."""
+    """Write a decoder's tensors and the recording's unit ids, with the card in a .json file beside."""
     from safetensors.torch import save
 
     tensors = {name: value.half() if value.is_floating_point() else value for name, value in learnt.items()}
@@ -35,20 +35,20 @@ def save_decoder(
 
 
 def architecture_of(path: Path) -> DecoderArchitecture:
-    """Return the sizes of a decoder on disk, as its card says."""
+    """Return the architecture in the card of a saved decoder."""
     found: DecoderArchitecture = from_mapping(DecoderArchitecture, trained_with(path).get("architecture", {}))
     return found
 
 
 def trained_with(path: Path) -> Mapping[str, Any]:
-    """Return the settings of the method that trained a decoder on disk, as its card says: those that were given."""
+    """Return the method settings in the card of a saved decoder; settings left at their defaults are absent."""
     with safe_open(str(path), framework="pt") as file:
         card: Mapping[str, Any] = json.loads((file.metadata() or {}).get("card", "{}"))
     return card.get("method") or {}
 
 
 def find_decoder(weights: str, training: TrainingSet) -> Path:
-    """Return the path of a file or shipped name; raises InputError where it reads other neurons than may be used."""
+    """Return the path of a file or shipped name; raises InputError for a decoder of other neurons."""
     path = Path(weights)
     path = path if path.is_file() else SHIPPED / f"{weights}.safetensors"
     if not path.is_file():
@@ -61,11 +61,11 @@ def find_decoder(weights: str, training: TrainingSet) -> Path:
             found = (file.metadata() or {}).get("format")
             units, neurons = file.get_tensor("unit_ids"), file.get_tensor("neurons")
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: expected the file of a decoder, got {error}; train it again") from error
+        raise InputError(f"{path}: expected a decoder file, got {error}; train it again") from error
     same = tuple(units.tolist()) == tuple(training.recording.unit_ids) and torch.equal(neurons, training.neurons)
     if found != FORMAT or not same:
         raise InputError(
             f"{path}: expected a decoder of the {int(training.neurons.sum())} fit neurons of "
-            f"{training.recording.name}, got one of {int(neurons.sum())} others; leave out `weights` to train one"
+            f"{training.recording.name}, got one of {int(neurons.sum())} other neurons; leave out `weights` to train one"
         )
     return path
