@@ -1,4 +1,4 @@
-"""Where a population constrains the movie: Fisher information of the responses about each pixel."""
+"""Fisher information of the population response about each pixel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recon.files import digest, write_json
 from recon.study.shared import Bench
 
 CLIPS, PROBES, FRAMES = 40, 2, 90
-"""Pieces of training movies, random sign patterns for each, frames of a piece."""
+"""Number of pieces of training movies, random sign patterns per piece, frames per piece."""
 
 
 @torch.enable_grad()
@@ -24,7 +24,7 @@ def fisher_information(
 ) -> Tensor:
     """Return Σ_{n,t} (∂r_n(t)/∂pixel)² / r_n(t) `[T,H,W]` of Poisson responses, for a movie `[C,T,H,W]`.
 
-    Estimated without a loop over neurons: for random signs ε the squared gradient of Σ ε·r/√r̄ has this expectation
+    Estimated without a loop over neurons: for random signs ε, the squared gradient of Σ ε·r/√r̄ has this expectation
     (Hutchinson 1989).
     """
     device = device_of(encoder)
@@ -50,7 +50,7 @@ def information_map(recording: SensoriumRecording, encoder: Encoder, neurons: Te
 
 
 def write_information(bench: Bench) -> Path:
-    """Write `information.json` of a run, for its first encoder and *fit* neurons, unless it stands there."""
+    """Write `information.json` of a run for its first encoder and *fit* neurons, unless it is up to date."""
     path = bench.settings.run / "information.json"
     name, encoder = next(iter(bench.encoders.items()))
     neurons = bench.sets["fit"]

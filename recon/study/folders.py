@@ -1,4 +1,4 @@
-"""The folders of runs: what stands in them, how they are handed on, and how they are removed."""
+"""Folders of runs: content, export and removal."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from recon.files import one_writer
 from recon.study.store import Store
 
 INPUTS = ("config.yaml", "environment.json")
-"""Files by which a run is known."""
+"""Files that identify a run."""
 SHOWN = ("recording.json", "neuron_sets.json", "results.csv", "ablation.json", "information.json", "report.html")
-"""Files of a run that are handed on beside its inputs and tasks, where they are there."""
+"""Exported files of a run, besides inputs and tasks, where present."""
 TASK_FILES = ("config.yaml", "row.json", "curves.json", "trace.jsonl", "manifest.json")
-"""Files of a task that are handed on; movies only where they are asked for."""
+"""Exported files of a task; movies only on request."""
 DEPTH = 4
-"""Folders below the one that is listed in which runs are looked for."""
+"""Maximum depth of the search for runs below a folder."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The time of every file in an archive, so that the same content is the same archive."""
+"""Timestamp of every file in an archive, so that equal content gives an identical archive."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder, read when something of it is asked for."""
+    """A run's folder, read lazily."""
 
     folder: Path
 
     @classmethod
     def of(cls, folder: Path) -> RunFolder:
-        """Return the run in a folder; raises InputError where there is none."""
+        """Return the run in a folder; raises InputError if it is not one."""
         lacking = [name for name in INPUTS if not (folder / name).is_file()]
         if lacking:
             raise InputError(f"{folder}: expected a run's folder, got no {lacking[0]} in it; see `recon runs list`")
@@ -46,13 +46,13 @@ class RunFolder:
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        """What the run was computed with."""
+        """Environment of the run's computation."""
         found: dict[str, Any] = json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))
         return found
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
-        """The rows of its table; none before the first task is done."""
+        """Rows of the results table; empty before the first task is finished."""
         table = self.folder / "results.csv"
         if not table.is_file():
             return []
@@ -61,24 +61,24 @@ class RunFolder:
 
     @property
     def tasks(self) -> dict[str, int]:
-        """How many tasks are finished, unfinished and no longer asked for."""
+        """Numbers of finished, unfinished and retired tasks."""
         places = {"finished": "tasks", "unfinished": "partial", "retired": "retired"}
         return {kind: sum(1 for _ in (self.folder / place).glob("*")) for kind, place in places.items()}
 
     @property
     def changed(self) -> float:
-        """Seconds since 1970 when its inputs or its table were last written."""
+        """Last modification of inputs or results, in seconds since 1970."""
         found = (self.folder / name for name in (*INPUTS, "results.csv"))
         return max(path.stat().st_mtime for path in found if path.exists())
 
     @property
     def size(self) -> int:
-        """Bytes on the disk."""
+        """Size on disk in bytes."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
 
 def runs_below(root: Path) -> Iterator[RunFolder]:
-    """Yield the runs in a folder and below it, by name; runs lie in no other run."""
+    """Yield the runs in and below a folder, by name; runs are not nested."""
     if not root.is_dir():
         raise InputError(f"{root}: expected a folder with runs, got none; name one")
     yield from _runs(root, DEPTH)
@@ -93,10 +93,10 @@ def _runs(folder: Path, depth: int) -> Iterator[RunFolder]:
 
 
 def remove(run: RunFolder, *, leftovers: bool = False) -> int:
-    """Remove a run, or of it only unfinished and retired tasks; return the bytes that are free again.
+    """Remove a run, or with `leftovers` only its unfinished and retired tasks; return the bytes freed.
 
-    Raises InputError where a command writes the run. What is removed is first renamed, so that no half a run is left
-    under its name.
+    Raises InputError while a command writes to the run. The folder is renamed before deletion, so that no partial run
+    remains under its name.
     """
     with one_writer(run.folder):
         before = run.size
@@ -111,13 +111,13 @@ def remove(run: RunFolder, *, leftovers: bool = False) -> int:
 
 
 def export(run: RunFolder, archive: Path, *, movies: bool = False) -> int:
-    """Write a run as a ZIP archive with the SHA-256 of every file in `SHA256SUMS`; return how many files it holds.
+    """Write a run as a ZIP archive with the SHA-256 of every file in `SHA256SUMS`; return the number of files.
 
-    Only finished tasks of the run's table are in it, their reconstructions with `movies`. The same content makes the
-    same archive.
+    Contains the finished tasks of the run, with `movies` also their reconstructions. Equal content gives an identical
+    archive.
     """
     if archive.suffix != ".zip":
-        raise InputError(f"{archive}: expected a name that ends in .zip, got {archive.name}; name it so")
+        raise InputError(f"{archive}: expected a name that ends in .zip, got {archive.name}; rename it")
     names = _exported(run, movies)
     archive.parent.mkdir(parents=True, exist_ok=True)
     aside = archive.with_name(f".{archive.name}.{os.getpid()}")
@@ -140,10 +140,10 @@ def _exported(run: RunFolder, movies: bool) -> list[str]:
 
 
 def _put(archive: zipfile.ZipFile, path: Path, name: str) -> str:
-    """Put a file into an archive, piece by piece; return its SHA-256."""
-    told, digest = zipfile.ZipInfo(name, EPOCH), hashlib.sha256()
-    told.compress_type = zipfile.ZIP_DEFLATED
-    with path.open("rb") as source, archive.open(told, "w") as target:
+    """Add a file to an archive in chunks; return its SHA-256."""
+    entry, digest = zipfile.ZipInfo(name, EPOCH), hashlib.sha256()
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with path.open("rb") as source, archive.open(entry, "w") as target:
         while piece := source.read(1 << 20):
             digest.update(piece)
             target.write(piece)

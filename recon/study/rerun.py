@@ -1,4 +1,4 @@
-"""A run repeated from what it wrote about itself, and compared number for number."""
+"""Repeats a run from its saved configuration, and compares the results number by number."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from recon.study.executors.places import HERE, Place
 from recon.study.folders import RunFolder
 
 TIMES = ("seconds", "learning_seconds")
-"""Columns that no two runs share."""
+"""Columns that differ between any two runs."""
 NAMES = ("recording", "trial", "method", "encoder", "fidelity", "bins", "neurons", "seed", "condition")
-"""Columns that say what a row is of."""
+"""Columns that identify a row."""
 Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class RunComparison:
-    """Two tables of one configuration: rows that only one has, values that differ, and what they were computed with.
+    """Comparison of two runs of one configuration: missing and additional rows, differing values, environments.
 
-    `differing` holds per column how many values differ and the largest difference (infinite where one is no number).
+    `differing` holds per column the number of differing values and the largest difference (infinite for non-numbers).
     """
 
     rows: int
@@ -38,21 +38,23 @@ class RunComparison:
 
     @property
     def identical(self) -> bool:
-        """Whether every row is there and every number the same."""
+        """Whether all rows and numbers are the same."""
         return not (self.missing or self.more or self.differing)
 
 
 def rerun(
     folder: Path, to: Path | None = None, *, say: Say = lambda line: None, progress: bool = False, on: Place = HERE
 ) -> tuple[Path, RunComparison]:
-    """Run the configuration that a run wrote again, learning what it learnt anew, and compare the tables.
+    """Repeat a run from its saved configuration, training included, and compare the tables.
 
-    The new run stands in `to` (beside the old one, "NAME again") and goes on where it was interrupted.
+    The new run is written to `to` (default: "NAME again" beside the old one), and resumes after an interruption.
     """
     before = RunFolder.of(folder)
     target = to or before.folder.with_name(f"{before.folder.name} again")
     if target.resolve() == before.folder.resolve():
-        raise InputError(f"{target}: expected another folder than that of the run, which it would replace; name one")
+        raise InputError(
+            f"{target}: expected a folder other than the run's own, which would be overwritten; name another"
+        )
     tree = config.load(before.folder / "config.yaml")
     anew = {"run": str(target), "artefacts": str(target / "artefacts")}
     after = RunFolder.of(benchmark({**tree, **anew}, say=say, progress=progress, on=on))
@@ -73,7 +75,7 @@ def compare(before: RunFolder, after: RunFolder) -> RunComparison:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table of results."""
+    """Return the rows of a results table."""
     if not path.is_file():
         raise InputError(f"{path}: expected the table of a run, got none; finish the run first")
     with path.open(newline="", encoding="utf-8") as stream:
@@ -92,11 +94,13 @@ def _by_name(rows: Sequence[Row]) -> dict[tuple[str, ...], Row]:
 
 
 def _differences(old: Row, new: Row) -> dict[str, float]:
-    columns = [name for name in old if name not in TIMES and old[name] != new.get(name)]  # newer columns say nothing
-    return {name: _apart(old.get(name), new.get(name)) for name in columns}
+    columns = [
+        name for name in old if name not in TIMES and old[name] != new.get(name)
+    ]  # columns new in the second table do not count
+    return {name: _distance(old.get(name), new.get(name)) for name in columns}
 
 
-def _apart(old: str | None, new: str | None) -> float:
+def _distance(old: str | None, new: str | None) -> float:
     try:
         return abs(float(old or "nan") - float(new or "nan"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a search asks for, and the scores of one combination, read while its method runs."""
+"""Hyper-parameter searches, and the scores of one combination at several steps of its run."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from recon.types import Iterate, Reconstruction
 
 Sigma = tuple[float, float, float]
 Place = tuple[int, Sigma]
-"""Where a combination is read: after this step, smoothed by this width."""
+"""Iteration and width of smoothing at which a combination is scored."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched: every combination of `space` (keys of the row → values), read at each of `iterations` and
-    after smoothing by each of `sigma` (frames, pixels, pixels); the highest weighted sum of metrics `objective` wins.
+    """Grid search over `space` (keys of the row → values), scored at each of `iterations` and smoothing `sigma`.
+
+    `sigma` is in (frames, pixels, pixels). The highest weighted sum of metrics, `objective`, wins.
     """
 
     study: Path
@@ -54,10 +55,10 @@ class Search:
 
 @dataclass(frozen=True)
 class Searches:
-    """The same search for several rows: `of` name → its `row`, `space` and `iterations`; all else is in common.
+    """One search for several rows: `of` maps a name to its `row`, `space` and `iterations`; all else is shared.
 
-    None may try more than `budget` combinations, so that no method is tuned harder than another; `only` names those to
-    be run now. The study of a row is studies/NAME.json.
+    At most `budget` combinations per row, so that no method is tuned harder than another. `only`: names to run. The
+    study of a row is `studies`/NAME.json.
     """
 
     studies: Path
@@ -83,7 +84,7 @@ class Searches:
                 )
 
     def named(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return name and `search` of each row to be tuned."""
+        """Return name and `search` of each row to tune."""
         shared = {"sigma": [list(sigma) for sigma in self.sigma], "objective": dict(self.objective)}
         return [
             (name, shared | {"study": self.studies / f"{name}.json"} | {k: v for k, v in entry.items() if k != "row"})
@@ -93,14 +94,14 @@ class Searches:
 
 
 class Readings:
-    """A trace that scores the steps of a search and appends them to a file, so that a killed search loses little.
+    """A trace that scores the steps of a search and appends the scores to a file, for resuming.
 
-    Used in a `with` block; a run that goes on at step k first drops the lines from k onwards.
+    A context manager. A run resumed at step k first drops the lines from k onwards.
     """
 
     def __init__(self, path: Path, search: Search, judge: Scorer, *, title: str = "") -> None:
         self.path, self.search, self.judge = path, search, judge
-        # disable=None: no bar where standard error is no terminal.
+        # disable=None: no bar unless standard error is a terminal.
         self.bar = tqdm(desc=title, unit="step", leave=False, disable=None)
         self._started = False
 
@@ -120,7 +121,7 @@ class Readings:
         self.bar.close()
 
     def finish(self, result: Reconstruction) -> None:
-        """Read the end of a run where the search names no steps."""
+        """Score the end of a run if the search names no steps."""
         if not self.search.iterations:
             drop_lines(self.path, 0)
             self._read(result.iterations, result.movie)

@@ -1,4 +1,4 @@
-"""Tuning: a stated search over a method's settings on validation clips, written to a study that can be committed."""
+"""Tuning: grid search over a method's settings on validation clips, recorded in a study file to commit."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ VALIDATION = "oracle"
 def tune(tree: Mapping[str, Any], *, say: Callable[[str], None] = lambda line: None) -> Path:
     """Run the search of a configuration (a benchmark with one row and a `search`) and return the study's file.
 
-    Only validation clips (tier "oracle") are allowed. Finished combinations stand in the study and are not run again.
-    With `searches` in the place of rows and `search` they are run one after another; returned is the studies' folder.
+    Only validation clips (tier "oracle") are allowed. Finished combinations in the study are skipped. With `searches`
+    instead of rows and `search`, the searches run one after another; returns the studies' folder.
     """
     tree = dict(config.expand(tree))
     if "searches" in tree:
@@ -72,7 +72,7 @@ def summary(trial: Mapping[str, Any]) -> str:
 
 
 def _open_study(search: Search, tree: Mapping[str, Any], bench: Bench) -> dict[str, Any]:
-    """Return the study so far; one about something else is refused rather than mixed or overwritten."""
+    """Return the study so far; raises InputError for a study of another search."""
     about = {
         "config": json.loads(json.dumps(tree, default=str)),
         "space": dict(search.space),
@@ -112,7 +112,7 @@ def with_settings(tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[st
 
 
 def _run(bench: Bench, search: Search, tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Run one combination over all batches and score it along the way; interrupted, it goes on where it stopped."""
+    """Run one combination on all batches and score its steps; an interrupted run resumes from its checkpoint."""
     row = with_settings(tree["rows"][0], chosen)
     (planned,) = plan(config.record(Settings, {**tree, "rows": [row]}, where="tune"))
     seconds, tables = 0.0, []

@@ -305,12 +305,12 @@ def test_a_decoder_of_other_neurons_is_refused(tmp_path: Path) -> None:
     training = worlds.training(tmp_path)
     learnt = {"neurons": ~training.neurons, "mean": torch.zeros(6, 8)}
     save_decoder(learnt, tmp_path / "other.safetensors", unit_ids=training.recording.unit_ids, card={"seconds": 1})
-    with pytest.raises(ValueError, match="got one of 5 others"):
+    with pytest.raises(ValueError, match="got one of 5 other neurons"):
         Convolutional(weights=str(tmp_path / "other.safetensors")).fit(training)
     with pytest.raises(ValueError, match="a file or a shipped name"):
         Convolutional(weights="nothing").fit(training)
     (tmp_path / "broken.safetensors").write_bytes(b"abc")
-    with pytest.raises(ValueError, match="expected the file of a decoder"):
+    with pytest.raises(ValueError, match="expected a decoder file"):
         Convolutional(weights=str(tmp_path / "broken.safetensors")).fit(training)
 
 

@@ -129,7 +129,7 @@ def test_a_window_that_is_longer_than_a_clip_gives_one_embedding(tmp_path: Path)
 
 
 def test_without_captions_there_is_nothing_to_learn(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="captions: expected some of training trials in tiny, got none"):
+    with pytest.raises(ValueError, match="captions: expected captions of training trials in tiny, got none"):
         Decoded().fit(worlds.training(tmp_path))
 
 

@@ -95,7 +95,7 @@ def test_a_reader_sees_numbers_warnings_and_curves(browser: Any) -> None:
     assert browser.execute_script("return document.getElementById('ablation').checkVisibility()")
     assert lines_of(browser, "#ablation-numbers tbody th")[0].startswith("Gain")
     few, prior, *_ = lines_of(browser, "#ablation-warnings p")
-    assert few.startswith("Warning, by Video r. 5 clips: with fewer than 6 no test can tell")
+    assert few.startswith("Warning, by Video r. 5 clips: with fewer than 6 no test can reach")
     assert prior.startswith("Warning, by Video r. “prior only, decoded text” scores")
     assert not lines_of(browser, "#ablation-numbers td b"), "nothing is sure with five clips"
     assert len(lines_of(browser, "#ablation-verdicts li")) == 6

@@ -62,15 +62,15 @@ def test_a_clip_without_a_score_is_left_out_of_all_sides() -> None:
 def test_a_share_of_nothing_is_undefined(above: float, ends: str) -> None:
     number = survives(world(**{FULL: above}))
     assert math.isnan(number.value) and number.clips == 12
-    assert f"undefined: the full method is not surely above the mean frame ({above:+.3f}, 95 %" in str(number)
+    assert f"undefined: the full method is not significantly above the mean frame ({above:+.3f}, 95 %" in str(number)
 
 
 def test_an_uncertain_denominator_leaves_the_share_undefined() -> None:
     scores = world()
     scores[FULL] = {clip: scores[MEAN][clip] + (0.5 if index % 2 else -0.45) for index, clip in enumerate(CLIPS)}
     found = findings("ssim", scores)
-    assert "not surely above" in found.survives.reason
-    assert found.warnings[0].startswith("What survives without activity cannot be told: the full method is not surely")
+    assert "not significantly above" in found.survives.reason
+    assert found.warnings[0].startswith("The fraction that survives without activity is undefined: the full method is")
 
 
 def test_a_mean_frame_without_scores_is_said_and_is_not_taken_for_zero() -> None:
@@ -87,7 +87,7 @@ def test_one_clip_has_no_interval() -> None:
     found = findings("ssim", scores)
     assert str(found.gain) == "+0.100 (one clip: no interval; 1 clip)"
     assert "one clip has no interval" in found.survives.reason
-    assert "so that nothing is shown" in found.verdicts[0]
+    assert "hence inconclusive" in found.verdicts[0]
     assert found.warnings[0].startswith("1 clip: with fewer than 6")
 
 
@@ -99,19 +99,19 @@ def test_few_clips_show_nothing_and_that_is_said(clips: int, few: bool) -> None:
 
 
 def test_words_about_controls() -> None:
-    assert verdict(NULL, Number(0.01, -0.01, 0.03, 9)).endswith("at most +0.030 (95 %), below the allowed +0.05")
-    assert verdict(NULL, Number(0.01, -0.01, 0.06, 9)).endswith("not below the allowed +0.05")
+    assert verdict(NULL, Number(0.01, -0.01, 0.03, 9)).endswith("at most +0.030 (95 %), below the margin of +0.05")
+    assert verdict(NULL, Number(0.01, -0.01, 0.06, 9)).endswith("not below the margin of +0.05")
 
 
 def test_warnings_come_where_they_must_and_only_there() -> None:
     good, fine = Number(0.1, 0.05, 0.15, 9), Number(0.01, -0.01, 0.03, 9)
     assert warnings(good, Number(0.4, 0.3, 0.6, 9), {NULL: fine}) == []
     (share,) = warnings(good, Number(0.6, 0.4, 0.8, 9), {})
-    assert share.startswith("60% of what the full method adds")
+    assert share.startswith("60% of the full method's gain")
     (harm,) = warnings(Number(-0.1, -0.15, -0.05, 9), fine, {})
     assert "0.100 below the same method with a Gaussian prior (95 % 0.050 to 0.150)" in harm
     assert not warnings(Number(-0.1, -0.25, 0.01, 9), fine, {})
     loud, wide = Number(0.2, 0.1, 0.3, 9), Number(0.0, -0.1, 0.1, 9)
     said = warnings(good, fine, {PRIOR: loud, SILENT_PRIOR: loud, NULL: wide})
-    assert ["the words that were decoded" in said[0], "without any activity" in said[1]] == [True, True]
+    assert ["the decoded words" in said[0], "without any activity" in said[1]] == [True, True]
     assert "+0.100 is not ruled out: too few clips" in said[2]

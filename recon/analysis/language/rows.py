@@ -157,9 +157,7 @@ def partition_rows(captioner: str, found: Partition, population: StudyNeurons) -
 
 
 def unique_of(found: Partition, mask: Tensor) -> Row:
-    """Return the unique variance explained by text and by low-level features, averaged over a mask, with 95 %
-    intervals.
-    """
+    """Return the unique variance explained by text and by low-level features, averaged over a mask; 95 % intervals."""
     row: Row = {}
     for name, values, drawn in (
         ("unique_text", found.unique_text, found.unique_text_drawn),

@@ -98,9 +98,7 @@ def presence(
     delays: int,
     mentioned: Mentioned = words_of,
 ) -> Tensor:
-    """Return the presence of each word `[B,W]` in bins of `size` frames, averaged over `delays` bins up to the
-    current one.
-    """
+    """Return word presence `[B,W]` in bins of `size` frames, averaged over the last `delays` bins."""
     places = {word: place for place, word in enumerate(words)}
     over_time = torch.zeros(frames, len(words))
     for one in said:

@@ -16,7 +16,7 @@ from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of, validation_pairs
 from recon.methods.neural.chunks import Reading, chunk, decoded, decoding_score, mean_frame, places, recorded
-from recon.methods.neural.critic_loss import Rivals, rivalry, with_critic
+from recon.methods.neural.critic import Rivals, rivalry, with_critic
 from recon.methods.neural.distillation import distilled, drawn_chunk
 from recon.methods.neural.network import Decoder, DecoderArchitecture, initialised
 from recon.methods.neural.weights_file import architecture_of, find_decoder, trained_with
@@ -108,7 +108,7 @@ class Convolutional:
             error = self._loss(movie, truth, variance)
             if not isinstance(model, Rivals):
                 return error
-            decoder_loss, critic_loss = rivalry(model.critic_loss, movie[:, :, ::2], truth[:, :, ::2])
+            decoder_loss, critic_loss = rivalry(model.critic, movie[:, :, ::2], truth[:, :, ::2])
             return error + self.adversarial * decoder_loss + critic_loss
 
         clips = validation_pairs(training)

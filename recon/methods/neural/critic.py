@@ -13,9 +13,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class Critic(nn.Module):
-    """Frames `[n,1,H,W]` → realism of patches `[n,1,h,w]`: 1 for true, 0 for decoded (least squares; Mao et al.
-    2017).
-    """
+    """Frames `[n,1,H,W]` → realism of patches `[n,1,h,w]`: 1 true, 0 decoded (least squares; Mao et al. 2017)."""
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()

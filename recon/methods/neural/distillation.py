@@ -92,9 +92,7 @@ def generated(training: TrainingSet, minutes: float) -> list[TrainingClip]:
 
 
 def _generate(training: TrainingSet, start: int, checkpoint: Path) -> dict[str, Tensor]:
-    """Return generated movies `[K,1,T,H,W]` and the encoders' rates `[K,n,T]`, under the behavior of training
-    trials.
-    """
+    """Return generated movies `[K,1,T,H,W]` and the encoders' rates `[K,n,T]`, with behavior of training trials."""
     held = [trial.behavior for trial in training.evenly_spaced(PART)]
     frames = min([GENERATED_FRAMES, *(part.shape[1] for part in held if part is not None)])
     recording, movies, rates = training.recording, [], []

@@ -32,7 +32,7 @@ class TowerSettings:
 
 
 class NeuralTower(nn.Module):
-    """Responses `[B,n,T]` → embeddings `[B,T',space]`: transform, lags, two linear layers, one temporal convolution."""
+    """Responses `[B,n,T]` → embeddings `[B,T',space]`: transform, lags, two linear layers, one over frames."""
 
     def __init__(self, neurons: int, settings: TowerSettings) -> None:
         super().__init__()
@@ -58,9 +58,7 @@ class NeuralTower(nn.Module):
 
 
 class VisualTower(nn.Module):
-    """Movie `[B,1,T,H,W]` → embeddings `[B,T',space]`: two strided convolutions, two linear layers, one temporal
-    one.
-    """
+    """Movie `[B,1,T,H,W]` → embeddings `[B,T',space]`: two strided convolutions, two linear layers, one over frames."""
 
     mean: Tensor
 

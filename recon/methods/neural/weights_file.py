@@ -66,6 +66,7 @@ def find_decoder(weights: str, training: TrainingSet) -> Path:
     if found != FORMAT or not same:
         raise InputError(
             f"{path}: expected a decoder of the {int(training.neurons.sum())} fit neurons of "
-            f"{training.recording.name}, got one of {int(neurons.sum())} other neurons; leave out `weights` to train one"
+            f"{training.recording.name}, got one of {int(neurons.sum())} other neurons; leave out `weights` to train "
+            "one"
         )
     return path

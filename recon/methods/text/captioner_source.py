@@ -1,4 +1,4 @@
-"""Where captions come from: those of the recording itself, or what one captioner of a table said."""
+"""Sources of captions: the recording's own, or one captioner of a table."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from recon.simulate.graded_captioners import graded_captions
 from recon.types import Caption, Recording
 
 GRADED = "graded"
-"""Stands for what the captioners of known quality say of a simulated recording, instead of a table."""
+"""Name of the graded captioners of simulated recordings, in place of a table."""
 
 Spoken = Callable[[int], tuple[Caption, ...]]
-"""What is said of a trial."""
+"""Returns the captions of a trial."""
 
 
 def captions_by(recording: Recording, source: str) -> dict[str, list[Said]]:
-    """Return captions by captioner: of a table, or what the graded captioners say."""
+    """Return captions by captioner, from a table or the graded captioners."""
     return graded_captions(recording) if source == GRADED else read_captions(Path(source), recording)
 
 
 def spoken_by(recording: Recording, source: str) -> Spoken:
-    """Return what is said of a recording's trials: by itself (""), or by a captioner, named TABLE:CAPTIONER.
+    """Return a function from trial to captions: the recording's own (""), or those by a captioner, TABLE:CAPTIONER.
 
-    Raises InputError for a captioner who is not in the table.
+    Raises InputError for a captioner absent from the table.
     """
     if not source:
         return recording.spoken

@@ -1,7 +1,4 @@
-"""What contrastive caption readers share: the networks, and how they learn to tell the right caption from others.
-
-InfoNCE over scenes (van den Oord et al. 2018).
-"""
+"""Contrastive training of caption decoders: networks, and InfoNCE over scenes (van den Oord et al. 2018)."""
 
 from __future__ import annotations
 
@@ -18,13 +15,13 @@ from recon.methods.text.examples import Examples
 from recon.methods.training_set import TrainingSet
 
 BATCH = 128
-"""Scenes that are told apart in one step of learning."""
+"""Scenes per batch."""
 KEPT_BACK = 10
-"""Of so many trials one is kept back to choose the weights; fewer trials are all learnt from."""
+"""Every tenth trial is validation data; with fewer than ten trials, none."""
 
 
 class Layers(nn.Module):
-    """Features `[K,F]` → embeddings `[K,D]`: two layers; `dropout` silences some of the features, in training."""
+    """Features `[K,F]` → embeddings `[K,D]`: two linear layers, with `dropout` of features in training."""
 
     def __init__(self, features: int, hidden: int, space: int) -> None:
         super().__init__()
@@ -37,7 +34,7 @@ class Layers(nn.Module):
 
 
 class _Learner(nn.Module):
-    """A network, and the logarithm of the inverse temperature with which captions are told apart."""
+    """A network, and the log inverse temperature of its loss."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -55,9 +52,9 @@ def tell_apart(
     centre: Tensor,
     checkpoint: Path,
 ) -> dict[str, Tensor]:
-    """Return the weights of a network that tells apart what was said of scenes, captions taken from their `centre`.
+    """Return the weights of a network trained by InfoNCE between scenes and their captions, centred at `centre`.
 
-    Of the trials one in ten is kept back: the averaged weights that tell its scenes apart best are kept.
+    Every tenth trial is validation data; the averaged weights with the lowest validation loss are kept.
     """
     generator = torch.Generator().manual_seed(training.seed)
     model = fresh(lambda: _Learner(make())).to(training.device)
@@ -66,7 +63,7 @@ def tell_apart(
     kept_back = torch.isin(examples.trial, trials[::KEPT_BACK]) & (len(trials) >= KEPT_BACK)
     scenes = torch.unique(examples.scene[~kept_back])
 
-    def told_apart(learner: Any, chosen: Tensor, draws: torch.Generator | None) -> Tensor:
+    def contrastive_loss(learner: Any, chosen: Tensor, draws: torch.Generator | None) -> Tensor:
         def silence(values: Tensor) -> Tensor:
             dropped = torch.rand(values.shape, generator=draws).to(values.device) < dropout
             return values.masked_fill(dropped, 0) / (1 - dropout)
@@ -77,13 +74,13 @@ def tell_apart(
 
     def loss(learner: nn.Module, draws: torch.Generator) -> Tensor:
         several = scenes[torch.randperm(len(scenes), generator=draws)[:BATCH]]
-        return told_apart(learner, one_window_each(examples.scene, several, draws), draws)
+        return contrastive_loss(learner, one_window_each(examples.scene, several, draws), draws)
 
     def score(learner: nn.Module) -> float:
         draws = torch.Generator().manual_seed(0)
         several = torch.unique(examples.scene[kept_back])
         several = several[torch.randperm(len(several), generator=draws)[: 4 * BATCH]]
-        return -float(told_apart(learner, one_window_each(examples.scene, several, draws), None))
+        return -float(contrastive_loss(learner, one_window_each(examples.scene, several, draws), None))
 
     learn(
         model,
@@ -98,7 +95,7 @@ def tell_apart(
 
 
 def one_window_each(scene: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the place of one window `[S]` of each chosen scene `[S]`, given the scene of every window `[K]`."""
+    """Return the index of one random window `[S]` of each chosen scene `[S]`, given the scene of every window `[K]`."""
     order = torch.argsort(scene, stable=True)
     counts = torch.bincount(scene)
     first = counts.cumsum(0) - counts

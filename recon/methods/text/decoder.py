@@ -1,4 +1,4 @@
-"""Responses → caption embeddings: ridge regression, and networks trained to tell the right caption from others."""
+"""Responses → caption embeddings, by ridge regression or contrastively trained networks."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from recon.problem.fidelities.base import Likelihood
 from recon.problem.fidelities.mixture import Mixture
 
 PENALTIES = tuple(float(10 ** (power / 2)) for power in range(-4, 7))
-"""Ridge penalties in units of the features' mean variance times the number of windows."""
+"""Ridge penalties, in units of the features' mean variance times the number of windows."""
 FOLDS = 5
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """The text is what activity says: the caption embedding of each moment, predicted from a window of responses.
+    """Text decoded from activity: the caption embedding over time, predicted from windows of responses.
 
-    `said` names who says what is learnt: "" the recording's own captions, TABLE:CAPTIONER a captioner of a table, and
+    `said`: captioner to train on. "" is the recording's own captions, TABLE:CAPTIONER a captioner of a table, and
     graded:CAPTIONER one of known quality (`recon.simulate.graded_captioners`; simulated recordings).
 
-    `reader`: "ridge" (its penalty chosen by cross-validation over trials), "contrastive" (two layers of `hidden`
-    units, InfoNCE over scenes; van den Oord et al. 2018) or "pictures" (the same for a network of `width` channels that
-    looks at a movie which ridge regression reads from the responses, `pictures`; it needs `generated` movies to learn
-    to see). Embeddings are those of `encoder`. With `unit` the prediction has length 1, as embeddings have; without, it
-    is as long as the regression is sure. To the training trials come `generated` movies of 10 s that no animal saw,
-    with their captions and responses that the row's encoders predict, with `noise` fitted to the training trials.
+    `reader`: "ridge" (penalty by cross-validation over trials), "contrastive" (two layers of `hidden` units, InfoNCE
+    over scenes; van den Oord et al. 2018), or "pictures" (the same loss for a convolutional network of `width` channels
+    on a movie decoded by ridge regression, `pictures`; it needs `generated` movies). `encoder`: text encoder of the
+    captions. `unit`: normalise predictions to length 1, as embeddings are; otherwise their length reflects the
+    confidence of the regression. `generated`: number of additional training movies of 10 s with captions, and with
+    responses predicted by the row's encoders and `noise` fitted to the training trials.
     """
 
     reader: Literal["ridge", "contrastive", "pictures"] = "ridge"
@@ -66,11 +66,11 @@ class Decoded:
         if self.said and self.generated:
             raise InputError(
                 f"captions: expected generated movies only beside a recording's own captions, got generated "
-                f"{self.generated} and said {self.said!r}; their captioner is another one: set one of them aside"
+                f"{self.generated} and said {self.said!r}; generated movies have their own captioner: set only one"
             )
 
     def fit(self, training: TrainingSet) -> Decoded:
-        """Learn from the training trials of a recording with captions."""
+        """Train on the captioned training trials of a recording."""
         spoken = spoken_by(training.recording, self.said)
         about = (replace(self, artefact=None, unit=False, said=""), spoken_digest(training, spoken))
         seeded = ["seed"] if self.reader != "ridge" or self.generated else []
@@ -80,12 +80,12 @@ class Decoded:
 
     @property
     def neurons(self) -> Tensor:
-        """Mask `[N]` of the neurons that it reads."""
+        """Mask `[N]` of the neurons used."""
         return self._learnt()["neurons"].bool()
 
     @torch.no_grad()
     def __call__(self, responses: Tensor) -> Tensor:
-        """Return the embedding of every frame `[B,T,D]` of responses `[B,n,T]` of its neurons."""
+        """Return the embedding of every frame `[B,T,D]`, interpolated between windows, from responses `[B,n,T]`."""
         at = self.at_windows(responses)
         centres = self.windows.centres(responses.shape[-1]).to(at)
         place = torch.bucketize(torch.arange(responses.shape[-1]).to(at), centres).clamp(1, max(len(centres) - 1, 1))
@@ -111,7 +111,7 @@ class Decoded:
         return functional.normalize(found, dim=-1) if self.unit else found
 
     def nearest(self, responses: Tensor) -> list[str]:
-        """Return the training trials' caption that comes nearest to what each clip `[B,n,T]` says on average."""
+        """Return the training caption nearest to the mean decoded embedding of each clip `[B,n,T]`."""
         learnt, average = self._learnt(), self.average()
         texts = json.loads(bytes(learnt["bank"].tolist()))
         bank = functional.normalize(learnt["bank_embeddings"] - average, dim=1)
@@ -119,7 +119,7 @@ class Decoded:
         return [texts[place] for place in likeness.argmax(1).tolist()]
 
     def average(self) -> Tensor:
-        """Return the mean embedding `[D]` of the training trials' captions: what is common to all of them."""
+        """Return the mean embedding `[D]` of the training captions."""
         return self._learnt()["average"]
 
     def _learnt(self) -> dict[str, Tensor]:
@@ -136,9 +136,9 @@ class Decoded:
         parts = list[Examples]()
         for source in sources:
             found = examples(source, self.windows, encoder, seen=seen)
-            if self.reader != "pictures":  # pictures are in units of the movies' deviation already
+            if self.reader != "pictures":  # pictures are already in units of the movies' deviation
                 found, scale = found.standardised()
-                kept = scale | kept  # that of the recorded trials, which come first, stays
+                kept = scale | kept  # scaling of the recorded trials, which come first
             parts.append(found)
         pairs = functools.reduce(Examples.joined, parts)
         average = pairs.embeddings.mean(0)
@@ -160,7 +160,7 @@ class Decoded:
         return self.pictures.learn(training) if self.reader == "pictures" else {}
 
     def _view(self, learnt: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
-        """Return what a reader is shown of responses: `[B,W,F]`, or windows of a movie `[B,W,L,h,w]`."""
+        """Return the map from responses to the reader's input: `[B,W,F]`, or windows of a movie `[B,W,L,h,w]`."""
         if self.reader != "pictures":
             return self.windows.features
         movie = {name[6:]: value for name, value in learnt.items() if name.startswith("movie.")}
@@ -182,7 +182,7 @@ def _bank(training: TrainingSet, encoder: TextEncoder, spoken: Spoken) -> dict[s
 
 
 def ridge(examples: Examples) -> dict[str, Tensor]:
-    """Return `weights` `[F,D]` and `offset` `[D]`, with the penalty of least squared error over left-out trials."""
+    """Return `weights` `[F,D]` and `offset` `[D]`, with the penalty of least squared error over held-out trials."""
     fold = torch.unique(examples.trial, return_inverse=True)[1] % FOLDS
     errors = torch.zeros(len(PENALTIES))
     for number in fold.unique() if len(fold.unique()) > 1 else ():

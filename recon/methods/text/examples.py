@@ -1,4 +1,4 @@
-"""Pairs that caption decoders learn from: windows of responses, and the embedding of what was said of their scene."""
+"""Training pairs of caption decoders: windows of responses, and the caption embedding of their scene."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from recon.simulate.render import FRAME_RATE
 from recon.types import Caption
 
 Seen = Callable[[Tensor], Tensor]
-"""What a reader is shown of responses `[B,n,T]`: something for each window, `[B,W,...]`."""
+"""Maps responses `[B,n,T]` to the reader's input, one per window `[B,W,...]`."""
 NOISE_TRIALS = 40
-"""Training trials, spread evenly, to which the noise of predicted responses is fitted."""
+"""Number of training trials, evenly spaced, for fitting the noise of predicted responses."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of `frames` frames, one every `every` frames: each neuron's mean √response in each of `parts` of them.
+    """Windows of `frames` frames, one every `every` frames, with each neuron's mean √response in each of `parts` parts.
 
-    Responses follow a movie by some frames: a window about frame t is about t + `delay`.
+    The window for frame t is centred at t + `delay`, because responses lag behind the movie.
     """
 
     frames: int = 30
@@ -45,7 +45,7 @@ class Windows:
             )
 
     def centres(self, frames: int) -> Tensor:
-        """Return the frames `[W]` that windows are about.
+        """Return the centre frames `[W]` of the windows.
 
         >>> Windows(30, 10).centres(36)
         tensor([ 5, 15, 25, 35])
@@ -53,7 +53,7 @@ class Windows:
         return torch.arange(min(self.every // 2, frames - 1), frames, self.every)
 
     def features(self, responses: Tensor) -> Tensor:
-        """Return `[B,W,parts·n]` of responses `[B,n,T]`; beyond the ends a clip stays as it is there."""
+        """Return `[B,W,parts·n]` of responses `[B,n,T]`; clips are padded by replication."""
         roots = responses.clamp_min(0).sqrt()
         half, part = self.frames // 2, self.frames // self.parts
         padded = functional.pad(roots, (half, half + self.delay + self.frames), mode="replicate")
@@ -65,7 +65,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Examples:
-    """Features `[K,...]`, embeddings `[K,D]` of length 1, and for each its scene's and its trial's number `[K]`."""
+    """Features `[K,...]`, embeddings `[K,D]` of length 1, and the scene and trial index of each `[K]`."""
 
     features: Tensor
     embeddings: Tensor
@@ -73,13 +73,13 @@ class Examples:
     trial: Tensor
 
     def standardised(self) -> tuple[Examples, dict[str, Tensor]]:
-        """Return the examples with features of mean 0 and deviation 1, and that mean and deviation."""
+        """Return the examples with z-scored features, and the mean and deviation used."""
         mean, std = self.features.mean(0), self.features.std(0)
         std = std.clamp_min(0.01 * float(std.mean()))
         return replace(self, features=(self.features - mean) / std), {"mean": mean, "std": std}
 
     def joined(self, other: Examples) -> Examples:
-        """Return these and other examples, whose scenes and trials are others."""
+        """Return these examples followed by others, with scenes and trials renumbered."""
         return Examples(
             torch.cat([self.features, other.features]),
             torch.cat([self.embeddings, other.embeddings]),
@@ -89,20 +89,20 @@ class Examples:
 
 
 def spoken_digest(training: TrainingSet, spoken: Spoken) -> str:
-    """Return a short hash of what is said of the training trials."""
+    """Return a short hash of the captions of the training trials."""
     said = [spoken(trial) for trial in training.recording.trials("train")]
     return hashlib.sha256(repr(said).encode()).hexdigest()[:12]
 
 
 class Heard(NamedTuple):
-    """Responses `[n,T]` of a trial, and what is said of its scenes."""
+    """Responses `[n,T]` of a trial, and the captions of its scenes."""
 
     responses: Tensor
     said: Sequence[Caption]
 
 
 def recorded(training: TrainingSet, spoken: Spoken) -> Iterator[Heard]:
-    """Yield the training trials; raises InputError where nothing is said of any."""
+    """Yield the training trials; raises InputError if none has captions."""
     silent = True
     for trial in training.trials():
         said = spoken(trial.index)
@@ -110,16 +110,16 @@ def recorded(training: TrainingSet, spoken: Spoken) -> Iterator[Heard]:
         yield Heard(training.responses(trial), said)
     if silent:
         raise InputError(
-            f"captions: expected some of training trials in {training.recording.path}, got none; take another text, or "
-            "write meta/trials/captions.jsonl"
+            f"captions: expected captions of training trials in {training.recording.path}, got none; use another text, "
+            "or write meta/trials/captions.jsonl"
         )
 
 
 def generated(training: TrainingSet, *, clips: int, noise: Likelihood) -> Iterator[Heard]:
-    """Yield responses that the encoders predict, with drawn noise, to generated movies that no animal saw.
+    """Yield responses to generated movies, predicted by the encoders with sampled noise.
 
-    Training trials lend their behavior; the noise is fitted to them. Raises InputError where frames come at another
-    rate than those of generated movies, or the noise cannot be drawn.
+    Behavior is taken from training trials, to which the noise is also fitted. Raises InputError for a recording at
+    another frame rate than generated movies, and for a noise model without sampling.
     """
     recording = training.recording
     if abs(recording.frame_rate - FRAME_RATE) > 0.5 or not isinstance(noise, SamplingLikelihood):
@@ -127,10 +127,10 @@ def generated(training: TrainingSet, *, clips: int, noise: Likelihood) -> Iterat
             f"generated: expected a recording at {FRAME_RATE:g} frames a second and noise that can be drawn, got "
             f"{recording.frame_rate:g} and {noise}; set generated to 0"
         )
-    lent = [(trial, training.responses(trial)) for trial in training.evenly_spaced(NOISE_TRIALS)]
-    frames = min(FRAMES, *(trial.movie.shape[1] for trial, _ in lent))
-    predicted = torch.stack([training.rates(trial.movie, trial.behavior)[:, :frames] for trial, _ in lent])
-    measured = torch.stack([responses[:, :frames] for _, responses in lent])
+    sources = [(trial, training.responses(trial)) for trial in training.evenly_spaced(NOISE_TRIALS)]
+    frames = min(FRAMES, *(trial.movie.shape[1] for trial, _ in sources))
+    predicted = torch.stack([training.rates(trial.movie, trial.behavior)[:, :frames] for trial, _ in sources])
+    measured = torch.stack([responses[:, :frames] for _, responses in sources])
     fitted: SamplingLikelihood = noise.fit(predicted, measured, torch.ones_like(predicted, dtype=torch.bool))
     generator = torch.Generator().manual_seed(training.seed)
     source = drawn_clips(
@@ -143,14 +143,14 @@ def generated(training: TrainingSet, *, clips: int, noise: Likelihood) -> Iterat
         progress=training.progress,
     )
     for number, clip in enumerate(source):
-        behavior = lent[number % len(lent)][0].behavior
+        behavior = sources[number % len(sources)][0].behavior
         shown = clip.movie[None, :frames].float() / 255
         rates = training.rates(shown, None if behavior is None else behavior[:, :frames])
         yield Heard(fitted.sample(rates[None], generator)[0], clip.spoken)
 
 
 def examples(heard: Iterable[Heard], windows: Windows, encoder: TextEncoder, *, seen: Seen) -> Examples:
-    """Return the windows of which something is said, each as it is `seen`."""
+    """Return the windows within captioned scenes, with features mapped by `seen`."""
     features, scenes, numbers, trials = [], list[Caption](), list[Tensor](), list[Tensor]()
     for trial, (responses, said) in enumerate(heard):
         number = scene_of(said, windows.centres(responses.shape[-1]))
@@ -164,7 +164,7 @@ def examples(heard: Iterable[Heard], windows: Windows, encoder: TextEncoder, *, 
 
 
 def scene_of(said: Sequence[Caption], frames: Tensor) -> Tensor:
-    """Return which caption `[W]` is said of each frame `[W]`, −1 for none.
+    """Return the index of the caption `[W]` at each frame `[W]`, −1 for none.
 
     >>> scene_of([Caption(0, 4, ("a",)), Caption(4, 8, ("b",))], torch.tensor([1, 5, 9]))
     tensor([ 0,  1, -1])
@@ -176,7 +176,7 @@ def scene_of(said: Sequence[Caption], frames: Tensor) -> Tensor:
 
 
 def embedded(said: Iterable[Caption], encoder: TextEncoder) -> Tensor:
-    """Return the embedding `[S,D]` of each caption: the mean over its phrasings, of length 1."""
+    """Return the embedding `[S,D]` of each caption: the mean over its phrasings, normalised to length 1."""
     spoken = [caption.texts for caption in said]
     distinct = sorted({text for texts in spoken for text in texts})
     known = dict(zip(distinct, encoder(distinct), strict=True))
@@ -185,6 +185,6 @@ def embedded(said: Iterable[Caption], encoder: TextEncoder) -> Tensor:
 
 
 def over_time(said: Sequence[Caption], embeddings: Tensor, frames: int) -> Tensor:
-    """Return the embedding of every frame `[T,D]`; NaN, no text, where nothing is said."""
+    """Return the embedding of every frame `[T,D]`; NaN, meaning no text, in frames without a caption."""
     number = scene_of(said, torch.arange(frames))
     return torch.where(number[:, None] >= 0, embeddings[number], torch.nan)

@@ -1,4 +1,4 @@
-"""Captions read from pictures: a movie that ridge regression reads from responses, and a network that looks at it."""
+"""Captions from decoded pictures: a movie decoded by ridge regression, and a network that captions it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ GROUPS = 4
 
 @dataclass(frozen=True)
 class Pictures:
-    """A small movie: cells of `cell`×`cell` pixels, `every` frames averaged, read through `lags` by ridge regression.
+    """A small movie decoded by ridge regression: cells of `cell`×`cell` pixels, means of `every` frames.
 
-    Its penalty is chosen among `penalties` by cross-validation over `folds` of the training trials.
+    Responses enter through `lags`. The penalty is selected among `penalties` by cross-validation over `folds` of the
+    training trials.
     """
 
     lags: Lags = field(default_factory=lambda: Lags(0, 9, 4))
@@ -38,7 +39,7 @@ class Pictures:
             raise InputError(f"pictures: expected cell and every of at least 1, got {self}; correct them")
 
     def learn(self, training: TrainingSet) -> dict[str, Tensor]:
-        """Return what reads the movie, in units of the training movies' deviation: `weights`, `mean` and scaling."""
+        """Return `weights`, `mean` and scaling of the movie decoder, in units of the training movies' deviation."""
         scaling = measure_scaling(training, root=True)
         levels = list[tuple[float, float]]()
 
@@ -60,9 +61,9 @@ class Pictures:
         }
 
     def viewer(self, learnt: Mapping[str, Tensor], windows: Windows) -> Callable[[Tensor], Tensor]:
-        """Return what shows the movie of responses `[B,n,T]` in windows `[B,W,L,h,w]`, beyond its ends as it is there.
+        """Return a function from responses `[B,n,T]` to windows `[B,W,L,h,w]` of the movie, padded by replication.
 
-        Raises InputError where `every` frames do not divide a window.
+        Raises InputError if the window length is no multiple of `every` frames.
         """
         if windows.frames % self.every:
             raise InputError(
@@ -88,7 +89,7 @@ class Pictures:
 
 
 class PictureReader(nn.Module):
-    """Windows `[K,L,h,w]` → embeddings `[K,D]`: convolutions, what they find on average and at most, two layers."""
+    """Windows `[K,L,h,w]` → embeddings `[K,D]`: convolutions, mean and maximum pooling, two linear layers."""
 
     def __init__(self, width: int, hidden: int, space: int, precision: Literal["float32", "bfloat16"]) -> None:
         super().__init__()
@@ -104,7 +105,7 @@ class PictureReader(nn.Module):
         self.layers = nn.Sequential(nn.Linear(8 * width, hidden), nn.SiLU(), nn.Linear(hidden, space))
 
     def forward(self, pictures: Tensor, dropout: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Return the embeddings; `dropout` silences some of what was found, in training."""
+        """Return the embeddings; `dropout` is applied to the pooled features in training."""
         found = pictures[:, None].float()
         with autocast(pictures.device, self.precision):
             for convolution, norm in zip(self.convolutions, self.norms, strict=True):

@@ -1,4 +1,4 @@
-"""Generated movies with their captions, drawn in parts that are kept: what priors and caption decoders learn from."""
+"""Generated movies with captions, cached in parts: training data of priors and caption decoders."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from recon.simulate.movies import DEGREES_PER_PIXEL, make_clip
 from recon.types import Caption
 
 FIRST = 2000
-"""Training clips of the committed split are drawn from this number on; simulated recordings show earlier ones."""
+"""Index of the first generated training clip of the committed split; simulated recordings use smaller indices."""
 FRAMES = 300
 PART = 50
 
 
 @dataclass(frozen=True)
 class Raster:
-    """Frames as a recording has them: `size` (H, W) in pixels and the pitch `degrees` per pixel."""
+    """Frame geometry: `size` (H, W) in pixels and `degrees` per pixel."""
 
     size: tuple[int, int] = (36, 64)
     degrees: float = DEGREES_PER_PIXEL
@@ -35,7 +35,7 @@ STANDARD = Raster()
 
 
 class Drawn(NamedTuple):
-    """A clip `[T,H,W]` as bytes and what is said of it."""
+    """A clip `[T,H,W]` as bytes with its captions."""
 
     movie: Tensor
     spoken: tuple[Caption, ...]
@@ -51,7 +51,7 @@ def drawn_clips(
     raster: Raster = STANDARD,
     progress: bool = False,
 ) -> Iterator[Drawn]:
-    """Yield `count` clips of a split, part by part, so that an interrupted drawing goes on."""
+    """Yield `count` clips of a split, cached in parts, so that an interrupted generation resumes."""
     silent = None if progress else True
     for start in tqdm(range(0, count, PART), f"draw {split} movies", unit="part", disable=silent):
         numbers = range(first + start, first + min(start + PART, count))
@@ -62,7 +62,7 @@ def drawn_clips(
 
 
 def _part(split: str, numbers: range, frames: int, folder: Path, raster: Raster) -> dict[str, Tensor]:
-    """Return the clips of these numbers as bytes and, as JSON in bytes, their scenes."""
+    """Return the clips of the given numbers as bytes, with their scenes as JSON in bytes."""
     other = [] if raster == STANDARD else [repr(raster)]
     path = artefact_path(folder, "movies", [split, numbers.start, numbers.stop, frames, *other])
     if not path.exists():

@@ -1,1 +1,1 @@
-"""The ablation of a prior: its rows, what they are made from, and what they say."""
+"""Ablation of a prior: rows, method trees and findings."""

@@ -1,4 +1,4 @@
-"""The ablation of a prior: what it adds to a reconstruction, and what it would show without the activity."""
+"""Ablation of a prior: its contribution to a reconstruction, and what it shows without the activity."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from recon.study.executors.places import HERE, Place
 
 ABLATION = "ablation.json"
 FIDELITY = "judge_correlation"
-"""Likeness to the activity: what an encoder that had no part in it makes of the reconstruction."""
+"""Fidelity to the activity: response correlation by a judge encoder that no method used."""
 
 
 @dataclass(frozen=True)
 class Ablated:
-    """A finished ablation: its run's folder and what it found by each score, the stated one first."""
+    """A finished ablation: the run's folder and its findings per score, the primary score first."""
 
     run: Path
     found: Sequence[Findings]
@@ -34,9 +34,9 @@ class Ablated:
 def ablate(
     tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False, on: Place = HERE
 ) -> Ablated:
-    """Run the rows of an ablation that are not finished, as and where `benchmark` does, and write what they say.
+    """Run the unfinished rows of an ablation, as `benchmark` does, and write the findings.
 
-    The configuration is a benchmark's with a section `ablation`; `rows`, if any, are run beside those of the ablation.
+    The configuration is a benchmark's with a section `ablation`; further `rows` are run besides those of the ablation.
     """
     ablation, tree = prepared(tree)
     return conclude(ablation, benchmark(tree, say=say, progress=progress, on=on))
@@ -55,14 +55,14 @@ def prepared(tree: Mapping[str, Any]) -> tuple[Ablation, dict[str, Any]]:
 
 
 def conclude(ablation: Ablation, run: Path) -> Ablated:
-    """Return what the results of a run say, and write it beside them."""
+    """Return the findings of a finished run, and write them to its folder."""
     found = [findings(metric, scores(run, metric)) for metric in ablation.metrics]
     write_json(run / ABLATION, _written(ablation, run, found))
     return Ablated(run, found)
 
 
 def scores(run: Path, metric: str) -> dict[str, dict[str, float]]:
-    """Return the scores of a run's rows by label and clip, means over seeds; NaN where a clip has none."""
+    """Return the scores of a run by row label and clip, averaged over seeds; NaN where undefined."""
     with (run / "results.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     by_clip: dict[str, dict[str, list[float]]] = {}

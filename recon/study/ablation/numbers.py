@@ -1,4 +1,4 @@
-"""The three plain numbers of an ablation, its controls and what they warn of; clips are the units."""
+"""Findings of an ablation: three numbers, controls and warnings, with clips as the statistical unit."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from recon.metrics.statistics import bootstrap_interval, bootstrap_ratio
 from recon.study.ablation.rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR
 
 Scores = Mapping[str, Mapping[str, float]]
-"""Label of a row → clip → score; NaN, or no such clip, where it is undefined."""
+"""Row label → clip → score; NaN or absent where undefined."""
 
 MARGIN = 0.05
-"""What a row without this clip's activity may score above the mean frame before it is said to know the clip."""
+"""Tolerated score above the mean frame of a row without the clip's activity."""
 HALF = 0.5
 FEWEST = 6
-"""Clips with which a sign-flip test can reach p < 0.05 at all: 2/2⁶ = 0.031."""
+"""Minimum number of clips for p < 0.05 in a sign-flip test: 2/2⁶ = 0.031."""
 CONTROLS = (PRIOR, SILENT_PRIOR, NULL)
-"""Rows that do not see this clip's activity (the first: but for the words)."""
+"""Rows that do not see the clip's activity (the first sees it through the decoded words)."""
 _SOURCE = {
-    PRIOR: "the words that were decoded from the activity are enough for that, the rest is the prior's",
-    SILENT_PRIOR: "the prior knows that much about these clips without any activity",
-    NULL: "the activity of another clip is enough for that",
+    PRIOR: "the decoded words and the prior suffice for that",
+    SILENT_PRIOR: "the prior suffices for that, without any activity",
+    NULL: "responses to another clip suffice for that",
 }
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number over clips, the ends of its 95 % interval, and why it is undefined, if it is (then it is NaN)."""
+    """An estimate over clips with its 95 % interval; NaN with a `reason` where undefined."""
 
     value: float
     low: float
@@ -48,7 +48,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Findings:
-    """What an ablation found by one score: three numbers, differences to the mean frame and to the Gaussian prior."""
+    """Findings of an ablation by one score, with differences to the mean frame and to the Gaussian prior."""
 
     metric: str
     gain: Number
@@ -61,7 +61,7 @@ class Findings:
 
 
 def findings(metric: str, scores: Scores) -> Findings:
-    """Return what the scores of all rows say."""
+    """Return the findings from the scores of all rows."""
     controls = {label: difference(scores, label, MEAN) for label in CONTROLS}
     against = {label: difference(scores, label, GAUSSIAN) for label in scores if label != GAUSSIAN}
     gain, left = difference(scores, FULL, GAUSSIAN), survives(scores)
@@ -87,11 +87,10 @@ def difference(scores: Scores, first: str, second: str) -> Number:
 
 
 def survives(scores: Scores) -> Number:
-    """Return the share of what the full method adds to the mean frame that is there without activity.
+    """Return the fraction of the full method's gain over the mean frame that survives without activity.
 
-    [q(prior only, decoded text) − q(mean)] / [q(full) − q(mean)], a ratio of means over clips, resampled as a ratio.
-    It is undefined where the full method is not surely better than the mean frame: the denominator's interval does not
-    lie above 0.
+    [q(prior only, decoded text) − q(mean)] / [q(full) − q(mean)], a ratio of means over clips with a bootstrap interval
+    of the ratio. Undefined unless the interval of the denominator lies above 0.
     """
     prior, full, mean = paired(scores, PRIOR, FULL, MEAN)
     if not len(full):
@@ -100,40 +99,40 @@ def survives(scores: Scores) -> Number:
     if not low > 0:
         ends = "one clip has no interval" if math.isnan(low) else f"95 % {low:+.3f} to {high:+.3f}"
         above = f"{(full - mean).mean():+.3f}, {ends}"
-        return _undefined(f"the full method is not surely above the mean frame ({above})", len(full))
+        return _undefined(f"the full method is not significantly above the mean frame ({above})", len(full))
     share = float((prior - mean).mean() / (full - mean).mean())
     ends_of_share = bootstrap_ratio(prior - mean, full - mean, generator=np.random.default_rng(0))
     return Number(share, *ends_of_share, len(full))
 
 
 def verdict(label: str, number: Number) -> str:
-    """Return in words whether a row that does not see this clip's activity stays near the mean frame."""
+    """Return a sentence on whether a row without the clip's activity stays near the mean frame."""
     if math.isnan(number.value):
         return f"{label}, against the mean frame: {number}"
     if math.isnan(number.high):
-        return f"{label}: {number.value:+.3f} against the mean frame; {number.reason}, so that nothing is shown"
+        return f"{label}: {number.value:+.3f} against the mean frame; {number.reason}, hence inconclusive"
     bound = f"{label}: {number.value:+.3f} against the mean frame, at most {number.high:+.3f} (95 %)"
-    return f"{bound}, {'below' if number.high < MARGIN else 'not below'} the allowed {MARGIN:+.2f}"
+    return f"{bound}, {'below' if number.high < MARGIN else 'not below'} the margin of {MARGIN:+.2f}"
 
 
 def warnings(gain: Number, left: Number, controls: Mapping[str, Number]) -> list[str]:
-    """Return what a reader must know where a reconstruction owes more to the prior than to the activity."""
+    """Return warnings where a reconstruction owes more to the prior than to the activity, or clips are too few."""
     found = []
     if 0 < gain.clips < FEWEST:
         found.append(
-            f"{gain.clips} clip{'s' * (gain.clips != 1)}: with fewer than {FEWEST} no test can tell a difference from "
-            "chance, however narrow its interval; read nothing into the numbers, and take 20 clips for a claim."
+            f"{gain.clips} clip{'s' * (gain.clips != 1)}: with fewer than {FEWEST} no test can reach significance, "
+            "however narrow the interval; draw no conclusions from the numbers, and use at least 20 clips for a claim."
         )
     if left.value > HALF:
         found.append(
-            f"{left.value:.0%} of what the full method adds to the mean frame is there when activity speaks through "
+            f"{left.value:.0%} of the full method's gain over the mean frame survives with "
             "the decoded words alone: the reconstruction owes more to the prior than to the activity."
         )
     if math.isnan(left.value) and left.clips:
-        found.append(f"What survives without activity cannot be told: {left.reason}.")
+        found.append(f"The fraction that survives without activity is undefined: {left.reason}.")
     if gain.high < 0:
         found.append(
-            f"The learnt prior does harm: the full method is {-gain.value:.3f} below the same method with a Gaussian "
+            f"The learnt prior is harmful: the full method is {-gain.value:.3f} below the same method with a Gaussian "
             f"prior (95 % {-gain.high:.3f} to {-gain.low:.3f})."
         )
     for label, number in controls.items():
@@ -141,7 +140,7 @@ def warnings(gain: Number, left: Number, controls: Mapping[str, Number]) -> list
         if number.value > MARGIN:
             found.append(f"{against}: {_SOURCE[label]}.")
         elif number.high >= MARGIN:
-            found.append(f"{against}, and {number.high:+.3f} is not ruled out: too few clips to call that nothing.")
+            found.append(f"{against}, and {number.high:+.3f} is not ruled out: too few clips to exclude an effect.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The ablation of a prior as rows of a benchmark: one method with its prior, its words or its activity exchanged."""
+"""Ablation of a prior as rows of a benchmark: one method with its prior, text or activity replaced."""
 
 from __future__ import annotations
 
@@ -24,20 +24,19 @@ NULL = "shuffled activity"
 MEAN = "mean"
 
 METRICS = ("video_correlation", "ssim")
-"""Scores of which the three numbers are always told."""
+"""Scores always reported."""
 OTHERS = ("frame_correlation", "pixel_correlation", "motion_energy_correlation")
-"""Scores that may be stated instead: higher is better, 1 is a perfect movie."""
+"""Scores allowed as the primary one: higher is better, 1 is a perfect movie."""
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """What an ablation says of its rows: the full `method`, which has a diffusion denoiser, and what to hold beside it.
+    """Settings of an ablation: the full `method`, which has a diffusion denoiser, and the methods compared with it.
 
-    `encoders`, `fidelity`, `bins` and `seeds` are those of all rows (seeds: of all that draw random numbers).
-    `no_prior` is a method without prior, `reference` maps labels of further rows to methods, `typed` is a caption that
-    someone types. By default "prior only" is the full method with activity switched off; another is told the same
-    words. `sweep` maps guidance, or the method's own beta or scale, to values. `metric` is the stated likeness to the
-    true movie.
+    `encoders`, `fidelity`, `bins` and `seeds` are shared by all rows (`seeds` by all stochastic ones). `no_prior`: a
+    method without prior. `reference`: further rows, label → method. `typed`: a caption typed by a person. `prior_only`:
+    method of the prior-only rows, given the same words; by default the full method with activity switched off. `sweep`:
+    values of guidance, or of the method's own beta or scale. `metric`: primary similarity to the true movie.
     """
 
     method: Named
@@ -57,7 +56,7 @@ class Ablation:
             if tree is not None and not list(guided(tree)):
                 raise InputError(
                     f"{key}: expected a method with `denoiser: {{name: diffusion}}` at some depth, got "
-                    f"{tree.get('name')!r} without; give it one: an ablation exchanges that prior"
+                    f"{tree.get('name')!r} without; give it one: an ablation replaces that prior"
                 )
         if not self.typed.strip():
             raise InputError("typed: expected a caption, got an empty text; write a sentence about some movie")
@@ -69,16 +68,16 @@ class Ablation:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The scores of which the three numbers are told, the stated one first."""
+        """Reported scores, the primary one first."""
         return tuple(dict.fromkeys((self.metric, *METRICS)))
 
     @property
     def full(self) -> dict[str, Any]:
-        """The full method: told the words that were decoded from the activity."""
+        """The full method, conditioned on words decoded from the activity."""
         return with_text(self.method, decoded_text(self.method))
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of the benchmark, in the order in which they are told of."""
+        """Return the rows of the benchmark, in the order of reports."""
         full, words = self.full, decoded_text(self.method)
         alone = prior_only(self.prior_only or self.method)
         given = with_text(self.method, {"name": "given"})
@@ -104,7 +103,7 @@ class Ablation:
         ]
 
     def curves(self) -> dict[str, list[str]]:
-        """Return for every sweep the labels of its rows by rising value, the full method where it has its place."""
+        """Return for every sweep the labels of its rows by ascending value, including the full method."""
         found = {}
         for knob, values in self.sweep.items():
             places, own = {value: swept(knob, value) for value in values}, setting(self.full, knob)
@@ -114,7 +113,7 @@ class Ablation:
         return found
 
     def _row(self, label: str, method: Named, *, draws: bool = False, **given: str) -> dict[str, Any]:
-        """Return a row; what `draws` random numbers is run with all seeds."""
+        """Return a row; a stochastic one (`draws`) is run with all seeds."""
         shared = {"encoders": list(self.encoders), "fidelity": dict(self.fidelity), "bins": self.bins}
         seeds = {"seeds": list(self.seeds)} if draws and self.seeds else {}
         return {"label": label, "method": dict(method), **shared, **seeds, **given}

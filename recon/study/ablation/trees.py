@@ -1,4 +1,4 @@
-"""Methods as trees, changed for an ablation: another prior, other words, another strength, no activity."""
+"""Method trees modified for an ablation: another prior, text or strength, or no activity."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ STRENGTH: dict[str, tuple[str, ...]] = {
     "egg": ("scale",),
     "sample": (),
 }
-"""Methods with a denoiser, and where each says how strongly activity pulls (nowhere: it does not see activity)."""
+"""Methods with a denoiser, and the path to the strength of their guidance by activity (empty: unguided)."""
 WRAPPERS = ("smoothed", "posterior", "ensemble", "deep_ensemble")
-"""Methods that hold one other in `method` and see of the activity only what that one sees."""
-REMEDY = "write its tree down as prior_only, for example {name: sample, denoiser: …}"
+"""Methods that wrap one other in `method` and use the activity only through it."""
+REMEDY = "specify prior_only, for example {name: sample, denoiser: …}"
 
 
 def guided(tree: Any) -> Iterator[Tree]:
@@ -41,23 +41,23 @@ def guided(tree: Any) -> Iterator[Tree]:
 
 
 def with_gaussian(tree: Tree) -> dict[str, Any]:
-    """Return the method with the exact denoiser of a Gaussian in the place of every diffusion denoiser."""
+    """Return the method with every diffusion denoiser replaced by the exact denoiser of a Gaussian."""
     return _changed(tree, lambda method: {**method, "denoiser": {"name": "gaussian"}})
 
 
 def with_text(tree: Tree, text: Tree | None) -> dict[str, Any]:
-    """Return the method with every diffusion denoiser told `text`, or nothing."""
-    told = {} if text is None else {"text": dict(text)}
+    """Return the method with every diffusion denoiser conditioned on `text`, or on nothing."""
+    added = {} if text is None else {"text": dict(text)}
 
     def change(method: Tree) -> dict[str, Any]:
-        untold = {key: value for key, value in method["denoiser"].items() if key != "text"}
-        return {**method, "denoiser": untold | told}
+        rest = {key: value for key, value in method["denoiser"].items() if key != "text"}
+        return {**method, "denoiser": rest | added}
 
     return _changed(tree, change)
 
 
 def decoded_text(tree: Tree) -> dict[str, Any]:
-    """Return what the method says about decoding words from the activity; the default where it says nothing."""
+    """Return the method's settings for decoded text, or the default."""
     for method in guided(tree):
         text = method["denoiser"].get("text")
         if text is not None and text.get("name") != "decoded":
@@ -71,10 +71,10 @@ def decoded_text(tree: Tree) -> dict[str, Any]:
 
 
 def prior_only(tree: Tree) -> dict[str, Any]:
-    """Return the method with activity switched off: its strength is 0 and it starts from no other method's movie.
+    """Return the method with activity switched off: strength 0, and no other method's movie as the start.
 
-    What is left of the activity are the words that were decoded from it, where it is told those. A method that sees
-    activity otherwise, beside the denoiser's or around it, is refused.
+    Only the decoded words, if any, still depend on the activity. Raises InputError for a method that uses the activity
+    outside its diffusion denoiser.
 
     >>> prior_only({"name": "egg", "scale": 2.0, "denoiser": {"name": "diffusion"}})
     {'name': 'egg', 'scale': 0.0, 'denoiser': {'name': 'diffusion'}}
@@ -88,12 +88,12 @@ def prior_only(tree: Tree) -> dict[str, Any]:
         return {**tree, "method": prior_only(tree["method"])}
     raise InputError(
         f"prior only: expected a method with a diffusion denoiser, alone or in {', '.join(WRAPPERS)}, got {name!r}, "
-        f"which sees activity by itself; {REMEDY}"
+        f"which uses the activity itself; {REMEDY}"
     )
 
 
 def knobs(tree: Tree) -> list[str]:
-    """Return the keys that `turned` knows for a method: guidance, and the strength of its methods with a denoiser."""
+    """Return the keys that `turned` accepts for a method: guidance, and the strengths of its guided methods."""
     found = {path[-1] for method in guided(tree) if (path := STRENGTH.get(str(method["name"]), ()))}
     return ["guidance", *sorted(found)]
 
@@ -109,7 +109,7 @@ def turned(tree: Tree, knob: str, value: float) -> dict[str, Any]:
 
 
 def setting(tree: Tree, knob: str) -> float | None:
-    """Return what the tree itself says of a knob; none where it leaves that to the default."""
+    """Return a knob's value in the tree, or None if left at its default."""
     _check(tree, knob)
     for method in guided(tree):
         if (found := _at(method, _path(method, knob))) is not None:
@@ -118,12 +118,12 @@ def setting(tree: Tree, knob: str) -> float | None:
 
 
 def switched_off(method: Tree) -> bool:
-    """Return whether a method with a denoiser has its strength set to 0, so that activity does not pull."""
+    """Return whether a method with a denoiser has strength 0, hence no guidance by activity."""
     return _at(method, STRENGTH.get(str(method.get("name")), ())) == 0
 
 
 def _at(tree: Tree, path: tuple[str, ...]) -> float | None:
-    """Return the number at a path; none where there is none."""
+    """Return the number at a path, or None."""
     found: Any = tree
     for key in path:
         found = found.get(key) if isinstance(found, Mapping) else None
@@ -136,7 +136,7 @@ def _check(tree: Tree, knob: str) -> None:
 
 
 def _path(method: Tree, knob: str) -> tuple[str, ...]:
-    """Return where a method with a denoiser keeps a knob; empty where it has none."""
+    """Return the path to a method's knob; empty if it has none."""
     if knob == "guidance":
         return ("denoiser", "guidance")
     path = STRENGTH.get(str(method["name"]), ())
@@ -155,7 +155,7 @@ def _is_guided(tree: Tree) -> bool:
 
 
 def _changed(tree: Tree, change: Callable[[Tree], dict[str, Any]]) -> dict[str, Any]:
-    """Return a copy of a tree with every method that has a diffusion denoiser changed."""
+    """Return a copy of a tree with `change` applied to every method that has a diffusion denoiser."""
     copy: dict[str, Any] = _copied(tree, change)
     return copy
 
