@@ -31,7 +31,7 @@ PIXEL = 14
 
 @dataclass(frozen=True)
 class FieldMapping:
-    """Configuration of `recon map fields`: encoder, sparse noise, and output file (.npz; a picture is saved beside it).
+    """Configuration of `recon map fields`: encoder, sparse noise, and output file (.npz; the picture is a .png).
 
     Squares have a side of `square` pixels and last `hold` frames; a fraction `density` of them is shown at once. The
     grid shifts by random pixels between presentations, so that maps have pixel resolution. `frames` are shown in movies

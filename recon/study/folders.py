@@ -46,7 +46,7 @@ class RunFolder:
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        """Environment of the run's computation."""
+        """Software environment of the run."""
         found: dict[str, Any] = json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))
         return found
 

@@ -154,7 +154,7 @@ def approaches(
 
 
 def aligned(training: StaticResponses, chosen: StaticIdentification) -> Towers:
-    """Return towers trained on seven of eight images; every eighth image is validation data for early stopping."""
+    """Return towers trained on seven of eight images; the others are validation data that select the weights."""
     generator = torch.Generator().manual_seed(chosen.seed)
     watching = torch.arange(len(training.images)) % 8 == 7
     known, watched = training.part(~watching), training.part(watching)

@@ -36,7 +36,7 @@ WORD_PERMUTATIONS = 200
 
 
 def study_language(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Path:
-    """Run the study of a configuration; return captioners.csv, saved beside the other tables."""
+    """Run the study of a configuration; return captioners.csv, one of the tables in the run's folder."""
     chosen = config.record(LanguageStudy, tree, where="language")
     if chosen.simulate is not None:
         make_recording(chosen.recording, chosen.simulate, progress=progress)

@@ -21,7 +21,7 @@ from recon.types import Iterate, State
 
 @dataclass(frozen=True)
 class Dps:
-    """Anneals the noise with the posterior score ∇log p(x) − beta·∇E(D(x, σ)), weighted by the likelihood.
+    """Denoising steps with the posterior score ∇log p(x) − beta·∇E(D(x, σ)), from σ of `highest` to `lowest`.
 
     E is the misfit of the denoised estimate; its gradient passes through the denoiser. The published step divides by
     the norm of the residual, which exists only for a squared error. This step follows the likelihood, with its root

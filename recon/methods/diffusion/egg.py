@@ -20,11 +20,11 @@ from recon.types import Iterate, State
 
 @dataclass(frozen=True)
 class Egg:
-    """Anneals the noise; after every step x ← x − scale·∇E/‖∇E‖, with E the misfit of the denoised estimate.
+    """Denoising steps from σ of `highest` to `lowest`, each followed by x ← x − scale·∇E/‖∇E‖.
 
-    The gradient passes through the denoiser and is normalised per sample: `scale` is the L2 norm of a step over pixels
-    in [0,1], independent of the size of the misfit. `noise` is the stochasticity (1: ancestral, as published; 0:
-    deterministic).
+    E is the misfit of the denoised estimate. Its gradient passes through the denoiser and is normalised per sample:
+    `scale` is the L2 norm of a step over pixels in [0,1], independent of the size of the misfit. `noise` is the
+    stochasticity (1: ancestral, as published; 0: deterministic).
     """
 
     denoiser: GaussianPrior | Diffusion | Pretrained = field(default_factory=GaussianPrior)

@@ -18,7 +18,7 @@ from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 EVERY = 8
-"""Temporal subsampling for the gain: every eighth training trial."""
+"""Subsampling for the gain: every eighth training trial."""
 
 
 @dataclass(frozen=True)

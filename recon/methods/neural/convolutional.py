@@ -46,7 +46,7 @@ class Convolutional:
     natural-like movies.
 
     The averaged weights with the best video correlation + SSIM on validation clips are kept. "bfloat16" trains three
-    times as fast on CPUs that support it, with loss and weights in float32; elsewhere float32 is faster. With
+    times as fast on CPUs that support it and falls back to float32 on others; loss and weights are float32. With
     `weights`, a file or shipped name ("{seed}" stands for the row's seed), nothing is trained and the architecture is
     the file's.
     """

@@ -24,7 +24,7 @@ FORMAT = "recon-decoder-1"
 def save_decoder(
     learnt: Mapping[str, Tensor], path: Path, *, unit_ids: tuple[int, ...], card: Mapping[str, Any]
 ) -> None:
-    """Write a decoder's tensors and the recording's unit ids, with the card in a .json file beside."""
+    """Write a decoder's tensors and the recording's unit ids, and the model card to a .json file of the same name."""
     from safetensors.torch import save
 
     tensors = {name: value.half() if value.is_floating_point() else value for name, value in learnt.items()}

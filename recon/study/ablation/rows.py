@@ -103,7 +103,7 @@ class Ablation:
         ]
 
     def curves(self) -> dict[str, list[str]]:
-        """Return for every sweep the labels of its rows by ascending value, including the full method."""
+        """Return each sweep's row labels by ascending value, with the full method if it sets the knob."""
         found = {}
         for knob, values in self.sweep.items():
             places, own = {value: swept(knob, value) for value in values}, setting(self.full, knob)
