@@ -34,11 +34,11 @@ NESTED = {
     "Denoiser": "prior",
     "Encoder": "encoder",
 }
-"""Annotations of fields that a nested mapping with a `name` fills, and the registry that knows the names."""
+"""Field annotation → registry: such fields accept a nested mapping whose `name` is looked up in the registry."""
 
 
 def registries() -> dict[str, Registry]:
-    """Return every registry by its kind; the only place that knows them all."""
+    """Return all registries by kind."""
     from recon.encoders import ENCODERS
     from recon.methods import METHODS
     from recon.metrics import METRICS
@@ -49,7 +49,7 @@ def registries() -> dict[str, Registry]:
 
 
 def listing() -> list[tuple[str, str, str]]:
-    """Return (kind, name, first line of its docstring) of everything that a configuration can name."""
+    """Return (kind, name, first line of the docstring) of every registry entry."""
     return [
         (kind, name, (inspect.getdoc(entry) or "").partition("\n")[0])
         for kind, registry in registries().items()
@@ -58,10 +58,10 @@ def listing() -> list[tuple[str, str, str]]:
 
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the resolved mapping of a YAML file: interpolations, `section.key=value` overrides, presets."""
+    """Read a YAML file and resolve overrides (`section.key=value`), interpolations and presets."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"configuration: expected a YAML file, got {path}, which is not there; check the path")
+        raise InputError(f"configuration: expected a YAML file, got {path}, which does not exist; check the path")
     try:
         tree = OmegaConf.load(path)
         resolved = overridden(tree, overrides)
@@ -75,21 +75,21 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def overridden(tree: Any, overrides: Sequence[str]) -> Any:
-    """Return a tree as plain mappings and lists with `section.key=value` applied; rows[0].seed=1 reaches into lists."""
+    """Return a tree as plain mappings and lists with overrides applied: `section.key=value`, `rows[0].seed=1`."""
     changed = OmegaConf.create(tree)
     for key, value in map(_override, overrides):
         OmegaConf.update(changed, key, value, force_add=True, merge=False)
     called = re.search(r"\$\{\s*[\w.]+\s*:[^}]*\}?", OmegaConf.to_yaml(changed))
-    if called:  # a file of someone else must not carry this machine's environment into a run that is handed on
+    if called:  # resolvers such as ${oc.env:…} would copy this machine's environment into a run that may be shared
         raise InputError(f"configuration: expected ${{section.key}} at most, got {called[0]}; write the value itself")
     return OmegaConf.to_container(changed, resolve=True)
 
 
 def expand(tree: Any, folders: Sequence[Path] = ()) -> Any:
-    """Return the tree with each `preset: X` replaced by configs/methods/X.yaml, which the other keys override.
+    """Return the tree with each `preset: X` replaced by configs/methods/X.yaml; sibling keys override the preset.
 
-    `tuned: X` is replaced by the method of configs/studies/X.json with the settings, iterations and smoothing that were
-    best; the other keys are merged into it.
+    `tuned: X` is replaced by the method of configs/studies/X.json with its best settings, iterations and smoothing;
+    sibling keys are merged into it.
     """
     if isinstance(tree, Mapping):
         own = {key: expand(value, folders) for key, value in tree.items() if key not in ("preset", "tuned")}
@@ -102,7 +102,7 @@ def expand(tree: Any, folders: Sequence[Path] = ()) -> Any:
 
 
 def build(kind: str, tree: Any, *, where: str = "") -> Any:
-    """Return what a mapping describes: `name` picks the line of the registry, the other keys are its arguments."""
+    """Build an object from a mapping: `name` selects the registry entry, the other keys are its arguments."""
     return _named(registries()[kind], tree, where or kind)
 
 
@@ -114,18 +114,18 @@ def _named(registry: Registry, tree: Any, where: str) -> Any:
     if name not in registry:
         raise InputError(f"{where}.name: {_expected(name, registry)}, got {name!r}; `recon list` explains the names")
     arguments = {key: value for key, value in tree.items() if key != "name"}
-    return call(registry[name], arguments, where=where, beside=("preset",))
+    return call(registry[name], arguments, where=where, also_valid=("preset",))
 
 
-def call(entry: Callable[..., Record], tree: Tree, *, where: str, beside: Sequence[str] = ()) -> Record:
-    """Call a function or build a dataclass with arguments from a mapping; names and types are checked strictly.
+def call(entry: Callable[..., Record], tree: Tree, *, where: str, also_valid: Sequence[str] = ()) -> Record:
+    """Call a function or dataclass with arguments from a mapping; names and types are checked strictly.
 
-    `beside` are keys that were understood before; they are named when another key is not.
+    `also_valid`: keys handled by the caller; listed in the error for an unknown key.
     """
     parameters = inspect.signature(entry, eval_str=True).parameters
     for key in tree:
         if key not in parameters:
-            known = _expected(str(key), [*parameters, *beside])
+            known = _expected(str(key), [*parameters, *also_valid])
             raise InputError(f"{where}: {known}, got key {key!r}; correct or remove it")
     missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in tree]
     if missing:
@@ -138,14 +138,14 @@ def call(entry: Callable[..., Record], tree: Tree, *, where: str, beside: Sequen
 
 
 def record(cls: type[Record], tree: Any, *, where: str) -> Record:
-    """Return the dataclass that a mapping describes."""
+    """Build a dataclass from a mapping."""
     if not isinstance(tree, Mapping):
         raise InputError(f"{where}: expected a mapping, got {tree!r}; its keys: {', '.join(_fields(cls))}")
     return call(cls, tree, where=where)
 
 
 def convert(annotation: Any, value: Any, *, where: str) -> Any:
-    """Return a value of YAML as the annotated type, without guessing: "3" is no number, 3.5 no integer."""
+    """Convert a YAML value to the annotated type without coercion: "3" is not a number, 3.5 not an integer."""
     choice = _choose(annotation, value)
     origin, arguments = get_origin(choice), get_args(choice)
     if isinstance(choice, dict):
@@ -162,7 +162,7 @@ def convert(annotation: Any, value: Any, *, where: str) -> Any:
 
 
 def _plain(annotation: Any, value: Any, where: str) -> Any:
-    """Check with pydantic in its strict JSON mode: lists may be tuples, strings paths, integers floats."""
+    """Validate with pydantic's strict JSON mode: lists become tuples, strings paths, integers floats."""
     try:
         return TypeAdapter(annotation).validate_json(json.dumps(value, default=str), strict=True)
     except ValidationError as error:
@@ -175,10 +175,10 @@ def _plain(annotation: Any, value: Any, where: str) -> Any:
 
 
 def _choose(annotation: Any, value: Any) -> Any:
-    """Pick the member of a union that a mapping or list is meant for; plain values keep the plain members.
+    """Resolve a union: mappings and lists select the record members, other values the plain members.
 
-    Where several records are allowed, the choice is a mapping from their names: `NAME` of the class, by default the
-    class's own name in lower case.
+    With several records, return a mapping from record name to class; the name is the attribute `NAME`, by default
+    the class name in lower case.
     """
     if get_origin(annotation) not in (Union, types.UnionType):
         return annotation

@@ -19,18 +19,18 @@ Pixels = NDArray[np.uint8]
 
 
 SPACER = 255
-"""Grey of the gaps between pictures and of the margin that holds labels."""
+"""Grey value of the gaps between pictures and of the label margin."""
 
 
 SCALE, GAP = 2, 8
 
 
 COLUMN, LINES = 24, 4
-"""Characters in a line of a caption beside its strip; more where a caption would need many lines."""
+"""Caption labels: minimum characters per line; long captions widen the lines to fit about `LINES` of them."""
 
 
 def to_uint8(movie: ArrayLike) -> Pixels:
-    """Return grey values 0–255 of a movie in [0,1] of any shape; values outside are clipped, NaN becomes black.
+    """Convert a movie in [0,1] of any shape to grey values 0–255; values are clipped, NaN becomes black.
 
     >>> to_uint8([0.0, 0.5, 1.2])
     array([  0, 128, 255], dtype=uint8)
@@ -41,7 +41,7 @@ def to_uint8(movie: ArrayLike) -> Pixels:
 
 
 def upscale(pictures: Pixels, factor: int) -> Pixels:
-    """Return pictures `[…,H,W]` with every pixel repeated `factor` times in both directions (nearest neighbour).
+    """Return pictures `[…,H,W]` enlarged `factor` times by nearest-neighbour interpolation.
 
     >>> upscale(np.array([[1, 2]], np.uint8), 2).tolist()
     [[1, 1, 2, 2], [1, 1, 2, 2]]
@@ -52,7 +52,7 @@ def upscale(pictures: Pixels, factor: int) -> Pixels:
 
 
 def side_by_side(movies: Sequence[Pixels], *, gap: int = 2, below: bool = False) -> Pixels:
-    """Return one movie `[T,h,w]` that shows movies `[T,H,W]` beside (or below) each other, `gap` pixels apart."""
+    """Tile movies `[T,H,W]` horizontally (or vertically with `below`) into one `[T,h,w]`, `gap` pixels apart."""
     axis = 1 if below else 2
     _same_shape(movies)
     shape = list(movies[0].shape)
@@ -65,7 +65,7 @@ def side_by_side(movies: Sequence[Pixels], *, gap: int = 2, below: bool = False)
 def film_strip(
     movies: Sequence[Pixels], *, frames: Sequence[int], scale: int = 2, gap: int = 2, labels: Sequence[str] = ()
 ) -> Pixels:
-    """Return a picture `[h,w]`: one row per movie `[T,H,W]`, one column per frame, optionally labelled rows."""
+    """Return a film strip `[h,w]`: one row per movie `[T,H,W]`, one column per frame, with optional row labels."""
     _same_shape(movies)
     if not frames or min(frames) < 0 or max(frames) >= len(movies[0]):
         raise InputError(f"frames of a film strip: expected some of 0 to {len(movies[0]) - 1}, got {list(frames)}")
@@ -77,15 +77,15 @@ def film_strip(
 
 
 def labelled(picture: Pixels, labels: Sequence[str], *, gap: int = 2) -> Pixels:
-    """Return a picture `[h,w]` with labels at its left, one per row of equal height, `gap` pixels apart.
+    """Add labels to the left of a picture `[h,w]`, one per row of equal height, `gap` pixels apart.
 
-    A label may have several lines.
+    Labels may have several lines.
     """
     return np.concatenate([_label_margin(labels, picture.shape[0], gap), picture], axis=1)
 
 
 def spread_frames(frames: int, *, count: int = 8, first: int = 0, end: int | None = None) -> list[int]:
-    """Return up to `count` frames spread evenly over first ≤ frame < end, for a film strip.
+    """Return up to `count` evenly spaced frame indices in [first, end), for a film strip.
 
     >>> spread_frames(100, count=3, first=50)
     [58, 75, 91]
@@ -96,7 +96,7 @@ def spread_frames(frames: int, *, count: int = 8, first: int = 0, end: int | Non
 
 
 def sprite_sheet(movie: Pixels, *, columns: int) -> Pixels:
-    """Return the frames of a movie `[T,H,W]` as one picture `[rows·H, columns·W]`, row by row; unused cells are black.
+    """Arrange the frames of a movie `[T,H,W]` row by row in one picture `[rows·H, columns·W]`; unused cells are black.
 
     >>> sprite_sheet(np.arange(3, dtype=np.uint8).reshape(3, 1, 1), columns=2).tolist()
     [[0, 1], [2, 0]]
@@ -110,16 +110,16 @@ def sprite_sheet(movie: Pixels, *, columns: int) -> Pixels:
 
 
 def encode_png(picture: Pixels) -> bytes:
-    """Return the bytes of an 8-bit grey PNG of a picture `[H,W]`; the grey values survive exactly."""
+    """Encode a picture `[H,W]` as an 8-bit grey PNG, without loss."""
     buffer = BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG", compress_level=5)
     return buffer.getvalue()
 
 
 def encode_gif(movie: Pixels, *, frame_rate: float) -> bytes:
-    """Return the bytes of an endless grey GIF of a movie `[T,H,W]` that plays at `frame_rate` (Hz) on average.
+    """Encode a movie `[T,H,W]` as a looping grey GIF with mean rate `frame_rate` (Hz).
 
-    A GIF counts in hundredths of a second and browsers slow down below two, so faster movies are thinned out.
+    GIF delays are multiples of 10 ms and browsers slow down delays below 20 ms, so movies above 50 Hz are subsampled.
     """
     stride = max(1, int(np.ceil(frame_rate / 50)))
     kept = movie[::stride]
@@ -140,16 +140,16 @@ def write_png(path: Path, picture: Pixels) -> Path:
 
 
 def write_gif(path: Path, movie: Pixels, *, frame_rate: float) -> Path:
-    """Write a movie `[T,H,W]` as endless GIF and return the path."""
+    """Write a movie `[T,H,W]` as a looping GIF and return the path."""
     path.write_bytes(encode_gif(movie, frame_rate=frame_rate))
     return path
 
 
 def write_mp4(path: Path, movie: Pixels, *, frame_rate: float) -> Path:
-    """Write a movie `[T,H,W]` as H.264 MP4 and return the path; odd sizes grow by a repeated row or column."""
+    """Write a movie `[T,H,W]` as H.264 MP4 and return the path; odd sizes are padded by one repeated row or column."""
     import av
 
-    # yuv420p halves the colour planes, so both sides have to be even.
+    # yuv420p subsamples the colour planes by 2, so both sides must be even.
     even = np.pad(movie, ((0, 0), (0, movie.shape[1] % 2), (0, movie.shape[2] % 2)), mode="edge")
     with av.open(str(path), mode="w", format="mp4") as container:
         stream: Any = container.add_stream("libx264", rate=Fraction(frame_rate).limit_denominator(1001))
@@ -181,12 +181,12 @@ def _label_margin(labels: Sequence[str], height: int, gap: int) -> Pixels:
 
 
 def strip(draws: Pixels) -> Pixels:
-    """Return a picture `[h,w]` of draws `[K,T,H,W]`: one row per draw, some frames from its beginning to its end."""
+    """Return a film strip `[h,w]` of draws `[K,T,H,W]`: one row per draw, evenly spaced frames."""
     return film_strip(list(draws), frames=spread_frames(draws.shape[1]), scale=SCALE)
 
 
 def contact_sheet(draws: Sequence[Pixels], captions: Sequence[str]) -> Pixels:
-    """Return a picture `[h,w]` of every caption beside the strip of its draws `[K,T,H,W]`; an empty one is none."""
+    """Return a picture `[h,w]` of film strips of draws `[K,T,H,W]`, labelled by caption ("" reads "(no caption)")."""
     strips = side_by_side([strip(part)[None] for part in draws], gap=GAP, below=True)[0]
     column = max(COLUMN, max(map(len, captions)) // LINES)
     return labelled(strips, [fill(caption or "(no caption)", column) for caption in captions], gap=GAP)

@@ -1,4 +1,4 @@
-"""The records that flow through the engine: recordings, trials, measurements, iterates, reconstructions."""
+"""Records of the engine: recordings, trials, measurements, iterates and reconstructions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recon.errors import InputError
 
 
 class Caption(NamedTuple):
-    """What is seen from frame `first` to before frame `end`, said in one or several ways."""
+    """Description of frames [`first`, `end`) of a movie, in one or several phrasings."""
 
     first: int
     end: int
@@ -25,11 +25,11 @@ class Caption(NamedTuple):
 
 @dataclass(frozen=True)
 class Trial:
-    """One presentation of one movie, cut to its valid frames.
+    """One presentation of a movie, cut to its valid frames.
 
     `movie` `[C,T,H,W]` in [0,1]; `responses` `[N,T]`; `behavior` `[4,T]` (pupil dilation, running speed, pupil x,
-    pupil y; NaN-free) or none; `video_id` names the content, so that repeats share it; `rates` `[N,T]` are the
-    noise-free responses, known only in simulations; `caption` says what is seen.
+    pupil y; without NaN) or None; `video_id` identifies the content and is shared by repeats; `rates` `[N,T]`, the
+    noise-free responses, exist in simulations only; `caption` describes the movie.
     """
 
     index: int
@@ -49,7 +49,7 @@ class Trial:
 
 
 class Recording(ABC):
-    """One session of one animal, read lazily; `tiers[i]` and `video_ids[i]` describe trial i ("none": no file)."""
+    """One session of one animal, read lazily; `tiers[i]` and `video_ids[i]` describe trial i (tier "none": no file)."""
 
     path: Path
     name: str
@@ -68,39 +68,39 @@ class Recording(ABC):
         """Read one trial from disk."""
 
     def length(self, index: int) -> int:
-        """Return how many valid frames a trial has."""
+        """Return the number of valid frames of a trial."""
         return int(self.trial(index).movie.shape[1])
 
     def part(self, index: int, first: int, end: int) -> Trial:
-        """Return frames [first, end) of a trial; a recording on disk need not read the others."""
+        """Return frames [first, end) of a trial; subclasses may read only these frames from disk."""
         return self.trial(index).cut(first, end)
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Return a short hash of what is on disk; runs are keyed by it."""
+        """Return a short hash of the files on disk; runs are keyed by it."""
 
     @abstractmethod
     def learning_fingerprint(self) -> str:
-        """Return a short hash of what methods learn from, training and validation trials; artefacts are keyed by it.
+        """Return a short hash of the training and validation trials; learnt artefacts are keyed by it.
 
-        Recordings that differ in their test trials alone share what was learnt.
+        Recordings that differ only in their test trials share learnt artefacts.
         """
 
     def spoken(self, index: int) -> tuple[Caption, ...]:
-        """Return what is said of a trial, span by span; nothing where nobody wrote any captions."""
+        """Return the captions of a trial in temporal order; empty if the recording has none."""
         return ()
 
     def trials(self, tier: str) -> tuple[int, ...]:
-        """Return the indices of the trials of a tier, in order."""
+        """Return the indices of the trials of a tier, in ascending order."""
         return tuple(i for i, name in enumerate(self.tiers) if name == tier)
 
 
 @dataclass(frozen=True)
 class AcquisitionTimes:
-    """When the microscope sampled: `rate` in Hz, and per neuron the plane and per plane the phase in seconds.
+    """Sampling times of the microscope: `rate` in Hz, `phase` in seconds per plane, `plane` per neuron.
 
-    Sample k of plane p integrates over the `1/rate` seconds that end at `phase[p] + k/rate`; the files hold the
-    samples interpolated linearly to the frame times (t/frame_rate).
+    Sample k of plane p integrates over the `1/rate` seconds ending at `phase[p] + k/rate`. Response files hold these
+    samples, interpolated linearly to the frame times t/frame_rate.
     """
 
     rate: float
@@ -112,8 +112,8 @@ class AcquisitionTimes:
 class Acquisition:
     """Observation operator: frames → acquisition bins, plane by plane.
 
-    `rates_operator` and `responses_operator` are `[P,K,T]`; `plane` `[N]` holds each neuron's plane. Rates are
-    averaged over each bin; responses that were interpolated to frames are brought back to one value per bin.
+    `rates_operator` and `responses_operator` are `[P,K,T]` (plane, bin, frame); `plane` `[N]` is each neuron's plane.
+    Rates are averaged within each bin; responses, interpolated to frames on disk, are reduced to one value per bin.
     """
 
     rates_operator: Tensor
@@ -129,7 +129,7 @@ class Acquisition:
         return self._apply(self.responses_operator, responses)
 
     def bin_mask(self, frame_mask: Tensor) -> Tensor:
-        """Return `[B,N,K]`: bins all of whose frames count, from `frame_mask` `[B,T]`."""
+        """Return the bin mask `[B,N,K]` of a frame mask `[B,T]`: True where every frame of the bin is True."""
         missing = (~frame_mask).to(self.rates_operator)
         touched = torch.einsum("pkt,bt->bpk", (self.rates_operator != 0).to(missing), missing)
         complete = (self.rates_operator.sum(-1) > 0.999)[None]
@@ -152,11 +152,11 @@ class Acquisition:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was recorded while a batch of movies was shown; the movies themselves are not in here.
+    """Activity and behavior recorded during a batch of movies, without the movies.
 
-    `responses` `[B,N,T]` (finite; zero where masked), `behavior` `[B,4,T]` or none, `neurons` `[N]` true for the
-    *fit* neurons, `selection` `[N]` true for the *selection* neurons (report neurons are in neither and their
-    responses are zeroed), `frames` `[B,T]` true where responses count in the fit.
+    `responses` `[B,N,T]` (finite; zero where masked); `behavior` `[B,4,T]` or None; `neurons` `[N]` marks the *fit*
+    neurons, `selection` `[N]` the *selection* neurons (report neurons are in neither, their responses are zero);
+    `frames` `[B,T]` marks the frames that enter the fit.
     """
 
     responses: Tensor
@@ -178,19 +178,19 @@ class Measurement:
         )
 
     def sample(self, index: Tensor) -> Measurement:
-        """Return the measurement of some samples of the batch (or of the batch in another order)."""
+        """Return the measurement of the samples `index` of the batch (a subset or another order)."""
         behavior = None if self.behavior is None else self.behavior[index]
         return replace(self, responses=self.responses[index], behavior=behavior, frames=self.frames[index])
 
 
 class Fidelity(Protocol):
-    """Misfit of rates and responses, both `[B,N,K]`, over the entries where `mask` `[B,N,K]` holds → energy `[B]`."""
+    """Misfit between rates and responses, both `[B,N,K]`, over the entries in `mask` `[B,N,K]` → energy `[B]`."""
 
     def __call__(self, rates: Tensor, responses: Tensor, mask: Tensor) -> Tensor: ...
 
 
 class Uncertainty(NamedTuple):
-    """Standard deviation over posterior draws per pixel `[B,C,T,H,W]`, and how many independent draws it is from."""
+    """Standard deviation over posterior draws per pixel `[B,C,T,H,W]`, and the effective number of draws."""
 
     deviation: Tensor
     draws: float
@@ -198,9 +198,9 @@ class Uncertainty(NamedTuple):
 
 @dataclass(frozen=True)
 class Iterate:
-    """What a method yields: detached movie `[B,C,T,H,W]` in [0,1], named terms `[B]`, and the state to go on from.
+    """One step of a method: detached movie `[B,C,T,H,W]` in [0,1], named terms `[B]`, and the state to resume from.
 
-    A sampler adds how far its draws lie apart.
+    Samplers add an `uncertainty`.
     """
 
     movie: Tensor
@@ -214,12 +214,12 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """The result of a run: last movie `[B,C,T,H,W]`, its terms, what it cost, and how it ended.
+    """Result of a run: last movie `[B,C,T,H,W]`, its terms, its cost and its status.
 
     `evaluations` counts encoder passes over the whole clip (windows count by their frames), `denoiser_evaluations`
-    those of a denoiser (guidance by a text asks it twice), `iterations` the iterates; `status` is "converged",
-    "finished", "budget" or "diverged", or "failed" where a task was given up, `message` says what to do about it;
-    `uncertainty` comes from samplers.
+    those of a denoiser (text guidance needs two), `iterations` the iterates; `status` is "converged", "finished",
+    "budget" or "diverged", or "failed" for an abandoned task; `message` is the remedy; `uncertainty` comes from
+    samplers.
     """
 
     movie: Tensor
@@ -234,7 +234,7 @@ class Reconstruction:
 
 
 class Trace(Protocol):
-    """Watches a run: the runner calls it once per iterate."""
+    """Observer of a run, called once per iterate."""
 
     def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None: ...
 

@@ -1,4 +1,4 @@
-"""`recon ablate CONFIG`: run the ablation of a prior, print its table and its numbers, write its page."""
+"""`recon ablate CONFIG`: run the ablation of a prior, print its scores and findings, write its page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recon.study.executors.places import place_of
 
 
 def ablate(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Run what is not finished, then say what the prior adds and where everything is."""
+    """Run unfinished tasks, then print the contribution of the prior and the paths of the results."""
     tree = load(options.config, options.overrides)
     done = run_ablation(tree, say=write, progress=True, on=place_of(options.on, str(tree.get("device", "auto"))))
     page = write_report(done.run)
@@ -27,10 +27,10 @@ def ablate(options: argparse.Namespace, write: Callable[[str], None]) -> None:
 
 
 def told(found: Findings) -> Iterator[str]:
-    """Yield the lines about what an ablation found by one score."""
+    """Yield the lines that summarise the findings of an ablation for one score."""
     yield f"by {found.metric}:"
     yield f"  gain of the learnt prior over the Gaussian prior: {found.gain}"
-    yield f"  survives without activity, as a share of what the full method adds: {found.survives}"
-    yield f"  sensitivity to the words, decoded against shuffled: {found.sensitivity}"
+    yield f"  gain without activity, as a fraction of the full method's gain: {found.survives}"
+    yield f"  sensitivity to the text, decoded minus shuffled captions: {found.sensitivity}"
     yield from (f"  control: {verdict}" for verdict in found.verdicts)
     yield from (f"  WARNING: {warning}" for warning in found.warnings)

@@ -1,4 +1,4 @@
-"""`recon benchmark CONFIG`: run a table, print it, write its page."""
+"""`recon benchmark CONFIG`: run a benchmark, print its table, write its page."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SHOWN = {
     "frame_correlation": "frame r",
     "judge_correlation": "judge r",
 } | COSTS
-"""Columns of the printed table (a run with poolings shows those instead); the page has them all."""
+"""Columns of the printed table; runs with poolings print pooled frame r instead. The page shows all columns."""
 Write = Callable[[str], None]
 
 
 def benchmark(options: argparse.Namespace, write: Write) -> None:
-    """Run what is not finished, then show where everything is."""
+    """Run unfinished tasks, then print the table and the paths of the results."""
     tree = load(options.config, options.overrides)
     run = run_benchmark(tree, say=write, progress=True, on=place_of(options.on, str(tree.get("device", "auto"))))
     page, results = run / "report.html", run / "results.csv"
@@ -42,7 +42,7 @@ def benchmark(options: argparse.Namespace, write: Write) -> None:
 
 
 def table(results: Path) -> list[str]:
-    """Return the lines of a table: per method the mean over clips and the half width of its 95 % interval."""
+    """Return the lines of a table: per method, the mean over clips ± half the width of its 95 % interval."""
     with results.open(newline="", encoding="utf-8") as stream:
         rows = over_seeds(list(csv.DictReader(stream)))
     methods = list(dict.fromkeys(row["method"] for row in rows))

@@ -1,4 +1,4 @@
-"""`recon captions make`: what an image-to-text model says of a recording's movies."""
+"""`recon captions make`: caption a recording's movies with an image-to-text model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from recon.encoders.base import resolve_device
 
 
 def make(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Write a table of captions, or go on with one."""
+    """Write a table of captions, or resume an interrupted one."""
     stretches = Stretches(options.every, options.frames, options.batch)
     captioner = ImageCaptioner(options.model, options.frames, str(resolve_device(options.device)), options.longest)
     name = options.name or options.model.rstrip("/").split("/")[-1]
     recording = open_recording(options.folder)
     made = make_captions(recording, captioner, options.table, name=name, stretches=stretches)
-    write(f"{made} captions by {name}, repeats of clips not counted; the table is {options.table}")
+    write(f"{made} captions by {name}, repeats of clips not counted; table: {options.table}")

@@ -1,4 +1,4 @@
-"""`recon data convert SRC DST`: recordings of other formats in the canonical layout."""
+"""`recon data convert SRC DST`: convert recordings of other formats to the canonical layout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recon.data.open import bar
 
 
 def convert(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Read a session, say what was found odd, write the recording and describe it."""
+    """Read a session, write it as a recording, and print notes on irregularities and a summary."""
     settings = record(Conversion, overridden({}, options.overrides), where="convert")
     name = options.format or ("nwb" if options.mapping else format_of(options.source))
     read = FORMATS[name].read

@@ -24,7 +24,7 @@ Write = Callable[[str], None]
 
 
 def check(options: argparse.Namespace, write: Write) -> None:
-    """Say what is wrong with a recording; an error in it is an error of the command."""
+    """Print the findings of the checks; the command fails if any is an error."""
     report = check_recording(open_recording(options.folder), progress=bar)
     write(json.dumps(finite(report.plain()), indent=1, ensure_ascii=False) if options.json else str(report))
     if not report.ok:
@@ -32,12 +32,12 @@ def check(options: argparse.Namespace, write: Write) -> None:
 
 
 def info(options: argparse.Namespace, write: Write) -> None:
-    """Say on one screen what is in a recording."""
+    """Print a one-screen summary of a recording."""
     write(describe(open_recording(options.folder), progress=bar))
 
 
 def ceiling(options: argparse.Namespace, write: Write) -> None:
-    """Measure every neuron's noise ceilings; write ceiling.csv and ceiling.png, and say the medians."""
+    """Measure every neuron's noise ceilings, write ceiling.csv and ceiling.png, and print the medians."""
     repeats = _repeats(options)
     found = ceilings(repeats, generator=torch.Generator().manual_seed(options.seed), halves=options.halves)
     folder = options.output or options.folder or Path()
@@ -65,7 +65,7 @@ def _repeats(options: argparse.Namespace) -> Repeats:
 
 
 def import_arrays(options: argparse.Namespace, write: Write) -> None:
-    """Turn plain arrays into a recording."""
+    """Convert plain arrays to a recording."""
     recording = make(
         options.folder,
         movie=options.movie,
@@ -95,7 +95,7 @@ def import_arrays(options: argparse.Namespace, write: Write) -> None:
 
 
 def fetch(options: argparse.Namespace, write: Write) -> None:
-    """Download public recordings, weights and stimuli, or list what is known."""
+    """Download public recordings, weights and stimuli, or list the catalogue."""
     if options.list:
         for line in listing():
             write(line)

@@ -1,4 +1,4 @@
-"""`recon data duplicates`: which trials, of one recording or of several, show the same content."""
+"""`recon data duplicates`: find trials with the same content, within and between recordings."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from recon.errors import InputError
 from recon.files import write_json
 
 Trial = tuple[int, int]
-"""A recording's place among those that are compared, and a trial of it."""
+"""Index of the recording among those compared, and index of the trial in it."""
 SHOWN = 40
-"""Groups that are listed; all of them are in the files that `--write` writes."""
+"""Maximum number of groups printed; `--write` saves all of them."""
 
 
 def duplicates(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """List groups of trials with the same content; with `--write` keep them beside each recording's tiers."""
+    """List groups of trials with the same content; with `--write` save them next to each recording's tiers."""
     recordings = [open_recording(folder) for folder in options.folder]
     _check_different(recordings)
     trials = [(r, i) for r, one in enumerate(recordings) for i, tier in enumerate(one.tiers) if tier != ABSENT]
@@ -65,7 +65,7 @@ def _leaks(recordings: Sequence[SensoriumRecording], trials: Sequence[Trial], gr
     labels = [first.get(video, video) for video in range(len(trials))]
     tiers = [recordings[recording].tiers[trial] for recording, trial in trials]
     found = leaks(tiers, labels, range(len(trials)))
-    text = f"{len(found)} training trials show what a trial of another tier shows: split by content"
+    text = f"{len(found)} training trials share their content with a trial of another tier: split by content"
     return [f"warning: {text}"] if found else []
 
 

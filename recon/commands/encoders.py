@@ -1,4 +1,4 @@
-"""`recon encoders convert IN OUT`: published weights as safetensors with a card, and back."""
+"""`recon encoders convert IN OUT`: convert published weights to safetensors with a card, and back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recon.encoders.dwiseneuro import argus_files as argus
 
 
 def convert(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Write the weights in the form that OUT's suffix names."""
+    """Write the weights in the format given by the suffix of OUT."""
     target = argus.convert(options.source, options.target)
     write(f"weights: {target}")
     if target.suffix == ".safetensors":

@@ -1,4 +1,4 @@
-"""`recon identify CONFIG`: which stimulus was shown, which response belongs to a stimulus."""
+"""`recon identify CONFIG`: identify stimuli from responses, and responses from stimuli."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ FORMATS = {"chance_top1": ".3f", "top5": ".3f", "median_rank": ".1f", "near": ".
 
 
 def identify(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Run what is not finished, then print the table; `areas` mean no stimuli, `captions` words, `towers` static
-    images."""
+    """Run unfinished tasks, then print the table.
+
+    Configurations with `areas` identify segments without stimuli, with `captions` by text, with `towers` static images.
+    """
     tree = load(options.config, options.overrides)
     if "areas" in tree:
         results = identify_segments(tree, say=write, progress=True)

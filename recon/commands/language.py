@@ -1,4 +1,4 @@
-"""`recon language CONFIG`: whose words predict the neurons, and which."""
+"""`recon language CONFIG`: predict neurons from captions, and compare captioners."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FORMS = {"normalised": ".3f", "told": ".3f", "shared": ".3f"}
 
 
 def language(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Run the study, write its page, and print what predicts the neurons and what words alone explain."""
+    """Run the study, write its page, and print the predictors' scores and the variance explained by words alone."""
     results = study_language(load(options.config, options.overrides), say=write, progress=True)
     for name, shown in (("captioners", SHOWN), ("partitions", PARTITIONED)):
         whole = [row for row in read_table(results.parent, name) if row["area"] == ALL]
@@ -37,4 +37,4 @@ def language(options: argparse.Namespace, write: Callable[[str], None]) -> None:
             write(line)
         write("")
     write(f"page: {write_language_page(results.parent)}")
-    write(f"tables: {results} and others beside it")
+    write(f"tables: {results} and others in the same folder")

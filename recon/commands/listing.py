@@ -1,4 +1,4 @@
-"""`recon list`: everything that a configuration can name."""
+"""`recon list`: the methods, encoders, priors, fidelities and metrics that a configuration can name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recon.config import listing as entries
 
 
 def listing(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Write kind, name and one sentence per line."""
+    """Write the names of each kind, each with a one-sentence description."""
     kind = ""
     for current, name, about in entries():
         if current != kind:

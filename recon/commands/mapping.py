@@ -1,4 +1,4 @@
-"""`recon map fields CONFIG`: where on the screen an encoder's neurons look."""
+"""`recon map fields CONFIG`: map the receptive fields of an encoder's neurons."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from recon.config import load
 
 
 def fields(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Map as the configuration says, and say how many neurons have a field."""
+    """Map receptive fields and print how many neurons have one."""
     numbers, picture = map_fields(load(options.config, options.overrides), progress=_bar)
     with np.load(numbers) as found:
         share = found["share"]
     clear = int((share >= 0.5).sum())
-    write(f"fields: {clear} of {len(share)} neurons have a map that a Gaussian explains by half")
+    write(f"fields: for {clear} of {len(share)} neurons a Gaussian explains at least half of the map's variance")
     write(f"numbers: {numbers}")
     write(f"picture: {picture}")
 

@@ -1,4 +1,4 @@
-"""`recon report RUN`: write the page of a run again."""
+"""`recon report RUN`: rewrite the page of a run."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from recon.report.tables import markdown
 
 
 def report(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Write report.html into the run's folder, print the table of its results, or draw a film strip or heat maps."""
+    """Write report.html to the run's folder, print the table of results, or draw a film strip or heat maps."""
     for run in options.run:
         if not run.is_dir():
-            raise InputError(f"run: expected the folder of a run, got {run}, which is not there; check the path")
+            raise InputError(f"run: expected the folder of a run, got {run}, which does not exist; check the path")
     if options.markdown:
         results = [run / "results.csv" for run in options.run]
         return write(markdown(*results, baseline=options.baseline).rstrip())
     if len(options.run) > 1:
-        raise InputError(f"run: expected one folder, got {len(options.run)}; several make a table: add --markdown")
+        raise InputError(f"run: expected one folder, got {len(options.run)}; several are allowed with --markdown only")
     (run,) = options.run
     if options.heatmap is not None:
         return write(f"picture: {write_heatmaps(run, options.heatmap)}")

@@ -1,4 +1,4 @@
-"""`recon runs list|show|rm|export` and `recon rerun`: what stands in the folders of runs, and if it comes again."""
+"""`recon runs list|show|rm|export` and `recon rerun`: manage the folders of runs and test their reproducibility."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from recon.study.rerun import rerun as run_again
 
 Write = Callable[[str], None]
 DIFFERENT = 1
-"""Exit code of a repeated run whose numbers are others."""
+"""Exit code of `recon rerun` if any number differs."""
 
 
 def list_runs(options: argparse.Namespace, write: Write) -> None:
-    """Write one line per run: folder, rows, tasks, when, where and size."""
+    """Write one line per run: folder, rows, tasks, date, device, commit and size."""
     lines: list[tuple[str, ...]] = [("run", "rows", "failed", "tasks", "left", "changed", "device", "commit", "MB")]
     for run in runs_below(options.root):
         tasks, failed = run.tasks, sum(row["status"] == "failed" for row in run.rows)
@@ -33,7 +33,7 @@ def list_runs(options: argparse.Namespace, write: Write) -> None:
 
 
 def show(options: argparse.Namespace, write: Write) -> None:
-    """Write what a run is of, what it was computed with and what became of its tasks."""
+    """Write the folder of a run, the status of its tasks and its environment."""
     run = RunFolder.of(options.run)
     write(f"run: {run.folder}")
     for kind, count in run.tasks.items():
@@ -47,7 +47,7 @@ def show(options: argparse.Namespace, write: Write) -> None:
 
 
 def rm(options: argparse.Namespace, write: Write) -> None:
-    """Remove runs, or what is left over in them."""
+    """Remove runs, or only their leftover tasks."""
     runs = [RunFolder.of(folder) for folder in options.run]
     if not options.yes:
         for run in runs:
@@ -59,13 +59,13 @@ def rm(options: argparse.Namespace, write: Write) -> None:
 
 
 def export_run(options: argparse.Namespace, write: Write) -> None:
-    """Write a run as an archive."""
+    """Write a run to an archive."""
     files = export(RunFolder.of(options.run), options.archive, movies=options.movies)
     write(f"{options.archive}: {files} files, {options.archive.stat().st_size / 1e6:.1f} MB")
 
 
 def rerun(options: argparse.Namespace, write: Write) -> int:
-    """Repeat a run and compare; return an exit code that says whether all is the same."""
+    """Repeat a run and compare all numbers; return exit code 0 if they are identical."""
     folder, found = run_again(options.run, options.to, say=write, progress=True, on=place_of(options.on))
     write(f"again: {folder}")
     for line in compared(found):
@@ -74,13 +74,13 @@ def rerun(options: argparse.Namespace, write: Write) -> int:
 
 
 def compared(found: RunComparison) -> Iterator[str]:
-    """Yield the lines about two runs of one configuration."""
+    """Yield the lines that compare two runs of one configuration."""
     if found.identical:
         yield f"{found.rows} rows, all numbers identical"
     else:
         yield f"{found.rows} rows, {found.missing} of them missing, {found.more} more"
     for column, (count, largest) in sorted(found.differing.items()):
-        apart = "not numbers" if math.isinf(largest) else f"at most {largest:.3g} apart"
+        apart = "not numeric" if math.isinf(largest) else f"by at most {largest:.3g}"
         yield f"  {column}: {count} values differ, {apart}"
     for name, (before, after) in sorted(found.environment.items()):
         yield f"  {name} was {before}, is {after}"

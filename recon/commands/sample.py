@@ -1,4 +1,4 @@
-"""`recon sample CONFIG`: what a prior takes for movies."""
+"""`recon sample CONFIG`: sample movies from a prior."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recon.config import load
 
 
 def sample(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Draw as the configuration says, and say where clips and pictures are."""
+    """Draw samples and print the paths of the clips and pictures."""
     folder = draw_samples(load(options.config, options.overrides))
-    write(f"clips: {folder / 'samples.h5'}; film strips and GIFs, numbered as the captions, beside it")
+    write(f"clips: {folder / 'samples.h5'}; film strips and GIFs, numbered like the captions, in the same folder")
     write(f"picture: {folder / 'samples.png'}")

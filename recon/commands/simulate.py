@@ -1,4 +1,4 @@
-"""`recon simulate FOLDER`: make a simulated recording."""
+"""`recon simulate FOLDER`: simulate a recording."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from recon.simulate.settings import SimulationSettings
 
 
 def simulate(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Simulate with the default settings, changed by key=value."""
+    """Simulate a recording with the default settings and overrides key=value."""
     settings = record(SimulationSettings, overridden({}, options.overrides), where="simulate")
     write(f"recording: {make(options.folder, settings)}")

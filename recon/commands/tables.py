@@ -1,4 +1,4 @@
-"""Tables of results on the screen."""
+"""Text tables of results."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from recon.report.cells import Row, number
 
 
 def table(rows: Sequence[Row], shown: Mapping[str, str], formats: Mapping[str, str]) -> list[str]:
-    """Return the lines of a table of the columns `shown` (with their titles) that rows of a CSV file have.
+    """Return the lines of a table of CSV rows; `shown` maps columns to titles, absent columns are dropped.
 
-    A column with `_low` and `_high` beside it is written with its interval; `formats` say how others are, as they are
-    by default.
+    A column with companions `_low` and `_high` is written with its interval; `formats` gives the format of the others,
+    by default the text of the file.
     """
     there = {key: title for key, title in shown.items() if key in rows[0]}
     cells = [list(there.values()), *([_cell(row, key, formats.get(key, "")) for key in there] for row in rows)]

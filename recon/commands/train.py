@@ -1,4 +1,4 @@
-"""`recon train encoder|decoder|autoencoder|prior|mask CONFIG`: what learns before a benchmark does."""
+"""`recon train encoder|decoder|autoencoder|prior|mask CONFIG`: train models ahead of a benchmark."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Write = Callable[[str], None]
 
 
 def train(kind: str, options: argparse.Namespace, write: Write) -> None:
-    """Train as the configuration says, once or for each value of a setting; it can be watched in TensorBoard."""
+    """Train a model from a configuration, once or once per value of a setting, with a TensorBoard log."""
     log = Path("runs") / "train" / options.config.stem
     if kind != "decoder":
         write(f"TensorBoard: tensorboard --logdir {log}")
@@ -48,7 +48,7 @@ encoder, decoder, autoencoder, prior = (partial(train, kind) for kind in ("encod
 
 
 def mask(options: argparse.Namespace, write: Write) -> None:
-    """Learn a transparency mask as the configuration says."""
+    """Learn a transparency mask from a configuration."""
     written = train_mask(load(options.config, options.overrides), progress=_bar)
     write(f"mask: {written}")
 

@@ -1,4 +1,4 @@
-"""`recon tune CONFIG`: choose settings on validation clips."""
+"""`recon tune CONFIG`: tune settings on validation clips."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from recon.study.tune import tune as run_tune
 
 
 def tune(options: argparse.Namespace, write: Callable[[str], None]) -> None:
-    """Run the study of a configuration."""
+    """Run the tuning study of a configuration."""
     run_tune(load(options.config, options.overrides), say=write)
