@@ -117,9 +117,7 @@ def _runs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     gone = verbs.add_parser("rm", help="remove runs")
     gone.add_argument("run", type=Path, nargs="+", help="the runs' folders")
     gone.add_argument("--yes", action="store_true", help="delete; without this flag, dry run")
-    gone.add_argument(
-        "--leftovers", action="store_true", help="only unfinished tasks and tasks no longer in the configuration"
-    )
+    gone.add_argument("--leftovers", action="store_true", help="only tasks that are unfinished or no longer configured")
     gone.set_defaults(command="runs:rm")
     packed = verbs.add_parser("export", help="write a run to an archive for sharing")
     packed.add_argument("run", type=Path, help="the run's folder")
@@ -237,10 +235,7 @@ def _ceiling(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--areas", metavar="FILE", help="FILE:NAME, one area per unit")
     verb.add_argument("--unit-ids", metavar="FILE", help="FILE:NAME, one id per unit of --responses")
     verb.add_argument(
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        help="folder for ceiling.csv and ceiling.png (the recording, or here)",
+        "--output", type=Path, metavar="FOLDER", help="folder of ceiling.csv and .png (the recording, or here)"
     )
     verb.add_argument("--halves", type=int, default=100, metavar="N", help="number of random splits into halves (100)")
     verb.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""Metrics of movies `[B,C,T,H,W]` in [0,1] → `[B]`, curves over frequency, and metrics of activity `[B,N,T]`."""
+"""Metrics of movies `[B,C,T,H,W]` in [0,1] → `[B]`, frequency-resolved curves, and metrics of activity `[B,N,T]`."""
 
 from __future__ import annotations
 
@@ -28,4 +28,4 @@ CURVES: dict[str, Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor
     "spatial_frequency": spatial_frequency_correlation,
     "temporal_frequency": temporal_frequency_correlation,
 }
-"""Curves: band centres `[F]` (cycles/degree, Hz) and correlations `[B,F]`."""
+"""Frequency-resolved curves: band centres `[F]` (cycles/degree or Hz) and correlations `[B,F]`."""

@@ -1,4 +1,4 @@
-"""How well rates explain responses, both `[B,N,T]`: per clip, pooled over clips, and against repeats."""
+"""Correlations of rates with responses, both `[B,N,T]`: per clip, pooled over clips, and between repeats."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from recon.metrics.correlation import mean_defined, pearson
 def response_correlation(
     rates: Tensor, responses: Tensor, neurons: Tensor | None = None, frames: Tensor | None = None
 ) -> Tensor:
-    """Return the mean over neurons of Pearson's r over time, one value per clip `[B]`.
+    """Return the mean over neurons of Pearson's r over time, per clip `[B]`.
 
-    `neurons` `[N]` and `frames` `[T]` or `[B,T]` (bool) say what counts; neurons that are constant in a clip are
-    left out, and a clip without any other is NaN.
+    `neurons` `[N]` and `frames` `[T]` or `[B,T]` are bool masks. Neurons that are constant in a clip are excluded; a
+    clip with constant neurons only is NaN.
     """
     weight = _weight(rates, responses, neurons=neurons, frames=frames)
     return mean_defined(pearson(rates, responses, weight)).float()
@@ -24,7 +24,7 @@ def response_correlation(
 def pooled_response_correlation(
     rates: Tensor, responses: Tensor, neurons: Tensor | None = None, frames: Tensor | None = None
 ) -> Tensor:
-    """Return the mean over neurons `[]` of Pearson's r over all clips' frames joined (Sensorium's single-trial r)."""
+    """Return the mean over neurons `[]` of Pearson's r over the concatenated clips (Sensorium's single-trial r)."""
     weight = _weight(rates, responses, neurons=neurons, frames=frames)
     joined = (value.transpose(0, 1).flatten(1) for value in (rates, responses, weight))
     return mean_defined(pearson(*joined)).float()
@@ -33,16 +33,16 @@ def pooled_response_correlation(
 def judge_correlation(
     judge_rates: Tensor, reference: Tensor, neurons: Tensor | None = None, frames: Tensor | None = None
 ) -> Tensor:
-    """Return `response_correlation` `[B]` of a judge's rates for a reconstruction with what it did not see.
+    """Return `response_correlation` `[B]` between a judge's rates for a reconstruction and held-out activity.
 
-    `reference` `[B,N,T]` holds the mean of other repeats (`other_repeats`) or a simulation's noise-free rates; the
-    judge is an encoder of another architecture that had no part in the reconstruction.
+    `reference` `[B,N,T]` is the mean of other repeats (`other_repeats`) or a simulation's noise-free rates. The judge
+    is an encoder of another architecture that was not used for the reconstruction.
     """
     return response_correlation(judge_rates, reference, neurons, frames)
 
 
 def other_repeats(responses: Tensor) -> Tensor:
-    """Return, for each of R repeats of a clip `[R,N,T]`, the mean of the others; NaN for a single repeat.
+    """Return the leave-one-out means `[R,N,T]` of R repeats of a clip; NaN for a single repeat.
 
     >>> other_repeats(torch.tensor([1.0, 2.0, 6.0]).reshape(3, 1, 1)).flatten()
     tensor([4.0000, 3.5000, 1.5000])
@@ -53,7 +53,7 @@ def other_repeats(responses: Tensor) -> Tensor:
 
 
 def oracle_correlation(responses: Tensor, neurons: Tensor | None = None, frames: Tensor | None = None) -> Tensor:
-    """Return the noise ceiling `[]` of one clip: each repeat `[R,N,T]` against the mean of the others, mean of all."""
+    """Return the noise ceiling `[]` of one clip: mean correlation of repeats `[R,N,T]` with the mean of the others."""
     return mean_defined(response_correlation(responses, other_repeats(responses), neurons, frames))
 
 

@@ -1,4 +1,4 @@
-"""Pearson correlation with weights; every correlation of a movie, a frequency band or a response is one of these."""
+"""Weighted Pearson correlation, used for movies and responses alike."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 CONSTANT = 1e-12
-"""A series whose standard deviation is below this fraction of its root mean square is constant."""
+"""A series counts as constant if its standard deviation is below this fraction of its root mean square."""
 
 
 def pearson(first: Tensor, second: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Return Pearson's r `[…]` over the last dimension of two `[…,M]`, in double precision.
+    """Return Pearson's r `[…]` over the last dimension of two tensors `[…,M]`, in double precision.
 
-    `weight` (broadcast to `[…,M]`, zero: left out, whatever stands there) weights the entries. r is NaN where a
-    series is constant, not finite or has fewer than two counted entries.
+    `weight` is broadcast to `[…,M]`; entries of weight zero are ignored, even if they are not finite. r is NaN if a
+    series is constant, not finite, or has fewer than two entries of positive weight.
 
     >>> pearson(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 7.0])).item().__round__(4)
     0.9934
@@ -32,7 +32,7 @@ def pearson(first: Tensor, second: Tensor, weight: Tensor | None = None) -> Tens
 
 
 def mean_defined(values: Tensor, dim: int | tuple[int, ...] = -1) -> Tensor:
-    """Return the mean of the values that are not NaN; NaN where none is.
+    """Return the mean of the values that are not NaN; NaN if all are.
 
     >>> mean_defined(torch.tensor([1.0, float("nan"), 3.0]))
     tensor(2.)
@@ -41,7 +41,7 @@ def mean_defined(values: Tensor, dim: int | tuple[int, ...] = -1) -> Tensor:
 
 
 def _unweighted(first: Tensor, second: Tensor) -> Tensor:
-    """As `pearson` with equal weights, without a movie's worth of memory for each product."""
+    """Return `pearson` with equal weights, without storing elementwise products the size of a movie."""
     count, means = first.shape[-1], [series.mean(-1, keepdim=True) for series in (first, second)]
     x, y = first - means[0], second - means[1]
     squares = [torch.linalg.vecdot(series, series) for series in (x, y)]

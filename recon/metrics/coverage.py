@@ -1,4 +1,4 @@
-"""Whether a sampler's spread is honest: how often the truth lies inside the intervals that it names."""
+"""Calibration of samplers: coverage of their nominal intervals."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ def interval_coverage(
     pixel_mask: Tensor | None = None,
     level: float = 0.9,
 ) -> Tensor:
-    """Return the share `[B]` of pixels whose truth lies within the central `level` interval around a sampler's mean.
+    """Return the fraction `[B]` of pixels whose true value lies in the central `level` interval of a sampler's draws.
 
-    All are `[B,C,T,H,W]`; only pixels in `pixel_mask` `[H,W]` count. Of n Gaussian draws with standard deviation s
-    one more lies within mean ± t·s·√(1 + 1/n), with Student's t of n − 1 degrees of freedom.
+    `movie` (mean of the draws), `deviation` (their standard deviation) and `truth` are `[B,C,T,H,W]`; only pixels in
+    `pixel_mask` `[H,W]` count. The interval is the prediction interval after n Gaussian draws of standard deviation s,
+    mean ± t·s·√(1 + 1/n), with the quantile t of Student's distribution with n − 1 degrees of freedom.
     """
     from scipy.stats import t as student
 

@@ -1,4 +1,4 @@
-"""How alike two movies are at each spatial and temporal frequency, and in their motion energy."""
+"""Similarity of two movies by spatial frequency, by temporal frequency, and in motion energy."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from recon.metrics.motion import bank, energy, transfer
 from recon.metrics.movie import check_movies, paired
 
 SPATIAL_EDGES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
-"""Edges of the spatial bands in cycles/degree: octaves up to the Nyquist limit of pixels of 1.45°."""
+"""Edges of the spatial bands in cycles/degree: octaves up to the Nyquist limit for pixels of 1.45°."""
 
 TEMPORAL_EDGES = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 15.01)
-"""Edges of the temporal bands in Hz, up to and with the Nyquist limit of 30 frames per second."""
+"""Edges of the temporal bands in Hz, up to and including the Nyquist limit at 30 frames per second."""
 
 MOTION_BANDS = ((0.04, 4.0), (0.08, 2.0))
-"""Preferred (cycles/degree, Hz) of the motion-energy bank: a coarse fast and a finer slow channel."""
+"""Preferred frequencies (cycles/degree, Hz) of the motion-energy bank: coarse and fast, fine and slow."""
 
 DIRECTIONS = 8
 MOTION_CHANNELS = tuple(channel for band in MOTION_BANDS for channel in bank(*band, directions=DIRECTIONS))
@@ -33,11 +33,11 @@ def spatial_frequency_correlation(
     degrees_per_pixel: float = 1.45,
     edges: tuple[float, ...] = SPATIAL_EDGES,
 ) -> tuple[Tensor, Tensor]:
-    """Return band centres `[F]` in cycles/degree and the correlation `[B,F]` of the movies passed through each band.
+    """Return band centres `[F]` in cycles/degree and the correlation `[B,F]` of the movies in each spatial band.
 
-    Re Σ X·Y* / √(Σ|X|²·Σ|Y|²) over the band's spatial Fourier coefficients of all frames: by Parseval the Pearson r
-    of the band-passed movies. Frames lose their mean over the counted pixels and are tapered by a Hann window;
-    pixels that do not count are 0. A band without a frequency or without power is NaN.
+    Re Σ X·Y* / √(Σ|X|²·Σ|Y|²) over the band's spatial Fourier coefficients of all frames; by Parseval's theorem the
+    Pearson r of the band-passed movies. Each frame's mean over the mask is subtracted, pixels outside the mask are set
+    to 0, and a Hann window is applied. Bands without frequencies or without power are NaN.
     """
     height, width = truth.shape[-2:]
     check_movies(reconstruction, truth, pixel_mask)
@@ -59,10 +59,10 @@ def temporal_frequency_correlation(
     frame_rate: float = 30.0,
     edges: tuple[float, ...] = TEMPORAL_EDGES,
 ) -> tuple[Tensor, Tensor]:
-    """Return band centres `[F]` in Hz and the correlation `[B,F]` of the movies passed through each temporal band.
+    """Return band centres `[F]` in Hz and the correlation `[B,F]` of the movies in each temporal band.
 
-    As `spatial_frequency_correlation`, over the temporal Fourier coefficients of the counted pixels; each pixel
-    loses its mean over time and is tapered by a Hann window.
+    As `spatial_frequency_correlation`, over the temporal Fourier coefficients of the pixels in the mask. Each pixel's
+    temporal mean is subtracted and a Hann window is applied.
     """
     taper = _hann(truth.shape[2], truth)[:, None]
     series = [movie.double() for movie in paired(reconstruction, truth, pixel_mask)]
@@ -80,12 +80,12 @@ def motion_energy_correlation(
     degrees_per_pixel: float = 1.45,
     frame_rate: float = 30.0,
 ) -> Tensor:
-    """Return the correlation `[B]` of motion-energy maps over (frame, pixel), mean over a bank of 16 channels.
+    """Return the correlation `[B]` of motion-energy maps over frames and pixels, mean over a bank of 16 channels.
 
     A channel's energy is the squared modulus of the movie filtered by a drifting complex Gabor, the quadrature pair
-    of Adelson & Bergen 1985: a Gaussian in Fourier space around (cycles/degree, direction, Hz) of `MOTION_BANDS`.
-    Energy ignores polarity: a movie and its negative correlate with 1. Borders wrap around; energy is read at every
-    second frame, row and column where their number is even. A movie without contrast is NaN.
+    of Adelson & Bergen 1985: a Gaussian in Fourier space centred on (cycles/degree, direction, Hz); see `MOTION_BANDS`.
+    Energy is invariant to polarity: a movie and its negative correlate with 1. Boundaries are periodic; dimensions of
+    even size are subsampled by 2. Movies without contrast are NaN.
     """
     check_movies(reconstruction, truth, pixel_mask)
     scale = (degrees_per_pixel, frame_rate)
@@ -94,7 +94,7 @@ def motion_energy_correlation(
 
 
 def _motion_energy(x: Tensor, y: Tensor, pixel_mask: Tensor | None, scale: tuple[float, float]) -> Tensor:
-    """Return one clip's `[C,T,H,W]` correlation, channel after channel so that memory stays flat."""
+    """Return the correlation `[]` of one clip `[C,T,H,W]`; one channel at a time bounds the memory."""
     changes = [movie - movie.mean((1, 2, 3), keepdim=True) for movie in (x, y)]
     if any(float(change.abs().max()) <= 1e-6 for change in changes):
         return x.new_tensor(torch.nan)
@@ -111,14 +111,14 @@ def _motion_energy(x: Tensor, y: Tensor, pixel_mask: Tensor | None, scale: tuple
 
 
 def _power(spectrum: Tensor, movie: Tensor, size: int) -> Tensor:
-    """Return |X|² `[B,M]` of `[B,…,M]`, summed over the rest; what is rounding error of a transform of `size` is 0."""
+    """Return |X|² `[B,M]` of `[B,…,M]`, summed over the middle; rounding error of a transform of `size` is set to 0."""
     power = torch.view_as_real(spectrum).square().sum(-1).flatten(1, -2).sum(1)
     smallest = CONSTANT**2 * size * movie.square().flatten(1).sum(1, keepdim=True)
     return torch.where(power <= smallest, torch.zeros_like(power), power)
 
 
 def _bands(cross: Tensor, powers: list[Tensor], frequency: Tensor, edges: tuple[float, ...]) -> Tensor:
-    """Return `[B,F]`: real cross-spectrum `[B,…,M]` over √(power·power) in each half-open band of frequencies `[M]`."""
+    """Return `[B,F]`: the real cross-spectrum `[B,…,M]` divided by √(power·power) in each half-open band of `[M]`."""
     real = cross.real.flatten(1, -2).sum(1)
     values = []
     for low, high in pairwise(edges):

@@ -1,7 +1,7 @@
-"""Picking the right one among candidates, from similarities `[Q,M]` of queries and candidates; query i belongs to i.
+"""Identification accuracy from similarities `[Q,M]` of queries and candidates; candidate i is the target of query i.
 
-Candidate sets of n hold the right candidate and n − 1 of the others, drawn at random. Nothing is drawn here: how often
-the right one wins is counted exactly (hypergeometric), and ties count as if they were broken by a coin.
+A candidate set of size n holds the target and n − 1 random distractors. Accuracies are exact expectations over all such
+sets (hypergeometric distribution), with ties broken at random.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 
 def rivals(similarity: Tensor) -> tuple[Array, Array]:
-    """Return how many candidates beat the right one of each query, and how many tie with it, both `[Q]`.
+    """Return the numbers `[Q]` of distractors that score above the target and that tie with it.
 
     >>> rivals(torch.tensor([[0.5, 0.9], [0.2, 0.2]]))
     (array([1., 0.]), array([0., 1.]))
@@ -36,7 +36,7 @@ def rivals(similarity: Tensor) -> tuple[Array, Array]:
 
 
 def top(similarity: Tensor, *, size: int, best: int = 1) -> Array:
-    """Return per query `[Q]` the probability that the right one is among the `best` of `size` candidates.
+    """Return the probability `[Q]` that the target is among the top `best` of `size` candidates.
 
     >>> top(torch.tensor([[0.5, 0.9, 0.1], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), size=2).tolist()
     [0.5, 1.0, 1.0]
@@ -45,11 +45,11 @@ def top(similarity: Tensor, *, size: int, best: int = 1) -> Array:
     if not 2 <= size <= others + 1 or best < 1:
         raise InputError(f"candidates: expected 2 to {others + 1} of them and best of at least 1, got {size}, {best}")
     above, equal = rivals(similarity)
-    return np.array([_chance(others, int(a), int(e), size, best) for a, e in zip(above, equal, strict=True)])
+    return np.array([_probability(others, int(a), int(e), size, best) for a, e in zip(above, equal, strict=True)])
 
 
 def rank(similarity: Tensor, *, size: int) -> Array:
-    """Return per query `[Q]` the expected rank (1 is best) of the right one among `size` candidates.
+    """Return the expected rank `[Q]` (1 is best) of the target among `size` candidates.
 
     >>> rank(torch.tensor([[0.5, 0.9, 0.1], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), size=3).tolist()
     [2.0, 1.0, 1.0]
@@ -60,8 +60,8 @@ def rank(similarity: Tensor, *, size: int) -> Array:
 
 
 @lru_cache(maxsize=100_000)
-def _chance(others: int, above: int, equal: int, size: int, best: int) -> float:
-    """Average over the places among `equal` ties of P(fewer than `best` of `size` − 1 draws lie above)."""
+def _probability(others: int, above: int, equal: int, size: int, best: int) -> float:
+    """Return P(fewer than `best` of `size` − 1 distractors score higher), averaged over the orders of `equal` ties."""
     from scipy.stats import hypergeom
 
     places = np.arange(above, above + equal + 1)
@@ -69,7 +69,7 @@ def _chance(others: int, above: int, equal: int, size: int, best: int) -> float:
 
 
 def cosine_similarity(queries: Tensor, candidates: Tensor) -> Tensor:
-    """Return cosines `[Q,M]` of `[Q,…]` and `[M,…]`; a query or candidate of zeros is as near to all.
+    """Return the cosine similarity `[Q,M]` of queries `[Q,…]` and candidates `[M,…]`; zero vectors have similarity 0.
 
     >>> cosine_similarity(torch.eye(2), torch.tensor([[2.0, 0.0], [1.0, 1.0]])).round(decimals=3).tolist()
     [[1.0, 0.7070000171661377], [0.0, 0.7070000171661377]]
@@ -79,7 +79,7 @@ def cosine_similarity(queries: Tensor, candidates: Tensor) -> Tensor:
 
 
 def segments(frames: int, length: int) -> Sequence[tuple[int, int]]:
-    """Return (first, end) of the pieces of `length` frames that fit into `frames` one after another.
+    """Return (first, end) of the consecutive segments of `length` frames in `frames` frames; a remainder is dropped.
 
     >>> segments(10, 4)
     [(0, 4), (4, 8)]

@@ -1,4 +1,4 @@
-"""Channels of motion energy: drifting complex Gabors in Fourier space, quadrature pairs (Adelson & Bergen 1985)."""
+"""Motion-energy channels: drifting complex Gabors in Fourier space, i.e. quadrature pairs (Adelson & Bergen 1985)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 STILL = 1.0
-"""Temporal bandwidth in Hz of channels that prefer what stands still."""
+"""Temporal bandwidth in Hz of channels with a preferred temporal frequency of 0."""
 
 
 class Channel(NamedTuple):
-    """What a channel prefers: spatial frequency (cycles/degree), direction of drift (radians, y down), speed in Hz."""
+    """Preferred spatial frequency (cycles/degree), drift direction (radians, y down) and temporal frequency (Hz)."""
 
     cycles: float
     direction: float
@@ -22,7 +22,7 @@ class Channel(NamedTuple):
 
 
 def bank(cycles: float, hertz: float, *, directions: int) -> Iterator[Channel]:
-    """Yield channels of evenly spaced directions; half as many where nothing drifts, since only orientation counts.
+    """Yield channels of evenly spaced directions; half as many at 0 Hz, where only orientation matters.
 
     >>> len(list(bank(0.04, 4.0, directions=8))), len(list(bank(0.04, 0.0, directions=8)))
     (8, 4)
@@ -32,10 +32,10 @@ def bank(cycles: float, hertz: float, *, directions: int) -> Iterator[Channel]:
 
 
 def transfer(like: Tensor, channel: Channel, *, degrees_per_pixel: float, frame_rate: float) -> Tensor:
-    """Return a channel's transfer function `[T,H,W]` for movies `[C,T,H,W]`: a Gaussian around what it prefers.
+    """Return a channel's transfer function `[T,H,W]` for movies `[C,T,H,W]`: a Gaussian at the preferred frequencies.
 
-    Bandwidths are half the preferred frequencies. A grating cos(2π(k·x − ft)) drifts along k: its energy lies at
-    (k, −f) and, mirrored, at (−k, f); the channel takes the first alone.
+    Bandwidths are half the preferred frequencies. A grating cos(2π(k·x − ft)) drifts along k and has energy at
+    (k, −f) and (−k, f); the channel passes (k, −f) only.
     """
     _, frames, height, width = like.shape
     time = torch.fft.fftfreq(frames, 1 / frame_rate, device=like.device)[:, None, None]
@@ -48,9 +48,9 @@ def transfer(like: Tensor, channel: Channel, *, degrees_per_pixel: float, frame_
 
 
 def energy(spectrum: Tensor) -> Tensor:
-    """Return |inverse transform|² `[1,C,T,H,W]` at every second place of each even dimension, by folding the spectrum.
+    """Return |inverse transform|² `[1,C,T,H,W]`, with even dimensions subsampled by 2 by folding the spectrum.
 
-    Channels are band-limited, so that the places between add cost but hardly anything new.
+    Channels are band-limited, so the skipped samples are nearly redundant.
     """
     even = [dim for dim in (1, 2, 3) if spectrum.shape[dim] % 2 == 0]
     for dim in even:

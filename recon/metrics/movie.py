@@ -1,6 +1,6 @@
-"""How alike two movies are: correlations, SSIM and PSNR of `[B,C,T,H,W]` in [0,1], one value per clip `[B]`.
+"""Similarity of two movies `[B,C,T,H,W]` in [0,1]: correlations, SSIM and PSNR, one value per clip `[B]`.
 
-`pixel_mask` `[H,W]` (bool) says which pixels count; none: all. What is undefined is NaN.
+`pixel_mask` `[H,W]` (bool) selects the scored pixels; None selects all. Undefined values are NaN.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SSIM_SIGMA, SSIM_RADIUS, SSIM_K = 1.5, 5, (0.01, 0.03)
 
 
 def check_movies(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None) -> None:
-    """Refuse movies of different shape and a mask that is not theirs."""
+    """Raise InputError if the movies or the mask do not match in shape."""
     if reconstruction.shape != truth.shape or truth.ndim != 5:
         raise InputError(
             f"movies: expected two of equal shape [B,C,T,H,W], got {tuple(reconstruction.shape)} and "
@@ -29,7 +29,7 @@ def check_movies(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | Non
 
 
 def paired(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Return both movies as `[B,C,T,P]` of the counted pixels; refuse movies of different shape."""
+    """Return the scored pixels of both movies `[B,C,T,P]`; raise InputError if shapes differ."""
     check_movies(reconstruction, truth, pixel_mask)
     if pixel_mask is None:
         return reconstruction.flatten(3), truth.flatten(3)
@@ -38,7 +38,7 @@ def paired(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = No
 
 
 def video_correlation(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-    """Return Pearson's r `[B]` over all counted (channel, frame, pixel) of a clip together (Bauer et al. 2026).
+    """Return Pearson's r `[B]` over all channels, frames and scored pixels of a clip (Bauer et al. 2026).
 
     >>> movie = torch.linspace(0, 1, 24).reshape(1, 1, 2, 3, 4)
     >>> video_correlation(1 - movie, movie).item()
@@ -49,19 +49,19 @@ def video_correlation(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor 
 
 
 def frame_correlation(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-    """Return the mean over frames of each frame's spatial Pearson r `[B]`; constant frames are left out."""
+    """Return the mean over frames of the spatial Pearson r `[B]`; constant frames are excluded."""
     first, second = paired(reconstruction, truth, pixel_mask)
     return mean_defined(pearson(first.transpose(1, 2).flatten(2), second.transpose(1, 2).flatten(2))).float()
 
 
 def pixel_correlation(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-    """Return the mean over pixels of each pixel's temporal Pearson r `[B]`; constant pixels are left out."""
+    """Return the mean over pixels of the temporal Pearson r `[B]`; constant pixels are excluded."""
     first, second = paired(reconstruction, truth, pixel_mask)
     return mean_defined(pearson(first.transpose(2, 3), second.transpose(2, 3)), (1, 2)).float()
 
 
 def psnr(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-    """Return the peak signal-to-noise ratio 10·log₁₀(1/MSE) `[B]` in dB of the whole clip; equal movies: infinite.
+    """Return the peak signal-to-noise ratio 10·log₁₀(1/MSE) `[B]` in dB over the clip; infinite for equal movies.
 
     >>> psnr(torch.full((1, 1, 1, 2, 2), 0.6), torch.full((1, 1, 1, 2, 2), 0.5)).round()
     tensor([20.])
@@ -73,9 +73,9 @@ def psnr(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None
 def ssim(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
     """Return the structural similarity `[B]`, mean over frames (Wang et al. 2004, eq. 13).
 
-    Gaussian window of 11 × 11 pixels, σ 1.5, K 0.01 and 0.03, data range 1. Only windows that lie inside the frame
-    count (the outer five pixels have none, as in scikit-image), and with `pixel_mask` only those centred on a counted
-    pixel, though they see its neighbours. NaN where no window counts.
+    Gaussian window of 11 × 11 pixels, σ 1.5, K 0.01 and 0.03, data range 1. Only windows entirely inside the frame
+    count (as in scikit-image, this excludes centres in the outer five pixels). With `pixel_mask` only windows centred
+    on a scored pixel count, although they include its neighbours. NaN if no window counts.
     """
     check_movies(reconstruction, truth, pixel_mask)
     if min(truth.shape[-2:]) <= 2 * SSIM_RADIUS:
@@ -88,11 +88,11 @@ def ssim(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None
 
 
 def _ssim_map(x: Tensor, y: Tensor) -> Tensor:
-    """Return the map `[C,T,H−10,W−10]` of one clip's `[C,T,H,W]`; double precision keeps small variances exact."""
+    """Return the SSIM map `[C,T,H−10,W−10]` of one clip `[C,T,H,W]`, in double precision for small variances."""
     x, y = x.double(), y.double()
     down, across = (_taps(side, x) for side in x.shape[-2:])
 
-    def window(frames: Tensor) -> Tensor:  # matrix products are several times as fast as torch's convolution
+    def window(frames: Tensor) -> Tensor:  # matrix products are several times faster than torch's convolution
         return down @ frames @ across.T
 
     mean_x, mean_y = window(x), window(y)
@@ -105,7 +105,7 @@ def _ssim_map(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _taps(side: int, like: Tensor) -> Tensor:
-    """Return the Gaussian window's weights `[side−10,side]` for all its places along a side."""
+    """Return the Gaussian window's weights `[side−10,side]`, one row per window position along a side."""
     offsets = torch.arange(side, dtype=like.dtype, device=like.device)
     distance = offsets - (offsets[: side - 2 * SSIM_RADIUS, None] + SSIM_RADIUS)
     taps = torch.exp(-0.5 * (distance / SSIM_SIGMA).square()) * (distance.abs() <= SSIM_RADIUS)
@@ -113,10 +113,10 @@ def _taps(side: int, like: Tensor) -> Tensor:
 
 
 def matched(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
-    """Return the reconstruction with the truth's luminance and contrast: mean and deviation over what counts.
+    """Return the reconstruction with mean and standard deviation over the scored pixels matched to the truth.
 
-    It is told two numbers of the truth per clip, so scores of it are *oracle* scores. Of a constant reconstruction only
-    the mean is set.
+    It uses two numbers of the truth per clip, so its scores are *oracle* scores. For a constant reconstruction only the
+    mean is matched.
     """
     first, second = (part.flatten(1) for part in paired(reconstruction, truth, pixel_mask))
     shape = (-1, 1, 1, 1, 1)

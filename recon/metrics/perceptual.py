@@ -1,4 +1,4 @@
-"""LPIPS, where the backbone's weights are to be had; never with random ones."""
+"""LPIPS, if the backbone's weights are available; never with random weights."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from recon.errors import InputError
 from recon.metrics.movie import check_movies
 
 BACKBONE_VARIABLE = "RECON_LPIPS_BACKBONE"
-"""Environment variable: path of torchvision's AlexNet weights (.pth or .safetensors), or of a folder with them."""
+"""Environment variable: path of torchvision's AlexNet weights (.pth or .safetensors), or of their folder."""
 
 CHUNK = 64
-"""Frames that pass through the network together."""
+"""Frames per batch of the network."""
 
 SLICES = {0: "slice1.0", 3: "slice2.3", 6: "slice3.6", 8: "slice4.8", 10: "slice5.10"}
-"""Where the convolutions of torchvision's AlexNet (`features.i`) stand in the lpips package's network."""
+"""Index i of a convolution in torchvision's AlexNet (`features.i`) → its name in the lpips package's network."""
 
 
 def lpips_available() -> str | None:
-    """Return the path of the AlexNet weights on this machine, or none (see `lpips_reason`); asks no network."""
+    """Return the path of the AlexNet weights on this machine, or None (see `lpips_reason`); downloads nothing."""
     named = os.environ.get(BACKBONE_VARIABLE, "")
     place = Path(named) if named else Path(torch.hub.get_dir()) / "checkpoints"
     if place.is_file():
@@ -33,13 +33,13 @@ def lpips_available() -> str | None:
 
 
 def lpips_reason() -> str | None:
-    """Return why LPIPS is not available and how to get it; none where it is."""
+    """Return why LPIPS is not available, with a remedy; None if it is available."""
     if lpips_available() is not None:
         return None
     return (
         "not available: LPIPS needs torchvision's AlexNet weights. Download "
         "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth into "
-        f"{Path(torch.hub.get_dir()) / 'checkpoints'} or set {BACKBONE_VARIABLE} to where it lies"
+        f"{Path(torch.hub.get_dir()) / 'checkpoints'} or set {BACKBONE_VARIABLE} to its path"
     )
 
 
@@ -47,8 +47,8 @@ def lpips_reason() -> str | None:
 def lpips(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
     """Return the learned perceptual distance `[B]` (0: equal), AlexNet, mean over frames (Zhang et al. 2018, eq. 1).
 
-    Frames enter at their own size, one channel repeated to three; pixels that do not count are grey in both movies.
-    NaN where the backbone's weights are not on this machine (`lpips_reason`).
+    Frames are not resized, a single channel is repeated to three, and pixels outside the mask are grey in both movies.
+    NaN if the backbone's weights are not on this machine (`lpips_reason`).
     """
     check_movies(reconstruction, truth, pixel_mask)
     backbone = lpips_available()
@@ -70,11 +70,11 @@ def _images(movie: Tensor, pixel_mask: Tensor | None) -> Tensor:
 
 
 def _network(backbone: str) -> nn.Module:
-    """Return the lpips package's network (it ships the linear heads) with the backbone's weights of a file."""
+    """Return the lpips package's network: its own linear heads, and the backbone's weights from a file."""
     from lpips import LPIPS
 
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        # The constructor draws weights, all of which are overwritten below, and uses an old argument of torchvision.
+        # The constructor draws random weights, all overwritten below, and uses a deprecated argument of torchvision.
         warnings.simplefilter("ignore", UserWarning)
         network: nn.Module = LPIPS(net="alex", pnet_rand=True, verbose=False)
     weights = _read(Path(backbone))

@@ -1,7 +1,7 @@
-"""Frame correlation at coarser grain: of movies averaged over blocks of pixels and runs of frames.
+"""Frame correlation at coarser resolution: movies are averaged over blocks of pixels and of frames.
 
-Where activity says little about single pixels of single frames, as with white noise, scores at several grains tell
-what was recovered.
+For stimuli such as white noise, activity constrains single pixels of single frames poorly; scores at several
+resolutions show what was recovered.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from recon.metrics.movie import check_movies, frame_correlation
 
 @dataclass(frozen=True)
 class Pooling:
-    """A grain: frames are averaged to `size` (height, width), then over runs of `frames` frames."""
+    """Resolution of a pooled score: frames are averaged to `size` (height, width), then over blocks of `frames`."""
 
     size: tuple[int, int]
     frames: int = 1
@@ -35,10 +35,10 @@ class Pooling:
 def pooled_frame_correlation(
     reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None, *, size: tuple[int, int], frames: int = 1
 ) -> Tensor:
-    """Return the mean over pooled frames of their spatial Pearson r `[B]`; constant frames are left out.
+    """Return the mean over pooled frames of the spatial Pearson r `[B]`; constant frames are excluded.
 
-    Movies `[B,C,T,H,W]` are averaged over equal blocks to `size` and over successive runs of `frames` frames (an
-    incomplete last run is left out). With `pixel_mask` a block counts when all its pixels do.
+    Movies `[B,C,T,H,W]` are averaged over equal blocks to `size` and over successive blocks of `frames` frames (an
+    incomplete last block is dropped). With `pixel_mask` only blocks entirely inside the mask count.
     """
     check_movies(reconstruction, truth, pixel_mask)
     height, width = truth.shape[-2:]
@@ -53,7 +53,7 @@ def pooled_frame_correlation(
 
 
 def pool(movie: Tensor, size: tuple[int, int], frames: int) -> Tensor:
-    """Return the movie `[B,C,T,H,W]` as means over blocks of pixels and runs of frames `[B,C,T//frames,*size]`.
+    """Return a movie `[B,C,T,H,W]` averaged over blocks of pixels and frames, `[B,C,T//frames,*size]`.
 
     >>> pool(torch.arange(8.0).reshape(1, 1, 4, 1, 2), (1, 1), 2).flatten()
     tensor([1.5000, 5.5000])

@@ -1,6 +1,6 @@
-"""Statistics over clips: bootstrap intervals, sign-flip tests, paired differences, correction for many tests.
+"""Statistics over clips: bootstrap intervals, sign-flip tests, paired differences, correction for multiple tests.
 
-Clips are the units; those whose value is NaN (undefined) are left out. Clips of several recordings are nested in them.
+Clips are the units; NaN values are excluded. With several recordings, clips are nested in recordings.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from recon.errors import InputError
 
 EXACT_PAIRS = 20
-"""Up to this many pairs all sign patterns are counted (2²⁰ ≈ 10⁶)."""
+"""Maximum number of pairs for which all sign patterns are enumerated (2²⁰ ≈ 10⁶)."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A paired comparison: mean difference, its interval, two-sided p of the sign-flip test, number of pairs."""
+    """Paired comparison: mean difference, its interval, two-sided p of the sign-flip test, number of pairs."""
 
     difference: float
     low: float
@@ -36,11 +36,11 @@ def bootstrap_interval(
     resamples: int = 10_000,
     nests: Sequence[str] = (),
 ) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean over clips (Efron 1979); NaN with fewer than two.
+    """Return the percentile bootstrap interval of the mean over clips (Efron 1979); NaN for fewer than two clips.
 
-    With `nests`, the recording of each clip, recordings are drawn first and clips of each of them afterwards, and the
-    mean is that over recordings of their means (`nested_mean`; Saravanan et al. 2020). Few recordings say little about
-    others: the interval is then about as wide as they differ.
+    `nests` names the recording of each clip: recordings are resampled first, then the clips of each, and the statistic
+    is the mean over recordings of their means (`nested_mean`; Saravanan et al. 2020). With few recordings the interval
+    is about as wide as the differences between them.
 
     >>> bootstrap_interval([1.0, 1.0, 1.0], generator=np.random.default_rng(0))
     (1.0, 1.0)
@@ -51,7 +51,7 @@ def bootstrap_interval(
     if len(known) < 2:
         return float("nan"), float("nan")
     parts = _nested(values, nests)
-    # One recording is not drawn: its clips are all there is.
+    # A single recording is not resampled, only its clips.
     several = len(parts) > 1
     chosen = generator.integers(0, len(parts), (resamples, len(parts))) if several else np.zeros((resamples, 1), int)
     means = np.zeros(resamples)
@@ -71,10 +71,9 @@ def bootstrap_ratio(
     level: float = 0.95,
     resamples: int = 10_000,
 ) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of mean(numerator) / mean(denominator); each clip is drawn with both.
+    """Return the percentile bootstrap interval of mean(numerator) / mean(denominator), resampling clips as pairs.
 
-    Where the denominator's own interval reaches 0 the ratio has none that means anything. NaN with fewer than two
-    clips on which both are known.
+    The interval is meaningless if that of the denominator includes 0. NaN for fewer than two clips with both values.
 
     >>> bootstrap_ratio([1.0, 2.0, 3.0], [2.0, 4.0, 6.0], generator=np.random.default_rng(0))
     (0.5, 0.5)
@@ -94,9 +93,10 @@ def bootstrap_ratio(
 
 
 def sign_flip_test(differences: ArrayLike, *, generator: np.random.Generator, flips: int = 100_000) -> float:
-    """Return the two-sided p that paired differences `[n]` are symmetric around 0 (Fisher 1935), by their mean.
+    """Return the two-sided p of the sign-flip test (Fisher 1935): null hypothesis, differences `[n]` symmetric about 0.
 
-    Exact for at most 20 pairs, else by `flips` random sign patterns, the observed one counted among them.
+    The test statistic is the mean. Exact for at most 20 pairs, otherwise from `flips` random sign patterns plus the
+    observed one.
 
     >>> sign_flip_test([1.0, 2.0, 3.0], generator=np.random.default_rng(0))
     0.25
@@ -118,9 +118,9 @@ def paired_difference(
     level: float = 0.95,
     nests: Sequence[str] = (),
 ) -> Comparison:
-    """Return the comparison first − second of the same clips under two methods; pairs with a NaN are left out.
+    """Compare first − second for the same clips under two methods; pairs with a NaN are excluded.
 
-    `nests` is the recording of each clip, where they are of several; the test's units stay clips.
+    `nests` names the recording of each clip if there are several; the units of the test are clips in any case.
     """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1:
@@ -131,9 +131,9 @@ def paired_difference(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p values corrected for their number by Holm's step-down procedure (Holm 1979), in the same order.
+    """Return p values corrected for multiple tests by Holm's step-down procedure (Holm 1979), in the same order.
 
-    NaN stays NaN and does not count.
+    NaN stays NaN and does not count as a test.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -148,7 +148,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def nested_mean(values: ArrayLike, nests: Sequence[str] = ()) -> float:
-    """Return the mean over recordings of the mean over their clips; `nests` says of which recording each clip is.
+    """Return the mean over recordings of the mean over their clips; `nests` names the recording of each clip.
 
     >>> nested_mean([1.0, 1.0, 1.0, 3.0], ["a", "a", "a", "b"])
     2.0
@@ -158,7 +158,7 @@ def nested_mean(values: ArrayLike, nests: Sequence[str] = ()) -> float:
 
 
 def _nested(values: ArrayLike, nests: Sequence[str]) -> list[NDArray[np.float64]]:
-    """Return the known values of each recording; without `nests` they are of one."""
+    """Return the defined values of each recording; without `nests` all belong to one recording."""
     array = np.asarray(values, dtype=np.float64).ravel()
     names = np.asarray(list(nests) or [""] * len(array))
     if len(names) != len(array):

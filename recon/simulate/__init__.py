@@ -1,4 +1,4 @@
-"""A simulated recording of mouse V1 with known ground truth."""
+"""Simulated recordings of mouse V1 with known ground truth."""
 
 from recon.simulate.recording import simulate, simulate_movie_responses
 from recon.simulate.settings import TINY, SimulationSettings

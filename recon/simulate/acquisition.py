@@ -1,4 +1,4 @@
-"""The microscope: planes sampled one after the other, interpolated to the frames of the movie."""
+"""The microscope: sequentially sampled imaging planes, interpolated to the movie's frames."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ SAMPLE_RATE, FRAME_RATE = 8.0, 30.0
 
 
 def acquisition_times(cells: Cells) -> AcquisitionTimes:
-    """Return 8 Hz with the planes' phases spread evenly over the sampling period."""
+    """Return sampling times at 8 Hz, with the phases of the planes evenly spaced over the sampling period."""
     phase = tuple(round(p / (PLANES * SAMPLE_RATE), 6) for p in range(PLANES))
     return AcquisitionTimes(rate=SAMPLE_RATE, phase=phase, plane=tuple(int(p) for p in cells.plane))
 
 
 def acquire(responses: Tensor, times: AcquisitionTimes) -> Tensor:
-    """Return what the file of an 8 Hz recording holds, `[B,N,T]`, for activity `[B,N,T]` at the frame rate.
+    """Return activity `[B,N,T]` at the frame rate as an 8 Hz recording stores it, `[B,N,T]`.
 
-    Frame t covers t/30…(t+1)/30 s. Sample k of plane p is the mean activity over the 1/rate seconds that end at
-    phase[p] + k/rate (of what lies inside the trial); samples are interpolated linearly to t/30 s, held at the ends.
+    Frame t covers t/30 to (t+1)/30 s. Sample k of plane p is the mean activity over the 1/rate seconds ending at
+    phase[p] + k/rate, restricted to the trial. Samples are interpolated linearly to t/30 s and held constant beyond the
+    first and last sample.
     """
     acquired = torch.empty_like(responses)
     plane = torch.tensor(times.plane)
@@ -33,7 +34,7 @@ def acquire(responses: Tensor, times: AcquisitionTimes) -> Tensor:
 
 
 def interpolation_operator(frames: int, *, rate: float, phase: float) -> Tensor:
-    """Return `[T,T]` from activity per frame to samples interpolated to frame times; rows sum to one.
+    """Return the operator `[T,T]` from activity per frame to samples interpolated to frame times; rows sum to one.
 
     >>> interpolation_operator(9, rate=30.0, phase=0.0)[3, 2]
     tensor(1., dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""From rates to recorded activity: Poisson spikes, calcium-like deconvolved traces, shared gain noise."""
+"""Noise model, from rates to recorded activity: Poisson spikes, deconvolved calcium traces, shared gain noise."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from recon.simulate.behavior import modulation
 from recon.simulate.cells import Cells
 
 FIRING = 0.075
-"""Median mean rate in spikes per frame; sets the single-trial oracle correlation to 0.3–0.4."""
+"""Median over neurons of the mean rate in spikes per frame; yields a single-trial oracle correlation of 0.3–0.4."""
 SMEAR = (0.6, 0.3, 0.1)
-"""Where deconvolution puts a spike: in its frame and the two after it."""
+"""Temporal kernel of deconvolution: fractions of a spike in its own frame and in the next two."""
 EVENT_SHAPE = 3.0
-"""Shape of the gamma distribution of one spike's amplitude."""
+"""Shape parameter of the gamma distribution of a spike's amplitude."""
 FLOOR = 0.01
-"""Mean of the exponential floor, as a share of the amplitude of a spike."""
+"""Mean of the exponential noise floor, as a fraction of a spike's mean amplitude."""
 SHARED_NOISE, SHARED_SECONDS = 0.15, 2.0
-"""Deviation and time constant of the log gain that neurons share."""
+"""Standard deviation and time constant (seconds) of the shared log gain."""
 
 
 def spike_rates(cells: Cells, drive: Tensor, behavior: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def expected_responses(cells: Cells, rates: Tensor) -> Tensor:
 
 
 def sample_responses(cells: Cells, rates: Tensor, generator: torch.Generator) -> Tensor:
-    """Return one noisy trial `[B,N,T]` per sample, in response units; its mean is `expected_responses`."""
+    """Draw one noisy trial `[B,N,T]` in response units; its expectation is `expected_responses`."""
     shared = _shared_gain(rates.shape[0], rates.shape[2], generator)[:, None]
     spikes = torch.poisson(rates * shared, generator=generator)
     events = _gamma(EVENT_SHAPE * spikes, generator) / EVENT_SHAPE
@@ -55,7 +55,7 @@ def sample_responses(cells: Cells, rates: Tensor, generator: torch.Generator) ->
 
 
 def _gamma(shape: Tensor, generator: torch.Generator) -> Tensor:
-    """Sample gamma variables of integer shape (zero stays zero): sums of exponentials, in one pass over the spikes."""
+    """Draw gamma variables of integer shape as sums of exponentials, vectorised over spikes; shape zero gives zero."""
     values = torch.zeros_like(shape)
     present = shape > 0
     counts = shape[present].long()
@@ -72,7 +72,7 @@ def _smeared(signal: Tensor) -> Tensor:
 
 
 def _shared_gain(batch: int, frames: int, generator: torch.Generator) -> Tensor:
-    """Log-normal Ornstein–Uhlenbeck gain `[B,T]` of mean 1, common to all neurons."""
+    """Draw a log-normal Ornstein–Uhlenbeck gain `[B,T]` of mean 1, shared by all neurons."""
     keep = float(np.exp(-1 / (SHARED_SECONDS * 30.0)))
     noise = torch.randn(batch, frames, generator=generator).numpy()
     first, weights = noise[:, :1], np.array([1.0, -keep], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Behavior: running in bouts, pupil dilation and gaze as smooth stochastic processes."""
+"""Behavior: running bouts, pupil dilation and gaze as smooth stochastic processes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ Array = NDArray[np.float64]
 
 FRAME_RATE = 30.0
 PUPIL_MEAN, PUPIL_SD = 45.0, 12.0
-"""Pupil dilation in pixels of the camera, as in the files of the field."""
+"""Mean and standard deviation of the pupil dilation in camera pixels, as in Sensorium recordings."""
 PUPIL_CENTRE = (120.0, 120.0)
 DEGREES_PER_PUPIL_PIXEL = 1.0
 RUNNING_SCALE = 8.0
-"""Running speed (cm/s) that counts as one unit of gain."""
+"""Running speed (cm/s) that corresponds to one unit of gain, before saturation."""
 
 
 def simulate_behavior(generator: np.random.Generator, luminance: Array) -> Array:
     """Return behavior `[4,T]` (pupil dilation, running speed, pupil x, pupil y) for mean `luminance` `[T]` in 0–255.
 
-    Each trial starts from the stationary state; the pupil grows with arousal and shrinks with recent luminance.
+    Trials start from the stationary distribution. The pupil dilates with arousal and constricts with recent luminance.
     """
     frames = len(luminance)
     arousal = _slow(generator, frames, seconds=8.0)
@@ -32,18 +32,18 @@ def simulate_behavior(generator: np.random.Generator, luminance: Array) -> Array
 
 
 def modulation(behavior: Array) -> tuple[Array, Array]:
-    """Return running and pupil `[T]` in units of the cells' gains, both near 0 at rest."""
+    """Return running and pupil signals `[T]` in units of the cells' gains, both near 0 at rest."""
     return np.tanh(behavior[1] / RUNNING_SCALE), np.clip((behavior[0] - PUPIL_MEAN) / PUPIL_SD, -2, 2)
 
 
 def gaze_degrees(behavior: Array) -> Array:
-    """Return the gaze `[2,T]` in degrees (x, y down) that a pupil position stands for."""
+    """Return the gaze `[2,T]` in degrees (x, y down) from the pupil position."""
     shift: Array = (behavior[2:4] - np.array(PUPIL_CENTRE)[:, None]) * DEGREES_PER_PUPIL_PIXEL
     return shift
 
 
 def _gaze(generator: np.random.Generator, frames: int) -> Array:
-    """Slow drift and a saccade about every two seconds, in pixels of the eye camera."""
+    """Draw a pupil position `[2,T]` in camera pixels: slow drift, and one saccade every two seconds on average."""
     jumps = np.where(generator.random(frames) < 1 / (2.0 * FRAME_RATE), generator.normal(0, 4.0, (2, frames)), 0.0)
     position, path = generator.normal(0, 3.0, 2), np.empty((2, frames))
     for t in range(frames):
@@ -55,7 +55,7 @@ def _gaze(generator: np.random.Generator, frames: int) -> Array:
 
 
 def _slow(generator: np.random.Generator, frames: int, *, seconds: float) -> Array:
-    """Smooth stationary process of unit variance: an Ornstein–Uhlenbeck path, low-passed over 0.2 s."""
+    """Draw an Ornstein–Uhlenbeck path of unit variance, smoothed by a low-pass filter of 0.2 s."""
     keep = np.exp(-1 / (seconds * FRAME_RATE))
     noise = np.sqrt(1 - keep**2) * generator.standard_normal(frames)
     value, path = generator.standard_normal(), np.empty(frames)

@@ -1,4 +1,4 @@
-"""Sentences that say what is seen and how it moves, made from what a scene was made from."""
+"""Captions of content and motion, generated from the parameters of a scene."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DIRECTIONS = (
     "down and to the right",
 )
 _STILL, _SLOW, _FAST = 2.0, 9.0, 25.0
-"""Limits in degrees per second."""
+"""Class boundaries in degrees per second."""
 _VERBS = (
     {"still": "stays almost still", "slow": "drifts slowly", "steady": "moves steadily", "fast": "moves quickly"},
     {"still": "hardly moves", "slow": "glides gently", "steady": "travels", "fast": "rushes"},
@@ -28,7 +28,7 @@ _VERBS = (
 
 
 def direction_words(velocity: tuple[float, float]) -> str:
-    """Return the direction of an image velocity (x to the right, y down).
+    """Return the direction of an image velocity (x right, y down) in words.
 
     >>> direction_words((-5.0, 0.2))
     'to the left'
@@ -38,7 +38,7 @@ def direction_words(velocity: tuple[float, float]) -> str:
 
 
 def speed_class(velocity: tuple[float, float]) -> str:
-    """Return still, slow, steady or fast for an image velocity in degrees per second.
+    """Classify an image velocity in degrees per second as still, slow, steady or fast.
 
     >>> speed_class((30.0, 0.0))
     'fast'
@@ -49,7 +49,7 @@ def speed_class(velocity: tuple[float, float]) -> str:
 
 
 def movement(velocity: tuple[float, float], *, growth: float = 0.0, phrasing: int = 0) -> str:
-    """Return a predicate for something that moves and grows (log scale), in one of three phrasings.
+    """Return a predicate for motion and growth (change of log scale) in one of three phrasings.
 
     >>> movement((0.0, -12.0))
     'moves steadily upwards'
@@ -76,7 +76,7 @@ def object_words(size: str, texture: str, shape: str) -> str:
 def objects_captions(
     subjects: Sequence[tuple[str, tuple[float, float], float]], background: str, *, moving: str
 ) -> tuple[str, ...]:
-    """Return a caption and paraphrases for objects (noun phrase, velocity, growth) before a background."""
+    """Return a caption and paraphrases for objects (noun phrase, velocity, growth) in front of a background."""
     captions = []
     for phrasing in range(PHRASINGS):
         parts = [f"{name} {movement(v, growth=growth, phrasing=phrasing)}" for name, v, growth in subjects]
@@ -87,12 +87,12 @@ def objects_captions(
 
 
 def surface_captions(surface: str, velocity: tuple[float, float], growth: float) -> tuple[str, ...]:
-    """Return a caption and paraphrases for one surface that fills the screen."""
+    """Return a caption and paraphrases for a surface that fills the screen."""
     return tuple(f"{surface} {movement(velocity, growth=growth, phrasing=k)}" for k in range(PHRASINGS))
 
 
 def camera_captions(surface: str, velocity: tuple[float, float], growth: float) -> tuple[str, ...]:
-    """Return a caption and paraphrases for a camera; the image moves with `velocity`, the camera against it."""
+    """Return a caption and paraphrases for a camera movement; the camera moves opposite to the image `velocity`."""
     camera = (-velocity[0], -velocity[1])
     kind, where = speed_class(camera), direction_words(camera)
     pace = {"still": "", "slow": " slowly", "steady": "", "fast": " quickly"}[kind]
@@ -111,7 +111,7 @@ def camera_captions(surface: str, velocity: tuple[float, float], growth: float) 
 
 
 def joined(scenes: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Return one text per phrasing from the captions of a clip's scenes, in their order.
+    """Join the captions of a clip's scenes in order, one text per phrasing.
 
     >>> joined([["a"], ["b"]])
     ('A. Then b.',)

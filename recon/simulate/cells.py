@@ -1,4 +1,4 @@
-"""The planted population: receptive fields, tuning and modulation of mouse V1 cells."""
+"""Parameters of the simulated population: receptive fields, tuning and modulation of mouse V1 cells."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Array = NDArray[np.float64]
 SIMPLE, COMPLEX, LUMINANCE = 0, 1, 2
 LOW_LEVEL, MIXED, SEMANTIC = 0, 1, 2
 MADE_OF = 0.8
-"""What a texture weighs for a semantic neuron, beside an object or a kind of picture."""
+"""Standard deviation of a semantic neuron's weights on textures, relative to all other attributes."""
 PLANES = 10
 PATCH = 1000.0
-"""Side of the imaged cortex in µm; receptive fields move across the screen along it."""
+"""Side of the imaged cortical patch in µm; receptive-field centres vary linearly with cortical position."""
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Parameters per neuron `[N]` (and `[N,A]`), written to the recording as planted truth.
+    """Parameters per neuron `[N]` (`weights` `[N,A]`, `position` `[N,3]`), saved with the recording as ground truth.
 
-    `centre_x`, `centre_y` (degrees from the middle of the screen, y down), `radius` (sd of the Gaussian envelope,
-    degrees), `aspect`, `spatial_frequency` (cycles/°), `temporal_frequency` (Hz), `direction` (radians,
-    anticlockwise from right), `phase`, `selectivity` (of direction, 0–1), `latency` (seconds to the kernel's peak),
-    `kind` (0 simple, 1 complex, 2 luminance), `sign` (1 ON, −1 OFF), `threshold`, `exponent`, `baseline` (share of
-    the mean rate), `rate` (relative mean rate), `running_gain`, `pupil_gain`, `amplitude` (response units per
-    spike), `role` (0 low-level, 1 mixed, 2 semantic), `weights` on the scenes' attributes, `position` (µm), `plane`.
+    `centre_x`, `centre_y` (degrees from the screen centre, y down), `radius` (standard deviation of the Gaussian
+    envelope, degrees), `aspect`, `spatial_frequency` (cycles/°), `temporal_frequency` (Hz), `direction` (radians,
+    anticlockwise from right), `phase`, `selectivity` (direction selectivity, 0–1), `latency` (seconds to the kernel's
+    peak), `kind` (0 simple, 1 complex, 2 luminance), `sign` (1 ON, −1 OFF), `threshold`, `exponent`, `baseline`
+    (fraction of the mean rate), `rate` (relative mean rate), `running_gain`, `pupil_gain`, `amplitude` (response units
+    per spike), `role` (0 low-level, 1 mixed, 2 semantic), `weights` on scene attributes, `position` (µm), `plane`.
     """
 
     centre_x: Array
@@ -68,14 +68,14 @@ class Cells:
 
 
 def plant_cells(settings: SimulationSettings) -> Cells:
-    """Return the population of the settings; every parameter has its own random stream over neurons."""
+    """Draw the population of the settings; each parameter has its own random stream over neurons."""
     return Cells(**_optics(settings), **_rates(settings), **_roles(settings))
 
 
 def planted(folder: Path) -> Cells:
-    """Return the population that a simulated recording was made with, from the truth in its folder.
+    """Load the population of a simulated recording from the ground truth in its folder.
 
-    Raises InputError for a recording that was not simulated.
+    Raises InputError if the recording is not simulated.
     """
     truth = folder / "meta/truth"
     if not truth.is_dir():
@@ -96,7 +96,7 @@ def _normal(settings: SimulationSettings, name: str) -> Array:
 
 
 def _optics(settings: SimulationSettings) -> dict[str, NDArray[Any]]:
-    """Receptive fields and tuning after Niell & Stryker 2008: 5–20° across, 0.02–0.16 cycles/°, 0.5–4 Hz."""
+    """Draw receptive fields and tuning after Niell & Stryker 2008: diameters 5–20°, 0.02–0.16 cycles/°, 0.5–4 Hz."""
     kind_draw = _uniform(settings, "kind", 0, 1)
     kind = np.where(kind_draw < 0.14, LUMINANCE, np.where(kind_draw < 0.6, SIMPLE, COMPLEX))
     frequency = np.clip(0.045 * np.exp(0.6 * _normal(settings, "spatial_frequency")), 0.02, 0.16)
@@ -123,9 +123,10 @@ def _optics(settings: SimulationSettings) -> dict[str, NDArray[Any]]:
 
 
 def _retinotopy(settings: SimulationSettings) -> tuple[Array, Array]:
-    """Centres spread over a rectangle in each column of the screen; cortical position is linear in them plus scatter.
+    """Draw receptive-field centres `[N,2]` in degrees and cortical positions `[N,3]` in µm.
 
-    There are as many columns as patches, each imaged in a field of its own, half as wide again apart.
+    The screen is divided into one column per imaging patch; centres are uniform over a rectangle in each column.
+    Cortical position is linear in the centre, with scatter; patch centres are 1.5 patch widths apart.
     """
     screen = np.array(settings.frame_size[::-1]) * settings.degrees_per_pixel
     side, patches = np.sqrt(settings.coverage), settings.patches
@@ -144,7 +145,7 @@ def _plane(settings: SimulationSettings) -> NDArray[np.int64]:
 
 
 def _directions(settings: SimulationSettings) -> Array:
-    """Directions of all kinds, with 40 % of the cells near the cardinal ones."""
+    """Draw preferred directions: uniform, but 40 % of the cells close to a cardinal direction."""
     anywhere = _uniform(settings, "direction", -np.pi, np.pi)
     cardinal = np.round(anywhere / (np.pi / 2)) * np.pi / 2 + 0.2 * _normal(settings, "cardinal")
     return np.where(_uniform(settings, "cardinality", 0, 1) < 0.4, cardinal, anywhere)
@@ -165,7 +166,7 @@ def _rates(settings: SimulationSettings) -> dict[str, NDArray[Any]]:
 def _roles(settings: SimulationSettings) -> dict[str, NDArray[Any]]:
     draw = _uniform(settings, "role", 0, 1)
     role = np.where(draw < settings.semantic, SEMANTIC, np.where(draw < settings.semantic + settings.mixed, MIXED, 0))
-    # What things are counts more than what they are made of, so that the order of captioners is known.
+    # Textures weigh less than objects, so that the ranking of the graded captioners is known.
     scale = np.array([MADE_OF if name in TEXTURES else 1.0 for name in ATTRIBUTES])
     weights = _stream(settings, "weights").normal(0, 1.0, (settings.neurons, len(ATTRIBUTES))) * scale
     return {"role": role, "weights": np.where((role != LOW_LEVEL)[:, None], weights, 0.0)}

@@ -1,7 +1,7 @@
-"""A recording of what a trained encoder predicts: frames of films shown to it, its rates, and Poisson responses.
+"""Recordings predicted by a trained encoder: frames of films, the encoder's rates, and Poisson responses.
 
-For encoders of real neurons whose own recordings are not at hand. Activity is *predicted*, not recorded; to fit it with
-the encoder that made it is an easy case.
+For encoders of real neurons whose recordings are not available. Activity is *predicted*, not recorded; reconstructing
+with the same encoder is therefore an easy case.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from recon.simulate.sources import SPLITS
 
 Array = np.ndarray[Any, Any]
 CLIP = 60
-"""Frames of a generated clip, of which some are drawn: cuts come every few seconds."""
+"""Length in frames of the generated clips from which frames are drawn."""
 PER_CLIP = 3
+"""Frames drawn per generated clip."""
 
 
 @dataclass(frozen=True)
 class EncodedSettings:
-    """Which `encoder` sees which `films`.
+    """Configuration of a predicted recording: the `encoder` and the `films` shown to it.
 
-    Of each film `frames` frames are shown, evenly spread over those of its first minute whose standard deviation inside
-    `region` (first row, end row, first column, end column) is at least `contrast`, of grey values in [0,1]; frames
-    stand alone, so a trial of them is no movie that moves. Films are cut to 16:9 about their centre and averaged over
-    areas. `train_trials` and `validation_trials` of generated frames, in random order, stand for training and tuning.
+    Each film gives one test trial of `frames` still frames: evenly spaced among the frames of its first minute whose
+    standard deviation within `region` (first row, end row, first column, end column) is at least `contrast`, for grey
+    values in [0,1]. Films are cropped centrally to the aspect ratio of the encoder's frames and resized by area
+    averaging. `train_trials` and `validation_trials` consist of frames of generated clips in random order.
     """
 
     encoder: Mapping[str, Any]
@@ -49,7 +50,7 @@ class EncodedSettings:
 
 
 def show_to_encoder(path: Path, settings: EncodedSettings, encoder: Encoder, *, made_by: Mapping[str, Any]) -> Path:
-    """Write the recording of the settings to `path`; raises InputError where a film has too few frames of contrast."""
+    """Write the recording to `path`; raises InputError if a film has too few frames of sufficient contrast."""
     spec = encoder.spec
     if spec.behavior:
         raise InputError(
@@ -87,7 +88,7 @@ def show_to_encoder(path: Path, settings: EncodedSettings, encoder: Encoder, *, 
 
 
 def film_frames(settings: EncodedSettings, frame_size: tuple[int, int]) -> list[tuple[str, Array]]:
-    """Return (name, frames `[T,H,W]` uint8) of every film in the folder, in the order of their names."""
+    """Return (name, frames `[T,H,W]` uint8) of every film in the folder, sorted by name."""
     if not settings.films.is_dir():
         raise InputError(f"films: expected a folder with {', '.join(SUFFIXES)} files, got {settings.films}; check it")
     top, bottom, left, right = settings.region
@@ -106,7 +107,7 @@ def film_frames(settings: EncodedSettings, frame_size: tuple[int, int]) -> list[
 
 
 def _drawn(settings: EncodedSettings, frame_size: tuple[int, int], split: str) -> list[Array]:
-    """Return trials of frames drawn from generated clips of a split of sources, in random order."""
+    """Return trials `[T,H,W]` of frames from generated clips of a split, in random order."""
     random = np.random.default_rng([settings.seed, SPLITS.index(split)])
     trials = settings.train_trials if split == "train" else settings.validation_trials
     frames: list[Array] = []

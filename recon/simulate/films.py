@@ -1,4 +1,4 @@
-"""Clips of a user's own films, as the simulated animal would see them: grey, 30 Hz, screen-sized."""
+"""Clips from a user's own films, converted to grey, 30 Hz and the screen's size."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FRAME_RATE = 30
 def film_clips(folder: Path, *, frames: int, frame_size: tuple[int, int], per_film: int = 3) -> list[tuple[str, Array]]:
     """Return (name, video `[T,H,W]` float32 in 0–255) of up to `per_film` clips of each film in a folder.
 
-    Clips are spread evenly over a film and do not overlap; films that are too short for one clip give none.
+    Clips are evenly spaced and do not overlap; films shorter than one clip are skipped.
     """
     if not folder.is_dir():
         raise InputError(f"films: expected a folder with {', '.join(SUFFIXES)} files, got {folder}; check the path")
@@ -34,12 +34,14 @@ def film_clips(folder: Path, *, frames: int, frame_size: tuple[int, int], per_fi
         starts = [int(share * i + (share - frames) / 2) for i in range(count)]
         clips += [(f"{path.stem}-{start}", film[start : start + frames]) for start in starts]
     if not clips:
-        raise InputError(f"films: expected at least one film of {frames / FRAME_RATE:g} s in {folder}, got none; add")
+        raise InputError(
+            f"films: expected at least one film of {frames / FRAME_RATE:g} s in {folder}, got none; add a longer film"
+        )
     return clips
 
 
 def film_set(folder: Path, *, frames: int, frame_size: tuple[int, int], attributes: int) -> list[SimulatedClip]:
-    """Return the clips of a folder of films as a simulation shows them; what they show is unknown: no attributes."""
+    """Return the clips of a folder of films for a simulation; their content is unknown, so attributes are zero."""
     clips = []
     for name, video in film_clips(folder, frames=frames, frame_size=frame_size):
         caption = f"a film, {name}"
@@ -52,8 +54,8 @@ def film_set(folder: Path, *, frames: int, frame_size: tuple[int, int], attribut
 def read_film(path: Path, *, frame_size: tuple[int, int], limit: float = 60.0) -> Array:
     """Return the first `limit` seconds of a film as `[T,H,W]` float32 in 0–255 at 30 Hz.
 
-    The picture is cut to the screen's proportions about its centre and averaged over areas; each frame at 30 Hz is
-    the film's frame that is on screen at that time.
+    Pictures are cropped centrally to the screen's aspect ratio and resized by area averaging. Resampling to 30 Hz
+    repeats or skips frames.
     """
     times, pictures = [], []
     for time, picture in _decoded(path):
@@ -83,7 +85,7 @@ def _decoded(path: Path) -> Iterator[tuple[float, Array]]:
 
 
 def _cut(picture: Array, frame_size: tuple[int, int]) -> Array:
-    """Cut a picture to the proportions of the screen, about its centre."""
+    """Crop a picture centrally to the screen's aspect ratio."""
     height, width = picture.shape
     kept_width = min(width, round(height * frame_size[1] / frame_size[0]))
     kept_height = min(height, round(width * frame_size[0] / frame_size[1]))

@@ -1,4 +1,4 @@
-"""Filters of the planted cells: Gabor pairs in space, causal quadrature pairs in time."""
+"""Filters of the simulated cells: Gabor pairs in space, causal quadrature pairs in time."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 from recon.simulate.cells import LUMINANCE, Cells
 
 KERNEL = 12
-"""Frames that a kernel remembers; with the smear of deconvolution a response depends on at most 14 frames."""
+"""Length of the temporal kernels in frames; with the deconvolution kernel a response depends on at most 14 frames."""
 FRAME_RATE = 30.0
 NEGLIGIBLE = 1e-30
-"""Tails of the envelope below this are zero: subnormal numbers make products up to seventy times slower."""
+"""Filter values below this are set to zero: subnormal numbers slow down products up to seventyfold."""
 
 
 def pixel_grid(frame_size: tuple[int, int], degrees_per_pixel: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return x and y `[H*W]` of the pixels' middles in degrees from the middle of the screen (y down)."""
+    """Return x and y `[H*W]` of the pixel centres in degrees from the screen centre (y down)."""
     height, width = frame_size
     y, x = np.mgrid[:height, :width]
     return (
@@ -26,9 +26,10 @@ def pixel_grid(frame_size: tuple[int, int], degrees_per_pixel: float) -> tuple[n
 
 
 def spatial_filters(cells: Cells, frame_size: tuple[int, int], degrees_per_pixel: float) -> Tensor:
-    """Return even and odd Gabor filters `[2,N,H*W]`, of unit sum of squares in an unbounded, even-phase field.
+    """Return even and odd Gabor filters `[2,N,H*W]`, divided by the envelope's L2 norm on an unbounded screen.
 
-    The carrier's phase grows along the cell's direction; luminance cells have a Gaussian and no odd partner.
+    The carrier's phase increases along the cell's direction. Luminance cells have a Gaussian filter of sign ±1; their
+    odd filter is zero.
     """
     along, envelope = _envelopes(cells, frame_size, degrees_per_pixel)
     carrier = 2 * np.pi * cells.spatial_frequency[:, None] * along + cells.phase[:, None]
@@ -41,17 +42,14 @@ def spatial_filters(cells: Cells, frame_size: tuple[int, int], degrees_per_pixel
 
 
 def covered(cells: Cells, frame_size: tuple[int, int], degrees_per_pixel: float, *, share: float = 0.1) -> np.ndarray:
-    """Return `[H,W]`: where the envelopes of all cells, each 1 at its peak, sum to `share` of the largest sum or more.
-
-    The truth about masks: what a population sees of the screen.
-    """
+    """Return the true mask `[H,W]` of a population: sum of its envelopes (peak 1) ≥ `share` × the sum's maximum."""
     total = _envelopes(cells, frame_size, degrees_per_pixel)[1].sum(0).reshape(frame_size)
     seen: np.ndarray = total >= share * total.max()
     return seen
 
 
 def _envelopes(cells: Cells, frame_size: tuple[int, int], degrees_per_pixel: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return distances along the carrier in degrees and Gaussian envelopes of peak 1, both `[N,H*W]`."""
+    """Return positions along the carrier in degrees and Gaussian envelopes of peak 1, both `[N,H*W]`."""
     x, y = pixel_grid(frame_size, degrees_per_pixel)
     dx, dy = x[None] - cells.centre_x[:, None], y[None] - cells.centre_y[:, None]
     cosine, sine = np.cos(cells.direction)[:, None], np.sin(cells.direction)[:, None]
@@ -63,8 +61,8 @@ def _envelopes(cells: Cells, frame_size: tuple[int, int], degrees_per_pixel: flo
 def temporal_filters(cells: Cells) -> Tensor:
     """Return even and odd causal kernels `[2,N,L]` over lags 0…L−1 frames, tapered to zero at the end.
 
-    Gamma envelope with its peak at the latency, times cos and sin of 2πf(lag − latency); the odd kernel is scaled
-    (at most twofold) so that both pass the preferred frequency equally.
+    Gamma envelope with its peak at the latency, times cos and sin of 2πf(lag − latency). Kernels have unit gain at the
+    preferred frequency, except that the odd one is amplified at most twofold relative to the even one.
     """
     lag = np.arange(KERNEL)[None] + 0.5
     peak = (cells.latency * FRAME_RATE)[:, None]

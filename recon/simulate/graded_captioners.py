@@ -1,4 +1,4 @@
-"""Captioners of graded quality for simulated recordings, so that an analysis of captions has a known answer."""
+"""Captioners of graded quality for simulated recordings: ground truth for the analysis of captions."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from recon.types import Recording
 
 SURFACES = ("leaves", "cloudy")
 GRADED = ("full", "objects", "texture", "half wrong", "unrelated")
-"""From the best to the worst: all of the scene and its motion; what is there; surfaces only; the caption of another
-scene every second time; always that of another scene."""
+"""Best to worst: scene and motion; objects only; textures only; another scene's caption for half of the scenes; another
+scene's caption always."""
 
 
 def graded_captions(recording: Recording, *, seed: int = 0) -> dict[str, list[Said]]:
-    """Return what the captioners `GRADED` say of every scene of a recording that has captions.
+    """Return the captions of every scene of a recording by each of the captioners `GRADED`.
 
-    Raises InputError where nobody wrote captions.
+    Raises InputError if the recording has no captions.
     """
     scenes = [
         (trial, caption.first, caption.end, caption.texts[0])
@@ -49,18 +49,18 @@ def graded_captions(recording: Recording, *, seed: int = 0) -> dict[str, list[Sa
 
 
 def _kept(text: str, words: Sequence[str]) -> str:
-    """Return the words of a text that are among some, in its order, or that nothing of the kind is there."""
+    """Return the words of a text that are in `words`, in order of appearance; "nothing" if there are none."""
     found = [word for word in re.findall(r"[a-z]+", text.lower()) if word in words]
     return " and ".join(dict.fromkeys(found)) or "nothing"
 
 
 def _subject(text: str) -> str:
-    """Return the words for what a photograph shows, where a text is about one."""
+    """Return the description of the photograph that a text mentions; empty if it mentions none."""
     return next((words for words, _ in split_of_sources()["contents"].values() if words in text), "")
 
 
 def _elsewhere(texts: Sequence[str], seed: int) -> list[str]:
-    """Return the texts in a random order in which none is where it was: one circle through all."""
+    """Permute texts by a random cycle through all of them, so that none keeps its place."""
     order = np.random.default_rng([seed, 2]).permutation(len(texts))
     moved = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))
     return [texts[moved[place]] for place in range(len(texts))]

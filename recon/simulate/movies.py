@@ -1,4 +1,4 @@
-"""Clips: scenes with cuts between them, rendered to grey levels, with captions and attributes."""
+"""Clips: sequences of scenes separated by cuts, rendered to grey levels, with captions and attributes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from recon.simulate.scenes import Scene, make_scene
 from recon.simulate.sources import SPLITS, scene_source
 
 DEGREES_PER_PIXEL = 1.94
-"""64 pixels on 124°; one isotropic figure, so 36 rows span 70°."""
+"""64 pixels span 124°; the scale is isotropic, so 36 rows span 70°."""
 SHORTEST, LONGEST = 2.0, 4.5
-"""Seconds between cuts."""
+"""Minimum and maximum time between cuts in seconds."""
 
 
 @dataclass(frozen=True)
 class SceneRecord:
-    """Where a scene lies in its clip (`first` to before `end`, in frames), what it shows and what it is made from."""
+    """A scene's frames [`first`, `end`) in its clip, its captions and the name of its source."""
 
     first: int
     end: int
@@ -33,7 +33,7 @@ class SceneRecord:
 
 @dataclass(frozen=True)
 class SimulatedClip:
-    """`video` uint8 `[T,H,W]`, `attributes` `[A,T]`, captions of the whole clip and the scenes that it joins."""
+    """`video` uint8 `[T,H,W]`, `attributes` `[A,T]`, captions of the whole clip, and its scenes."""
 
     name: str
     video: NDArray[np.uint8]
@@ -42,7 +42,7 @@ class SimulatedClip:
     scenes: tuple[SceneRecord, ...]
 
     def describe(self) -> list[dict[str, Any]]:
-        """Return the scenes as the captions' sidecar holds them."""
+        """Return the scenes in the format of the captions' sidecar file."""
         return [
             {
                 "first": scene.first,
@@ -63,7 +63,7 @@ def make_clip(
     frame_size: tuple[int, int] = (36, 64),
     degrees_per_pixel: float = DEGREES_PER_PIXEL,
 ) -> SimulatedClip:
-    """Return clip `index` of a split ("train", "validation", "test"); it depends on nothing but the arguments."""
+    """Return clip `index` of a split ("train", "validation", "test"); deterministic in its arguments."""
     spans, videos, records, shown = _cuts(split, index, frames), [], [], []
     for part, (first, end) in enumerate(spans):
         source = scene_source(split, index, part)
@@ -81,7 +81,7 @@ def make_clip(
 
 
 def _cuts(split: str, index: int, frames: int) -> list[tuple[int, int]]:
-    """Cuts every few seconds; a rest that would be too short stays with the scene before it."""
+    """Draw the scenes' (first, end) frames; a remainder that is too short is merged into the previous scene."""
     generator = np.random.default_rng([SPLITS.index(split), index, 3])
     cuts = [0]
     while frames - cuts[-1] > LONGEST * FRAME_RATE:

@@ -1,4 +1,4 @@
-"""From movies to the visual drive of the planted population."""
+"""Visual drive of the simulated population for movies."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from recon.simulate.movies import SimulatedClip, make_clip
 from recon.simulate.settings import SimulationSettings
 
 GREY, CONTRAST = 100.0, 50.0
-"""Grey level and contrast to which the population is adapted."""
+"""Mean grey level and contrast (standard deviation) to which the population is adapted."""
 NEIGHBOURHOOD = 15.0
-"""Radius (sd, degrees) of the pool that normalises."""
+"""Radius (standard deviation, degrees) of the normalisation pool."""
 CALIBRATION_CLIPS = 8
 SEMI_SATURATION = 0.5
 SATURATION = 10.0
-"""Largest output of the static nonlinearity; the energy of a cell has root mean square 1."""
+"""Maximum output of the static nonlinearity, for energies of root mean square 1."""
 
 
 class SimulatedPopulation:
-    """The planted cells with their filters, scaled so that each has its own mean rate on training movies."""
+    """The simulated cells with their filters, calibrated to a mean visual drive of 1 on training movies."""
 
     def __init__(self, settings: SimulationSettings, cells: Cells | None = None) -> None:
         self.settings = settings
@@ -40,9 +40,9 @@ class SimulatedPopulation:
 
     @torch.no_grad()
     def drive(self, movies: Tensor, attributes: Tensor | None = None, gaze: Tensor | None = None) -> Tensor:
-        """Return the drive `[B,N,T]` (mean near 1) by movies `[B,1,T,H,W]` in [0,1].
+        """Return the drive `[B,N,T]` (mean near 1) for movies `[B,1,T,H,W]` in [0,1].
 
-        `attributes` `[B,A,T]` drive semantic and mixed neurons as exp(w·a); `gaze` `[B,2,T]` (degrees, x and y down)
+        `attributes` `[B,A,T]` drive semantic and mixed neurons as exp(w·a); `gaze` `[B,2,T]` (degrees, x right, y down)
         shifts all receptive fields.
         """
         signal = (movies[:, 0] * 255 - GREY) / CONTRAST
@@ -60,9 +60,10 @@ class SimulatedPopulation:
         return torch.stack([_causal(projected, self._time[time]) for projected, time in pairs])
 
     def energy(self, signal: Tensor) -> Tensor:
-        """Return the rectified signal `[B,N,T]` before normalisation, for signals `[B,T,H,W]` in units of contrast.
+        """Return the rectified filter output `[B,N,T]` before normalisation, for signals `[B,T,H,W]` in contrast units.
 
-        Opponent motion, half-rectified (simple, luminance), or quadrature energy (complex; Adelson & Bergen 1985).
+        Simple and luminance cells: half-rectified opponent motion. Complex cells: square root of the quadrature energy
+        (Adelson & Bergen 1985).
         """
         a, b, c, d = self.linear(signal)
         selectivity = torch.from_numpy(self.cells.selectivity).float()[:, None]
@@ -82,7 +83,7 @@ class SimulatedPopulation:
         return power / (1 + power / SATURATION)
 
     def _contrast(self, signal: Tensor) -> Tensor:
-        """Local root-mean-square contrast `[B,N,T]` over the neighbourhood and the kernel's memory."""
+        """Return the root-mean-square contrast `[B,N,T]` over the normalisation pool and the kernel's length."""
         batch, frames = signal.shape[:2]
         local = (signal.reshape(batch * frames, -1) ** 2) @ self._pool.T
         memory = torch.full((len(self._pool), KERNEL), 1 / KERNEL)
@@ -102,7 +103,7 @@ class SimulatedPopulation:
         return torch.stack([(weights @ a).exp().mean(1) for a in self._shown]).mean(0)
 
     def _calibrate(self) -> None:
-        """Scale energies, contrast and mean drive to 1 on the first training clips."""
+        """Normalise root-mean-square energy, mean contrast and mean drive to 1 on the first training clips."""
         settings = self.settings
         clips = _calibration_clips(settings.frame_size, settings.degrees_per_pixel)
         self._shown = [torch.from_numpy(clip.attributes) for clip in clips]
@@ -128,13 +129,13 @@ def _pooling(cells: Cells, settings: SimulationSettings) -> Tensor:
 
 
 def _causal(signal: Tensor, kernel: Tensor) -> Tensor:
-    """Filter `[B,N,T]` with a causal kernel `[N,L]` per neuron; before the movie the screen is grey (zero)."""
+    """Filter `[B,N,T]` with a causal kernel `[N,L]` per neuron; the screen is grey (zero) before the movie."""
     padded = functional.pad(signal, (kernel.shape[1] - 1, 0))
     return functional.conv1d(padded, kernel.flip(1)[:, None], groups=len(kernel))
 
 
 def _shifted(signal: Tensor, shift: Tensor) -> Tensor:
-    """Move receptive fields by `shift` `[B,2,T]` pixels: look at each frame there; beyond the screen it is grey."""
+    """Sample each frame at positions shifted by `shift` `[B,2,T]` pixels; grey (zero) beyond the screen."""
     batch, frames, height, width = signal.shape
     x = torch.arange(width)[None, None, :] + shift[:, 0].reshape(-1, 1, 1)
     y = torch.arange(height)[None, :, None] + shift[:, 1].reshape(-1, 1, 1)

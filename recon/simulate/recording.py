@@ -1,4 +1,4 @@
-"""Writes a simulated recording: movies, captions, behavior, noisy activity, expected responses and planted truth."""
+"""Writing of simulated recordings: movies, captions, behavior, noisy activity, expected responses, ground truth."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from recon.simulate.threads import one_thread, use_one_thread
 from recon.types import AcquisitionTimes
 
 AHEAD = 2
-"""Clips that are drawn while the responses to one are simulated."""
+"""Clips rendered in advance while responses are simulated."""
 GENERATOR_VERSION = 1
-"""Raised whenever equal settings would give other data."""
+"""Increment whenever equal settings would give different data."""
 LATER = ("films", "stimuli", "patches")
 TIERS = {"train": "train", "validation": "oracle", "test": "live_test_main"}
 
 
 @dataclass(frozen=True)
 class Presentation:
-    """One showing of clip `index` of a split; `trial` is its place in the recording."""
+    """One presentation of clip `index` of a split; `trial` is its index in the recording."""
 
     trial: int
     split: str
@@ -50,7 +50,7 @@ class Presentation:
 
 @dataclass(frozen=True)
 class _Stage:
-    """The animal and the microscope; `times` is none where imaging runs at the frame rate."""
+    """The animal and the microscope; `times` is None if imaging runs at the frame rate."""
 
     population: SimulatedPopulation
     times: AcquisitionTimes | None
@@ -58,9 +58,9 @@ class _Stage:
 
 @one_thread()
 def simulate(path: Path | str, settings: SimulationSettings, progress: bool = True) -> Path:
-    """Write the recording of the settings to `path`, or reuse the one that is there if its settings are equal.
+    """Write the recording of the settings to `path`, or reuse an existing one with equal settings.
 
-    Interrupted, nothing is left behind; another recording at `path` is an error and stays as it is.
+    An interrupted simulation leaves nothing behind. Other content at `path` raises InputError and is not touched.
     """
     folder = Path(path)
     made_by = _made_by(settings)
@@ -90,9 +90,9 @@ def simulate_movie_responses(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return responses `[B,R,N,T]`, expected responses `[B,N,T]` and behavior `[B,4,T]` to movies `[B,1,T,H,W]`.
 
-    The population is the settings' own; movies are in [0,1], grey, at 30 Hz and of its frame size. Repeats share the
-    behavior of their movie, so that the expected responses hold for all of them. What such movies show is unknown, so
-    semantic and mixed neurons respond to them as low-level ones.
+    Movies are grey, in [0,1], at 30 Hz and of the settings' frame size. Repeats share the behavior of their movie, so
+    the expected responses hold for all of them. The content of the movies is unknown, so semantic and mixed neurons
+    respond like low-level ones.
     """
     if movies.ndim != 5 or movies.shape[1] != 1 or tuple(movies.shape[3:]) != settings.frame_size:
         raise InputError(
@@ -111,7 +111,7 @@ def simulate_movie_responses(
 
 
 def presentations(settings: SimulationSettings) -> list[Presentation]:
-    """Return all trials in their order: training clips once, then each validation and test clip `repeats` times."""
+    """Return all trials in order: training clips once, then each validation and test clip `repeats` times."""
     tests = len(_shown_instead(settings)) or settings.test_clips
     counts = {"train": settings.train_trials, "validation": settings.validation_clips, "test": tests}
     shown = [
@@ -124,7 +124,7 @@ def presentations(settings: SimulationSettings) -> list[Presentation]:
 
 
 def _write_trials(writer: RecordingWriter, stage: _Stage, *, progress: bool) -> None:
-    """Simulate and write all trials in order; the next clips are drawn on other threads meanwhile."""
+    """Simulate and write all trials in order; other threads render the next clips meanwhile."""
     settings = stage.population.settings
     shown = presentations(settings)
     firsts = [p for p in shown if p.repeat == 0]
@@ -188,7 +188,7 @@ def _clip(settings: SimulationSettings, shown: Presentation) -> SimulatedClip:
 
 @lru_cache(maxsize=1)
 def _shown_instead(settings: SimulationSettings) -> list[SimulatedClip]:
-    """Return the test clips that take the place of generated ones: cut from films, or stimuli over scales."""
+    """Return the test clips that replace generated ones: clips of films, or gratings or noise over scales."""
     frames, size, count = settings.clip_frames, settings.frame_size, len(ATTRIBUTES)
     if settings.films is not None:
         return film_set(settings.films, frames=frames, frame_size=size, attributes=count)
@@ -217,7 +217,7 @@ def _acquired(responses: Tensor, times: AcquisitionTimes | None) -> Tensor:
 
 
 def _made_by(settings: SimulationSettings) -> dict[str, Any]:
-    """Return what a recording is made from; a setting that came later stands there only when it is used."""
+    """Return the provenance of a recording; settings in `LATER` are included only if they differ from the default."""
     plain = asdict(SimulationSettings())
     used = {name: value for name, value in asdict(settings).items() if name not in LATER or value != plain[name]}
     content: dict[str, Any] = json.loads(json.dumps({"generator": GENERATOR_VERSION, "settings": used}, default=str))
@@ -225,7 +225,7 @@ def _made_by(settings: SimulationSettings) -> dict[str, Any]:
 
 
 def is_there(folder: Path, made_by: dict[str, Any]) -> bool:
-    """True if the folder holds a recording of these settings; any other content is an error."""
+    """Return True if the folder holds a recording of these settings; raise InputError for any other content."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     header = folder / "meta/recording.json"

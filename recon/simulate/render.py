@@ -1,4 +1,4 @@
-"""Smooth motion and antialiased rendering of layers into frames."""
+"""Smooth motion, and antialiased rendering of layers to frames."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from recon.simulate.textures import Generator, Picture
 
 FRAME_RATE = 30.0
 OVERSAMPLING = 2
-"""Samples per pixel and axis; pictures are made at this pitch and frames are averages over pixels."""
+"""Samples per pixel along each axis; layers are rendered at this resolution and averaged over pixels."""
 
 
 @dataclass(frozen=True)
 class Motion:
-    """A path: `shift` `[T,2]` in degrees (x to the right, y down), `angle` `[T]` in radians, `scale` `[T]`."""
+    """Path of a layer: `shift` `[T,2]` in degrees (x right, y down), `angle` `[T]` in radians, `scale` `[T]`."""
 
     shift: NDArray[np.float64]
     angle: NDArray[np.float64]
@@ -27,22 +27,22 @@ class Motion:
 
     @property
     def velocity(self) -> tuple[float, float]:
-        """Mean velocity (x to the right, y down) in degrees per second."""
+        """Mean velocity (x right, y down) in degrees per second."""
         seconds = max(len(self.shift) - 1, 1) / FRAME_RATE
         x, y = (self.shift[-1] - self.shift[0]) / seconds
         return float(x), float(y)
 
     @property
     def growth(self) -> float:
-        """Logarithm of the last scale over the first."""
+        """Logarithm of the ratio of last to first scale."""
         return float(np.log(self.scale[-1] / self.scale[0]))
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A picture in motion: periodic when `opacity` is none (a background), else an object placed by its motion.
+    """A moving picture: a periodic background if `opacity` is None, otherwise an object.
 
-    `wrap` (degrees) lets an object that left the screen come in again on the other side.
+    `wrap` (degrees) is the period of an object's position: an object that leaves the screen re-enters opposite.
     """
 
     values: Picture
@@ -61,9 +61,9 @@ def smooth_motion(
     growth: float = 0.0,
     spin: float = 0.0,
 ) -> Motion:
-    """Return a path of mean `speed` (°/s) and `direction` (radians, anticlockwise from right) whose velocity wanders.
+    """Draw a path of mean `speed` (°/s) and `direction` (radians, anticlockwise from right) with fluctuating velocity.
 
-    `growth` is the change of log scale over the path, `spin` the rotation in radians per second.
+    `growth` is the change of log scale over the path, `spin` the mean rotation in radians per second.
     """
     wander = np.stack([_wander(generator, frames, 0.3 * speed + 0.5) for _ in range(2)], axis=1)
     velocity = speed * np.array([np.cos(direction), -np.sin(direction)]) + wander
@@ -74,7 +74,7 @@ def smooth_motion(
 
 
 def render(layers: list[Layer], *, frames: int, frame_size: tuple[int, int], degrees_per_pixel: float) -> Tensor:
-    """Return frames `[T,H,W]` of layers from back to front, in the units of their pictures."""
+    """Render layers, back to front, to frames `[T,H,W]` in the units of their pictures."""
     height, width = (OVERSAMPLING * side for side in frame_size)
     pitch = degrees_per_pixel / OVERSAMPLING
     x = (torch.arange(width) - (width - 1) / 2) * pitch
@@ -86,7 +86,7 @@ def render(layers: list[Layer], *, frames: int, frame_size: tuple[int, int], deg
 
 
 def _wander(generator: Generator, frames: int, deviation: float) -> NDArray[np.float64]:
-    """Ornstein–Uhlenbeck process of half a second, of mean zero over the path so that it keeps the mean velocity."""
+    """Draw an Ornstein–Uhlenbeck path with time constant 0.5 s, centred so that the mean velocity is unchanged."""
     keep = np.exp(-1 / (0.5 * FRAME_RATE))
     noise = generator.standard_normal(frames) * deviation * np.sqrt(1 - keep**2)
     value, path = deviation * generator.standard_normal(), np.empty(frames)
@@ -98,7 +98,7 @@ def _wander(generator: Generator, frames: int, deviation: float) -> NDArray[np.f
 
 
 def _background(layer: Layer, x: Tensor, y: Tensor, pitch: float) -> Tensor:
-    """Sample a periodic picture; rotation and zoom are about the middle of the screen."""
+    """Sample a periodic picture; rotation and zoom are about the screen centre."""
     motion = _tensors(layer.motion)
     u, v = _rotated(x[None, None, :], y[None, :, None], motion)
     picture = torch.from_numpy(np.pad(layer.values, ((0, 1), (0, 1)), mode="wrap"))
@@ -133,7 +133,7 @@ def _rotated(x: Tensor, y: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sample(picture: Tensor, x: Tensor, y: Tensor, padding: str) -> Tensor:
-    """Sample a picture `[C,h,w]` at places `[T,H,W]` (−1 … 1, corners aligned)."""
+    """Sample a picture `[C,h,w]` bilinearly at positions `x`, `y` `[T,H,W]` (−1 to 1, corners aligned)."""
     grid = torch.empty(*x.shape, 2)
     grid[..., 0], grid[..., 1] = x, y
     batch = picture[None].expand(len(grid), *picture.shape)

@@ -1,4 +1,4 @@
-"""Scenes: what is in the picture, how it moves, and what may be said about it."""
+"""Scenes: content, motion, captions and attributes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from recon.simulate.textures import SHAPES, TEXTURES, Generator
 
 CONTENTS = ("person", "animal", "vehicle", "building", "plants", "ground", "still life", "sky", "writing", "microscopy")
 ATTRIBUTES = ("leaves", "clouds", "photograph", *SHAPES, *TEXTURES, *CONTENTS)
-"""What a scene shows, as a vector of zeros and ones; semantic neurons weigh it."""
+"""Names of a scene's binary attributes; semantic neurons respond to a weighted sum of them."""
 CANVAS = 320
-"""Side of a periodic canvas in pixels (two per pixel of the movie, so 2.5 to 4.4 screens)."""
+"""Side of a periodic canvas in oversampled pixels (two per pixel of the movie, so 2.5 to 4.4 screens)."""
 FASTEST = 60.0
 SIZES = {"small": 0.17, "medium-sized": 0.27, "large": 0.4}
-"""Radius of an object as a share of the screen's height."""
+"""Radius of an object as a fraction of the screen's height."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Layers from back to front, captions (one and two paraphrases), attributes `[A]`, mean grey level and contrast."""
+    """Layers from back to front, a caption and two paraphrases, attributes `[A]`, mean grey level and contrast."""
 
     layers: list[Layer]
     captions: tuple[str, ...]
@@ -35,7 +35,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Stage:
-    """Where a scene plays: its `frames`, the `screen` (width, height in degrees), the `pitch` of pictures (°/pixel)."""
+    """Length of a scene in `frames`, `screen` (width, height) and `pitch` of oversampled pixels, both in degrees."""
 
     frames: int
     screen: tuple[float, float]
@@ -45,7 +45,7 @@ class Stage:
 def make_scene(
     source: SceneSource, part: int, *, frames: int, frame_size: tuple[int, int], degrees_per_pixel: float
 ) -> Scene:
-    """Return part `part` of a source as a scene of `frames` frames."""
+    """Draw scene number `part` of a source, `frames` frames long."""
     generator = np.random.default_rng([source.seed, 2, part])
     screen = (frame_size[1] * degrees_per_pixel, frame_size[0] * degrees_per_pixel)
     stage = Stage(frames, screen, degrees_per_pixel / OVERSAMPLING)
@@ -65,7 +65,7 @@ def _speed(generator: Generator, mean: float) -> float:
 
 
 def _surface(generator: Generator) -> tuple[textures.Picture, str, str]:
-    """A canvas, what it is called, and its attribute."""
+    """Draw a canvas; return it with its name and its attribute."""
     if generator.random() < 0.65:
         coarse = generator.random() < 0.5
         canvas = textures.dead_leaves(generator, CANVAS, smallest=7.0 if coarse else 3.0)
@@ -74,7 +74,7 @@ def _surface(generator: Generator) -> tuple[textures.Picture, str, str]:
 
 
 def _leaves(generator: Generator, stage: Stage) -> Made:
-    """A sheet of leaves that drifts or expands, with nearer clumps of leaves that move faster (parallax)."""
+    """Draw a drifting or expanding sheet of leaves, with clumps in front that move faster (parallax)."""
     coarse = generator.random() < 0.5
     canvas = textures.dead_leaves(generator, CANVAS, smallest=7.0 if coarse else 3.0)
     direction, speed = generator.uniform(-np.pi, np.pi), _speed(generator, 11.0)
@@ -100,7 +100,7 @@ def _clump(generator: Generator, stage: Stage, canvas: textures.Picture, *, spee
 
 
 def _objects(generator: Generator, stage: Stage) -> Made:
-    """One to four textured objects over a textured background that is still or drifts slowly."""
+    """Draw one to four textured objects over a still or slowly drifting background."""
     canvas, background, attribute = _surface(generator)
     drift = _speed(generator, 5.0) if generator.random() < 0.5 else 0.0
     behind = smooth_motion(generator, stage.frames, speed=drift, direction=generator.uniform(-np.pi, np.pi))
@@ -135,7 +135,7 @@ def _moving_object(generator: Generator, stage: Stage, shape: str, texture: str,
 
 
 def _pan(generator: Generator, stage: Stage) -> Made:
-    """A camera that pans and zooms over a large canvas."""
+    """Draw a camera that pans and zooms over a large canvas."""
     canvas, name, attribute = _surface(generator)
     growth = _growth(generator)
     speed, direction = _speed(generator, 17.0), generator.uniform(-np.pi, np.pi)
@@ -145,7 +145,7 @@ def _pan(generator: Generator, stage: Stage) -> Made:
 
 
 def _photograph(generator: Generator, stage: Stage, photograph: str) -> Made:
-    """A camera that pans and zooms over a photograph wider than the screen, hardly looking past its edges."""
+    """Draw a camera that pans and zooms over a photograph wider than the screen, nearly within its borders."""
     width = round(generator.uniform(1.35, 2.4) * stage.screen[0] / stage.pitch)
     picture = textures.photograph(generator, photograph, width=width)
     growth, seconds = _growth(generator), stage.frames / FRAME_RATE

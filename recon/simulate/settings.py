@@ -13,16 +13,16 @@ ACQUISITIONS = ("frame", "8hz")
 
 @dataclass(frozen=True)
 class SimulationSettings:
-    """What to simulate; equal settings give equal recordings.
+    """Settings of a simulated recording; equal settings give equal recordings.
 
-    `minutes` of training movie in trials of `train_frames`; validation and test clips of `clip_frames` are shown
-    `repeats` times. `acquisition` is "frame" or "8hz". `eye_movements` lets gaze shift receptive fields; `coverage`
-    is the share of the screen's area in which receptive fields lie, a rectangle in each of `patches` columns, as with
-    several imaging fields; `semantic` and `mixed` are the shares of neurons that respond to what is shown, alone or
-    multiplied with what they see. `seed` fixes the population, behavior and
-    noise; movies depend on the committed split of sources only. Neurons are prefix-stable: the first 256 of 1000
-    have the parameters of the 256. With `films`, a folder, the test clips are cut from the films in it;
-    with `stimuli`, "gratings" or "noise", they are 49 of these over spatial and temporal scales.
+    Training: `minutes` of movie in trials of `train_frames`. Validation and test clips of `clip_frames` are repeated
+    `repeats` times. `acquisition` is "frame" or "8hz". With `eye_movements`, gaze shifts receptive fields. `coverage`
+    is the fraction of the screen's area that contains receptive-field centres: a rectangle in each of `patches`
+    columns, one per imaging field. `semantic` and `mixed` are the fractions of neurons driven by scene attributes,
+    alone or multiplied with the visual drive. `seed` determines the population, behavior and noise; movies depend on
+    the committed split of sources only. Neurons are prefix-stable: the first 256 of 1000 equal a population of 256.
+    `films` is a folder of films that provide the test clips; `stimuli` ("gratings" or "noise") replaces the test clips
+    by 49 stimuli over spatial and temporal scales.
     """
 
     neurons: int = 1000
@@ -78,4 +78,4 @@ TINY = SimulationSettings(
     frame_size=(16, 24),
     degrees_per_pixel=4.0,
 )
-"""A recording of seconds, for tests and first tries."""
+"""A minimal recording for tests and first trials; takes seconds."""

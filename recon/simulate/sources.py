@@ -1,4 +1,4 @@
-"""The committed split of sources: which photographs and which seeds belong to training, validation and test."""
+"""The committed split of sources: photographs and seeds for training, validation and test."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from recon.errors import InputError
 SPLITS = ("train", "validation", "test")
 KINDS = ("leaves", "objects", "pan")
 TRAINING_PHOTOGRAPHS = 0.18
-"""Share of training scenes that look at a photograph; only eight of them are there to learn from."""
+"""Fraction of training scenes that show a photograph; only eight photographs are in the training split."""
 SEEDS_PER_TRIAL = 16
 
 
 @dataclass(frozen=True)
 class SceneSource:
-    """What a scene is made from: `seed` of everything random in it, its `kind`, and the `photograph` if it has one."""
+    """Source of a scene: the random `seed`, the `kind` of scene, and the `photograph`, if any."""
 
     seed: int
     kind: str
@@ -32,7 +32,7 @@ class SceneSource:
 
     @property
     def name(self) -> str:
-        """Name of the source in the captions' sidecar; equal names are equal sources."""
+        """Name of the source in the captions' sidecar file; equal names mean equal sources."""
         return f"photograph:{self.photograph}" if self.photograph else f"seed:{self.seed}"
 
 
@@ -45,7 +45,7 @@ def split_of_sources() -> dict[str, Any]:
 
 
 def scene_source(split: str, index: int, scene: int) -> SceneSource:
-    """Return the source of one scene of clip `index`; training scenes each have their own, other clips have one.
+    """Return the source of one scene of clip `index`: one per scene in training, one per clip in the other splits.
 
     >>> scene_source("test", 3, 0).name == scene_source("test", 3, 1).name
     True
@@ -56,7 +56,7 @@ def scene_source(split: str, index: int, scene: int) -> SceneSource:
 
 
 def read_photograph(name: str) -> NDArray[np.float32]:
-    """Return a photograph that ships with scikit-image as grey values `[H,W]` in [0,255]."""
+    """Return a photograph from scikit-image as grey values `[H,W]` in [0,255]."""
     from PIL import Image
 
     path = _photograph_folder() / name
@@ -76,7 +76,7 @@ def _training_source(index: int, scene: int) -> SceneSource:
 
 
 def _held_out_source(split: str, index: int) -> SceneSource:
-    """Every fourth clip looks at a photograph while there are any; the others go through the kinds in turn."""
+    """Return the source of a clip: every fourth is a photograph while any are left, others cycle through `KINDS`."""
     names, seed = split_of_sources()["photographs"][split], _seed(split, index)
     order, remainder = divmod(index, 4)
     if remainder == 3 and order < len(names):

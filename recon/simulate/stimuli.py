@@ -1,6 +1,6 @@
-"""Stimuli that measure resolution: drifting gratings over frequencies, Gaussian noise over scales.
+"""Stimuli for measuring resolution: drifting gratings over frequencies, Gaussian noise over scales.
 
-After Bauer, Margrie & Clopath 2026, who reconstruct seven by seven of each from predicted responses.
+After Bauer, Margrie & Clopath 2026, who reconstruct a 7 × 7 grid of each from predicted responses.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from recon.simulate.filters import FRAME_RATE, pixel_grid
 from recon.simulate.movies import SceneRecord, SimulatedClip
 
 GREY, CONTRAST = 127.5, 45.0
-"""Mean and standard deviation of the stimuli's grey levels, clipped to 0–255."""
+"""Mean and standard deviation of the stimuli's grey levels before clipping to 0–255."""
 SPATIAL_FREQUENCIES = (0.01, 0.02, 0.03, 0.045, 0.07, 0.1, 0.15)
 """Cycles per degree."""
 TEMPORAL_FREQUENCIES = (0.5, 1.0, 2.0, 3.0, 4.5, 7.0, 10.0)
@@ -33,10 +33,10 @@ KINDS = ("gratings", "noise")
 def stimulus_set(
     kind: str, *, frames: int, frame_size: tuple[int, int], degrees_per_pixel: float, attributes: int, seed: int = 0
 ) -> list[SimulatedClip]:
-    """Return the 49 clips of a kind, "gratings" or "noise"; names say the scales, such as `gratings_0.02_3`.
+    """Return the 49 clips of a kind, "gratings" or "noise"; names contain the scales, such as `gratings_0.02_3`.
 
-    The first number is cycles per degree (degrees for noise), the second Hertz (seconds for noise). Directions of
-    gratings and the noise are drawn from `seed`.
+    The first number is in cycles per degree (noise: degrees), the second in Hz (noise: seconds). `seed` determines the
+    directions and phases of gratings and the noise.
     """
     if kind not in KINDS:
         raise InputError(f"stimuli: expected one of {', '.join(KINDS)}, got {kind!r}; choose one of them")
@@ -56,7 +56,7 @@ def stimulus_set(
 
 
 def caption_of(name: str) -> str:
-    """Return what a stimulus shows in words.
+    """Return the caption of a stimulus.
 
     >>> caption_of("gratings_0.02_3")
     'A grating of 0.02 cycles per degree drifts at 3 Hz.'
@@ -69,7 +69,7 @@ def caption_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Screen:
-    """Length in frames, degrees per pixel, and the places `x`, `y` `[H,W]` of the pixels in degrees."""
+    """Length in frames, degrees per pixel, and pixel positions `x`, `y` `[H,W]` in degrees."""
 
     frames: int
     pitch: float
@@ -78,7 +78,7 @@ class _Screen:
 
 
 def _grating(generator: np.random.Generator, screen: _Screen, *, space: float, time: float) -> NDArray[np.float64]:
-    """Return a sinusoidal grating `[T,H,W]` of standard deviation one, of a random direction and phase."""
+    """Return a sinusoidal grating `[T,H,W]` of standard deviation one with random direction and phase."""
     angle, phase = generator.uniform(0, 2 * math.pi, 2)
     along = screen.x * math.cos(angle) - screen.y * math.sin(angle)
     seconds = np.arange(screen.frames) / FRAME_RATE
@@ -87,7 +87,7 @@ def _grating(generator: np.random.Generator, screen: _Screen, *, space: float, t
 
 
 def _noise(generator: np.random.Generator, screen: _Screen, *, space: float, time: float) -> NDArray[np.float64]:
-    """Return Gaussian noise `[T,H,W]` filtered in space and time, of mean zero and standard deviation one."""
+    """Return Gaussian noise `[T,H,W]` filtered in space and time, with mean zero and standard deviation one."""
     pixels, steps = space / screen.pitch, time * FRAME_RATE
     margin = [int(4 * width) + 1 for width in (steps, pixels, pixels)]
     size = [side + 2 * edge for side, edge in zip((screen.frames, *screen.x.shape), margin, strict=True)]

@@ -1,4 +1,4 @@
-"""Still pictures that movies are made of: 1/f noise, dead leaves, photographs and objects with a texture."""
+"""Still images for movies: 1/f noise, dead leaves, photographs and textured objects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ LEAVES_AT_A_TIME = 512
 
 
 def noise_texture(generator: Generator, size: int, *, exponent: float = 1.0, orientation: float = 0.0) -> Picture:
-    """Return periodic 1/f^exponent noise `[size,size]` of mean 0 and sd 1; `orientation` above 0 stretches it."""
+    """Return periodic noise `[size,size]` of amplitude ∝ f^−exponent, mean 0, standard deviation 1.
+
+    `orientation` above 0 makes it anisotropic.
+    """
     fy, fx = np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None, :]
     radius = np.hypot(fx * (1 + 2 * orientation), fy)
     radius[0, 0] = 1.0
@@ -31,7 +34,7 @@ def noise_texture(generator: Generator, size: int, *, exponent: float = 1.0, ori
 
 
 def clouds(generator: Generator, size: int) -> Picture:
-    """Return a periodic canvas of soft clouds or of wood-like grain, mean 0 and sd 1."""
+    """Return a periodic canvas of soft clouds or wood-like grain, mean 0, standard deviation 1."""
     exponent = generator.uniform(1.1, 1.5)
     return noise_texture(generator, size, exponent=exponent, orientation=float(generator.choice([0.0, 2.0])))
 
@@ -39,7 +42,7 @@ def clouds(generator: Generator, size: int) -> Picture:
 def dead_leaves(generator: Generator, size: int, *, smallest: float = 2.0, cover: float = 3.0) -> Picture:
     """Return a periodic canvas `[size,size]` of occluding textured ellipses, p(r) ∝ r⁻³ (dead leaves; Lee et al. 2001).
 
-    `smallest` is the smallest radius in pixels, `cover` how many times the leaves cover the canvas.
+    `smallest` is the minimum radius in pixels, `cover` the total area of the leaves in units of the canvas.
     """
     canvas = noise_texture(generator, size, exponent=1.2)
     texture = np.tile(noise_texture(generator, size, exponent=0.9), (2, 2))
@@ -49,7 +52,7 @@ def dead_leaves(generator: Generator, size: int, *, smallest: float = 2.0, cover
 
 
 def photograph(generator: Generator, name: str, *, width: int) -> Picture:
-    """Return a photograph resized (with antialiasing) to `width` pixels, mirrored so that it is periodic."""
+    """Return a photograph resized to `width` pixels with antialiasing, then extended periodically by mirroring."""
     from PIL import Image
 
     picture = read_photograph(name)
@@ -63,7 +66,7 @@ def photograph(generator: Generator, name: str, *, width: int) -> Picture:
 
 
 def sprite(generator: Generator, shape: str, texture: str, *, radius: float) -> tuple[Picture, Picture]:
-    """Return grey values (mean near 0) and opacity in [0,1] of an object of `radius` pixels in a square picture."""
+    """Return grey values and opacity in [0,1] of an object of `radius` pixels, both as square pictures."""
     half = int(np.ceil(1.25 * radius)) + 2
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float32) / radius
     opacity = np.clip(0.5 - _distance(shape, x, y) * radius, 0, 1).astype(np.float32)
@@ -72,9 +75,10 @@ def sprite(generator: Generator, shape: str, texture: str, *, radius: float) -> 
 
 
 def _leaves(generator: Generator, size: int, *, smallest: float, area: float) -> Iterator[Leaves]:
-    """Draw leaves until they cover `area` pixels, a few hundred at a time.
+    """Draw leaves of total area `area` pixels and yield them in batches `[K,9]`.
 
-    Rows: radius along the long axis, aspect, angle, centre (row, column), corner of the grain, its contrast, grey.
+    Columns: radius along the long axis, aspect, angle, centre (row, column), corner of the grain (row, column),
+    contrast of the grain, grey value.
     """
     largest, covered, leaves = size / 5, 0.0, list[tuple[float, ...]]()
     rarest, span = smallest**-2, smallest**-2 - largest**-2
@@ -93,9 +97,9 @@ def _leaves(generator: Generator, size: int, *, smallest: float, area: float) ->
 
 
 def _paint(canvas: Picture, texture: Picture, leaves: Leaves) -> None:
-    """Paint leaves in their order; `texture` is the grain tiled twice on both axes, so any part of it is one slice.
+    """Paint leaves in order; `texture` is the grain tiled twice along both axes, so that any patch is one slice.
 
-    Outlines of equal size are drawn together: most leaves are a few pixels wide, and a call costs more than they do.
+    Outlines of equal size are computed in one call: most leaves are a few pixels wide and call overhead dominates.
     """
     size, halves = len(canvas), leaves[:, 0].astype(int) + 2
     equal = {half: iter(_outlines(leaves[halves == half], half)) for half in set(halves.tolist())}
@@ -131,7 +135,7 @@ def _outlines(leaves: Leaves, half: int) -> NDArray[np.float64]:
 
 
 def _distance(shape: str, x: Picture, y: Picture) -> NDArray[Any]:
-    """Signed distance (radius 1, negative inside) to the outline of a shape."""
+    """Return the signed distance (negative inside) to the outline of a shape of radius 1."""
     distance, angle = np.hypot(x, y), np.arctan2(y, x)
     if shape == "disc":
         return np.asarray(distance - 1)

@@ -1,4 +1,4 @@
-"""Thread counts change the order of float sums; simulations run on one thread so that they do not depend on it."""
+"""Single-threaded execution: thread counts change the order of float sums, and simulations must not depend on it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 
 
 def use_one_thread() -> None:
-    """Let torch use one thread in the calling thread (the count is kept per thread); for thread pools."""
+    """Set torch to one thread in the calling thread (the setting is per thread); initialiser of thread pools."""
     torch.set_num_threads(1)
 
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch use one thread inside the block and as many as before after it."""
+    """Set torch to one thread inside the block; restore the previous number afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,1 +1,1 @@
-"""Training of what a method or an encoder needs: `recon train`."""
+"""Training of encoders, decoders, autoencoders, priors and masks: `recon train`."""

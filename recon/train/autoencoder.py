@@ -1,4 +1,4 @@
-"""`recon train autoencoder`: from the training movies of a recording to the weights of a movie autoencoder."""
+"""`recon train autoencoder`: train a movie autoencoder on the training movies of a recording."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from recon.types import Recording
 
 @dataclass(frozen=True)
 class AutoencoderTraining:
-    """A configuration: which movies, how large, and where the weights go.
+    """Configuration of `recon train autoencoder`: recording, architecture, learning and output.
 
-    Chunks of `frames` frames of training movies, mirrored half of the time, are encoded and decoded with Gaussian
-    noise of deviation `noise` on the standardised latents, so that the decoder bears latents that are not exact; the
-    loss is the squared error over the movies' variance + `similarity` · (1 − SSIM). Validation movies choose the
-    weights that are kept.
+    Chunks of `frames` frames of training movies, mirrored with probability 1/2, are encoded and decoded. Gaussian noise
+    of standard deviation `noise` on the standardised latents makes the decoder robust to inexact latents. The loss is
+    the squared error divided by the movies' variance + `similarity` · (1 − SSIM), plus a penalty of weight 0.1 on
+    latent means and standard deviations that differ from 0 and 1. Validation movies select the weights.
     """
 
     name: str
@@ -45,7 +45,7 @@ class AutoencoderTraining:
 
 
 def train_autoencoder(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
-    """Train as a configuration says and return the path of the weights; the card lies beside them."""
+    """Train from a configuration and return the path of the weights; the card is saved next to them."""
     chosen = config.record(AutoencoderTraining, tree, where="train")
     recording = open_recording(chosen.recording)
     movies, held_out = movies_of(recording, "train"), movies_of(recording, "oracle")
@@ -82,7 +82,7 @@ def train_autoencoder(tree: Mapping[str, Any], *, log: Path | None = None) -> Pa
 
 
 def movies_of(recording: Recording, tier: str) -> list[TrainingClip]:
-    """Return the movies of a tier as bytes, each content once, without responses."""
+    """Return the distinct movies of a tier as bytes, without responses."""
     first = {recording.video_ids[index]: index for index in reversed(recording.trials(tier))}
     if not first:
         raise InputError(f"{recording.path}: expected trials of tier {tier!r}, got none; import them with this tier")
@@ -91,7 +91,7 @@ def movies_of(recording: Recording, tier: str) -> list[TrainingClip]:
 
 
 def started(settings: AutoencoderSettings, movies: list[TrainingClip], generator: torch.Generator) -> MovieAutoencoder:
-    """Return an autoencoder with weights from a generator and latents standardised on some of the movies."""
+    """Return an autoencoder with random weights and latents standardised on the first movies."""
     model = fresh(lambda: MovieAutoencoder(settings))
     draw_weights(model, generator)
     model.standardise(torch.stack([_cut(clip, 16) for clip in movies[:16]]))
@@ -99,7 +99,7 @@ def started(settings: AutoencoderSettings, movies: list[TrainingClip], generator
 
 
 def drawn(clips: list[TrainingClip], generator: torch.Generator, *, batch: int, frames: int) -> Tensor:
-    """Return random chunks `[B,1,F,H,W]` in [0,1] of movies, half of them mirrored."""
+    """Return random chunks `[B,1,F,H,W]` of movies in [0,1], each mirrored with probability 1/2."""
     _, movie = chunk(clips, generator, batch=batch, frames=frames)
     mirrored = torch.rand(len(movie), 1, 1, 1, 1, generator=generator) < 0.5
     return torch.where(mirrored, movie.flip(-1), movie)
@@ -107,7 +107,7 @@ def drawn(clips: list[TrainingClip], generator: torch.Generator, *, batch: int, 
 
 @torch.no_grad()
 def scores(model: Any, movies: list[TrainingClip]) -> dict[str, float]:
-    """Return means over movies of video correlation and PSNR of encoding and decoding them."""
+    """Return the video correlation and PSNR of the autoencoder's output, mean over movies."""
     pairs = []
     for clip in movies:
         truth = clip.movie[None].float() / 255

@@ -1,4 +1,4 @@
-"""`recon train decoder`: a convolutional decoder for a recording, as a file of weights with a card."""
+"""`recon train decoder`: train a convolutional decoder on a recording and save its weights with a card."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ Named = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class DecoderTraining:
-    """A configuration: a recording, the encoders from which responses may be distilled, the method and its file.
+    """Configuration of `recon train decoder`: recording, encoders for distillation, method and output.
 
-    `neurons`, `seed` and `artefacts` are those of a benchmark, so that the decoder reads the *fit* neurons alone.
+    `neurons`, `seed` and `artefacts` have the same meaning as in a benchmark: the decoder reads the *fit* neurons only.
     """
 
     name: str
@@ -45,7 +45,7 @@ class DecoderTraining:
 
 
 def train_decoder(tree: Mapping[str, Any]) -> Path:
-    """Train as a configuration says and return the path of the weights; the card lies beside them."""
+    """Train from a configuration and return the path of the weights; the card is saved next to them."""
     chosen = config.record(DecoderTraining, config.expand(tree), where="train")
     task = _task(chosen)
     method, training = task.method(), task.training()
@@ -68,7 +68,7 @@ def train_decoder(tree: Mapping[str, Any]) -> Path:
 
 
 def _task(chosen: DecoderTraining) -> Task:
-    """Return a benchmark's task whose method is the one to train, on clips as long as the training trials' are."""
+    """Return a benchmark task with the method to be trained; its single clip is an oracle trial."""
     tree = {
         "run": "runs/train",
         "recording": str(chosen.recording),

@@ -1,4 +1,4 @@
-"""`recon train encoder` for DwiseNeuro: from a configuration and recordings on disk to a weights file with its card."""
+"""`recon train encoder` for DwiseNeuro: train on one or several recordings and save the weights with a card."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from recon.types import Recording
 
 @dataclass(frozen=True)
 class DwiseTraining:
-    """A configuration: which recordings teach one core, how, and where the weights go.
+    """Configuration of `recon train encoder` for DwiseNeuro: recordings that share one core, learning and output.
 
-    `architecture` has the published names; the readouts are those of the recordings. Up to `validations` trials of the
-    tier oracle of each recording, of different content first, watch the training and make the card's scores, for
-    which the first `warmup_frames` are dropped. Trials are read when they are drawn; `memory` GiB of them are kept.
+    `architecture` uses the published parameter names; the recordings define the readouts. Up to `validations` oracle
+    trials per recording, distinct contents first, monitor the training and give the card's scores, without the first
+    `warmup_frames`. Trials are read on demand and cached up to `memory` GiB.
     """
 
     name: str
@@ -45,10 +45,10 @@ class DwiseTraining:
 
 
 def train_dwiseneuro(config: Mapping[str, Any], *, log: Path | None = None) -> Path:
-    """Train DwiseNeuro as a configuration says and return the path of its weights; the card lies beside them.
+    """Train DwiseNeuro from a configuration and return the path of the weights; the card is saved next to them.
 
-    Gradients come from trials of the tier `train` only; trials of the tier `oracle` watch. An interrupted training
-    goes on where it stopped when it is called again.
+    Gradients come from trials of the tier `train` only; trials of the tier `oracle` monitor the training. Calling
+    again resumes an interrupted training.
     """
     chosen = dwise_from_mapping(config)
     paths = chosen.recording if isinstance(chosen.recording, tuple) else (chosen.recording,)
@@ -73,12 +73,12 @@ def train_dwiseneuro(config: Mapping[str, Any], *, log: Path | None = None) -> P
 
 
 def dwise_from_mapping(config: Mapping[str, Any]) -> DwiseTraining:
-    """Return the record of a configuration; names and types are checked strictly."""
+    """Build the record of a configuration; names and types are checked strictly."""
     from recon.config import record
 
     if "readout_outputs" in (config.get("architecture") or {}):
         raise InputError(
-            "train.architecture.readout_outputs: expected none, the recordings have them, got a value; remove the key"
+            "train.architecture.readout_outputs: expected none (recordings define them), got a value; remove the key"
         )
     return record(DwiseTraining, config, where="train")
 
@@ -90,7 +90,7 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def mouse_of(recording: Recording, chosen: DwiseTraining, room: Room) -> Mouse:
-    """Return the mouse of a recording, after a look at its first trial."""
+    """Return the mouse of a recording; raises InputError if frame size, tiers or behavior do not fit."""
     if recording.frame_size != FRAME_SIZE:
         raise InputError(
             f"{recording.path}: expected frames of {FRAME_SIZE} for DwiseNeuro, got {recording.frame_size}; "
@@ -138,7 +138,7 @@ def _card(chosen: DwiseTraining, recordings: Sequence[Recording], run: DwiseRun)
 
 
 def _scores(chosen: DwiseTraining, recording: Recording, run: DwiseRun, place: int) -> dict[str, Any]:
-    """Scores of whole validation trials by sliding windows; the field's single-trial correlation among them."""
+    """Return the scores on whole validation trials with sliding windows, including the single-trial correlation."""
     view = DwiseNeuro(run.averaged, place, subject=run.mice[place].subject)
     return scores_of(view, recording, watching(recording, chosen.validations), chosen.warmup_frames)
 

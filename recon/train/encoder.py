@@ -1,4 +1,4 @@
-"""`recon train encoder`: from a configuration and a recording on disk to a weights file with its card."""
+"""`recon train encoder`: train an encoder on a recording and save its weights with a card."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from recon.types import Recording, Trial
 
 @dataclass(frozen=True)
 class EncoderTraining:
-    """A configuration: which architecture learns from which recording, how, and where the weights go.
+    """Configuration of `recon train encoder`: recording, architecture, learning and output.
 
-    `architecture` holds the settings of the architecture `encoder`; the movie's mean and deviation are taken from
-    the training trials. `behavior` names the channels that modulate rates; a recording without behavior trains
-    without. A `glm` is fitted as `fit` says, the others are trained as `training` says. `validations` is the number
-    of validation trials that stop the training; the card's scores use all. Only the first `data` (a share) of the
-    training trials is learnt from. Trials are read when they are drawn; `memory` GiB of them are kept.
+    `architecture` holds the settings of the architecture `encoder`; the movies' mean and standard deviation are
+    estimated from the training trials. `behavior` names the channels that modulate rates, ignored if the recording has
+    no behavior. A `glm` uses `fit`, all others use `training`. `validations` trials control early stopping; the card's
+    scores use all validation trials. Training uses the first fraction `data` of the training trials. Trials are read on
+    demand and cached up to `memory` GiB.
     """
 
     name: str
@@ -48,10 +48,10 @@ class EncoderTraining:
 
 
 def train_encoder(config: Mapping[str, Any], *, log: Path | None = None) -> Path:
-    """Train the encoder of a configuration and return the path of its weights; the card lies beside them.
+    """Train an encoder from a configuration and return the path of the weights; the card is saved next to them.
 
-    Gradients come from trials of the tier `train` only, early stopping from the tier `oracle`. An interrupted
-    training goes on where it stopped when it is called again.
+    Gradients come from trials of the tier `train` only; early stopping uses the tier `oracle`. Calling again resumes
+    an interrupted training.
     """
     chosen: EncoderTraining = from_mapping_with_paths(config)
     recording = open_recording(chosen.recording)
@@ -74,10 +74,10 @@ def learn(
     *,
     log: Path | None,
 ) -> TrainingOutcome:
-    """Train an encoder in place, in the way of its kind."""
+    """Train an encoder in place: a GLM with `fit`, any other architecture with `training`."""
     if isinstance(encoder, Glm) != (chosen.fit is not None):
         raise InputError(
-            f"fit: expected it for the encoder glm and only there, got {chosen.fit} for {chosen.encoder}; "
+            f"fit: expected it for the encoder glm only, got {chosen.fit} for {chosen.encoder}; "
             "write `fit: {}` for a glm, `training: {…}` for the others"
         )
     if isinstance(encoder, Glm) and chosen.fit is not None:
@@ -87,7 +87,7 @@ def learn(
 
 
 def from_mapping_with_paths(config: Mapping[str, Any]) -> EncoderTraining:
-    """Return the record of a configuration; names and types are checked strictly."""
+    """Build the record of a configuration; names and types are checked strictly."""
     from recon.config import record
 
     return record(EncoderTraining, config, where="train")
@@ -136,7 +136,10 @@ def _card(chosen: EncoderTraining, recording: Recording, outcome: TrainingOutcom
 
 
 def scores_of(encoder: Encoder, recording: Recording, indices: Sequence[int], warmup: int) -> dict[str, Any]:
-    """Return mean correlations over neurons on the validation trials of numbers; the last two need noise-free rates."""
+    """Return mean correlations over neurons on the trials `indices`.
+
+    The correlation with noise-free rates and the oracle ceiling are included if the recording has noise-free rates.
+    """
     single = evaluate(encoder, (clip_of(recording.trial(index)) for index in indices), warmup=warmup)
     scores: dict[str, Any] = {"validation_correlation": _mean(single)}
     if recording.trial(indices[0]).rates is not None:
@@ -148,7 +151,7 @@ def scores_of(encoder: Encoder, recording: Recording, indices: Sequence[int], wa
 
 
 def oracle_correlation(trials: Sequence[Trial], *, warmup: int) -> torch.Tensor:
-    """Return the correlation `[N]` of noise-free rates with single trials: what a perfect encoder would reach."""
+    """Return the correlation `[N]` of noise-free rates with single trials, the ceiling for any encoder."""
     rates = torch.cat([t.rates[:, warmup:] for t in trials if t.rates is not None], 1).double()
     responses = torch.cat([t.responses[:, warmup:] for t in trials if t.rates is not None], 1).double()
     rates, responses = (x - x.mean(1, keepdim=True) for x in (rates, responses))

@@ -1,7 +1,7 @@
-"""Transparency masks: where on the screen a recorded population sees anything (Bauer, Margrie & Clopath 2026).
+"""Transparency masks: the part of the screen covered by the population's receptive fields (Bauer et al. 2026).
 
-A clip is blended with another one behind a mask, alpha·shown + (1 − alpha)·other; the mask is moved until the encoder's
-prediction from the blend matches the responses to the clip that was shown. It opens where the population looks.
+The shown clip is blended with another clip, mask·shown + (1 − mask)·other. The mask is optimised until the encoder's
+prediction for the blend matches the responses to the shown clip; it opens where the population has receptive fields.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ Progress = Callable[[Iterable[int]], Iterable[int]]
 
 @dataclass(frozen=True)
 class MaskLearning:
-    """`steps` of `rate` on pairs of `frames` frames after the first `skip`; gradients blurred by `blur` pixels.
+    """Gradient descent on the mask: `steps` of size `rate`, gradients blurred with standard deviation `blur` pixels.
 
-    Published: 1000 steps of rate 10 on one pair, start uniform in 0–0.05, blur 5. More `pairs` per step are steadier.
+    Each step uses `pairs` random pairs of clips of `frames` frames, after the first `skip` frames of their trials; more
+    pairs reduce gradient noise. The mask starts uniform in [0, `start`). Defaults are the published values.
     """
 
     steps: int = 1000
@@ -49,7 +50,7 @@ class MaskLearning:
 
 @dataclass(frozen=True)
 class MaskTraining:
-    """A configuration of `recon train mask`: which recording and encoder, how, and the .npy file that it ends in."""
+    """Configuration of `recon train mask`: recording, encoder, learning and output (.npy)."""
 
     recording: Path
     encoder: Mapping[str, Any]
@@ -58,7 +59,7 @@ class MaskTraining:
 
 
 def train_mask(tree: Mapping[str, Any], *, progress: Progress = iter) -> Path:
-    """Learn the mask of a configuration and write it; names and types are checked before anything is computed."""
+    """Learn a mask from a configuration and write it; names and types are checked before any computation."""
     chosen = config.record(MaskTraining, tree, where="mask")
     encoder: Encoder = config.build("encoder", chosen.encoder, where="encoder")
     recording = open_recording(chosen.recording)
@@ -74,9 +75,9 @@ def train_mask(tree: Mapping[str, Any], *, progress: Progress = iter) -> Path:
 def learn_mask(
     encoder: Encoder, recording: SensoriumRecording, chosen: MaskLearning, *, progress: Progress = iter
 ) -> Tensor:
-    """Return the mask `[H,W]`; it starts near 0 and may grow beyond 1 (blends use it clipped to [0,1]).
+    """Return the mask `[H,W]`, learnt from training trials; values may exceed 1 (blends clip the mask to [0,1]).
 
-    Only training trials are used. Raises InputError where they are too few or too short.
+    Raises InputError if training trials are too few or too short.
     """
     generator = torch.Generator().manual_seed(chosen.seed)
     indices = _long_enough(recording, chosen)
@@ -91,7 +92,7 @@ def learn_mask(
 
 
 def _gradient(encoder: Encoder, mask: Tensor, shown: list[Trial], other: list[Trial], scale: Tensor) -> Tensor:
-    """Return the gradient `[1,1,1,H,W]`: per pair of unit norm over its frames, clipped to ±1, averaged."""
+    """Return the gradient `[1,1,1,H,W]`: normalised per pair over all frames, clipped to ±1, then averaged."""
     movie, responses, behavior = stack(shown)
     background = stack(other)[0]
     leaf = mask.expand(len(movie), 1, movie.shape[2], *mask.shape).clone().requires_grad_(True)

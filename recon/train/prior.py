@@ -1,4 +1,4 @@
-"""`recon train prior`: from generated movies and their captions to the weights of a text-conditioned movie prior."""
+"""`recon train prior`: train a text-conditioned movie prior on generated movies with captions."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ from recon.priors.text import EMBEDDED, TextEncoder
 from recon.run.tensorboard import picture, scalar
 
 HELD_OUT = 48
-"""Validation clips of which the card tells errors."""
+"""Number of validation clips for the errors on the card."""
 HELD_OUT_FRAMES = 180
 LENGTH = 60
-"""Frames of a scene on which errors are taken; shorter scenes are left out."""
+"""Frames per scene for the errors; shorter scenes are excluded."""
 WATCHED = 8
-"""Scenes of them that choose the weights that are kept."""
+"""Number of validation scenes that select the weights."""
 MEASURED = 600
-"""Training scenes from which the spectrum of `gaussian` is estimated."""
+"""Number of training scenes for estimating the spectrum of `gaussian`."""
 Words = Literal["right", "none", "wrong"]
 WORDS: tuple[Words, ...] = get_args(Words)
 SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 CHOOSING = (0.1, 0.4, 1.6)
-"""Noise levels of the score that chooses the weights."""
+"""Noise levels of the validation score that selects the weights."""
 SHOWN_DRAWS, SHOWN_FRAMES = 2, 16
 SHOWN_LEVELS = (12, 10.0, 0.03)
-"""What TensorBoard shows at every validation is drawn down so many levels of σ, from the highest to the lowest."""
+"""Noise schedule of the samples shown in TensorBoard: number of levels, highest σ, lowest σ."""
 FRAME_RATE = 30.0
 
 
 @dataclass(frozen=True)
 class PriorTraining:
-    """A configuration: how many clips of 10 s, how large a network, and where weights and drawn clips go.
+    """Configuration of `recon train prior`: number of clips (10 s each), architecture, learning and output.
 
-    Chunks of `frames` frames of one scene are noised with ln σ ~ N(`level`, `log_sd`²) and denoised; the error counts
-    in units of the variance that noise leaves to a Gaussian of the same spectrum (Karras et al. 2022). A share `silent`
-    of the chunks has no caption (Ho & Salimans 2021). Without `gaussian` movies count as white. With `start` the
-    network goes on from that of another prior, but for its last layer: beside an exact Gaussian denoiser it has only
-    to learn what is not linear, which a new network hardly finds.
+    Chunks of `frames` frames of one scene are noised with ln σ ~ N(`level`, `log_sd`²) and denoised. The squared error
+    is divided by the posterior variance under a Gaussian of the same spectrum, as in Karras et al. 2022. A fraction
+    `silent` of the chunks has no caption (Ho & Salimans 2021). Without `gaussian` the spectrum is taken as white. With
+    `start` the network is initialised from another prior except for its last layer: next to an exact Gaussian denoiser
+    only the nonlinear part remains to be learnt, which a new network hardly finds.
     """
 
     name: str
@@ -75,9 +75,9 @@ class PriorTraining:
 
 @dataclass(frozen=True)
 class Captioned:
-    """Clips as bytes `[K,T,H,W]`, the scenes (clip, first, end) in them, and their captions' embeddings `[S,P,D]`.
+    """Clips as bytes `[K,T,H,W]`, their scenes (clip, first, end), and embeddings of the scenes' captions `[S,P,D]`.
 
-    `captions` has the first phrasing of every scene's.
+    `captions` holds the first phrasing of each scene's caption.
     """
 
     movies: Tensor
@@ -86,17 +86,17 @@ class Captioned:
     captions: tuple[str, ...]
 
     def scored(self, most: int = 0) -> list[int]:
-        """Return the places of scenes that are long enough to be scored, the first `most` of them (0: all)."""
+        """Return the indices of the first `most` scenes (0: all) that are long enough to be scored."""
         long = [place for place, (_, first, end) in enumerate(self.scenes) if end - first >= LENGTH]
         return long[: most or None]
 
     def chunk(self, place: int) -> Tensor:
-        """Return the first frames `[1,1,F,H,W]` of a scene in [0,1], as many as errors are taken of."""
+        """Return the first `LENGTH` frames of a scene `[1,1,LENGTH,H,W]` in [0,1]."""
         clip, first, _ = self.scenes[place]
         return self.movies[clip, first : first + LENGTH].float()[None, None] / 255
 
     def drawn(self, generator: torch.Generator, *, batch: int, frames: int) -> tuple[Tensor, Tensor]:
-        """Return chunks `[B,1,F,H,W]` in [0,1], each of one scene, and the embedding of one of its captions."""
+        """Return random chunks `[B,1,F,H,W]` in [0,1], each from one scene, with the embedding of one phrasing."""
         chosen = torch.randint(len(self.scenes), (batch,), generator=generator).tolist()
         phrased = torch.randint(self.embeddings.shape[1], (batch,), generator=generator)
         parts = []
@@ -109,7 +109,7 @@ class Captioned:
 
 
 def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
-    """Train as a configuration says and return the path of the weights; the card lies beside them."""
+    """Train from a configuration and return the path of the weights; the card is saved next to them."""
     chosen = config.record(PriorTraining, tree, where="train")
     encoder = TextEncoder(chosen.text)
     shown, held_out = captioned("train", chosen, encoder), captioned("validation", chosen, encoder)
@@ -140,13 +140,13 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
     )
     card = {"name": chosen.name, "training": asdict(chosen) | {"output": chosen.output.name, "artefacts": ""}}
     card |= asdict(outcome) | {"command": f"recon train prior {_config(chosen)}"}
-    save_movie_diffusion(model, chosen.output, card=card)  # the errors take minutes: the weights must not wait for them
+    save_movie_diffusion(model, chosen.output, card=card)  # saved first: the errors take minutes
     save_movie_diffusion(model, chosen.output, card=card | {"held_out_squared_error": report(model, power, held_out)})
     return chosen.output
 
 
 def started(chosen: PriorTraining, generator: torch.Generator, power: Spectrum | None = None) -> MovieDiffusion:
-    """Return a prior with weights from a generator, which denoises as if movies were Gaussian with this power."""
+    """Return a prior with random weights that initially equals the Gaussian denoiser of spectrum `power`."""
     model = fresh(lambda: MovieDiffusion(chosen.settings, spectrum=power, text=chosen.text))
     last = {name: value.clone() for name, value in model.state_dict().items() if _starts_at_zero(name)}
     draw_weights(model, generator)
@@ -158,7 +158,7 @@ def started(chosen: PriorTraining, generator: torch.Generator, power: Spectrum |
 
 
 def go_on(model: MovieDiffusion, known: MovieDiffusion) -> None:
-    """Give a network the weights of another one but for its last layer, which stays zero; more views count nothing."""
+    """Copy weights from another network except the last layer, which stays zero; extra input views get zero weights."""
     state, mine, theirs = known.network.state_dict(), model.network.settings, known.network.settings
     if replace(theirs, inputs=mine.inputs) != mine:
         raise InputError(f"start: expected a network of {mine}, got one of {theirs}; train another")
@@ -173,7 +173,7 @@ def _starts_at_zero(name: str) -> bool:
 
 
 def captioned(split: str, chosen: PriorTraining, encoder: TextEncoder) -> Captioned:
-    """Return the clips of a split; they are drawn in parts that are kept, so that an interrupted drawing goes on."""
+    """Return the captioned clips of a split; generation is cached in parts, so an interrupted call can be resumed."""
     count, first, frames = (chosen.clips, FIRST, 300) if split == "train" else (HELD_OUT, 0, HELD_OUT_FRAMES)
     movies: list[Tensor] = []
     scenes: list[tuple[int, int, int]] = []
@@ -194,10 +194,10 @@ def captioned(split: str, chosen: PriorTraining, encoder: TextEncoder) -> Captio
 def errors(
     denoiser: nn.Module, clips: Captioned, words: Words, *, sigmas: Sequence[float] = SIGMAS, most: int = 0
 ) -> Tensor:
-    """Return the mean squared error `[S,K]` with which the first frames of each scene are denoised at each σ.
+    """Return the mean squared denoising error `[S,K]` at each σ for the first frames of each scene.
 
-    The noise is the same in every call. `words` says which caption the denoiser is told: the right one, none, or that
-    of another scene. `most` bounds the scenes (0: all).
+    The noise is the same in every call. `words` selects the caption: that of the scene ("right"), none, or that of
+    another scene ("wrong"). `most` limits the number of scenes (0: all).
     """
     generator, places = torch.Generator().manual_seed(HELD_OUT), clips.scored(most)
     condition = clips.embeddings[places, 0]
@@ -216,14 +216,14 @@ def errors(
 
 
 def chosen_by(network: nn.Module, held_out: Captioned, words: Words = "right") -> Tensor:
-    """Return the errors `[S]` at `CHOOSING` on the scenes that choose the weights."""
+    """Return the errors `[S]` at the noise levels `CHOOSING` on the scenes that select the weights."""
     return errors(network, held_out, words, sigmas=CHOOSING, most=WATCHED).mean(1)
 
 
 def seen(network: Any, held_out: Captioned) -> list[Any]:
-    """Return what TensorBoard shows at a validation: draws without a caption and with two held-out ones, and errors.
+    """Return TensorBoard entries of a validation: samples without a caption and with two held-out ones, and errors.
 
-    The noise is the same at every validation, so that pictures and curves change with the weights alone.
+    The noise is the same at every validation, so only the weights change pictures and curves.
     """
     places = held_out.scored(2)
     captions = ["", *(held_out.captions[place] for place in places)]
@@ -247,9 +247,9 @@ def seen(network: Any, held_out: Captioned) -> list[Any]:
 
 
 def report(model: MovieDiffusion, power: Spectrum, held_out: Captioned) -> dict[str, Any]:
-    """Return the held-out error at each σ with the right caption, none and a wrong one, and that of `gaussian`.
+    """Return held-out errors at each σ with the right caption, none and a wrong one, and of the Gaussian denoiser.
 
-    With them the differences none − right and wrong − none, paired over scenes, with their 95 % intervals.
+    Includes 95 % intervals of the differences none − right, wrong − none and Gaussian − right, paired over scenes.
     """
     found = {f"caption: {words}": errors(model, held_out, words) for words in WORDS}
     found["gaussian"] = errors(GaussianDenoiser(power), held_out, "none")

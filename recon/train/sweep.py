@@ -1,4 +1,4 @@
-"""Trainings that differ in one setting, a fold or a seed, as jobs beside each other."""
+"""Sweeps: parallel trainings that differ in one setting, such as a fold or a seed."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from recon.train.encoder import train_encoder
 from recon.train.prior import train_prior
 
 EACH = "{each}"
-"""Stands in a configuration, say in `output`, for the value of the setting in which trainings differ."""
+"""Placeholder in a configuration, for example in `output`, for the value of the swept setting."""
 
 
 def train(kind: str, tree: Mapping[str, Any], log: Path) -> Path:
-    """Train an encoder, decoder, autoencoder or prior as a configuration says; return its weights."""
+    """Train an encoder, decoder, autoencoder or prior from a configuration; return the path of the weights."""
     match kind:
         case "encoder":
             train_one = train_dwiseneuro if tree.get("encoder") == "dwiseneuro" else train_encoder
@@ -44,7 +44,7 @@ def train(kind: str, tree: Mapping[str, Any], log: Path) -> Path:
 
 @dataclass(frozen=True)
 class Trainings:
-    """One training for each of the `values` of a setting `key`, by number."""
+    """A sweep: one training per value in `values` of the setting `key`."""
 
     kind: str
     tree: Mapping[str, Any]
@@ -54,21 +54,21 @@ class Trainings:
     threads: int = 0
 
     def __call__(self, number: int) -> str:
-        """Train with one of the values; return a line about it."""
+        """Train with value `number`; return a line with the value and the path of the weights."""
         if self.threads:
             torch.set_num_threads(self.threads)
         weights = train(self.kind, self.settings(number), self.log / f"{self.key} {self.values[number]}")
         return f"{self.key}={self.values[number]}: {weights}"
 
     def settings(self, number: int) -> dict[str, Any]:
-        """Return the configuration with one of the values, also wherever `{each}` stands."""
+        """Return the configuration with value `number` in `key` and in place of every `{each}`."""
         value = self.values[number]
         settings: dict[str, Any] = config.overridden(_with(self.tree, value), [f"{self.key}={value}"])
         return settings
 
 
 def train_several(trainings: Trainings, on: Place, *, share: Share | None = None) -> Iterator[JobOutcome]:
-    """Do trainings where `on` says and yield what became of them; raises InputError where two would write one file."""
+    """Run the trainings at the place `on` and yield their outcomes; raises InputError if outputs are not distinct."""
     outputs = [trainings.settings(number).get("output") for number in range(len(trainings.values))]
     if len(set(map(str, outputs))) < len(outputs):
         raise InputError(f"output: expected a file for each {trainings.key}, got {outputs[0]}; put {EACH} into it")

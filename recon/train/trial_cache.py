@@ -1,4 +1,4 @@
-"""Trials of a recording as clips to learn from: read when they are drawn, kept while there is room."""
+"""Cache of training clips: trials of a recording, read on demand and kept while memory allows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ GIB = 2**30
 
 @dataclass
 class Room:
-    """Bytes that are left for trials kept in memory, shared by all recordings; `full` once a trial did not fit."""
+    """Memory of the cache in bytes, shared by all recordings; `full` is True once a trial did not fit."""
 
     left: float
     full: bool = False
 
 
 class KeptClips(Sequence[TrainingClip]):
-    """Trials of a recording as clips; each is read when it is first asked for, and kept while there is room."""
+    """Trials of a recording as clips, read on first access and cached while there is room."""
 
     def __init__(self, recording: Recording, indices: Sequence[int], room: Room) -> None:
         self.recording, self.indices, self.room = recording, indices, room
@@ -43,11 +43,11 @@ class KeptClips(Sequence[TrainingClip]):
         return self.kept[index] if index in self.kept else self._read(index)
 
     def length(self, place: int) -> int:
-        """Return how many frames a trial has."""
+        """Return the number of frames of a trial."""
         return self.recording.length(self.indices[place])
 
     def part(self, place: int, first: int, end: int) -> TrainingClip:
-        """Return frames [first, end) of a trial, from memory where it is kept or can be."""
+        """Return frames [first, end) of a trial; once the cache is full, only these frames are read from disk."""
         index = self.indices[place]
         if self.room.full and index not in self.kept:
             return clip_of(self.recording.part(index, first, end))
@@ -65,22 +65,22 @@ class KeptClips(Sequence[TrainingClip]):
 
 
 def clip_of(trial: Trial) -> TrainingClip:
-    """Return a trial as encoders learn from it."""
+    """Return a trial as a training clip."""
     return TrainingClip(trial.movie, trial.responses, trial.behavior)
 
 
 def watching(recording: Recording, count: int) -> tuple[int, ...]:
-    """Return the trials that watch the training: all of the tier oracle, or those of different content first."""
+    """Return up to `count` oracle trials that monitor the training, distinct contents first."""
     trials = recording.trials("oracle")
     if len(trials) <= count:
         return trials
-    # Where the recording does not name contents, all its movies are read for it: only when it is needed.
+    # Evaluated late: without named contents, `video_ids` reads all movies of the recording.
     ids = recording.video_ids
     return tuple(first_showings([(index, ids[index]) for index in trials], count))
 
 
 def first_showings(trials: Sequence[tuple[int, str]], count: int) -> list[int]:
-    """Return up to `count` trials of (trial, its content), different contents first: repeats tell less about a model.
+    """Return up to `count` of the trials (index, content), distinct contents first; repeats add less information.
 
     >>> first_showings([(3, "a"), (4, "a"), (5, "b")], 2)
     [3, 5]
