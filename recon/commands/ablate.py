@@ -30,7 +30,7 @@ def told(found: Findings) -> Iterator[str]:
     """Yield the lines that summarise the findings of an ablation for one score."""
     yield f"by {found.metric}:"
     yield f"  gain of the learnt prior over the Gaussian prior: {found.gain}"
-    yield f"  gain without activity, as a fraction of the full method's gain: {found.survives}"
-    yield f"  sensitivity to the text, decoded minus shuffled captions: {found.sensitivity}"
+    yield f"  survives without activity, as a fraction of the full method's gain over the mean frame: {found.survives}"
+    yield f"  sensitivity to words, decoded minus shuffled captions: {found.sensitivity}"
     yield from (f"  control: {verdict}" for verdict in found.verdicts)
     yield from (f"  WARNING: {warning}" for warning in found.warnings)

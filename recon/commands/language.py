@@ -16,7 +16,7 @@ SHOWN = {
     "captioner": "predictor",
     "r": "mean r over neurons",
     "normalised": "share of ceiling",
-    "told": "neurons told",
+    "told": "neurons predicted",
     "wins": "best for",
 }
 PARTITIONED = {

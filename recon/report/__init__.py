@@ -1,1 +1,1 @@
-"""What a run says: the page, tables, film strips and heat maps: `recon report`."""
+"""Reports of a run: page, tables, film strips and heat maps (`recon report`)."""

@@ -1,4 +1,4 @@
-"""What an ablation found, as the page's section shows it."""
+"""Data of the page's ablation section."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ NUMBERS = {
     "gain": ("Gain", "full method − the same with a Gaussian prior"),
     "survives": (
         "Survives without activity",
-        "(prior told the decoded words − mean frame) / (full method − mean frame); 0: all is read from activity, "
-        "1: all is the prior's and the words'",
+        "(prior conditioned on the decoded words − mean frame) / (full method − mean frame); 0: all from activity, "
+        "1: all from prior and words",
     ),
-    "sensitivity": ("Sensitivity to words", "full method − the same told another clip's caption"),
+    "sensitivity": ("Sensitivity to words", "full method − the same conditioned on another clip's caption"),
 }
 """Heading and meaning of the three numbers."""
 
 
 def ablation_of(run: Path, labels: Sequence[str]) -> dict[str, Any] | None:
-    """Return the data of the section; none where the run is no ablation, or no longer has the rows that it tells of."""
+    """Return the data of the section; None if the run is not an ablation or lacks rows that ablation.json refers to."""
     path = run / "ablation.json"
     if not path.exists():
         return None
@@ -49,7 +49,7 @@ def ablation_of(run: Path, labels: Sequence[str]) -> dict[str, Any] | None:
 
 
 def title_of(metric: str) -> str:
-    """Return the heading that a score has in the page's table.
+    """Return the heading of a score in the page's table.
 
     >>> title_of("video_correlation")
     'Video r'
@@ -58,7 +58,7 @@ def title_of(metric: str) -> str:
 
 
 def shown(number: Mapping[str, Any]) -> dict[str, Any]:
-    """Return value and interval of a number and whether it surely differs from 0, or why there is none."""
+    """Return a number's value, its interval and whether it differs from 0, or the reason why it is undefined."""
     if number["value"] is None:
         return {"value": None, "reason": f"undefined: {number['reason']}"}
     interval = None if number["low"] is None else [number["low"], number["high"]]

@@ -1,4 +1,4 @@
-"""The picture of noise ceilings: a histogram of each, and how much of a trial repeats against how reliable it is."""
+"""Figure of noise ceilings: a histogram of each ceiling, and a scatter plot of one against another."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Span = tuple[float, float]
 PANEL, LEFT, RIGHT, TOP, BELOW = (330, 250), 46, 16, 34, 40
 BINS = 30
 COLOURS = ("#3b6fb6", "#d1495b", "#2a9d6f", "#e09f3e", "#7b5ea7", "#5f5f5f", "#c77dba", "#8a9a2b")
-"""One for each of the largest areas; units of further areas are light grey."""
+"""Colours of the largest areas; units of all other areas are light grey."""
 REST = "#c4c4c4"
 
 
 def write_ceilings(
     picture: Path, ceilings: Mapping[str, Values], areas: Sequence[str], *, against: tuple[str, str]
 ) -> Path:
-    """Draw ceilings `[N]` by name into a PNG: a histogram of each, coloured by area, and one `against` another.
+    """Draw ceilings `[N]` by name to a PNG: a histogram of each, coloured by area, and a scatter plot of `against`.
 
-    Undefined values are left out and counted in the title. The file is replaced in one step.
+    Undefined values are excluded and counted in the title. The file is replaced atomically.
     """
     colours = _colours(areas)
     panels = [_histogram(name, values, areas, colours) for name, values in ceilings.items()]
@@ -87,7 +87,7 @@ def _scatter(
 
 
 def _axes(title: str, labels: tuple[str, str], across: Span, up: Span) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    """Return an empty panel with its frame, the ends of both axes, their labels and a title."""
+    """Return an empty panel with axes, their limits and labels, and a title."""
     panel = Image.new("RGB", PANEL, "white")
     draw, font = ImageDraw.Draw(panel), ImageFont.load_default(12)
     right, bottom = PANEL[0] - RIGHT, PANEL[1] - BELOW
@@ -120,7 +120,7 @@ def _title(name: str, values: Values) -> str:
 
 
 def _span(values: Values) -> Span:
-    """Ends of an axis: 0 to 1 for correlations and shares, farther where values lie outside."""
+    """Return the limits of an axis: 0 to 1, extended if values lie outside."""
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     return min(np.floor(low * 10) / 10, 0.0), max(np.ceil(high * 10) / 10, 1.0)
 

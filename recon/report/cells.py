@@ -1,4 +1,4 @@
-"""Tables of a run as they are read and shown: numbers with their intervals, rows of HTML, sections of a still page."""
+"""Reading and formatting of a run's tables: numbers with intervals, HTML tables, sections of a static page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Row = Mapping[str, str]
 
 
 def read_table(run: Path, name: str) -> list[dict[str, str]]:
-    """Return the rows of NAME.csv of a run; none where there is no such file."""
+    """Return the rows of NAME.csv of a run; empty if the file does not exist."""
     path = run / f"{name}.csv"
     if not path.exists():
         return []
@@ -21,12 +21,12 @@ def read_table(run: Path, name: str) -> list[dict[str, str]]:
 
 
 def number(row: Row, key: str, missing: float = math.nan) -> float:
-    """Return a number of a row, or what stands for an empty field."""
+    """Return a number of a row, or `missing` for an empty field."""
     return float(row[key]) if row.get(key) else missing
 
 
 def plain(row: Row, key: str, form: str = ".3f") -> str:
-    """Return a number as it is shown.
+    """Format a number of a row, with a true minus sign; an undefined one is a dash.
 
     >>> plain({"r": "-0.25"}, "r"), plain({"r": ""}, "r")
     ('−0.250', '–')
@@ -36,13 +36,13 @@ def plain(row: Row, key: str, form: str = ".3f") -> str:
 
 
 def percent(row: Row, key: str) -> str:
-    """Return a share as it is shown."""
+    """Format a fraction of a row in per cent; an undefined one is a dash."""
     value = number(row, key)
     return "–" if math.isnan(value) else f"{value:.0%}"
 
 
 def interval(row: Row, key: str, low: str = "", high: str = "") -> str:
-    """Return a number with its interval.
+    """Format a number of a row with its interval.
 
     >>> interval({"r": "0.5", "r_low": "0.4", "r_high": "0.6"}, "r")
     '0.500 [0.400, 0.600]'
@@ -53,7 +53,7 @@ def interval(row: Row, key: str, low: str = "", high: str = "") -> str:
 
 
 def grid(heads: Sequence[str], body: Sequence[Sequence[str]], *, wide: bool = False) -> str:
-    """Return a table as HTML; cells are text, whatever is in them. With `wide` they hold sentences.
+    """Return an HTML table with escaped cells; `wide` is for cells that contain sentences.
 
     >>> grid(["a"], [["<b>"]]).split("<tbody>")[1]
     '<tr><th>&lt;b&gt;</th></tr></tbody></table></div>'
@@ -70,5 +70,5 @@ def _cells(row: Sequence[str]) -> str:
 
 
 def section(title: str, says: str, body: str) -> str:
-    """Return a section of a page: its title, what it says in a sentence, and its figures and tables as HTML."""
+    """Return a section of a page: title, one-sentence result, and figures and tables as HTML."""
     return f"<section><h2>{html.escape(title)}</h2><p class='reading'>{html.escape(says)}</p>{body}</section>"

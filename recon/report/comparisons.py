@@ -1,4 +1,4 @@
-"""Every method against every other, clip by clip, with Holm's correction for the methods that share a baseline."""
+"""Paired comparisons of all methods over clips, Holm-corrected within each baseline."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from recon.metrics.statistics import holm, paired_difference
 
 Values = Mapping[str, float]
-"""Score of every clip, by its name."""
+"""Score per clip, by the clip's name."""
 Entry = list[float] | None
-"""[difference, low, high, p] of a method and a baseline; none where they share fewer than two clips."""
+"""[difference, low, high, p] of a method and a baseline; None for fewer than two common clips."""
 
 
 def comparisons(methods: Sequence[Mapping[str, Values]], keys: Sequence[str]) -> list[dict[str, list[Entry]]]:
-    """Return for every method as baseline and every score a list over methods: what each has more than the baseline.
+    """Return, per baseline and score, the differences of all methods to the baseline.
 
-    `methods` hold their scores by key. p is that of the sign-flip test, corrected for all methods that are compared
-    with this baseline by this score.
+    `methods` hold their scores by key. p is that of the sign-flip test, Holm-corrected over all methods compared with
+    this baseline by this score.
     """
     tables = {key: _corrected([method.get(key, {}) for method in methods]) for key in keys}
     return [{key: tables[key][baseline] for key in keys} for baseline in range(len(methods))]

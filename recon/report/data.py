@@ -1,4 +1,4 @@
-"""Reads a run directory into the plain numbers and pictures that its page shows."""
+"""Reading of a run directory: the numbers and pictures of its page."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from recon.run.trace import read_trace
 
 Row = Mapping[str, Any]
 Interval = Callable[[Sequence[float]], tuple[float, float]]
-"""Values over clips → lower and upper end of the 95 % interval of their mean."""
+"""Values over clips → bounds of the 95 % interval of their mean."""
 Clip = dict[str, Any]
 
 MOVIE_BYTES = 22_000_000
-"""What the movies of a page may weigh."""
+"""Maximum size of all movies of a page."""
 BYTES_PER_PIXEL = 0.8
-"""Of a reconstruction as PNG in base64; measured 0.5–0.9."""
+"""Size of a reconstruction as PNG in base64; measured 0.5–0.9."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table: the key in `row.json`, its heading, what it means, and how it is printed."""
+    """A column of the table: key in `row.json`, heading, meaning and format."""
 
     key: str
     title: str
@@ -51,7 +51,7 @@ COLUMNS = (
     Column("motion_energy_correlation", "Motion r", "Correlation of motion energies"),
     Column("psnr", "PSNR dB", "Peak signal-to-noise ratio, data range 1", 1),
     Column("lpips", "LPIPS", "Learnt perceptual distance; lower is better", 3, False),
-    Column("coverage_90", "Coverage 90 %", "Share of pixels inside a sampler's nominal 90 % intervals; 0.9 is honest"),
+    Column("coverage_90", "Coverage 90 %", "Fraction of pixels inside a sampler's 90 % intervals; 0.9 is calibrated"),
     Column(
         "judge_correlation",
         "Judge r",
@@ -61,36 +61,36 @@ COLUMNS = (
     Column(
         "heldout_neuron_correlation",
         "Held-out neurons r",
-        "Response correlation over neurons that no method was given",
+        "Response correlation over neurons withheld from all methods",
         true_key="heldout_neuron_correlation_true",
     ),
     Column(
         "response_correlation",
         "Fitted trial r",
-        "Response correlation on the very trial that was fitted, by the encoder used: it rewards fitting noise",
+        "Response correlation on the fitted trial with the encoder used for fitting: it rewards fitting noise",
         true_key="response_correlation_true",
     ),
     Column("evaluations", "Evaluations", "Encoder passes over the whole clip", 0, False),
-    Column("denoiser_evaluations", "Of the denoiser", "Passes of the denoiser over the whole clip", 0, False),
+    Column("denoiser_evaluations", "Denoiser evaluations", "Denoiser passes over the whole clip", 0, False),
     Column("seconds", "Seconds", "Wall-clock time of the whole batch of clips", 1, False),
-    Column("learning_seconds", "Learning s", "Seconds that all that was learnt beforehand took, once", 1, False),
+    Column("learning_seconds", "Learning s", "One-time duration of all learning before reconstruction", 1, False),
 )
 
 ASKED_FOR = (
-    Column("ssim_matched_oracle", "SSIM matched (oracle)", "SSIM with the true movie's luminance and contrast"),
-    Column("psnr_matched_oracle", "PSNR matched (oracle)", "PSNR with the true movie's luminance and contrast", 1),
+    Column("ssim_matched_oracle", "SSIM matched (oracle)", "SSIM with luminance and contrast matched to the truth"),
+    Column("psnr_matched_oracle", "PSNR matched (oracle)", "PSNR with luminance and contrast matched to the truth", 1),
     Column(
         "response_correlation_masked",
         "Fitted trial r, masked",
-        "Fitted trial r from the reconstruction with grey outside the mask",
+        "Fitted trial r of the reconstruction with grey outside the mask",
         true_key="response_correlation_true_masked",
     ),
 )
-"""Columns that only some runs have."""
+"""Columns of some runs only."""
 
 
 def columns_of(keys: Iterable[str]) -> tuple[Column, ...]:
-    """Return `COLUMNS` with those that a run has beside them: its poolings, oracle and masked scores.
+    """Return `COLUMNS` plus the optional columns of a run: pooled, oracle and masked scores.
 
     >>> [column.title for column in columns_of(["frame_correlation_9x9"])][2:4]
     ['Frame r', 'Frame r 9x9']
@@ -113,7 +113,7 @@ class FinishedTask:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What one line of the table stands for."""
+        """Recording, method, encoder and condition: identifies a row of the table."""
         return tuple(str(self.rows[0].get(name, "")) for name in ("recording", "method", "encoder", "condition"))
 
     @property
@@ -123,7 +123,7 @@ class FinishedTask:
 
 
 def read_tasks(run: Path) -> list[FinishedTask]:
-    """Return the finished tasks of a run, ordered by what they are and by seed."""
+    """Return the finished tasks of a run, sorted by key and seed."""
     tasks = []
     for file in sorted(run.glob("tasks/[!.]*/row.json")):  # unfinished tasks are hidden
         rows = tuple(json.loads(file.read_text(encoding="utf-8"))["rows"])
@@ -134,7 +134,7 @@ def read_tasks(run: Path) -> list[FinishedTask]:
 
 
 def standings(tasks: Sequence[FinishedTask]) -> dict[str, str]:
-    """Return the trials of the best, the median and the worst clip, by mean video correlation of all results."""
+    """Return the trials of the best, median and worst clip by mean video correlation over all results."""
     by_trial: dict[str, list[float]] = {}
     for row in (row for task in tasks for row in task.rows if group_of(str(row.get("condition", ""))) == "results"):
         by_trial.setdefault(str(row["trial"]), []).extend(finite_numbers([row.get("video_correlation")]))
@@ -147,11 +147,7 @@ def standings(tasks: Sequence[FinishedTask]) -> dict[str, str]:
 def read_clips(
     run: Path, *, max_clips: int, max_frames: int, movies: int, first: Mapping[str, str] | None = None
 ) -> tuple[list[Clip], dict[str, Pixels]]:
-    """Return what the page needs of some clips, those of `first` before others, and their true movies `[T,H,W]`.
-
-    With `movies` pictures per clip, fewer clips than `max_clips` are taken where the page would become too heavy, but
-    all of `first` as far as `max_clips` allows: the worst clip is not what a long table saves on.
-    """
+    """Return the page's data of up to `max_clips` clips, those of `first` leading, and their true movies `[T,H,W]`."""
     path = run / "clips.h5"
     if not path.exists():
         raise InputError(f"run directory {run}: expected clips.h5 with the true movies, got none; run it first")
@@ -161,6 +157,7 @@ def read_clips(
         trials += sorted((name for name in file if name not in known), key=lambda name: (len(name), name))
         pixels = int(np.prod(file[trials[0]]["truth"][:max_frames].shape))
         named, light = sum(name in file for name in known), int(MOVIE_BYTES / (pixels * movies * BYTES_PER_PIXEL))
+        # Limits the size of a page with `movies` movies per clip, but keeps the clips of `first`.
         fitting = max(1, min(max_clips, max(named, light)))
         truths = {trial: file[trial]["truth"][:max_frames] for trial in trials[:fitting]}
         clips = [_clip(file[trial], truth) | {"standing": known.get(trial, "")} for trial, truth in truths.items()]
@@ -186,7 +183,7 @@ def _clip(group: h5py.Group, truth: Pixels) -> Clip:
 
 
 def group_of(condition: str, *, oracle: bool = False) -> str:
-    """Return where a row stands in the table: with the results, the upper references or the nulls.
+    """Return the group of a row in the table: results, (upper) references or nulls.
 
     >>> group_of("recorded"), group_of("predicted"), group_of("wrong_clip")
     ('results', 'references', 'nulls')
@@ -199,7 +196,7 @@ def group_of(condition: str, *, oracle: bool = False) -> str:
 def read_methods(
     tasks: Sequence[FinishedTask], truths: Mapping[str, Pixels], *, interval: Interval
 ) -> list[dict[str, Any]]:
-    """Return one entry per line of the table: results first, then upper references, then nulls, best first."""
+    """Return one entry per row of the table: results, then upper references, then nulls, each best first."""
     keys = list(dict.fromkeys(task.key for task in tasks))
     entries = [_method([task for task in tasks if task.key == key], truths, interval) for key in keys]
     order = {"results": 0, "references": 1, "nulls": 2}
@@ -239,7 +236,7 @@ def _method(tasks: Sequence[FinishedTask], truths: Mapping[str, Pixels], interva
 
 
 def _score(rows: Sequence[Row], column: Column, interval: Interval) -> dict[str, Any] | None:
-    """Mean over seeds, then mean and interval over clips; none where no clip has a value."""
+    """Return mean and interval over clips of the means over seeds; None if no clip has a value."""
     by_trial: dict[str, list[float]] = {}
     for row in rows:
         by_trial.setdefault(str(row["trial"]), []).extend(finite_numbers([row.get(column.key)]))
@@ -280,7 +277,7 @@ def _movies(path: Path, truths: Mapping[str, Pixels]) -> dict[str, Pixels]:
 
 
 def _columns(movie: Pixels) -> int:
-    """About as wide as high: browsers limit the sides of a picture."""
+    """Return the columns of a roughly square sprite sheet: browsers limit the sides of a picture."""
     frames, height, width = movie.shape
     return int(max(1, min(frames, round(math.sqrt(frames * height / width)))))
 

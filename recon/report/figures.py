@@ -1,4 +1,4 @@
-"""Still figures as inline SVG: bars with intervals, stacked bars, scatter plots; colours are those of page.css."""
+"""Static figures as inline SVG: bars with intervals and scatter plots, in the colours of page.css."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Place = tuple[float, float]
 
 @dataclass(frozen=True)
 class Bar:
-    """A value with its interval (NaN: none), what it is called, its colour (a number, or one of CSS) and its form."""
+    """A labelled value with its interval (NaN: none), colour (palette index or CSS colour) and number format."""
 
     label: str
     value: float
@@ -28,7 +28,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Dot:
-    """A point of a scatter plot, what is said when it is pointed at, and its colour: a number, or one of CSS."""
+    """A point of a scatter plot, its tooltip and its colour (palette index or CSS colour)."""
 
     x: float
     y: float
@@ -37,7 +37,7 @@ class Dot:
 
 
 def bars(entries: Sequence[Bar], *, axis: str, label: str, chance: float = math.nan) -> str:
-    """Return horizontal bars with whiskers over an axis that holds 0; `chance` is a dashed line."""
+    """Return horizontal bars with whiskers on an axis that includes 0; `chance` is a dashed line."""
     known = [v for e in entries for v in (e.value, e.low, e.high) if math.isfinite(v)] + [0.0]
     known += [chance] if math.isfinite(chance) else []
     low, high = min(known), max(known)
@@ -68,7 +68,7 @@ def bars(entries: Sequence[Bar], *, axis: str, label: str, chance: float = math.
 
 
 def scatter(dots: Sequence[Dot], *, axes: tuple[str, str], label: str, size: int = 300) -> str:
-    """Return a square scatter plot without scales, as maps have none."""
+    """Return a square scatter plot without axis ticks, for embeddings."""
     xs, ys = [dot.x for dot in dots], [dot.y for dot in dots]
     inner = size - 44
 
@@ -88,7 +88,7 @@ def scatter(dots: Sequence[Dot], *, axes: tuple[str, str], label: str, size: int
 
 
 def legend(names: Sequence[str]) -> str:
-    """Return the names of the colours 0, 1, ….
+    """Return a legend of the palette colours 0, 1, ….
 
     >>> legend(["a & b"])
     '<p class="legend"><span><i style="background:var(--c0)"></i>a &amp; b</span></p>'
@@ -98,7 +98,7 @@ def legend(names: Sequence[str]) -> str:
 
 
 def shade(value: float) -> str:
-    """Return a CSS colour for 0…1, from faint to the accent; grey where undefined."""
+    """Return a CSS colour for a value in [0,1], from faint to the accent colour; grey if undefined."""
     if not math.isfinite(value):
         return "var(--hatch)"
     return f"color-mix(in srgb, var(--accent) {100 * min(max(value, 0.0), 1.0):.0f}%, var(--line))"
@@ -116,7 +116,7 @@ def _axis(ticks: Sequence[float], x: Callable[[float], float], height: int, axis
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Return some five round numbers that hold a range.
+    """Return about five round numbers that span a range.
 
     >>> _ticks(-0.02, 0.31)
     [-0.1, 0.0, 0.1, 0.2, 0.3, 0.4]

@@ -1,4 +1,4 @@
-"""Resolution limits: a score of each method over the spatial and temporal scales of gratings or noise."""
+"""Resolution limits: heat maps of a score over the spatial and temporal scales of gratings or noise."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Map = NDArray[np.float64]
 
 CELL, GAP, LEFT, TOP, BELOW = 46, 26, 104, 34, 44
 LOW, MIDDLE, HIGH = (68, 1, 84), (33, 145, 140), (253, 231, 37)
-"""Colours of 0, 0.5 and 1; scores below 0 have that of 0, undefined ones are grey."""
+"""Colours of 0, 0.5 and 1; scores below 0 have the colour of 0, undefined scores are grey."""
 AXES = {"gratings": ("cycles/degree", "Hz"), "noise": ("degrees", "seconds")}
 
 
 def read_maps(
     results: Path, *, score: str = "video_correlation"
 ) -> tuple[str, list[float], list[float], dict[str, Map]]:
-    """Return kind of stimulus, spatial scales, temporal scales and each method's mean score `[space,time]`.
+    """Return the kind of stimulus, spatial scales, temporal scales and each method's score `[space,time]`.
 
-    Reads a run's results.csv; clips are placed by their names, `gratings_<cycles/degree>_<Hz>`.
+    Reads a run's results.csv; the scales are part of the clips' names, `gratings_<cycles/degree>_<Hz>`.
     """
     with results.open(newline="", encoding="utf-8") as stream:
         rows = [(row, row["video_id"].split("_")) for row in csv.DictReader(stream)]
@@ -45,7 +45,7 @@ def read_maps(
 
 
 def write_heatmaps(run: Path, picture: Path, *, score: str = "video_correlation") -> Path:
-    """Draw one map per method of a run into a PNG: rows are spatial scales, columns temporal ones."""
+    """Draw one heat map per method of a run to a PNG: rows are spatial scales, columns temporal scales."""
     kind, space, time, maps = read_maps(run / "results.csv", score=score)
     width = LEFT + len(time) * CELL + GAP
     image = Image.new("RGB", (width * len(maps), TOP + len(space) * CELL + BELOW), "white")
@@ -77,7 +77,7 @@ def _panel(values: Map, scales: Mapping[str, list[float]], *, title: str, units:
 
 
 def colour(value: float) -> tuple[int, int, int]:
-    """Return the colour of a score in 0–1.
+    """Return the RGB colour of a score in [0,1].
 
     >>> colour(0.0), colour(0.5), colour(1.0), colour(float("nan"))
     ((68, 1, 84), (33, 145, 140), (253, 231, 37), (150, 150, 150))

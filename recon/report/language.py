@@ -1,4 +1,4 @@
-"""Writes one self-contained page about a study of captions: whose words predict which neurons, and which words."""
+"""Self-contained page of a caption study: which captioners and which words predict which neurons."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ PARTITION = {"unique_text": "words alone", "shared": "shared", "unique_low_level
 
 
 def write_language_page(run: Path) -> Path:
-    """Write `language.html` beside the tables of a study, and return its path; it needs no network.
+    """Write `language.html` next to the tables of a study and return its path; the page needs no network.
 
-    Raises InputError where the study is not there or not finished.
+    Raises InputError if the study does not exist or is not finished.
     """
     study = Study.read(Path(run))
     by_words = words, concepts, neuron_map, clip_map, captions_found, pictures
@@ -46,14 +46,14 @@ def write_language_page(run: Path) -> Path:
 def _lead(study: Study) -> str:
     about = study.about
     return (
-        f"{len(study.names)} captioners described the movies of {about['recording']}. From embeddings of what they "
-        f"said of {about['learnt']} trials, ridge regression predicts the responses of {about['neurons']} neurons to "
-        f"{about['asked']} held-out clips."
+        f"{len(study.names)} captioners described the movies of {about['recording']}. Ridge regression on embeddings "
+        f"of their captions, fitted on {about['learnt']} trials, predicts the responses of {about['neurons']} neurons "
+        f"to {about['asked']} held-out clips."
     )
 
 
 def captioners(study: Study) -> Iterator[Part]:
-    """Who predicts best, with intervals over clips."""
+    """Compare captioners by mean r, with intervals over clips."""
     whole = [row for row in study.table("captioners") if row["area"] == ALL]
     entries = [
         Bar(row["captioner"], number(row, "r"), number(row, "r_low"), number(row, "r_high"), study.colour(row))
@@ -61,12 +61,12 @@ def captioners(study: Study) -> Iterator[Part]:
     ]
     best = max((r for r in whole if r["captioner"] != LOW_LEVEL), key=lambda row: number(row, "r", -math.inf))
     says = (
-        f"“{best['captioner']}” predicts best: r {interval(best, 'r')}; it tells {percent(best, 'told')} of the "
-        f"neurons better than chance (q < {LEVEL:g}, whole clips exchanged). n = {best['clips']} clips, "
+        f"“{best['captioner']}” predicts best: r {interval(best, 'r')}; it predicts {percent(best, 'told')} of the "
+        f"neurons above chance (q < {LEVEL:g}, captions permuted across clips). n = {best['clips']} clips, "
         f"{best['neurons']} neurons."
     )
     axis = "Pearson's r on held-out clips, mean over neurons, 95 % over clips"
-    heads = ("predictor", "r", "share of ceiling", "neurons told", "best for")
+    heads = ("predictor", "r", "share of ceiling", "neurons predicted", "best for")
     body = [
         (r["captioner"], interval(r, "r"), plain(r, "normalised"), percent(r, "told"), interval(r, "wins"))
         for r in whole
@@ -76,7 +76,7 @@ def captioners(study: Study) -> Iterator[Part]:
 
 
 def areas(study: Study) -> Iterator[Part]:
-    """The same by cortical area, where there are several."""
+    """Compare captioners by cortical area, if there are several areas."""
     rows = study.table("captioners")
     names = list(dict.fromkeys(row["captioner"] for row in rows))
     places = list(dict.fromkeys(row["area"] for row in rows if row["area"] != ALL))
@@ -84,12 +84,12 @@ def areas(study: Study) -> Iterator[Part]:
         found = {(row["captioner"], row["area"]): row for row in rows}
         heads = ("predictor", *(f"{area} ({found[names[0], area]['neurons']})" for area in places))
         body = [(name, *(interval(found[name, area], "r") for area in places)) for name in names]
-        says = "Mean r by area, with 95 % intervals over clips; in brackets the number of neurons."
+        says = "Mean r by area, with 95 % intervals over clips; numbers of neurons in brackets."
         yield "By area", says, grid(heads, body)
 
 
 def differences(study: Study) -> Iterator[Part]:
-    """Every captioner against every other."""
+    """Compare all pairs of captioners."""
     rows = [row for row in study.table("differences") if row["area"] == ALL]
     if not rows:
         return
@@ -106,7 +106,7 @@ def differences(study: Study) -> Iterator[Part]:
 
 
 def partitions(study: Study) -> Iterator[Part]:
-    """What words explain beyond low-level features."""
+    """Partition variance between words and low-level features."""
     whole = [row for row in study.table("partitions") if row["area"] == ALL]
     row = next((r for r in whole if r["captioner"] == study.favourite), None)
     if row is None:
@@ -114,8 +114,8 @@ def partitions(study: Study) -> Iterator[Part]:
     sure = number(row, "unique_text_low") > 0
     says = (
         f"Beyond motion energy and luminance, the words of “{study.favourite}” explain "
-        f"{'a share' if sure else 'nothing that is sure'}: r² {interval(row, 'unique_text')}; low-level features alone "
-        f"explain {interval(row, 'unique_low_level')}. n = {study.about['asked']} clips, {row['neurons']} neurons."
+        f"{'additional' if sure else 'no certain additional'} variance: r² {interval(row, 'unique_text')}; low-level features "
+        f"alone: {interval(row, 'unique_low_level')}. n = {study.about['asked']} clips, {row['neurons']} neurons."
     )
     entries = [
         Bar(f"{r['captioner']}: {name}", number(r, key), number(r, f"{key}_low"), number(r, f"{key}_high"), colour)

@@ -1,4 +1,4 @@
-"""Sections of a study of captions: maps of neurons and of clips, and the clusters of neurons."""
+"""Sections of a caption study: maps of neurons and clips, and clusters of neurons."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Colour = Callable[[Row], int | str]
 
 
 def neuron_map(study: Study) -> Iterator[Part]:
-    """Neurons by their weights on text, coloured by what is known of them."""
+    """Map neurons by their text weights, coloured by captioner, cluster, reliability and area."""
     points = study.table("map_neurons")
     if not points or "neurons_map" not in study.about:
         return
     clusters, trust = study.about["clusters"], study.about["neurons_map"]
     says = (
-        f"Neurons that “{study.favourite}” tells, near each other where they weigh text alike. {_trusted(trust)} "
-        f"Clusters of other seeds agree by {clusters['agreement']:.2f} (adjusted Rand index); their silhouette is "
-        f"{clusters['silhouette']:.2f} (near 0: cuts through a cloud). n = {trust['points']} neurons."
+        f"Neurons predicted by “{study.favourite}”; neighbours have similar text weights. {_trusted(trust)} "
+        f"Clusters of different seeds agree by {clusters['agreement']:.2f} (adjusted Rand index); their silhouette is "
+        f"{clusters['silhouette']:.2f} (near 0: no separate clusters). n = {trust['points']} neurons."
     )
     panels = "".join(_panel(points, title, *how) for title, how in _colours(study).items())
-    note = "Words that a cluster's neurons like more than the others do, from the same trials: sizes, not tests."
+    note = "Words preferred more by a cluster's neurons than by others, from the same trials: effect sizes, not tests."
     body = [
         (cluster, own[0]["neurons"], ", ".join(row["word"] for row in own if number(row, "difference") > 0))
         for cluster, rows in groupby(study.table("clusters"), key=lambda row: row["cluster"])
@@ -37,7 +37,7 @@ def neuron_map(study: Study) -> Iterator[Part]:
 
 
 def _colours(study: Study) -> dict[str, tuple[Colour, list[str]]]:
-    """Return the colour of a point and the names of the colours, for every panel."""
+    """Return, per panel, the function from points to colours and the names of the colours."""
     known = {row["unit"]: row for row in study.table("neurons") if row["captioner"] == study.favourite}
     most = max((number(row, "ceiling", 0.0) for row in known.values()), default=0.0) or 1.0
     places = sorted({row["area"] for row in known.values()})
@@ -59,22 +59,22 @@ def _panel(points: list[dict[str, str]], title: str, colour: Colour, names: list
 
 
 def clip_map(study: Study) -> Iterator[Part]:
-    """Clips by the mean embedding of what was said of them."""
+    """Map clips by the mean embedding of their captions."""
     points = study.table("map_clips")
     if not points or "clips_map" not in study.about:
         return
     trust = study.about["clips_map"]
     dots = [Dot(number(p, "x"), number(p, "y"), p["clip"], int(p["asked"] == "True")) for p in points]
     says = (
-        f"Clips by the mean embedding of what “{study.favourite}” said of them. {_trusted(trust)} "
+        f"Clips by the mean embedding of their captions by “{study.favourite}”. {_trusted(trust)} "
         f"n = {trust['points']} clips."
     )
     figure = scatter(dots, axes=AXES, label="clips by embedding", size=420)
-    yield "Map of clips", says, figure + legend(("learnt from", "held out"))
+    yield "Map of clips", says, figure + legend(("training", "held out"))
 
 
 def _trusted(trust: Mapping[str, Any]) -> str:
     return (
-        f"{trust['kept']:.0%} of a point's nearest neighbours are so on maps of other seeds, too (random maps: "
+        f"{trust['kept']:.0%} of a point's nearest neighbours are the same on maps of other seeds (random maps: "
         f"{trust['chance']:.0%}); trustworthiness {trust['trustworthiness']:.2f}."
     )

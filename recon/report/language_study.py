@@ -1,4 +1,4 @@
-"""A study of captions as it lies on disk: its summary and its tables."""
+"""Reading of a caption study: summary and tables."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from recon.errors import InputError
 from recon.report.cells import Row, read_table
 
 Part = tuple[str, str, str]
-"""A section: its title, what it says in one sentence, its figures and tables as HTML."""
+"""A section: title, one-sentence result, figures and tables as HTML."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """The folder of a study, and what its summary says of it."""
+    """The folder of a study and the content of its summary."""
 
     run: Path
     about: Mapping[str, Any]
 
     @classmethod
     def read(cls, run: Path) -> Study:
-        """Return the study in a folder; raises InputError where there is none."""
+        """Return the study in a folder; raises InputError if there is none."""
         path = run / "summary.json"
         if not path.is_file():
             raise InputError(f"{run}: expected a study of captions with summary.json, got none; run `recon language`")
@@ -32,18 +32,18 @@ class Study:
 
     @property
     def names(self) -> list[str]:
-        """The captioners, in their order."""
+        """The captioners, in order."""
         return [str(name) for name in self.about["captioners"]]
 
     @property
     def favourite(self) -> str:
-        """The captioner whose words are looked at."""
+        """The captioner whose words are analysed."""
         return str(self.about["favourite"])
 
     def table(self, name: str) -> list[dict[str, str]]:
-        """Return the rows of a table; none where it is not there."""
+        """Return the rows of a table; empty if it does not exist."""
         return read_table(self.run, name)
 
     def colour(self, row: Row) -> int | str:
-        """Return the colour of a row's captioner; what is none is grey."""
+        """Return the colour of a row's captioner; other predictors are grey."""
         return self.names.index(row["captioner"]) if row["captioner"] in self.names else "var(--null)"

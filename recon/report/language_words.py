@@ -1,4 +1,4 @@
-"""Sections of a study of captions: the words that neurons like, and what the activity says in words."""
+"""Sections of a caption study: preferred words of neurons, and captions decoded from activity."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ NEURONS_SHOWN, WORDS_SHOWN, TEXTS_SHOWN, SET = 6, 12, 8, 100
 
 
 def words(study: Study) -> Iterator[Part]:
-    """Which words the population and its best-told neurons like."""
+    """Show the preferred words of the population and of the best-predicted neurons."""
     rows = study.table("words")
     says, figures = _preferred(study, rows, "words")
     yield "Words", says, figures + "".join(_neurons(study, rows))
 
 
 def concepts(study: Study) -> Iterator[Part]:
-    """Which groups of words the population likes, where a study names some."""
+    """Show the preferred groups of words of the population, if the study defines any."""
     rows = study.table("concepts")
     if rows:
         yield "Concepts", *_preferred(study, rows, "concepts")
@@ -32,12 +32,12 @@ def concepts(study: Study) -> Iterator[Part]:
 def _preferred(study: Study, rows: Sequence[Row], name: str) -> tuple[str, str]:
     sure = [row for row in rows if number(row, "q") < LEVEL and number(row, "gain") > 0]
     says = (
-        f"{len({row['unit'] for row in sure})} of {study.about['neurons']} neurons have {name} of “{study.favourite}” "
-        f"that predict them on held-out trials better than {name} said as often (q < {LEVEL:g}; no stop words). "
+        f"For {len({row['unit'] for row in sure})} of {study.about['neurons']} neurons, {name} of “{study.favourite}” "
+        f"predict held-out trials better than equally frequent {name} (q < {LEVEL:g}; no stop words). "
         f"n = {study.about['learnt']} trials."
     )
     figures = ""
-    for colour, (title, sign) in enumerate({"Most often liked": 1, "Most often disliked": -1}.items()):
+    for colour, (title, sign) in enumerate({"Most often preferred": 1, "Most often avoided": -1}.items()):
         counts = Counter(row["word"] for row in sure if number(row, "sign") == sign).most_common(WORDS_SHOWN)
         if counts:
             entries = [Bar(word, float(count), colour=colour, form=".0f") for word, count in counts]
@@ -54,17 +54,17 @@ def _neurons(study: Study, rows: Sequence[Row]) -> Iterator[str]:
         values = sorted(((number(w, "gain") * number(w, "sign"), w["word"]) for w in strongest), reverse=True)
         if values:
             entries = [Bar(word, value, colour=int(value < 0)) for value, word in values]
-            axis = "share of variance that a word adds on held-out trials, with the sign of its effect"
+            axis = "fraction of variance added by a word on held-out trials, with the sign of its effect"
             yield f"<h3>Neuron {html.escape(row['unit'])}, r = {plain(row, 'r')}</h3>"
             yield bars(entries, axis=axis, label=f"words of neuron {row['unit']}")
 
 
 def pictures(study: Study) -> Iterator[Part]:
-    """Whether captioners that predict better also give better pictures."""
+    """Correlate captioners' predictions of neurons with the quality of their reconstructions."""
     rows = study.table("pictures")
     if not rows:
         return
-    says = "Over the captioners, what predicts neurons better gives better pictures with Pearson's r of " + "; ".join(
+    says = "Over captioners, prediction of neurons and quality of pictures correlate, r = " + "; ".join(
         f"{found['r']:.2f} [{found['low']:.2f}, {found['high']:.2f}] by {score.replace('_', ' ')}"
         for score, found in study.about["pictures"].items()
     )
@@ -81,7 +81,7 @@ def pictures(study: Study) -> Iterator[Part]:
 
 
 def captions_found(study: Study) -> Iterator[Part]:
-    """How often the right caption is found by the activity, and examples from the best to the worst."""
+    """Show how often the right caption is identified from activity, with examples from best to worst."""
     rows = study.table("reading")
     if not rows:
         return
@@ -89,19 +89,19 @@ def captions_found(study: Study) -> Iterator[Part]:
     shown = [row for row in rows if int(row["candidates"]) == size]
     best = max(shown, key=lambda row: number(row, "top5"))
     says = (
-        f"Read from single trials, the right one of {size} captions of “{best['captioner']}” is among the first five "
-        f"in {percent(best, 'top5')} of scenes (chance {percent(best, 'chance_top5')}). n = {best['scenes']} scenes of "
+        f"From single trials, the right one of {size} captions by “{best['captioner']}” ranks among the top five in "
+        f"{percent(best, 'top5')} of scenes (chance {percent(best, 'chance_top5')}). n = {best['scenes']} scenes of "
         f"{best['clips']} clips."
     )
     entries = [
         Bar(row["captioner"], number(row, "top1"), number(row, "top1_low"), number(row, "top1_high"), study.colour(row))
         for row in shown
     ]
-    axis = f"found first of {size}, 95 % over scenes; dashed: chance"
+    axis = f"top-1 accuracy among {size}, 95 % over scenes; dashed: chance"
     figure = bars(entries, axis=axis, label="captions found", chance=number(shown[0], "chance_top1"))
     own = [text for text in study.table("texts") if text["captioner"] == study.favourite]
     own.sort(key=lambda text: number(text, "rank"))
-    heads = ("clip", "said", "nearest training caption to what was read", "rank of the right one")
+    heads = ("clip", "caption", "training caption nearest to the decoded embedding", "rank of the right caption")
     body = [
         (text["clip"], text["said"], text["nearest"], f"{number(text, 'rank'):g} of {text['candidates']}")
         for text in own[:: max(len(own) // TEXTS_SHOWN, 1)][:TEXTS_SHOWN]

@@ -1,4 +1,4 @@
-"""Writes one self-contained page about a run: films, scores, traces and the exact configuration."""
+"""Self-contained page of a run: movies, scores, traces and the exact configuration."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from recon.report.data import columns_of, read_clips, read_methods, read_tasks, 
 ASSETS = ("page.css", "plots.js", "table.js", "compare.js", "ablation.js", "player.js", "page.js")
 
 COMPARED = ("video_correlation", "ssim")
-"""Scores by which every method is compared with every other."""
+"""Scores of the pairwise comparison of methods."""
 
 
 def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Path:
-    """Write `report.html` into a run directory and return its path.
+    """Write `report.html` to a run directory and return its path; the page needs no network.
 
-    The page needs no network. `max_clips` clips are shown as movies (fewer where the table is long), among them the
-    best, the median and the worst, the first `max_frames` frames of each; scores are over all clips.
+    The first `max_frames` frames of up to `max_clips` clips are shown as movies (fewer if the table is long), including
+    the best, median and worst clip; scores are over all clips.
     """
     run = Path(run)
     tasks = read_tasks(run)
@@ -60,7 +60,7 @@ def _values(method: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
 
 
 def _information(run: Path) -> dict[str, Any] | None:
-    """Return the map of where the population constrains the movie as a picture of its logarithm, over two decades."""
+    """Return the map of Fisher information as a picture, logarithmic over two decades."""
     path = run / "information.json"
     if not path.exists():
         return None
@@ -74,7 +74,7 @@ def _information(run: Path) -> dict[str, Any] | None:
 
 
 def _given_up(run: Path) -> Iterator[str]:
-    """Yield a line for each method and clip of which the table has nothing but the reason."""
+    """Yield one line per failed method and clip, with the reason."""
     for row in read_table(run, "results"):
         if row["status"] == "failed":
             yield f"{row['method']}, trial {row['trial']}: {row['message']}"
@@ -107,7 +107,7 @@ def _fill(run: Path, page: Mapping[str, Any]) -> str:
 
 
 def _json(page: Mapping[str, Any]) -> str:
-    """Return JSON that cannot end the script element that holds it."""
+    """Return JSON escaped so that it cannot close its script element."""
     text = json.dumps(finite(page), separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
@@ -130,7 +130,7 @@ def _lead(run: Path, page: Mapping[str, Any]) -> str:
 
 
 def _activity(run: Path) -> str:
-    """Say what kind of activity it is: only an animal's is recorded."""
+    """Return the kind of activity (recorded, simulated or predicted) followed by a space; empty if unknown."""
     path = run / "recording.json"
     return f"{json.loads(path.read_text(encoding='utf-8'))['activity']} " if path.exists() else ""
 
@@ -144,14 +144,14 @@ def _neurons(run: Path) -> str:
 
 
 def _behavior(methods: Sequence[Mapping[str, Any]]) -> str:
-    """Say which methods saw behavior: pupil size carries luminance."""
+    """Return which methods saw behavior, because pupil size carries luminance."""
     said = {name: [m["label"] for m in methods if m["behavior"] is seen] for name, seen in _SEEN.items()}
     parts = [f"{name}: {'; '.join(dict.fromkeys(labels))}." for name, labels in said.items() if labels]
     return " ".join(parts)
 
 
 def _seen(methods: Sequence[Mapping[str, Any]]) -> str:
-    """Return the lines of a list: what each method was allowed to see."""
+    """Return an HTML definition list of what each method was allowed to see."""
     lines = {method["label"]: method["seen"] for method in methods if method["seen"]}
     return "".join(f"<dt>{html.escape(label)}</dt><dd>{html.escape(said)}.</dd>" for label, said in lines.items())
 

@@ -1,4 +1,4 @@
-"""What each method was allowed to see, in plain words, from the configuration of its row."""
+"""Description of what each method was allowed to see, from the configuration of its row."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SEEN = {
     "field_sum": "responses; receptive fields of the encoder, gain and noise from training responses",
     "optimal_linear": "responses; receptive fields of the encoder, statistics of training movies, noise from responses",
     "library": "responses; training movies and the encoder's rates for them at mean behavior",
-    "convolutional": f"responses; {TRAINED}; validation clips chose its weights",
-    "meicoder": f"responses; {TRAINED}, and most exciting inputs of the encoder; validation clips chose its weights",
+    "convolutional": f"responses; {TRAINED}; weights selected on validation clips",
+    "meicoder": f"responses; {TRAINED}, and most exciting inputs of the encoder; weights selected on validation clips",
     "latent": f"responses; {TRAINED}, through an autoencoder of training movies",
-    "alignment": f"responses; {TRAINED}; it shows training movies again; validation clips chose its weights",
+    "alignment": f"responses; {TRAINED}; returns training movies; weights selected on validation clips",
     **dict.fromkeys(("egg", "dps", "diffpir", "plug_and_play", "split_gibbs", "red_diff"), GUIDED),
-    "sample": "no activity but through its text or its start; the mean of training movies",
+    "sample": "no activity except through its text or its start; the mean of training movies",
 }
 SPECTRA = {
     "spectrum": "the spectrum of training movies",
@@ -34,17 +34,17 @@ SPECTRA = {
 }
 GIVEN = {
     "wrong_clip": "another clip's responses and behavior (null)",
-    "predicted": "the encoder's noise-free rates of the true movie (no experiment has them)",
-    "noise_free": "the simulation's own noise-free rates (no experiment has them)",
+    "predicted": "the encoder's noise-free rates of the true movie (not available in experiments)",
+    "noise_free": "the simulation's own noise-free rates (not available in experiments)",
     "repeat_average": "the mean over all repeats of the clip",
     "repeats_joint": "all repeats of the clip",
 }
 
-SPOKEN = {"true": "told the clip's own captions (oracle)", "shuffled": "told the captions of another clip"}
+SPOKEN = {"true": "given the clip's own captions (oracle)", "shuffled": "given the captions of another clip"}
 
 
 def seen_by(row: Mapping[str, Any]) -> str:
-    """Return what a row's method saw: by what it is, by what is inside it, and by its condition.
+    """Return what a row's method saw, from its name, the methods and priors inside it, and its condition.
 
     >>> seen_by({"method": {"name": "mean"}, "condition": "recorded"})
     'no responses at all: the mean training frame'
@@ -60,7 +60,7 @@ def seen_by(row: Mapping[str, Any]) -> str:
 
 
 def seen_in(folder: Path) -> str:
-    """Return what the method of a task saw; empty where the task does not say how it was made."""
+    """Return what the method of a task saw; empty if the task has no config.yaml."""
     path = folder / "config.yaml"
     return seen_by(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else ""
 
@@ -76,26 +76,26 @@ def _method(tree: Mapping[str, Any]) -> str:
     words = SEEN["sample" if switched_off(tree) else name] if name in SEEN else name
     words += _denoised(tree)
     if tree.get("distilled"):
-        made = ", also for generated movies that were not shown" if tree.get("generated") else ""
-        words = words.replace(TRAINED, f"{TRAINED} and with those that the encoders predict{made}")
+        made = ", also for generated movies" if tree.get("generated") else ""
+        words = words.replace(TRAINED, f"{TRAINED} and with responses predicted by the encoders{made}")
     return words
 
 
 def _denoised(tree: Mapping[str, Any]) -> str:
-    """What a learnt prior adds, and what it was told; nothing for other denoisers."""
+    """Return the description of a learnt prior and its conditioning; empty for other denoisers."""
     chosen = tree.get("denoiser")
     if not isinstance(chosen, Mapping) or chosen.get("name") != "diffusion":
         return ""
     text = chosen.get("text") or {}
-    told = {"given": "told what its row says of the clip", "decoded": "told the caption that the activity decodes to"}
-    words = told.get(str(text.get("name")), f"told {text['caption']!r}" if "caption" in text else "told nothing")
+    given = {"given": "given the captions of its row", "decoded": "given the caption decoded from the activity"}
+    words = given.get(str(text.get("name")), f"given {text['caption']!r}" if "caption" in text else "without text")
     return f"; a learnt prior of movies ({chosen.get('weights', 'movie_diffusion')}), {words}"
 
 
 def _gradient(tree: Mapping[str, Any]) -> str:
     prior = SPECTRA[str(tree.get("parameterisation", "pixels"))]
     if isinstance(centre := tree.get("centre"), Mapping):
-        prior = f"what another method leaves over on validation clips, around that method ({_method(centre)})"
+        prior = f"the residuals of another method on validation clips, around that method ({_method(centre)})"
     if isinstance(start := tree.get("start"), Mapping):
-        prior += f", from the start of another method ({_method(start)})"
+        prior += f", initialised by another method ({_method(start)})"
     return f"responses and behavior of the clip through the encoder; {prior}"

@@ -1,4 +1,4 @@
-"""Film strips of a run: truth above reconstructions, for people and for README."""
+"""Film strips of a run: the true movie above its reconstructions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from recon.errors import InputError
 from recon.media import Pixels, film_strip, side_by_side, spread_frames, to_uint8, write_png
 
 FEW = 4
-"""Up to this many frames, two strips fit beside each other."""
+"""Maximum number of frames for strips side by side."""
 
 
 def write_strip(run: Path, picture: Path, *, methods: Sequence[str] = (), clips: int = 2, count: int = 8) -> Path:
-    """Write a PNG: per clip the true movie and each method's reconstruction, `count` scored frames of each.
+    """Write a PNG with `count` scored frames of the true movie and of each method's reconstruction, per clip.
 
-    Without `methods` all of the run's recorded conditions are shown. Strips of few frames stand side by side.
+    Without `methods` all methods on recorded activity are shown. Strips of few frames are placed side by side.
     """
     truths = _truths(run, clips)
     shown = _movies(run, methods)
@@ -49,7 +49,7 @@ def _end(clip: h5py.Group) -> int:
 
 
 def _movies(run: Path, methods: Sequence[str]) -> dict[str, dict[str, Pixels]]:
-    """Return reconstructions by method and trial, in the order of the table; without `methods` the recorded ones."""
+    """Return reconstructions by method and trial in table order; without `methods`, all on recorded activity."""
     found: dict[str, dict[str, Pixels]] = {}
     for folder in (path.parent for path in (run / "tasks").glob("[!.]*/row.json")):
         rows = json.loads((folder / "row.json").read_text(encoding="utf-8"))["rows"]

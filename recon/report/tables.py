@@ -1,4 +1,4 @@
-"""The results of a run as a Markdown table: means with bootstrap intervals, and paired differences to one method."""
+"""Markdown tables of results: means with bootstrap intervals, and paired differences to a baseline."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ SCORES = {
 DIFFERENCES = ("video_correlation", "ssim")
 COSTS = {
     "evaluations": "evaluations",
-    "denoiser_evaluations": "of the denoiser",
+    "denoiser_evaluations": "denoiser evaluations",
     "seconds": "s",
     "learning_seconds": "learning s",
 }
 NUMBERS = (*SCORES, *COSTS)
-"""Columns that are averaged over seeds."""
+"""Columns averaged over seeds."""
 
 
 def markdown(*results: Path, baseline: str = "ridge") -> str:
-    """Return the table of the results.csv of a run, or of several; differences are to `baseline`, clip by clip.
+    """Return the Markdown table of one or several results.csv, with paired differences to `baseline` over clips.
 
-    A run with poolings shows those instead of the other scores. Runs of several recordings are pooled: methods that
-    all of them have, means over recordings, intervals of clips nested in recordings.
+    Pooled scores, if any, replace the other scores. With several recordings the table shows the methods common to all
+    of them: means over recordings, and intervals with clips nested in recordings.
     """
     rows: Rows = [row for path in results for row in _read(path)]
     pooled = {key: key.removeprefix("frame_correlation_") for key in rows[0] if key.startswith("frame_correlation_")}
@@ -59,7 +59,7 @@ def markdown(*results: Path, baseline: str = "ridge") -> str:
 
 
 def over_seeds(rows: Rows) -> list[dict[str, str]]:
-    """Return one row per method and trial: numbers averaged over seeds, so that clips stay the units."""
+    """Return one row per method and trial, averaged over seeds, so that clips remain the statistical units."""
     groups: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
     for row in rows:
         groups.setdefault((row["method"], *_clip(row)), []).append(row)

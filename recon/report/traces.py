@@ -1,4 +1,4 @@
-"""What a page shows of traces and frequency-resolved curves: means over clips, thinned out."""
+"""Traces and frequency-resolved curves of a page: means over clips, subsampled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 TRACE_POINTS = 160
-"""Points of a curve on the page; more are not seen."""
+"""Maximum number of points of a curve on the page; more would not be visible."""
 
 
 def finite_numbers(values: Iterable[Any]) -> list[float]:
@@ -25,7 +25,7 @@ def finite_numbers(values: Iterable[Any]) -> list[float]:
 
 
 def rounded(values: Iterable[Any]) -> list[float | None]:
-    """Return four significant digits of each number, none where it is not finite.
+    """Round numbers to four significant digits; None replaces numbers that are not finite.
 
     >>> rounded([0.123456, float("nan")])
     [0.1235, None]
@@ -34,7 +34,7 @@ def rounded(values: Iterable[Any]) -> list[float | None]:
 
 
 def trace_of(batches: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, Any] | None:
-    """Return means over the clips of all batches, at the steps that every batch has logged; none without lines."""
+    """Return means over the clips of all batches at the steps logged by every batch; None without such steps."""
     by_step = [{line["step"]: line for line in lines} for lines in batches if lines]
     steps = sorted(set.intersection(*map(set, by_step))) if by_step else []
     if not steps:
@@ -60,13 +60,13 @@ def _log_spaced(count: int) -> list[int]:
 
 
 def mean_of(values: Sequence[Any]) -> float | None:
-    """Return the mean of the finite numbers among values, or none without any."""
+    """Return the mean of the finite numbers among values; None if there are none."""
     finite = finite_numbers(values)
     return float(np.mean(finite)) if finite else None
 
 
 def curves_of(paths: Sequence[Path]) -> dict[str, Any]:
-    """Return each frequency-resolved curve as mean over the clips of all batches; absent files are left out."""
+    """Return each frequency-resolved curve, mean over the clips of all batches; missing files are skipped."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
     return {name: _curve([curves[name] for curves in found if name in curves]) for name in (found[0] if found else ())}
 

@@ -134,7 +134,7 @@ def test_the_study_finds_the_order_of_captioners(
     config.write_text(f"run: x\nrecording: x\ncaptions: graded\nbin: 10\ndelays: 3\npermutations: 200\n{CONCEPTS}\n")
     assert main(["language", str(config), *settings]) == 0
     shown = capsys.readouterr().out
-    assert "neurons told" in shown and "words alone, r²" in shown
+    assert "neurons predicted" in shown and "words alone, r²" in shown
     page = (tmp_path / "run/language.html").read_text("utf-8")
     titles = ("Whose words predict the neurons", "Concepts", "Words or the picture's statistics")
     assert all(html.escape(title) in page for title in (*titles, "What the activity says in words"))

@@ -24,20 +24,26 @@ def test_every_method_that_is_not_made_of_others_is_described() -> None:
     [
         ({"preset": "map_spectrum"}, "responses and behavior of the clip through the encoder; the spectrum of"),
         ({"preset": "bauer2025_smoothed"}, "the encoder; nothing of training movies"),
-        ({"preset": "map_centred"}, "leaves over on validation clips, around that method (responses; learnt from"),
+        (
+            {"preset": "map_centred"},
+            "residuals of another method on validation clips, around that method (responses; learnt",
+        ),
         ({"preset": "ridge_and_map"}, "(responses; learnt from training movies with their responses) + (responses and"),
-        ({"name": "convolutional", "distilled": 0.5}, "and with those that the encoders predict; validation"),
-        ({"name": "convolutional", "distilled": 0.5, "generated": 9.0}, "predict, also for generated movies that were"),
+        ({"name": "convolutional", "distilled": 0.5}, "and with responses predicted by the encoders; weights"),
+        (
+            {"name": "convolutional", "distilled": 0.5, "generated": 9.0},
+            "predicted by the encoders, also for generated movies",
+        ),
         ({"name": "dps"}, "the encoder; the spectrum of training movies"),
         (
             {"name": "egg", "denoiser": {"name": "diffusion", "text": {"name": "typed", "caption": "a disc"}}},
-            "movies; a learnt prior of movies (movie_diffusion), told 'a disc'",
+            "movies; a learnt prior of movies (movie_diffusion), given 'a disc'",
         ),
-        ({"name": "egg", "denoiser": {"name": "diffusion"}}, "(movie_diffusion), told nothing"),
-        ({"name": "egg", "scale": 0.0}, "no activity but through its text"),
-        ({"name": "diffpir", "data": {"beta": 0.0}}, "no activity but through its text"),
+        ({"name": "egg", "denoiser": {"name": "diffusion"}}, "(movie_diffusion), without text"),
+        ({"name": "egg", "scale": 0.0}, "no activity except through its text"),
+        ({"name": "diffpir", "data": {"beta": 0.0}}, "no activity except through its text"),
         ({"name": "diffpir", "data": {"beta": 0.1}}, "behavior of the clip through the encoder"),
-        ({"preset": "map_spectrum", "start": {"preset": "ridge"}}, "from the start of another method (responses;"),
+        ({"preset": "map_spectrum", "start": {"preset": "ridge"}}, "initialised by another method (responses;"),
     ],
 )
 def test_methods_say_what_is_inside_them(method: dict, words: str) -> None:

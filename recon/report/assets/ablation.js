@@ -1,4 +1,4 @@
-// What a learnt prior adds: three numbers, controls, differences, and likeness against fidelity.
+// Contribution of a learnt prior: three numbers, controls, differences, and similarity against fidelity.
 
 const minus = (text) => text.replace(/-(?=\d)/g, "−");
 
@@ -14,7 +14,7 @@ function numberTable(table, metrics, lead, rows) {
   table.replaceChildren(html("thead", {}, head), html("tbody", {}, ...rows));
 }
 
-// Texts beside points, moved down where they would lie on each other or on another point.
+// Labels next to points, shifted vertically to avoid overlaps.
 function labelPoints(plot, points, box) {
   const taken = points.map((point) => ({ left: point.x - 5, right: point.x + 5, top: point.y - 5, bottom: point.y + 5 }));
   const clear = (area) => taken.every((other) => area.right < other.left || area.left > other.right || area.bottom < other.top || area.top > other.bottom);
@@ -40,7 +40,7 @@ function drawTradeOff(page, metric, place) {
   const colour = (label) => paint(page.methods.find((method) => method.label === label)).colour;
   const names = Object.keys(points).filter((label) => at(label).every(isNumber));
   if (!names.length) {
-    place.replaceChildren(html("p", { class: "hint" }, "No judge scored these reconstructions: name one as `judge` to see this."));
+    place.replaceChildren(html("p", { class: "hint" }, "No judge correlation: name an encoder as `judge` in the configuration."));
     return;
   }
   const swept = (label) => Object.entries(curves).some(([knob, labels]) => labels.includes(label) && label.startsWith(`${knob} `));
@@ -49,10 +49,10 @@ function drawTradeOff(page, metric, place) {
   const single = names.map((label) => ({ name: label, colour: swept(label) ? "var(--soft)" : colour(label), points: [at(label)] }));
   const span = (axis) => spread(names.map((label) => at(label)[axis]), [0, 1]);
   const width = Math.max(320, place.clientWidth);
-  const { plot, x, y, box } = linePlot([...lines, ...single], { width, height: width < 600 ? 460 : 420, xDomain: span(0), yDomain: span(1), inset: [44, 16], label: fidelity.title, title: "Likeness to the true movie against fidelity to the activity" });
+  const { plot, x, y, box } = linePlot([...lines, ...single], { width, height: width < 600 ? 460 : 420, xDomain: span(0), yDomain: span(1), inset: [44, 16], label: fidelity.title, title: "Similarity to the true movie against fidelity to the activity" });
   labelPoints(plot, names.map((label) => ({ x: x(at(label)[0]), y: y(at(label)[1]), text: label.length > 40 ? `${label.slice(0, 39)}…` : label })), box);
   const left = Object.keys(points).filter((label) => !names.includes(label));
-  const note = left.length ? [html("p", { class: "hint" }, `Not drawn, for want of a score (a still movie has no ${fidelity.title}): ${left.join("; ")}.`)] : [];
+  const note = left.length ? [html("p", { class: "hint" }, `Not shown, score undefined (as is ${fidelity.title} of a still movie): ${left.join("; ")}.`)] : [];
   place.replaceChildren(plot, ...note);
 }
 

@@ -1,4 +1,4 @@
-// Which method is better than which, clip by clip, and what quality costs.
+// Paired comparisons of methods over clips, and quality against cost.
 
 const COMPARED = { video_correlation: "Video r", ssim: "SSIM" };
 const signed = (value) => (value < 0 ? "" : "+") + decimals(value, 3);

@@ -1,4 +1,4 @@
-// Puts the page together from the data that it carries.
+// Builds the page from its embedded data.
 
 function section(id, shown) {
   document.getElementById(id).hidden = !shown;

@@ -1,4 +1,4 @@
-// The player: all movies of a clip share one frame number; pictures come from sprite sheets inside the page.
+// The player: all movies of a clip share one frame number; frames come from embedded sprite sheets.
 
 function drawFrame(context, sheet, clip, frame) {
   const column = frame % clip.columns, row = Math.floor(frame / clip.columns);
@@ -92,7 +92,7 @@ function createPlayer(page) {
     return [truth, ...others];
   }
 
-  // Whole multiples of the stored pixels, as large as leaves four movies in a row (two on a narrow screen).
+  // Integer multiples of the stored pixels, as large as four movies per row allow (three or two on narrow screens).
   function fit() {
     const room = movies.clientWidth, across = room < 560 ? 2 : room < 860 ? 3 : 4;
     const cell = (room - 14 * (across - 1)) / across, pixel = state.clip.width / (window.devicePixelRatio || 1);
@@ -131,6 +131,6 @@ function createPlayer(page) {
     return pill;
   }));
   const scored = Math.max(...page.methods.map((method) => method.clips));
-  if (scored > page.clips.length) by("clips").append(html("small", {}, `of ${scored} that are scored`));
+  if (scored > page.clips.length) by("clips").append(html("small", {}, `of ${scored} scored clips`));
   choose(0);
 }

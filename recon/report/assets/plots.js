@@ -1,4 +1,4 @@
-// Small SVG plots. Texts only ever enter through textContent, so nothing that a user wrote becomes markup.
+// Small SVG plots. Text is inserted as text nodes only, so user input never becomes markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -18,7 +18,7 @@ function html(name, attributes = {}, ...children) {
 
 const DASHES = ["", "7 3", "2 3", "9 3 2 3"];
 
-// Colour and dash of a method: eight colours, then the same ones dashed; nulls are grey and dotted.
+// Colour and dash of a method: eight colours, then the same colours dashed; nulls are grey and dotted.
 function paint(method) {
   if (method.group === "nulls") return { colour: "var(--null)", dash: "2 3" };
   const dash = method.group === "references" ? "7 3" : DASHES[Math.floor(method.index / 8) % DASHES.length];
@@ -115,7 +115,7 @@ function drawLine(plot, line, x, y, logX) {
   return { ...line, points };
 }
 
-// The nearest point of any line under the pointer, with its name and value.
+// Tooltip: the point nearest to the pointer, with its line's name and value.
 function hover(plot, lines, { x, y, box }) {
   const mark = svg("circle", { r: 4.5, class: "point", visibility: "hidden" });
   const text = svg("text", { class: "readout", visibility: "hidden" });

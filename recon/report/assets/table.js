@@ -1,8 +1,8 @@
-// The table of methods: sorted within results, references and nulls, never across them.
+// The table of methods, sorted within results, references and nulls, never across them.
 
 const GROUPS = [
   ["results", ""],
-  ["references", "Upper references · fitted to a noise-free prediction, or given something of the true movie (oracle)"],
+  ["references", "Upper references · fitted to a noise-free prediction, or with information about the true movie (oracle)"],
   ["nulls", "Null · another clip's whole measurement"],
 ];
 
@@ -39,7 +39,7 @@ function methodCell(method) {
   return html("th", { scope: "row" }, who, html("small", {}, `${encoder}${method.clips} clips${seeds}${behavior}`));
 }
 
-// Dots: clips; bar: interval; ring: mean. One shared axis for all rows.
+// Dots: clips; bar: interval; ring: mean. All rows share one axis.
 function forest(method, column, domain) {
   const width = 230, middle = 17, score = method.scores[column.key];
   const x = scale(domain, [8, width - 8]);
