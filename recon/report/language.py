@@ -114,8 +114,9 @@ def partitions(study: Study) -> Iterator[Part]:
     sure = number(row, "unique_text_low") > 0
     says = (
         f"Beyond motion energy and luminance, the words of “{study.favourite}” explain "
-        f"{'additional' if sure else 'no certain additional'} variance: r² {interval(row, 'unique_text')}; low-level features "
-        f"alone: {interval(row, 'unique_low_level')}. n = {study.about['asked']} clips, {row['neurons']} neurons."
+        f"{'additional' if sure else 'no certain additional'} variance: r² {interval(row, 'unique_text')}; "
+        f"low-level features alone: {interval(row, 'unique_low_level')}. n = {study.about['asked']} clips, "
+        f"{row['neurons']} neurons."
     )
     entries = [
         Bar(f"{r['captioner']}: {name}", number(r, key), number(r, f"{key}_low"), number(r, f"{key}_high"), colour)

@@ -46,9 +46,11 @@ def _preferred(study: Study, rows: Sequence[Row], name: str) -> tuple[str, str]:
 
 
 def _neurons(study: Study, rows: Sequence[Row]) -> Iterator[str]:
-    told = [row for row in study.table("neurons") if row["captioner"] == study.favourite and number(row, "q") < LEVEL]
+    predicted = [
+        row for row in study.table("neurons") if row["captioner"] == study.favourite and number(row, "q") < LEVEL
+    ]
     by_unit = {unit: list(own) for unit, own in groupby(rows, key=lambda row: row["unit"])}
-    for row in sorted(told, key=lambda row: -number(row, "r", -1.0))[:NEURONS_SHOWN]:
+    for row in sorted(predicted, key=lambda row: -number(row, "r", -1.0))[:NEURONS_SHOWN]:
         helping = [word for word in by_unit.get(row["unit"], ()) if number(word, "gain") > 0]
         strongest = sorted(helping, key=lambda word: -number(word, "gain"))[:WORDS_SHOWN]
         values = sorted(((number(w, "gain") * number(w, "sign"), w["word"]) for w in strongest), reverse=True)

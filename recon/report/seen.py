@@ -76,7 +76,7 @@ def _method(tree: Mapping[str, Any]) -> str:
     words = SEEN["sample" if switched_off(tree) else name] if name in SEEN else name
     words += _denoised(tree)
     if tree.get("distilled"):
-        made = ", also for generated movies" if tree.get("generated") else ""
+        made = ", also for generated movies that were not shown" if tree.get("generated") else ""
         words = words.replace(TRAINED, f"{TRAINED} and with responses predicted by the encoders{made}")
     return words
 
