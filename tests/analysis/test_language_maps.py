@@ -87,8 +87,8 @@ def test_the_page_says_what_was_found_and_keeps_text_text(tmp_path: Path) -> Non
     assert "<img" not in page and "&lt;img src=x onerror=alert(1)&gt;" in page
     for said in (
         "predicts best: r 0.400 [0.300, 0.500]",
-        "12 of 12 neurons have words",
-        "Most often disliked",
+        "For 12 of 12 neurons, words",
+        "Most often avoided",
         "n = 9",
     ):
         assert said in page
