@@ -136,4 +136,4 @@ def test_a_rerun_with_other_numbers_says_so(run: Path, capsys: pytest.CaptureFix
     (run / "results.csv").write_text(table.replace(value, "0.5", 1))
     assert main(["rerun", str(run)]) == 1
     said = capsys.readouterr().out
-    assert "ssim: 1 values differ, at most" in said and "identical" not in said
+    assert "ssim: 1 values differ, by at most" in said and "identical" not in said
