@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from recon import config
+from recon.errors import InputError
 from recon.methods.base import Method
 
 
@@ -52,7 +53,7 @@ class Walk:
 
     def __post_init__(self) -> None:
         if self.iterations < 1:
-            raise ValueError(f"iterations: expected at least 1, got {self.iterations}; raise it")
+            raise InputError(f"iterations: expected at least 1, got {self.iterations}; raise it")
 
 
 def make_encoder(weights: str, *, scale: float = 1.0) -> tuple[str, float]:
