@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from recon import __version__
+
 Write = Callable[[str], None]
 
 OVERRIDES = "section.key=value"
@@ -57,6 +59,7 @@ def write(line: str) -> None:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     top = argparse.ArgumentParser(prog="recon", description="Reconstruct the movie an animal saw from brain activity.")
+    top.add_argument("--version", action="version", version=f"recon {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     _data(commands)
@@ -94,7 +97,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _configured(command: argparse.ArgumentParser, target: str) -> argparse.ArgumentParser:
-    command.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, for example configs/demo.yaml")
+    command.add_argument(
+        "config", type=Path, metavar="CONFIG", help="a YAML file, or the name of a packaged one, for example demo"
+    )
     command.add_argument("overrides", nargs="*", metavar=OVERRIDES, help="change single settings")
     command.set_defaults(command=target)
     return command

@@ -25,7 +25,8 @@ Tree = Mapping[str, Any]
 Registry = Mapping[str, Callable[..., Any]]
 Record = TypeVar("Record")
 
-CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+CONFIGS = (Path(__file__).parent / "configs").resolve()
+"""Packaged presets, studies and example configurations."""
 
 NESTED = {
     "Method": "method",
@@ -58,10 +59,11 @@ def listing() -> list[tuple[str, str, str]]:
 
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Read a YAML file and resolve overrides (`section.key=value`), interpolations and presets."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"configuration: expected a YAML file, got {path}, which does not exist; check the path")
+    """Read a YAML file and resolve overrides (`section.key=value`), interpolations and presets.
+
+    A path that does not exist may name a packaged configuration: `demo`, `configs/demo.yaml`, `tune/map_spectrum`.
+    """
+    path = _located(Path(path))
     try:
         tree = OmegaConf.load(path)
         resolved = overridden(tree, overrides)
@@ -72,6 +74,25 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     methods = path.parent if path.parent.name == "methods" else path.parent / "methods"
     expanded: dict[str, Any] = expand(resolved, (methods,))
     return expanded
+
+
+def examples() -> dict[str, Path]:
+    """Return the packaged example configurations by name; presets of methods are not among them."""
+    files = (file for file in sorted(CONFIGS.rglob("*.yaml")) if file.parent.name not in ("methods", "cluster"))
+    return {file.relative_to(CONFIGS).with_suffix("").as_posix(): file for file in files}
+
+
+def _located(path: Path) -> Path:
+    if path.is_file():
+        return path
+    packaged, name = examples(), path.as_posix().removeprefix("configs/").removesuffix(".yaml")
+    if name in packaged:
+        return packaged[name]
+    known = ", ".join(example for example in packaged if "/" not in example)
+    raise InputError(
+        f"configuration: expected a YAML file, got {path}, which is neither there nor packaged{_hint(name, packaged)}; "
+        f"check the path, or name a packaged one: {known}"
+    )
 
 
 def overridden(tree: Any, overrides: Sequence[str]) -> Any:
@@ -216,7 +237,9 @@ def _tuned(name: str, own: Tree, folders: Sequence[Path]) -> dict[str, Any]:
     places = [folder.parent / "studies" for folder in (*folders, CONFIGS / "methods")]
     found = next((place / f"{name}.json" for place in places if (place / f"{name}.json").is_file()), None)
     if found is None:
-        known = [file.relative_to(places[0]).with_suffix("").as_posix() for file in sorted(places[0].rglob("*.json"))]
+        known = sorted(
+            {file.relative_to(place).with_suffix("").as_posix() for place in places for file in place.rglob("*.json")}
+        )
         raise InputError(f"tuned: {_expected(name, known)}, got {name!r}; or run `recon tune` for it")
     study = json.loads(found.read_text("utf-8"))
     best, tree = study["best"], OmegaConf.create({"method": study["config"]["rows"][0]["method"]})
@@ -237,9 +260,12 @@ def _override(text: str) -> tuple[str, Any]:
 
 
 def _expected(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+    return f"expected one of {', '.join(known)}{_hint(name, known)}"
+
+
+def _hint(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"expected one of {', '.join(known)}{hint}"
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _one_line(error: Exception) -> str:

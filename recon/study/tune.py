@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gzip
+import io
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +17,7 @@ import torch
 
 from recon import config
 from recon.errors import InputError
-from recon.files import write_json
+from recon.files import finite, write_bytes, write_json
 from recon.run.runner import reconstruct
 from recon.study.provenance import planned_iterations
 from recon.study.search import Place, Readings, Search, Searches
@@ -28,8 +31,9 @@ VALIDATION = "oracle"
 def tune(tree: Mapping[str, Any], *, say: Callable[[str], None] = lambda line: None) -> Path:
     """Run the search of a configuration (a benchmark with one row and a `search`) and return the study's file.
 
-    Only validation clips (tier "oracle") are allowed. Finished combinations in the study are skipped. With `searches`
-    instead of rows and `search`, the searches run one after another; returns the studies' folder.
+    Only validation clips (tier "oracle") are allowed. The study's file is a summary (search and best trial); all trials
+    are in `trials_file` beside it. Finished combinations in the study are skipped. With `searches` instead of rows and
+    `search`, the searches run one after another; returns the studies' folder.
     """
     tree = dict(config.expand(tree))
     if "searches" in tree:
@@ -43,17 +47,16 @@ def tune(tree: Mapping[str, Any], *, say: Callable[[str], None] = lambda line: N
             f"{settings.clips.tier}; settings are never chosen on test clips"
         )
     bench = Bench(settings, plans)
-    study = _open_study(search, tree, bench)
-    done = [trial["settings"] for trial in study["trials"]]
+    study, trials = _open_study(search, tree, bench)
+    done = [trial["settings"] for trial in trials]
     combinations = [chosen for chosen in search.combinations() if chosen not in done]
     for number, chosen in enumerate(combinations, 1):
         began = time.monotonic()
-        study["trials"] += _run(bench, search, tree, chosen)
-        study["best"] = max(study["trials"], key=lambda trial: float(trial["objective"]), default=None)
-        write_json(search.study, study)
+        trials += _run(bench, search, tree, chosen)
+        _write_study(search.study, study, trials)
         left = (time.monotonic() - began) * (len(combinations) - number)
-        best = study["trials"][-1] if not study["best"] else study["best"]
-        say(f"[{number}/{len(combinations)}] {chosen}: best so far {summary(best)}; about {left:.0f} s left")
+        say(f"[{number}/{len(combinations)}] {chosen}: best so far {summary(study['best'])}; about {left:.0f} s left")
+    _write_study(search.study, study, trials)
     say(f"study: {search.study}; best {summary(study['best'])}")
     return search.study
 
@@ -65,14 +68,52 @@ def _all(searches: Searches, tree: Mapping[str, Any], say: Callable[[str], None]
     return searches.studies
 
 
-def summary(trial: Mapping[str, Any]) -> str:
+def summary(trial: Mapping[str, Any] | None) -> str:
     """Return one line about a trial of a study."""
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in trial["scores"].items())
+    if trial is None:
+        return "none: no run reached a step at which it is read"
+    scores = ", ".join(f"{name} {_number(value):.4f}" for name, value in trial["scores"].items())
     return f"{trial['settings']} iterations {trial['iterations']} sigma {trial['sigma']}: {scores}"
 
 
-def _open_study(search: Search, tree: Mapping[str, Any], bench: Bench) -> dict[str, Any]:
-    """Return the study so far; raises InputError for a study of another search."""
+def trials_file(study: Path) -> Path:
+    """Return where all trials of a study are kept.
+
+    >>> trials_file(Path("studies/ridge.json")).name
+    'ridge.trials.json.gz'
+    """
+    return study.with_suffix(".trials.json.gz")
+
+
+def read_trials(study: Path) -> list[dict[str, Any]]:
+    """Return all trials of a study, in the order in which they were run."""
+    path = trials_file(study)
+    try:
+        trials: list[dict[str, Any]] = json.loads(gzip.decompress(path.read_bytes()))
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(
+            f"{path}: expected the trials of {study.name}, got {error}; restore the file, or remove both to search anew"
+        ) from error
+    return trials
+
+
+def _write_study(path: Path, study: dict[str, Any], trials: list[dict[str, Any]]) -> None:
+    """Write trials, then summary: interrupted in between, the next call finds the best trial again."""
+    study["best"] = max(trials, key=lambda trial: _number(trial["objective"], undefined=-math.inf), default=None)
+    stream = io.BytesIO()
+    with gzip.GzipFile("", "wb", fileobj=stream, mtime=0) as file:  # no name, no time: the same trials, the same bytes
+        file.write(json.dumps(finite(trials), default=str).encode())
+    write_bytes(trials_file(path), stream.getvalue())
+    write_json(path, study)
+
+
+def _number(value: float | None, *, undefined: float = math.nan) -> float:
+    """Return a score as a number; files hold null where it is undefined."""
+    return undefined if value is None or math.isnan(value) else value
+
+
+def _open_study(search: Search, tree: Mapping[str, Any], bench: Bench) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return study and trials so far; a study about something else is refused rather than mixed or overwritten."""
     about = {
         "config": json.loads(json.dumps(tree, default=str)),
         "space": dict(search.space),
@@ -80,11 +121,10 @@ def _open_study(search: Search, tree: Mapping[str, Any], bench: Bench) -> dict[s
         "sigma": [list(sigma) for sigma in search.sigma],
         "objective": dict(search.objective),
         "recording": bench.recording.fingerprint(),
-        "trials": [],
         "best": None,
     }
     if not search.study.exists():
-        return about
+        return about, []
     study: dict[str, Any] = json.loads(search.study.read_text())
     same = ("config", "iterations", "sigma", "objective", "recording")
     changed = [key for key in same if study.get(key) != about[key]]
@@ -92,7 +132,7 @@ def _open_study(search: Search, tree: Mapping[str, Any], bench: Bench) -> dict[s
         raise InputError(
             f"{search.study}: expected a study of the same search, got other {changed}; name another file or remove it"
         )
-    return study | {"space": about["space"]}
+    return study | {"space": about["space"]}, read_trials(search.study)
 
 
 def with_settings(tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
