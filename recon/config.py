@@ -78,8 +78,8 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 def examples() -> dict[str, Path]:
     """Return the packaged example configurations by name; presets of methods are not among them."""
-    files = (file for file in sorted(CONFIGS.rglob("*.yaml")) if file.parent.name not in ("methods", "cluster"))
-    return {file.relative_to(CONFIGS).with_suffix("").as_posix(): file for file in files}
+    files = _files_by_name([CONFIGS], ".yaml")
+    return {name: file for name, file in sorted(files.items()) if file.parent.name not in ("methods", "cluster")}
 
 
 def _located(path: Path) -> Path:
@@ -225,23 +225,25 @@ def _fields(cls: type[Any]) -> Iterator[str]:
 
 
 def _preset(name: str, folders: Sequence[Path]) -> dict[str, Any]:
-    own = CONFIGS / "methods"
-    for folder in (*folders, own):
-        if (folder / f"{name}.yaml").is_file():
-            return load(folder / f"{name}.yaml")
-    known = sorted(path.stem for folder in (*folders[:1], own) for path in folder.glob("*.yaml"))
-    raise InputError(f"preset: {_expected(name, known)}, got {name!r}; or write configs/methods/{name}.yaml")
+    known = _files_by_name((*folders, CONFIGS / "methods"), ".yaml")
+    if name not in known:
+        raise InputError(
+            f"preset: {_expected(name, sorted(known))}, got {name!r}; or write configs/methods/{name}.yaml"
+        )
+    return load(known[name])
+
+
+def _files_by_name(folders: Sequence[Path], suffix: str) -> dict[str, Path]:
+    """Return the files below folders, the first folder's first: a name of someone else's leads nowhere outside them."""
+    found = [(file.relative_to(folder), file) for folder in folders for file in sorted(folder.rglob(f"*{suffix}"))]
+    return {name.with_suffix("").as_posix(): file for name, file in reversed(found)}
 
 
 def _tuned(name: str, own: Tree, folders: Sequence[Path]) -> dict[str, Any]:
-    places = [folder.parent / "studies" for folder in (*folders, CONFIGS / "methods")]
-    found = next((place / f"{name}.json" for place in places if (place / f"{name}.json").is_file()), None)
-    if found is None:
-        known = sorted(
-            {file.relative_to(place).with_suffix("").as_posix() for place in places for file in place.rglob("*.json")}
-        )
-        raise InputError(f"tuned: {_expected(name, known)}, got {name!r}; or run `recon tune` for it")
-    study = json.loads(found.read_text("utf-8"))
+    known = _files_by_name([folder.parent / "studies" for folder in (*folders, CONFIGS / "methods")], ".json")
+    if name not in known:
+        raise InputError(f"tuned: {_expected(name, sorted(known))}, got {name!r}; or run `recon tune` for it")
+    study = json.loads(known[name].read_text("utf-8"))
     best, tree = study["best"], OmegaConf.create({"method": study["config"]["rows"][0]["method"]})
     for key, value in best["settings"].items():
         OmegaConf.update(tree, key, value, force_add=True, merge=False)

@@ -100,7 +100,7 @@ def test_the_wheel_holds_nothing_else(wheel: Path, installed: Path) -> None:
 
 
 ALONE = """
-import json, sys, time
+import importlib, json, pathlib, sys, time
 
 began = time.perf_counter()
 import recon
@@ -118,6 +118,9 @@ rows = [{"preset": "map_spectrum"}, {"tuned": "benchmark/ridge"}]
 found["methods"] = [str(config.build("method", row)) for row in config.expand(rows)]
 found["encoder"] = type(config.build("encoder", {"name": "core_readout", "weights": "v1_seed0"})).__name__
 found["demo"] = config.load("demo")["run"]
+root = pathlib.Path(recon.__file__).parent
+for file in root.rglob("*.py"):
+    importlib.import_module(".".join(file.relative_to(root.parent).with_suffix("").parts).removesuffix(".__init__"))
 found["files"] = {name: str(module.__file__) for name, module in sys.modules.items() if name.split(".")[0] == "recon"}
 found["own"] = [name for name in ("encoders", "priors", "configs") if name in sys.modules]
 print(json.dumps(found))
@@ -221,6 +224,17 @@ def test_neither_there_nor_packaged_says_what_is(tmp_path: Path, monkeypatch: py
             config.load(elsewhere)
     with pytest.raises(ValueError, match=r"expected one of .*benchmark/ridge.*did you mean 'benchmark/ridge'"):
         config.expand({"tuned": "benchmark/rigde"}, (tmp_path / "methods",))
+
+
+@pytest.mark.parametrize("kind", ["preset", "tuned"])
+def test_names_of_settings_lead_nowhere_outside_the_package(kind: str, tmp_path: Path) -> None:
+    """Also where the folders are really there, so that `..` can be followed."""
+    for name in ("secret.yaml", "secret.json"):
+        (tmp_path / name).write_text("name: mean\n")
+    climbed = os.path.relpath(tmp_path / "secret", config.CONFIGS / ("methods" if kind == "preset" else "studies"))
+    for name in (climbed, str(tmp_path / "secret")):
+        with pytest.raises(ValueError, match=f"{kind}: expected one of"):
+            config.expand({kind: name})
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "configs/studies").rglob("*.json")), ids=lambda file: file.stem)
