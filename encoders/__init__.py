@@ -1,4 +1,4 @@
-"""Forward models: movie (and behavior) → rates. The rest of the project sees only `Encoder` and `Spec`."""
+"""Forward models: movie (and behavior) → rates. Other packages depend only on `Encoder` and `Spec`."""
 
 from __future__ import annotations
 

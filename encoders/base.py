@@ -1,4 +1,4 @@
-"""What every encoder is: a module from movie (and behavior) to rates, with a Spec that says what it expects."""
+"""`Encoder`, the abstract forward model from movie (and behavior) to rates, and `Spec`, its inputs and outputs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from recon.errors import InputError
 
 BEHAVIOR_CHANNELS = ("pupil_dilation", "running_speed", "pupil_x", "pupil_y")
-"""Order of the channels in a behavior tensor `[B,4,T]`, in the units of the recording's files."""
+"""Channel order of a behavior tensor `[B,4,T]`; units are those of the recording's files."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What an encoder sees and what it returns.
+    """Input and output contract of an encoder.
 
-    `frame_size` is (height, width) in pixels, `degrees_per_pixel` and `frame_rate` (Hz) fix the visual scale,
-    `context` counts the frames before and after on which a rate depends, `neuron_ids` are the recording's unit
-    ids in the order of the rates, `behavior` names the channels of `BEHAVIOR_CHANNELS` that the encoder uses,
-    and `response_transform` says what the rates predict: "raw" responses or responses "divided by std".
+    `frame_size` is (height, width) in pixels. `degrees_per_pixel` and `frame_rate` (Hz) fix the visual scale. `context`
+    is the number of frames before and after frame t on which the rate at t depends. `neuron_ids` are the recording's
+    unit ids in the order of the rates. `behavior` lists the channels of `BEHAVIOR_CHANNELS` that the encoder uses.
+    `response_transform` is the unit of the rates: "raw" responses or responses "divided by std".
     """
 
     frame_size: tuple[int, int]
@@ -38,9 +38,9 @@ class Spec:
 class Encoder(nn.Module, ABC):
     """A forward model of a population: movie `[B,C,T,H,W]` in [0,1] → rates `[B,N,T]`.
 
-    Rates near the start (end) of a movie, where `spec.context` reaches outside, rest on the encoder's own
-    padding, unless it slides windows that are never padded (`padded_in_time` is false): then they rest on fewer of
-    them. Range, luminance, padding, z-scoring and sliding windows belong inside the encoder.
+    Range, luminance, padding, z-scoring and sliding windows belong inside the encoder. Where `spec.context` extends
+    beyond the movie, rates depend on the encoder's own padding. Sliding-window encoders do not pad (`padded_in_time` is
+    false); their first and last rates average over fewer windows.
     """
 
     spec: Spec
@@ -48,9 +48,9 @@ class Encoder(nn.Module, ABC):
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """Size (height, width) of what the network sees: the frame's, or larger where it sets the frame in a border.
+        """Network input size (height, width): the frame size, or larger if the encoder pads frames.
 
-        With a border the encoder also takes a movie of this size, and behavior spread over it `[B,4,T,height,width]`.
+        A padding encoder also accepts a movie of canvas size, with behavior expanded to `[B,4,T,height,width]`.
         """
         return self.spec.frame_size
 
@@ -61,18 +61,18 @@ class Encoder(nn.Module, ABC):
 
 @runtime_checkable
 class TemporalFirst(Protocol):
-    """An encoder that mixes frames only in a linear causal filter that comes first.
+    """An encoder whose only temporal operation is an initial linear causal filter.
 
-    Its rates are `respond(filtered(movie), behavior)`, and `respond` treats every frame alone. Overlapping sub-clips
-    can then share the costly part.
+    Its rates are `respond(filtered(movie), behavior)`, and `respond` treats frames independently. Overlapping sub-clips
+    can therefore share one evaluation of `respond`.
     """
 
     spec: Spec
 
     def filtered(self, movie: Tensor, *, padded: bool = True) -> Tensor:
-        """Return what later stages see, `[B,T,…]`, linear in the movie `[B,C,T,H,W]`.
+        """Return the temporally filtered movie `[B,T,…]`, linear in the movie `[B,C,T,H,W]`.
 
-        Without padding only the frames whose context lies inside the movie are returned, `[B,T−before,…]`.
+        With `padded=False`, return only frames whose whole context lies inside the movie, `[B,T−before,…]`.
         """
         ...
 
@@ -83,24 +83,24 @@ class TemporalFirst(Protocol):
 
 @runtime_checkable
 class Portioned(Protocol):
-    """An encoder that runs its own windows, some of them at once."""
+    """An encoder that evaluates its own sliding windows in batches of adjustable size."""
 
     def fewer_windows(self) -> bool:
-        """Run half as many windows at once from now on; return False where it is one already."""
+        """Halve the number of windows per batch from now on; return False if it was already 1."""
         ...
 
 
 @runtime_checkable
 class Unnamed(Protocol):
-    """An encoder from a published file, which counts its neurons but does not name them."""
+    """An encoder from a published file, which gives the number of its neurons but not their ids."""
 
     def for_neurons(self, neuron_ids: tuple[int, ...]) -> Encoder:
-        """Say which recorded neurons its places are; raises InputError where their number is another."""
+        """Assign the recording's neuron ids to the readout; raises InputError if their number differs."""
         ...
 
 
 def with_neurons(spec: Spec, neuron_ids: tuple[int, ...], *, mouse: str = "") -> Spec:
-    """Return a Spec whose neurons are those of a recording, in its order; raises InputError where it has others."""
+    """Return the Spec with a recording's neuron ids, in its order; raises InputError if their number differs."""
     expected = len(spec.neuron_ids)
     if len(neuron_ids) != expected:
         raise InputError(
@@ -111,19 +111,19 @@ def with_neurons(spec: Spec, neuron_ids: tuple[int, ...], *, mouse: str = "") ->
 
 
 def freeze(encoder: Encoder) -> Encoder:
-    """Return the encoder in evaluation mode with no parameter gradients; only the movie can still be optimised."""
+    """Return the encoder in evaluation mode, its parameters frozen; gradients flow to the movie only."""
     return encoder.eval().requires_grad_(False)
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Return the device of a module's first parameter or buffer; the CPU where it has none."""
+    """Return the device of a module's first parameter or buffer, or the CPU if it has neither."""
     return next((tensor.device for tensor in (*module.parameters(), *module.buffers())), torch.device("cpu"))
 
 
 def resolve_device(device: str = "auto") -> torch.device:
-    """Return the torch device that a setting names: "auto" is CUDA where there is one, else the CPU.
+    """Return the torch device of a setting; "auto" is CUDA if available, else the CPU.
 
-    Raises InputError for a name that torch does not know.
+    Raises InputError for a device name unknown to torch.
 
     >>> resolve_device("cpu")
     device(type='cpu')

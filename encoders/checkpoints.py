@@ -1,4 +1,4 @@
-"""Checkpoints of encoders: safetensors with architecture, settings, spec and card in the header; a card beside it."""
+"""Encoder checkpoints: safetensors with architecture, settings, Spec and card in the header; the card also as JSON."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Built = tuple[str, Any]
 
 
 def save_encoder(encoder: Encoder, path: Path, *, card: Mapping[str, Any], dtype: torch.dtype | None = None) -> None:
-    """Write weights and header to `path` and the card to the .json beside it, each at once or not at all.
+    """Write weights and header to `path` and the card to a .json file of the same name, each atomically.
 
-    With `dtype` floating weights are stored in it (half precision halves the file); they load as float32.
+    `dtype` is the storage type of floating-point weights (half precision halves the file); they load as float32.
     """
     tensors = {name: _stored(value, dtype) for name, value in encoder.state_dict().items()}
     architecture, settings = _description(encoder)
@@ -44,7 +44,7 @@ def save_encoder(encoder: Encoder, path: Path, *, card: Mapping[str, Any], dtype
 
 
 def load_encoder(weights: str | Path, *, architecture: str | None = None) -> Encoder:
-    """Return the frozen-ready encoder of a file, or of a shipped name such as "v1_seed0", in evaluation mode."""
+    """Return the encoder of a file or shipped name (such as "v1_seed0") in evaluation mode."""
     path = find_weights(weights)
     header, tensors = read_tensors(path)
     found = header.get("architecture", "none")
@@ -57,13 +57,13 @@ def load_encoder(weights: str | Path, *, architecture: str | None = None) -> Enc
 
 
 def read_card(weights: str | Path) -> dict[str, Any]:
-    """Return the card in the header of a file or shipped name: data, training, scores, command."""
+    """Return the card of a file or shipped name: data, training, scores, command."""
     card: dict[str, Any] = json.loads(read_tensors(find_weights(weights))[0].get("card", "{}"))
     return card
 
 
 def find_weights(weights: str | Path) -> Path:
-    """Return the path of a weights file or shipped name."""
+    """Return the path of a weights file or of a shipped name."""
     path = Path(weights)
     if path.is_file():
         return path
@@ -78,7 +78,7 @@ def find_weights(weights: str | Path) -> Path:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write aside, flush to disk, rename: a reader sees the old file or the new one, never a part."""
+    """Write a temporary file, fsync and rename it: a reader sees the old file or the new one, never a partial one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
@@ -92,7 +92,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 class Architecture(NamedTuple):
-    """A class of encoders that has checkpoints, the record of its settings, and build(spec, settings)."""
+    """An encoder class with checkpoints, its settings record, and build(spec, settings)."""
 
     encoder: type[Encoder]
     settings: type[Any]
@@ -100,7 +100,7 @@ class Architecture(NamedTuple):
 
 
 def architectures() -> dict[str, Architecture]:
-    """Return what a checkpoint can hold, by name."""
+    """Return the architectures that a checkpoint can hold, by name."""
     from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
     from recon.encoders.glm.model import Glm, GlmSettings
     from recon.encoders.judge import Judge, JudgeSettings
@@ -138,7 +138,7 @@ def _build(path: Path, architecture: str, header: Mapping[str, str]) -> Encoder:
 
 
 def from_mapping(cls: type[Any], tree: Mapping[str, Any]) -> Any:
-    """Return the (nested) dataclass that a mapping describes; unknown keys are an error."""
+    """Return the (nested) dataclass described by a mapping; unknown keys raise InputError."""
     names = {entry.name: entry for entry in dataclasses.fields(cls)}
     unknown = [key for key in tree if key not in names]
     if unknown:

@@ -1,4 +1,4 @@
-"""Several encoders of one population as one encoder."""
+"""Ensembles: several encoders of one population as a single encoder."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from recon.errors import InputError
 
 
 class Ensemble(Encoder):
-    """The mean of the members' rates; the members predict the same neurons from the same kind of movie."""
+    """Mean rates of several encoders with the same neurons, frame size, channels, frame rate and response transform."""
 
     def __init__(self, members: tuple[Encoder, ...]) -> None:
         super().__init__()
         if not members:
             raise InputError("members: expected at least one encoder, got none; name one or more")
         for number, member in enumerate(members[1:], 1):
-            _same(members[0], member, number)
+            _check_matching(members[0], member, number)
         self.members = nn.ModuleList(members)
         contexts = [member.spec.context for member in members]
         context = (max(before for before, _ in contexts), max(after for _, after in contexts))
         behavior = tuple(dict.fromkeys(name for member in members for name in member.spec.behavior))
-        self.spec = _with(members[0], context, behavior)
+        self.spec = _merged_spec(members[0], context, behavior)
         self.padded_in_time = any(member.padded_in_time for member in members)
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """The members' canvas where they share one, else the frame size."""
+        """Canvas of the members if they all share one, else the frame size."""
         sizes = {member.canvas for member in self.members if isinstance(member, Encoder)}
         return sizes.pop() if len(sizes) == 1 else self.spec.frame_size
 
@@ -38,11 +38,11 @@ class Ensemble(Encoder):
         return torch.stack([member(movie, behavior) for member in self.members]).mean(0)
 
 
-def _with(member: Encoder, context: tuple[int, int], behavior: tuple[str, ...]) -> Spec:
+def _merged_spec(member: Encoder, context: tuple[int, int], behavior: tuple[str, ...]) -> Spec:
     return replace(member.spec, context=context, behavior=behavior)
 
 
-def _same(first: Encoder, other: Encoder, number: int) -> None:
+def _check_matching(first: Encoder, other: Encoder, number: int) -> None:
     for name in ("frame_size", "channels", "frame_rate", "neuron_ids", "response_transform"):
         expected, got = getattr(first.spec, name), getattr(other.spec, name)
         if expected != got:

@@ -1,4 +1,4 @@
-"""Identity of a network: a hash of its weights and of what it is."""
+"""Identity of a network: a hash of its weights and its description."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recon.encoders.base import Encoder
 
 
 def weights_hash(module: nn.Module, about: object = None) -> str:
-    """Return 16 hexadecimal digits of a module's parameters and buffers, and of what else it is `about`."""
+    """Return 16 hexadecimal digits: a hash of a module's parameters and buffers and of the description `about`."""
     digest = hashlib.sha256(repr(about).encode())
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode())
@@ -19,5 +19,5 @@ def weights_hash(module: nn.Module, about: object = None) -> str:
 
 
 def state_hash(encoder: Encoder) -> str:
-    """Return 16 hexadecimal digits of an encoder's Spec, parameters and buffers."""
+    """Return 16 hexadecimal digits: a hash of an encoder's class, Spec, parameters and buffers."""
     return weights_hash(encoder, (type(encoder).__name__, encoder.spec))

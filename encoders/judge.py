@@ -1,4 +1,4 @@
-"""The judge: another architecture, which no reconstruction ever descends, to score what the others made."""
+"""The judge: an encoder of a different architecture, never used for reconstruction, that scores reconstructions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from recon.encoders.wrap import chosen_behavior
 from recon.errors import InputError
 
 SPAN = 45
-"""Frames that are filtered in time by one matrix product."""
+"""Frames per matrix product of the temporal filters."""
 
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """Sizes: `filters` in space (`width` blocks of `block` pixels), `temporal` filters of each, `units`, `patch`."""
+    """Sizes of the judge.
+
+    `filters` spatial filters, `width` blocks of `block` pixels wide, each with `temporal` filters of `lags` frames,
+    mixed into `units`. A neuron reads `patch` × `patch` blocks. `mean` and `std` normalise the movie.
+    """
 
     lags: int = 14
     filters: int = 32
@@ -37,10 +41,10 @@ class JudgeSettings:
 class Judge(Encoder):
     """rates = scale · gain(behavior) · softplus(⟨patch mask × weights, features⟩ + bias), causal over `lags` frames.
 
-    An energy model with divisive normalisation (Heeger 1992): wide filters in space, each with temporal filters of
-    its own, mixed linearly to units; features are the units, rectified, and the amplitudes of pairs of them, both
-    divided by the local energy. A neuron reads a small patch through a mask times channel weights
-    (Klindt et al. 2017). The demo's other encoders filter time first, stack rectifiers, and read one point.
+    Energy model with divisive normalisation (Heeger 1992). Each wide spatial filter has its own temporal filters; a
+    linear layer mixes their outputs into units. Features are the rectified units and the amplitudes of unit pairs, both
+    divided by the local energy. A neuron reads a small patch through a spatial mask times channel weights (Klindt et
+    al. 2017). The demo's other encoders instead filter time first, stack rectifiers and read a single point.
     """
 
     scale: Tensor
@@ -70,7 +74,7 @@ class Judge(Encoder):
         self._keeper: Keeper[Matrix] = Keeper()
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw all starting weights from a generator."""
+        """Draw all initial weights from a generator."""
         self.generator = generator
         lag = torch.arange(self.settings.lags).flip(0)
         peak = 2 + 3 * torch.rand(*self.time.shape[:2], 1, generator=generator)
@@ -88,12 +92,15 @@ class Judge(Encoder):
 
     @torch.no_grad()
     def calibrate(self, movie: Tensor) -> None:
-        """Scale the filters so that units have deviation one on a movie `[C,T,H,W]`."""
+        """Scale the mixing weights so that each unit has standard deviation 1 on a movie `[C,T,H,W]`."""
         self.mixing.div_(self._units(movie[None]).std((0, 1, 3))[:, None].clamp_min(1e-6))
 
     @torch.no_grad()
     def place(self, positions: Tensor, level: Tensor) -> None:
-        """Put patches around `positions` `[N,2]` (−1 … 1 of the frame), biases where rates are `level`·scale."""
+        """Centre patches on `positions` `[N,2]` (−1 … 1 of the frame).
+
+        Biases are set so that zero drive gives rates of `level`·scale.
+        """
         side = math.isqrt(self.mask.shape[1])
         cells = (positions.flip(1) + 1) / 2 * torch.tensor(self.grid) - side / 2
         last = torch.tensor(self.grid) - side
@@ -118,7 +125,7 @@ class Judge(Encoder):
         return scaled.transpose(1, 2)
 
     def regulariser(self, *, smooth: float, sparse: float) -> Tensor:
-        """Return `smooth` × roughness of the filters + `sparse` × mean absolute readout weight of a neuron."""
+        """Return `smooth` × roughness of the filters + `sparse` × mean absolute readout weight per neuron."""
         pixels = functional.pixel_shuffle(self.space.weight, self.settings.block)
         rough = (pixels.diff(n=2, dim=2).square().mean() + pixels.diff(n=2, dim=3).square().mean()) / pixels.var()
         rough = rough + self.time.diff(n=2, dim=2).square().mean() / self.time.square().mean()
@@ -142,7 +149,7 @@ class Judge(Encoder):
         return units[:, :frames]
 
     def _features(self, units: Tensor) -> Tensor:
-        """Return rectified units and amplitudes of pairs, divided by the local energy: `[B,T,F,places]`."""
+        """Return rectified units and pair amplitudes, divided by the local energy: `[B,T,F,places]`."""
         even, odd = units[:, :, ::2], units[:, :, 1::2]
         energy = even.square() + odd.square()
         pooled = energy.mean(2).reshape(-1, 1, *self.grid)
@@ -163,7 +170,7 @@ class Judge(Encoder):
 
 
 def _banded(filters: Tensor, span: int) -> Tensor:
-    """Return `[F,K·span,span+L−1]`: filters `[F,K,L]` (newest last) as Toeplitz matrices over a span of frames."""
+    """Return filters `[F,K,L]` (newest last) as Toeplitz matrices `[F,K·span,span+L−1]` over `span` frames."""
     lags = filters.shape[-1]
     frame = torch.arange(span, device=filters.device)
     offset = torch.arange(span + lags - 1, device=filters.device) - frame[:, None]

@@ -1,4 +1,4 @@
-"""Linear space–time filters with an optional link: tiny exact models for tests and closed forms."""
+"""Linear space–time filters with an optional link: small exact models for tests and closed forms."""
 
 from __future__ import annotations
 
@@ -21,16 +21,13 @@ LINKS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class LinearSettings:
-    """What a checkpoint of a linear encoder says beside its spec."""
+    """Settings stored in a linear encoder's checkpoint, in addition to its Spec."""
 
     link: str = "identity"
 
 
 class Linear(Encoder):
-    """Rates = link(Σ weights·movie + bias), causal in time: r(t) sees frames t−L+1 … t (before 0: black).
-
-    `weights` `[N,C,L,H,W]`, newest frame last; `bias` `[N]`; `link` is "identity", "exp" or "softplus".
-    """
+    """Rates = link(Σ weights·movie + bias), causal: r(t) depends on frames t−L+1 … t; zero (black) before frame 0."""
 
     def __init__(
         self, weights: Tensor, bias: Tensor | None = None, *, link: str = "identity", spec: Spec | None = None
@@ -48,13 +45,13 @@ class Linear(Encoder):
         self.spec = spec or Spec((height, width), tuple(range(neurons)), channels=channels, context=context)
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
-        """Return rates `[B,N,T]` of a movie `[B,C,T,H,W]`; behavior plays no part."""
+        """Return rates `[B,N,T]` for a movie `[B,C,T,H,W]`; behavior is ignored."""
         padded = functional.pad(movie, (0, 0, 0, 0, self.weights.shape[2] - 1, 0))
         drive = functional.conv3d(padded, self.weights)[..., 0, 0]
         return LINKS[self.settings.link](drive + self.bias[:, None])
 
 
 def empty_linear(spec: Spec, settings: LinearSettings) -> Linear:
-    """Return a linear encoder of a spec with zero weights, to be filled from a checkpoint."""
+    """Return a linear encoder with zero weights for a Spec; the checkpoint's weights are loaded into it."""
     size = (len(spec.neuron_ids), spec.channels, spec.context[0] + 1, *spec.frame_size)
     return Linear(torch.zeros(size), link=settings.link, spec=spec)

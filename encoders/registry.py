@@ -1,4 +1,4 @@
-"""Registry of encoders: the names that a configuration or `load` can give, and what each takes."""
+"""Registry of encoders: their names in configurations and in `load`, and the arguments of each."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def core_readout(weights: str) -> Encoder:
 
 
 def judge(weights: str) -> Encoder:
-    """Full space–time convolutions and separable masks: scores what was made with the others."""
+    """Full space–time convolutions and separable masks: scores reconstructions made with the other encoders."""
     return load_encoder(weights, architecture="judge")
 
 
 def glm(weights: str) -> Encoder:
-    """Generalised linear model: few separable space–time filters per cell, from a weights file."""
+    """Generalised linear model: a few separable space–time filters per cell, from a weights file."""
     return load_encoder(weights, architecture="glm")
 
 
 def linear(weights: str) -> Encoder:
-    """Linear space–time filters with an optional link, from a weights file: tiny and exact."""
+    """Linear space–time filters with an optional link, from a weights file: small and exact."""
     return load_encoder(weights, architecture="linear")
 
 
@@ -55,7 +55,7 @@ def sensorium2022(
     normalisation: Normalisation | None = None,
     response_transform: Literal["divided by std", "raw"] = "divided by std",
 ) -> Encoder:
-    """Static baseline of Sensorium 2022, frame by frame, from a published state dict; "cnn" (sota) or "ln"."""
+    """Static baselines of Sensorium 2022, frame by frame, from a published state dict: "cnn" (sota) or "ln"."""
     from recon.encoders.sensorium.static2022 import load_sensorium2022
 
     transform = response_transform
@@ -71,7 +71,7 @@ def sensorium2023(
     memory: int | None = None,
     response_transform: Literal["divided by std", "raw"] = "divided by std",
 ) -> Encoder:
-    """Baselines of Sensorium 2023, one mouse of a published state dict: factorised or full 3-D core, or 2-D and GRU."""
+    """Baselines of Sensorium 2023, one mouse of a published state dict: factorised or full 3-D core, or 2-D + GRU."""
     from recon.encoders.sensorium.movies2023 import load_sensorium2023
 
     return load_sensorium2023(
@@ -80,7 +80,7 @@ def sensorium2023(
 
 
 def ensemble(members: tuple[Encoder, ...]) -> Encoder:
-    """Mean rates of several encoders of one population."""
+    """Mean rates of several encoders of the same population."""
     return Ensemble(members)
 
 

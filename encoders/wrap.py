@@ -1,4 +1,4 @@
-"""Any torch module that maps movies (and behavior) to rates, as an Encoder."""
+"""Wraps any torch module that maps movies (and behavior) to rates as an Encoder."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from recon.errors import InputError
 
 
 class Wrapped(Encoder):
-    """A module of the user's with the Spec that it lacks; see `wrap`."""
+    """A user's torch module with a Spec; see `wrap`."""
 
     def __init__(self, module: nn.Module, spec: Spec, *, frame_by_frame: bool = False) -> None:
         super().__init__()
         if frame_by_frame and spec.context != (0, 0):
             raise InputError(
-                f"context: expected (0, 0) frame by frame, got {spec.context}; a module of frames sees no other frames"
+                f"context: expected (0, 0) frame by frame, got {spec.context}; such a module has no temporal context"
             )
         self.module, self.spec, self.frame_by_frame = module, spec, frame_by_frame
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
-        """Return rates `[B,N,T]` of a movie `[B,C,T,H,W]`."""
+        """Return rates `[B,N,T]` for a movie `[B,C,T,H,W]`."""
         chosen = chosen_behavior(self.spec, behavior)
         rates = self._by_frame(movie, chosen) if self.frame_by_frame else self._call(movie, chosen)
         expected = (len(movie), len(self.spec.neuron_ids), movie.shape[2])
@@ -39,7 +39,7 @@ class Wrapped(Encoder):
 
 
 def chosen_behavior(spec: Spec, behavior: Tensor | None) -> Tensor | None:
-    """Return the channels `[B,K,T]` of behavior `[B,4,T]` that a spec names, or none where it names none."""
+    """Return the behavior channels `[B,K,T]` named by the Spec, out of `[B,4,T]`; None if it names none."""
     if not spec.behavior:
         return None
     if behavior is None:
@@ -51,9 +51,9 @@ def chosen_behavior(spec: Spec, behavior: Tensor | None) -> Tensor | None:
 
 
 def wrap(module: nn.Module, spec: Spec, *, frame_by_frame: bool = False) -> Encoder:
-    """Make an Encoder of a torch module that maps a movie, and the behavior that `spec` names, to rates.
+    """Make an Encoder of a torch module that maps a movie, and the behavior channels named by `spec`, to rates.
 
-    As a whole the module maps `[B,C,T,H,W]` (and `[B,K,T]`) to `[B,N,T]`; frame by frame `[B*T,C,H,W]`
-    (and `[B*T,K]`) to `[B*T,N]`.
+    The module maps `[B,C,T,H,W]` (and `[B,K,T]`) to `[B,N,T]`; with `frame_by_frame`, `[B*T,C,H,W]` (and `[B*T,K]`) to
+    `[B*T,N]`.
     """
     return Wrapped(module, spec, frame_by_frame=frame_by_frame)

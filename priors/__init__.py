@@ -1,4 +1,4 @@
-"""What movies look like: energies and denoisers. Imports neither recon nor encoders."""
+"""Priors over movies: energies and denoisers. Imports neither recon nor encoders."""
 
 from __future__ import annotations
 

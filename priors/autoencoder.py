@@ -1,4 +1,4 @@
-"""What every autoencoder of movies is, and those of images applied frame by frame."""
+"""`Autoencoder`, the abstract autoencoder of movies, and image autoencoders applied frame by frame."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Shape = tuple[int, int, int]
 
 
 class Autoencoder(nn.Module, ABC):
-    """A movie `[B,1,T,H,W]` in [0,1] to latents `[B,D,T',h,w]` and back; one latent stands for `stride` frames."""
+    """Movie `[B,1,T,H,W]` in [0,1] ↔ latents `[B,D,T',h,w]`; one latent frame covers `stride` movie frames."""
 
     stride: int = 1
 
@@ -28,14 +28,15 @@ class Autoencoder(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, latents: Tensor, shape: Shape) -> Tensor:
-        """Return the movie `[B,1,T,H,W]` of this shape (T,H,W), unclipped; differentiable."""
+        """Return the movie `[B,1,T,H,W]` of the given shape (T,H,W), unclipped; differentiable."""
 
 
 class ImageAutoencoder(Autoencoder):
-    """An image autoencoder of diffusers, frame by frame: AutoencoderKL, AutoencoderTiny and their relatives.
+    """An image autoencoder of diffusers (AutoencoderKL, AutoencoderTiny and others), applied frame by frame.
 
-    Grey frames become three equal channels in [−1,1], enlarged `scale` times, so that what the model was trained on
-    is not a few pixels wide, and padded by their edge to what it divides by; back it is the mean of the channels.
+    Grey frames become three equal channels in [−1,1]. They are upsampled by `scale`, because the models are trained on
+    larger images, and edge-padded to the model's downsampling factor. Decoding averages the channels. `at_once` is the
+    number of frames per batch.
     """
 
     def __init__(self, model: nn.Module, *, scale: int = 4, at_once: int = 64) -> None:
@@ -43,7 +44,7 @@ class ImageAutoencoder(Autoencoder):
         self.model, self.scale, self.at_once = model, scale, at_once
 
     def encode(self, movie: Tensor) -> Tensor:
-        """Return the latents' means, divided by nothing: as the model gives them."""
+        """Return the latent means, unscaled."""
         frames = movie.transpose(1, 2).flatten(0, 1)
         latents = torch.cat([self._encoded(part) for part in torch.split(frames, self.at_once)])
         return latents.reshape(len(movie), movie.shape[2], *latents.shape[1:]).transpose(1, 2)
@@ -61,9 +62,9 @@ class ImageAutoencoder(Autoencoder):
 
 
 def enlarged(frames: Tensor, scale: int, multiple: int) -> Tensor:
-    """Return grey frames `[N,1,H,W]` in [0,1] as images `[N,3,h,w]` in [−1,1] of three equal channels.
+    """Return grey frames `[N,1,H,W]` in [0,1] as RGB images `[N,3,h,w]` in [−1,1] with equal channels.
 
-    They are `scale` times as large and padded by their edge, below and right, to multiples of `multiple` pixels.
+    Images are upsampled by `scale` and edge-padded below and right to multiples of `multiple` pixels.
     """
     size = [side * scale for side in frames.shape[-2:]]
     wide = functional.interpolate(2 * frames - 1, size, mode="bilinear", align_corners=False)
@@ -72,7 +73,7 @@ def enlarged(frames: Tensor, scale: int, multiple: int) -> Tensor:
 
 
 def reduced(images: Tensor, scale: int, size: Sequence[int]) -> Tensor:
-    """Return images `[N,3,h,w]` in [−1,1] as grey frames `[N,1,H,W]` of this size (H,W): cropped and averaged.
+    """Return images `[N,3,h,w]` in [−1,1] as grey frames `[N,1,H,W]` in [0,1] of `size` (H,W): cropped and averaged.
 
     >>> frames = torch.full((2, 1, 3, 5), 0.25)
     >>> torch.equal(reduced(enlarged(frames, 4, 8), 4, (3, 5)), frames)
@@ -83,23 +84,23 @@ def reduced(images: Tensor, scale: int, size: Sequence[int]) -> Tensor:
 
 
 def latent_means(model: Any, images: Tensor) -> Tensor:
-    """Return the means of the latents that a diffusers autoencoder gives images or videos."""
+    """Return the latent means of images or videos from a diffusers autoencoder."""
     found = model.encode(images)
     means: Tensor = found.latent_dist.mean if "latent_dist" in found else found.latents
     return means
 
 
 def downsampling(model: nn.Module) -> int:
-    """Return by how much a diffusers autoencoder makes images smaller."""
+    """Return the spatial downsampling factor of a diffusers autoencoder."""
     config: Any = model.config
     widths = config.get("block_out_channels") or config.get("encoder_block_out_channels")
     return int(2 ** (len(widths) - 1))
 
 
 def load_image_autoencoder(source: str | Path, *, scale: int = 4) -> ImageAutoencoder:
-    """Return the autoencoder of a folder, of its subfolder `vae` (a pipeline's), or of a model hub's id.
+    """Return the autoencoder of a folder, a pipeline folder's subfolder `vae`, or a model hub id.
 
-    Raises InputError where there is none or the weights cannot be had: nothing random ever takes their place.
+    Raises InputError if it does not exist or its weights are unavailable; weights are never random.
     """
     from diffusers import AutoModel
 
@@ -111,8 +112,8 @@ def load_image_autoencoder(source: str | Path, *, scale: int = 4) -> ImageAutoen
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise InputError(
             f"autoencoder: expected a folder of diffusers weights or a hub's id, got {str(source)!r}, which is not "
-            f"available ({' '.join(str(error).split())[:200]}); download it to a folder and name that"
+            f"available ({' '.join(str(error).split())[:200]}); download it and pass its folder"
         ) from error
     if "encode" not in dir(model) or "decode" not in dir(model):
-        raise InputError(f"autoencoder: expected one of diffusers' autoencoders, got {type(model).__name__}")
+        raise InputError(f"autoencoder: expected a diffusers autoencoder, got {type(model).__name__}; pass one")
     return ImageAutoencoder(model.eval().requires_grad_(False), scale=scale)

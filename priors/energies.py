@@ -1,4 +1,4 @@
-"""Prior energies: functions movie `[B,C,T,H,W]` → `[B]`, lower is more movie-like."""
+"""Prior energies: functions movie `[B,C,T,H,W]` → `[B]`; lower is more movie-like."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recon.errors import InputError
 
 
 def total_variation(movie: Tensor) -> Tensor:
-    """Sum of absolute differences of neighbouring pixels in space (Rudin, Osher & Fatemi 1992, anisotropic).
+    """Sum of absolute differences between neighbouring pixels in space (Rudin, Osher & Fatemi 1992, anisotropic).
 
     >>> import torch
     >>> ramp = torch.arange(4.0).expand(1, 1, 1, 2, 4)
@@ -21,7 +21,7 @@ def total_variation(movie: Tensor) -> Tensor:
 
 
 def temporal_smoothness(movie: Tensor) -> Tensor:
-    """Half the sum of squared differences of neighbouring frames.
+    """Half the sum of squared differences between successive frames.
 
     >>> import torch
     >>> temporal_smoothness(torch.arange(3.0).reshape(1, 1, 3, 1, 1))

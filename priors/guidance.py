@@ -1,4 +1,4 @@
-"""Denoisers made of denoisers, what noise predictions say about the clean movie, and falling levels of noise."""
+"""Classifier-free guidance, the score, conversions of network predictions to clean estimates, and noise levels."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ class ClassifierFree(Denoiser):
         self.scale = scale
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Return the guided estimate; at s of 0 and 1, and without a condition, the denoiser is asked once."""
+        """Return the guided estimate; one denoiser evaluation if s is 0 or 1 or without a condition, else two."""
         if condition is None or self.scale == 0:
             found: Tensor = self.denoiser(x, sigma)
             return found
-        told: Tensor = self.denoiser(x, sigma, condition)
+        conditional: Tensor = self.denoiser(x, sigma, condition)
         if self.scale == 1:
-            return told
-        return torch.lerp(self.denoiser(x, sigma), told, self.scale)
+            return conditional
+        return torch.lerp(self.denoiser(x, sigma), conditional, self.scale)
 
     def encode(self, movie: Tensor) -> Tensor:
-        """Encode as the denoiser does."""
+        """Encode with the underlying denoiser."""
         encoded: Tensor = self.denoiser.encode(movie)
         return encoded
 
     def decode(self, x: Tensor) -> Tensor:
-        """Decode as the denoiser does."""
+        """Decode with the underlying denoiser."""
         movie: Tensor = self.denoiser.decode(x)
         return movie
 
@@ -45,12 +45,12 @@ def score(denoiser: Denoiser, x: Tensor, sigma: Tensor, condition: Tensor | None
 
 
 def from_epsilon(x: Tensor, predicted: Tensor, *, signal: Tensor, noise: Tensor) -> Tensor:
-    """Return the clean estimate for x = signal·clean + noise·ε, of a predicted ε (Ho et al. 2020)."""
+    """Return the clean estimate from a predicted ε, for x = signal·clean + noise·ε (Ho et al. 2020)."""
     return (x - noise * predicted) / signal
 
 
 def from_velocity(x: Tensor, predicted: Tensor, *, signal: Tensor, noise: Tensor) -> Tensor:
-    """Return the clean estimate of a predicted v = signal·ε − noise·clean (Salimans & Ho 2022).
+    """Return the clean estimate from a predicted v = signal·ε − noise·clean (Salimans & Ho 2022).
 
     For any signal and noise: clean = (signal·x − noise·v) / (signal² + noise²).
     """
@@ -58,17 +58,19 @@ def from_velocity(x: Tensor, predicted: Tensor, *, signal: Tensor, noise: Tensor
 
 
 def from_flow(x: Tensor, predicted: Tensor, *, time: Tensor) -> Tensor:
-    """Return the clean estimate of a predicted u = ε − clean for x = (1 − t)·clean + t·ε (Lipman et al. 2023)."""
+    """Return the clean estimate from a predicted u = ε − clean, for x = (1 − t)·clean + t·ε (Lipman et al. 2023)."""
     return x - time * predicted
 
 
 def falling(levels: int, highest: float, lowest: float) -> list[float]:
-    """Return noise levels that fall by equal factors.
+    """Return geometrically decreasing noise levels.
 
     >>> [round(level, 3) for level in falling(3, 1.0, 0.01)]
     [1.0, 0.1, 0.01]
     """
     if levels < 1 or not highest >= lowest > 0:
-        raise InputError(f"levels: expected at least 1, falling to above 0, got {levels} from {highest} to {lowest}")
+        raise InputError(
+            f"levels: expected at least 1, decreasing to above 0, got {levels} from {highest} to {lowest}; correct them"
+        )
     steps = torch.linspace(0, 1, levels, dtype=torch.float64) if levels > 1 else torch.ones(1, dtype=torch.float64)
     return [float(level) for level in highest ** (1 - steps) * lowest**steps]

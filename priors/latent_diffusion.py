@@ -1,4 +1,4 @@
-"""Pretrained text-to-image and text-to-video diffusion as a prior of grey movies: D(x, σ, text) in latent space."""
+"""Pretrained text-to-image and text-to-video diffusion as a prior over grey movies: D(x, σ, text) in latent space."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from recon.priors.spectrum import cosine_matrix
 
 @dataclass(frozen=True)
 class Framing:
-    """How movies become what a model was trained on, and how its estimates are joined over time.
+    """Conversion between movies and a model's input, and temporal smoothing of its estimates.
 
-    `shape` (frames, height, width) is that of the movies which latents are decoded to. Frames are enlarged `scale`
-    times; every `every`-th is taken (30 Hz to a model's 8 Hz: 4), the others are interpolated linearly. Video models
-    see `window` latents at a time (0: all). `consistency` is that of `smoothed`; 0 leaves frames as they are estimated.
+    `shape` (frames, height, width) is that of decoded movies. Frames are upsampled by `scale`. Every `every`-th frame
+    is encoded (4 for 30 Hz movies and a model of 8 Hz); decoding interpolates the others linearly. Video models process
+    `window` latent frames at a time (0: all). `consistency` is the strength of `smoothed` (0: off).
     """
 
     shape: Shape | None = None
@@ -43,9 +43,9 @@ class Framing:
             )
 
     def frames(self, movie_frames: int, stride: int) -> int:
-        """Return how many frames a model sees: the last one stands at the movie's end or after it.
+        """Return the number of frames encoded; the last lies at or after the movie's end.
 
-        A video autoencoder takes 1 + k·stride of them.
+        A video autoencoder takes 1 + k·stride frames.
 
         >>> Framing(every=4).frames(30, 0), Framing(every=4).frames(30, 4), Framing().frames(30, 0)
         (9, 9, 30)
@@ -55,12 +55,12 @@ class Framing:
 
 
 class LatentDiffusion(Denoiser):
-    """A pipeline of diffusers as the denoiser of x = clean + σ·noise `[B,D,T',h,w]`, its normalised latents.
+    """A diffusers pipeline as a denoiser of normalised latents, x = clean + σ·noise `[B,D,T',h,w]`.
 
-    Latent Diffusion (Rombach et al. 2022). An image model denoises every frame on its own; `consistency` alone joins
-    them. σ is that of latents whose standard deviation is near 1: samplers start from σ of 10 and more, not from 1.
-    Conditions are rows `[B,K]` of `embed`; none, or a row of NaN, is the empty text. What a latent says of a movie's
-    size is lost by padding and by left-out frames, so the shape is set: `for_movie`.
+    Latent Diffusion (Rombach et al. 2022). Image models denoise frames independently; only `consistency` couples them.
+    σ is relative to latents of standard deviation near 1, so samplers start at σ of 10 or more. Conditions are rows
+    `[B,K]` of `embed`; None, or a row of NaN, is the empty text. Padding and frame subsampling lose the movie's shape,
+    so decoding needs it: see `for_movie`.
     """
 
     def __init__(self, pipeline: Pipeline, framing: Framing | None = None) -> None:
@@ -73,12 +73,12 @@ class LatentDiffusion(Denoiser):
         self.train(pipeline.training)
 
     def for_movie(self, shape: Sequence[int]) -> LatentDiffusion:
-        """Return the same prior, sharing its weights, for movies of this shape: `[...,T,H,W]` or (T,H,W)."""
+        """Return the same prior, with shared weights, for movies of a shape `[...,T,H,W]` or (T,H,W)."""
         frames, height, width = (int(size) for size in tuple(shape)[-3:])
         return LatentDiffusion(self.pipeline, dataclasses.replace(self.framing, shape=(frames, height, width)))
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Return the clean estimate of latents `[B,D,T',h,w]` for noise `sigma` `[B]`."""
+        """Return the clean estimate of latents `[B,D,T',h,w]` at noise `sigma` `[B]`."""
         schedule, pipeline = self.pipeline.schedule, self.pipeline
 
         def denoised(part: Tensor, frames: slice) -> Tensor:
@@ -87,7 +87,7 @@ class LatentDiffusion(Denoiser):
         return smoothed(by_windows(denoised, x, self.framing.window), sigma, self.framing.consistency)
 
     def encode(self, movie: Tensor) -> Tensor:
-        """Return the latents' means of grey movies `[B,1,T,H,W]` in [0,1]; after the end the last frame stays."""
+        """Return the latent means of grey movies `[B,1,T,H,W]` in [0,1]; the last frame is repeated as padding."""
         if movie.dim() != 5 or movie.shape[1] != 1:
             raise InputError(f"movie: expected [B,1,T,H,W], got {tuple(movie.shape)}; take grey movies")
         frames = movie.shape[2]
@@ -98,9 +98,9 @@ class LatentDiffusion(Denoiser):
         return self.pipeline.encode(images.reshape(len(movie), seen, *images.shape[1:]).transpose(1, 2))
 
     def decode(self, x: Tensor) -> Tensor:
-        """Return the movies `[B,1,T,H,W]` of latents, unclipped (Wan's autoencoder clips by itself); differentiable.
+        """Return movies `[B,1,T,H,W]` of latents, unclipped except by Wan's autoencoder; differentiable.
 
-        Raises InputError where no shape is set or the latents are those of another one.
+        Raises InputError if no movie shape is set or the latents do not match it.
         """
         frames, *size = self._checked(x)
         images = self.pipeline.decode(x)
@@ -111,7 +111,7 @@ class LatentDiffusion(Denoiser):
         return between(movie, torch.arange(frames, device=x.device) / self.framing.every)
 
     def embed(self, texts: Sequence[str]) -> Tensor:
-        """Return the conditions `[K,D]` of captions; where a pipeline makes several tensors of a text, D joins them."""
+        """Return the conditions `[K,D]` of captions; D concatenates all text tensors of the pipeline."""
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise InputError(f"texts: expected a sequence of strings, got {texts!r}; put one text into a list")
         return self.pipeline.embed(list(texts))
@@ -136,12 +136,12 @@ class LatentDiffusion(Denoiser):
 
 
 def smoothed(clean: Tensor, sigma: Tensor, consistency: float) -> Tensor:
-    """Return estimates `[B,D,T,h,w]` of frames as those of a random walk: every frame borrows from its neighbours.
+    """Return estimates `[B,D,T,h,w]` smoothed over time under a random-walk prior (Rauch, Tung & Striebel 1965).
 
-    z = argmin Σ_t ‖z_t − clean_t‖² / C + consistency²·Σ_t ‖z_{t+1} − z_t‖², where C = σ²/(1+σ²) is what noise σ leaves
-    uncertain of a latent of variance 1, and 1/consistency how much it changes from frame to frame: the smoother of
-    Rauch, Tung & Striebel 1965, solved in the cosine basis, which diagonalises the differences. Where little noise is
-    left, or nothing moves, nothing changes; the mean over time never does.
+    z = argmin Σ_t ‖z_t − clean_t‖² / C + consistency²·Σ_t ‖z_{t+1} − z_t‖². C = σ²/(1+σ²) is the posterior variance of
+    a unit-variance latent at noise σ; 1/consistency is the standard deviation of its change per frame. Solved in the
+    cosine basis, which diagonalises the differences. Low noise and static latents leave the estimate unchanged; the
+    temporal mean is always preserved.
 
     >>> clean = torch.rand(1, 2, 5, 3, 3)
     >>> bool(torch.allclose(smoothed(clean, torch.tensor([9.0]), 1e4), clean.mean(2, keepdim=True), atol=1e-4))
@@ -159,7 +159,7 @@ def smoothed(clean: Tensor, sigma: Tensor, consistency: float) -> Tensor:
 
 
 def between(movie: Tensor, times: Tensor) -> Tensor:
-    """Return the frames of a movie `[B,C,T,H,W]` at times `[K]` in its frames, linearly interpolated.
+    """Return the frames of a movie `[B,C,T,H,W]` at fractional frame times `[K]`, linearly interpolated.
 
     >>> between(torch.tensor([0.0, 2.0, 4.0]).reshape(1, 1, 3, 1, 1), torch.tensor([0.25, 2.0])).flatten().tolist()
     [0.5, 4.0]
@@ -182,10 +182,10 @@ def load_latent_diffusion(
     recompute: bool = True,
     precision: Precision = "float32",
 ) -> LatentDiffusion:
-    """Text-to-image or text-to-video diffusion in latent space, from a folder or a model hub's id.
+    """Text-to-image or text-to-video diffusion in latent space, from a folder or a model hub id.
 
-    `shape`, `scale`, `every`, `window` and `consistency` are those of `Framing`, the rest those of `load_pipeline`,
-    which raises InputError where weights are not available or the pipeline is of another kind.
+    `shape`, `scale`, `every`, `window` and `consistency` are those of `Framing`; the others are those of
+    `load_pipeline`. Raises InputError if weights are unavailable or the pipeline is unsupported.
     """
     framing = Framing(shape, scale, every, window, consistency)
     pipeline = load_pipeline(source, at_once=at_once, recompute=recompute, precision=precision)

@@ -1,4 +1,4 @@
-"""A small autoencoder of grey movies, trained on training movies only: four times fewer numbers than pixels."""
+"""A small autoencoder of grey movies, trained on training movies only; four times fewer latents than pixels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORMAT = "recon-autoencoder-1"
 
 @dataclass(frozen=True)
 class AutoencoderSettings:
-    """Sizes: `latents` channels per cell of 4×4 pixels and 2 frames, from `width` and 2·`width` features."""
+    """Sizes: `latents` channels per cell of 4×4 pixels and 2 frames; layers of `width` and 2·`width` features."""
 
     latents: int = 8
     width: int = 24
@@ -33,9 +33,10 @@ class AutoencoderSettings:
 
 
 class MovieAutoencoder(Autoencoder):
-    """Two strided convolutions in space and one in time down, two pixel shuffles and a linear interpolation up.
+    """Encoder: two strided spatial and one strided temporal convolution.
 
-    Latents are standardised by the buffers `mean` and `std` `[D]`, measured after training.
+    Decoder: linear interpolation in time and two pixel shuffles. Latents are standardised by the buffers `mean` and
+    `std` `[D]`, measured after training.
     """
 
     stride = 2
@@ -92,7 +93,7 @@ class MovieAutoencoder(Autoencoder):
 
     @torch.no_grad()
     def standardise(self, movies: Tensor) -> None:
-        """Measure `mean` and `std` of the latents of movies `[B,1,T,H,W]`."""
+        """Set `mean` and `std` to those of the latents of movies `[B,1,T,H,W]`."""
         self.mean.zero_()
         self.std.fill_(1)
         latents = self.encode(movies)
@@ -104,14 +105,14 @@ class MovieAutoencoder(Autoencoder):
 
 
 def save_autoencoder(model: MovieAutoencoder, path: Path, *, card: Mapping[str, Any]) -> None:
-    """Write weights in half precision with settings and card in the header, and the card to the .json beside it."""
+    """Write half-precision weights with settings and card in the header, and a copy of the card as .json."""
     settings = dataclasses.asdict(model.settings)
     about = {"settings": json.dumps(settings)}
     save_prior(model.state_dict(), path, kind=FORMAT, about=about, card={"settings": settings, **card})
 
 
 def load_autoencoder(weights: str | Path) -> MovieAutoencoder:
-    """Return the autoencoder of a file, or of a shipped name such as "movies", ready to use."""
+    """Return the frozen autoencoder of a file or shipped name (such as "movies")."""
     command = "recon train autoencoder"
     tensors, header = load_prior(weights, kind=FORMAT, what="an autoencoder of movies", command=command)
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""A text-conditioned diffusion prior of grey movies in pixel space: D(x, σ, text), for clips of any length."""
+"""A text-conditioned diffusion prior over grey movies in pixel space: D(x, σ, text), for clips of any length."""
 
 from __future__ import annotations
 
@@ -21,21 +21,20 @@ from recon.priors.weights_file import load_prior, save_prior
 
 FORMAT = "recon-movie-diffusion-1"
 MOVIE_SD, GREY = 0.25, 0.5
-"""Standard deviation of movies in [0,1], and the mean of white ones."""
+"""Standard deviation of movies in [0,1], and mean of the white-spectrum fallback."""
 
 
 class MovieDiffusion(Denoiser):
-    """D = D_P + c·F: the exact denoiser of a Gaussian with movies' spectrum P, and what a network adds to it.
+    """D = D_P + c·F: the exact denoiser of a Gaussian with the movies' spectrum P, plus a learnt correction F.
 
-    Karras et al. 2022 (table 1) scale what a network is given and gives by the variance that noise leaves; here it is
-    the covariance that noise leaves to a Gaussian: the answer of F, a `MovieUnet`, counts by c² = the mean of
-    Pσ²/(P+σ²), so that it need not learn what a spectrum knows. F is given the noisy movie and, as a second view where
-    it takes two, D_P. P is that of clips of `spectrum`'s length and frame size, interpolated for others; without one
-    movies are white, and this is their preconditioning to the letter.
+    Extends the preconditioning of Karras et al. 2022 (table 1) from the posterior variance of white data to the
+    posterior covariance of a Gaussian with spectrum P. The `MovieUnet` F is scaled by c² = mean of Pσ²/(P+σ²), so it
+    need not learn the spectrum. Its inputs are the noisy movie and, with two input views, D_P. P refers to clips of the
+    length and frame size of `spectrum` and is interpolated for others. Without `spectrum`, P is white and the
+    preconditioning is that of Karras et al.
 
-    Conditions are embeddings `[B,D]` of captions by the text encoder that it was trained with, or `[B,T,D]`, one for
-    every frame; a row of NaN stands for no text. Clips longer than `window` frames are denoised in overlapping windows
-    that fade into each other; with 0 whole.
+    Conditions are caption embeddings `[B,D]` from the text encoder used in training, or `[B,T,D]`, one per frame; a row
+    of NaN means no text. Clips longer than `window` frames are denoised in overlapping, cross-faded windows (0: whole).
     """
 
     def __init__(
@@ -57,19 +56,19 @@ class MovieDiffusion(Denoiser):
         """Return the clean estimate of movies `[B,1,T,H,W]`."""
 
         def denoised(part: Tensor, frames: slice) -> Tensor:
-            told = condition if condition is None or condition.dim() == 2 else condition[:, frames]
-            return self._denoised(part, sigma, told)
+            text = condition if condition is None or condition.dim() == 2 else condition[:, frames]
+            return self._denoised(part, sigma, text)
 
         return by_windows(denoised, x, self.window)
 
     def embed(self, texts: Sequence[str]) -> Tensor:
-        """Return the embeddings `[K,D]` of captions; an empty text is none (NaN)."""
+        """Return the embeddings `[K,D]` of captions; NaN for empty texts."""
         found = TextEncoder(self.text)([text or "." for text in texts])
-        silent = torch.tensor([not text for text in texts])
-        return found.masked_fill(silent[:, None], torch.nan)
+        empty = torch.tensor([not text for text in texts])
+        return found.masked_fill(empty[:, None], torch.nan)
 
     def gaussian(self, shape: Sequence[int]) -> Spectrum:
-        """Return the spectrum of movies of this shape (`[…,T,H,W]`)."""
+        """Return the spectrum of movies of a shape (`[…,T,H,W]`)."""
         frames, *size = shape[-3:]
         power = self.get_buffer("log_power")
         for axis, length in enumerate((frames, *size)):
@@ -78,13 +77,13 @@ class MovieDiffusion(Denoiser):
         return Spectrum(power.exp(), mean)
 
     def uncertainty(self, sigma: Tensor, shape: Sequence[int]) -> Tensor:
-        """Return c `[B]`, the root mean variance that noise `sigma` `[B]` leaves to the Gaussian."""
+        """Return c `[B]`, the root mean posterior variance of the Gaussian at noise `sigma` `[B]`."""
         level = sigma.reshape(-1, 1, 1, 1) ** 2
         power = self.gaussian(shape).power
         return (power * level / (power + level)).flatten(1).mean(1).sqrt()
 
-    def _lowered(self, device: torch.device) -> bool:
-        """Return whether the network computes in bfloat16: where it is asked to, on hardware that is not slow at it."""
+    def _uses_bfloat16(self, device: torch.device) -> bool:
+        """Return whether the network runs in bfloat16: if requested, and supported by the hardware at speed."""
         slow = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2")
         return self.precision == torch.bfloat16 and not slow
 
@@ -93,7 +92,7 @@ class MovieDiffusion(Denoiser):
         kept = GaussianDenoiser(spectrum)(x, level)
         views = [(x - GREY) / (level**2 + MOVIE_SD**2).sqrt(), (kept - spectrum.mean) / MOVIE_SD]
         given = torch.cat(views[: self.network.settings.inputs], 1)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._lowered(x.device)):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._uses_bfloat16(x.device)):
             found = self.network(given, level.flatten().expand(len(x)).log() / 4, condition)
         scale = self.uncertainty(level.flatten(), x.shape).reshape(level.shape)
         estimate: Tensor = kept + scale * found.to(x.dtype)
@@ -101,7 +100,7 @@ class MovieDiffusion(Denoiser):
 
 
 def _resampled(power: Tensor, length: int, axis: int) -> Tensor:
-    """Return logarithms of power at the `length` cosine frequencies k/2N of an axis, linearly between known ones."""
+    """Return log power at the `length` cosine frequencies k/2N of an axis, linearly interpolated."""
     known = power.shape[axis]
     places = (torch.arange(length, device=power.device) * (known / length)).clamp_max(known - 1)
     before = places.floor().long()
@@ -112,7 +111,7 @@ def _resampled(power: Tensor, length: int, axis: int) -> Tensor:
 
 
 def save_movie_diffusion(model: MovieDiffusion, path: Path, *, card: Mapping[str, Any]) -> None:
-    """Write weights in half precision with settings and card in the header, and the card to the .json beside it."""
+    """Write half-precision weights with settings and card in the header, and a copy of the card as .json."""
     settings = dataclasses.asdict(model.network.settings)
     about = {"settings": json.dumps(settings), "text": model.text}
     card = {"settings": settings, "text": model.text, **card}
@@ -124,8 +123,8 @@ def load_movie_diffusion(
 ) -> MovieDiffusion:
     """Text-conditioned diffusion of grey movies in pixel space, frozen, from a file or a shipped name.
 
-    `window` is that of `MovieDiffusion`, `precision` that of the network; raises InputError where the file is no such
-    prior.
+    `window` is that of `MovieDiffusion` and `precision` that of the network. Raises InputError if the file is of
+    another kind.
     """
     tensors, header = load_prior(weights, kind=FORMAT, what="a diffusion prior of movies", command="recon train prior")
     settings = json.loads(header["settings"])

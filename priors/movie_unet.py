@@ -1,4 +1,4 @@
-"""The network of the movie prior: a U-Net over space and time that a noise level and a text steer."""
+"""Network of the movie prior: a space–time U-Net conditioned on noise level and text."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from recon.errors import InputError
 
 CHANNELS_LAST = torch.channels_last
 FREQUENCIES = 16
-"""Sines and cosines that stand for the noise level."""
+"""Sine–cosine pairs that encode the noise level."""
 
 
 @dataclass(frozen=True)
 class MovieUnetSettings:
-    """Sizes: a cell is `patch`×`patch` pixels of `inputs` views, `widths` the channels of the levels.
+    """Sizes of the U-Net: cells of `patch`×`patch` pixels from `inputs` views, `widths` channels per level.
 
-    A level has `depth` blocks before and after the coarser ones, and is half as fine in space and in time as the one
-    before. `text` is the length of a caption's embedding, `steering` that of what noise level and text become together.
+    Each level has `depth` blocks before and after the coarser levels, and halves the resolution of the previous one in
+    space and time. `text` is the length of a caption embedding; `steering` is the length of the joint embedding of
+    noise level and text.
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 192)
@@ -38,15 +39,15 @@ class MovieUnetSettings:
 
     @property
     def span(self) -> int:
-        """Frames that the coarsest level takes for one."""
+        """Temporal downsampling factor of the coarsest level."""
         return int(2 ** (len(self.widths) - 1))
 
 
 class SteeredBlock(nn.Module):
     """x + time(σ(space(σ(a·x + b)))) on `[B,T,C,h,w]`, over 3×3 cells and 3 frames; a, b come from the steering.
 
-    Feature-wise linear modulation (Perez et al. 2018). Nothing is normalised over a clip, so that what is far away in
-    time changes nothing. The last layer starts at zero: the block as the identity.
+    Feature-wise linear modulation (Perez et al. 2018). There is no normalisation over a clip, so the temporal receptive
+    field stays local. The last layer is initialised to zero, the block thus to the identity.
     """
 
     def __init__(self, channels: int, steering: int) -> None:
@@ -58,12 +59,12 @@ class SteeredBlock(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, steering: Tensor) -> Tensor:
-        """Return features of the same shape; `steering` is `[B,1,E]`, or `[B,T,E]` where it changes over time."""
+        """Return features of the same shape; `steering` is `[B,1,E]`, or `[B,T,E]` if it varies over time."""
         batch, frames, channels, height, width = x.shape
         scale, shift = self.steer(steering).to(x.dtype)[..., None, None].chunk(2, 2)
         steered = torch.addcmul(x + shift, x, scale)
         inner = functional.silu(self.space(functional.silu(steered).flatten(0, 1)))
-        by_cell = inner.permute(0, 2, 3, 1).reshape(batch, frames, height * width, channels)  # no copy: channels last
+        by_cell = inner.permute(0, 2, 3, 1).reshape(batch, frames, height * width, channels)  # a view: channels last
         mixed = functional.conv2d(
             by_cell.permute(0, 3, 1, 2), self.time.weight[..., None], self.time.bias, padding=(1, 0)
         )
@@ -71,9 +72,9 @@ class SteeredBlock(nn.Module):
 
 
 class MovieUnet(nn.Module):
-    """Movies `[B,K,T,H,W]` in K views, ln σ / 4 `[B]` and texts `[B,D]` or none → one movie `[B,1,T,H,W]`.
+    """Movies `[B,K,T,H,W]` in K views, ln σ / 4 `[B]` and optional texts `[B,D]` → one movie `[B,1,T,H,W]`.
 
-    Texts may change over time, `[B,T,D]`. Where a text is NaN there is none.
+    Texts may vary over time, `[B,T,D]`. A row of NaN means no text.
     """
 
     def __init__(self, settings: MovieUnetSettings) -> None:
@@ -107,7 +108,7 @@ class MovieUnet(nn.Module):
         longer = torch.cat([series, series[:, -1:].expand(-1, -frames % span, -1, -1, -1)], 1)
         cells = functional.pixel_unshuffle(longer.flatten(0, 1), patch)
         entered = self.enter(cells.contiguous(memory_format=CHANNELS_LAST))
-        steering = _held(self._steering(level, text), longer.shape[1])
+        steering = _extended(self._steering(level, text), longer.shape[1])
         features = self._network(entered.reshape(*longer.shape[:2], *entered.shape[1:]), steering, 0)
         shown = functional.pixel_shuffle(self.leave(functional.silu(features).flatten(0, 1)), patch)
         return shown.reshape(len(movie), longer.shape[1], *shown.shape[-2:])[:, None, :frames, :height, :width]
@@ -116,15 +117,15 @@ class MovieUnet(nn.Module):
         rates = torch.exp(torch.linspace(0, math.log(64.0), FREQUENCIES, device=level.device)) * math.pi / 4
         angles = level.float()[:, None] * rates
         noise = self.noise(torch.cat([angles.sin(), angles.cos()], 1))[:, None]
-        told = self.no_text.expand(len(level), 1, -1)
+        embedding = self.no_text.expand(len(level), 1, -1)
         if text is not None:
             series = text if text.dim() == 3 else text[:, None]
-            told = torch.where(series.isnan(), self.no_text, series)
-        found: Tensor = functional.silu(noise + self.text(told))
+            embedding = torch.where(series.isnan(), self.no_text, series)
+        found: Tensor = functional.silu(noise + self.text(embedding))
         return found
 
     def _network(self, x: Tensor, steering: Tensor, level: int) -> Tensor:
-        x = _through(self.before[level], x, steering)
+        x = _apply_blocks(self.before[level], x, steering)
         if level == len(self.down):
             return x
         shorter = x.reshape(x.shape[0], x.shape[1] // 2, 2, *x.shape[2:]).mean(2)
@@ -135,24 +136,24 @@ class MovieUnet(nn.Module):
         lower = self._network(below.reshape(*shorter.shape[:2], *below.shape[1:]), slower, level + 1)
         wide = functional.interpolate(self.up[level](lower.flatten(0, 1)), x.shape[-2:], mode="bilinear")
         series = wide.reshape(*lower.shape[:2], *wide.shape[1:])
-        return _through(self.after[level], x + _twice_as_long(series), steering)
+        return _apply_blocks(self.after[level], x + _upsampled_in_time(series), steering)
 
 
-def _through(blocks: nn.Module, x: Tensor, steering: Tensor) -> Tensor:
+def _apply_blocks(blocks: nn.Module, x: Tensor, steering: Tensor) -> Tensor:
     for block in blocks.children():
         x = block(x, steering)
     return x
 
 
-def _held(steering: Tensor, frames: int) -> Tensor:
-    """Return a steering that changes over time as long as the movie: its last frame is repeated."""
+def _extended(steering: Tensor, frames: int) -> Tensor:
+    """Return a time-varying steering padded to `frames` by repeating its last frame."""
     if steering.shape[1] == 1:
         return steering
     return torch.cat([steering, steering[:, -1:].expand(-1, frames - steering.shape[1], -1)], 1)
 
 
-def _twice_as_long(series: Tensor) -> Tensor:
-    """Return `[B,2T,…]`: two frames for each, a quarter of the way to the neighbours of it (linear interpolation)."""
+def _upsampled_in_time(series: Tensor) -> Tensor:
+    """Return `[B,2T,…]`: series upsampled by two in time by linear interpolation, at ±1/4 frame."""
     before = torch.cat([series[:, :1], series[:, :-1]], 1)
     after = torch.cat([series[:, 1:], series[:, -1:]], 1)
     pair = torch.stack([torch.lerp(series, before, 0.25), torch.lerp(series, after, 0.25)], 2)

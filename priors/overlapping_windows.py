@@ -1,4 +1,4 @@
-"""Long movies in overlapping windows that fade into each other, so that no border of a window is seen."""
+"""Long movies in overlapping, cross-faded windows, so that window borders are invisible."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from recon.errors import InputError
 def by_windows(function: Callable[[Tensor, slice], Tensor], movie: Tensor, window: int) -> Tensor:
     """Return function(movie, its frames) `[B,C,T,H,W]` on windows of `window` frames that overlap by half (0: whole).
 
-    Where windows overlap their results are mixed with weights that fall linearly towards the ends of a window and sum
-    to 1, so that the result changes no faster than a window's own.
+    Overlapping results are averaged with weights that fall linearly towards a window's ends and sum to 1, so that
+    window borders add no abrupt change.
 
     >>> movie = torch.rand(1, 1, 50, 2, 2)
     >>> bool(torch.allclose(by_windows(lambda part, frames: 2 * part, movie, 16), 2 * movie, atol=1e-6))

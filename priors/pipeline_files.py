@@ -1,4 +1,4 @@
-"""Pipelines of diffusers from folders and model hubs: whole, frozen, and never with random weights."""
+"""Loading of diffusers pipelines from folders and model hubs: complete, frozen, never with random weights."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from recon.priors.pipelines import FAMILIES, Family, Pipeline
 Precision = Literal["float32", "bfloat16", "float16"]
 
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
-"""Parts that only look at pictures that come out or are given: they are not loaded."""
+"""Components not loaded, because they only process output or input images."""
 
 
 def load_pipeline(
     source: str | Path, *, at_once: int = 8, recompute: bool = True, precision: Precision = "float32"
 ) -> Pipeline:
-    """Return the frozen pipeline of a folder that `save_pretrained` wrote, or of a model hub's id, on the CPU.
+    """Return the frozen pipeline of a folder written by `save_pretrained`, or of a model hub id, on the CPU.
 
-    Network and text encoders compute in `precision`, the autoencoder always in float32. There is no safety checker.
-    Raises InputError where weights cannot be had, in whole or in part, and for pipelines that are not in `FAMILIES`.
+    Network and text encoders compute in `precision`, the autoencoder always in float32. The safety checker is omitted.
+    Raises InputError if weights are missing or incomplete, and for pipelines outside `FAMILIES`.
     """
     import diffusers
 
@@ -54,7 +54,7 @@ def _family(index: Mapping[str, Any]) -> Family:
 
 
 def _part(source: str | Path, name: str, entry: Any, precision: Precision) -> Any:
-    """Return a part of a pipeline, or a setting of it: what model_index.json says of them looks different."""
+    """Return a component or a setting of a pipeline; model_index.json stores components as [library, class] pairs."""
     if not isinstance(entry, list | tuple):
         return False if name == "requires_safety_checker" else entry
     library, kind = entry
@@ -67,7 +67,7 @@ def _part(source: str | Path, name: str, entry: Any, precision: Precision) -> An
 
 
 def _model(source: str | Path, name: str, loader: Any, precision: torch.dtype) -> nn.Module:
-    """Return a part with weights; the libraries would fill what its files lack with random numbers and go on."""
+    """Return a component with weights; missing weights raise InputError, because the libraries would randomise them."""
     options: dict[str, Any] = {"dtype": precision}
     if loader.__module__.startswith("diffusers"):
         options = {"torch_dtype": precision, "low_cpu_mem_usage": find_spec("accelerate") is not None}
@@ -80,12 +80,12 @@ def _model(source: str | Path, name: str, loader: Any, precision: torch.dtype) -
 
 @contextmanager
 def _available(source: str | Path) -> Iterator[None]:
-    """Say in one sentence what libraries say in many, and keep the global random state."""
+    """Convert library errors to one InputError, and preserve torch's global random state."""
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError) as error:
         raise InputError(
             f"pipeline: expected a folder of a diffusers pipeline or a hub's id, got {str(source)!r}, which is not "
-            f"available ({' '.join(str(error).split())[:200]}); download it to a folder and name that"
+            f"available ({' '.join(str(error).split())[:200]}); download it and pass its folder"
         ) from error

@@ -1,4 +1,4 @@
-"""Text-to-image and text-to-video pipelines of diffusers as modules: text, network, autoencoder, noise levels."""
+"""Text-to-image and text-to-video diffusers pipelines as modules: text, network, autoencoder, noise levels."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Texts = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Family:
-    """How pipelines of one class embed texts and ask their network.
+    """Text embedding and network call of one pipeline class.
 
-    `video`: the network sees clips, not single frames; `stride`: one latent stands for so many frames of a video
-    autoencoder whose first latent is one frame (0: an image autoencoder, frame by frame).
+    `video`: the network processes clips, not single frames. `stride`: frames per latent of a video autoencoder, whose
+    first latent is a single frame (0: an image autoencoder, frame by frame).
     """
 
     network: str
@@ -39,12 +39,12 @@ def _one_text(pipe: Any, texts: list[str]) -> Texts:
 
 
 def _two_texts(pipe: Any, texts: list[str]) -> Texts:
-    """Stable Diffusion XL; like its pipeline, no text is zeros where the model was trained so."""
+    """Stable Diffusion XL; as in its pipeline, empty texts are zeros if the model was trained so."""
     tokens, _, pooled, _ = pipe.encode_prompt(texts, device=pipe.device, do_classifier_free_guidance=False)
     if not pipe.config.force_zeros_for_empty_prompt:
         return tokens, pooled
-    told = torch.tensor([bool(text) for text in texts], device=tokens.device)
-    return tokens * told[:, None, None], pooled * told[:, None]
+    nonempty = torch.tensor([bool(text) for text in texts], device=tokens.device)
+    return tokens * nonempty[:, None, None], pooled * nonempty[:, None]
 
 
 def _three_texts(pipe: Any, texts: list[str]) -> Texts:
@@ -53,7 +53,7 @@ def _three_texts(pipe: Any, texts: list[str]) -> Texts:
 
 
 def _long_text(pipe: Any, texts: list[str]) -> Texts:
-    """Wan was trained with 512 tokens, zeros after the text; its `encode_prompt` alone would take fewer."""
+    """Wan was trained with 512 tokens, zero-padded; its `encode_prompt` defaults to fewer."""
     return (pipe.encode_prompt(texts, do_classifier_free_guidance=False, max_sequence_length=512)[0],)
 
 
@@ -63,7 +63,7 @@ def _unet(pipe: Any, x: Tensor, time: Tensor, texts: Texts) -> Tensor:
 
 
 def _unet_of_size(pipe: Any, x: Tensor, time: Tensor, texts: Texts) -> Tensor:
-    """The size that the picture had, its crop and the size that is asked for are all the size in pixels."""
+    """Size conditioning of SDXL: original and target size are the size in pixels, the crop offset is zero."""
     height, width = (side * pipe.vae_scale_factor for side in x.shape[-2:])
     sizes = x.new_tensor([height, width, 0, 0, height, width]).expand(len(x), -1)
     added = {"text_embeds": texts[1], "time_ids": sizes}
@@ -77,8 +77,8 @@ def _unet_of_motion(pipe: Any, x: Tensor, time: Tensor, texts: Texts) -> Tensor:
 
 
 def _pooled_transformer(pipe: Any, x: Tensor, time: Tensor, texts: Texts) -> Tensor:
-    told = {"encoder_hidden_states": texts[0], "pooled_projections": texts[1]}
-    found: Tensor = pipe.transformer(hidden_states=x, timestep=time, **told).sample
+    conditions = {"encoder_hidden_states": texts[0], "pooled_projections": texts[1]}
+    found: Tensor = pipe.transformer(hidden_states=x, timestep=time, **conditions).sample
     return found
 
 
@@ -95,15 +95,15 @@ FAMILIES: dict[str, Family] = {
     "AnimateDiffPipeline": Family("unet", _one_text, _unet_of_motion, video=True),
     "WanPipeline": Family("transformer", _long_text, _transformer, video=True, stride=4),
 }
-"""By the class that a pipeline's model_index.json names."""
+"""Families by pipeline class, as named in model_index.json."""
 
 
 class Pipeline(nn.Module):
-    """A pipeline of diffusers: texts to conditions, pixels to latents and back, and what its network predicts.
+    """A diffusers pipeline: texts to conditions, pixels to latents and back, and the network's prediction.
 
-    Latents `[B,D,T',h,w]` are normalised as the network wants them: (mean − offset) / width. Image networks and
-    autoencoders work on `at_once` frames together, those of videos on one clip; with `recompute` what a gradient needs
-    of them is computed again on the way back instead of being kept (Chen et al. 2016).
+    Latents `[B,D,T',h,w]` are normalised for the network: (mean − offset) / width. Image networks and autoencoders
+    process `at_once` frames per batch, those of videos one clip. `recompute` enables activation checkpointing (Chen et
+    al. 2016).
     """
 
     def __init__(self, pipe: Any, family: Family, *, at_once: int = 8, recompute: bool = True) -> None:
@@ -135,32 +135,35 @@ class Pipeline(nn.Module):
 
     @property
     def multiple(self) -> int:
-        """Pixels that height and width have to be multiples of."""
+        """Pixels of which height and width must be multiples."""
         patch = self.network.config.get("patch_size") or 1
         return self.pixels_per_latent * int(patch if isinstance(patch, int) else patch[-1])
 
     @property
     def pixels_per_latent(self) -> int:
-        """Pixels per latent, along height and along width."""
+        """Pixels per latent along each axis."""
         vae = self.autoencoder
         return int(vae.config.scale_factor_spatial) if self.family.stride else downsampling(vae)
 
     def embed(self, texts: list[str]) -> Tensor:
-        """Return the condition `[K,D]` of captions: all that the pipeline makes of a text, in one row.
+        """Return the conditions `[K,D]` of captions: all text tensors of the pipeline, flattened into rows.
 
-        Texts are cut where the pipeline cuts them, for CLIP after 77 tokens.
+        Texts are truncated as in the pipeline (for CLIP, at 77 tokens).
         """
         return _flat(self._embedded(texts)) if texts else self.get_buffer("silent")[:0]
 
     def predict(self, x: Tensor, time: Tensor, condition: Tensor | None) -> Tensor:
-        """Return what the network says of x_t `[B,D,T',h,w]` at times `[B]`; without text where a row is NaN."""
+        """Return the network's prediction for x_t `[B,D,T',h,w]` at times `[B]`.
+
+        A NaN row of `condition`, or None, is the empty text.
+        """
         silent = self.get_buffer("silent").expand(len(x), -1)
-        told = silent if condition is None else condition.to(silent)
-        if told.shape != silent.shape:
+        prompts = silent if condition is None else condition.to(silent)
+        if prompts.shape != silent.shape:
             raise InputError(
-                f"condition: expected {tuple(silent.shape)}, got {tuple(told.shape)}; take this prior's embed(texts)"
+                f"condition: expected {tuple(silent.shape)}, got {tuple(prompts.shape)}; take this prior's embed(texts)"
             )
-        told = torch.where(told.isnan().any(1, keepdim=True), silent, told)
+        prompts = torch.where(prompts.isnan().any(1, keepdim=True), silent, prompts)
         longest = self.network.config.get("motion_max_seq_length") or x.shape[2]
         if self.family.video and x.shape[2] > longest:
             raise InputError(f"latents: expected at most {longest} frames at once, got {x.shape[2]}; lower the window")
@@ -168,11 +171,11 @@ class Pipeline(nn.Module):
         owners = torch.arange(len(x), device=x.device).repeat_interleave(len(rows) // len(x))
         precision = self.network.dtype
 
-        def asked(part: Tensor, owner: Tensor) -> Tensor:
-            texts = self._texts(told[owner].to(precision))
+        def predicted(part: Tensor, owner: Tensor) -> Tensor:
+            texts = self._texts(prompts[owner].to(precision))
             return self.family.predicted(self.pipe, part.to(precision), time[owner], texts).to(part.dtype)
 
-        found = self._in_parts(asked, rows, owners, at_once=1 if self.family.video else self.at_once)
+        found = self._in_parts(predicted, rows, owners, at_once=1 if self.family.video else self.at_once)
         return found if self.family.video else _unfolded(found, len(x))
 
     def encode(self, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Noise levels that diffusers' models were trained with, as the denoiser D(x, σ) of x = clean + σ·noise."""
+"""Training noise schedules of diffusers models, as the denoiser D(x, σ) of x = clean + σ·noise."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from recon.errors import InputError
 from recon.priors.guidance import from_epsilon, from_flow, from_velocity
 
 Network = Callable[[Tensor, Tensor], Tensor]
-"""(x_t `[B,...]`, time `[B]` in the model's own units) → what the model predicts, shaped as x_t."""
+"""(x_t `[B,...]`, time `[B]` in the model's units) → the model's prediction, of x_t's shape."""
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample", "flow_prediction")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a model predicts, and for models with discrete steps the σ `[steps]` of every step, rising.
+    """Prediction type of a model and, for discrete steps, the increasing noise levels σ `[steps]`.
 
-    A flow's time is continuous and follows from σ alone, so that it has no `sigmas`.
+    Flow models have continuous time, a function of σ, and therefore empty `sigmas`.
     """
 
     predicts: str
@@ -32,9 +32,9 @@ class Schedule:
     def denoised(self, x: Tensor, sigma: Tensor, network: Network) -> Tensor:
         """Return the clean estimate of x = clean + σ·noise `[B,...]` for σ `[B]`.
 
-        Discrete steps: x_t = √ā·x with ā = 1/(1+σ²) (Song et al. 2021, DDIM, eq. 13), exact for every σ; the network's
-        time is interpolated in log σ between its steps and stays at the first or last step beyond them. Flows:
-        x_t = (1−t)·clean + t·ε = (1−t)·x with t = σ/(1+σ) (Lipman et al. 2023).
+        Discrete steps: x_t = √ā·x with ā = 1/(1+σ²), exact for every σ (Song et al. 2021, DDIM, eq. 13). The network's
+        time is interpolated between steps in log σ and clamped to the first and last step. Flows: x_t = (1−t)·clean +
+        t·ε = (1−t)·x with t = σ/(1+σ) (Lipman et al. 2023).
         """
         level = sigma.to(x).expand(len(x)).reshape(-1, *[1] * (x.dim() - 1))
         if self.predicts == "flow_prediction":
@@ -50,7 +50,7 @@ class Schedule:
         return convert(scaled, predicted, signal=signal, noise=signal * level)
 
     def time(self, sigma: Tensor) -> Tensor:
-        """Return the step `[B]`, a fraction, of noise levels `[B]`: linear in log σ between steps.
+        """Return the fractional step `[B]` of noise levels `[B]`, linear in log σ between steps.
 
         >>> schedule = Schedule("epsilon", 3, torch.tensor([0.1, 1.0, 100.0]))
         >>> [round(float(time), 3) for time in schedule.time(torch.tensor([0.0, 0.1, 10.0, 1e6]))]
@@ -64,10 +64,10 @@ class Schedule:
 
 
 def schedule_of(scheduler: Any) -> Schedule:
-    """Return the schedule of a diffusers scheduler: only what the network was trained with counts, no sampler's steps.
+    """Return the training schedule of a diffusers scheduler; the sampler's steps are ignored.
 
-    A flow's shift moves the steps that a sampler takes; its network is still asked at t·steps. Raises InputError for
-    other parameterisations (EDM, cascades).
+    A flow's shift only changes the sampler's steps; its network still takes time t·steps. Raises InputError for other
+    parameterisations (EDM, cascades).
     """
     kind, config = type(scheduler).__name__, scheduler.config
     predicts = "flow_prediction" if "FlowMatch" in kind else str(config.get("prediction_type"))
@@ -80,6 +80,6 @@ def schedule_of(scheduler: Any) -> Schedule:
     steps = int(config.num_train_timesteps)
     if predicts == "flow_prediction":
         return Schedule(predicts, steps, torch.empty(0))
-    # Schedules of zero terminal signal end at σ = ∞, which no variable clean + σ·noise reaches.
+    # Zero-terminal-SNR schedules end at σ = ∞, which x = clean + σ·noise cannot represent.
     sigmas = ((1 - kept.double()) / kept.double()).sqrt()
     return Schedule(predicts, steps, sigmas[sigmas.isfinite()].float())

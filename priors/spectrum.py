@@ -1,8 +1,8 @@
-"""The spectrum of movies in the cosine basis: the covariance of a Gaussian prior, its whitening and its denoiser.
+"""Power spectrum of movies in the cosine basis: covariance of a Gaussian prior, whitening and denoiser.
 
-The orthonormal discrete cosine transform (Ahmed et al. 1974) over (t, y, x) mirrors a movie at its borders instead
-of wrapping it around, so no border has to match the opposite one, and clips need no padding. The prior is the best
-Gaussian whose covariance is diagonal there: variance P(f) = mean of the squared coefficients of training clips.
+The orthonormal discrete cosine transform (Ahmed et al. 1974) over (t, y, x) reflects a movie at its borders instead of
+wrapping it, so opposite borders need not match and clips need no padding. The prior is the best Gaussian with diagonal
+covariance in this basis: variance P(f) = mean squared coefficient of training clips.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def cosine_transform(movie: Tensor) -> Tensor:
 
 
 def inverse_cosine_transform(coefficients: Tensor) -> Tensor:
-    """Return the movie `[...,T,H,W]` with these coefficients; the inverse and the adjoint of `cosine_transform`."""
+    """Return the movie `[...,T,H,W]` of coefficients; inverse and adjoint of `cosine_transform`."""
     t, y, x = (cosine_matrix(size, coefficients.dtype, str(coefficients.device)) for size in coefficients.shape[-3:])
     return y.T @ _along_time(t.T, coefficients) @ x
 
@@ -51,7 +51,7 @@ def _along_time(matrix: Tensor, movie: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Power `[T,H,W]` of clips of T frames in the cosine basis, and the mean `[H,W]`, or movie, that was taken away."""
+    """Power `[T,H,W]` of T-frame clips in the cosine basis, and the subtracted mean frame `[H,W]` or movie."""
 
     power: Tensor
     mean: Tensor
@@ -62,10 +62,10 @@ class Spectrum:
 
 
 def estimate_spectrum(clips: Iterable[Tensor], *, floor: float = 1e-4) -> Spectrum:
-    """Estimate the spectrum from training clips `[T,H,W]` in [0,1], all of one length.
+    """Estimate the spectrum from training clips `[T,H,W]` in [0,1] of equal length, in one pass.
 
-    Power below `floor` times the mean power is raised to it, so that every movie stays possible; one pass over the
-    clips, the mean frame being removed afterwards from the coefficients of zero temporal frequency.
+    Power is floored at `floor` times its mean, so that every movie has nonzero probability. The mean frame is
+    subtracted afterwards from the coefficients at zero temporal frequency.
     """
     count, mean, square = 0, torch.zeros(1), torch.zeros(1)
     total = torch.zeros(1)
@@ -81,9 +81,9 @@ def estimate_spectrum(clips: Iterable[Tensor], *, floor: float = 1e-4) -> Spectr
 
 
 def residual_spectrum(residuals: Iterable[Tensor], *, floor: float = 1e-4) -> Spectrum:
-    """Estimate the spectrum of what a reconstruction leaves over, truth − reconstruction `[T,H,W]`, around zero.
+    """Estimate the spectrum of reconstruction residuals, truth − reconstruction `[T,H,W]`, around zero.
 
-    Nothing is subtracted: a reconstruction that is wrong on average is wrong by that, too.
+    The mean is not subtracted: bias of the reconstruction counts as error.
     """
     count, square, frame = 0, torch.zeros(1), torch.zeros(1)
     for residual in residuals:
@@ -99,16 +99,16 @@ def _floored(power: Tensor, floor: float) -> Tensor:
 
 
 def smooth_power(power: Tensor) -> Tensor:
-    """Average the logarithm of a power spectrum `[T,H,W]` over neighbouring frequencies, constant-preserving."""
+    """Average log power `[T,H,W]` over neighbouring frequencies; constant spectra are unchanged."""
     logarithm = power.clamp_min(1e-12).log()[None, None]
     padded = torch.nn.functional.pad(logarithm, (1, 1, 1, 1, 1, 1), mode="replicate")
     return torch.nn.functional.avg_pool3d(padded, 3, stride=1)[0, 0].exp()
 
 
 class GaussianDenoiser(Denoiser):
-    """The exact denoiser of a Gaussian with the spectrum of training movies: D(x,σ) = m + P/(P+σ²)·(x−m).
+    """Exact denoiser of a Gaussian with the spectrum of training movies: D(x,σ) = m + P/(P+σ²)·(x−m).
 
-    Wiener 1949; the test prior of everything that takes a denoiser.
+    Wiener 1949; the reference prior for testing all users of denoisers.
     """
 
     def __init__(self, spectrum: Spectrum) -> None:
@@ -117,7 +117,7 @@ class GaussianDenoiser(Denoiser):
         self.register_buffer("mean", spectrum.mean)
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Return the posterior mean of the clean movie `[B,C,T,H,W]` for noise of standard deviation `sigma` `[B]`."""
+        """Return the posterior mean of the clean movie `[B,C,T,H,W]` at noise standard deviation `sigma` `[B]`."""
         power, mean = self.get_buffer("power"), self.get_buffer("mean")
         gain = power / (power + sigma.reshape(-1, 1, 1, 1, 1) ** 2)
         return mean + inverse_cosine_transform(gain * cosine_transform(x - mean))

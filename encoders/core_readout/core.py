@@ -1,4 +1,4 @@
-"""Factorised space–time core: temporal filters first, then wide strided space, then a narrow mixing layer."""
+"""Factorised space–time core: temporal filters, a wide strided spatial convolution, a narrow mixing layer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class CoreSettings:
-    """Sizes of the core: `temporal` filters of `lags` frames, then convolutions in units of blocks of pixels.
+    """Sizes of the core: `temporal` filters of `lags` frames, then convolutions in units of pixel blocks.
 
-    `block` is the number of pixels per feature position and axis; every pixel reaches the filters, so that none lies
-    in a null space.
+    `block` is the pooling of feature positions, in pixels along each axis. All pixels of a block enter the filters, so
+    that no pixel is in the null space.
     """
 
     lags: int = 14
@@ -29,9 +29,9 @@ class CoreSettings:
 
 
 class Core(nn.Module):
-    """Factorised space–time features: temporal filters, a wide strided convolution, rectifier, mixing, rectifier.
+    """Factorised space–time features: temporal filters, wide strided convolution, ReLU, mixing convolution, ReLU.
 
-    Time comes first (`temporal_filters`, applied by the caller to whole clips); blocks of pixels are channels, so
+    The caller applies the temporal filters (`temporal_filters`) to whole clips. The pixels of a block are channels, so
     that the strided convolution runs as a dense one.
     """
 
@@ -48,11 +48,11 @@ class Core(nn.Module):
 
     @property
     def first(self) -> float:
-        """Where feature position 0 lies, in blocks from the edge: an even kernel is centred between blocks."""
+        """Position of feature 0 in blocks from the edge; an even kernel is centred between blocks."""
         return 0.5 if self.settings.kernel % 2 else 0.0
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw smooth temporal filters and small Gaussian weights."""
+        """Set smooth temporal filters, Gabor spatial filters and small Gaussian mixing weights."""
         lag = torch.arange(self.settings.lags).flip(0)
         order = torch.arange(1, self.settings.temporal + 1)[:, None]
         waves = torch.sin(torch.pi * order * ((lag + 0.5) / self.settings.lags).sqrt()) * torch.exp(-lag / 8)
@@ -64,7 +64,7 @@ class Core(nn.Module):
                 nn.init.zeros_(cast(Tensor, layer.bias))
 
     def _gabors(self, generator: torch.Generator) -> Tensor:
-        """Return Gabor patches of random orientation, frequency, phase and width, with random weights over time."""
+        """Return Gabor filters of random orientation, frequency, phase and width, with random temporal weights."""
         count, side = self.settings.features, self.settings.kernel * self.settings.block
         at = torch.arange(side) - (side - 1) / 2
         angle, phase, width, frequency = torch.rand(4, count, 1, 1, generator=generator)
@@ -77,17 +77,17 @@ class Core(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, planes: Tensor) -> None:
-        """Scale both layers so that their outputs have deviation one on planes `[M,R·block²,h,w]`."""
+        """Scale both layers to outputs of standard deviation 1 on planes `[M,R·block²,h,w]`."""
         self.space.weight.div_(self.filtered(planes).std((0, 2, 3))[:, None, None, None].clamp_min(1e-6))
         mixed = self.mixing(functional.relu(self.filtered(planes)))
         self.mixing.weight.div_(mixed.std((0, 2, 3))[:, None, None, None].clamp_min(1e-6))
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Return features `[M,F,h,w]` of temporally filtered planes `[M,R·block²,h,w]` of blocks."""
+        """Return features `[M,F,h,w]` for temporally filtered planes `[M,R·block²,h,w]`."""
         return functional.relu(self.mixing(functional.relu(self.filtered(planes))))
 
     def filtered(self, planes: Tensor) -> Tensor:
-        """Return the outputs of the linear space–time filters."""
+        """Return the outputs of the linear space–time filters, before the first ReLU."""
         blocks = planes.contiguous(memory_format=torch.channels_last)
         before = self.settings.kernel // 2
         after = self.settings.kernel - 1 - before
@@ -95,9 +95,9 @@ class Core(nn.Module):
         return outputs
 
     def in_blocks(self, movie: Tensor) -> Tensor:
-        """Return `[B,T,block²,h,w]` of a movie `[B,T,H,W]`, whose height and width zeros make a multiple of block.
+        """Return pixel blocks `[B,T,block²,h,w]` of a movie `[B,T,H,W]`, zero-padded to multiples of `block`.
 
-        Before the temporal filters, since there are several times as many numbers behind them.
+        Blocks are formed before the temporal filters, which multiply the number of values.
         """
         height, width = movie.shape[-2:]
         block = self.settings.block
@@ -105,7 +105,7 @@ class Core(nn.Module):
         return functional.pixel_unshuffle(even[:, :, None], block)
 
     def smoothness(self) -> Tensor:
-        """Return the mean squared Laplacian of the spatial filters in pixels, and of the temporal filters."""
+        """Return the filters' roughness: mean squared spatial Laplacian and temporal second differences, normalised."""
         weight = self.space.weight
         pixels = functional.pixel_shuffle(weight, self.settings.block)
         space = _laplacian(pixels.flatten(0, 1)[:, None]).square().mean()
@@ -114,10 +114,10 @@ class Core(nn.Module):
 
 
 def temporal_filters(movie: Tensor, filters: Tensor, *, span: int) -> Tensor:
-    """Return planes `[B,T,R,…]` of a movie `[B,T+L−1,…]` filtered in time by `[R,L]` (newest last).
+    """Return planes `[B,T,R,…]`: a movie `[B,T+L−1,…]` filtered in time by `[R,L]` (newest lag last).
 
-    `span` divides T. Products of spans with a banded Toeplitz matrix are many times faster on a CPU than a
-    convolution with one channel.
+    `span` divides T. Each span is multiplied by a banded Toeplitz matrix, on a CPU many times faster than a one-channel
+    convolution.
     """
     batch, seen, *rest = movie.shape
     rank, lags = filters.shape

@@ -1,4 +1,4 @@
-"""The encoder of the demo: factorised convolutional core, full Gaussian readout, behavior gain, pupil shifter."""
+"""The demo's encoder: factorised convolutional core, full Gaussian readout, behavior gain, pupil shifter."""
 
 from __future__ import annotations
 
@@ -30,14 +30,17 @@ from recon.encoders.wrap import chosen_behavior
 from recon.errors import InputError
 
 SPAN = 45
-"""Frames that run through the core at a time: their features stay in the processor's cache."""
+"""Frames per pass through the core: their features fit into the processor's cache."""
 FLOOR = 1e-4
 """Lowest rate in units of a neuron's scale; keeps the Poisson likelihood finite."""
 
 
 @dataclass(frozen=True)
 class CoreReadoutSettings:
-    """Sizes; `mean` and `std` normalise the movie, `shifter` moves receptive fields with the pupil."""
+    """Settings: `mean` and `std` normalise the movie; `shifter` moves receptive fields with the pupil.
+
+    `init_sigma` is the initial spread of readout positions (half frames).
+    """
 
     core: CoreSettings = field(default_factory=CoreSettings)
     mean: float = 0.45
@@ -49,8 +52,8 @@ class CoreReadoutSettings:
 class CoreReadout(Encoder):
     """rates = scale · gain(behavior) · (ELU(⟨features at μ, weights⟩ + bias) + 1), causal over `lags` frames.
 
-    Frames before the movie count as frames of mean luminance. While it learns, positions are drawn around μ
-    (Lurz et al. 2021); frozen, the readout is one sparse matrix.
+    The history before frame 0 is padded with mean luminance. In training, readout positions are sampled around μ (Lurz
+    et al. 2021); in evaluation, the readout is one sparse matrix.
     """
 
     scale: Tensor
@@ -74,7 +77,7 @@ class CoreReadout(Encoder):
         self._keeper: Keeper[PlacewiseReadout | Matrix] = Keeper()
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw all starting weights from a generator, which training also uses for the sampled positions."""
+        """Draw all initial weights from a generator, which also samples readout positions in training."""
         self.generator = generator
         self.core.initialise(generator)
         with torch.no_grad():
@@ -87,7 +90,10 @@ class CoreReadout(Encoder):
 
     @torch.no_grad()
     def place(self, positions: Tensor, level: Tensor) -> None:
-        """Put receptive fields at `positions` `[N,2]` (−1 … 1 of the frame), biases where rates are `level`·scale."""
+        """Place receptive fields at `positions` `[N,2]` (−1 … 1 of the frame).
+
+        Biases are set so that zero drive gives rates of `level`·scale.
+        """
         height, width = self.spec.frame_size
         pixels = torch.tensor([width, height], dtype=positions.dtype)
         cells = torch.tensor([self.readout.in_shape[2], self.readout.in_shape[1]], dtype=positions.dtype)
@@ -100,9 +106,9 @@ class CoreReadout(Encoder):
         return self.respond(self.filtered(movie), behavior)
 
     def filtered(self, movie: Tensor, *, padded: bool = True) -> Tensor:
-        """Return the normalised movie in blocks after the temporal filters, the only mixing of frames.
+        """Return the normalised movie in pixel blocks after the temporal filters, the only operation across frames.
 
-        The planes `[B,T,R·block²,h,w]` are of all frames, or, not padded, of those whose history is in the movie.
+        Planes `[B,T,R·block²,h,w]`: all frames if `padded`, else only frames with full history.
         """
         before = self.spec.context[0] if padded else 0
         frames = movie.shape[2] + before - self.spec.context[0]
@@ -110,7 +116,7 @@ class CoreReadout(Encoder):
         return self._planes(movie, span, (before, spans * span - frames))[:, :frames]
 
     def respond(self, planes: Tensor, behavior: Tensor | None) -> Tensor:
-        """Return rates `[B,N,T]` for filtered movies `[B,T,R·block²,h,w]`, frame by frame."""
+        """Return rates `[B,N,T]` for filtered movies `[B,T,R·block²,h,w]`; frames are independent."""
         chosen = chosen_behavior(self.spec, behavior)
         shift = None if self.shifter is None or chosen is None else self.shifter(chosen).flatten(0, 1)
         drive = self._drive(planes, shift).reshape(*planes.shape[:2], -1)
@@ -121,13 +127,13 @@ class CoreReadout(Encoder):
         return scaled.transpose(1, 2)
 
     def regulariser(self, *, smooth: float, sparse: float) -> Tensor:
-        """Return `smooth` × roughness of the filters + `sparse` × mean absolute feature weight of a neuron."""
+        """Return `smooth` × roughness of the filters + `sparse` × mean absolute feature weight per neuron."""
         size: Tensor = self.readout.features.abs().sum(1).mean()
         return smooth * self.core.smoothness() + sparse * size
 
     @torch.no_grad()
     def calibrate(self, movie: Tensor) -> None:
-        """Scale the core's layers to outputs of deviation one on a movie `[C,T,H,W]`."""
+        """Scale the core's layers to outputs of standard deviation 1 on a movie `[C,T,H,W]`."""
         planes = self._planes(movie[None], len(movie[0]), (self.spec.context[0], 0))
         self.core.calibrate(planes.flatten(0, 1))
 
@@ -137,7 +143,7 @@ class CoreReadout(Encoder):
         return temporal_filters(blocks, self.core.temporal, span=span).flatten(2, 3)
 
     def _drive(self, planes: Tensor, shift: Tensor | None) -> Tensor:
-        """Return `[B·T,N]`; frames run in spans that stay in the cache."""
+        """Return the drive `[B·T,N]`, computed in spans of frames that fit into the cache."""
         flat = planes.flatten(0, 1)
         if shift is not None:
             return self._shifted(self.core(flat), shift)
@@ -155,12 +161,12 @@ class CoreReadout(Encoder):
         return drive
 
     def _shifted(self, features: Tensor, shift: Tensor) -> Tensor:
-        """Read at positions that move with the pupil; those differ from frame to frame, so no matrix holds them."""
+        """Read out at pupil-shifted positions; they differ between frames, so no constant matrix applies."""
         drive: Tensor = self.readout(features, sample=False, shift=shift)
         return drive
 
     def _matrix(self) -> PlacewiseReadout | Matrix:
-        """Return the readout as a matrix; in training its positions are drawn afresh for every batch."""
+        """Return the readout matrix; in training, positions are resampled for every batch."""
         readout = self.readout
         if self.training and self.generator is not None:
             return readout_matrix(readout, sampled_positions(readout, self.generator))
@@ -170,6 +176,6 @@ class CoreReadout(Encoder):
 
 
 def _spans(frames: int) -> tuple[int, int]:
-    """Return length and number of the spans of at most SPAN frames into which a clip is cut."""
+    """Return the length and number of spans, at most SPAN frames each, that cover a clip."""
     spans = math.ceil(frames / SPAN)
     return math.ceil(frames / spans), spans

@@ -1,4 +1,4 @@
-"""What an encoder takes from its training clips before it learns: scales, behavior statistics, positions."""
+"""Data-dependent initialisation of an encoder: response scales, behavior statistics, receptive-field positions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from recon.encoders.core_readout.core import Core, CoreSettings, temporal_filter
 from recon.encoders.training.clips import TrainingClip
 
 BANK = CoreSettings(lags=14, temporal=3, block=4, kernel=4, features=48, mixing=1, hidden=1)
-"""Filters with which receptive fields are first located."""
+"""Filter bank of the receptive-field regression."""
 EVERY = 2
-"""Of so many frames one is used for it."""
+"""Temporal subsampling of the receptive-field regression."""
 
 
 @torch.no_grad()
@@ -33,7 +33,7 @@ def prepare(encoder: Encoder, clips: Sequence[TrainingClip]) -> None:
 
 
 def response_statistics(clips: Sequence[TrainingClip]) -> tuple[Tensor, Tensor]:
-    """Return standard deviation and mean `[N]` of responses; deviations are floored at 1 % of their mean."""
+    """Return standard deviation and mean `[N]` of responses; deviations are floored at 1 % of their average."""
     count = sum(clip.responses.shape[1] for clip in clips)
     mean = torch.stack([clip.responses.double().sum(1) for clip in clips]).sum(0) / count
     square = torch.stack([(clip.responses.double() - mean[:, None]).square().sum(1) for clip in clips]).sum(0) / count
@@ -52,11 +52,11 @@ def _behavior_statistics(module: Any, names: tuple[str, ...], clips: Sequence[Tr
 
 @torch.no_grad()
 def receptive_fields(clips: Sequence[TrainingClip]) -> Tensor:
-    """Return first guesses `[N,2]` of receptive-field centres (x, y in −1 … 1 of the frame).
+    """Return initial estimates `[N,2]` of receptive-field centres (x, y in −1 … 1 of the frame).
 
-    At every place of a coarse grid the responses are regressed (ridge) on a fixed bank of rectified space–time
-    Gabor filters there; the centre is the peak of the smoothed explained variance. Starting positions near the truth
-    spare the readout a search over the whole frame.
+    At each position of a coarse grid, responses are regressed (ridge) on a fixed bank of rectified space–time Gabor
+    filters. The centre is the peak of the smoothed explained variance. Good initial positions spare the readout a
+    search over the whole frame.
     """
     with torch.random.fork_rng(devices=[]):
         bank = Core(BANK).requires_grad_(False)
@@ -75,7 +75,7 @@ def receptive_fields(clips: Sequence[TrainingClip]) -> Tensor:
 
 
 def _outputs(bank: Core, movie: Tensor) -> Tensor:
-    """Return centred outputs `[places,T,F]` of the bank for the frames of a movie that have all their history."""
+    """Return centred outputs `[places,T,F]` of the bank for the frames of a movie with full history."""
     grey = (movie.mean(0) - movie.mean())[None] / movie.std().clamp_min(1e-6)
     frames = movie.shape[1] - BANK.lags + 1
     planes = temporal_filters(bank.in_blocks(grey), bank.temporal, span=frames)[0, ::EVERY].flatten(1, 2)
@@ -84,7 +84,7 @@ def _outputs(bank: Core, movie: Tensor) -> Tensor:
 
 
 def _peak(power: Tensor) -> Tensor:
-    """Return the peak (x, y) of smoothed maps `[N,rows,columns]`, refined to the centroid around it, in cells."""
+    """Return the peak (x, y) of smoothed maps `[N,rows,columns]` in grid cells, refined to the local centroid."""
     rows, columns = power.shape[1:]
     smooth = functional.avg_pool2d(power[:, None], 3, 1, 1, count_include_pad=False)[:, 0]
     best = smooth.flatten(1).argmax(1)

@@ -1,4 +1,4 @@
-"""The full Gaussian readout of neuralpredictors: sampled for training, as one sparse matrix when frozen."""
+"""Full Gaussian readout of neuralpredictors: positions sampled in training, a sparse matrix when frozen."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 MOST_PADDING = 4
-"""Rows of a readout by places for every row that some neuron has; with more of them the sparse matrix is faster."""
+"""Largest ratio of padded to occupied rows of a placewise readout; above it the sparse matrix is faster."""
 
 
 def learnt(*parts: Tensor) -> bool:
-    """Say whether gradients of some of the parts are being recorded."""
+    """Return whether gradients are recorded for any of the tensors."""
     return torch.is_grad_enabled() and any(part.requires_grad for part in parts)
 
 
 def gaussian_readout(in_shape: tuple[int, int, int], neurons: int, *, init_sigma: float = 0.2) -> nn.Module:
-    """Return neuralpredictors' FullGaussian2d; the global generator is left as it was."""
+    """Return neuralpredictors' FullGaussian2d without advancing torch's global generator."""
     from neuralpredictors.layers.readouts import FullGaussian2d
 
     with torch.random.fork_rng(devices=[]):
@@ -32,7 +32,7 @@ def gaussian_readout(in_shape: tuple[int, int, int], neurons: int, *, init_sigma
 
 
 def sampled_positions(readout: Any, generator: torch.Generator) -> Tensor:
-    """Return positions `[N,2]` drawn around the means, μ + Σ·noise, one draw for a whole batch (Lurz et al. 2021)."""
+    """Return positions `[N,2]` sampled around the means, μ + Σ·noise, once per batch (Lurz et al. 2021)."""
     mean = readout.mu[0, :, 0]
     noise = torch.randn(mean.shape, generator=generator).to(mean)
     grid: Tensor = mean + torch.einsum("ncd,nd->nc", readout.sigma[0], noise)
@@ -41,7 +41,7 @@ def sampled_positions(readout: Any, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A readout at fixed places: the `values` `[N·E]` of S `[N,K]` with their graph, and S and Sᵀ as constant CSR."""
+    """Sparse readout matrix S `[N,K]`: differentiable `values` `[N·E]`, and S and Sᵀ as constant CSR tensors."""
 
     values: Tensor
     forward: Tensor
@@ -51,7 +51,7 @@ class Matrix:
 def readout_matrix(readout: Any, positions: Tensor) -> Matrix:
     """Return the sparse matrix of a readout at positions `[N,2]` (x, y in −1 … 1, corners aligned).
 
-    Row n holds bilinear corner weights × feature weights for features with channels last; the bias stays outside.
+    Row n holds bilinear weights × feature weights for channels-last features; the bias is not included.
     """
     channels, height, width = readout.in_shape
     values, place = _corners(readout, positions)
@@ -60,7 +60,7 @@ def readout_matrix(readout: Any, positions: Tensor) -> Matrix:
 
 
 def _corners(readout: Any, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the weights `[N,corners,C]` and places `[N,corners]` of the features around positions `[N,2]`."""
+    """Return weights `[N,corners,C]` and grid indices `[N,corners]` of the features around positions `[N,2]`."""
     _, height, width = readout.in_shape
     x, y = ((positions.clamp(-1, 1) + 1) / 2 * positions.new_tensor([width - 1, height - 1])).unbind(1)
     left, top = (at.detach().floor().clamp(max=max(side - 2, 0)) for at, side in ((x, width), (y, height)))
@@ -76,10 +76,10 @@ def _corners(readout: Any, positions: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class PlacewiseReadout:
-    """A frozen readout place by place: each of P places has up to S rows, a corner of a neuron each.
+    """A frozen readout grouped by grid position: P positions with up to S rows each, one row per neuron and corner.
 
-    `weights` `[P,S,C]`; `slots` `[N,corners]` say which of the P·S rows are a neuron's, `owners` `[P·S]` whose a row is
-    (N: nobody's).
+    `weights` `[P,S,C]`; `slots` `[N,corners]` are each neuron's rows among P·S; `owners` `[P·S]` is each row's neuron
+    (N: unused).
     """
 
     weights: Tensor
@@ -89,7 +89,7 @@ class PlacewiseReadout:
 
 @torch.no_grad()
 def readout_places(readout: Any, positions: Tensor) -> PlacewiseReadout | Matrix:
-    """Return a frozen readout for `PlacedReadout`, or as a matrix where most rows would be nobody's."""
+    """Return a frozen readout for `PlacedReadout`, or a sparse matrix if most rows would be padding."""
     values, place = _corners(readout, positions)
     _, height, width = readout.in_shape
     neurons, pairs = len(place), place.flatten()
@@ -109,14 +109,14 @@ def readout_places(readout: Any, positions: Tensor) -> PlacewiseReadout | Matrix
 
 
 class PlacedReadout(torch.autograd.Function):
-    """drives `[M,N]` of features `[M,P,C]`: at every place a small dense product, then each neuron adds its corners.
+    """Drives `[M,N]` for features `[M,P,C]`: a small dense product per position, then a sum over a neuron's corners.
 
     On a CPU this takes half the time of the sparse products. Weights are constant.
     """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, places: PlacewiseReadout) -> Tensor:
-        """Read all neurons."""
+        """Return the drives of all neurons."""
         ctx.places = places
         rows = torch.bmm(places.weights, features.permute(1, 2, 0)).flatten(0, 1)
         neurons, corners = places.slots.shape
@@ -124,7 +124,7 @@ class PlacedReadout(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Give every row its neuron's gradient."""
+        """Return the gradient with respect to the features."""
         places: PlacewiseReadout = ctx.places
         owned = functional.pad(gradients[0].T, (0, 0, 0, 1))[places.owners]
         rows = owned.reshape(*places.weights.shape[:2], -1)
@@ -132,7 +132,7 @@ class PlacedReadout(torch.autograd.Function):
 
 
 def sparse_matrix(values: Tensor, columns: Tensor, width: int) -> Matrix:
-    """Return the matrix `[N,width]` with `values` `[N,E]` at `columns` `[N,E]`, rising along each row."""
+    """Return the matrix `[N,width]` with `values` `[N,E]` at `columns` `[N,E]`, increasing along each row."""
     neurons, entries = values.shape
     pointer = torch.arange(neurons + 1, device=columns.device) * entries
     constant, places = values.detach().flatten(), columns.flatten()
@@ -151,13 +151,13 @@ Kept = TypeVar("Kept")
 
 
 class Keeper(Generic[Kept]):
-    """Keeps a matrix as long as the tensors that it is made of stay the same; while they are learnt it keeps none."""
+    """Cache of a matrix, valid while its source tensors are unchanged; disabled while they are learnt."""
 
     def __init__(self) -> None:
         self._kept: tuple[Any, Kept] | None = None
 
     def __call__(self, build: Callable[[], Kept], parts: tuple[Tensor, ...], *, learning: bool) -> Kept:
-        """Return the matrix of `parts`, built anew where that is needed."""
+        """Return the matrix of `parts`, rebuilt if they have changed."""
         if learning or learnt(*parts):
             return build()
         key = tuple((part.data_ptr(), part._version, part.dtype, part.device) for part in parts)
@@ -167,26 +167,26 @@ class Keeper(Generic[Kept]):
         return self._kept[1]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Keeper[Kept]:
-        """Copies of an encoder keep their own."""
+        """Return an empty cache, so that copies of an encoder do not share one."""
         return Keeper()
 
 
 class SparseReadout(torch.autograd.Function):
-    """drives `[M,N]` = features `[M,h·w·C]` Sᵀ for a `Matrix` S, with the gradients gS and gᵀ·features written out.
+    """Drives `[M,N]` = features `[M,h·w·C]` Sᵀ for a `Matrix` S, with explicit gradients gS and gᵀ·features.
 
-    Copies between row- and column-major are faster than products of mixed order.
+    Copying between row- and column-major is faster than products of mixed order.
     """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, values: Tensor, matrix: Matrix) -> Tensor:
-        """Multiply with S; `values` are those of the matrix, for their gradient."""
+        """Return features · Sᵀ; `values` are those of the matrix, passed for their gradient."""
         ctx.matrix = matrix
         ctx.save_for_backward(features if values.requires_grad else None)
         return (matrix.forward @ features.T.contiguous()).T
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        """Multiply with Sᵀ; gradients of the values are products of columns, taken only where S has entries."""
+        """Return gradient · S, and the gradient of the values at the nonzero entries of S."""
         matrix, gradient = ctx.matrix, gradients[0].contiguous()
         (features,) = ctx.saved_tensors
         values = None if features is None else _products(matrix.forward, gradient, features)
@@ -194,7 +194,7 @@ class SparseReadout(torch.autograd.Function):
 
 
 def _products(pattern: Tensor, gradient: Tensor, features: Tensor) -> Tensor:
-    """Return Σ_m gradient `[M,N]` · features `[M,K]` at the entries of a CSR pattern `[N,K]`."""
+    """Return Σ_m gradient `[M,N]` · features `[M,K]` at the nonzero entries of a CSR pattern `[N,K]`."""
     product = torch.sparse.sampled_addmm(pattern, gradient.T, features, beta=0.0)
     values: Tensor = product.values()
     return values

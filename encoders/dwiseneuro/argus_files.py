@@ -1,6 +1,6 @@
-"""Published Argus checkpoints (`.pth`) of DwiseNeuro, read without running a pickle's code; and their safetensors form.
+"""DwiseNeuro checkpoints: published Argus files (`.pth`), read without executing pickled code, and safetensors.
 
-An Argus file is `torch.save` of a dict `model_name`, `params`, `nn_state_dict` (zip or legacy form).
+An Argus file is `torch.save` of a dict `model_name`, `params`, `nn_state_dict` (zip or legacy format).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ ARCHITECTURE = "dwiseneuro"
 
 
 class Published(NamedTuple):
-    """What a file of a network holds: settings, weights by their published names, card, and whose readouts they are.
+    """Content of a network file: settings, weights under their published names, card, and the readouts' subjects.
 
-    Published files do not name the mice of their readouts; those trained here do.
+    Published files do not name the mice of their readouts; files trained here do.
     """
 
     settings: DwiseSettings
@@ -46,20 +46,20 @@ class Published(NamedTuple):
 
 
 def save_trained(network: DwiseNetwork, path: Path, *, subjects: tuple[Subject, ...], card: Mapping[str, Any]) -> None:
-    """Write a trained network, the mice and neurons of its readouts and its card; `convert` makes a `.pth` of it."""
+    """Write a trained network as safetensors, with subjects and card; `convert` turns it into a `.pth` file."""
     tensors = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     _write_converted(path, Published(network.settings, tensors, {}, subjects), card)
 
 
 def read_published(path: Path) -> Published:
-    """Return what an Argus `.pth` or a converted `.safetensors` file holds."""
+    """Return the content of an Argus `.pth` or a converted `.safetensors` file."""
     if not path.is_file():
         raise InputError(f"weights: expected a .pth or .safetensors file, got {str(path)!r}; check the path")
     return _read_converted(path) if path.suffix == ".safetensors" else _read_argus(path)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a plain state dict, `.pth` or `.safetensors`, without running a pickle's code."""
+    """Return the tensors of a plain state dict, `.pth` or `.safetensors`, without executing pickled code."""
     if not path.is_file():
         raise InputError(f"weights: expected a .pth or .safetensors file, got {str(path)!r}; check the path")
     content = read_tensors(path)[1] if path.suffix == ".safetensors" else _load(path)
@@ -69,13 +69,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def convert(source: Path, target: Path, *, card: Mapping[str, Any] | None = None) -> Path:
-    """Write a published network in the other of the two forms, which the suffix of `target` names; return `target`.
+    """Convert a published network from `.pth` to `.safetensors` or back, by the suffix of `target`; return `target`.
 
-    A `.safetensors` file carries settings and card in its header and gets the card beside it as `.json`; back in
-    the `.pth` form the card's `params` are written again.
+    A `.safetensors` file holds settings and card in its header, with a copy of the card as `.json`. Conversion to
+    `.pth` writes the card's `params` back.
     """
     if target.suffix not in (".pth", ".safetensors") or target.suffix == source.suffix:
-        raise InputError(f"{target}: expected the other form than {source.name}: .pth or .safetensors; rename it")
+        raise InputError(f"{target}: expected the other format than {source.name}: .pth or .safetensors; rename it")
     found = read_published(source)
     build_network(found.settings, found.tensors, str(source))
     whole = {**found.card, **(card or {})}
@@ -90,9 +90,7 @@ def _read_argus(path: Path) -> Published:
     content = _load(path)
     missing = [key for key in KEYS if not isinstance(content, dict) or key not in content]
     if missing:
-        raise InputError(
-            f"{path}: expected a dict of {', '.join(KEYS)}, got none of {missing[0]!r}; take an Argus file"
-        )
+        raise InputError(f"{path}: expected a dict of {', '.join(KEYS)}, got no {missing[0]!r}; use an Argus file")
     params, tensors = content["params"], content["nn_state_dict"]
     if not all(isinstance(value, Tensor) for value in tensors.values()):
         raise InputError(f"{path}: expected tensors in nn_state_dict, got other values; copy the file again")
@@ -100,23 +98,23 @@ def _read_argus(path: Path) -> Published:
         settings = from_params(params, str(path))
     except (KeyError, TypeError) as error:
         raise InputError(
-            f"{path}: expected the params of the published recipe, got {error}; take such a file"
+            f"{path}: expected the params of the published recipe, got {error}; use such a file"
         ) from error
     card = {"source": path.name, "model_name": content["model_name"], "params": params}
     return Published(settings, dict(tensors), card)
 
 
 def _reason(error: Exception) -> str:
-    """Return what torch found, without its advice to read the file unrestricted."""
+    """Return torch's reason without its advice to disable the restricted reader."""
     text = " ".join(str(error).split())
     found = re.search(r"(?i)unsupported (?:global|class|operand) \S+", text)
     return found[0] if found else text.partition(". ")[0][:120]
 
 
 def _load(path: Path) -> Any:
-    """Unpickle with torch's restricted reader: it knows tensors and plain values, and calls nothing else."""
+    """Unpickle with torch's restricted reader, which accepts only tensors and plain values."""
     try:
-        # Only the zip form can be memory-mapped.
+        # Only the zip format can be memory-mapped.
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError) as error:
         reason = _reason(error)
@@ -147,7 +145,7 @@ def _write_converted(target: Path, found: Published, card: Mapping[str, Any]) ->
     header = {"format": FORMAT, "architecture": ARCHITECTURE, "settings": json.dumps(settings)}
     if found.subjects:
         header["subjects"] = json.dumps([dataclasses.asdict(subject) for subject in found.subjects])
-    # Each tensor is written whole and alone: memory-mapped ones share a storage.
+    # Memory-mapped tensors share one storage, so each is cloned.
     tensors = {name: value.clone().contiguous() for name, value in found.tensors.items()}
     write_atomically(target, save(tensors, {**header, "card": json.dumps(card)}))
     text = json.dumps({"architecture": ARCHITECTURE, "settings": settings, **card}, indent=2)

@@ -1,7 +1,7 @@
-"""The layers of DwiseNeuro with their published parameter names (Sensorium 2023, winner's code), each `[B,C,T,H,W]`.
+"""Layers of DwiseNeuro `[B,C,T,H,W]` under their published parameter names (Sensorium 2023, winner's code).
 
-The networks of the challenge are named `core.blocks.1.conv_pw.0.weight` and so on; a published state loads strictly.
-Outside training every BatchNorm that follows a convolution is folded into it: one pass over memory less per layer.
+Names are those of the challenge weights, such as `core.blocks.1.conv_pw.0.weight`; a published state dict loads
+strictly. In evaluation every BatchNorm is folded into its preceding convolution, which saves one memory pass per layer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Shape:
-    """What the inverted residual blocks of one core share: kernels, expansion, squeeze ratio."""
+    """Settings shared by all inverted residual blocks of a core: kernels, expansion, squeeze ratio."""
 
     spatial_kernel: int = 3
     temporal_kernel: int = 5
@@ -27,7 +27,7 @@ class Shape:
 
 
 class Norm(nn.Module):
-    """BatchNorm under the published name `bn`, with SiLU behind it where `act` says so."""
+    """BatchNorm under the published name `bn`, followed by SiLU if `act`."""
 
     def __init__(self, features: int, *, dimensions: int = 3, act: bool = True) -> None:
         super().__init__()
@@ -35,12 +35,12 @@ class Norm(nn.Module):
         self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised features, shape unchanged."""
+        """Return normalised features of unchanged shape."""
         normal: Tensor = self.bn(x)
         return functional.silu(normal) if self.act else normal
 
     def after(self, conv: Any, x: Tensor) -> Tensor:
-        """Return norm(conv(x)); outside training the norm's scale and shift go into the convolution's weights."""
+        """Return norm(conv(x)); in evaluation the norm's scale and shift are folded into the convolution."""
         bn = self.bn
         if bn.training:
             learning: Tensor = self(conv(x))
@@ -54,11 +54,11 @@ class Norm(nn.Module):
 
 
 class Drop(nn.Module):
-    """In training, parts of `[B,C,…]` are zeroed with probability `rate` and the others scaled up by 1/(1−rate).
+    """Dropout of parts of `[B,C,…]` in training, with probability `rate`; kept parts are scaled by 1/(1−rate).
 
-    Parts are samples with one of the `axes` (stochastic depth, Huang et al. 2016), channels of samples with two
-    (dropout of whole channels, Tompson et al. 2015). They are drawn on the CPU from `generator`, torch's own where it
-    is none: a training is repeated and resumed by its own generator, on every device alike.
+    With `axes=1` whole samples are dropped (stochastic depth, Huang et al. 2016), with `axes=2` whole channels of a
+    sample (Tompson et al. 2015). Masks are drawn on the CPU from `generator` (None: torch's global one), so that
+    training is reproducible and resumable on every device.
     """
 
     def __init__(self, rate: float, *, axes: int = 1) -> None:
@@ -67,7 +67,7 @@ class Drop(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x, in training with parts of it left out."""
+        """Return x, with random parts zeroed in training."""
         if not self.training or self.rate == 0:
             return x
         parts = (*x.shape[: self.axes], *[1] * (x.ndim - self.axes))
@@ -76,7 +76,7 @@ class Drop(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Channels are scaled by a gate of their own mean over (t,y,x) of the window (Hu et al. 2018)."""
+    """Channel gating by the channel means over (t,y,x) of the window (Hu et al. 2018)."""
 
     def __init__(self, features: int, ratio: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class SqueezeExcite(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter in space, filter in time, gate, project; a nearest-neighbour, tiled shortcut with its own norm."""
+    """Expand, filter in space, filter in time, gate, project; plus a normalised, tiled nearest-neighbour shortcut."""
 
     def __init__(self, features: tuple[int, int], stride: int, shape: Shape, *, drop_path: float = 0.0) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class InvertedResidual(nn.Module):
         space, time = shape.spatial_kernel, shape.temporal_kernel
         spatial: dict[str, Any] = {"stride": (1, stride, stride), "padding": (0, space // 2, space // 2)}
         self.conv_pw = _layers(before, middle, (1, 1, 1))
-        # The misspelling is published: the names are those of the weights.
+        # The misspelling is part of the published weight names.
         self.spat_covn_dw = _layers(middle, middle, (1, space, space), groups=middle, **spatial)
         self.temp_covn_dw = _layers(middle, middle, (time, 1, 1), groups=middle, padding=(time // 2, 0, 0))
         self.se = SqueezeExcite(middle, shape.se_reduce_ratio)
@@ -119,14 +119,14 @@ class InvertedResidual(nn.Module):
 
     def _shortcut(self, x: Tensor) -> Tensor:
         if self.stride > 1:
-            # Nearest neighbour at ratio stride/1 on sizes rounded up, as interpolate rounds them.
+            # Sizes are rounded up, as by the strided convolution.
             size = (x.shape[2], *(math.ceil(side / self.stride) for side in x.shape[3:]))
             x = functional.interpolate(x, size=size, mode="nearest")
         return tiled(x, self.after)
 
 
 class PositionCode(nn.Module):
-    """Adds a fixed three-dimensional sinusoidal code of (t,y,x) in the window (Vaswani et al. 2017)."""
+    """Adds a fixed three-dimensional sinusoidal encoding of (t,y,x) within the window (Vaswani et al. 2017)."""
 
     inv_freq: Tensor
 
@@ -139,7 +139,7 @@ class PositionCode(nn.Module):
         self.register_buffer("inv_freq", 1.0 / (10000**powers))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x + code, a third of the channels for each of the three axes, cut to x's channels."""
+        """Return x + code; each axis encodes a third of the channels, truncated to those of x."""
         rows = [self._axis(length).to(x.dtype) for length in x.shape[2:]]
         shapes = [[-1 if axis == own else 1 for axis in range(3)] for own in range(3)]
         parts = [row.view(len(row), *shape).expand(-1, *x.shape[2:]) for row, shape in zip(rows, shapes, strict=True)]
@@ -152,7 +152,7 @@ class PositionCode(nn.Module):
 
 
 class ShuffleLayer(nn.Module):
-    """Grouped pointwise layer `[B,C,T]` → `[B,C',T]`; its channels are shuffled between groups; tiled shortcut."""
+    """Grouped pointwise layer `[B,C,T]` → `[B,C',T]` with channel shuffle between groups and a tiled shortcut."""
 
     def __init__(self, features: tuple[int, int], groups: int, drop_path: float) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class ShuffleLayer(nn.Module):
 
 
 class Readout(nn.Module):
-    """One mouse's rates `[B,N,T]`: grouped pointwise layer, cut to N where N is no multiple of the groups; Softplus."""
+    """Rates `[B,N,T]` of one mouse: a grouped pointwise layer, truncated to N outputs, and Softplus."""
 
     def __init__(self, features: int, neurons: int, groups: int, *, beta: float, drop: float) -> None:
         super().__init__()
@@ -188,7 +188,7 @@ class Readout(nn.Module):
 
 
 def tiled(x: Tensor, channels: int) -> Tensor:
-    """Return x `[B,C,…]` with its channels repeated in turn and cut to a number of them.
+    """Return x `[B,C,…]` with its channels tiled and truncated to `channels`.
 
     >>> tiled(torch.tensor([[1, 2]]), 3)
     tensor([[1, 2, 1]])
@@ -200,7 +200,7 @@ def tiled(x: Tensor, channels: int) -> Tensor:
 
 
 def blocks(features: Sequence[int], strides: Sequence[int], shape: Shape, *, drop_path: float) -> nn.Sequential:
-    """Return position codes and inverted residual blocks in turn; a block's output has the width of the next one."""
+    """Return alternating position codes and inverted residual blocks; each block outputs the width of the next."""
     following = [*features[1:], features[-1]]
     parts: list[nn.Module] = []
     for index, (before, after, stride) in enumerate(zip(features, following, strides, strict=True)):
@@ -210,7 +210,7 @@ def blocks(features: Sequence[int], strides: Sequence[int], shape: Shape, *, dro
 
 
 def stem(channels: int, features: int) -> nn.Sequential:
-    """Return the pointwise layer from the input's channels, without an activation."""
+    """Return the pointwise input layer, without activation."""
     return _layers(channels, features, (1, 1, 1), act=False)
 
 
@@ -221,7 +221,7 @@ def _layers(
 
 
 def run_layers(layer: nn.Sequential, x: Tensor) -> Tensor:
-    """Return norm(conv(x)) of a pair of layers, folded outside training."""
+    """Return norm(conv(x)) of a (convolution, norm) pair, folded in evaluation."""
     conv, norm = layer
     out: Tensor = norm.after(conv, x) if isinstance(norm, Norm) else layer(x)
     return out

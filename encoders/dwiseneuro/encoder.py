@@ -1,4 +1,4 @@
-"""DwiseNeuro (Romul, winner of Sensorium 2023): depthwise-separable 3-D network, whole trials by a sliding window."""
+"""DwiseNeuro (Romul, winner of Sensorium 2023): depthwise-separable 3-D network in sliding windows over trials."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ from recon.errors import InputError
 FRAME_SIZE = (36, 64)
 Checkpointing = Literal["auto", "always", "never"]
 CPU_WINDOWS = 2
-"""As many as a sub-clip of 32 frames has, which is then computed once; more at once are no faster on a CPU."""
+"""Windows per pass on a CPU: those of a 32-frame sub-clip. Larger passes are no faster."""
 MOST_WINDOWS = 64
 MEMORY_SHARE = 0.5
-"""Share of a GPU's free memory that windows may fill at first."""
+"""Share of a GPU's free memory that the initial number of windows may fill."""
 
 
 class DwiseNeuro(Encoder):
     """One mouse's view of a published network; views share the core.
 
-    rates(t) = mean over the windows that hold frame t of network(window); a window is 16 frames, every second of 31,
-    and ends at every index from 30 to the last. Frames near a trial's ends lie in fewer windows and in windows of
-    one parity only; nothing is padded in time. `windows` bounds how many run at once (0: as memory allows). With
-    `checkpointing` a pass keeps only its inputs and is computed again on the way back: "auto" where a trial has more
-    windows than run at once, so that memory stays flat; "never" is faster while memory lasts. With `channels_last`
-    frozen weights are folded and run channels last; without, the published layers run as they are.
+    rates(t) = mean of network(window) over all windows that contain frame t. A window holds 16 frames, every second of
+    31; windows end at every frame from 30 to the last. Near a trial's ends frames lie in fewer windows, of one parity
+    only; there is no temporal padding.
+
+    `windows` is the number of windows per pass (0: by free memory). `checkpointing` recomputes each pass in the
+    backward direction instead of storing its activations: "auto" does so if a trial needs several passes, which keeps
+    memory constant; "never" is faster if memory allows. With `channels_last`, frozen weights are folded and run in
+    channels-last layout; otherwise the published layers run unchanged.
     """
 
     padded_in_time = False
@@ -71,13 +73,13 @@ class DwiseNeuro(Encoder):
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """Size of the canvas, as published 64×64."""
+        """Canvas size; 64×64 as published."""
         return self.settings.canvas
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
-        """Return rates `[B,N,T]` of a movie `[B,1,T,36,64]`, or of a whole canvas `[B,1,T,64,64]`; T ≥ 31.
+        """Return rates `[B,N,T]` for a movie `[B,1,T,36,64]`, or of canvas size `[B,1,T,64,64]`; T ≥ 31.
 
-        Behavior is `[B,4,T]`, or `[B,4,T,64,64]` where each of its values fills the canvas already.
+        Behavior is `[B,4,T]`, or already expanded to the canvas, `[B,4,T,64,64]`.
         """
         states = self._checked(movie, behavior)
         count = movie.shape[2] - self.settings.span + 1
@@ -96,20 +98,20 @@ class DwiseNeuro(Encoder):
         return mean
 
     def window(self, inputs: Tensor) -> Tensor:
-        """Return rates `[B,N,16]` of windows that are stacked already, `[B,5,16,64,64]` in 0–255 and raw behavior."""
+        """Return rates `[B,N,16]` for stacked windows `[B,5,16,64,64]`: grey levels in 0–255 and raw behavior."""
         as_published = self._learning() or not self.channels_last
         features = self.core(inputs).mean((3, 4)) if as_published else self._frozen_core()(inputs)
         rates: Tensor = self.readout(self.cortex(features))
         return rates
 
     def stacked(self, movie: Tensor, behavior: Tensor) -> Tensor:
-        """Return inputs `[B,5,T,64,64]`: grey frame on its canvas, and each behavior channel over the whole of it."""
+        """Return inputs `[B,5,T,64,64]`: the grey frame centred on its canvas; behavior channels expanded to it."""
         return stacked(movie, behavior, self.settings)
 
     def for_neurons(self, neuron_ids: tuple[int, ...]) -> DwiseNeuro:
-        """Say which recorded neurons the readout's places are: published files count them, but do not name them.
+        """Assign the recording's neuron ids to the readout, because published files give only their number.
 
-        Neurons that the file names keep their names.
+        Ids stored in the file take precedence.
         """
         spec = with_neurons(self.spec, neuron_ids)
         if not self.named:
@@ -117,7 +119,7 @@ class DwiseNeuro(Encoder):
         return self
 
     def fewer_windows(self) -> bool:
-        """Run half as many windows at once from now on; return False where it is one already."""
+        """Halve the number of windows per pass from now on; return False if it was already 1."""
         before = self.windows or self._room(next(self.readout.parameters()).device)
         self.windows = max(1, before // 2)
         return before > 1
@@ -132,7 +134,7 @@ class DwiseNeuro(Encoder):
         return self.training or (torch.is_grad_enabled() and any(p.requires_grad for p in self.core.parameters()))
 
     def _frozen_core(self) -> FoldedCore:
-        """Return the core for inverting it; made anew when a weight has changed or moved."""
+        """Return the folded core for inversion, rebuilt if a weight changes value or device."""
         tensors = (*self.core.parameters(), *self.core.buffers())
         state = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
         if self._folded is None or self._folded[0] != state:
@@ -140,18 +142,18 @@ class DwiseNeuro(Encoder):
         return self._folded[1]
 
     def _passes(self, frames: int, run: int) -> Passes:
-        """Return the frames of each pass over `run` windows, the last first."""
+        """Return the frame range of each pass over `run` windows, last pass first."""
         reach = self.settings.span - 1
         return [slice(start, min(start + run, frames - reach) + reach) for start in range(0, frames - reach, run)][::-1]
 
     def _sums(self, movie: Tensor, behavior: Tensor) -> Tensor:
-        """Return `[B,N,T]`: per frame the sum over all windows in these frames."""
+        """Return `[B,N,T]`: for each frame, the sum over all windows within these frames."""
         inputs, settings = self.stacked(movie, behavior), self.settings
         windows = inputs.unfold(2, settings.span, 1)[..., :: settings.step].permute(0, 2, 1, 5, 3, 4)
         rates = self.window(windows.flatten(0, 1))
         rates = rates.reshape(*windows.shape[:2], *rates.shape[1:])
         total: Tensor = rates.new_zeros(len(movie), rates.shape[2], movie.shape[2])
-        # From the last frame of a window to its first, so that each frame adds its windows in their order.
+        # Descending order, so that each frame sums its windows in temporal order.
         for frame in reversed(range(settings.frames)):
             place = frame * settings.step
             total[..., place : place + windows.shape[1]] += rates[..., frame].transpose(1, 2)
@@ -173,13 +175,13 @@ class DwiseNeuro(Encoder):
             )
         if movie.shape[2] < span:
             raise InputError(
-                f"movie: expected {span} frames or more, one window, got {movie.shape[2]}; take a longer clip"
+                f"movie: expected at least {span} frames (one window), got {movie.shape[2]}; take a longer clip"
             )
         states = chosen_behavior(self.spec, behavior)
         if states is None or states.shape[2] != movie.shape[2] or len(states) != len(movie):
             raise InputError(
                 f"behavior: expected {(len(movie), len(BEHAVIOR_CHANNELS), movie.shape[2])}, "
-                f"got {None if states is None else tuple(states.shape)}; give the movie's own"
+                f"got {None if states is None else tuple(states.shape)}; pass the movie's own"
             )
         return states.to(movie)
 
@@ -192,7 +194,7 @@ def load_dwiseneuro(
     checkpointing: Checkpointing = "auto",
     channels_last: bool = True,
 ) -> DwiseNeuro:
-    """Return one mouse's view of a published or trained file, in evaluation mode; settings as of `DwiseNeuro`."""
+    """Return one mouse's view of a published or trained file, in evaluation mode; options as in `DwiseNeuro`."""
     path = Path(weights)
     found = read_published(path)
     index = readout_index(mouse, found.settings.readout_outputs, tuple(subject.name for subject in found.subjects))
@@ -207,10 +209,10 @@ def load_dwiseneuro(
 
 
 def readout_index(mouse: str, outputs: tuple[int, ...], names: tuple[str, ...] = ()) -> int:
-    """Return the readout of a mouse, by its name (or the part before "-Video"), or by its place.
+    """Return the index of a mouse's readout, by name (or its part before "-Video") or by number.
 
-    The `names` are those in the file; a published file has none: it is of the ten mice where their numbers of neurons
-    say so.
+    `names` are those stored in the file. Published files store none; their mice are identified by the ten readouts'
+    neuron counts.
 
     >>> readout_index("dynamic29156-11-10", tuple(NEURONS.values()))
     5
@@ -221,9 +223,9 @@ def readout_index(mouse: str, outputs: tuple[int, ...], names: tuple[str, ...] =
     if place < 0 and mouse.isdecimal() and int(mouse) < len(outputs):
         place = int(mouse)
     if place < 0:
-        of = "" if names else " with a file of these ten"
+        of = "" if names else " for a file with these ten mice"
         raise InputError(
-            f"mouse: expected one of {', '.join(known)}{of}, or a place 0–{len(outputs) - 1}, "
+            f"mouse: expected one of {', '.join(known)}{of}, or a readout number 0–{len(outputs) - 1}, "
             f"got {mouse!r}; correct the name"
         )
     return place

@@ -1,8 +1,8 @@
-"""DwiseNeuro for inverting it: weights frozen, BatchNorm folded, channels last, gradients of the movie only.
+"""DwiseNeuro for inversion: frozen weights, folded BatchNorm, channels last, gradients of the movie only.
 
-With channels last, `[B,T,H,W,C]`, a pointwise layer is one matrix product and a depthwise one a two-dimensional
-convolution on a view: frames count as samples for the filters in space, pixels as columns for those in time. Saved for
-the way back are the arguments of the SiLUs and the gates' inputs, nothing else.
+In channels-last layout `[B,T,H,W,C]` a pointwise layer is one matrix product, and a depthwise layer a 2-D convolution
+on a view: spatial filters take frames as samples, temporal filters take pixels as columns. Only the SiLU arguments and
+the gates' inputs are saved for the backward pass.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LAST = torch.channels_last
 
 
 class _Depthwise(torch.autograd.Function):
-    """Depthwise convolution `[B,C,H,W]`, channels last, whose way back needs its weights only."""
+    """Depthwise convolution `[B,C,H,W]` in channels-last layout; its backward pass needs the weights only."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, shift: Tensor, stride: int) -> Tensor:
@@ -32,7 +32,7 @@ class _Depthwise(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (weight,) = ctx.saved_tensors
         shape, stride, padding = ctx.geometry
-        # The convolution's input only lends its shape here; memory that nobody touches costs nothing.
+        # Only the shape of the convolution's input is used; untouched memory is never allocated.
         unread = torch.empty(shape, dtype=gradient.dtype, device=gradient.device, memory_format=LAST)
         options = (None, stride, padding, [1, 1], False, [0, 0], len(weight), (True, False, False))
         gradient = gradient.contiguous(memory_format=LAST)
@@ -41,7 +41,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 class _Silu(torch.autograd.Function):
-    """SiLU whose way back overwrites the gradient that it is given: in this network nobody else holds it."""
+    """SiLU whose backward pass overwrites the incoming gradient, which this network uses nowhere else."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class FoldedBlock:
 
 
 class FoldedCore:
-    """Stem and blocks of a frozen core, `[B,5,T,H,W]` → the spatial mean of its features, `[B,C,T]`."""
+    """Stem and blocks of a frozen core: inputs `[B,5,T,H,W]` → spatial mean of the features `[B,C,T]`."""
 
     @torch.no_grad()
     def __init__(self, core: Any) -> None:
@@ -121,7 +121,7 @@ class FoldedCore:
 
 
 def folded(layer: Any) -> tuple[Tensor, Tensor]:
-    """Return weight and shift of a convolution with the BatchNorm behind it."""
+    """Return weight and bias of a convolution with its BatchNorm folded in."""
     conv, norm = layer
     scale, shift = _scale_and_shift(norm.bn)
     return (conv.weight * scale.view(-1, 1, 1, 1, 1)).detach(), shift
@@ -143,7 +143,7 @@ def _silu(x: Tensor) -> Tensor:
 
 
 def _depthwise(x: Tensor, weight: Tensor, shift: Tensor, stride: int) -> Tensor:
-    """Return the convolution of `[B,H,W,C]` over its two middle axes."""
+    """Return the convolution of `[B,H,W,C]` over H and W."""
     apply: Any = _Depthwise.apply
     out: Tensor = apply(x.movedim(3, 1), weight, shift, stride)
     return out.movedim(1, 3)

@@ -1,4 +1,4 @@
-"""The DwiseNeuro network: windows `[B,5,16,64,64]` → rates `[B,N,16]` of one mouse; and the settings in its files."""
+"""The DwiseNeuro network, windows `[B,5,16,64,64]` → rates `[B,N,16]` of one mouse, and its published settings."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ NEURONS = {
     "dynamic29513-3-5-Video-8744edeac3b4d1ce16b680916b5267ce": 7671,
     "dynamic29514-2-9-Video-8744edeac3b4d1ce16b680916b5267ce": 7495,
 }
-"""The ten mice of Sensorium 2023 in the order of the published readouts, with their numbers of neurons."""
+"""Number of neurons of the ten Sensorium 2023 mice, in the order of the published readouts."""
 
 WHITE = 255.0
-"""The published weights take the files' grey values 0–255 as they are."""
+"""Grey level of white; the published weights take unnormalised grey levels 0–255."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The animal of a readout: its recording's name, its neurons in order, and how it saw the movies."""
+    """The animal of a readout: recording name, neuron ids in order, frame rate (Hz) and degrees per pixel."""
 
     name: str
     neuron_ids: tuple[int, ...]
@@ -44,7 +44,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class DwiseSettings:
-    """The published hyper-parameters by their published names; `frames`, `step`, `canvas`, `fill` say what it sees."""
+    """Published hyper-parameters under their published names; `frames`, `step`, `canvas`, `fill` define the input."""
 
     readout_outputs: tuple[int, ...] = tuple(NEURONS.values())
     in_channels: int = 5
@@ -66,12 +66,14 @@ class DwiseSettings:
 
     @property
     def span(self) -> int:
-        """Frames from the first to the last of a window."""
+        """Frames covered by a window, from first to last."""
         return (self.frames - 1) * self.step + 1
 
     @property
     def window_bytes(self) -> int:
-        """About the memory of one window for its gradient: four wide tensors a block in float32, one before its stride.
+        """Approximate gradient memory of one window in bytes.
+
+        Each block stores four wide float32 tensors, one before its spatial stride and three after it.
 
         >>> DwiseSettings(expansion_ratio=7).window_bytes // 2**20
         819
@@ -85,7 +87,7 @@ class DwiseSettings:
 
 
 class DwiseNeuroCore(nn.Module):
-    """Stem, then position codes and inverted residual blocks in turn."""
+    """Stem, then alternating position codes and inverted residual blocks."""
 
     def __init__(self, settings: DwiseSettings) -> None:
         super().__init__()
@@ -103,7 +105,7 @@ class DwiseNeuroCore(nn.Module):
 
 
 class Cortex(nn.Module):
-    """Grouped pointwise layers of growing width on the spatial mean."""
+    """Grouped pointwise layers of increasing width on the spatial mean."""
 
     def __init__(self, settings: DwiseSettings) -> None:
         super().__init__()
@@ -112,13 +114,13 @@ class Cortex(nn.Module):
         self.layers = nn.Sequential(*(ShuffleLayer(pair, settings.groups, settings.drop_path_rate) for pair in pairs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `[B,C',T]` of `[B,C,T]`."""
+        """Return features `[B,C',T]` of `[B,C,T]`."""
         features: Tensor = self.layers(x)
         return features
 
 
 class DwiseNetwork(nn.Module):
-    """The whole published network, a readout per mouse; its state dict has the published names and shapes."""
+    """The full published network with a readout per mouse; its state dict has the published names and shapes."""
 
     def __init__(self, settings: DwiseSettings) -> None:
         super().__init__()
@@ -129,7 +131,7 @@ class DwiseNetwork(nn.Module):
         self.readouts = nn.ModuleList(Readout(width, n, groups, **options) for n in settings.readout_outputs)
 
     def features(self, inputs: Tensor) -> Tensor:
-        """Return what all mice share, `[B,C,T]`, for window inputs `[B,5,T,H,W]`."""
+        """Return the features `[B,C,T]` shared by all mice for window inputs `[B,5,T,H,W]`."""
         features: Tensor = self.cortex(self.core(inputs).mean((3, 4)))
         return features
 
@@ -140,10 +142,10 @@ class DwiseNetwork(nn.Module):
 
 
 def stacked(movie: Tensor, behavior: Tensor, settings: DwiseSettings) -> Tensor:
-    """Return inputs `[B,5,T,h,w]` of movie `[B,1,T,H,W]` in [0,1] and behavior `[B,4,T]` in the files' units.
+    """Return inputs `[B,5,T,h,w]` for a movie `[B,1,T,H,W]` in [0,1] and behavior `[B,4,T]` in the files' units.
 
-    The grey frame stands in the middle of its canvas; each behavior channel fills the whole of it (behavior
-    `[B,4,T,h,w]` does so already).
+    The grey frame is centred on its canvas. Each behavior channel is expanded to the canvas unless already
+    `[B,4,T,h,w]`.
     """
     frames = centred(movie * WHITE, settings.canvas, fill=settings.fill)
     states = behavior if behavior.ndim == 5 else behavior[..., None, None].expand(-1, -1, -1, *settings.canvas)
@@ -151,7 +153,7 @@ def stacked(movie: Tensor, behavior: Tensor, settings: DwiseSettings) -> Tensor:
 
 
 def from_params(params: Mapping[str, Any], where: str) -> DwiseSettings:
-    """Return the settings in a published checkpoint's `params`; anything that is not understood is an error."""
+    """Return the settings in a published checkpoint's `params`; unknown entries raise InputError."""
     name, arguments = params["nn_module"]
     if name != "dwiseneuro":
         raise InputError(f"{where}: expected the network 'dwiseneuro', got {name!r}; take a DwiseNeuro checkpoint")
@@ -173,7 +175,7 @@ def from_params(params: Mapping[str, Any], where: str) -> DwiseSettings:
 
 
 def to_params(settings: DwiseSettings) -> dict[str, Any]:
-    """Return the `params` with which the public code builds the network of these settings.
+    """Return the `params` from which the public code builds the network of these settings.
 
     >>> from_params(to_params(DwiseSettings(frames=8)), "a file").frames
     8
@@ -190,14 +192,16 @@ def to_params(settings: DwiseSettings) -> dict[str, Any]:
 
 
 def build_network(settings: DwiseSettings, tensors: Mapping[str, Tensor], where: str) -> DwiseNetwork:
-    """Return the network with these weights, in evaluation mode; names and shapes must be the published ones."""
+    """Return the network with these weights in evaluation mode; names and shapes must match the published ones."""
     with torch.device("meta"):
         network = DwiseNetwork(settings)
     expected = network.state_dict()
     for name in sorted({*expected, *tensors}):
         wanted, found = (tuple(side[name].shape) if name in side else "nothing" for side in (expected, tensors))
         if wanted != found:
-            raise InputError(f"{where}: {name}: expected shape {wanted}, got {found}; take the file its params fit")
-    # Assigned, not copied: of a memory-mapped file only the readouts that are used are ever read.
+            raise InputError(
+                f"{where}: {name}: expected shape {wanted}, got {found}; use the file that matches its params"
+            )
+    # Assigned, not copied: unused readouts of a memory-mapped file are never read.
     network.load_state_dict(dict(tensors), assign=True)
     return network.eval()

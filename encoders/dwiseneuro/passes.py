@@ -1,4 +1,4 @@
-"""Sums over overlapping passes in time, whose gradients go back pass by pass so that memory stays flat."""
+"""Sums over overlapping temporal passes; gradients are computed pass by pass, which keeps memory constant."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Sums = Callable[[Tensor, Tensor], Tensor]
 
 
 def in_passes(sums: Sums, movie: Tensor, behavior: Tensor, passes: Passes, *, again: bool) -> Tensor:
-    """Return `[B,N,T]`: what `sums` gives of the frames of each pass, added in the order of the passes.
+    """Return `[B,N,T]`: the sum of `sums(movie, behavior)` over passes, added in their order.
 
-    With `again` (activation checkpointing) nothing of a pass is kept but its inputs; it is computed again on the way
-    back, for the gradients of movie and behavior alone: weights get none. Were all passes recorded in one graph, its
-    small blocks would lie between the large ones that come and go and keep the C library from using their room again,
-    and every pass would add a gradient as long as the clip.
+    With `again` (activation checkpointing), only the inputs of a pass are kept and it is recomputed in the backward
+    pass, for the gradients of movie and behavior only, not of weights. One graph over all passes would be worse in two
+    ways: small blocks between large temporary ones fragment the C heap, and every pass would add a gradient of the
+    clip's length.
     """
     if not again:
         return _added(sums, movie, behavior, passes)
-    apply: Any = _Again.apply
+    apply: Any = _Recomputed.apply
     total: Tensor = apply(movie, behavior, sums, passes)
     return total
 
@@ -42,8 +42,8 @@ def _added(sums: Sums, movie: Tensor, behavior: Tensor, passes: Passes) -> Tenso
     return total
 
 
-class _Again(torch.autograd.Function):
-    """The sum over passes; its way back computes each pass again, in the precision of the way there."""
+class _Recomputed(torch.autograd.Function):
+    """Sum over passes whose backward recomputes each pass in the precision of the forward pass."""
 
     @staticmethod
     def forward(ctx: Any, movie: Tensor, behavior: Tensor, sums: Sums, passes: Passes) -> Tensor:

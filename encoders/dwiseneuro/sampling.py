@@ -1,6 +1,6 @@
-"""What DwiseNeuro learns from: windows drawn evenly over mice, CutMix (Yun et al. 2019), batches that are read ahead.
+"""Training samples of DwiseNeuro: windows balanced over mice, CutMix (Yun et al. 2019), prefetched batches.
 
-What a step sees depends on the seed and the step alone, so that a training is resumed without a generator's state.
+Samples depend only on seed and step, so that training resumes without saving a generator's state.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from recon.errors import InputError
 
 @dataclass(frozen=True)
 class Mouse:
-    """An animal with the trials that teach and those that validate; sequences may read a trial when it is asked for."""
+    """An animal with its training and validation trials; the sequences may read trials lazily."""
 
     subject: Subject
     training: Sequence[TrainingClip]
@@ -33,10 +33,10 @@ class Mouse:
 
 @dataclass(frozen=True)
 class WindowSampling:
-    """How samples are drawn: `samples` an epoch in batches of `batch`; of a share `cutmix` of them a box is replaced.
+    """Sampling settings: `samples` per epoch in batches of `batch`, of which a share `cutmix` gets CutMix.
 
-    The box's share of the canvas, before it is cut at the edges, is drawn from Beta(`cutmix_alpha`, `cutmix_alpha`).
-    `readers` threads read batches ahead.
+    The area of the pasted box, relative to the canvas and before clipping at its edges, is drawn from
+    Beta(`cutmix_alpha`, `cutmix_alpha`). `readers` is the number of prefetching threads.
     """
 
     samples: int = 72_000
@@ -61,7 +61,7 @@ Box = tuple[int, int, int, int]
 
 
 class Draw(NamedTuple):
-    """A window: the mouse, its trial, and the window's place, as a share 0–1 of all places in the trial."""
+    """A window: its mouse, trial, and start as a fraction 0–1 of all possible starts in the trial."""
 
     mouse: int
     trial: int
@@ -69,7 +69,7 @@ class Draw(NamedTuple):
 
 
 class CutMixSample(NamedTuple):
-    """A window, and the window of the same mouse, if any, from which a box is pasted."""
+    """A window and, for CutMix, the window of the same mouse that provides the box."""
 
     window: Draw
     other: Draw | None = None
@@ -77,14 +77,14 @@ class CutMixSample(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Inputs `[5,F,h,w]` of the network, and responses `[N,F]`, none below zero."""
+    """Network inputs `[5,F,h,w]` and non-negative responses `[N,F]`."""
 
     inputs: Tensor
     responses: Tensor
 
 
 class WindowBatch(NamedTuple):
-    """Inputs `[B,5,F,h,w]`, and of each sample the mouse and its responses `[N,F]`."""
+    """Inputs `[B,5,F,h,w]`, and the mouse and responses `[N,F]` of each sample."""
 
     inputs: Tensor
     mice: Tensor
@@ -92,17 +92,17 @@ class WindowBatch(NamedTuple):
 
 
 def generator_of(seed: int, purpose: str, index: int) -> torch.Generator:
-    """Return the generator of one purpose at one step or epoch."""
+    """Return the random generator for a purpose at a step or epoch."""
     return torch.Generator().manual_seed(key_of(seed, purpose, index))
 
 
 def key_of(seed: int, purpose: str, index: int) -> int:
-    """Return 32 bits, all that torch's generator takes, that differ for every purpose, step and seed."""
+    """Return a 32-bit seed (torch's limit) derived from seed, purpose and index."""
     return zlib.crc32(f"{seed} {purpose} {index}".encode())
 
 
 def epoch_steps(sampling: WindowSampling, mice: int) -> int:
-    """Return the number of whole batches of an epoch.
+    """Return the number of full batches per epoch.
 
     >>> epoch_steps(WindowSampling(), 10)
     2250
@@ -110,7 +110,7 @@ def epoch_steps(sampling: WindowSampling, mice: int) -> int:
     steps = sampling.samples // mice * mice // sampling.batch
     if steps < 1:
         raise InputError(
-            f"samples: expected {max(sampling.batch, mice)} or more, a batch and one of each mouse, "
+            f"samples: expected at least {max(sampling.batch, mice)} (a batch, and one per mouse), "
             f"got {sampling.samples}; raise it"
         )
     return steps
@@ -118,13 +118,13 @@ def epoch_steps(sampling: WindowSampling, mice: int) -> int:
 
 @lru_cache(maxsize=4)
 def epoch_order(sampling: WindowSampling, mice: int, epoch: int) -> Tensor:
-    """Return the mouse of each sample of an epoch: the same number of samples of every mouse, in random order."""
+    """Return the mouse of each sample of an epoch: equal numbers of samples per mouse, in random order."""
     each = sampling.samples // mice
     return torch.randperm(each * mice, generator=generator_of(sampling.seed, "epoch", epoch)) // each
 
 
 def plan(step: int, trials: Sequence[int], sampling: WindowSampling, canvas: tuple[int, int]) -> list[CutMixSample]:
-    """Return the samples of a step; `trials` counts the training trials of each mouse."""
+    """Return the samples of a step; `trials` is the number of training trials of each mouse."""
     epoch, place = divmod(step, epoch_steps(sampling, len(trials)))
     first = place * sampling.batch
     mice = epoch_order(sampling, len(trials), epoch)[first : first + sampling.batch]
@@ -150,7 +150,10 @@ def _uniform(generator: torch.Generator) -> float:
 
 
 def drawn_box(canvas: tuple[int, int], alpha: float, generator: torch.Generator) -> Box:
-    """Return a box of the canvas's shape about a random pixel, cut at the edges; its share is Beta(alpha, alpha)."""
+    """Return a CutMix box with the canvas's aspect ratio around a random pixel, clipped at the edges.
+
+    Its area relative to the canvas is drawn from Beta(alpha, alpha) before clipping.
+    """
     from scipy.special import betaincinv
 
     side = math.sqrt(float(betaincinv(alpha, alpha, _uniform(generator))))
@@ -162,7 +165,7 @@ def drawn_box(canvas: tuple[int, int], alpha: float, generator: torch.Generator)
 
 
 def cut_mix(window: Window, other: Window, box: Box) -> Window:
-    """Return the window with the other's box in every frame and channel; responses are mixed by the box's area."""
+    """Return the window with the other's box pasted into every frame and channel; responses are mixed by area."""
     top, bottom, left, right = box
     height, width = window.inputs.shape[-2:]
     inputs = window.inputs.clone()
@@ -172,7 +175,7 @@ def cut_mix(window: Window, other: Window, box: Box) -> Window:
 
 
 def cut(clip: TrainingClip, settings: DwiseSettings, start: int) -> Window:
-    """Return the window of a clip that starts at a frame."""
+    """Return the window of a clip that starts at frame `start`."""
     if clip.behavior is None:
         raise InputError("behavior: expected pupil and running of every trial, got none; record or import them")
     part = slice(start, start + settings.span, settings.step)
@@ -181,18 +184,18 @@ def cut(clip: TrainingClip, settings: DwiseSettings, start: int) -> Window:
 
 
 def places(clip: TrainingClip, settings: DwiseSettings) -> int:
-    """Return in how many places of a clip a window can start."""
+    """Return the number of possible window starts in a clip."""
     count = clip.movie.shape[1] - settings.span + 1
     if count < 1:
         raise InputError(
-            f"trials: expected {settings.span} frames or more, one window, got {clip.movie.shape[1]}; "
+            f"trials: expected at least {settings.span} frames (one window), got {clip.movie.shape[1]}; "
             "leave short trials out (tier 'none')"
         )
     return count
 
 
 def read_batch(samples: Sequence[CutMixSample], mice: Sequence[Mouse], settings: DwiseSettings) -> WindowBatch:
-    """Return the windows of samples as one batch."""
+    """Return the windows of samples as a batch."""
     windows = []
     for sample in samples:
         window = _read(sample.window, mice, settings)
@@ -210,7 +213,7 @@ def _read(draw: Draw, mice: Sequence[Mouse], settings: DwiseSettings) -> Window:
 
 
 def read_ahead(steps: range, read: Callable[[int], WindowBatch], readers: int) -> Iterator[WindowBatch]:
-    """Yield read(step) of each step in order; with `readers` threads so many batches are read ahead."""
+    """Yield read(step) for each step in order, prefetching up to `readers` batches in as many threads."""
     if readers == 0:
         yield from map(read, steps)
         return

@@ -1,4 +1,4 @@
-"""How well DwiseNeuro predicts windows: the published Poisson misfit, and single-trial correlation."""
+"""Scores of DwiseNeuro on windows: the published Poisson loss and single-trial correlation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Precision = Literal["float32", "bfloat16"]
 
 
 def misfit(rates: Tensor, responses: Tensor) -> Tensor:
-    """Return each sample's Poisson misfit `[B]`: the sum over neurons and frames of r − y log(r + ε)."""
+    """Return each sample's Poisson loss `[B]`: the sum over neurons and frames of r − y log(r + ε)."""
     rates = rates.to(torch.promote_types(rates.dtype, torch.float32))
     return (rates - responses * (rates + EPSILON).log()).sum((1, 2))
 
@@ -29,10 +29,9 @@ def misfit(rates: Tensor, responses: Tensor) -> Tensor:
 def validate(
     network: DwiseNetwork, mice: Sequence[Mouse], *, batch: int, precision: Precision = "float32"
 ) -> dict[str, float]:
-    """Return loss and single-trial correlation over windows that tile the validation trials, as published.
+    """Return loss and single-trial correlation over non-overlapping windows of the validation trials, as published.
 
-    A trial is tiled by windows of 31 frames, each seen at every second one; the correlation is the mean over neurons,
-    then mice.
+    Windows span 31 frames and use every second one. The correlation is averaged over neurons, then mice.
     """
     network.eval()
     device, loss, count, scores = next(network.parameters()).device, 0.0, 0, []

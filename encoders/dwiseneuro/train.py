@@ -1,7 +1,7 @@
-"""Training of DwiseNeuro as its authors trained it (Romul, lRomul/sensorium, `true_batch_001`), at any width.
+"""Training of DwiseNeuro by its authors' recipe (Romul, lRomul/sensorium, `true_batch_001`), at any width.
 
-One core learns from several mice at once, each with its own readout. What is kept are averaged weights, those of the
-last step; validation only watches.
+One core is trained on several mice at once, each with its own readout. The result is the averaged weights of the last
+step; validation is for monitoring only.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ from recon.encoders.training.watch import TrainingWatch
 from recon.errors import InputError
 
 RATED_BATCH = 4
-"""Samples of a batch for which the base learning rate is stated."""
+"""Batch size to which the base learning rate refers."""
 SAVE_SECONDS, SAVE_SHARE = 5.0, 0.02
-"""The state is saved every so often, and never for more than this share of the time."""
+"""Minimum seconds between saved states, and maximum share of the run time spent saving."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The published constants: epochs, learning rates, AdamW's decay of weights, averaging, and the samples.
+    """Published training constants: epochs, learning rates, weight decay (AdamW), averaging, and sampling.
 
-    The learning rate rises from zero to base_rate · batch/4 in `warmup_epochs`, then falls along half a cosine to
-    `last_rate` of it in `epochs`. `average` is the decay of the averaged weights; a batch is worked off in `portions`
-    whose gradients are added; validation comes after every `validate_every` epochs.
+    The learning rate rises from zero to base_rate · batch/4 over `warmup_epochs`, then falls along half a cosine to the
+    fraction `last_rate` of it over `epochs`. `average` is the decay of the averaged weights. A batch is processed in
+    `portions` with accumulated gradients. Validation runs every `validate_every` epochs.
     """
 
     sampling: WindowSampling = field(default_factory=WindowSampling)
@@ -74,7 +74,7 @@ class Recipe:
 
 @dataclass
 class DwiseRun:
-    """A training between two steps: learning network, averaged copy, optimiser."""
+    """Training state between two steps: trained network, averaged copy, optimiser."""
 
     network: DwiseNetwork
     averaged: DwiseNetwork
@@ -87,17 +87,17 @@ class DwiseRun:
 
     @property
     def epoch_steps(self) -> int:
-        """Steps of one epoch."""
+        """Steps per epoch."""
         return epoch_steps(self.recipe.sampling, len(self.mice))
 
     @property
     def steps(self) -> int:
-        """Steps of the whole training."""
+        """Total number of steps."""
         return (self.recipe.warmup_epochs + self.recipe.epochs) * self.epoch_steps
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Device of the networks."""
         return next(self.network.parameters()).device
 
 
@@ -110,23 +110,23 @@ def train_dwise(
     checkpoint: Path | None = None,
     log: Path | None = None,
 ) -> DwiseRun:
-    """Return a finished training; its `averaged` network, in evaluation mode, is what was learnt.
+    """Return a finished training run; its `averaged` network, in evaluation mode, is the result.
 
-    With `checkpoint` an interrupted training goes on where it stopped and ends with the same weights; the file is
-    removed by whoever has saved them. With `log` losses and correlations go to a TensorBoard folder.
+    With `checkpoint` an interrupted run resumes and ends with identical weights; the caller deletes the file once the
+    weights are saved. With `log`, losses and correlations are written to a TensorBoard folder.
     """
     run = start(mice, settings, recipe, device)
     if checkpoint is not None and checkpoint.is_file():
         load_run(run, checkpoint)
     batches = read_ahead(range(run.step, run.steps), reader(run), recipe.sampling.readers)
     with closing(TrainingWatch(run.steps, run.step, log)) as watch:
-        _work(run, batches, watch, checkpoint)
+        _run_steps(run, batches, watch, checkpoint)
     if checkpoint is not None:
         save_run(run, checkpoint)
     return run
 
 
-def _work(run: DwiseRun, batches: Iterator[WindowBatch], watch: TrainingWatch, checkpoint: Path | None) -> None:
+def _run_steps(run: DwiseRun, batches: Iterator[WindowBatch], watch: TrainingWatch, checkpoint: Path | None) -> None:
     began, saved, wait = time.monotonic() - run.seconds, time.monotonic(), SAVE_SECONDS
     for batch in batches:
         values = advance(run, batch)
@@ -140,9 +140,9 @@ def _work(run: DwiseRun, batches: Iterator[WindowBatch], watch: TrainingWatch, c
 
 
 def start(mice: Sequence[Mouse], settings: DwiseSettings, recipe: Recipe, device: torch.device) -> DwiseRun:
-    """Return a training before its first step; the readouts are those of the mice, in their order."""
+    """Return a training run before its first step, with one readout per mouse in order."""
     outputs = tuple(len(mouse.subject.neuron_ids) for mouse in mice)
-    # The layers draw weights of their own when they are made, which are drawn again below.
+    # Torch's own initialisation is overwritten below.
     with torch.random.fork_rng(devices=[]):
         network = DwiseNetwork(replace(settings, readout_outputs=outputs))
     initialise(network, generator_of(recipe.sampling.seed, "weights", 0))
@@ -158,7 +158,7 @@ def start(mice: Sequence[Mouse], settings: DwiseSettings, recipe: Recipe, device
 
 @torch.no_grad()
 def initialise(network: DwiseNetwork, generator: torch.Generator) -> None:
-    """Draw the convolutions' weights from N(0, 2/fan out), as published; shifts are zero (He et al. 2015)."""
+    """Draw the convolutions' weights from N(0, 2/fan out), as published (He et al. 2015); biases are zero."""
     for module in network.modules():
         if isinstance(module, nn.Conv1d | nn.Conv3d):
             fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
@@ -168,13 +168,13 @@ def initialise(network: DwiseNetwork, generator: torch.Generator) -> None:
 
 
 def reader(run: DwiseRun) -> Callable[[int], WindowBatch]:
-    """Return the function from a step to its batch."""
+    """Return a function from step to batch."""
     settings, trials = run.network.settings, tuple(len(mouse.training) for mouse in run.mice)
     return lambda step: read_batch(plan(step, trials, run.recipe.sampling, settings.canvas), run.mice, settings)
 
 
 def learning_rate(step: int, recipe: Recipe, steps: int) -> float:
-    """Return the learning rate of a step, with so many `steps` in an epoch; the first one of a warm-up is zero."""
+    """Return the learning rate of a step, with `steps` per epoch; the first step of a warm-up has rate zero."""
     peak = recipe.base_rate * recipe.sampling.batch / RATED_BATCH
     warm = recipe.warmup_epochs * steps
     if step < warm:
@@ -184,7 +184,7 @@ def learning_rate(step: int, recipe: Recipe, steps: int) -> float:
 
 
 def advance(run: DwiseRun, batch: WindowBatch) -> dict[str, float]:
-    """Take one step and, at the end of an epoch whose turn it is, validate; return what there is to log."""
+    """Take one step, validate if due, and return the values to log."""
     rate = learning_rate(run.step, run.recipe, run.epoch_steps)
     values = {"learning_rate": rate, "loss": learn(run, batch, rate)}
     run.step += 1
@@ -195,7 +195,7 @@ def advance(run: DwiseRun, batch: WindowBatch) -> dict[str, float]:
 
 
 def learn(run: DwiseRun, batch: WindowBatch, rate: float) -> float:
-    """Take one step of AdamW at a learning rate and return the loss."""
+    """Take one AdamW step at a learning rate and return the loss."""
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     run.generator.manual_seed(key_of(run.recipe.sampling.seed, "drop", run.step))
@@ -218,7 +218,7 @@ def _portion(batch: WindowBatch, part: Tensor) -> WindowBatch:
 
 
 def batch_loss(network: DwiseNetwork, batch: WindowBatch, precision: Precision) -> Tensor:
-    """Return the mean over samples of a sample's misfit; each is read out by its own mouse's readout only."""
+    """Return the mean Poisson loss per sample; each sample uses its own mouse's readout only."""
     device = next(network.parameters()).device
     total = torch.zeros((), device=device)
     with autocast(device, precision):
@@ -241,20 +241,20 @@ def update_average(averaged: DwiseNetwork, network: DwiseNetwork, decay: float) 
 
 
 def save_run(run: DwiseRun, path: Path) -> None:
-    """Write all that the next steps depend on, at once or not at all."""
+    """Write the complete training state atomically."""
     parts = {
         "network": run.network.state_dict(),
         "averaged": run.averaged.state_dict(),
         "optimiser": moments_of(run.optimiser),
     }
-    write_parts(path, parts, {"step": run.step, "seconds": run.seconds, "described": _described(run)})
+    write_parts(path, parts, {"step": run.step, "seconds": run.seconds, "described": _fingerprint(run)})
 
 
 def load_run(run: DwiseRun, path: Path) -> None:
-    """Put a saved state into a training that was started with the same mice, network and recipe."""
+    """Restore a saved state into a run started with the same mice, network and recipe."""
     try:
         parts, scalars = read_parts(path)
-        if scalars["described"] != _described(run):
+        if scalars["described"] != _fingerprint(run):
             raise other_training(path, "another network, recipe or other recordings")
         run.network.load_state_dict(parts["network"])
         run.averaged.load_state_dict(parts["averaged"])
@@ -264,8 +264,8 @@ def load_run(run: DwiseRun, path: Path) -> None:
     run.step, run.seconds = scalars["step"], scalars["seconds"]
 
 
-def _described(run: DwiseRun) -> Any:
-    """What decides how a training goes on; reading ahead and the moments of validation do not."""
+def _fingerprint(run: DwiseRun) -> Any:
+    """Return the settings and data that determine the training; prefetching and validation schedule do not."""
     sampling = replace(run.recipe.sampling, readers=0)
     recipe = replace(run.recipe, sampling=sampling, validate_every=1)
     trials = [[mouse.subject.name, len(mouse.training), len(mouse.subject.neuron_ids)] for mouse in run.mice]

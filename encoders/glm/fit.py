@@ -1,7 +1,7 @@
-"""Fits a `Glm`: spike-triggered average → localised separable start → penalised likelihood → choice by validation.
+"""Fits a `Glm`: spike-triggered average → localised separable start → penalised likelihood → width by validation.
 
-Ganglion cells see a small spot for a moment: a prior that says so (Park & Pillow 2011) leaves far fewer numbers to
-estimate than free weights, and every number less is noise that stays out of the reconstruction.
+Receptive fields of ganglion cells are small and brief. A localised prior (Park & Pillow 2011) reduces the effective
+number of parameters, and with it the estimation noise that enters reconstructions.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from recon.encoders.training.loop import TrainingOutcome
 from recon.errors import InputError
 
 REACH = 12.0
-"""Where the envelope's exponent stops: exp(−12) of the peak is nothing, and float32 still divides by it."""
+"""Largest exponent of the envelope: exp(−12) is negligible and still a safe divisor in float32."""
 
 
 @dataclass(frozen=True)
 class GlmFit:
-    """How a `Glm` is fitted: for each of `widths` (pixels), `steps` of Adam on `batch` clips of `frames` frames.
+    """Settings of a `Glm` fit: for each of `widths` (pixels), `steps` of Adam on `batch` clips of `frames` frames.
 
-    The prior of a spatial weight at distance d from the cell's centre is a Gaussian whose variance falls as
-    exp(−d²/2·width²); `ridge` weighs it and `smooth` the squared second differences in time, both against the log
-    likelihood of all training frames. Each cell keeps the width that predicts its validation clips best.
+    The prior of a spatial weight at distance d from the cell's centre is Gaussian with variance ∝ exp(−d²/(2·width²)).
+    `ridge` weighs this prior and `smooth` the squared second differences in time, both relative to the log likelihood
+    of all training frames. Each cell keeps the width with the highest validation likelihood.
     """
 
     widths: tuple[float, ...] = (0.9, 1.3, 1.9, 2.7)
@@ -52,7 +52,7 @@ class GlmFit:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a fit begins: `space` `[N,R,H·W]`, `time` `[N,R,L]`, and squared distances `[N,H·W]` from the centres."""
+    """Initial filters `space` `[N,R,H·W]`, `time` `[N,R,L]`; squared `distance` `[N,H·W]` from the cells' centres."""
 
     space: Tensor
     time: Tensor
@@ -62,7 +62,7 @@ class Start:
 def fit_glm(
     encoder: Glm, training: Sequence[TrainingClip], validation: Sequence[TrainingClip], settings: GlmFit
 ) -> TrainingOutcome:
-    """Fit an encoder in place, from clips of at least `lags` frames, and return how it ended."""
+    """Fit an encoder in place on clips of at least `lags` frames and return the outcome."""
     began, average = time.monotonic(), spike_triggered_average(encoder, training)
     best = torch.full((len(average),), -math.inf)
     kept = {name: value.clone() for name, value in encoder.state_dict().items()}
@@ -82,7 +82,7 @@ def fit_glm(
 
 @torch.no_grad()
 def spike_triggered_average(encoder: Glm, clips: Sequence[TrainingClip]) -> Tensor:
-    """Return the response-weighted mean `[N,L,H·W]` of the normalised movie at lags 0 … L−1 before the response."""
+    """Return the spike-triggered average `[N,L,H·W]` of the normalised movie at lags 0 … L−1."""
     settings = encoder.settings
     total, count = torch.zeros(1), torch.zeros(1)
     for clip in clips:
@@ -95,9 +95,10 @@ def spike_triggered_average(encoder: Glm, clips: Sequence[TrainingClip]) -> Tens
 
 
 def localised_start(encoder: Glm, average: Tensor, width: float) -> Start:
-    """Return the leading separable parts of the average `[N,L,H·W]` around each cell's peak.
+    """Return the leading separable components of the average `[N,L,H·W]` around each cell's peak.
 
-    For Gaussian white noise and an exponential nonlinearity the average *is* the filter (Chichilnisky 2001).
+    For Gaussian white noise and an exponential nonlinearity, the average is proportional to the filter (Chichilnisky
+    2001).
     """
     height, columns = encoder.spec.frame_size
     power = functional.avg_pool2d(average.reshape(*average.shape[:2], height, columns), 3, 1, 1).square().sum(1)
@@ -112,7 +113,7 @@ def localised_start(encoder: Glm, average: Tensor, width: float) -> Start:
 
 @torch.no_grad()
 def log_likelihood(encoder: Glm, clips: Sequence[TrainingClip]) -> Tensor:
-    """Return each cell's Poisson log likelihood `[N]` of clips, summed over frames with their whole history."""
+    """Return each cell's Poisson log likelihood `[N]`, summed over the frames of clips with full history."""
     first = encoder.spec.context[0]
     total = torch.zeros(len(encoder.spec.neuron_ids))
     for clip in clips:
@@ -122,16 +123,16 @@ def log_likelihood(encoder: Glm, clips: Sequence[TrainingClip]) -> Tensor:
 
 
 def mean_rate_likelihood(training: Sequence[TrainingClip], validation: Sequence[TrainingClip], first: int) -> Tensor:
-    """Return the same likelihood `[N]` of a constant rate, the mean of the training responses."""
+    """Return the Poisson log likelihood `[N]` of the validation responses under the constant mean training rate."""
     rate = torch.cat([clip.responses[:, first:] for clip in training], 1).mean(1).clamp_min(FLOOR)[:, None]
     return torch.stack([(clip.responses[:, first:] * rate.log() - rate).sum(1) for clip in validation]).sum(0)
 
 
 @torch.enable_grad()
 def _maximise(encoder: Glm, start: Start, clips: Sequence[TrainingClip], settings: GlmFit, *, width: float) -> None:
-    """Maximise the penalised likelihood of all cells at once; they share nothing but the movie.
+    """Maximise the penalised likelihood of all cells at once; cells are independent given the movie.
 
-    The spatial variable is whitened by its prior (space = envelope · variable), so that one step length fits all.
+    The spatial weights are whitened by their prior (space = envelope · variable), so that one learning rate suits all.
     """
     envelope = _envelope(start.distance, width)[:, None]
     mean = torch.cat([clip.responses for clip in clips], 1).mean(1).clamp_min(FLOOR)
@@ -158,7 +159,7 @@ def _maximise(encoder: Glm, start: Start, clips: Sequence[TrainingClip], setting
 
 
 def _misfit(encoder: Glm, leaves: list[Tensor], envelope: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
-    """Return −log likelihood of drawn clips `[B,1,F,H,W]` and responses `[B,N,F]`, summed over all cells."""
+    """Return the negative log likelihood of clips `[B,1,F,H,W]` and responses `[B,N,F]`, summed over cells."""
     space, course, bias, gain = leaves
     movie, first = drawn[0][:, 0], encoder.spec.context[0]
     normal = (movie - encoder.settings.mean) / encoder.settings.std
@@ -168,9 +169,10 @@ def _misfit(encoder: Glm, leaves: list[Tensor], envelope: Tensor, drawn: tuple[T
 
 
 def _penalty(leaves: list[Tensor], envelope: Tensor, settings: GlmFit) -> Tensor:
-    """Return the penalties of all filters; a factor's size is counted with the other's, so that only products matter.
+    """Return the penalty of all filters.
 
-    The last term chooses among the equal products those with factors of equal size.
+    Each factor's penalty is multiplied by the squared norm of the other factor, so that it depends on their product
+    only. The last term removes the remaining scale ambiguity: both factors get equal norms.
     """
     space, course = leaves[:2]
     size, length = (space * envelope).square().sum(2), course.square().sum(2)
@@ -180,5 +182,5 @@ def _penalty(leaves: list[Tensor], envelope: Tensor, settings: GlmFit) -> Tensor
 
 
 def _envelope(distance: Tensor, width: float) -> Tensor:
-    """Return the prior's standard deviation at squared distances: exp(−d²/4·width²)."""
+    """Return the prior standard deviation at squared distances d²: exp(−d²/(4·width²))."""
     return torch.exp(-(distance / (4 * width**2)).clamp_max(REACH))

@@ -1,4 +1,4 @@
-"""Generalised linear model of ganglion cells: few separable space–time filters per cell and a soft rectification."""
+"""Generalised linear model of ganglion cells: a few separable space–time filters per cell and a soft rectification."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FLOOR = 1e-6
 
 @dataclass(frozen=True)
 class GlmSettings:
-    """Frames and pairs of filters per cell; `mean` and `std` normalise the movie."""
+    """`lags` frames of history and `rank` separable filters per cell; `mean` and `std` normalise the movie."""
 
     lags: int = 20
     rank: int = 1
@@ -32,12 +32,12 @@ class GlmSettings:
 
 
 class Glm(Encoder):
-    """Rates of linear–nonlinear cells without spike history (Chichilnisky 2001; Pillow et al. 2008), causal in time:
+    """Rates of linear–nonlinear cells without spike history (Chichilnisky 2001; Pillow et al. 2008), causal in time.
 
         u(n,t) = bias(n) + Σ_r Σ_l time(n,r,l) Σ_p space(n,r,p)·(movie(t−l,p) − mean)/std
         rate(n,t) = gain(n)·log(1 + exp u(n,t))
 
-    `space` `[N,R,H,W]`, `time` `[N,R,L]` (lag 0 first). Frames before the movie count as frames of the mean.
+    `space` `[N,R,H,W]`, `time` `[N,R,L]` (lag 0 first). The history before frame 0 is padded with the mean.
     """
 
     Settings = GlmSettings
@@ -55,16 +55,16 @@ class Glm(Encoder):
         self.gain = nn.Parameter(torch.ones(neurons))
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
-        """Return rates `[B,N,T]` of a movie `[B,1,T,H,W]`; behavior plays no part."""
+        """Return rates `[B,N,T]` for a movie `[B,1,T,H,W]`; behavior is ignored."""
         normal = (movie[:, 0] - self.settings.mean) / self.settings.std
         drive = separable_drive(normal, self.space, self.time) + self.bias[:, None]
         return self.gain[:, None] * functional.softplus(drive) + FLOOR
 
 
 def separable_drive(movie: Tensor, space: Tensor, time: Tensor) -> Tensor:
-    """Return `[B,N,T]`: the movie `[B,T,H,W]` seen through `space` `[N,R,H,W]` and causal `time` `[N,R,L]`.
+    """Return the drive `[B,N,T]` of a movie `[B,T,H,W]` filtered by `space` `[N,R,H,W]` and causal `time` `[N,R,L]`.
 
-    Space first: one matrix product leaves N·R series, and a convolution per series is cheap.
+    Space comes first: one matrix product leaves N·R time series, each convolved cheaply.
 
     >>> impulse = torch.zeros(1, 4, 1, 1).index_fill(1, torch.tensor([1]), 1.0)
     >>> separable_drive(impulse, torch.ones(1, 1, 1, 1), torch.tensor([[[0.0, 2.0, 1.0]]])).tolist()

@@ -1,7 +1,7 @@
-"""Cores of the Sensorium 2023 baselines, under the published names: 3-D, factorised 3-D, frames and a GRU.
+"""Cores of the Sensorium 2023 baselines under their published names: 3-D, factorised 3-D, 2-D, and a GRU.
 
-A core is built from the shapes of its state; what shapes do not say (padding, ELU) is as in the public notebooks. Unit
-strides and dilations are taken for granted: no published configuration has others.
+Sizes are inferred from the shapes in the state dict. Padding and ELU follow the public notebooks. Strides and dilations
+are 1, as in every published configuration.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ START = "core.features.layer"
 
 
 def core_kind(state: Mapping[str, Tensor]) -> str:
-    """Return what a state's core is: "factorised", "full", "frames" (2-D) or "rotated" (2-D, rotation-equivariant)."""
+    """Return the kind of core: "factorised", "full", "frames" (2-D) or "rotated" (rotation-equivariant 2-D)."""
     if f"{START}0.conv_spatial.weight" in state:
         return "factorised"
     if f"{START}0.hermite_conv.coeffs" in state:
@@ -37,9 +37,9 @@ def core_kind(state: Mapping[str, Tensor]) -> str:
 
 
 class SpaceTimeCore(nn.Module):
-    """3-D convolutions, each whole ("full") or first in space and then in time ("factorised"), BatchNorm and ELU.
+    """3-D convolutions, joint ("full") or spatial then temporal ("factorised"), each layer with BatchNorm and ELU.
 
-    Never padded in time: T frames become T − `lost` features, each of the frames up to its own.
+    There is no temporal padding: T frames give T − `lost` features, each depending on its own and earlier frames.
     """
 
     def __init__(self, state: Mapping[str, Tensor], *, padded: bool) -> None:
@@ -61,15 +61,15 @@ class SpaceTimeCore(nn.Module):
             self.features.add_module(f"layer{index}", layer)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return features `[B,F,T−lost,h,w]` of channels `[B,C,T,H,W]`."""
+        """Return features `[B,F,T−lost,h,w]` of inputs `[B,C,T,H,W]`."""
         features: Tensor = self.features(x)
         return features
 
 
 class FrameCore(nn.Module):
-    """2-D convolutions of each frame with BatchNorm and, but for the last layer, ELU.
+    """2-D convolutions of each frame with BatchNorm and, except in the last layer, ELU.
 
-    The first is padded where `padded` says so (published: not), the others always.
+    The first layer is padded if `padded` (published: no), the others always.
     """
 
     lost = 0
@@ -94,13 +94,13 @@ class FrameCore(nn.Module):
             self.features.add_module(f"layer{index}", layer)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return features `[B,F,T,h,w]` of channels `[B,C,T,H,W]`."""
+        """Return features `[B,F,T,h,w]` of inputs `[B,C,T,H,W]`."""
         features: Tensor = self.features(x.transpose(1, 2).flatten(0, 1))
         return features.reshape(len(x), x.shape[2], *features.shape[1:]).transpose(1, 2)
 
 
 class RotatedBasis(nn.Module):
-    """Hermite functions `H` `[K,S,S]` and matrices `Rs` `[K,K]` that turn their coefficients; both are published."""
+    """Hermite functions `H` `[K,S,S]` and rotation matrices `Rs` `[K,K]` of their coefficients, both published."""
 
     def __init__(self, state: Mapping[str, Tensor], name: str) -> None:
         super().__init__()
@@ -110,28 +110,29 @@ class RotatedBasis(nn.Module):
         self.Rs = nn.ParameterList([nn.Parameter(matrix, requires_grad=False) for matrix in matrices])
 
     def forward(self, coefficients: Tensor) -> Tensor:
-        """Return filters `[R,F,C,S,S]` of coefficients `[K,C,F]`, one set for each rotation."""
+        """Return filters `[R,F,C,S,S]` for coefficients `[K,C,F]`, one set per rotation."""
         turned = torch.einsum("rkl,lcf->rkcf", torch.stack(tuple(self.Rs)), coefficients)
         return torch.einsum("kxy,rkcf->rfcxy", self.H, turned)
 
 
 class HermiteConvolution(nn.Module):
-    """Convolution with filters of Hermite functions, each in all rotations (Ecker et al. 2019).
+    """Rotation-equivariant convolution with Hermite filters (Ecker et al. 2019).
 
-    After the first layer the inputs are rotations as well: turning a filter also moves them on by one place.
+    After the first layer the input channels are rotations too, so rotating a filter also cyclically shifts its input
+    channels by one rotation.
     """
 
     def __init__(self, state: Mapping[str, Tensor], name: str, *, first: bool, padded: bool) -> None:
         super().__init__()
         self.coeffs = nn.Parameter(torch.zeros_like(state[f"{name}.coeffs"]))
         self.rotate_hermite = RotatedBasis(state, f"{name}.rotate_hermite")
-        # K = k(k+1)/2 functions belong to a filter of k pixels.
+        # A filter of k pixels has K = k(k+1)/2 Hermite functions.
         self.kernel = int((2 * len(self.coeffs)) ** 0.5)
         self.padding = self.kernel // 2 if padded else 0
         self.first = first
 
     def filters(self) -> Tensor:
-        """Return the filters `[R·F,C,k,k]`, summed over the finer grid on which the functions are given."""
+        """Return the filters `[R·F,C,k,k]`, summed from the finer grid of the Hermite functions."""
         filters: Tensor = self.rotate_hermite(self.coeffs)
         if not self.first:
             step = filters.shape[2] // len(filters)
@@ -140,26 +141,26 @@ class HermiteConvolution(nn.Module):
         return functional.avg_pool2d(filters.flatten(0, 1), finer, divisor_override=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `[M,R·F,h,w]` of frames `[M,C,H,W]`."""
+        """Return features `[M,R·F,h,w]` of frames `[M,C,H,W]`."""
         return functional.conv2d(x, self.filters(), padding=self.padding)
 
 
 class RotationNorm(nn.Module):
-    """BatchNorm whose statistics and scales the rotations of a feature share."""
+    """BatchNorm with statistics and scales shared by all rotations of a feature."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
         self.batch_norm = nn.BatchNorm1d(features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return normalised `[M,R·F,h,w]`."""
+        """Return normalised features `[M,R·F,h,w]`."""
         turned = x.reshape(len(x), -1, self.batch_norm.num_features, *x.shape[2:]).transpose(1, 2)
         normal: Tensor = self.batch_norm(turned.flatten(2))
         return normal.reshape(turned.shape).transpose(1, 2).flatten(1, 2)
 
 
 class Recurrence(nn.Module):
-    """The gated recurrent unit between core and readout, under its published name."""
+    """Gated recurrent unit between core and readout, under its published name."""
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         super().__init__()
@@ -174,7 +175,7 @@ class Recurrence(nn.Module):
 class ConvolutionalGRU(nn.Module):
     """h(t) = (1 − u)·h(t−1) + u·tanh(out(x) + out′(r·h(t−1))), u and r sigmoids of convolutions (Sinz et al. 2018).
 
-    The state is zero before the first frame.
+    The state before the first frame is zero.
     """
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
@@ -185,7 +186,7 @@ class ConvolutionalGRU(nn.Module):
                 self.add_module(name, _convolution(state, f"gru_module.gru.{name}", padded=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the states `[B,F,T,h,w]` for inputs `[B,C,T,h,w]`."""
+        """Return states `[B,F,T,h,w]` for inputs `[B,C,T,h,w]`."""
         frames = x.transpose(1, 2).flatten(0, 1)
         driven = [self._gate(f"{gate}_gate_input", frames) for gate in ("reset", "update", "out")]
         by_frame = [part.reshape(len(x), x.shape[2], *part.shape[1:]).unbind(1) for part in driven]
@@ -208,7 +209,7 @@ def _layers(state: Mapping[str, Tensor]) -> int:
 
 
 def _convolution(state: Mapping[str, Tensor], name: str, *, padded: bool) -> nn.Conv2d | nn.Conv3d:
-    """Return the convolution, 2-D or 3-D, of these weights' shape; padded in space only."""
+    """Return a 2-D or 3-D convolution with the shapes of these weights; any padding is spatial only."""
     outputs, inputs, *kernel = state[f"{name}.weight"].shape
     biased, around = f"{name}.bias" in state, [width // 2 if padded else 0 for width in kernel[-2:]]
     if len(kernel) == 2:

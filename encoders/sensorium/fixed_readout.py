@@ -1,7 +1,7 @@
-"""A point readout whose positions stand still, as one sparse matrix from features to drives.
+"""Point readout at fixed positions, as one sparse matrix from features to drives.
 
-Bilinear sampling at N positions and weighting C channels is linear in the features and has 4·C entries per neuron;
-multiplied as a sparse matrix it costs a small part of sampling all channels for all neurons, forwards and backwards.
+Bilinear sampling at N positions and weighting C channels is linear in the features, with 4·C entries per neuron. The
+sparse product costs a small fraction of sampling all channels for all neurons, forward and backward.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class _Product(torch.autograd.Function):
-    """A sparse matrix times a dense one; only the dense one has a gradient."""
+    """Sparse × dense matrix product with a gradient for the dense factor only."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
@@ -28,7 +28,10 @@ class _Product(torch.autograd.Function):
 
 
 class FixedReadout:
-    """Drives `[B,N]` of features `[B,C,H,W]`; positions `[N,2]` are x, y in −1…1, corners aligned, weights `[C,N]`."""
+    """Drives `[B,N]` of features `[B,C,H,W]` read at fixed positions.
+
+    `positions` `[N,2]` are x, y in −1 … 1, corners aligned; `weights` `[C,N]`; `size` (H,W).
+    """
 
     @torch.no_grad()
     def __init__(self, positions: Tensor, weights: Tensor, size: tuple[int, int]) -> None:
@@ -50,7 +53,7 @@ class FixedReadout:
         values = torch.cat([weights * share for _, _, share in corners], 1).flatten()
         shape = (count, channels * height * width)
         with warnings.catch_warnings():
-            # That the format is young and that its indices are not checked again.
+            # Beta status of sparse CSR, and unchecked indices.
             warnings.filterwarnings("ignore", "Sparse", UserWarning)
             matrix = torch.sparse_coo_tensor(places, values, shape).coalesce()
             self.matrix, self.transposed = matrix.to_sparse_csr(), matrix.t().coalesce().to_sparse_csr()

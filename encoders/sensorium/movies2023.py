@@ -1,7 +1,7 @@
-"""The baselines of Sensorium 2023 (Turishcheva et al. 2023): rates of a whole trial in one pass.
+"""Baselines of Sensorium 2023 (Turishcheva et al. 2023): rates of a whole trial in one pass.
 
-Behavior joins the frames as image channels, a core sees them ("factorised" or "full" 3-D convolutions, or 2-D ones with
-a GRU behind), and a Gaussian readout, moved by pupil position, takes one place per neuron. State dicts with the names
+Behavior enters as additional image channels. The core is a "factorised" or "full" 3-D convolution, or a 2-D one
+followed by a GRU. A Gaussian readout, shifted by pupil position, reads one point per neuron. State dicts with the names
 of the public code (ecker-lab/sensorium_2023 on neuralpredictors) load strictly.
 """
 
@@ -25,21 +25,21 @@ from recon.errors import InputError
 WHITE = 255.0
 FRAME_SIZE = (36, 64)
 UNENDING = 10_000
-"""Context of a GRU in frames, longer than any trial: its memory goes back to the first frame."""
+"""Context in frames of a GRU with unlimited memory; longer than any trial."""
 READ_AT_ONCE = 32
-"""Frames whose features the readout samples together: F·N values for each frame would fill the memory."""
+"""Frames per readout batch; sampling takes memory for F·N values per frame."""
 CHANNELS = {1: 0, 3: 2, 5: 4}
-"""Input channels of a core, and how many behavior channels that leaves: none, the first two, all."""
+"""Behavior channels by number of core input channels: none, the first two, all."""
 READOUT = re.compile(r"readout\.(.+)\._features")
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the published loaders take from a recording's statistics over all its trials.
+    """Normalisation constants of the published loaders, computed over all trials of a recording.
 
-    Grey levels (0–255) and pupil centre become (x − mean)/deviation; of `behavior`, pupil dilation and running speed,
-    only the deviation is divided by. The files do not hold them: 113 and 60 are near the published recordings', the
-    others have to be given.
+    Grey levels (0–255) and pupil centre are z-scored. Pupil dilation and running speed are divided by their deviations
+    `behavior`, without centring. Weights files do not contain these constants. The default grey-level mean 113 and
+    deviation 60 are close to the published recordings; supply the others.
     """
 
     image: Pair = (113.0, 60.0)
@@ -49,13 +49,13 @@ class Statistics:
 
 
 class Sensorium2023(Encoder):
-    """One mouse's rates, in units of the responses' standard deviation.
+    """Rates of one mouse, in units of the responses' standard deviation.
 
-    A rate rests on the frames up to its own. 3-D convolutions are not padded in time, so the public code returns none
-    for the first `spec.context[0]` frames (published: 18, factorised, and 16, full) and its evaluation leaves out the
-    first 50; here the trial's first frame and behavior are repeated before it, which only those rates see. A GRU starts
-    from zero at the first frame and forgets nothing, unless `memory` says after how many frames it has in effect:
-    windows that start so much earlier then stand for whole trials, approximately.
+    Rates are causal. 3-D convolutions have no temporal padding, so the public code returns no rates for the first
+    `spec.context[0]` frames (18 for factorised, 16 for full cores) and its evaluation drops the first 50. Here copies
+    of the trial's first frame and behavior fill the missing context; only those first rates depend on them. A GRU
+    starts from zero at the first frame and has unlimited memory. `memory` limits its nominal context to that many
+    frames: a window that starts this much earlier then approximates the whole trial.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Sensorium2023(Encoder):
         self.readout = nn.ModuleDict({mouse: GaussianReadout(own)})
         self.shifter = shifter_of(state, mouse)
         self.mouse, self.statistics, self.lost = mouse, statistics, int(self.core.lost)
-        self.behaving = _behaving(state)
+        self.behaving = _behavior_channels(state)
         remembered = UNENDING if memory is None else memory
         before = self.lost + (0 if self.gru_module is None else remembered)
         sees = BEHAVIOR_CHANNELS[: self.behaving]
@@ -91,7 +91,7 @@ class Sensorium2023(Encoder):
         )
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
-        """Return rates `[B,N,T]` of a movie `[B,1,T,36,64]` in [0,1] and behavior `[B,4,T]`."""
+        """Return rates `[B,N,T]` for a movie `[B,1,T,36,64]` in [0,1] and behavior `[B,4,T]`."""
         states = self._states(movie, behavior)
         mean, deviation = self.statistics.image
         inputs = (movie * WHITE - mean) / deviation
@@ -107,12 +107,12 @@ class Sensorium2023(Encoder):
         return rates.reshape(len(movie), movie.shape[2], -1).transpose(1, 2)
 
     def for_neurons(self, neuron_ids: tuple[int, ...]) -> Sensorium2023:
-        """Say which recorded neurons the readout's places are."""
+        """Assign the recording's neuron ids to the readout."""
         self.spec = with_neurons(self.spec, neuron_ids, mouse=self.mouse)
         return self
 
     def _drive(self, features: Tensor, pupil: Tensor) -> Tensor:
-        """Return `[M,N]` of features `[M,F,h,w]` and pupil centres `[M,2]`."""
+        """Return the drive `[M,N]` for features `[M,F,h,w]` and pupil centres `[M,2]`."""
         readout, parts = self.readout[self.mouse], torch.split(features, READ_AT_ONCE)
         if self.shifter is None:
             return torch.cat([readout(part, None) for part in parts])
@@ -120,7 +120,7 @@ class Sensorium2023(Encoder):
         return torch.cat([readout(part, shift) for part, shift in zip(parts, shifts, strict=True)])
 
     def _states(self, movie: Tensor, behavior: Tensor | None) -> Tensor:
-        """Return behavior `[B,4,T]` as the published loaders normalise it; zeros where the encoder sees none."""
+        """Return behavior `[B,4,T]` normalised as in the published loaders; zeros if the encoder uses none."""
         if movie.ndim != 5 or movie.shape[1] != 1 or tuple(movie.shape[3:]) != FRAME_SIZE:
             raise InputError(f"movie: expected [B,1,T,36,64], got {tuple(movie.shape)}; resize it")
         expected = (len(movie), len(BEHAVIOR_CHANNELS), movie.shape[2])
@@ -128,7 +128,7 @@ class Sensorium2023(Encoder):
             return movie.new_zeros(expected)
         if behavior is None or tuple(behavior.shape) != expected:
             found = None if behavior is None else tuple(behavior.shape)
-            raise InputError(f"behavior: expected {expected}, got {found}; give the movie's own")
+            raise InputError(f"behavior: expected {expected}, got {found}; pass the movie's own")
         mean = movie.new_tensor((0.0, 0.0, *self.statistics.pupil_mean))
         deviation = movie.new_tensor((*self.statistics.behavior, *self.statistics.pupil_deviation))
         return (behavior.to(movie) - mean[:, None]) / deviation[:, None]
@@ -145,9 +145,9 @@ def load_sensorium2023(
 ) -> Sensorium2023:
     """Return one mouse's encoder of a published state dict, in evaluation mode.
 
-    `mouse` is a data key of the file, or what stands before its "-Video", and may be left out where the file has one.
-    What a state dict does not say: whether convolutions are padded in space (`padded`, of a 2-D core only its first;
-    None: as published, "full" only). Raises InputError for other names or shapes than the published.
+    `mouse` is a data key of the file, or its part before "-Video"; optional if the file has one mouse. A state dict
+    does not record spatial padding: `padded` sets it (for 2-D cores, of the first layer only; None: as published,
+    "full" cores only). Raises InputError if names or shapes differ from the published ones.
     """
     path = Path(weights)
     state = read_state(path)
@@ -179,8 +179,8 @@ def _chosen_mouse(path: Path, mouse: str, mice: list[str]) -> str:
     return named[0]
 
 
-def _behaving(state: Mapping[str, Tensor]) -> int:
-    """Return how many behavior channels the core sees beside the frame."""
+def _behavior_channels(state: Mapping[str, Tensor]) -> int:
+    """Return the number of behavior channels in the core's input."""
     first = "core.features.layer0."
     coefficients = state.get(f"{first}hermite_conv.coeffs")
     weight = state.get(f"{first}conv_spatial.weight", state.get(f"{first}conv.weight", coefficients))

@@ -1,8 +1,8 @@
-"""The static baselines of Sensorium 2022 (Willeke et al. 2022), applied to each frame of a movie.
+"""Static baselines of Sensorium 2022 (Willeke et al. 2022), applied to each frame of a movie.
 
-Stacked convolutions, full Gaussian readouts whose positions come from the cortex, a shifter by pupil position, behavior
-as image channels; state dicts with the published names load strictly. Published are a convolutional network ("cnn": the
-`sota` files) and the same without nonlinearities inside ("ln").
+Stacked convolutions, full Gaussian readouts with positions predicted from cortical coordinates, a pupil shifter, and
+behavior as image channels. State dicts with the published names load strictly. Two networks are published: a CNN
+("cnn": the `sota` files) and the same network without inner nonlinearities ("ln").
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ READOUT = re.compile(r"readout\.(.+)\._features")
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What the published loaders take from a recording's statistics: inputs become (x − mean)/deviation.
+    """Normalisation constants of the published loaders: inputs become (x − mean)/deviation.
 
-    Images in grey levels of 0–255; `behavior` is pupil dilation, its change per second and running speed, of which
-    only the deviation is divided by; `pupil` its centre x and y. The files do not hold them: 113 and 60 are near the
-    published recordings', the others have to be given.
+    `image` is in grey levels (0–255). Pupil dilation, its change per second and running speed are divided by their
+    deviations `behavior`, without centring. `pupil_mean` and `pupil_deviation` are those of the pupil centre (x, y).
+    Weights files do not contain these constants. The default grey-level mean 113 and deviation 60 are close to the
+    published recordings; supply the others.
     """
 
     image: Pair = (113.0, 60.0)
@@ -48,7 +49,7 @@ class Normalisation:
 
 
 class Separable(nn.Module):
-    """Pointwise, depthwise and pointwise convolution under the published names, without biases."""
+    """Pointwise, depthwise and pointwise convolution without biases, under the published names."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
@@ -63,7 +64,7 @@ class Separable(nn.Module):
 
 
 class Laplace(nn.Module):
-    """The filter of the input regulariser, which the published states hold; nothing else uses it."""
+    """Filter of the training regulariser, present in published state dicts and unused here."""
 
     filter: Tensor
 
@@ -73,7 +74,7 @@ class Laplace(nn.Module):
 
 
 class Regularizer(nn.Module):
-    """Holds the filter under its published name."""
+    """Container of the regulariser's filter under its published name."""
 
     def __init__(self, size: tuple[int, ...] = (1, 1, 3, 3)) -> None:
         super().__init__()
@@ -81,7 +82,7 @@ class Regularizer(nn.Module):
 
 
 class StackedCore(nn.Module):
-    """Convolution without padding, then separable ones; each with BatchNorm and, unless `linear`, ELU."""
+    """An unpadded convolution, then separable ones; each with BatchNorm and, unless `linear`, ELU."""
 
     def __init__(self, state: Mapping[str, Tensor], *, linear: bool) -> None:
         super().__init__()
@@ -109,7 +110,7 @@ class StackedCore(nn.Module):
 
 
 class GaussianReadout(nn.Module):
-    """Drive `[B,N]`: features at one position per neuron, predicted from its place in the cortex, times its weights."""
+    """Drive `[B,N]`: weighted features at one position per neuron, predicted from its cortical coordinates."""
 
     source_grid: Tensor
 
@@ -123,7 +124,7 @@ class GaussianReadout(nn.Module):
         self._matrix: tuple[Any, FixedReadout] | None = None
 
     def forward(self, features: Tensor, shift: Tensor | None) -> Tensor:
-        """Return the drive for features `[B,C,H,W]`, with positions moved by `shift` `[B,2]`."""
+        """Return the drive for features `[B,C,H,W]`, with positions shifted by `shift` `[B,2]`."""
         weights, bias = self.get_parameter("_features")[0, :, 0], self.get_parameter("bias")
         grid = self.mu_transform(self.source_grid).clamp(-1, 1)
         if shift is None and not grid.requires_grad:
@@ -134,7 +135,7 @@ class GaussianReadout(nn.Module):
         return torch.einsum("bcn,cn->bn", seen, weights) + bias
 
     def _fixed(self, grid: Tensor, weights: Tensor, size: tuple[int, ...]) -> FixedReadout:
-        """Return the frozen readout as one sparse matrix; made anew when a weight has changed or moved."""
+        """Return the frozen readout as one sparse matrix, rebuilt if a weight changes value or device."""
         tensors = (*self.parameters(), *self.buffers())
         state = (*((tensor.data_ptr(), tensor._version) for tensor in tensors), size)
         if self._matrix is None or self._matrix[0] != state:
@@ -143,7 +144,7 @@ class GaussianReadout(nn.Module):
 
 
 class Sensorium2022(Encoder):
-    """One mouse's rates, frame by frame, in units of the responses' standard deviation."""
+    """Rates of one mouse, frame by frame, in units of the responses' standard deviation."""
 
     def __init__(
         self, state: Mapping[str, Tensor], *, mouse: str, kind: Kind, normalisation: Normalisation, transform: str
@@ -156,17 +157,17 @@ class Sensorium2022(Encoder):
         self.mouse, self.normalisation = mouse, normalisation
         self.behaving = state["core.features.layer0.conv.weight"].shape[1] > 1
         sees = (*SEES[: 2 if self.behaving else 0], *SEES[2 if self.shifter is not None else 4 :])
-        # The change of the pupil rests on the frame before.
+        # The change in pupil dilation depends on the previous frame.
         context = (1 if self.behaving else 0, 0)
         neurons = tuple(range(len(own["bias"])))
         self.spec = Spec(FRAME_SIZE, neurons, context=context, behavior=sees, response_transform=transform)
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
-        """Return rates `[B,N,T]` of a movie `[B,1,T,36,64]` in [0,1] and behavior `[B,4,T]`."""
+        """Return rates `[B,N,T]` for a movie `[B,1,T,36,64]` in [0,1] and behavior `[B,4,T]`."""
         if tuple(movie.shape[3:]) != FRAME_SIZE or movie.shape[1] != 1:
             raise InputError(f"movie: expected [B,1,T,36,64], got {tuple(movie.shape)}; resize it")
         if self.spec.behavior and (behavior is None or behavior.shape[2] != movie.shape[2]):
-            raise InputError(f"behavior: expected [B,4,{movie.shape[2]}], got none or another length; give the movie's")
+            raise InputError(f"behavior: expected [B,4,{movie.shape[2]}], got none or another length; pass the movie's")
         mean, deviation = self.normalisation.image
         frames = ((movie * WHITE - mean) / deviation).transpose(1, 2).flatten(0, 1)
         shift = None
@@ -179,12 +180,12 @@ class Sensorium2022(Encoder):
         return rates.reshape(len(movie), movie.shape[2], -1).transpose(1, 2)
 
     def for_neurons(self, neuron_ids: tuple[int, ...]) -> Sensorium2022:
-        """Say which recorded neurons the readout's places are."""
+        """Assign the recording's neuron ids to the readout."""
         self.spec = with_neurons(self.spec, neuron_ids, mouse=self.mouse)
         return self
 
     def _states(self, behavior: Tensor) -> Tensor:
-        """Return `[B·T,3]`: pupil dilation, its change per second, running speed; each over its deviation."""
+        """Return `[B·T,3]`: pupil dilation, its change per second and running speed, each divided by its deviation."""
         dilation, running = behavior[:, 0], behavior[:, 1]
         change = torch.diff(dilation, prepend=dilation[:, :1]) * self.spec.frame_rate
         states = torch.stack([dilation, change, running], -1) / behavior.new_tensor(self.normalisation.behavior)
@@ -197,7 +198,7 @@ class Sensorium2022(Encoder):
 
 
 class Shifter(nn.Module):
-    """Moves readout positions by pupil position: linear layers, each with a tanh."""
+    """MLP from pupil position to a shift of the readout positions: linear layers, each followed by tanh."""
 
     def __init__(self, widths: list[tuple[int, int]]) -> None:
         super().__init__()
@@ -216,7 +217,7 @@ def load_sensorium2022(
 ) -> Sensorium2022:
     """Return one mouse's encoder of a published state dict, in evaluation mode.
 
-    `mouse` may be left out where the file has one. Raises InputError for other names or shapes than the published.
+    `mouse` is optional if the file has only one. Raises InputError if names or shapes differ from the published ones.
     """
     path = Path(weights)
     state = read_state(path)
@@ -241,13 +242,13 @@ def load_sensorium2022(
 
 
 def belongs(name: str, mouse: str) -> bool:
-    """Other mice's readouts and shifters stay behind; everything else must find its place."""
+    """Return whether a weight is needed for a mouse: false for the readouts and shifters of other mice."""
     part, _, rest = name.partition(".")
     return part not in ("readout", "shifter") or rest.startswith(f"{mouse}.")
 
 
 def shifter_of(state: Mapping[str, Tensor], mouse: str) -> Any:
-    """Return the shifter of a mouse, or none where the state has none."""
+    """Return the shifter of a mouse, or None if the state has none."""
     start, end = f"shifter.{mouse}.mlp.", ".weight"
     sizes = {name: value.shape for name, value in state.items() if name.startswith(start) and name.endswith(end)}
     widths = [(shape[0], shape[1]) for _, shape in sorted(sizes.items())]

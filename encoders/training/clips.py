@@ -1,4 +1,4 @@
-"""What encoders learn from, and how well they predict: plain clips, so that encoders need no recording."""
+"""Training clips and single-trial correlation; plain tensors, so that encoders do not depend on recordings."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class TrainingClip(NamedTuple):
     behavior: Tensor | None = None
 
     def cut(self, first: int, end: int) -> TrainingClip:
-        """Return frames [first, end)."""
+        """Return frames [first, end) of the clip."""
         behavior = None if self.behavior is None else self.behavior[:, first:end]
         return TrainingClip(self.movie[:, first:end], self.responses[:, first:end], behavior)
 
 
 @runtime_checkable
 class ClipSource(Protocol):
-    """Clips somewhere else than in memory, which tell their lengths and hand out parts without being read whole."""
+    """A sequence of clips on disk that reports their lengths and reads parts of them."""
 
     def length(self, place: int) -> int:
-        """Return how many frames a clip has."""
+        """Return the number of frames of a clip."""
 
     def part(self, place: int, first: int, end: int) -> TrainingClip:
         """Return frames [first, end) of a clip."""
@@ -37,10 +37,10 @@ class ClipSource(Protocol):
 
 @torch.no_grad()
 def evaluate(encoder: Encoder, clips: Iterable[TrainingClip], *, warmup: int = 50) -> Tensor:
-    """Return each neuron's Pearson correlation `[N]` of rates and responses over the concatenated frames of clips.
+    """Return each neuron's Pearson correlation `[N]` between rates and responses over the concatenated frames of clips.
 
-    The first `warmup` frames of every clip are dropped; a constant neuron is NaN. The field's single-trial score is
-    the mean over neurons; with noise-free rates as responses it is the correlation with those.
+    The first `warmup` frames of every clip are dropped; a constant neuron gives NaN. The mean over neurons is the
+    field's single-trial correlation. With noise-free rates as responses it is the correlation to ground-truth rates.
     """
     training = encoder.training
     encoder.eval()
@@ -54,14 +54,14 @@ def evaluate(encoder: Encoder, clips: Iterable[TrainingClip], *, warmup: int = 5
 
 
 def moments(rates: Tensor, responses: Tensor) -> Tensor:
-    """Return sums `[6,N]` over the frames of rates and responses `[N,T]`: what their correlation is made of."""
+    """Return sums over frames `[6,N]`: n, Σr, Σy, Σr², Σy², Σry for rates r and responses y `[N,T]`."""
     rates, responses = rates.double().cpu(), responses.double().cpu()
     terms = (torch.ones_like(rates), rates, responses, rates**2, responses**2, rates * responses)
     return torch.stack([term.sum(1) for term in terms])
 
 
 def correlation(sums: Tensor) -> Tensor:
-    """Return each neuron's Pearson correlation `[N]` from added moments `[6,N]`; NaN where one side is constant."""
+    """Return each neuron's Pearson correlation `[N]` from summed `moments` `[6,N]`; NaN if either side is constant."""
     count, x, y, xx, yy, xy = sums
     variance = (xx - x**2 / count) * (yy - y**2 / count)
     return torch.where(variance > 1e-12, (xy - x * y / count) / variance.clamp_min(1e-24).sqrt(), torch.nan).float()
@@ -72,7 +72,8 @@ def draw_chunks(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return a batch of random chunks: movies `[B,C,F,H,W]`, responses `[B,N,F]`, behavior `[B,4,F]`.
 
-    Kept `apart`, no two come from one clip, and there are at most as many as clips.
+    With `apart`, chunks come from different clips, so the batch is at most the number of clips. F is at most the length
+    of the shortest clip drawn.
     """
     if apart:
         chosen = torch.randperm(len(clips), generator=generator)[:batch].tolist()

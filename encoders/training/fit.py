@@ -18,10 +18,11 @@ from recon.encoders.training.loop import Learning, TrainingOutcome, learn
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Optimiser settings: `batch` chunks of `frames` frames per step, AdamW with warm-up and a cosine to zero.
+    """Optimiser settings: AdamW, linear warm-up, cosine decay to zero; `batch` chunks of `frames` frames per step.
 
-    `smooth` and `sparse` weigh the encoder's regularisers, `average` is the decay of the averaged weights that are
-    kept, `patience` counts validations without a better correlation, `warmup_frames` are dropped when scoring.
+    `smooth` and `sparse` are the weights of the encoder's regularisers. `clip` bounds the gradient norm. `average` is
+    the decay of the averaged weights. Training stops early after `patience` validations without improvement.
+    `warmup_frames` are dropped when scoring.
     """
 
     steps: int = 1500
@@ -49,16 +50,16 @@ def train(
     checkpoint: Path | None = None,
     log: Path | None = None,
 ) -> TrainingOutcome:
-    """Train an initialised encoder in place; it ends frozen-ready with the averaged weights that validated best.
+    """Train an encoder from initialisation, in place; keeps the averaged weights with the best validation correlation.
 
-    With `checkpoint` an interrupted run is picked up where it stopped and ends with the same weights; the file is
-    removed at the end. With `log` losses and correlations go to a TensorBoard folder.
+    With `checkpoint` an interrupted run resumes and ends with identical weights; the file is deleted at the end. With
+    `log`, losses and correlations are written to a TensorBoard folder.
     """
     model: Any = encoder
     generator = torch.Generator().manual_seed(settings.seed)
     model.initialise(generator)
     prepare(encoder, training)
-    model.generator = None  # the averaged copy draws nothing
+    model.generator = None  # the averaged copy does not sample
     return learn(
         encoder,
         lambda learner, draws: loss_of(learner, draws, training, settings),
@@ -72,12 +73,12 @@ def train(
 
 
 def score_of(encoder: Any, validation: Sequence[TrainingClip], settings: TrainingSettings) -> float:
-    """Return the validation correlation, mean over neurons."""
+    """Return the validation correlation, averaged over neurons."""
     return float(evaluate(encoder, validation, warmup=settings.warmup_frames).nanmean())
 
 
 def poisson_loss(rates: Tensor, responses: Tensor, scale: Tensor) -> Tensor:
-    """Return the mean of r − y log r with rates and responses `[B,N,T]` in units of each neuron's scale `[N]`."""
+    """Return the mean of r − y log r for rates r and responses y `[B,N,T]` in units of each neuron's scale `[N]`."""
     rates, responses = rates / scale[:, None], responses / scale[:, None]
     return (rates - responses.clamp_min(0) * rates.log()).mean()
 
@@ -85,7 +86,7 @@ def poisson_loss(rates: Tensor, responses: Tensor, scale: Tensor) -> Tensor:
 def loss_of(
     encoder: Any, draws: torch.Generator, training: Sequence[TrainingClip], settings: TrainingSettings
 ) -> Tensor:
-    """Return the loss of one batch of chunks, regularisers included; positions of the readout are drawn, too."""
+    """Return the regularised Poisson loss of one batch of chunks; `draws` also samples the readout positions."""
     encoder.generator = draws
     device = device_of(encoder)
     movie, responses, behavior = draw_chunks(training, draws, batch=settings.batch, frames=settings.frames)

@@ -1,4 +1,4 @@
-"""The training loop of encoders, decoders and alignments: averaged weights, validation, resuming; the loss is given."""
+"""Training loop shared by encoders, decoders and alignments: weight averaging, validation, resuming."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ SCALARS = ("score", "best_step", "step", "seconds")
 
 Module = TypeVar("Module", bound=nn.Module)
 Loss = Callable[[nn.Module, torch.Generator], Tensor]
-"""One step's loss, a scalar, of a batch drawn from the generator."""
+"""Scalar loss of one step, for a batch drawn from the generator."""
 Validate = Callable[[nn.Module], float]
-"""A score on validation clips; higher is better."""
+"""Validation score; higher is better."""
 Show = Callable[[nn.Module], Sequence[Any]]
-"""What TensorBoard shows of the averaged weights beside their score: values of one event."""
+"""TensorBoard event values (such as images) made from the averaged weights at each validation."""
 
 
 @dataclass(frozen=True)
 class Learning:
-    """AdamW with linear warm-up and a cosine to zero; the averaged weights that validate best are kept.
+    """AdamW with linear warm-up and cosine decay to zero; keeps the averaged weights with the best validation score.
 
-    `average` is the decay of the average, `clip` bounds the gradient's norm, `patience` counts validations without a
-    better score (0: none ends early).
+    `average` is the decay of the average and `clip` bounds the gradient norm. Training stops early after `patience`
+    validations without improvement (0: never).
     """
 
     steps: int = 1000
@@ -58,7 +58,7 @@ class Learning:
 
 @dataclass
 class TrainingRun:
-    """A training between two steps."""
+    """State of a training run between two steps."""
 
     model: nn.Module
     averaged: nn.Module
@@ -74,9 +74,9 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """How a training ended: the score of the kept weights (NaN without validation), their step, steps and seconds.
+    """Result of a training run: score of the kept weights (NaN without validation), their step, total steps, seconds.
 
-    `history` has (step, score) of every validation, the curve of the training.
+    `history` holds (step, score) of every validation.
     """
 
     score: float
@@ -99,11 +99,11 @@ def learn(
     title: str = "",
     show: Show | None = None,
 ) -> TrainingOutcome:
-    """Train a model in place; it ends in evaluation mode with the weights that are kept.
+    """Train a model in place; it ends in evaluation mode with the kept weights.
 
-    Every step's loss draws from `generator`. With `checkpoint` an interrupted training goes on where it stopped and
-    ends with the same weights; the file is removed at the end. With `title` a bar shows the remaining time, with `log`
-    losses go to a TensorBoard folder, and at every validation what `show` makes; it must not draw from `generator`.
+    The loss of every step draws from `generator`. With `checkpoint` an interrupted run resumes and ends with identical
+    weights; the file is deleted at the end. `title` labels a progress bar. With `log`, losses go to a TensorBoard
+    folder, and at every validation the values returned by `show`, which must not draw from `generator`.
     """
     run = started(model, settings, generator)
     if checkpoint is not None and checkpoint.is_file():
@@ -130,14 +130,14 @@ def learn(
 
 
 def started(model: nn.Module, settings: Learning, generator: torch.Generator) -> TrainingRun:
-    """Return a training before its first step."""
+    """Return a training run before its first step."""
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     return TrainingRun(model, averaged, optimiser, generator, _weights(averaged))
 
 
 def rate_factor(step: int, settings: Learning) -> float:
-    """Return the share of the learning rate: linear warm-up, then half a cosine to zero."""
+    """Return the learning-rate factor of a step: linear warm-up, then half a cosine to zero."""
     warm = min(1.0, (step + 1) / max(settings.warmup, 1))
     return warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
 
@@ -184,7 +184,7 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save_state(run: TrainingRun, path: Path) -> None:
-    """Write all that the next steps depend on, at once or not at all."""
+    """Write the complete training state atomically."""
     parts = {
         "model": run.model.state_dict(),
         "averaged": run.averaged.state_dict(),
@@ -198,7 +198,7 @@ def save_state(run: TrainingRun, path: Path) -> None:
 
 
 def load_state(run: TrainingRun, path: Path) -> None:
-    """Put a saved state into a training that was started with the same model and settings."""
+    """Restore a saved state into a run started with the same model and settings."""
     try:
         parts, scalars = read_parts(path)
         run.model.load_state_dict(parts["model"])
@@ -207,7 +207,7 @@ def load_state(run: TrainingRun, path: Path) -> None:
         run.generator.set_state(parts["generator"]["state"])
         set_moments(run.optimiser, parts["optimiser"])
         run.score, best_step, step, run.seconds = scalars
-        # Earlier versions kept no history: theirs begins where they go on.
+        # States written by earlier versions have no history.
         scores = parts["history"]["scores"].tolist() if "history" in parts else []
     except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
         raise other_training(path, error) from error
@@ -216,18 +216,18 @@ def load_state(run: TrainingRun, path: Path) -> None:
 
 
 def seconds_spent(checkpoint: Path) -> float:
-    """Return the seconds that an interrupted training had taken by its last saved state; 0 without one."""
+    """Return the seconds that an interrupted training had taken at its last saved state; 0 without one."""
     return float(read_parts(checkpoint)[1][SCALARS.index("seconds")]) if checkpoint.is_file() else 0.0
 
 
 def fresh(make: Callable[[], Module]) -> Module:
-    """Return a module to be filled; torch's own initialisation leaves the global generator as it was."""
+    """Return a module made without advancing torch's global generator; its weights are set later."""
     with torch.random.fork_rng(devices=[]):
         return make()
 
 
 def draw_weights(model: nn.Module, generator: torch.Generator, *, gain: float = 1.5) -> None:
-    """Draw the weights of linear and convolutional layers with variance `gain` / inputs; their biases are zero."""
+    """Draw the weights of linear and convolutional layers from N(0, `gain` / inputs); biases are zero."""
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
             deviation = (gain / module.weight[0].numel()) ** 0.5

@@ -1,4 +1,4 @@
-"""The state of a training on disk, so that a killed run goes on where it stopped."""
+"""Training state on disk, so that a killed run resumes from its last saved step."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Parts = Mapping[str, Mapping[str, Tensor]]
 
 
 def other_training(path: Path, found: object) -> InputError:
-    """Return the error of a file that holds no state of the training that is to go on."""
+    """Return the error for a file that does not hold the state of this training."""
     return InputError(
         f"{path}: expected the state of a training of this encoder, got {found}; delete it to start again"
     )
 
 
 def write_parts(path: Path, parts: Parts, scalars: Any) -> None:
-    """Write named groups of tensors and a plain JSON value, at once or not at all."""
+    """Write named groups of tensors and a JSON value atomically."""
     tensors = {
         f"{part}/{name}": value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for part, values in parts.items()
@@ -36,7 +36,7 @@ def write_parts(path: Path, parts: Parts, scalars: Any) -> None:
 
 
 def read_parts(path: Path) -> tuple[dict[str, dict[str, Tensor]], Any]:
-    """Return what was written: groups of tensors, and the plain value."""
+    """Return the groups of tensors and the JSON value written by `write_parts`."""
     tensors = load(path.read_bytes())
     scalars = json.loads(bytes(tensors.pop("scalars").tolist()))
     parts: dict[str, dict[str, Tensor]] = {}
@@ -47,13 +47,13 @@ def read_parts(path: Path) -> tuple[dict[str, dict[str, Tensor]], Any]:
 
 
 def moments_of(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return an optimiser's tensors by "index of the parameter/name"."""
+    """Return an optimiser's state tensors, keyed "parameter index/name"."""
     state = optimiser.state_dict()["state"]
     return {f"{index}/{key}": value for index, entry in state.items() for key, value in entry.items()}
 
 
 def set_moments(optimiser: torch.optim.Optimizer, moments: Mapping[str, Tensor]) -> None:
-    """Give an optimiser the tensors that `moments_of` returned."""
+    """Restore optimiser state returned by `moments_of`."""
     state: dict[str, Any] = optimiser.state_dict()
     state["state"] = {}
     for name, value in moments.items():

@@ -1,4 +1,4 @@
-"""What is seen of a training: a progress bar with the remaining time, and scalars in TensorBoard."""
+"""Training progress: a progress bar with the remaining time, and scalars in TensorBoard."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 EVERY = 10
-"""Steps between two scalars of one curve, so that long trainings keep small logs."""
+"""Steps between logged scalars, so that the logs of long runs stay small."""
 
 
 class TrainingWatch:
-    """A bar over `steps`, of which `done` are behind it, and a TensorBoard folder `log` or none; to be closed.
+    """Progress bar over `steps`, of which `done` are complete, and an optional TensorBoard folder `log`.
 
-    Without a `title`, or where standard error is no terminal, no bar is drawn.
+    No bar is drawn without a `title` or if standard error is not a terminal. Call `close` at the end.
     """
 
     def __init__(self, steps: int, done: int, log: Path | None, *, title: str = "train encoder") -> None:
@@ -28,7 +28,7 @@ class TrainingWatch:
             self._writer = SummaryWriter(str(log))
 
     def report(self, step: int, values: Mapping[str, float]) -> None:
-        """Move on by one step; validations are always logged, other values at every tenth step."""
+        """Advance by one step; log validation scores always, other values every tenth step."""
         self._bar.update()
         validated = [value for name, value in values.items() if name.startswith("validation")]
         if validated:
@@ -38,14 +38,14 @@ class TrainingWatch:
                 self._writer.add_scalar(name, value, step)
 
     def show(self, step: int, values: Sequence[Any]) -> None:
-        """Write values of a TensorBoard event, such as pictures, if there is a log."""
+        """Write TensorBoard event values, such as images, if there is a log."""
         if self._writer is not None:
             from tensorboard.compat.proto.summary_pb2 import Summary
 
             self._writer.file_writer.add_summary(Summary(value=values), step)
 
     def close(self) -> None:
-        """Leave the terminal and the log in order."""
+        """Close the bar and the log."""
         self._bar.close()
         if self._writer is not None:
             self._writer.close()

@@ -152,7 +152,7 @@ def test_pretrained_pipelines_are_drawn_from(run: Callable[..., int], tmp_path: 
         ("captions=[a,a]", "expected captions, each once"),
         ("draws=0", "draws, frames and frame_size of at least 1"),
         ("noise=2.0", "noise in 0–1"),
-        ("lowest=0.0", "falling to above 0"),
+        ("lowest=0.0", "decreasing to above 0"),
         ("level=3", "did you mean 'levels'"),
         ("prior.weights=nothing", "recon train prior"),
         ("prior={name: nothing}", "expected one of gaussian, movie_diffusion"),

@@ -411,7 +411,7 @@ def test_the_saved_file_is_an_encoder_of_its_recording(
     assert all(
         torch.equal(a, b) for a, b in zip(*(read_published(p).tensors.values() for p in (path, back)), strict=True)
     )
-    with pytest.raises(ValueError, match="mouse: expected one of tiny, second, or a place 0–1, got 'other'"):
+    with pytest.raises(ValueError, match="mouse: expected one of tiny, second, or a readout number 0–1, got 'other'"):
         encoders.load("dwiseneuro", weights=str(path), mouse="other")
 
 

@@ -73,7 +73,7 @@ def test_levels_fall_by_equal_factors() -> None:
     assert torch.allclose(levels[1:] / levels[:-1], torch.full((4,), (0.1 / 2) ** 0.25))
     assert falling(1, 2.0, 0.1) == [pytest.approx(0.1)]
     for wrong in ((0, 1.0, 0.1), (3, 0.1, 1.0), (3, 1.0, 0.0)):
-        with pytest.raises(ValueError, match="levels: expected at least 1, falling to above 0"):
+        with pytest.raises(ValueError, match="levels: expected at least 1, decreasing to above 0"):
             falling(*wrong)
 
 

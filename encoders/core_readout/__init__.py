@@ -1,0 +1,1 @@
+"""Factorised convolutional core with a Gaussian readout: the encoder of the demo."""

@@ -1,0 +1,1 @@
+"""Generalised linear model of retinal ganglion cells and its fit."""

@@ -1,0 +1,1 @@
+"""Runtime settings: device placement, numerical precision and memory allocation."""

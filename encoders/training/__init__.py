@@ -1,0 +1,1 @@
+"""Training of encoders: clips, loss, optimisation loop, saved state and progress."""
