@@ -49,7 +49,7 @@ def _model(source: str) -> Any:
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"text encoder {source!r}: expected a folder or hub id of sentence-transformers or CLIP, got "
-            f"{' '.join(str(error).split())[:200]}; download it to a folder, or take {EMBEDDED!r}"
+            f"{' '.join(str(error).split())[:200]}; download it and pass its folder, or use {EMBEDDED!r}"
         ) from error
 
 

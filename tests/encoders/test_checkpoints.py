@@ -1,4 +1,4 @@
-"""Checkpoints: round trip, every way in which a file can be wrong, atomic writing, shipped weights and their cards."""
+"""Checkpoints: round trip, invalid files, atomic writing, shipped weights and their cards."""
 
 from __future__ import annotations
 

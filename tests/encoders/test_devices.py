@@ -1,4 +1,4 @@
-"""One task on several devices: copies are asked in turn and change nothing."""
+"""One task on several devices: replicas take turns and change no result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DwiseNeuro is trained as published: rates, samples, CutMix, averages; resumes bit for bit; its file loads again."""
+"""DwiseNeuro training as published: learning rates, sampling, CutMix, averaging; exact resume; saved file loads."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ RECIPE = Recipe(WindowSampling(samples=64, batch=8), warmup_epochs=1, epochs=2, 
 
 
 def clip(frames: int, neurons: int, *, seed: int) -> TrainingClip:
-    """Every second neuron follows the brightness of the screen, the others its darkness, with Poisson noise."""
+    """Even neurons follow the screen's brightness, odd ones its darkness, with Poisson noise."""
     generator = torch.Generator().manual_seed(seed)
     light = torch.rand(frames, generator=generator)
     movie = light[None, :, None, None].expand(1, -1, 36, 64).contiguous()
@@ -109,7 +109,7 @@ def assert_equal(found: DwiseRun, expected: DwiseRun) -> None:
 
 
 def test_the_learning_rate_is_the_published_one() -> None:
-    """Torch's own schedulers, chained as the public script chains them."""
+    """Against torch's own schedulers, chained as in the public script."""
     recipe = Recipe(WindowSampling(samples=320))
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimiser = torch.optim.AdamW([parameter], lr=2.4e-3)
@@ -205,7 +205,7 @@ def test_boxes_have_the_canvas_s_shape_and_the_shares_of_a_beta_variable() -> No
     assert boxes.min() >= 0 and boxes.max() <= 64 and min(int(height.min()), int(width.min())) >= 0
     uncut = (boxes[:, 0] > 0) & (boxes[:, 2] > 0) & (boxes[:, 1] < 64) & (boxes[:, 3] < 64)
     assert uncut.sum() > 300 and torch.equal(height[uncut], width[uncut])
-    # The public rand_bbox (sides int(64 √λ), halved, about a uniform pixel, clipped), in numpy:
+    # The public rand_bbox in NumPy: half sides int(64 √λ) // 2 around a uniform pixel, clipped.
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -332,7 +332,7 @@ def test_a_killed_training_leaves_its_state(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_portions_add_up_to_the_whole_batch() -> None:
-    """BatchNorm sees a portion; without it in training mode the gradient would be that of the batch."""
+    """In evaluation mode the portions' losses average to the batch loss; in training BatchNorm sees single portions."""
     run = start([mouse()], replace(SETTINGS, drop_rate=0.0, drop_path_rate=0.0), RECIPE, CPU)
     batch = reader(run)(0)
     run.network.eval()
@@ -434,9 +434,9 @@ def test_named_neurons_are_not_renamed(recording: Path, tmp_path: Path) -> None:
         ({"training": {"epochs": 1.5}}, "train.training.epochs"),
         ({"training": {"epochs": 0}}, "epochs"),
         ({"training": {"sampling": {"cutmix": 2.0}}}, "cutmix"),
-        ({"training": {"sampling": {"samples": 2}}}, "samples: expected 32 or more"),
+        ({"training": {"sampling": {"samples": 2}}}, "samples: expected at least 32"),
         ({"training": {"precision": "float8"}}, "train.training.precision"),
-        ({"architecture": {"frames": 80}}, "expected 159 frames or more"),
+        ({"architecture": {"frames": 80}}, "expected at least 159 frames"),
         ({"recording": "nowhere"}, "nowhere"),
         ({"recording": ["RECORDING", "RECORDING"]}, "recording: expected different animals, got 'tiny' twice"),
     ],

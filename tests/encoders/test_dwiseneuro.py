@@ -1,4 +1,4 @@
-"""DwiseNeuro: published names and values, sliding window, gradients; published files are read and never run."""
+"""DwiseNeuro: published names and values, sliding window, gradients; published files execute no code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recon.encoders.dwiseneuro.encoder import DwiseNeuro, load_dwiseneuro, reado
 from recon.encoders.dwiseneuro.network import NEURONS, DwiseNetwork, DwiseSettings
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/dwise.json").read_text())
-"""Names, shapes and rates of the public code: `tests/exact/dwiseneuro_exact.py CLONE --golden FILE`."""
+"""Names, shapes and rates from the public code: `tests/exact/dwiseneuro_exact.py CLONE --golden FILE`."""
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_mice_have_names() -> None:
 
 @pytest.mark.parametrize(
     ("frames", "size", "message"),
-    [(30, 36, "expected 31 frames"), (31, 40, "expected .B,1,T,H,W."), (31, 36, "give the")],
+    [(30, 36, "expected at least 31 frames"), (31, 40, "expected .B,1,T,H,W."), (31, 36, "pass the")],
 )
 def test_other_inputs_are_refused(weights: Path, frames: int, size: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -151,7 +151,7 @@ def test_both_forms_are_converted_and_back(weights: Path, tmp_path: Path, zipped
     first, *others = (load_dwiseneuro(path, "1") for path in (weights, there, back))
     for other in others:
         assert all(torch.equal(value, other.state_dict()[name]) for name, value in first.state_dict().items())
-        # Equal weights at other addresses: some processors round sums of products in another order.
+        # Memory alignment can change the order of summation, and with it the rounding.
         assert torch.allclose(first(*arguments), other(*arguments), rtol=1e-5, atol=1e-7)
     assert read_card(there)["source"] == weights.name
     assert json.loads(there.with_suffix(".json").read_text())["settings"]["core_features"] == [8, 8, 12]
@@ -159,7 +159,7 @@ def test_both_forms_are_converted_and_back(weights: Path, tmp_path: Path, zipped
 
 
 class Payload:
-    """A pickle that would create a file when it is read."""
+    """A pickle that creates a file when unpickled."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -182,7 +182,7 @@ def test_code_in_a_pickle_is_refused_and_does_not_run(weights: Path, tmp_path: P
     assert "weights_only" not in str(refused.value), "no advice to read it all the same"
     assert cli.main(["encoders", "convert", str(weights), str(tmp_path / "out.safetensors")]) == 2
     assert not made.exists() and not (tmp_path / "out.safetensors").exists()
-    # The same bytes do create the file where a pickle's code may run: the test can fail.
+    # Positive control: unrestricted unpickling does create the file.
     torch.load(weights, weights_only=False) if form != "pickle" else pickle.loads(weights.read_bytes())
     assert made.exists()
 

@@ -1,4 +1,4 @@
-"""The generalised linear model: its equation, causality, gradients, checkpoints, and a fit that finds planted cells."""
+"""Generalised linear model: equation, causality, gradients, checkpoints, and recovery of planted cells by the fit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIZE, LAGS, CELLS = (8, 10), 6, 5
 
 
 def planted(rank: int = 1, seed: int = 0) -> Glm:
-    """Cells with a Gaussian spot somewhere and a biphasic course."""
+    """Cells with a Gaussian spatial and a biphasic temporal filter."""
     generator = torch.Generator().manual_seed(seed)
     encoder = Glm(Spec(SIZE, tuple(range(10, 10 + CELLS))), GlmSettings(lags=LAGS, rank=rank))
     place = torch.cartesian_prod(torch.arange(SIZE[0]), torch.arange(SIZE[1])).float()
@@ -73,7 +73,7 @@ def test_no_rate_sees_the_future_or_beyond_its_lags() -> None:
     (gradient,) = torch.autograd.grad(encoder(movie)[..., 12].sum(), movie)
     seen = gradient.abs().sum((0, 1, 3, 4)) > 0
     assert encoder.spec.context == (LAGS - 1, 0)
-    assert seen.nonzero().flatten().tolist() == [7, 8, 9, 10, 11]  # lags 5 … 1; the planted course is zero at lag 0
+    assert seen.nonzero().flatten().tolist() == [7, 8, 9, 10, 11]  # lags 5 … 1; the temporal filter is zero at lag 0
 
 
 def test_gradient_in_the_movie_is_exact() -> None:

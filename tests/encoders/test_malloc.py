@@ -1,4 +1,4 @@
-"""Freed memory is kept on request, and settings of DwiseNeuro that only cost or save change no number."""
+"""Freed memory is retained on request; DwiseNeuro's memory settings change no result."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_large_tensors_are_not_mapped_anew() -> None:
     pages = 8 * 2**26 // resource.getpagesize()
     if not kept:
         pytest.skip("this C library has no such setting")
-    # Where the heap happens to be aligned otherwise, it grows once more.
+    # Depending on alignment the heap grows once more.
     assert few < pages / 2
 
 
@@ -64,7 +64,7 @@ def encoder(*, windows: int = 0, checkpointing: Checkpointing = "auto", channels
 
 
 def shown(made: DwiseNeuro, monkeypatch: pytest.MonkeyPatch, frames: int) -> tuple[torch.Tensor, int]:
-    """Return the gradient of a clip, and how many passes over windows it took."""
+    """Return the gradient of a clip, and the number of passes over windows."""
     passes: list[int] = []
     window = made.window
     monkeypatch.setattr(made, "window", lambda inputs: (passes.append(len(inputs)), window(inputs))[1])

@@ -1,4 +1,4 @@
-"""Encoders: context, gradients, batches, freezing, wrapping, ensembles, and the fast readout against the reference."""
+"""Encoders: context, gradients, batches, freezing, wrapping, ensembles, and the fast readout against a reference."""
 
 from __future__ import annotations
 

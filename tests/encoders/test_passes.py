@@ -1,4 +1,4 @@
-"""Passes that are computed again on the way back: the same sums and gradients, in the same precision, flat memory."""
+"""Passes recomputed in the backward direction: equal sums and gradients, equal precision, constant memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PASSES = [slice(4, 10), slice(2, 8), slice(0, 6)]
 
 
 def sums(movie: Tensor, behavior: Tensor) -> Tensor:
-    """Nonlinear in both; a matrix product, so that autocast changes it."""
+    """Nonlinear in both arguments; a matrix product makes it depend on autocast."""
     return (movie.flatten(3).mean(1) @ torch.linspace(-1, 1, 12)[:, None]).transpose(1, 2).tanh() * behavior.exp()
 
 

@@ -1,4 +1,4 @@
-"""Recorded ganglion cells, end to end through the ordinary commands: import, training, reconstruction, scores."""
+"""Recorded ganglion cells end to end by command line: import, training, reconstruction, scores."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ PUBLISHED_RIDGE = {
     "frame_correlation_9x9_of_3_frames": 0.210,
     "frame_correlation_6x6_of_3_frames": 0.259,
 }
-"""A pilot's ridge decoder on the same frames; ours must come within 0.01 or be better."""
+"""Correlation of a pilot's ridge decoder on the same frames; ours must be no more than 0.01 below."""
 
 
 @pytest.fixture(scope="module")
 def workplace(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with the imported recording."""
+    """Folder with the imported recording."""
     source = real_data / "liu2017_salamander_rgc"
     if not source.is_dir():
         pytest.skip(f"retina: expected the folder {source}")
@@ -52,7 +52,7 @@ def workplace(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def scores(workplace: Path) -> dict[str, dict[str, list[float]]]:
     """Train the encoder on the first 30,000 frames and score the 20 test trials.
 
-    Returns each pooling's scores by method: ridge, input optimisation and the null.
+    Returns the scores of each pooling by method: ridge, input optimisation and the null.
     """
     assert main(["train", "encoder", str(CONFIGS / "train" / "retina.yaml")]) == 0
     tree = config.load(CONFIGS / "retina.yaml")
@@ -71,10 +71,10 @@ def test_recording_is_all_cells_and_frames_cut_by_time(workplace: Path) -> None:
     counts = {tier: len(recording.trials(tier)) for tier in ("train", "oracle", "live_test_main")}
     assert counts == {"train": 90, "oracle": 10, "live_test_main": 20}
     assert recording.frame_size == (18, 18) and len(recording.unit_ids) == 177
-    assert sorted(recording.trials("live_test_main"))[0] == 100  # frame 30,000 on
+    assert sorted(recording.trials("live_test_main"))[0] == 100  # from frame 30,000
     movie = recording.trial(0).movie
     assert abs(float(movie.mean()) - 0.5) < 0.01
-    assert abs(float(movie.std()) - 0.125) < 0.003  # means of 16 fair coins
+    assert abs(float(movie.std()) - 0.125) < 0.003  # mean of 16 fair coin flips
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The static encoders: published names load strictly, frames stand alone, and the real weights load."""
+"""Static encoders: published names load strictly, frames are independent, and the published weights load."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PUBLIC = {
 
 
 def random_state(*, behaving: bool, layers: int = 3, mouse: str = MOUSE, seed: int = 0) -> dict[str, Tensor]:
-    """Return a small state with the published names."""
+    """Return a small state dict with the published names."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
@@ -81,7 +81,7 @@ def test_frames_and_samples_stand_alone(tmp_path: Path, behaving: bool, kind: st
     rates = encoder(movie, behavior)
     assert rates.shape == (2, NEURONS, 5) and bool((rates >= 0).all())
     torch.testing.assert_close(encoder(movie[1:], behavior[1:]), rates[1:])
-    # The pupil's change needs the frame before; images need none.
+    # The change in pupil dilation needs the previous frame; images do not.
     part = encoder(movie[:, :, 2:], behavior[..., 2:])
     torch.testing.assert_close(part[..., encoder.spec.context[0] :], rates[..., 2 + encoder.spec.context[0] :])
 

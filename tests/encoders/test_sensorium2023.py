@@ -1,4 +1,4 @@
-"""The baselines of Sensorium 2023: published names load strictly, rates are those of the public code."""
+"""Baselines of Sensorium 2023: published names load strictly, rates equal those of the public code."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_rate_rests_on_the_frames_of_its_context_only(kind: str, tmp_path: Pat
 def test_what_was_before_the_trial_is_its_first_frame(kind: str, tmp_path: Path) -> None:
     encoder = built(kind, tmp_path)
     movie, behavior = world(6)
-    # Longer by repeats in front, the same rates are computed without any padding.
+    # With the first frame repeated explicitly, the same rates need no padding.
     still = (movie[:, :, :1].expand(-1, -1, 18, -1, -1), behavior[..., :1].expand(-1, -1, 18))
     longer = encoder(torch.cat([still[0], movie], 2), torch.cat([still[1], behavior], 2))
     torch.testing.assert_close(encoder(movie, behavior), longer[..., 18:], rtol=1e-4, atol=1e-5)
@@ -169,7 +169,7 @@ def test_pupil_centres_may_be_channels_too(tmp_path: Path) -> None:
     encoder = freeze(load_sensorium2023(saved(tmp_path, state), MOUSE, statistics=STATISTICS))
     movie, behavior = world(20)
     assert encoder.spec.behavior == encoders.BEHAVIOR_CHANNELS
-    # Both pairs have the same filters: exchanged, once normalised, they change nothing.
+    # Both behavior pairs have equal filters, so swapping their normalised values changes nothing.
     scale, mean = torch.tensor([*BEHAVIOR, *PUPIL[1]])[:, None], torch.tensor([0.0, 0.0, *PUPIL[0]])[:, None]
     exchanged = ((behavior - mean) / scale)[:, [2, 3, 0, 1]] * scale + mean
     torch.testing.assert_close(encoder(movie, exchanged), encoder(movie, behavior), rtol=1e-3, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Training: learns a linear–nonlinear population, resumes bit for bit, scores as NumPy does, finds receptive fields."""
+"""Training: learns a linear–nonlinear population, resumes exactly, scores as NumPy does, finds receptive fields."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def population() -> tuple[Linear, Tensor]:
 
 
 def recording(count: int, *, seed: int, noisy: bool = True) -> list[TrainingClip]:
-    """Clips of smooth noise, Poisson responses, and behavior that plays no part."""
+    """Clips of smooth noise with Poisson responses and irrelevant behavior."""
     encoder, _ = population()
     generator = torch.Generator().manual_seed(seed)
     clips = []
@@ -83,7 +83,7 @@ def _true() -> Linear:
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, *, step: int) -> None:
-    """Let the next training end before its step `step`; its state is saved after every step."""
+    """Interrupt the next training before step `step`; its state is saved after every step."""
     monkeypatch.setattr(learning_module, "SAVE_SECONDS", 0.0)
     genuine, calls = training_module.loss_of, []
 

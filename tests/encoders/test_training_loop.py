@@ -1,4 +1,4 @@
-"""The training loop of decoders: it learns, keeps the best weights, and resumes to the same end."""
+"""Training loop: it learns, keeps the best weights, and resumes to identical weights."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, monk
 
 
 def values(network: nn.Module) -> list[Any]:
-    """What TensorBoard shows: the error, without gradients and of weights that rest."""
+    """TensorBoard values: the error, without gradients, of fixed weights."""
     assert not network.training and not torch.is_grad_enabled()
     return [summary.scalar("error", error(network)).value[0]]
 
@@ -139,7 +139,7 @@ def test_the_history_goes_on_where_a_training_does(tmp_path: Path) -> None:
 
 
 def test_a_state_without_a_history_still_goes_on(tmp_path: Path) -> None:
-    """As it was written before there was one: five parts, four numbers."""
+    """States of earlier versions have five parts, four scalars and no history."""
     settings, whole, place = Learning(steps=12, validate_every=4), model(), tmp_path / "state.training"
     learn(whole, loss, settings, generator=draws(), validate=score)
     half = started(model(), settings, draws())

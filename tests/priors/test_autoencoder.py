@@ -1,4 +1,4 @@
-"""Autoencoders of movies: ours and those of diffusers; training, files, and what is refused."""
+"""Autoencoders of movies, ours and diffusers': training, files, and errors."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_diffusers_autoencoders_load_from_a_folder_and_are_differentiable(
     kind: str, inside: str, tmp_path: Path
 ) -> None:
     with torch.random.fork_rng():
-        torch.manual_seed(1)  # four features may all be dead under other weights, and then nothing has a gradient
+        torch.manual_seed(1)  # with other weights all four ReLU features may be dead, without a gradient
         made = KINDS[kind]().eval()
     made.save_pretrained(tmp_path / inside)
     model = load_image_autoencoder(tmp_path, scale=2)
@@ -79,7 +79,7 @@ def test_diffusers_autoencoders_load_from_a_folder_and_are_differentiable(
 
 
 def test_what_is_no_autoencoder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"not available .* download it to a folder"):
+    with pytest.raises(ValueError, match=r"not available .* download it and pass its folder"):
         load_image_autoencoder(tmp_path / "nowhere")
     UNet2DModel(
         block_out_channels=(4, 4), down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
@@ -119,7 +119,7 @@ def test_the_command_trains_one(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 class Identity(Autoencoder):
-    """Latents are the pixels, with each row a channel."""
+    """Latents are the pixels, with each row as a channel."""
 
     def encode(self, movie):
         return movie[:, 0].transpose(1, 2)[:, :, :, None]
@@ -166,5 +166,5 @@ def test_the_shipped_autoencoder_keeps_movies_that_it_has_not_seen() -> None:
     clip = make_clip("test", 0, frames=24, frame_size=(36, 64), degrees_per_pixel=1.9)
     movie = torch.from_numpy(clip.video).float()[None, None] / 255
     latents = model.encode(movie)
-    assert latents.shape == (1, 8, 12, 9, 16)  # four times fewer numbers than pixels
+    assert latents.shape == (1, 8, 12, 9, 16)  # four times fewer values than pixels
     assert float(video_correlation(model.decode(latents, (24, 36, 64)), movie)) > 0.95

@@ -1,4 +1,4 @@
-"""What denoisers are made into: guidance by text, scores, clean estimates, falling levels."""
+"""Functions of denoisers: text guidance, score, clean estimates, noise levels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recon.priors.still_images import Still
 
 
 class Told(Denoiser):
-    """Estimates the mean of its condition everywhere, or 0 without one; counts how often it is asked."""
+    """Estimates the mean of its condition everywhere, or 0 without one; counts its evaluations."""
 
     asked = 0
 
@@ -38,7 +38,7 @@ def test_guidance_encodes_and_decodes_as_its_denoiser_does() -> None:
 
 
 def test_the_score_is_the_gradient_of_the_noisy_movies_density() -> None:
-    """Tweedie: of a Gaussian known in closed form, by automatic differentiation in float64."""
+    """Tweedie's formula for a Gaussian, against automatic differentiation in float64."""
     known, sigma = worlds.spectrum(), torch.tensor([0.1, 0.7], dtype=torch.float64)
     power, mean = known.power.double(), known.mean.double()
     size = power.numel()
@@ -78,10 +78,10 @@ def test_levels_fall_by_equal_factors() -> None:
 
 
 def test_a_still_is_denoised_as_the_mean_of_a_movie_that_does_not_move() -> None:
-    """With the spectrum of movies that never move it is the exact denoiser of their images."""
+    """With the spectrum of static movies, this is the exact denoiser of their images."""
     frames, power = 6, 1 / (1 + torch.arange(4.0)[:, None] + torch.arange(5.0)[None])
     still = torch.full((frames, 4, 5), 1e-9)
-    still[0] = frames * power  # the orthonormal transform of a constant over time
+    still[0] = frames * power  # orthonormal transform of a temporal constant
     known = Spectrum(power[None], torch.zeros(4, 5))
     movies = GaussianDenoiser(Spectrum(still, torch.zeros(4, 5)))
     x = torch.randn(2, 1, 1, 4, 5, generator=torch.Generator().manual_seed(0))

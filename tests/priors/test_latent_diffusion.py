@@ -1,4 +1,4 @@
-"""Pretrained pipelines as priors: what they denoise is what diffusers makes of it, on tiny models of random weights."""
+"""Pretrained pipelines as priors: estimates equal those of diffusers, on tiny models with random weights."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SIGMA = torch.tensor([0.5, 3.0])
 
 @pytest.fixture(scope="module")
 def models() -> dict[str, LatentDiffusion]:
-    """What was loaded already; every second frame for the models of videos."""
+    """Cache of loaded models; every second frame for video models."""
     return {}
 
 
@@ -86,7 +86,7 @@ def test_the_gradient_through_denoiser_and_decoder_is_that_of_finite_differences
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_estimate_is_what_one_step_of_the_pipeline_itself_gives(kind: str) -> None:
-    """A deterministic step from the noisiest level to no noise at all ends at the clean estimate."""
+    """One deterministic step from the highest noise level to zero ends at the clean estimate."""
     model = load_latent_diffusion(tiny_pipelines.folder(kind), scale=2)
     pipe, video = model.pipeline.pipe, model.pipeline.family.video
     x = torch.randn(
@@ -135,7 +135,7 @@ def test_a_network_that_knows_the_noise_gives_back_the_clean_latents(predicts: s
 
 @pytest.mark.parametrize("index", [0, 500, 999])
 def test_a_network_that_knows_the_flow_gives_back_the_clean_latents(index: int, model_of_noise) -> None:
-    """Where the scheduler's shift has moved its steps to; its last one, without signal, is no clean + σ·noise."""
+    """At the scheduler's shifted steps; t = 1 (no signal) has no representation clean + σ·noise and is replaced."""
     model, answer = model_of_noise
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
     model.pipeline.schedule = schedule_of(scheduler)
@@ -149,7 +149,7 @@ def test_a_network_that_knows_the_flow_gives_back_the_clean_latents(index: int, 
 
 @pytest.fixture
 def model_of_noise(monkeypatch: pytest.MonkeyPatch) -> tuple[LatentDiffusion, dict[str, object]]:
-    """A model whose network checks what it is asked and answers what it is told."""
+    """A model whose network checks its inputs and returns a preset prediction."""
     model = load_latent_diffusion(tiny_pipelines.folder("image"), at_once=16)
     answer: dict[str, object] = {}
 
@@ -244,7 +244,7 @@ def test_parts_and_what_is_computed_again_change_nothing(model: LatentDiffusion)
 def test_a_movie_that_changes_evenly_survives_left_out_frames(
     frames: int, every: int, stride: int, monkeypatch: pytest.MonkeyPatch, models: dict[str, LatentDiffusion]
 ) -> None:
-    """With an autoencoder that loses nothing; after the last frame that is seen the movie stands still."""
+    """With a lossless autoencoder; after the last encoded frame the movie is constant."""
     if "image" not in models:
         models["image"] = load_latent_diffusion(tiny_pipelines.folder("image"), scale=2).for_movie(SHAPE)
     pipeline = models["image"].pipeline
@@ -317,7 +317,7 @@ def test_what_does_not_fit_is_refused(model: LatentDiffusion) -> None:
 
 
 def test_weights_that_cannot_be_had_are_an_error_and_never_random(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"got .*nothing.* which is not available .*; download it to a folder"):
+    with pytest.raises(ValueError, match=r"got .*nothing.* which is not available .*; download it and pass its folder"):
         load_latent_diffusion(tmp_path / "nothing")
     shutil.copytree(tiny_pipelines.folder("image"), tmp_path / "part")
     for file in ("unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"):
@@ -390,7 +390,7 @@ def test_a_configuration_names_a_prior(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sampler", [Dps, Egg, Sample])
 def test_samplers_work_in_latent_space(sampler: type[Dps], tmp_path: Path) -> None:
-    """As far as a prior of random weights can be: activity pulls on every sample, words count, movies stay movies."""
+    """With random weights: every sample has a data gradient, text changes the result, movies stay finite."""
     problem, training = worlds.problem(), worlds.training(tmp_path)
 
     def movies(text: Typed | Given | None) -> list[Iterate]:

@@ -1,4 +1,4 @@
-"""The text-conditioned prior of movies: its network, its windows, its files, its text, its training."""
+"""Text-conditioned movie prior: network, windows, files, text, training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TINY = MovieUnetSettings(widths=(4, 6, 8), depth=1, text=5, steering=8)
 
 
 def moved(settings: MovieUnetSettings = TINY, **chosen: object) -> MovieDiffusion:
-    """Return a prior all of whose weights differ from zero."""
+    """Return a prior with all weights nonzero."""
     model = MovieDiffusion(settings, **chosen)
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():
@@ -53,7 +53,7 @@ def test_samples_do_not_influence_each_other() -> None:
 
 
 def test_before_training_it_is_the_denoiser_of_white_movies() -> None:
-    """D = grey + σ_d²/(σ²+σ_d²)·(x − grey): the network's last layer starts at zero."""
+    """D = grey + σ_d²/(σ²+σ_d²)·(x − grey): the network's last layer is initialised to zero."""
     model = started(PriorTraining("tiny", Path("tiny"), TINY, precision="float32"), torch.Generator().manual_seed(0))
     x, sigma = torch.rand(2, 1, 6, 8, 8), torch.tensor([0.25, 0.5])
     expected = GREY + (MOVIE_SD**2 / (sigma**2 + MOVIE_SD**2)).reshape(-1, 1, 1, 1, 1) * (x - GREY)
@@ -107,13 +107,13 @@ def test_frames_that_are_far_away_change_nothing() -> None:
 
 
 def test_windows_leave_no_seams() -> None:
-    """At the borders of windows the movie changes no more from frame to frame than elsewhere."""
+    """At window borders the frame-to-frame change is no larger than elsewhere."""
     generator = torch.Generator().manual_seed(7)
     ramp = torch.linspace(0, 1, 90)[None, None, :, None, None].expand(1, 1, -1, 6, 8)
     x = ramp + 0.1 * torch.randn(ramp.shape, generator=generator)
 
     def tilted(part: torch.Tensor, frames: slice = slice(None)) -> torch.Tensor:
-        """Every window has an offset of its own, as windows that know nothing of each other have."""
+        """Add a window-dependent offset, as from independent windows."""
         return part + part.mean() - part[:, :, :1].mean()
 
     change = (by_windows(tilted, x, 16) - x).mean((0, 1, 3, 4)).diff().abs()
@@ -183,7 +183,7 @@ def test_a_text_model_that_cannot_be_had_is_an_error(tmp_path: Path, monkeypatch
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Embeddings of three numbers, and few clips."""
+    """Text embeddings of length 3, and few clips."""
     monkeypatch.setattr("recon.train.prior.HELD_OUT", 3)
     monkeypatch.setattr("recon.train.prior.HELD_OUT_FRAMES", 12)
     monkeypatch.setattr("recon.train.prior.LENGTH", 10)
@@ -217,7 +217,7 @@ def test_a_prior_is_trained_saved_and_says_how_well_it_denoises(tmp_path: Path, 
 def test_tensorboard_shows_draws_and_errors_while_a_prior_learns(
     tmp_path: Path, short: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Interrupted and watched it ends with the weights of a training that was neither."""
+    """Interruption and logging do not change the final weights."""
     monkeypatch.setattr("recon.encoders.training.loop.SAVE_SECONDS", 0.0)
     tree = {
         "name": "tiny",
@@ -262,7 +262,7 @@ def test_chunks_lie_in_one_scene_and_carry_its_caption(tmp_path: Path, short: No
 
 
 def test_errors_are_those_of_the_noise_that_is_left(tmp_path: Path, short: None) -> None:
-    """A denoiser that does nothing leaves σ²; all words meet the same noise."""
+    """The identity denoiser has error σ²; right and wrong captions get the same noise."""
     chosen = PriorTraining("tiny", tmp_path / "t", TINY, artefacts=tmp_path)
     held_out = captioned("validation", chosen, TextEncoder())
 
@@ -276,7 +276,7 @@ def test_errors_are_those_of_the_noise_that_is_left(tmp_path: Path, short: None)
 
 
 def test_before_training_a_prior_with_a_spectrum_is_its_gaussian(tmp_path: Path) -> None:
-    """Also for clips of another length; it goes on from the network of another prior with fewer views."""
+    """Also for clips of another length; training can start from another prior's network with fewer views."""
     power = worlds.spectrum()
     first = moved(replace(TINY, inputs=1))
     save_movie_diffusion(first, tmp_path / "first.safetensors", card={})
@@ -299,7 +299,7 @@ def test_before_training_a_prior_with_a_spectrum_is_its_gaussian(tmp_path: Path)
 
 
 def test_training_lowers_the_error() -> None:
-    """On one movie, in a hundred steps, to half of what the denoiser of white movies leaves."""
+    """On one movie, in 100 steps, to half the error of the white-movie denoiser."""
     model = started(PriorTraining("tiny", Path("tiny"), TINY, precision="float32"), torch.Generator().manual_seed(0))
     rows = torch.linspace(0, 6, 12)
     movie = (0.5 + 0.3 * torch.sin(rows[:, None] + rows[None, :])).expand(2, 1, 8, 12, 12)

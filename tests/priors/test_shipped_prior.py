@@ -1,4 +1,4 @@
-"""The prior that ships: it denoises what it never saw better than a Gaussian does, and words help it."""
+"""The shipped prior denoises held-out movies better than a Gaussian, and correct text improves it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_movies_of_validation_sources_are_denoised_better_than_by_a_gaussian(
 
 
 def test_long_clips_have_no_seams_between_windows(shipped: MovieDiffusion) -> None:
-    """Where windows meet, the estimate changes no more from frame to frame than elsewhere."""
+    """At window borders the estimate's frame-to-frame change is no larger than elsewhere."""
     movie = torch.from_numpy(make_clip("validation", 105, frames=128).video)[None, None].float() / 255
     noisy = movie + 0.2 * torch.randn(movie.shape, generator=torch.Generator().manual_seed(1))
     whole = shipped(noisy, torch.tensor([0.2]))

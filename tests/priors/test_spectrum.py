@@ -1,4 +1,4 @@
-"""The cosine spectrum: transform, estimate, denoiser."""
+"""Cosine spectrum: transform, estimate, denoiser."""
 
 import pytest
 import torch
@@ -51,7 +51,7 @@ def test_estimate_refuses_a_single_clip(spectrum: Spectrum) -> None:
 
 
 def test_denoiser_obeys_tweedie(spectrum: Spectrum) -> None:
-    """D(x,σ) = x + σ²·∇log p_σ(x) (Efron 2011), p_σ being the Gaussian with power P + σ²."""
+    """D(x,σ) = x + σ²·∇log p_σ(x) (Efron 2011); p_σ is the Gaussian with power P + σ²."""
     x = draw(spectrum, 3)[:, None].double().requires_grad_(True)
     exact = spectrum.to(torch.device("cpu"), torch.float64)
     sigma = torch.tensor([0.1, 0.7, 3.0], dtype=torch.float64)

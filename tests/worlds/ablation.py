@@ -1,4 +1,4 @@
-"""An ablation: the section of a configuration, and a finished run with invented numbers."""
+"""An ablation: a configuration section and a finished run with synthetic numbers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from recon.study.ablation.rows import MEAN, PRIOR, SILENT_PRIOR, Ablation
 from recon.study.outputs import COLUMNS
 
 SHARES = (0.5, 0.6, 0.66, 0.8, 0.75, 0.62, 0.64, 0.3, 0.15, 0.1, 0.05)
-"""Shares of the truth in the reconstructions of the ablation's rows, in their order."""
+"""Share of the ground truth in each row's reconstruction, in row order."""
 
 
 def write_prior(path: Path) -> str:
-    """Write a prior of random weights, which is good for nothing but to see what is done with it."""
+    """Write a prior with random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = MovieDiffusion(MovieUnetSettings(widths=(4, 6), depth=1, steering=8))
@@ -33,7 +33,7 @@ def write_prior(path: Path) -> str:
 
 
 def section(weights: str = "tiny", **changed: Any) -> dict[str, Any]:
-    """Return a section `ablation` with a prior in the middle of two methods."""
+    """Return an `ablation` section with a prior nested inside two methods."""
     denoiser = {"name": "diffusion", "weights": weights, "guidance": 2.0}
     inner = {"name": "diffpir", "levels": 2, "data": {"beta": 1.0, "steps": 2}, "denoiser": denoiser}
     return {
@@ -44,7 +44,7 @@ def section(weights: str = "tiny", **changed: Any) -> dict[str, Any]:
 
 
 def make_ablation(folder: Path, *, clips: int = 5) -> Path:
-    """Write the folder of a finished ablation, one row of which has markup in its label."""
+    """Write the folder of a finished ablation; one row has markup in its label."""
     run = make_run(folder, clips=clips, shape=(20, 6, 10), warmup=4)
     for task in (run / "tasks").iterdir():
         task.rename(run / f"old-{task.name}")
@@ -68,6 +68,6 @@ def make_ablation(folder: Path, *, clips: int = 5) -> Path:
 
 
 def ask_no_encoder(task: Path) -> None:
-    """Let a task's trace say that no encoder was ever asked."""
+    """Set the encoder evaluations in a task's trace to zero."""
     lines = [json.loads(line) | {"evaluations": 0.0} for line in (task / "trace.jsonl").read_text().splitlines()]
     (task / "trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

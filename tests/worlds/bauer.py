@@ -1,4 +1,4 @@
-"""One clip for the published loop: a narrow network, responses, behavior, a mask; shared by test and benchmarks."""
+"""One clip for the published loop: a narrow network, responses, behavior, mask; shared by tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ NARROW: dict[str, Any] = {
 }
 PRESETS = Path(__file__).parents[2] / "configs" / "methods"
 RUNS = {"published": (1000.0, 1.0), "saturated": (50000.0, 0.003)}
-"""Learning rate and clip: as published, and so that both the clip of gradients and that of the movie are at work."""
+"""Learning rate and gradient clip: as published, and with both gradient and movie clipping active."""
 
 
 @dataclass(frozen=True)
 class World:
-    """A clip's responses `[N,T]`, behavior `[4,T]` and transparency mask `[64,64]`."""
+    """Responses `[N,T]`, behavior `[4,T]` and transparency mask `[64,64]` of a clip."""
 
     frames: int
     neurons: int
@@ -53,18 +53,18 @@ class World:
 
     @property
     def responses(self) -> Tensor:
-        """Exponential, a fifth of them below zero, which the loss must cut."""
+        """Exponential, a fifth of them negative, which the loss must clip."""
         generator = torch.Generator().manual_seed(2)
         return -3 * torch.rand(self.neurons, self.frames, generator=generator).clamp_min(1e-6).log() - 0.7
 
     @property
     def mask(self) -> Tensor:
-        """A slope that passes 0.5 on a disc, part of which lies in the border above the screen."""
+        """A ramp that passes 0.5 on a disc, partly in the border above the screen."""
         rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
         return 1.5 - ((rows - 24) ** 2 + (columns - 36) ** 2).sqrt() / 20
 
     def problem(self, encoder: Encoder, device: torch.device | None = None) -> Problem:
-        """Return the problem of the clip on a device, moved where the mask is 0.5 or more."""
+        """Return the clip's problem on a device, with gradients where the mask is 0.5 or more."""
         fit = torch.ones(self.neurons, dtype=torch.bool)
         frames = torch.ones(1, self.frames, dtype=torch.bool)
         measurement = Measurement(self.responses[None], self.behavior[None], fit, ~fit, frames)
@@ -74,12 +74,12 @@ class World:
 
 
 def narrow_encoder() -> DwiseNeuro:
-    """Return the narrow network with the weights that the public code was run with."""
+    """Return the narrow network with the weights used for the public code's golden values."""
     return random_encoder(NARROW)
 
 
 def random_encoder(settings: Mapping[str, Any]) -> DwiseNeuro:
-    """Return a network of weights that are drawn by name."""
+    """Return a network with weights drawn in order of their names."""
     network = DwiseNetwork(DwiseSettings(**settings))
     network.load_state_dict(dwise_worlds.random_state({k: v.shape for k, v in network.state_dict().items()}))
     encoder = DwiseNeuro(network.eval(), MOUSE)
@@ -88,7 +88,7 @@ def random_encoder(settings: Mapping[str, Any]) -> DwiseNeuro:
 
 
 def preset(name: str, iterations: int, *, run: str = "published") -> Gradient:
-    """Return a preset with other iterations, and the learning rate and clip of a run."""
+    """Return a preset with the iterations, learning rate and gradient clip of a run."""
     method: Gradient = config.build("method", config.load(PRESETS / f"{name}.yaml"))
     rate, clip = RUNS[run]
     if method.subclips is None or not isinstance(method.optimiser, Momentum):

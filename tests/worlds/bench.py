@@ -1,4 +1,4 @@
-"""A benchmark of seconds: a tiny simulated recording, an untrained encoder of its neurons, two rows."""
+"""A benchmark that runs in seconds: tiny simulated recording, untrained encoder, two rows."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def write_encoder(
     neurons: int | None = None,
     behavior: tuple[str, ...] = ("running_speed",),
 ) -> None:
-    """Write an untrained encoder of (the first) neurons of a recording."""
+    """Write an untrained encoder of a recording's (first) neurons."""
     units = recording.unit_ids[:neurons]
     spec = Spec(recording.frame_size, units, degrees_per_pixel=recording.degrees_per_pixel, behavior=behavior)
     encoder = CoreReadout(spec, SMALL)
@@ -58,7 +58,7 @@ def write_encoder(
 
 
 def configuration(folder: Path) -> dict[str, Any]:
-    """Return a benchmark of a learning decoder and of input optimisation in the folder's world."""
+    """Return a benchmark with a learnt decoder and input optimisation in the folder's world."""
     encoders = [{"name": "core_readout", "weights": str(folder / f"encoder{seed}.safetensors")} for seed in range(3)]
     return {
         "run": str(folder / "run"),

@@ -1,4 +1,4 @@
-"""A headless Chromium, where the system has one."""
+"""A headless Chromium, if the system has one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Image-to-text models of each family, tiny, random, built from their own configurations and saved to folders."""
+"""Tiny random image-to-text models of each family, built from their own configurations and saved to folders."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ FAMILIES: dict[str, Callable[[Path], None]] = {
 
 
 def build(family: str, folder: Path) -> Path:
-    """Save a tiny model of a family; the same numbers every time."""
+    """Save a tiny model of a family, deterministically."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
         FAMILIES[family](folder)
@@ -113,7 +113,7 @@ def build(family: str, folder: Path) -> Path:
 def _save(model: Any, processor: Any, folder: Path) -> None:
     with torch.no_grad():
         for weights in (one for one in model.parameters() if one.ndim > 1):
-            weights.mul_(20.0)  # as they start, they say the same of all pictures: nothing
+            weights.mul_(20.0)  # with initial weights all captions are empty
     known = {word: place for place, word in enumerate((*SPECIAL, *WORDS))}
     words = Tokenizer(WordLevel(known, unk_token="[UNK]"))
     words.pre_tokenizer = Whitespace()

@@ -1,4 +1,4 @@
-"""Commands run in processes of their own, and what they leave behind."""
+"""Commands run in subprocesses, and their output files."""
 
 from __future__ import annotations
 

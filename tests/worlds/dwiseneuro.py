@@ -1,4 +1,4 @@
-"""Weights of DwiseNeuro that a seed gives again by name order, and inputs; shared by the tests and the benchmark."""
+"""Seeded DwiseNeuro weights, drawn in order of names, and inputs; shared by tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def params(network: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def random_state(shapes: Mapping[str, Sequence[int]], *, seed: int = 0) -> dict[str, Tensor]:
-    """Return weights and BatchNorm statistics, drawn in the order of the names; position frequencies as published."""
+    """Return weights and BatchNorm statistics drawn in order of names; position frequencies as published."""
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for name in sorted(shapes):
@@ -62,7 +62,7 @@ def random_state(shapes: Mapping[str, Sequence[int]], *, seed: int = 0) -> dict[
 
 
 def trial(frames: int, *, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """Return grey values `[T,36,64]` in 0–255, and behavior `[4,T]` in the files' units."""
+    """Return grey levels `[T,36,64]` in 0–255, and behavior `[4,T]` in the files' units."""
     generator = torch.Generator().manual_seed(seed)
     movie = torch.rand(frames, 36, 64, generator=generator) * 255
     scale = torch.tensor([40.0, 5.0, 300.0, 220.0])[:, None]

@@ -1,4 +1,4 @@
-"""Tiny encoders of every kind, with weights away from their starting values."""
+"""Tiny encoders of every kind, with weights moved off their initial values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def judge() -> Encoder:
 
 
 def _ready(encoder: CoreReadout | Judge) -> Encoder:
-    """Weights of all parts away from their starting values, so that every part matters."""
+    """Move all weights off their initial values, so that every part has an effect."""
     generator = torch.Generator().manual_seed(0)
     encoder.initialise(generator)
     encoder.place(2 * torch.rand(7, 2, generator=generator) - 1, torch.ones(7))

@@ -1,4 +1,4 @@
-"""Fidelities with planted parameters, and rates, responses and masks to call them with."""
+"""Fidelities with planted parameters, and rates, responses and masks as their inputs."""
 
 from __future__ import annotations
 

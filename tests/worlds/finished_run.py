@@ -1,4 +1,4 @@
-"""A run directory as a benchmark leaves it, with invented numbers."""
+"""A benchmark's run directory with synthetic numbers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def true_movie(generator: np.random.Generator, shape: tuple[int, int, int]) -> n
 
 
 def make_run(folder: Path, *, clips: int = 3, shape: tuple[int, int, int] = (40, 12, 20), warmup: int = 10) -> Path:
-    """Write a run directory as a benchmark leaves it, with invented numbers."""
+    """Write a benchmark's run directory with synthetic numbers."""
     generator = np.random.default_rng(0)
     folder.mkdir(parents=True)
     truths = {str(3 + 4 * index): true_movie(generator, shape) for index in range(clips)}
@@ -113,7 +113,7 @@ def curves(trials: list[str], share: float, blur: float) -> dict[str, Any]:
 
 
 def embedded(page: Path) -> dict[str, Any]:
-    """Return the data that a report page carries; NaN and Infinity are no JSON."""
+    """Return the data embedded in a report page; NaN and Infinity are invalid JSON."""
     text = page.read_text()
     start = text.index('id="data">') + len('id="data">')
     data: dict[str, Any] = json.loads(text[start : text.index("</script>", start)], parse_constant=_no_json)

@@ -1,7 +1,7 @@
-"""Sessions of known truth in the formats of the field, written with the field's own writers.
+"""Sessions with known ground truth in the field's formats, written with the field's own writers.
 
-Every unit sees one cell of the screen: its activity at any time is the grey level that was there `LATENCY` seconds
-before. A reader that shifts a clock by a frame is found out.
+Every unit responds to one cell of the screen: its activity is the grey level `LATENCY` seconds earlier. A reader that
+shifts a clock by one frame therefore fails.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ VIDEO = "acquisition/Video: stimulus_17797_4_10_v4"
 
 @dataclass(frozen=True)
 class Film:
-    """Frames `(T,H,W)` uint8 with the time at which each appeared; between films the screen is grey."""
+    """Frames `(T,H,W)` uint8 with their onset times; between films the screen is grey."""
 
     frames: Array
     onsets: Array
 
 
 def film(seconds: float, *, rate: float, start: float, seed: int, jitter: float = 0.0) -> Film:
-    """Return a smooth movie of blobs that come and go within half a second."""
+    """Return a smooth movie of blobs that appear and disappear within half a second."""
     generator = np.random.default_rng(seed)
     count = round(seconds * rate)
     noise = generator.normal(size=(round(seconds * 4) + 4, ROWS, COLUMNS))
@@ -44,7 +44,7 @@ def film(seconds: float, *, rate: float, start: float, seed: int, jitter: float 
 
 
 def activity(films: list[Film], times: Array, *, latency: float = LATENCY) -> Array:
-    """Return what the units do at given times `(S,UNITS)`: the grey level of their cell, over 255, some time before."""
+    """Return the units' activity at times `(S,UNITS)`: their cell's grey level / 255, `LATENCY` seconds earlier."""
     cells = np.random.default_rng(5).permutation(ROWS * COLUMNS)[:UNITS]
     asked = times - latency
     found = np.full((len(times), UNITS), 0.5)
@@ -57,7 +57,7 @@ def activity(films: list[Film], times: Array, *, latency: float = LATENCY) -> Ar
 
 
 def spikes(films: list[Film], end: float, *, rate: float = 60.0) -> list[Array]:
-    """Return the spike times of the units, Poisson with up to `rate` spikes a second."""
+    """Return Poisson spike times of the units, with up to `rate` spikes per second."""
     times = np.arange(0, end, 0.001)
     chance = activity(films, times) * rate * 0.001
     fired = np.random.default_rng(6).random(chance.shape) < chance
@@ -65,7 +65,7 @@ def spikes(films: list[Film], end: float, *, rate: float = 60.0) -> list[Array]:
 
 
 def write_experanto(folder: Path, films: list[Film], *, spiking: bool = False, shifts: bool = False) -> Path:
-    """Write a folder of experanto: videos between blanks, responses at 8 Hz, a treadmill and an eye tracker."""
+    """Write an experanto folder: videos between blanks, responses at 8 Hz, a treadmill and an eye tracker."""
     screen = folder / "screen"
     (screen / "data").mkdir(parents=True)
     (screen / "meta").mkdir()
@@ -91,7 +91,7 @@ def write_experanto(folder: Path, films: list[Film], *, spiking: bool = False, s
         _sequence(folder / "responses", films, end, shifts=shifts)
     _signals(folder / "treadmill", np.sin(np.arange(0, end, 0.05))[:, None], 20.0)
     eye = np.tile(np.arange(0, end, 0.05)[:, None] % 3, (1, 4))
-    eye[100:108] = np.nan  # a blink of 0.4 s
+    eye[100:108] = np.nan  # 0.4 s blink
     _signals(folder / "eye_tracker", eye, 20.0, mapped=True)
     return folder
 
@@ -137,9 +137,9 @@ def _spikes(folder: Path, times: list[Array], end: float) -> None:
 
 
 def write_allen(path: Path, *, repeats: int = 2, seconds: float = 12.0) -> tuple[Path, list[Film]]:
-    """Write an NWB 1.0 file as the Allen Brain Observatory does: ΔF/F at 30 Hz, one natural movie shown repeatedly.
+    """Write an NWB 1.0 file as from the Allen Brain Observatory: ΔF/F at 30 Hz, one natural movie shown repeatedly.
 
-    Stimuli are told in imaging frames; the pupil was lost for a while.
+    Stimulus times are in imaging frames; pupil tracking is lost for a while.
     """
     one = film(seconds, rate=30.0, start=0.0, seed=3)
     rate, start = 30.1, 5.0
@@ -168,7 +168,7 @@ def write_allen(path: Path, *, repeats: int = 2, seconds: float = 12.0) -> tuple
 
 
 def write_microns(path: Path, films: list[Film]) -> Path:
-    """Write a MICrONS scan with pynwb: raw fluorescence of two fields at 6.3 Hz that bleaches, clips by their hash.
+    """Write a MICrONS scan with pynwb: bleaching raw fluorescence of two fields at 6.3 Hz, clips named by their hash.
 
     The second field is imaged some milliseconds later.
     """
@@ -229,7 +229,7 @@ def write_microns(path: Path, films: list[Film]) -> Path:
     file.add_acquisition(eye)
     with pynwb.NWBHDF5IO(path, "w") as stream:
         stream.write(file)
-    with h5py.File(path, "r+") as written:  # a name that pynwb wrote in 2023 and no longer writes
+    with h5py.File(path, "r+") as written:  # name used by pynwb until 2023
         written.move("acquisition/Video", VIDEO)
     return path
 
@@ -268,9 +268,9 @@ def write_neuropixels(path: Path, *, repeats: int = 2, seconds: float = 12.0) ->
 
 
 def write_stills(folder: Path, *, images: int = 90, scale: int = 16) -> Path:
-    """Write a mouse of Sensorium 2022: images (1,144,256) at scale 16, a response and three rows of behavior to each.
+    """Write a Sensorium 2022 mouse: images (1,144,256) at scale 16, with a response and three behavior rows each.
 
-    The last tenth are test images that are shown twice; the responses of the very last two are withheld.
+    The last tenth are test images shown twice; the responses of the last two are withheld.
     """
     generator = np.random.default_rng(8)
     noise = generator.normal(size=(images, ROWS, COLUMNS))
@@ -298,7 +298,7 @@ def write_stills(folder: Path, *, images: int = 90, scale: int = 16) -> Path:
 def write_twin(folder: Path, films: list[Film], *, scale: int = 16) -> Path:
     """Write the training and evaluation folders of a digital twin: movies (T,144,256,1) at scale 16, z-scored behavior.
 
-    The last two films are the repeats of one video; eye positions are missing, as the layout allows.
+    The last two films are repeats of one video; eye positions are missing, as the layout allows.
     """
     for number, each in enumerate(films):
         repeat = number >= len(films) - 2
@@ -320,7 +320,7 @@ def write_twin(folder: Path, films: list[Film], *, scale: int = 16) -> Path:
 
 
 def write_mouse(folder: Path, films: list[Film]) -> Path:
-    """Write a mouse of Sensorium 2023, padded with NaN; the last trial of the tiers has no file."""
+    """Write a Sensorium 2023 mouse, padded with NaN; the last trial listed in the tiers has no file."""
     for trial, each in enumerate(films):
         values = {
             "videos": np.moveaxis(each.frames, 0, -1),
@@ -339,7 +339,7 @@ def write_mouse(folder: Path, films: list[Film]) -> Path:
 
 
 def write_arrays(folder: Path, films: list[Film]) -> Path:
-    """Write a movie and responses as plain arrays of every kind that is read: .npy, .npz, .h5, .mat."""
+    """Write a movie and responses as plain arrays in every supported format: .npy, .npz, .h5, .mat."""
     from scipy.io import savemat
 
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Mice of Sensorium 2023 at full scale: counts, coordinates, statistics and repeats are real, activity is drawn."""
+"""Sensorium 2023 mice at full scale: real counts, coordinates, statistics and repeats; random activity."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Array = np.ndarray[Any, Any]
 
 MICE = "ABCDEFGHIJ"
 PADDED = 324
-"""Frames in the published files; what lies behind the end of a movie is NaN."""
+"""Frames per published file, padded with NaN after the movie's end."""
 REPEATED = ("oracle", "live_test_main", "live_test_bonus", "final_test_main", "final_test_bonus")
 
 
 def tiers_of(video_ids: Array) -> list[str]:
-    """Return a tier for each trial: videos that were shown once are training videos, the others are shared out."""
+    """Return a tier for each trial: "train" for videos shown once; repeated videos are spread over the other tiers."""
     counts = Counter(video_ids.tolist())
     repeated = sorted(video for video, count in counts.items() if count > 1 and video >= 0)
     tier = {video: REPEATED[min(number // 6, 4)] for number, video in enumerate(repeated)}
@@ -27,7 +27,7 @@ def tiers_of(video_ids: Array) -> list[str]:
 
 
 def write_meta(metadata: Path, mouse: str, folder: Path) -> Path:
-    """Write all but the trials' files of a mouse, as the publisher does; return its folder."""
+    """Write all files of a mouse except its trials, in the publisher's layout; return its folder."""
     video_ids = np.load(metadata / f"video_ids/mouse{mouse}.npy")
     coordinates = np.load(metadata / f"neuron_coordinates/mouse{mouse}.npy")
     save(folder / "meta/neurons/cell_motor_coordinates.npy", coordinates)
@@ -44,7 +44,7 @@ def write_meta(metadata: Path, mouse: str, folder: Path) -> Path:
 def write_trials(
     metadata: Path, mouse: str, folder: Path, *, count: int | None = None, progress: Callable[[Any], Any] = iter
 ) -> int:
-    """Write the trials of a mouse (the first `count`), 60 to 300 valid frames of 324; return the bytes on disk."""
+    """Write the first `count` trials of a mouse, 60 to 300 valid frames of 324 each; return the bytes on disk."""
     video_ids = np.load(metadata / f"video_ids/mouse{mouse}.npy")[:count]
     mean = np.load(metadata / f"statistics/mouse{mouse}/response/mean.npy").astype(np.float32)
     grey, contrast = (
@@ -79,7 +79,7 @@ def save(file: Path, array: Array) -> int:
 
 
 def forget(folder: Path) -> None:
-    """Ask the system to drop what it keeps of a folder's files, so that they are read from disk."""
+    """Ask the system to evict a folder's files from the page cache."""
     for file in folder.rglob("*.npy"):
         handle = os.open(file, os.O_RDONLY)
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Jobs for tests of processes: told by their number what becomes of them."""
+"""Jobs for tests of processes; the job number determines the outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FINE, DIES_ONCE, DIES, REFUSES, BREAKS = 0, 10, 11, 12, 13
 
 
 class Jobs:
-    """Does a job; each time, it leaves a mark in a folder."""
+    """Runs a job; every attempt leaves a marker file in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -32,26 +32,26 @@ class Jobs:
 
 
 def never_ready() -> Jobs:
-    """End before anything is done."""
+    """Exit before any job runs."""
     sys.exit(3)
 
 
 class Full(Jobs):
-    """Finds no room."""
+    """Fails because the disk is full."""
 
     def __call__(self, job: int) -> str:
         raise OSError(28, "No space left on device")
 
 
 class Nothing:
-    """Does a job that is none."""
+    """Returns an empty result."""
 
     def __call__(self, job: int) -> str:
         return ""
 
 
 class Busy:
-    """Computes for a number of seconds of its processor."""
+    """Computes for a number of seconds of CPU time."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

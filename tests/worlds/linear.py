@@ -1,4 +1,4 @@
-"""Tiny worlds with known answers: a linear population, smooth random movies, a recording in memory."""
+"""Tiny worlds with closed-form answers: a linear population, smooth random movies, a recording in memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def movies(count: int, *, seed: int = 0, frames: int = FRAMES) -> Tensor:
 
 
 def encoder(*, link: str = "exp", seed: int = 0, lags: int = 3) -> Linear:
-    """Return a frozen population of localised random filters, some rates per neuron and frame."""
+    """Return a frozen population of localised random filters, with drive 0.5 at mid-grey."""
     generator = torch.Generator().manual_seed(seed)
     weights = torch.randn(NEURONS, 1, lags, HEIGHT, WIDTH, generator=generator)
     centres = torch.rand(NEURONS, 2, generator=generator) * torch.tensor([HEIGHT, WIDTH])
@@ -97,7 +97,7 @@ class TinyRecording(Recording):
 
 
 def training(artefacts: Path, recording: Recording | None = None, *, neurons: Tensor | None = None) -> TrainingSet:
-    """Return what methods learn from here: twelve trials, the fit neurons, the encoder, validation clips."""
+    """Return the training set of methods: twelve trials, the fit neurons, the encoder, validation clips."""
     chosen = sets()[0] if neurons is None else neurons
     known = recording or TinyRecording()
     validation = [(problem(2, seed=21), movies(2, seed=21)), (problem(2, seed=22), movies(2, seed=22))]
@@ -106,7 +106,7 @@ def training(artefacts: Path, recording: Recording | None = None, *, neurons: Te
 
 @functools.cache
 def autoencoder() -> str:
-    """Return the path of the weights of a tiny, untrained autoencoder of movies."""
+    """Return the path of a tiny untrained movie autoencoder's weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = MovieAutoencoder(AutoencoderSettings(latents=3, width=2))

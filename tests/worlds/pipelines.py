@@ -1,4 +1,4 @@
-"""Pipelines of diffusers with random weights and a few numbers of everything, saved where a test wants them."""
+"""Tiny diffusers pipelines with random weights, saved to folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOKENS = 8
 
 
 def clip_tokenizer(folder: Path) -> Any:
-    """Return a tokenizer whose words are letters."""
+    """Return a tokenizer with letters as tokens."""
     marks = ["<|startoftext|>", "<|endoftext|>"]
     letters = [chr(number) for number in range(ord("a"), ord("z") + 1)]
     words = [*marks, *letters, *(f"{letter}</w>" for letter in letters)]
@@ -61,7 +61,7 @@ def image(folder: Path, **scheduler: Any) -> Any:
 
 
 def velocity(folder: Path) -> Any:
-    """Stable Diffusion 2 predicts v; this one ends without signal, too."""
+    """Stable Diffusion 2 predicts v; here also with zero terminal SNR."""
     return image(folder, prediction_type="v_prediction", rescale_betas_zero_snr=True)
 
 
@@ -150,7 +150,7 @@ KINDS: dict[str, Callable[[Path], Any]] = {
 
 @functools.cache
 def folder(kind: str) -> str:
-    """Return where a pipeline of this kind is saved."""
+    """Return the folder of a saved pipeline of this kind."""
     place = Path(tempfile.mkdtemp())
     with torch.random.fork_rng():
         torch.manual_seed(0)

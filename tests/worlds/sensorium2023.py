@@ -1,6 +1,6 @@
-"""Configurations of the Sensorium 2023 baselines, weights that a seed gives again by name order, and inputs.
+"""Sensorium 2023 baselines: configurations, seeded weights drawn in order of names, and inputs.
 
-Shared by the tests and the benchmark. `PUBLISHED` holds the notebooks' settings without those of training.
+Shared by tests and benchmarks. `PUBLISHED` holds the notebooks' settings without training settings.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BEHAVIOR = (9.0, 4.0)
 PUPIL = ((300.0, 220.0), (12.0, 8.0))
 FRAMES = 30
 CHOSEN = [0, 17, 18, 19, 24, 29]
-"""Frames of which golden rates are kept; the public code returns none before the first that it can."""
+"""Frames of the golden rates; the public code returns none for the first frames."""
 
 _TWO_D = {
     "input_channels": 3,
@@ -108,7 +108,7 @@ def narrow(kind: str) -> dict[str, Any]:
 
 
 def random_state(shapes: Mapping[str, Sequence[int]], *, seed: int = 0) -> dict[str, Tensor]:
-    """Return weights and BatchNorm statistics, drawn in the order of the names, that keep activations near one."""
+    """Return weights and BatchNorm statistics, drawn in order of names, that keep activations near one."""
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for name in sorted(shapes):
@@ -121,7 +121,7 @@ def random_state(shapes: Mapping[str, Sequence[int]], *, seed: int = 0) -> dict[
         elif kind == "weight" or ".rotate_hermite." in name:
             state[name] = drawn / math.sqrt(math.prod(shape[1:]))
         elif kind in ("coeffs", "_features"):
-            # Stronger filters drive the GRU into saturation, where rounding grows from frame to frame.
+            # Stronger filters saturate the GRU, which amplifies rounding errors from frame to frame.
             state[name] = drawn * (0.7 if kind == "coeffs" else 2) / math.sqrt(math.prod(shape[:2]))
         else:
             state[name] = drawn * 0.2
@@ -129,7 +129,7 @@ def random_state(shapes: Mapping[str, Sequence[int]], *, seed: int = 0) -> dict[
 
 
 def trial(frames: int = FRAMES, *, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """Return grey values `[T,36,64]` in 0–255, and behavior `[4,T]` in the files' units."""
+    """Return grey levels `[T,36,64]` in 0–255, and behavior `[4,T]` in the files' units."""
     generator = torch.Generator().manual_seed(seed)
     movie = torch.rand(frames, 36, 64, generator=generator) * 255
     scale = torch.tensor([40.0, 5.0, *PUPIL[0]])[:, None]

@@ -1,4 +1,4 @@
-"""A web server on loopback that can do what servers do to a download: stop, change the file, know no ranges."""
+"""A web server on loopback with failing downloads: broken connections, changed files, no range support."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Site:
-    """What one server sends, and what it was asked for."""
+    """Content of a server, and the requests it received."""
 
     content: bytes = b""
     tag: str = '"one"'
@@ -26,7 +26,7 @@ class Site:
     kind: str = "application/zip"
     length: bool = True
     slow: float = 0.0
-    """Seconds between two pieces."""
+    """Seconds between chunks."""
     port: int = 0
     asked: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Site:
 def handler(site: Site) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
-            """Stay silent."""
+            """Suppress logging."""
 
         def do_GET(self) -> None:
             site.asked.append(dict(self.headers))
