@@ -99,7 +99,7 @@ class Judge(Encoder):
     def place(self, positions: Tensor, level: Tensor) -> None:
         """Centre patches on `positions` `[N,2]` (−1 … 1 of the frame).
 
-        Biases are set so that zero drive gives rates of `level`·scale.
+        Biases are set so that rates without visual drive equal `level`·scale.
         """
         side = math.isqrt(self.mask.shape[1])
         cells = (positions.flip(1) + 1) / 2 * torch.tensor(self.grid) - side / 2

@@ -34,7 +34,10 @@ def save_prior(
 
 
 def load_prior(weights: str | Path, *, kind: str, what: str, command: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return weights and header of a file or shipped name; raises InputError if it is not `what`."""
+    """Return weights and header of a file or shipped name; raises InputError if its format is not `kind`.
+
+    The errors describe the prior as `what` and name the `command` that trains one.
+    """
     path = Path(weights)
     path = path if path.is_file() else SHIPPED / f"{weights}.safetensors"
     if not path.is_file():

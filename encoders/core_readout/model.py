@@ -92,7 +92,7 @@ class CoreReadout(Encoder):
     def place(self, positions: Tensor, level: Tensor) -> None:
         """Place receptive fields at `positions` `[N,2]` (−1 … 1 of the frame).
 
-        Biases are set so that zero drive gives rates of `level`·scale.
+        Biases are set so that rates without visual drive equal `level`·scale.
         """
         height, width = self.spec.frame_size
         pixels = torch.tensor([width, height], dtype=positions.dtype)

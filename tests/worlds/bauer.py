@@ -64,7 +64,7 @@ class World:
         return 1.5 - ((rows - 24) ** 2 + (columns - 36) ** 2).sqrt() / 20
 
     def problem(self, encoder: Encoder, device: torch.device | None = None) -> Problem:
-        """Return the clip's problem on a device, with gradients where the mask is 0.5 or more."""
+        """Return the clip's problem on a device; only pixels with a mask of 0.5 or more are updated."""
         fit = torch.ones(self.neurons, dtype=torch.bool)
         frames = torch.ones(1, self.frames, dtype=torch.bool)
         measurement = Measurement(self.responses[None], self.behavior[None], fit, ~fit, frames)
