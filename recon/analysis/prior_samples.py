@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from recon import config
-from recon.code_version import code_version
+from recon.code_version import code_version, modules_of
 from recon.encoders.base import device_of, resolve_device
 from recon.errors import InputError
 from recon.files import digest, one_writer, write_bytes
@@ -179,6 +179,6 @@ def _keys(prior: Denoiser, chosen: SampleSettings) -> dict[str, str]:
     for name, tensor in sorted(prior.state_dict().items()):
         # Bytes, because NumPy has no bfloat16.
         weights.update(name.encode() + tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())
-    code = code_version("recon.methods.diffusion.sampling", "priors.guidance", type(prior).__module__)
+    code = code_version(__name__, *modules_of(prior))
     shared = {name: value for name, value in vars(chosen).items() if name not in NOT_DRAWN}
     return {text: digest([weights.hexdigest(), code, shared, text]) for text in chosen.captions}

@@ -1,41 +1,46 @@
-"""What methods learnt, on disk: named by the hash of what went in, written at once, with the time that it took."""
+"""Learnt artefacts on disk: named by data, settings and code; each written in one step."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from torch import Tensor
 
+from recon.code_version import code_version, library_versions
 from recon.errors import InputError
-from recon.files import write_bytes
+from recon.files import digest, write_bytes
 
 SECONDS = "seconds"
+LIBRARIES = "libraries"
+"""Keys of an artefact's metadata: seconds of learning, and versions of libraries as JSON."""
 
 
-def artefact_path(folder: Path, name: str, inputs: object) -> Path:
-    """Return where an artefact lives: named by the hash of whatever JSON can say about its inputs.
+def artefact_path(folder: Path, name: str, inputs: object, *, code: Iterable[str]) -> Path:
+    """Return the path of an artefact: its name, and a hash of its inputs (as JSON) and of the code that computes it.
 
-    >>> artefact_path(Path("a"), "mean", [1]) == artefact_path(Path("a"), "mean", [1])
+    `code`: names of modules; those that they import count with them.
+
+    >>> code = ["recon.methods.linear.mean"]
+    >>> artefact_path(Path("a"), "mean", [1], code=code) == artefact_path(Path("a"), "mean", [1], code=code)
     True
     """
-    what = json.dumps(inputs, default=str, sort_keys=True)
-    return folder / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:16]}.safetensors"
+    return folder / f"{name}-{digest([inputs, code_version(*code)])}.safetensors"
 
 
 def save_artefact(tensors: Mapping[str, Tensor], path: Path, *, seconds: float = 0.0) -> None:
-    """Write an artefact in one step, so that a half-written one is never read; `seconds` is what learning took."""
+    """Write an artefact in one step, with the versions of the libraries and the `seconds` that learning took."""
     from safetensors.torch import save
 
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(stored, {SECONDS: repr(float(seconds))}))
+    about = {SECONDS: repr(float(seconds)), LIBRARIES: json.dumps(library_versions())}
+    write_bytes(path, save(stored, about))
 
 
 def load_artefact(path: Path | None, *, method: str) -> dict[str, Tensor]:
-    """Read what a method learnt; a clear error when it was never fitted."""
+    """Return the tensors of an artefact; raises InputError where the method was never fitted."""
     if path is None or not path.exists():
         raise InputError(f"{method}: expected a fitted artefact, got {path}; call fit(training) first")
     from safetensors.torch import load_file
@@ -45,7 +50,7 @@ def load_artefact(path: Path | None, *, method: str) -> dict[str, Tensor]:
 
 
 def whole(path: Path) -> bool:
-    """Say whether an artefact is there and as long as it says; what is not is learnt again."""
+    """True where an artefact exists and has the length that its header states."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -56,7 +61,7 @@ def whole(path: Path) -> bool:
 
 
 def learning_seconds(path: Path) -> float:
-    """Return the seconds that an artefact says it took to learn; 0 where it does not say."""
+    """Return the seconds of learning that an artefact records; 0 where it records none."""
     with path.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         header = json.loads(stream.read(length))

@@ -13,6 +13,9 @@ from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
+POSING = "recon.problem.conditions"
+"""Module that poses the problems of validation clips: its code counts in what they choose."""
+
 
 @runtime_checkable
 class Method(Protocol):

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from recon.code_version import modules_of
 from recon.encoders.base import Encoder, device_of
 from recon.encoders.identity import state_hash
 from recon.encoders.training.loop import seconds_spent
@@ -83,12 +84,16 @@ class TrainingSet:
             found.append(encoder(movie[None].to(device), seen)[0].cpu()[self.neurons])
         return torch.stack(found).mean(0)
 
-    def artefact(self, name: str, settings: object, learn: Learn, *, uses: Sequence[str] = ("neurons",)) -> Path:
+    def artefact(
+        self, name: str, settings: object, learn: Learn, *, code: Sequence[str], uses: Sequence[str] = ("neurons",)
+    ) -> Path:
         """Return the path of a cached artefact; if it is missing, call `learn` and save its tensors and duration.
 
         The cache key contains the repr of `settings`, the recording's training and validation trials, and whatever it
-        `uses` of "neurons" (with the units of their responses), "encoders", "frames", "seed" and "validation". `learn`
-        receives the path of a training checkpoint, so that an interrupted training resumes.
+        `uses` of "neurons" (with the units of their responses), "encoders", "frames", "seed" and "validation". It also
+        contains the code of the learning modules `code`, of the records in `settings`, of the recording and of the
+        encoders that it uses. `learn` receives the path of a training checkpoint, so that an interrupted training
+        resumes.
         """
         known: dict[str, Callable[[], object]] = {
             "neurons": lambda: [self.neurons.nonzero().flatten().tolist(), _plain(self.scale)],
@@ -99,7 +104,9 @@ class TrainingSet:
         }
         inputs: list[object] = [self.recording.learning_fingerprint(), repr(settings)]
         inputs += [{part: known[part]() for part in uses}, *([self.share] if self.share < 1 else [])]
-        path = artefact_path(self.artefacts, name, inputs)
+        parts = (settings, self.encoders if "encoders" in uses else ())
+        modules = {*code, __name__, type(self.recording).__module__, *modules_of(*parts)}
+        path = artefact_path(self.artefacts, name, inputs, code=modules)
         if not whole(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with one_at_a_time(path):  # one process trains, others wait for its result

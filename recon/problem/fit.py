@@ -1,4 +1,4 @@
-"""What is learnt from the training trials before a batch is reconstructed: methods' artefacts, fidelities' noise."""
+"""Fidelities fitted to training trials."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from recon.code_version import code_version, modules_of
 from recon.data.measurement import Bins, binning
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
@@ -20,11 +21,11 @@ from recon.problem.fidelities.base import Likelihood
 from recon.types import Trial, stack
 
 TRIALS = 40
-"""Training trials from which a fidelity's noise is estimated, spread evenly over the recording."""
+"""Training trials, evenly spaced over the recording, from which a fidelity's noise is estimated."""
 
 
 def needs_fit(fidelity: Likelihood) -> bool:
-    """Say whether a fidelity has parameters that training data must give."""
+    """True where a fidelity has parameters to be fitted."""
     return any(getattr(fidelity, field.name) is None for field in fields(fidelity))
 
 
@@ -40,11 +41,15 @@ def fit_fidelity(
     hashes: Mapping[str, str],
     window: int = 0,
 ) -> Likelihood:
-    """Return the fidelity fitted to the encoders' rates of training trials; kept in `artefacts` by what goes in."""
+    """Return the fidelity fitted to the encoders' rates of training trials; cached in `artefacts`.
+
+    The cache is named by data, settings and code, as are all artefacts.
+    """
     if not needs_fit(fidelity):
         return fidelity
     neurons = {name: mask.nonzero().flatten().tolist() for name, mask in sets.items()}
-    key = digest([repr(fidelity), recording.fingerprint(), hashes, neurons, frames, bins, TRIALS])
+    code = code_version(__name__, type(recording).__module__, *modules_of(fidelity, *encoders.values()))
+    key = digest([repr(fidelity), recording.fingerprint(), hashes, neurons, frames, bins, TRIALS, code])
     path = artefacts / f"fidelity-{key}.safetensors"
     if not path.exists():
         artefacts.mkdir(parents=True, exist_ok=True)
@@ -83,7 +88,7 @@ def cut(trials: Sequence[Trial], frames: int) -> list[Trial]:
 def _pair(
     recording: SensoriumRecording, trials: Sequence[Trial], encoder: Encoder, bins: Bins, window: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return rates, responses and what counts, all `[B,N,K]`; frames that need context before the trial do not."""
+    """Return rates, responses and their mask, all `[B,N,K]`; frames that need context before the trial are masked."""
     movie, responses, behavior = stack(trials)
     rates, known = clip_rates(encoder, movie, behavior, window=window), responses / response_scale(recording, encoder)
     frames = torch.ones(len(movie), movie.shape[2], dtype=torch.bool)

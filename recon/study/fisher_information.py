@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from recon.code_version import code_version, modules_of
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, device_of
 from recon.files import digest, write_json
@@ -54,7 +55,8 @@ def write_information(bench: Bench) -> Path:
     path = bench.settings.run / "information.json"
     name, encoder = next(iter(bench.encoders.items()))
     neurons = bench.sets["fit"]
-    key = digest([bench.recording.fingerprint(), bench.hashes[name], neurons.nonzero().flatten().tolist()])
+    code = code_version(__name__, *modules_of(encoder))
+    key = digest([bench.recording.fingerprint(), bench.hashes[name], neurons.nonzero().flatten().tolist(), code])
     if not path.exists() or json.loads(path.read_text(encoding="utf-8")).get("key") != key:
         found = information_map(bench.recording, encoder, neurons)
         rows = [[float(f"{value:.4g}") for value in row] for row in found.tolist()]

@@ -7,7 +7,6 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import h5py
@@ -16,7 +15,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from recon.code_version import SOURCE
+from recon.code_version import SOURCE, installed_version, library_versions
 from recon.files import write_bytes, write_json
 from recon.problem.clips import Batch
 from recon.study.settings import Settings
@@ -58,8 +57,6 @@ COLUMNS = (
     "message",
 )
 """Columns of results.csv."""
-
-PACKAGES = ("recon", "torch", "torchvision", "numpy", "scipy", "neuralpredictors", "kornia", "omegaconf", "pydantic")
 
 
 def columns(settings: Settings) -> tuple[str, ...]:
@@ -122,7 +119,7 @@ def to_yaml(tree: Mapping[str, Any]) -> bytes:
 def environment(device: str) -> dict[str, Any]:
     """Return what numbers may depend on beside the configuration."""
     return {
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {"recon": installed_version("recon")} | library_versions(),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "device": device,
@@ -148,13 +145,6 @@ def hdf5_file(
             for key, array in arrays.items():
                 group.create_dataset(key, data=array, compression="gzip", compression_opts=4, shuffle=True)
     return memory.getvalue()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:

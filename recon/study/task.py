@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from recon.code_version import code_version
+from recon.code_version import code_version, library_versions, modules_of
 from recon.data.measurement import binning
 from recon.data.neuron_sets import left_out_neurons
 from recon.encoders.base import Encoder, resolve_device
@@ -26,14 +26,26 @@ from recon.run.runner import reconstruct
 from recon.run.trace import GroundTruth
 from recon.run.watch import TaskFolders, Watch, folder_name
 from recon.study.outputs import movie_file, to_yaml
-from recon.study.provenance import artefacts_of, learning_time, modules_of, planned_iterations, weights_of
+from recon.study.provenance import artefacts_of, learning_time, planned_iterations, weights_of
 from recon.study.scorer import undefined
 from recon.study.shared import Bench, Plan
 from recon.study.store import Store
 from recon.types import Reconstruction
 
-ENGINE = ("recon.run.runner", "recon.problem.conditions", "recon.problem.fit", "recon.study.scorer")
-"""Modules on which every task's numbers depend, beside those of its method and encoders."""
+ENGINE = (
+    "recon.study.task",
+    "recon.study.shared",
+    "recon.study.scorer",
+    "recon.run.runner",
+    "recon.problem.conditions",
+    "recon.problem.fit",
+    "recon.data.neuron_sets",
+    "recon.data.measurement",
+    "recon.data.sensorium",
+)
+"""Modules that compute every task, beside those of its method, fidelity and encoders."""
+POSED_BY = ("recon.problem.conditions", "recon.problem.fit")
+"""Modules that pose validation clips, beside those of fidelity and encoders."""
 JUDGED_ANEW = ("recorded", "wrong_clip", "predicted", "noise_free")
 """Conditions that leave the other repeats unseen, so that a judge can be asked about them."""
 
@@ -50,7 +62,6 @@ class Task:
     def key(self) -> str:
         """Hash of all that decides the result."""
         row, encoders = self.plan.row, self.encoders
-        seeing = (*encoders.values(), *(animal.encoder for animal in self.animals))
         told = (row.condition, row.words)
         own = {
             "clips": [(clip.trial.index, clip.repeats) for clip in self.batch.clips],
@@ -67,9 +78,15 @@ class Task:
             **({"words": row.words} if row.words != "none" else {}),
             **({"weights": weights} if (weights := weights_of(self.plan.method)) else {}),
             **({"animals": [animal.hash for animal in self.animals]} if row.animals else {}),
-            "code": code_version(*modules_of(self.plan.method, self.plan.fidelity, *seeing), *ENGINE),
+            "code": code_version(*self.modules),
         }
         return digest(self.bench.common | own)
+
+    @property
+    def modules(self) -> set[str]:
+        """Names of the modules whose code, with all that they import, decides the result."""
+        seeing = (*self.encoders.values(), *(animal.encoder for animal in self.animals), self.bench.judge)
+        return {*modules_of(self.plan.method, self.plan.fidelity, *seeing), *ENGINE}
 
     @property
     def label(self) -> str:
@@ -130,6 +147,8 @@ class Task:
         """Return what the row's method may learn from."""
         bench, encoders = self.bench, tuple(self.encoders.values())
         others = [animal.hash for animal in self.animals]
+        posing = modules_of(self.plan.fidelity, *(animal.encoder for animal in self.animals))
+        code = code_version(*posing, *POSED_BY)
         return TrainingSet(
             bench.recording,
             self.sets["fit"],
@@ -139,7 +158,7 @@ class Task:
             scale=common_scale(bench.recording, encoders),
             validation=self._validation,
             share=self.plan.row.data,
-            posed_as=repr((self.plan.fidelity, self.plan.row.bins, self.plan.row.population.silent, *others)),
+            posed_as=repr((self.plan.fidelity, self.plan.row.bins, self.plan.row.population.silent, *others, code)),
             seed=self.plan.seed,
             device=bench.device,
             progress=bench.progress,
@@ -268,4 +287,4 @@ class Task:
         rows = [row | {"learning_seconds": learning_time(method)} for row in self.rows(result, problem)]
         own = self.bench.settings.artefacts  # shipped weights lie elsewhere
         learnt = sorted(path.name for path in artefacts_of(method) if path.parent == own)
-        write_json(folder / "row.json", {"rows": rows, "artefacts": learnt})
+        write_json(folder / "row.json", {"rows": rows, "artefacts": learnt, "libraries": library_versions()})

@@ -100,7 +100,7 @@ def _with_null(
     """Return a group's rows with interval and p value of the circular-shift null distribution."""
     worlds, settings = chosen.turned[rows[0]["group"]], {**asdict(chosen), "turned": {}, "groups": {}, "run": ""}
     content = hashlib.sha256(responses.numpy().tobytes()).hexdigest()
-    key = digest([settings, content, list(responses.shape), code_version("recon.analysis.identification.segments")])
+    key = digest([settings, content, list(responses.shape), code_version(__name__)])
 
     def measure(shown: Tensor) -> dict[str, float]:
         return {_name(row, of): row[of] for row in _rows(shown, chosen) for of in COUNTED if of in row}

@@ -21,7 +21,7 @@ def embeddings(texts: Sequence[str], source: str, folder: Path) -> dict[str, Ten
     """Return the embedding `[D]` of every distinct text by the named text encoder, cached in `folder` by content."""
     distinct = sorted(set(texts))
     listed = hashlib.sha256(json.dumps(distinct).encode()).hexdigest()
-    path = artefact_path(folder, "text", [source, listed])
+    path = artefact_path(folder, "text", [source, listed], code=[TextEncoder.__module__])
     if not path.exists():
         save_artefact({"embeddings": TextEncoder(source)(distinct)}, path)
     known = load_artefact(path, method="text")["embeddings"]

@@ -29,7 +29,7 @@ def low_level_series(
 ) -> dict[int, Tensor]:
     """Return the low-level features `[B,F]` of trials in bins of `size` frames, cached in `folder` by content."""
     about = [recording.fingerprint(), sorted(set(trials)), size, CHANNELS, GRID, LUMINANCE]
-    path = artefact_path(folder, "low-level", about)
+    path = artefact_path(folder, "low-level", about, code=[__name__])
     if not path.exists():
         scale = {"degrees_per_pixel": recording.degrees_per_pixel, "frame_rate": recording.frame_rate}
         watched = tqdm(

@@ -71,7 +71,7 @@ def linear_model(training: TrainingSet, *, samples: int) -> LinearModel:
         parts = {name: value for name, value in vars(model).items() if isinstance(value, Tensor)}
         return parts | {"first": torch.tensor(model.first)}
 
-    path = training.artefact("linear_model", samples, learn, uses=("neurons", "encoders"))
+    path = training.artefact("linear_model", samples, learn, code=[__name__], uses=("neurons", "encoders"))
     learnt = load_artefact(path, method="linear model")
     first = int(learnt.pop("first"))
     return LinearModel(**learnt, first=first)

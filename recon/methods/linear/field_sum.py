@@ -45,7 +45,10 @@ class FieldSum:
             return learnt | {"scale_mean": scaling.mean, "scale_std": scaling.std}
 
         uses = ("neurons", "encoders")
-        return replace(self, artefact=training.artefact("field_sum", replace(self, artefact=None), learn, uses=uses))
+        return replace(
+            self,
+            artefact=training.artefact("field_sum", replace(self, artefact=None), learn, code=[__name__], uses=uses),
+        )
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the decoded movie once."""

@@ -28,7 +28,7 @@ class Mean:
         def learn(checkpoint: Path) -> dict[str, Tensor]:
             return {"mean": torch.cat([trial.movie for trial in training.trials()], 1).mean(1)}
 
-        return replace(self, artefact=training.artefact("mean", "frame", learn, uses=()))
+        return replace(self, artefact=training.artefact("mean", "frame", learn, code=[__name__], uses=()))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the mean frame once."""

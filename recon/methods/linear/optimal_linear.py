@@ -45,7 +45,10 @@ class OptimalLinear:
 
         uses = ("neurons", "encoders")
         return replace(
-            self, artefact=training.artefact("optimal_linear", replace(self, artefact=None), learn, uses=uses)
+            self,
+            artefact=training.artefact(
+                "optimal_linear", replace(self, artefact=None), learn, code=[__name__], uses=uses
+            ),
         )
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:

@@ -50,7 +50,7 @@ class Ridge:
             learnt = regressed(pairs, self.penalties, folds=self.folds, bands=self.bands)
             return learnt | {"scale_mean": scaling.mean, "scale_std": scaling.std, "neurons": training.neurons}
 
-        return replace(self, artefact=training.artefact("ridge", replace(self, artefact=None), learn))
+        return replace(self, artefact=training.artefact("ridge", replace(self, artefact=None), learn, code=[__name__]))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the decoded movie once."""

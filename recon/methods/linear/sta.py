@@ -32,7 +32,7 @@ class Sta:
             learnt = triggered_average(training_pairs(training, lags=self.lags, scaling=scaling))
             return learnt | {"scale_mean": scaling.mean, "scale_std": scaling.std, "neurons": training.neurons}
 
-        return replace(self, artefact=training.artefact("sta", replace(self, artefact=None), learn))
+        return replace(self, artefact=training.artefact("sta", replace(self, artefact=None), learn, code=[__name__]))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the decoded movie once."""

@@ -19,7 +19,7 @@ from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
-from recon.methods.base import only_iterate, responses_of, validation_pairs
+from recon.methods.base import POSING, only_iterate, responses_of, validation_pairs
 from recon.methods.neural.chunks import chunk, mean_frame, recorded
 from recon.methods.neural.library import Pieces, blended, pieces_of, window_starts
 from recon.methods.neural.towers import Towers, TowerSettings, info_nce
@@ -68,7 +68,12 @@ class Alignment:
             return towers.state_dict() | library(towers, examples) | {"neurons": training.neurons}
 
         about = (self.towers, self.learning, self.batch, self.frames, self.dropout)
-        return replace(self, artefact=training.artefact("alignment", about, learn_towers, uses=("neurons", "seed")))
+        return replace(
+            self,
+            artefact=training.artefact(
+                "alignment", about, learn_towers, code=[__name__, POSING], uses=("neurons", "seed")
+            ),
+        )
 
     def trained(self, training: TrainingSet, examples: list[TrainingClip], *, checkpoint: Path | None = None) -> Towers:
         """Return towers trained on the examples."""

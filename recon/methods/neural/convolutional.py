@@ -14,7 +14,7 @@ from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, fresh, learn
 from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
-from recon.methods.base import only_iterate, responses_of, validation_pairs
+from recon.methods.base import POSING, only_iterate, responses_of, validation_pairs
 from recon.methods.neural.chunks import Reading, chunk, decoded, decoding_score, mean_frame, places, recorded
 from recon.methods.neural.critic import Rivals, rivalry, with_critic
 from recon.methods.neural.distillation import distilled, drawn_chunk
@@ -91,7 +91,9 @@ class Convolutional:
 
         uses = ("neurons", "seed", *(["encoders"] if self.distilled > 0 else []))
         about = replace(self, artefact=None)
-        return replace(self, artefact=training.artefact("convolutional", about, learn_decoder, uses=uses))
+        return replace(
+            self, artefact=training.artefact("convolutional", about, learn_decoder, code=[__name__, POSING], uses=uses)
+        )
 
     def trained(self, training: TrainingSet, *, checkpoint: Path | None = None) -> Decoder:
         """Return the network trained on a training set."""

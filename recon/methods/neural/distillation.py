@@ -49,7 +49,11 @@ def distilled(training: TrainingSet, noise: Likelihood, minutes: float = 0.0) ->
     if not isinstance(noise, SamplingLikelihood):
         raise InputError(f"distillation: expected noise that can be drawn, got {noise}; take poisson or mixture")
     path = training.artefact(
-        "distilled", "six views", lambda checkpoint: _rates_of_views(training), uses=("neurons", "encoders")
+        "distilled",
+        "six views",
+        lambda checkpoint: _rates_of_views(training),
+        code=[__name__],
+        uses=("neurons", "encoders"),
     )
     rates, start = load_artefact(path, method="distillation")["rates"], 0
     clips: list[TrainingClip] = []
@@ -85,7 +89,7 @@ def generated(training: TrainingSet, minutes: float) -> list[TrainingClip]:
     clips: list[TrainingClip] = []
     for start in starts:
         learn = partial(_generate, training, start)
-        path = training.artefact("generated", f"from {start}", learn, uses=("neurons", "encoders"))
+        path = training.artefact("generated", f"from {start}", learn, code=[__name__], uses=("neurons", "encoders"))
         learnt = load_artefact(path, method="distillation")
         clips += [TrainingClip(movie, rates) for movie, rates in zip(learnt["movies"], learnt["rates"], strict=True)]
     return clips[:count]

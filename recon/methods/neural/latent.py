@@ -100,7 +100,9 @@ class Latent:
             return learnt | {"neurons": training.neurons}
 
         about = (self.autoencoder, self.reader, weights_hash(autoencoder))
-        return replace(self, artefact=training.artefact("latent", about, learn_reader, uses=("neurons", "seed")))
+        return replace(
+            self, artefact=training.artefact("latent", about, learn_reader, code=[__name__], uses=("neurons", "seed"))
+        )
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:

@@ -43,8 +43,9 @@ class Library:
 
     def fit(self, training: TrainingSet) -> Library:
         """Collect all training movies and the encoders' rates for them, at mean behavior."""
+        uses = ("neurons", "encoders")
         path = training.artefact(
-            "library", "movies and rates", lambda checkpoint: collect(training), uses=("neurons", "encoders")
+            "library", "movies and rates", lambda checkpoint: collect(training), code=[__name__], uses=uses
         )
         return replace(self, artefact=path)
 

@@ -14,7 +14,7 @@ from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, fresh, learn
 from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
-from recon.methods.base import only_iterate, responses_of, validation_pairs
+from recon.methods.base import POSING, only_iterate, responses_of, validation_pairs
 from recon.methods.neural.chunks import Reading, chunk, decoded, decoding_score, mean_frame, recorded
 from recon.methods.neural.critic import Rivals, rivalry
 from recon.methods.neural.frame_network import FrameArchitecture, FrameDecoder, rivals
@@ -61,7 +61,9 @@ class Meicoder:
             return {**self.trained(training, checkpoint).state_dict(), "neurons": training.neurons}
 
         about, uses = replace(self, artefact=None), ("neurons", "encoders", "seed")
-        return replace(self, artefact=training.artefact("meicoder", about, learn_decoder, uses=uses))
+        return replace(
+            self, artefact=training.artefact("meicoder", about, learn_decoder, code=[__name__, POSING], uses=uses)
+        )
 
     def trained(self, training: TrainingSet, checkpoint: Path | None = None) -> FrameDecoder:
         """Return the network trained on a training set."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from recon.encoders.canvas import centred
 from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
-from recon.methods.base import Method, fitted
+from recon.methods.base import POSING, Method, fitted
 from recon.methods.optimise.first_order import Adam, Momentum, Optimiser, note
 from recon.methods.optimise.lbfgs import Lbfgs
 from recon.methods.optimise.parameterise import Parameterisation, Pixels, Pyramid, Whitened, power_law
@@ -87,7 +87,9 @@ class Gradient:
         def learn(checkpoint: Path) -> dict[str, Tensor]:
             return _as_artefact(residual_spectrum(residuals(centre, training)))
 
-        return replace(ready, artefact=training.artefact("spectrum", repr(self.centre), learn, uses=EVERYTHING))
+        return replace(
+            ready, artefact=training.artefact("spectrum", self.centre, learn, code=[__name__, POSING], uses=EVERYTHING)
+        )
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
@@ -204,7 +206,7 @@ def movie_spectrum(training: TrainingSet) -> Path:
     def learn(checkpoint: Path) -> dict[str, Tensor]:
         return _as_artefact(estimate_spectrum(training_clips(training)))
 
-    return training.artefact("spectrum", "spectrum", learn, uses=("frames",))
+    return training.artefact("spectrum", "spectrum", learn, code=[__name__], uses=("frames",))
 
 
 def _as_artefact(spectrum: Spectrum) -> dict[str, Tensor]:

@@ -75,7 +75,9 @@ class Decoded:
         about = (replace(self, artefact=None, unit=False, said=""), spoken_digest(training, spoken))
         seeded = ["seed"] if self.reader != "ridge" or self.generated else []
         uses = ("neurons", *seeded, *(["encoders"] if self.generated else []))
-        artefact = training.artefact("captions", about, lambda path: self._learn(training, path), uses=uses)
+        artefact = training.artefact(
+            "captions", about, lambda path: self._learn(training, path), code=[__name__], uses=uses
+        )
         return replace(self, artefact=artefact)
 
     @property

@@ -64,7 +64,7 @@ def drawn_clips(
 def _part(split: str, numbers: range, frames: int, folder: Path, raster: Raster) -> dict[str, Tensor]:
     """Return the clips of the given numbers as bytes, with their scenes as JSON in bytes."""
     other = [] if raster == STANDARD else [repr(raster)]
-    path = artefact_path(folder, "movies", [split, numbers.start, numbers.stop, frames, *other])
+    path = artefact_path(folder, "movies", [split, numbers.start, numbers.stop, frames, *other], code=[__name__])
     if not path.exists():
         drawn = partial(make_clip, split, frames=frames, frame_size=raster.size, degrees_per_pixel=raster.degrees)
         clips = [drawn(number) for number in numbers]

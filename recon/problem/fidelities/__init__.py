@@ -11,6 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from recon.code_version import library_versions
 from recon.errors import InputError
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.fidelities.independent import Gaussian, Poisson
@@ -31,8 +32,9 @@ def save(fidelity: Likelihood, path: Path) -> None:
     tensors = {name: v.detach().cpu().contiguous() for name, v in values.items() if isinstance(v, Tensor)}
     plain = {name: v for name, v in values.items() if name not in tensors}
     names = {kind: name for name, kind in FIDELITIES.items()}
+    libraries = json.dumps(library_versions())
     aside = path.with_name(f".{path.name}.part")
-    save_file(tensors, aside, {"fidelity": names[type(fidelity)], "fields": json.dumps(plain)})
+    save_file(tensors, aside, {"fidelity": names[type(fidelity)], "fields": json.dumps(plain), "libraries": libraries})
     aside.replace(path)
 
 

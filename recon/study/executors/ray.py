@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from recon.code_version import code_version
+from recon.code_version import all_modules, code_version
 from recon.errors import InputError
 from recon.study.executors.jobs import ATTEMPTS, Do, JobOutcome, Ledger, News, done
 from recon.study.settings import Share
@@ -152,7 +152,7 @@ def versions() -> dict[str, str]:
     return {
         "python": ".".join(map(str, sys.version_info[:2])),
         "torch": version("torch"),
-        "code": code_version("recon.study.executors.tasks"),
+        "code": code_version(*all_modules()),
     }
 
 
