@@ -192,13 +192,10 @@ def _imported(nodes: Iterable[ast.AST], inside: str) -> Iterator[tuple[str, str,
 
 
 def _write(node: object, parts: list[str]) -> None:
-    """Append a syntax tree as text that is the same in every version of Python: empty fields are left out.
-
-    Statements without effect are left out too: `pass`, docstrings, strings that document a field.
-    """
+    """Append a syntax tree as text that is the same in every version of Python."""
     if isinstance(node, ast.AST):
         parts.append(f"{type(node).__name__}(")
-        for name, value in ast.iter_fields(node):
+        for name, value in ast.iter_fields(_plain(node)):
             if value is not None and value != [] and name not in ("ctx", "kind"):
                 parts.append(f"{name}=")
                 _write(value, parts)
@@ -214,7 +211,15 @@ def _write(node: object, parts: list[str]) -> None:
         parts.append(f"{node!a},")
 
 
+def _plain(node: ast.AST) -> ast.AST:
+    """Return an f-string without the empty parts that Python 3.12 adds; any other node as it is."""
+    if not isinstance(node, ast.JoinedStr):
+        return node
+    return ast.JoinedStr([part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")])
+
+
 def _idle(node: object) -> bool:
+    """True for statements without effect: `pass`, docstrings, strings that document a field."""
     return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 

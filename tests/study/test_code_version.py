@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from worlds.bench import configuration
+from worlds.code import copied, edit
 from worlds.linear import training
 
 from recon import config
@@ -58,21 +58,6 @@ def version_of(folder: Path, files: Mapping[str, str], module: str = "recon.one"
     return code_version(module, package=project(folder, {"__init__.py": ""} | dict(files)))
 
 
-def copied(target: Path) -> Path:
-    """Copy the code of this project, links followed, as a wheel installs it; return the package's folder."""
-    names = (name.split(".")[1:] for name in all_modules())
-    files = [PACKAGE.joinpath(*name) for name in names]
-    for file in (path if path.is_file() else path / "__init__.py" for path in map(_with_suffix, files)):
-        place = target / "recon" / file.relative_to(PACKAGE)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, place)
-    return target / "recon"
-
-
-def _with_suffix(path: Path) -> Path:
-    return path.with_name(f"{path.name}.py") if path.with_name(f"{path.name}.py").is_file() else path
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -110,6 +95,21 @@ def test_constants_operations_and_annotations_count(tmp_path: Path, old: str, ne
     assert old in COMMENTED
     changed = {"one.py": COMMENTED.replace(old, new)}
     assert version_of(tmp_path / "a", ONE) != version_of(tmp_path / "b", changed)
+
+
+def test_every_version_of_python_gives_the_same_hash(tmp_path: Path) -> None:
+    """A golden value, found with Python 3.11, 3.12 and 3.13: a newer interpreter recomputes nothing."""
+    text = """
+from math import pi
+match (x := f"{pi!r:>{8}} é {'\u2028'}" "joined", -1, 1e400, 0x10, b"\\x00", ...):
+    case [str() as name, *_] if name: del name
+    case {"a": 1, **rest}: raise ValueError(rest) from None
+async def f(a, /, b=None, *c, d: "int" = 1_000, **e): return [i async for i in a if await i]
+try: g = lambda *, k=True: {**k, "z": not k}
+except* OSError: pass
+with open("x") as y, open("z"): y[1:2, ::3] @= x
+"""
+    assert version_of(tmp_path, {"one.py": text}) == "2170596a393dbd65"
 
 
 IMPORTING = {
@@ -167,10 +167,7 @@ def test_code_without_comments_in_another_layout_agrees(tmp_path: Path) -> None:
 
 def test_a_constant_of_the_regression_counts_in_what_uses_it(tmp_path: Path) -> None:
     package = copied(tmp_path)
-    file = package / "methods/linear/regression.py"
-    text = file.read_text("utf-8")
-    assert "BLOCKS = 8" in text
-    file.write_text(text.replace("BLOCKS = 8", "BLOCKS = 4"), "utf-8")
+    edit(package / "methods/linear/regression.py", "BLOCKS = 8", "BLOCKS = 4")
 
     def changed(module: str) -> bool:
         return code_version(module, package=package) != code_version(module)
@@ -181,10 +178,7 @@ def test_a_constant_of_the_regression_counts_in_what_uses_it(tmp_path: Path) -> 
 
 def test_an_annotation_in_a_record_of_the_code_counts(tmp_path: Path) -> None:
     package = copied(tmp_path)
-    file = package / "methods/linear/ridge.py"
-    text = file.read_text("utf-8")
-    assert "    folds: int = 3" in text
-    file.write_text(text.replace("    folds: int = 3", "    folds: float = 3"), "utf-8")
+    edit(package / "methods/linear/ridge.py", "    folds: int = 3", "    folds: float = 3")
     assert code_version("recon.methods.linear.ridge", package=package) != code_version("recon.methods.linear.ridge")
 
 
@@ -192,7 +186,7 @@ def test_all_of_the_code_is_read_quickly(tmp_path: Path) -> None:
     package = copied(tmp_path)
     began = time.process_time()
     code_version(*all_modules(package), package=package)
-    assert time.process_time() - began < 1.5
+    assert time.process_time() - began < 2
     began = time.process_time()
     code_version(*all_modules(package), package=package)
     assert time.process_time() - began < 0.1
