@@ -16,13 +16,14 @@ from typing import Any
 import torch
 
 from recon import config
+from recon.code_version import code_version
 from recon.errors import InputError
 from recon.files import finite, write_bytes, write_json
 from recon.run.runner import reconstruct
 from recon.study.provenance import planned_iterations
 from recon.study.search import Place, Readings, Search, Searches
 from recon.study.settings import Settings
-from recon.study.shared import Bench, plan
+from recon.study.shared import Bench, Plan, plan
 from recon.study.task import Task
 
 VALIDATION = "oracle"
@@ -113,7 +114,7 @@ def _number(value: float | None, *, undefined: float = math.nan) -> float:
 
 
 def _open_study(search: Search, tree: Mapping[str, Any], bench: Bench) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return study and trials so far; a study about something else is refused rather than mixed or overwritten."""
+    """Return study and trials so far; raises InputError for a study of another search or of other code."""
     about = {
         "config": json.loads(json.dumps(tree, default=str)),
         "space": dict(search.space),
@@ -126,13 +127,32 @@ def _open_study(search: Search, tree: Mapping[str, Any], bench: Bench) -> tuple[
     if not search.study.exists():
         return about, []
     study: dict[str, Any] = json.loads(search.study.read_text())
+    trials = read_trials(search.study)
     same = ("config", "iterations", "sigma", "objective", "recording")
-    changed = [key for key in same if study.get(key) != about[key]]
+    changed = [key for key in same if study.get(key) != about[key]] or _other_code(trials, tree, bench)
     if changed:
         raise InputError(
             f"{search.study}: expected a study of the same search, got other {changed}; name another file or remove it"
         )
-    return study | {"space": about["space"]}, read_trials(search.study)
+    return study | {"space": about["space"]}, trials
+
+
+def _other_code(trials: Sequence[Mapping[str, Any]], tree: Mapping[str, Any], bench: Bench) -> list[str]:
+    """Return ["code"] where some trial of a study was computed by other code."""
+    found = {(json.dumps(trial["settings"]), trial.get("code")) for trial in trials}
+    same = all(code == _code(bench, _planned(tree, json.loads(chosen))) for chosen, code in found)
+    return [] if same else ["code"]
+
+
+def _planned(tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> Plan:
+    """Return the plan of one combination."""
+    row = with_settings(tree["rows"][0], chosen)
+    (planned,) = plan(config.record(Settings, {**tree, "rows": [row]}, where="tune"))
+    return planned
+
+
+def _code(bench: Bench, planned: Plan) -> str:
+    return code_version(__name__, *Task(bench, planned, bench.batches[0]).modules)
 
 
 def with_settings(tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,9 +173,8 @@ def with_settings(tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[st
 
 def _run(bench: Bench, search: Search, tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Run one combination on all batches and score its steps; an interrupted run resumes from its checkpoint."""
-    row = with_settings(tree["rows"][0], chosen)
-    (planned,) = plan(config.record(Settings, {**tree, "rows": [row]}, where="tune"))
-    seconds, tables = 0.0, []
+    planned = _planned(tree, chosen)
+    seconds, tables, code = 0.0, [], _code(bench, planned)
     for batch in bench.batches:
         task = Task(bench, planned, batch)
         folder = bench.settings.run / "tuning" / task.key
@@ -173,7 +192,8 @@ def _run(bench: Bench, search: Search, tree: Mapping[str, Any], chosen: Mapping[
         tables.append(readings.table())
         shutil.rmtree(folder)
     places = [place for place in tables[0] if all(place in table for table in tables)]
-    return [_trial(search, chosen, place, [table[place] for table in tables], seconds) for place in places]
+    found = (_trial(search, chosen, place, [table[place] for table in tables], seconds) for place in places)
+    return [trial | {"code": code} for trial in found]
 
 
 def _trial(

@@ -18,11 +18,14 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from worlds.bench import configuration
 
 from recon import config
+from recon.code_version import library_versions
 from recon.data.sensorium import SensoriumRecording
 from recon.metrics.correlation import pearson
+from recon.problem import fit
 from recon.problem.clips import Clips, batches, choose_clips, likeness
 from recon.problem.conditions import presentations
 from recon.problem.fit import cut, fit_fidelity
@@ -56,9 +59,12 @@ def test_every_clip_of_every_row_is_in_the_table_and_on_disk(tree: dict[str, Any
     assert [row["method"] for row in rows] == ["ridge"] * 3 + ["map"] * 3
     assert tuple(rows[0]) == COLUMNS
     assert json.loads((run / "recording.json").read_text())["activity"] == "simulated"
+    packages = json.loads((run / "environment.json").read_text())["packages"]
+    assert packages == {"recon": packages["recon"]} | library_versions() and packages["safetensors"]
     assert all(row["status"] == "finished" and float(row["video_correlation"]) <= 1 for row in rows)
     for folder in (run / "tasks").iterdir():
         stored = json.loads((folder / "row.json").read_text())["rows"]
+        assert json.loads((folder / "row.json").read_text())["libraries"] == library_versions()
         with h5py.File(folder / "movie.h5") as movies, h5py.File(run / "clips.h5") as clips:
             for row in stored:
                 movie, truth = movies[str(row["trial"])]["reconstruction"], clips[str(row["trial"])]["truth"]
@@ -242,6 +248,28 @@ def test_fitted_noise_ignores_report_neurons(tree: dict[str, Any], tmp_path: Pat
     fitted(leaf, torch.rand_like(rates), mask).sum().backward()
     assert leaf.grad is not None and torch.isfinite(leaf.grad).all()
     assert not leaf.grad[:, ~bench.sets["fit"]].any()
+
+
+def test_fitted_noise_is_named_by_its_code_and_records_libraries(
+    tree: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, asked = bench_of(tree), []
+
+    def version(*modules: str) -> str:
+        asked.append(set(modules))
+        return f"code {len(asked)}"
+
+    monkeypatch.setattr(fit, "code_version", version)
+    fidelity = config.build("fidelity", {"name": "gaussian"})
+    arguments: dict[str, Any] = {"sets": bench.sets, "frames": 60, "bins": 1, "hashes": {}, "artefacts": tmp_path}
+    for _ in range(2):
+        fit_fidelity(fidelity, bench.recording, bench.encoders, **arguments)
+    files = list(tmp_path.glob("fidelity-*.safetensors"))
+    assert len(files) == 2
+    noise, encoder = "recon.problem.fidelities.independent", "recon.encoders.core_readout.model"
+    assert asked[0] >= {"recon.problem.fit", noise, encoder, "recon.data.sensorium"}
+    with safe_open(str(files[0]), "pt") as file:
+        assert json.loads(file.metadata()["libraries"])["torch"]
 
 
 def test_trials_are_cut_to_equal_length(tree: dict[str, Any]) -> None:

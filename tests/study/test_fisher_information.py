@@ -34,7 +34,7 @@ def test_neurons_that_are_left_out_say_nothing() -> None:
     assert float(found.mean(0)[~seen].sum()) < 0.01 * float(found.mean(0).sum())
 
 
-def test_a_run_has_the_map_once(world: Path, tmp_path: Path) -> None:
+def test_a_run_has_the_map_once_per_code(world: Path, tmp_path: Path, monkeypatch) -> None:
     tree = configuration(world) | {"run": str(tmp_path / "run"), "information": True}
     tree["rows"] = tree["rows"][:1]
     run = benchmark(tree)
@@ -43,3 +43,6 @@ def test_a_run_has_the_map_once(world: Path, tmp_path: Path) -> None:
     assert found["encoder"] == "first" and torch.tensor(found["map"]).shape == (16, 24)
     benchmark(tree)
     assert file.stat().st_mtime_ns == stamp
+    monkeypatch.setattr(information, "code_version", lambda *modules: "other")
+    benchmark(tree)
+    assert json.loads(file.read_text())["key"] != found["key"]

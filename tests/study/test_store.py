@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from recon.code_version import code_version
 from recon.files import digest, disk_full, one_writer, write_bytes, write_json, write_table
 from recon.study.store import Store
 
@@ -109,30 +108,6 @@ def test_tasks_retire_and_return(tmp_path: Path) -> None:
 def test_keys_name_content_not_order() -> None:
     assert digest({"a": [1, 2], "b": None}) == digest({"b": None, "a": [1, 2]})
     assert digest({"a": [1, 2]}) != digest({"a": [2, 1]})
-
-
-def test_the_code_version_follows_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from recon import files as store
-
-    package = tmp_path / "recon"
-    package.mkdir()
-    (package / "one.py").write_text("import math\nfrom recon.two import x\n")
-    (package / "two.py").write_text("x = 1\n")
-    (package / "three.py").write_text("y = 1\n")
-    monkeypatch.setattr(store, "SOURCE", tmp_path)
-
-    def version() -> str:
-        store._imports.cache_clear()
-        code_version.cache_clear()
-        return code_version("recon.one")
-
-    first = version()
-    (package / "three.py").write_text("y = 2\n")
-    assert version() == first
-    (package / "two.py").write_text("x = 2\n")
-    assert version() != first
-    store._imports.cache_clear()
-    code_version.cache_clear()
 
 
 def test_a_run_has_one_writer(tmp_path: Path) -> None:

@@ -110,6 +110,17 @@ def test_another_search_never_overwrites_a_study(tree: dict[str, Any]) -> None:
     assert Path(tree["search"]["study"]).read_bytes() == before
 
 
+def test_trials_of_other_code_are_never_mixed(tree: dict[str, Any]) -> None:
+    tree["search"]["space"] = {"method.beta": [0.1]}
+    path = tune(tree)
+    study = json.loads(path.read_text())
+    study["trials"][0]["code"] = "another"
+    path.write_text(json.dumps(study))
+    with pytest.raises(InputError, match=r"study of the same search, got other \['code'\]"):
+        tune(tree)
+    assert len(study["trials"][-1]["code"]) == 16
+
+
 def test_test_clips_are_refused(tree: dict[str, Any]) -> None:
     tree["clips"] = {"tier": "live_test_main", "count": 2}
     with pytest.raises(ValueError, match="never chosen on test clips"):
