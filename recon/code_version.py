@@ -27,6 +27,8 @@ UNCOUNTED = ("recon.code_version", "recon.run.watch", "recon.study.provenance", 
 """Modules that name, watch or store a result, and do not compute it."""
 
 UNFOLLOWED = {
+    "recon.analysis.identification.segments": "recon.study.",
+    "recon.analysis.prior_samples": "recon.study.",
     "recon.config": "recon.",
     "recon.data.open": "recon.data.",
     "recon.encoders": "recon.encoders.",
@@ -35,12 +37,14 @@ UNFOLLOWED = {
     "recon.methods": "recon.methods.",
     "recon.priors": "recon.priors.",
     "recon.problem.fidelities": "recon.problem.fidelities.",
+    "recon.study.fisher_information": "recon.study.",
     "recon.study.shared": "recon.simulate.",
 }
 """Imports that are not followed: importing module → prefix of the imported ones.
 
 A registry imports everything that a configuration can name; the class that is picked counts by its own module.
-Converted and simulated recordings count by their fingerprint.
+Converted and simulated recordings count by their fingerprint. What analyses import from the study are types and
+writers.
 """
 
 LIBRARIES = (

@@ -1,4 +1,4 @@
-"""Results on disk: immutable task directories named by what goes in, written aside, flushed and renamed."""
+"""Files on disk: atomic writes, content hashes, locks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def digest(inputs: object) -> str:
-    """Return 16 hexadecimal digits that name whatever JSON can say about the inputs.
+    """Return a hash of the inputs as JSON, 16 hexadecimal digits.
 
     >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 1})
     True
@@ -31,7 +31,7 @@ def digest(inputs: object) -> str:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file in one step: whatever happens, the old or the new content stands there."""
+    """Replace a file atomically: after any failure it holds the old content or the new."""
     if path.is_file() and path.read_bytes() == content:
         return
     with replacing(path) as stream:
@@ -40,7 +40,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Hand out a file aside that takes the place of `path` in one step when it is written, unless it says the same."""
+    """Open a temporary file that replaces `path` atomically on exit; equal content leaves `path` untouched."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -55,12 +55,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Replace a JSON file in one step; NaN becomes null."""
+    """Replace a JSON file atomically; NaN becomes null."""
     write_bytes(path, (json.dumps(finite(content), indent=1, default=str) + "\n").encode())
 
 
 def write_table(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Replace a CSV table in one step, row by row; undefined numbers are empty fields."""
+    """Replace a CSV table atomically, written row by row; undefined numbers are empty fields."""
     with replacing(path) as stream:
         writer = csv.DictWriter(codecs.getwriter("utf-8")(stream), columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
@@ -68,7 +68,7 @@ def write_table(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence
 
 
 def finite(content: Any) -> Any:
-    """Return content with every number that is not finite replaced by none.
+    """Return content with every non-finite number replaced by None.
 
     >>> finite({"a": [1.0, float("nan")]})
     {'a': [1.0, None]}
@@ -83,7 +83,7 @@ def finite(content: Any) -> Any:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file or folder is on the disk, so that a rename never points at lost content."""
+    """Flush a file or folder to disk (fsync), so that a later rename never points at lost content."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -92,7 +92,7 @@ def flush(path: Path) -> None:
 
 
 def disk_full(error: BaseException | None) -> bool:
-    """Say whether a full disk is behind an error; libraries in other languages wrap it in words of their own."""
+    """True where a full disk caused the error, also through exceptions that wrap it."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             return True
@@ -104,7 +104,7 @@ def disk_full(error: BaseException | None) -> bool:
 
 @contextmanager
 def one_writer(root: Path) -> Iterator[None]:
-    """Hold a run directory, so that two commands never write it at once; a killed holder lets go by itself."""
+    """Lock a run directory against a second writer; the lock of a killed process is released by the system."""
     import fcntl
 
     root.mkdir(parents=True, exist_ok=True)
@@ -118,10 +118,10 @@ def one_writer(root: Path) -> Iterator[None]:
 
 @contextmanager
 def one_at_a_time(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold `.NAME.lock` beside a path; while another process holds it, call `waiting` once and wait.
+    """Lock `.NAME.lock` beside a path; if another process holds it, call `waiting` once and wait.
 
-    A killed holder lets go by itself. The empty file stays: to remove it would let two processes hold one name.
-    A folder that cannot be written to is an InputError.
+    The lock of a killed process is released by the system. The empty file stays: removing it would let two processes
+    lock the same name. Raises InputError where the folder is not writable.
     """
     with _open(path.with_name(f".{path.name}.lock")) as stream:
         try:

@@ -15,13 +15,13 @@ from recon.files import digest, write_bytes
 
 SECONDS = "seconds"
 LIBRARIES = "libraries"
-"""Keys of an artefact's metadata: seconds of learning, and versions of libraries as JSON."""
+"""Metadata of an artefact: seconds of learning, library versions as JSON."""
 
 
 def artefact_path(folder: Path, name: str, inputs: object, *, code: Iterable[str]) -> Path:
-    """Return the path of an artefact: its name, and a hash of its inputs (as JSON) and of the code that computes it.
+    """Return the path of an artefact: its name and a hash of its inputs (as JSON) and of the code that computes it.
 
-    `code`: names of modules; those that they import count with them.
+    `code`: names of modules; all that they import counts with them.
 
     >>> code = ["recon.methods.linear.mean"]
     >>> artefact_path(Path("a"), "mean", [1], code=code) == artefact_path(Path("a"), "mean", [1], code=code)
@@ -31,7 +31,7 @@ def artefact_path(folder: Path, name: str, inputs: object, *, code: Iterable[str
 
 
 def save_artefact(tensors: Mapping[str, Tensor], path: Path, *, seconds: float = 0.0) -> None:
-    """Write an artefact in one step, with the versions of the libraries and the `seconds` that learning took."""
+    """Write an artefact atomically, with library versions and the `seconds` of learning in its metadata."""
     from safetensors.torch import save
 
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

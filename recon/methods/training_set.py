@@ -22,7 +22,7 @@ from recon.types import Recording, Trial
 
 CPU = torch.device("cpu")
 Learn = Callable[[Path], Mapping[str, Tensor]]
-"""Trains a method, with the path of its training checkpoint; returns the tensors to save."""
+"""Learning function: takes the path of its training checkpoint, returns the tensors to keep."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,12 @@ class TrainingSet:
     def artefact(
         self, name: str, settings: object, learn: Learn, *, code: Sequence[str], uses: Sequence[str] = ("neurons",)
     ) -> Path:
-        """Return the path of a cached artefact; if it is missing, call `learn` and save its tensors and duration.
+        """Return the path of an artefact; a missing one is computed by `learn`, timed and written.
 
-        The cache key contains the repr of `settings`, the recording's training and validation trials, and whatever it
-        `uses` of "neurons" (with the units of their responses), "encoders", "frames", "seed" and "validation". It also
-        contains the code of the learning modules `code`, of the records in `settings`, of the recording and of the
-        encoders that it uses. `learn` receives the path of a training checkpoint, so that an interrupted training
-        resumes.
+        The name is a hash of `settings` (their repr), of the recording's training and validation trials, of what the
+        artefact `uses` out of "neurons" (with the units of their responses), "encoders", "frames", "seed" and
+        "validation", and of the code: of the modules `code` that learn it, the records in `settings`, the recording and
+        the encoders that it uses. `learn` is given the path of its checkpoint, from which interrupted training resumes.
         """
         known: dict[str, Callable[[], object]] = {
             "neurons": lambda: [self.neurons.nonzero().flatten().tolist(), _plain(self.scale)],

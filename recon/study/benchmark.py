@@ -1,4 +1,4 @@
-"""The benchmark: every row of a table on every batch of clips, each an immutable task, and the derived table."""
+"""The benchmark: every row of a table on every batch of clips, each an immutable task; results.csv is derived."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from recon.study.store import Store
 
 Say = Callable[[str], None]
 SHARE_SPENT_WORKING = 20
-"""A table that took a second to write is written again after this many seconds of work at least."""
+"""Seconds of work per second of writing the table."""
 
 
 def benchmark(
     tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False, on: Place = HERE
 ) -> Path:
-    """Run every row of a benchmark's configuration that is not finished, and return the run's folder.
+    """Compute every unfinished task of a benchmark's configuration; return the run's folder.
 
-    Finished tasks are found again by the hash of what went into them, unfinished ones go on at their checkpoint, so
-    that the same call after an interruption ends with the same numbers. A task whose artefacts were deleted is done
-    again, and no other. `say` gets a line per task. `on` says where tasks are done: one after another here, or beside
-    each other; then one that fails is a row with its status, and the others go on.
+    Finished tasks are recognised by their key (data, settings, seed, code) and kept; unfinished ones resume at their
+    checkpoint, so that the same call after an interruption gives the same numbers. A task whose artefacts were deleted
+    is computed again. `say` receives one line per task. `on`: where tasks run, one after another in this process, or
+    in parallel; in parallel a failed task becomes a row with its status, and the others continue.
     """
     tree = config.expand(tree)
     known = Tasks.of(tree, progress=progress)
     bench, settings = known.bench, known.bench.settings
     results = Results(known)
     for batch in bench.batches:
-        bench.scorer(batch)  # refuses frames and pixels that leave nothing to score, before anything is written
+        bench.scorer(batch)  # refuses frames and pixels that leave nothing to score before anything is written
     with one_writer(settings.run):
         results.store.select(results.keys)
         write_inputs(settings, tree, sets=bench.sets, batches=bench.batches, device=str(bench.device))
@@ -52,7 +52,7 @@ def benchmark(
             say(f"{known.title(number)}: done already")
         left = [number for number, done in enumerate(current) if not done]
         if any(current):
-            results.write(at_once=True)  # an interrupted run's table has no rows that are no longer asked for
+            results.write(at_once=True)  # drop rows of an interrupted run that are no longer in the configuration
         try:
             for outcome in _outcomes(known, left, tree, on):
                 say(outcome.line or results.failed(outcome))
@@ -66,7 +66,7 @@ def benchmark(
 
 @dataclass
 class Results:
-    """The table of a run while it grows: rows of finished tasks, and of those that were given up."""
+    """The growing table of a run: rows of finished tasks and of those given up."""
 
     known: Tasks
     given_up: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -77,14 +77,14 @@ class Results:
         self.store = Store(self.known.bench.settings.run)
 
     def failed(self, outcome: JobOutcome) -> str:
-        """Keep the rows of a task that was given up; return a line about it."""
+        """Record the rows of a task given up; return a line about it."""
         tried = f" after {outcome.attempts} attempts" if outcome.attempts > 1 else ""
         message = f"given up{tried}: {outcome.error}"
         self.given_up[self.keys[outcome.job]] = self.known.tasks[outcome.job].failed_rows(message)
         return f"{self.known.title(outcome.job)}: failed, {message}"
 
     def write(self, *, at_once: bool) -> None:
-        """Write results.csv, unless that was done a moment ago."""
+        """Write results.csv, at most once per interval unless `at_once`."""
         began = time.monotonic()
         if not at_once and began < self.next_write:
             return
@@ -104,7 +104,7 @@ def _crew(known: Tasks, tree: Mapping[str, Any], on: Place, tasks: int) -> Crew 
 
 
 def _outcomes(known: Tasks, left: Sequence[int], tree: Mapping[str, Any], on: Place) -> Iterator[JobOutcome]:
-    """Yield outcomes of tasks in the order in which they come; beside each other the longest tasks begin first."""
+    """Yield outcomes of tasks as they finish; in parallel the longest tasks start first."""
     if on == HERE or not left:
         yield from (JobOutcome(number, known(number)) for number in left)
         return

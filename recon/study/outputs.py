@@ -1,4 +1,4 @@
-"""What a benchmark writes beside its tasks, and what a task writes: rows, movies, curves, inputs."""
+"""Files of a benchmark and of its tasks: inputs, environment, movies, clips."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ COLUMNS = (
 
 
 def columns(settings: Settings) -> tuple[str, ...]:
-    """Return the columns of a run's results.csv: `COLUMNS`, and beside what they resemble those that it asks for."""
+    """Return the columns of a run's results.csv: `COLUMNS`, with each optional column next to its relative."""
     added = {
         "frame_correlation": settings.pooled_columns,
         "psnr": settings.oracle_columns,
@@ -70,9 +70,9 @@ def columns(settings: Settings) -> tuple[str, ...]:
 
 
 def movie_file(batch: Batch, movie: Tensor, uncertainty: Uncertainty | None = None) -> bytes:
-    """Return an HDF5 file: per trial a group with `reconstruction` (T,H,W), float16 in [0,1] (mean over channels).
+    """Return an HDF5 file with one group per trial: `reconstruction` (T,H,W), float16 in [0,1], mean over channels.
 
-    A sampler's also has `deviation` (T,H,W), the standard deviation over its draws.
+    For a sampler also `deviation` (T,H,W), the standard deviation over its draws.
     """
     layers = {"reconstruction": movie} | ({} if uncertainty is None else {"deviation": uncertainty.deviation.cpu()})
     grey = {name: layer.mean(1).half().numpy() for name, layer in layers.items()}
@@ -82,7 +82,7 @@ def movie_file(batch: Batch, movie: Tensor, uncertainty: Uncertainty | None = No
 
 
 def clips_file(batches: Sequence[Batch], settings: Settings) -> bytes:
-    """Return an HDF5 file: per trial a group with `truth` (T,H,W) uint8, and what is known of the clip."""
+    """Return an HDF5 file with one group per trial: `truth` (T,H,W) uint8, and attributes of the clip."""
     groups: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
     about: dict[str, dict[str, Any]] = {}
     for batch in batches:
@@ -102,7 +102,7 @@ def clips_file(batches: Sequence[Batch], settings: Settings) -> bytes:
 def write_inputs(
     settings: Settings, tree: Mapping[str, Any], *, sets: Mapping[str, Tensor], batches: Sequence[Batch], device: str
 ) -> None:
-    """Write the resolved configuration, the environment, the recording, its neuron sets and clips."""
+    """Write the resolved configuration, the environment, and the recording's name, neuron sets and clips."""
     run, recording = settings.run, batches[0].recording
     write_json(run / "recording.json", {"name": recording.name, "activity": recording.activity})
     write_bytes(run / "config.yaml", to_yaml(tree))
@@ -117,7 +117,7 @@ def to_yaml(tree: Mapping[str, Any]) -> bytes:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Return what numbers may depend on beside the configuration."""
+    """Return library versions, machine, device and commit: recorded with a run, not part of any key."""
     return {
         "packages": {"recon": installed_version("recon")} | library_versions(),
         "python": platform.python_version(),
@@ -133,9 +133,9 @@ def environment(device: str) -> dict[str, Any]:
 def hdf5_file(
     groups: Mapping[str, Mapping[str, np.ndarray[Any, Any]]], about: Mapping[str, Mapping[str, Any]]
 ) -> bytes:
-    """Return an HDF5 file: groups of arrays, and what is known `about` each group as its attributes.
+    """Return an HDF5 file: groups of arrays; `about` holds the attributes of each group.
 
-    It is built in memory: one write then either succeeds or leaves nothing, also on a full disk.
+    Built in memory, so that a single write succeeds or leaves nothing, also on a full disk.
     """
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:

@@ -1,4 +1,4 @@
-"""Scores of reconstructions: the movie against the truth, and what encoders make of it against recorded activity."""
+"""Scores of reconstructions: movie against truth, and predicted against recorded activity."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Seen:
 
 @dataclass(frozen=True)
 class Scorer:
-    """What scores a batch's reconstructions; it holds the truth, so no method ever sees it.
+    """Scores the reconstructions of a batch; only the scorer holds the truth, methods never see it.
 
-    Frames [first, end) and `pixel_mask` `[H,W]` (none: all) count; `judge` is an encoder that had no part in the
-    reconstructions.
+    Scored are the frames [first, end) and the pixels of `pixel_mask` `[H,W]` (None: all). `judge`: an encoder that no
+    method used.
     """
 
     batch: Batch
@@ -59,9 +59,9 @@ class Scorer:
     matched: bool = False
     masked: bool = False
     true_scores: dict[str, Scores] = field(default_factory=dict)
-    """Scores of the true movies by what was asked; the same for every row of a table, so computed once."""
+    """Scores of the true movies, cached: they are the same for every row of a table."""
     seen: list[Seen] = field(default_factory=list)
-    """What encoders said of the true movies, and of those that are being scored."""
+    """Cached rates for the true movies and for those being scored."""
 
     def movie_scores(self, movie: Tensor) -> Scores:
         """Return every metric `[B]` of movies `[B,C,T,H,W]` over the scored frames and pixels."""
@@ -77,7 +77,7 @@ class Scorer:
         return scores
 
     def coverage(self, movie: Tensor, uncertainty: Uncertainty | None) -> Scores:
-        """Return the share `[B]` of scored pixels inside a sampler's nominal 90 % intervals; nothing for others."""
+        """Return the share `[B]` of scored pixels inside a sampler's nominal 90 % intervals; empty for others."""
         if uncertainty is None:
             return {}
         seen, deviation, shown = map(self._scored, (movie, uncertainty.deviation, self.batch.movie))
@@ -99,9 +99,9 @@ class Scorer:
         }
 
     def response_scores(self, movie: Tensor, problem: Problem) -> Scores:
-        """Return how well the problem's encoders explain what was fitted, from the movie and from the truth.
+        """Return correlations `[B]` of predicted with fitted responses, for the movie and the truth.
 
-        With a mask also from both with grey outside the scored pixels: what lies outside explains the difference.
+        With a mask also for both with grey outside the scored pixels; the difference is what lies outside.
         """
         movies = {"response_correlation": movie, "response_correlation_true": self.batch.movie}
         if self.masked and self.pixel_mask is not None:
@@ -110,7 +110,7 @@ class Scorer:
         return {name: self._fitted(seen, problem) for name, seen in movies.items()}
 
     def heldout_scores(self, movie: Tensor, encoders: Sequence[Encoder], *, key: str) -> Scores:
-        """Return how well encoders explain the recorded responses of the *report* neurons, also from the truth."""
+        """Return correlations `[B]` with the recorded responses of *report* neurons, for the movie and the truth."""
         if key not in self.true_scores:
             self.true_scores[key] = {"heldout": self._heldout(self.batch.movie, encoders)}
         return {
@@ -119,10 +119,10 @@ class Scorer:
         }
 
     def judge_scores(self, movie: Tensor, *, repeats: bool) -> tuple[Scores, str]:
-        """Return the judge's scores and what they are measured against; `repeats` says that others are left to see.
+        """Return the judge's scores and their reference; `repeats`: the other repeats are unseen by the method.
 
-        The reference is the noise-free rates where a simulation has them, else the mean of the other repeats, else
-        the recorded responses of the *report* neurons.
+        Reference: noise-free rates of a simulation, else the mean of the other repeats, else the recorded responses of
+        the *report* neurons.
         """
         if self.judge is None:
             nothing = torch.full((len(movie),), torch.nan)
@@ -139,7 +139,7 @@ class Scorer:
 
     @property
     def recording(self) -> SensoriumRecording:
-        """The recording that the clips are from."""
+        """The recording of the clips."""
         return self.batch.recording
 
     def _scored(self, movie: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ class Scorer:
         return response_correlation(rates, reference, neurons, self._frames())
 
     def _rates(self, encoder: Encoder, movie: Tensor, behavior: Tensor | None) -> Tensor:
-        """Return the rates of movies `[B,C,T,H,W]`, which several scores ask for."""
+        """Return the rates for movies `[B,C,T,H,W]`, cached for the several scores that use them."""
         for known in self.seen:
             if known.encoder is encoder and known.movie is movie and _same(known.behavior, behavior):
                 return known.rates
@@ -204,9 +204,9 @@ def _same(first: Tensor | None, second: Tensor | None) -> bool:
 
 
 def make_scorer(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor], judge: Encoder | None) -> Scorer:
-    """Return what scores a batch, with the frames and pixels of the settings.
+    """Return the scorer of a batch, with the frames and pixels of the settings.
 
-    Still images, clips of one frame, have no correlation over time: what needs it is NaN.
+    Still images (clips of one frame) have no correlation over time: scores that need it are NaN.
     """
     first, end = settings.frames.warmup, batch.frames - settings.frames.tail
     if end - first < min(2, batch.frames):
@@ -230,7 +230,7 @@ def make_scorer(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor],
 
 
 def scored_pixels(settings: Settings, frame_size: tuple[int, int]) -> Tensor | None:
-    """Return the mask `[H,W]` of the pixels inside the bounds and the transparency mask, or none for all."""
+    """Return the mask `[H,W]` of scored pixels, inside region and transparency mask; None for all."""
     if settings.region is None and settings.mask is None:
         return None
     height, width = frame_size
@@ -249,7 +249,7 @@ def scored_pixels(settings: Settings, frame_size: tuple[int, int]) -> Tensor | N
 
 
 def undefined(scores: Scores, clip: int) -> list[str]:
-    """Return why scores of a clip are undefined."""
+    """Return the reasons why scores of a clip are undefined."""
     missing = [name for name, values in scores.items() if not bool(torch.isfinite(values[clip]))]
     absent = [f"{name} not available" for name in missing if name == "lpips" and lpips_reason()]
     constant = [name for name in missing if name != "lpips" and not name.endswith("_true")]

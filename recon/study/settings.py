@@ -1,4 +1,4 @@
-"""What a benchmark's YAML file may say."""
+"""Settings of a benchmark: the records behind its YAML file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Named = Mapping[str, Any]
 
 
 def pooled_column(name: str) -> str:
-    """Return the column of the pooling that the configuration calls `name`.
+    """Return the column of a pooling named `name` in the configuration.
 
     >>> pooled_column("9x9")
     'frame_correlation_9x9'
@@ -27,12 +27,12 @@ def pooled_column(name: str) -> str:
 
 
 MATCHED = ("ssim", "psnr")
-"""Scores that luminance and contrast decide: with `matched` they are also taken after both were matched."""
+"""Scores that depend on luminance and contrast; `matched` adds them after both are matched."""
 FITTED = ("response_correlation", "response_correlation_true")
 
 
 def oracle_column(name: str) -> str:
-    """Return the column of a score after luminance and contrast were matched to the true movie's."""
+    """Return the column of a score with luminance and contrast matched to the true movie (*oracle*)."""
     return f"{name}_matched_oracle"
 
 
@@ -43,7 +43,7 @@ def masked_column(name: str) -> str:
 
 @dataclass(frozen=True)
 class Frames:
-    """Frames at the start and at the end of a clip that are not scored."""
+    """Unscored frames at the start and at the end of a clip."""
 
     warmup: int = 50
     tail: int = 8
@@ -55,7 +55,7 @@ class Frames:
 
 @dataclass(frozen=True)
 class Neurons:
-    """Fractions of the neurons that only choose (*selection*) and that only score (*report*)."""
+    """Fractions of the neurons in the sets *selection* (stop rules, weights) and *report* (scores only)."""
 
     selection: float = 0.05
     report: float = 0.05
@@ -70,7 +70,7 @@ class Neurons:
 
 @dataclass(frozen=True)
 class Mask:
-    """A transparency mask, a .npy file: pixels move where it is at least `update`, and count from `evaluate` on."""
+    """A transparency mask (.npy): pixels are optimised where it is ≥ `update`, scored where it is ≥ `evaluate`."""
 
     file: Path
     update: float = 0.5
@@ -79,10 +79,10 @@ class Mask:
 
 @dataclass(frozen=True)
 class PopulationSettings:
-    """The share of the *fit* neurons that a row is given, nested by `seed`; the others are left out of everything.
+    """The share of the *fit* neurons that a row uses, nested by `seed`; the other neurons are left out.
 
-    With `silent` they stay in the misfit with responses of zero, as in the published ablation, whose removed neurons
-    were fitted as neurons that say nothing: a defect, here for comparison.
+    `silent`: left-out neurons stay in the misfit with responses of zero, as in the published ablation; a defect, kept
+    for comparison.
     """
 
     share: float = 1.0
@@ -96,7 +96,7 @@ class PopulationSettings:
 
 @dataclass(frozen=True)
 class OtherAnimal:
-    """Another animal that saw the same clips: its recording, simulated where it says how, and its encoder."""
+    """Another animal that saw the same clips: its recording, simulated if absent, and its encoder."""
 
     recording: Path
     encoder: Named
@@ -105,15 +105,16 @@ class OtherAnimal:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a method, the encoders and the fidelity of its problem, and what it is given.
+    """One row of the table: a method, the encoders, fidelity and measurement of its problem.
 
-    Conditions: "recorded"; "wrong_clip", another clip's whole measurement; "predicted", the encoder's noise-free
-    rates of the true movie; "noise_free", a simulation's own rates; "repeat_average"; "repeats_joint", one observation
-    per repeat. `bins` is a number of frames or "acquisition"; `population` leaves neurons out. With `seeds` a row whose
-    method draws random numbers is learnt and run once with each; without, with that of the benchmark. What the method
-    learns, it learns from the first `data` (a share) of the training trials; encoders and fidelities know all of them.
-    `words` are what methods that take text are told of a clip: nothing, its captions (*oracle*), or another clip's.
-    `animals` saw the same clips, and their activity is fitted with it by what has an encoder; decoders do not read it.
+    `condition`: "recorded"; "wrong_clip", another clip's whole measurement (null); "predicted", the encoder's
+    noise-free rates for the true movie (*oracle*); "noise_free", the rates of a simulation (*oracle*);
+    "repeat_average"; "repeats_joint", one observation per repeat. `bins`: a number of frames, or "acquisition".
+    `population`: left-out neurons. `seeds`: the method is learnt and run once with each; default, the seed of the
+    benchmark. `data`: share of the training trials, from the first, that the method learns from; encoders and
+    fidelities use all of them. `words`: text for methods that take it: none, the clip's captions (*oracle*), or those
+    of another clip. `animals`: other animals that saw the same clips; methods with an encoder fit their activity too,
+    decoders ignore it.
     """
 
     label: str
@@ -137,9 +138,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Share:
-    """What a task has for itself on a cluster: CPUs, GPUs (a fraction where several share one), bytes of memory.
+    """Resources of one task on a cluster: CPUs, GPUs (a fraction if several tasks share one), bytes of memory.
 
-    With memory 0 it is not asked for.
+    Memory 0: no memory is requested.
     """
 
     cpus: float = 1.0
@@ -158,14 +159,14 @@ class Share:
 class Settings:
     """A benchmark: a recording, its clips, the encoders by name, an independent judge, and the rows of the table.
 
-    Where `simulate` is given, the recording is simulated if its folder is absent. `batch` clips are optimised
-    together, encoders see `window` frames at once (0: all) and compute in `precision`, translated by torch where
-    `compile` says so. Rows may add the activity of other `animals` that saw the same clips. `region` (first row, end
-    row, first column, end column) bounds what is scored, a transparency `mask` what is scored and what is optimised.
-    `poolings` adds the columns `frame_correlation_<name>`, at coarser grains; `matched` scores with the true movie's
-    luminance and contrast (*oracle*); `information` adds a map of where the population constrains the movie to the
-    page. On a `cluster` each task asks for its share. The movie is on `device`; copies of the encoders on several
-    `devices` take windows and members of an ensemble in turn.
+    `simulate`: how to simulate the recording if its folder is absent. `batch`: clips optimised together. `window`:
+    frames that encoders process at once (0: all); `precision` and `compile`: their arithmetic, and compilation by
+    torch. `animals`: others that saw the same clips, for rows that add their activity. `region` (first row, end row,
+    first column, end column): scored pixels; `mask`: a transparency mask of scored and optimised pixels. `poolings`:
+    adds columns `frame_correlation_<name>` at coarser resolutions. `matched`: adds scores with luminance and contrast
+    of the true movie (*oracle*). `information`: adds a map of the Fisher information per pixel to the page. `cluster`:
+    resources of each task. `device`: where the movie is optimised; `devices`: copies of the encoders, which process
+    windows and ensemble members in turn.
     """
 
     run: Path
@@ -227,5 +228,5 @@ class Settings:
         return tuple(pooled_column(name) for name in self.poolings)
 
     def names(self, row: Row) -> tuple[str, ...]:
-        """Return the names of a row's encoders: by default the first."""
+        """Return the names of a row's encoders; default, the first."""
         return row.encoders or tuple(self.encoders)[:1]

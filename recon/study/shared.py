@@ -1,4 +1,4 @@
-"""What the tasks of a benchmark share: planned rows, recording, encoders, clips, sets of neurons."""
+"""Shared by the tasks of a benchmark: planned rows, recording, encoders, clips, neuron sets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from recon.study.settings import Named, OtherAnimal, Row, Settings
 
 @dataclass(frozen=True)
 class Plan:
-    """A row of the table and one of its seeds, with method and fidelity built, before anything is read or computed."""
+    """A row of the table with one of its seeds, its method and its fidelity; built before anything is read."""
 
     row: Row
     method: Method
@@ -40,7 +40,7 @@ class Plan:
 
 
 def plan(settings: Settings) -> list[Plan]:
-    """Return the rows' methods and fidelities; a wrong name or type anywhere is found here, before any work."""
+    """Return the plans of all rows and seeds; raises InputError for a wrong name or type in any row."""
     plans = []
     for number, row in enumerate(settings.rows):
         method = config.build("method", row.method, where=f"rows[{number}].method")
@@ -51,7 +51,7 @@ def plan(settings: Settings) -> list[Plan]:
 
 @dataclass(frozen=True)
 class Bench:
-    """What the tasks of a benchmark share: recording, encoders, clips and neuron sets, read when first needed."""
+    """Shared by the tasks of a benchmark: recording, encoders, clips and neuron sets, each read when first needed."""
 
     settings: Settings
     plans: list[Plan]
@@ -65,7 +65,7 @@ class Bench:
 
     @cached_property
     def recording(self) -> SensoriumRecording:
-        """The recording; simulated now if its folder is absent and the configuration says how."""
+        """The recording; simulated if its folder is absent and the configuration has `simulate`."""
         return self._recording(self.settings.recording, self.settings.simulate)
 
     @cached_property
@@ -80,40 +80,40 @@ class Bench:
 
     @cached_property
     def validation(self) -> list[Batch]:
-        """Validation clips, for methods that learn how wrong another one is."""
+        """Validation clips, for methods that learn the errors of another one."""
         return batches(self.recording, validation_clips(self.recording), size=self.settings.batch)
 
     @cached_property
     def encoders(self) -> dict[str, Encoder]:
-        """The encoders that some row uses, checked against the recording and frozen."""
+        """The encoders that the rows use, checked against the recording and frozen."""
         used = dict.fromkeys(name for entry in self.plans for name in self.settings.names(entry.row))
         return {name: self._encoder(self.settings.encoders[name], f"encoders.{name}") for name in used}
 
     @cached_property
     def animals(self) -> dict[str, Animal]:
-        """The other animals that some row uses."""
+        """The other animals that the rows use."""
         used = dict.fromkeys(name for entry in self.plans for name in entry.row.animals)
         return {name: self._animal(name, self.settings.animals[name]) for name in used}
 
     @cached_property
     def judge(self) -> Encoder | None:
-        """The encoder that judges, or none."""
+        """The judge encoder, or None."""
         return None if self.settings.judge is None else self._encoder(self.settings.judge, "judge")
 
     @cached_property
     def hashes(self) -> dict[str, str]:
-        """Hashes of the encoders' parameters by name."""
+        """Hashes of the encoders' specs and parameters, by name."""
         return {name: state_hash(encoder) for name, encoder in self.encoders.items()}
 
     @cached_property
     def mask(self) -> Tensor | None:
-        """The transparency mask `[H,W]`, with the border of a published one, or none."""
+        """The transparency mask `[H,W]` with the published border, or None."""
         chosen = self.settings.mask
         return None if chosen is None else read_mask(chosen.file, self.recording.frame_size, border=True)
 
     @cached_property
     def common(self) -> dict[str, Any]:
-        """What decides the results of all tasks alike."""
+        """The part of a task's key that all tasks share."""
         settings = self.settings
         return {
             "recording": self.recording.fingerprint(),
@@ -129,7 +129,7 @@ class Bench:
         }
 
     def scorer(self, batch: Batch) -> Scorer:
-        """Return what scores a batch, the same for all rows."""
+        """Return the scorer of a batch, shared by all rows."""
         if id(batch) not in self.scorers:
             self.scorers[id(batch)] = make_scorer(self.settings, batch, sets=self.sets, judge=self.judge)
         return self.scorers[id(batch)]
@@ -154,7 +154,7 @@ class Bench:
 
 
 def make_recording(path: Path, wanted: Mapping[str, Any], *, progress: bool) -> None:
-    """Simulate the recording of a configuration, unless it is there: of a planted population, or of an `encoder`."""
+    """Simulate the recording of a configuration if it is absent: of a planted population, or of an `encoder`."""
     from recon.simulate.encoded import EncodedSettings, show_to_encoder
     from recon.simulate.recording import is_there, simulate
     from recon.simulate.settings import SimulationSettings

@@ -1,4 +1,4 @@
-"""Task directories of a run: immutable, named by what goes in, written aside, flushed and renamed."""
+"""Task directories of a run: immutable, named by the key of the task, written aside, fsynced and renamed."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from recon.files import flush, write_json
 
 @dataclass(frozen=True)
 class Store:
-    """The task directories of a run: `tasks/<key>` is complete or absent, `partial/<key>` unfinished."""
+    """The task directories of a run: `tasks/<key>` is complete or absent, `partial/<key>` is in progress."""
 
     root: Path
 
     def directory(self, key: str) -> Path:
-        """Return where the finished task stands."""
+        """Return the directory of the finished task."""
         return self.root / "tasks" / key
 
     def partial(self, key: str) -> Path:
-        """Return the folder of the unfinished task, made if it is not there."""
+        """Return the directory of the unfinished task, created if absent."""
         folder = self.root / "partial" / key
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def complete(self, key: str) -> bool:
-        """Say whether the task is finished and every file of it has the size that its manifest says."""
+        """True for a finished task whose files all have the sizes in its manifest."""
         folder = self.directory(key)
         try:
             manifest = json.loads((folder / "manifest.json").read_text())
@@ -38,14 +38,14 @@ class Store:
             return False
 
     def current(self, key: str, artefacts: Path) -> bool:
-        """True for a finished task all of whose artefacts, what its method learnt, are still in their folder."""
+        """True for a finished task whose learnt artefacts are all still in their folder."""
         if not self.complete(key):
             return False
         task = json.loads((self.directory(key) / "row.json").read_text())
         return all((artefacts / name).exists() for name in task.get("artefacts", ()))
 
     def publish(self, key: str, *, drop: Sequence[str] = ()) -> Path:
-        """Turn the partial folder into the finished task in one step; files named in `drop` are left out."""
+        """Rename the unfinished task to the finished one, atomically; files named in `drop` are deleted first."""
         partial, final = self.partial(key), self.directory(key)
         for name in drop:
             (partial / name).unlink(missing_ok=True)
@@ -61,7 +61,7 @@ class Store:
         return final
 
     def select(self, keys: Iterable[str]) -> None:
-        """Keep the named tasks in `tasks/`; others move to `retired/` and come back when they are named again."""
+        """Keep the named tasks in `tasks/`; move others to `retired/`, from where they return once named again."""
         wanted = set(keys)
         places = (self.root / "tasks", self.root / "retired")
         for source, target in (places, places[::-1]):
@@ -71,7 +71,7 @@ class Store:
                     folder.rename(target / folder.name)
 
     def rows(self, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
-        """Yield the rows of finished tasks, in the order of the keys."""
+        """Yield the table rows of finished tasks, in the order of the keys."""
         for key in keys:
             if self.complete(key):
                 yield from json.loads((self.directory(key) / "row.json").read_text())["rows"]

@@ -1,4 +1,4 @@
-"""Rows × batches as tasks: what each is made of, what names it, and how it is done."""
+"""Tasks: one row of the table on one batch of clips, its key, and its computation."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ENGINE = (
 POSED_BY = ("recon.problem.conditions", "recon.problem.fit")
 """Modules that pose validation clips, beside those of fidelity and encoders."""
 JUDGED_ANEW = ("recorded", "wrong_clip", "predicted", "noise_free")
-"""Conditions that leave the other repeats unseen, so that a judge can be asked about them."""
+"""Conditions that leave the other repeats unseen, so that the judge can be scored against them."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Task:
 
     @cached_property
     def key(self) -> str:
-        """Hash of all that decides the result."""
+        """Hash of everything that decides the result: data, settings, seed, code."""
         row, encoders = self.plan.row, self.encoders
         told = (row.condition, row.words)
         own = {
@@ -90,7 +90,7 @@ class Task:
 
     @property
     def label(self) -> str:
-        """The row's label, with the seed where it has several."""
+        """The row's label, with the seed if the row has several."""
         return self.plan.row.label + (f", seed {self.plan.seed}" if len(self.plan.row.seeds) > 1 else "")
 
     @cached_property
@@ -100,7 +100,7 @@ class Task:
 
     @property
     def effort(self) -> int:
-        """What it may cost beside other tasks: planned iterations × clips."""
+        """Relative cost: planned iterations × clips."""
         return (planned_iterations(self.plan.method) or 1) * len(self.batch.clips)
 
     @cached_property
@@ -111,7 +111,7 @@ class Task:
 
     @cached_property
     def sets(self) -> dict[str, Tensor]:
-        """The bench's sets of neurons for this row: what it lacks is neither fitted nor shown, as *report* neurons."""
+        """The neuron sets of this row: neurons that it lacks count as *report* neurons, neither fitted nor shown."""
         sets = self.bench.sets
         if self.plan.row.population.silent:
             return sets
@@ -144,7 +144,7 @@ class Task:
         return fitted(self.plan.method, self.training())
 
     def training(self) -> TrainingSet:
-        """Return what the row's method may learn from."""
+        """Return the training set of the row's method."""
         bench, encoders = self.bench, tuple(self.encoders.values())
         others = [animal.hash for animal in self.animals]
         posing = modules_of(self.plan.fidelity, *(animal.encoder for animal in self.animals))
@@ -169,7 +169,7 @@ class Task:
         return self._posed(self.batch, self.plan.row.condition)
 
     def _on_devices(self, posed: Problem) -> Problem:
-        """Return a problem whose encoders are spread; scores keep to the bench's own, which are known again."""
+        """Return a problem with its encoders replicated over the devices; scores use the bench's own encoders."""
         devices = [resolve_device(name) for name in self.bench.settings.devices]
         seen = (replace(o, encoder=replicate(o.encoder, devices, first=i)) for i, o in enumerate(posed.observations))
         return replace(posed, observations=tuple(seen))
