@@ -156,7 +156,7 @@ def _find(module: str, places: Iterable[str]) -> ModuleSpec | None:
     return next(filter(None, (finder.find_spec(module, None) for finder in finders)), None)
 
 
-class Module(NamedTuple):
+class ModuleSource(NamedTuple):
     """What counts of a module: a hash of its syntax, and its imports as (module, name or "").
 
     `handed_on` maps the names that a package's `__init__` imports to their origin.
@@ -168,7 +168,7 @@ class Module(NamedTuple):
 
 
 @cache
-def _module(module: str, package: Path) -> Module | None:
+def _module(module: str, package: Path) -> ModuleSource | None:
     """Read a module of this project; None where there is no such module."""
     spec = _spec(module, package)
     source = spec.loader.get_source(module) if spec and isinstance(spec.loader, InspectLoader) else None
@@ -178,7 +178,7 @@ def _module(module: str, package: Path) -> Module | None:
     _write(tree, parts)
     inside = module if spec.submodule_search_locations else module.rpartition(".")[0]
     handed = tree.body if spec.submodule_search_locations else []
-    return Module(
+    return ModuleSource(
         digest("".join(parts)),
         tuple((base, name) for base, name, _ in _imported(ast.walk(tree), inside)),
         {alias: (base, name) for base, name, alias in _imported(handed, inside) if base != module},

@@ -42,6 +42,7 @@ ENGINE = (
     "recon.data.neuron_sets",
     "recon.data.measurement",
     "recon.data.sensorium",
+    "recon.encoders.registry",
 )
 """Modules that compute every task, beside those of its method, fidelity and encoders."""
 POSED_BY = ("recon.problem.conditions", "recon.problem.fit")
