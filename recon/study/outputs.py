@@ -148,6 +148,9 @@ def hdf5_file(
 
 
 def _commit() -> str | None:
+    """Return the commit of this project's checkout; an installed package has none, whatever repository it lies in."""
+    if not (SOURCE / ".git").exists():
+        return None
     try:
         asked = ["git", "-C", str(SOURCE), "rev-parse", "HEAD"]
         found = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10)
