@@ -116,9 +116,11 @@ class PlacedReadout(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, places: PlacewiseReadout) -> Tensor:
-        """Return the drives of all neurons."""
+        """Return the drives of all neurons, in the precision of the weights."""
         ctx.places = places
-        rows = torch.bmm(places.weights, features.permute(1, 2, 0)).flatten(0, 1)
+        with torch.autocast(features.device.type, enabled=False):
+            exact = features.to(places.weights.dtype)
+            rows = torch.bmm(places.weights, exact.permute(1, 2, 0)).flatten(0, 1)
         neurons, corners = places.slots.shape
         return rows[places.slots.flatten()].reshape(neurons, corners, -1).sum(1).T
 
@@ -179,10 +181,11 @@ class SparseReadout(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, values: Tensor, matrix: Matrix) -> Tensor:
-        """Return features · Sᵀ; `values` are those of the matrix, passed for their gradient."""
-        ctx.matrix = matrix
-        ctx.save_for_backward(features if values.requires_grad else None)
-        return (matrix.forward @ features.T.contiguous()).T
+        """Return features · Sᵀ in the precision of S; `values` are those of the matrix, passed for their gradient."""
+        ctx.matrix, exact = matrix, features.to(matrix.values.dtype)
+        ctx.save_for_backward(exact if values.requires_grad else None)
+        with torch.autocast(features.device.type, enabled=False):
+            return (matrix.forward @ exact.T.contiguous()).T
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.signal import lfilter
 from torch import Tensor
 from torch.nn import functional
 
@@ -73,6 +72,8 @@ def _smeared(signal: Tensor) -> Tensor:
 
 def _shared_gain(batch: int, frames: int, generator: torch.Generator) -> Tensor:
     """Draw a log-normal Ornstein–Uhlenbeck gain `[B,T]` of mean 1, shared by all neurons."""
+    from scipy.signal import lfilter
+
     keep = float(np.exp(-1 / (SHARED_SECONDS * 30.0)))
     noise = torch.randn(batch, frames, generator=generator).numpy()
     first, weights = noise[:, :1], np.array([1.0, -keep], dtype=np.float32)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from recon.errors import InputError
 from recon.simulate.filters import FRAME_RATE, pixel_grid
@@ -88,6 +87,8 @@ def _grating(generator: np.random.Generator, screen: _Screen, *, space: float, t
 
 def _noise(generator: np.random.Generator, screen: _Screen, *, space: float, time: float) -> NDArray[np.float64]:
     """Return Gaussian noise `[T,H,W]` filtered in space and time, with mean zero and standard deviation one."""
+    from scipy.ndimage import gaussian_filter
+
     pixels, steps = space / screen.pitch, time * FRAME_RATE
     margin = [int(4 * width) + 1 for width in (steps, pixels, pixels)]
     size = [side + 2 * edge for side, edge in zip((screen.frames, *screen.x.shape), margin, strict=True)]

@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recon import config
-from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
+from recon.encoders.base import device_of
+from recon.encoders.training.loop import Learning, Loss, draw_weights, fresh, learn
 from recon.errors import InputError
-from recon.media import contact_sheet, encode_gif, encode_png, side_by_side, to_uint8, upscale
 from recon.methods.diffusion.sampling import drawn, steps_down
 from recon.methods.text.generated_clips import FIRST, drawn_clips
 from recon.metrics.statistics import bootstrap_interval
@@ -22,7 +21,6 @@ from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion, s
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from recon.priors.text import EMBEDDED, TextEncoder
-from recon.run.tensorboard import picture, scalar
 
 HELD_OUT = 48
 """Number of validation clips for the errors on the card."""
@@ -110,6 +108,8 @@ class Captioned:
 
 def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
     """Train from a configuration and return the path of the weights; the card is saved next to them."""
+    from recon import config
+
     chosen = config.record(PriorTraining, tree, where="train")
     encoder = TextEncoder(chosen.text)
     shown, held_out = captioned("train", chosen, encoder), captioned("validation", chosen, encoder)
@@ -117,19 +117,9 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
     power = estimate_spectrum(shown.chunk(place)[0, 0] for place in shown.scored(MEASURED))
     model = started(chosen, generator, power if chosen.gaussian else None)
 
-    def loss(network: Any, draws: torch.Generator) -> Tensor:
-        movie, text = shown.drawn(draws, batch=chosen.batch, frames=chosen.frames)
-        text = torch.where(torch.rand(len(text), 1, generator=draws) < chosen.silent, torch.nan, text)
-        sigma = (chosen.level + chosen.log_sd * torch.randn(len(movie), generator=draws)).exp()
-        level = sigma.reshape(-1, 1, 1, 1, 1)
-        noisy = movie + level * torch.randn(movie.shape, generator=draws)
-        scale = network.uncertainty(sigma, movie.shape).reshape(level.shape)
-        error: Tensor = (((network(noisy, sigma, text) - movie) / scale) ** 2).mean()
-        return error
-
     outcome = learn(
         model,
-        loss,
+        denoising_loss(chosen, shown),
         chosen.learning,
         generator=generator,
         validate=lambda network: -float(chosen_by(network, held_out).log().mean()),
@@ -143,6 +133,26 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
     save_movie_diffusion(model, chosen.output, card=card)  # saved first: the errors take minutes
     save_movie_diffusion(model, chosen.output, card=card | {"held_out_squared_error": report(model, power, held_out)})
     return chosen.output
+
+
+def denoising_loss(chosen: PriorTraining, shown: Captioned) -> Loss:
+    """Return the loss of a step: noise of random σ on random chunks, denoised on the network's device.
+
+    The squared error counts in units of the variance that noise leaves to the Gaussian. All draws are made on the CPU.
+    """
+
+    def loss(network: Any, draws: torch.Generator) -> Tensor:
+        movie, text = shown.drawn(draws, batch=chosen.batch, frames=chosen.frames)
+        text = torch.where(torch.rand(len(text), 1, generator=draws) < chosen.silent, torch.nan, text)
+        sigma = (chosen.level + chosen.log_sd * torch.randn(len(movie), generator=draws)).exp()
+        parts = (movie, text, sigma, torch.randn(movie.shape, generator=draws))
+        movie, text, sigma, noise = (part.to(device_of(network)) for part in parts)
+        level = sigma.reshape(-1, 1, 1, 1, 1)
+        scale = network.uncertainty(sigma, movie.shape).reshape(level.shape)
+        error: Tensor = (((network(movie + level * noise, sigma, text) - movie) / scale) ** 2).mean()
+        return error
+
+    return loss
 
 
 def started(chosen: PriorTraining, generator: torch.Generator, power: Spectrum | None = None) -> MovieDiffusion:
@@ -225,6 +235,9 @@ def seen(network: Any, held_out: Captioned) -> list[Any]:
 
     The noise is the same at every validation, so only the weights change pictures and curves.
     """
+    from recon.media import contact_sheet, encode_gif, encode_png, side_by_side, to_uint8, upscale
+    from recon.run.tensorboard import picture, scalar
+
     places = held_out.scored(2)
     captions = ["", *(held_out.captions[place] for place in places)]
     silent = torch.full_like(held_out.embeddings[:1, 0], torch.nan)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 from worlds.encoders import ALL, core_readout, judge, stimulus
 
 from recon import encoders
-from recon.encoders.base import Spec, freeze
+from recon.encoders.base import Encoder, Spec, freeze
 from recon.encoders.core_readout.core import temporal_filters
 from recon.encoders.core_readout.readout import (
     Matrix,
@@ -21,6 +23,7 @@ from recon.encoders.core_readout.readout import (
 )
 from recon.encoders.ensemble import Ensemble
 from recon.encoders.linear import Linear
+from recon.encoders.runtime.precision import in_precision
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -244,3 +247,16 @@ def test_wrap_refuses_what_cannot_be() -> None:
 def test_load_names_what_it_knows() -> None:
     with pytest.raises(ValueError, match="core_readout"):
         encoders.load("resnet")
+
+
+@pytest.mark.usefixtures("computes_bfloat16")
+@pytest.mark.parametrize("make", [*ALL.values(), lambda: core_readout(neurons=600)], ids=[*ALL, "readout by places"])
+def test_the_gradient_goes_back_through_bfloat16(make: Callable[[], Encoder]) -> None:
+    exact, lowered = make(), in_precision(make(), "bfloat16")
+    movie, behavior = stimulus(12)
+    pulls = []
+    for encoder in (exact, lowered):
+        leaf = movie.clone().requires_grad_(True)
+        pulls.append(torch.autograd.grad(encoder(leaf, behavior).square().sum(), leaf)[0])
+    assert pulls[1].dtype == torch.float32 and not torch.equal(*pulls)
+    assert torch.nn.functional.cosine_similarity(pulls[0].flatten(), pulls[1].flatten(), dim=0) > 0.99

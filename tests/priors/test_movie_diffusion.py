@@ -230,7 +230,7 @@ def test_tensorboard_shows_draws_and_errors_while_a_prior_learns(
     }
     whole = train_prior(tree | {"output": str(tmp_path / "whole.safetensors")})
     with monkeypatch.context() as interrupted:
-        interrupted.setattr("recon.train.prior.contact_sheet", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        interrupted.setattr("recon.media.contact_sheet", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train_prior(tree | {"output": str(tmp_path / "again.safetensors")}, log=tmp_path / "log")
     again = train_prior(tree | {"output": str(tmp_path / "again.safetensors")}, log=tmp_path / "log")

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recon import config
 from recon.encoders.base import Encoder, freeze
 from recon.encoders.dwiseneuro.encoder import DwiseNeuro
 from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
@@ -23,7 +22,7 @@ from recon.types import Measurement
 
 dwise_worlds: Any = importlib.import_module("worlds.dwiseneuro")
 
-MOUSE, GREY = 1, 127.5
+MOUSE, GREY, WHITE = 1, 127.5, 255.0
 FRAMES, NEURONS, ITERATIONS = 40, 30, 20
 """40 = 32 + 8 frames: the last sub-clip counts twice."""
 NARROW: dict[str, Any] = {
@@ -78,17 +77,19 @@ def narrow_encoder() -> DwiseNeuro:
     return random_encoder(NARROW)
 
 
-def random_encoder(settings: Mapping[str, Any]) -> DwiseNeuro:
-    """Return a network with weights drawn in order of their names."""
+def random_encoder(settings: Mapping[str, Any], **layers: Any) -> DwiseNeuro:
+    """Return a network with weights drawn in order of their names; `layers` are settings of its computation."""
     network = DwiseNetwork(DwiseSettings(**settings))
     network.load_state_dict(dwise_worlds.random_state({k: v.shape for k, v in network.state_dict().items()}))
-    encoder = DwiseNeuro(network.eval(), MOUSE)
+    encoder = DwiseNeuro(network.eval(), MOUSE, **layers)
     freeze(encoder)
     return encoder
 
 
 def preset(name: str, iterations: int, *, run: str = "published") -> Gradient:
     """Return a preset with the iterations, learning rate and gradient clip of a run."""
+    from recon import config
+
     method: Gradient = config.build("method", config.load(PRESETS / f"{name}.yaml"))
     rate, clip = RUNS[run]
     if method.subclips is None or not isinstance(method.optimiser, Momentum):

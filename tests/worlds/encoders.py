@@ -15,9 +15,9 @@ from recon.encoders.linear import Linear
 BEHAVIOR = ("running_speed", "pupil_x", "pupil_y")
 
 
-def core_readout(*, shifter: bool = False, behavior: tuple[str, ...] = BEHAVIOR) -> Encoder:
+def core_readout(*, shifter: bool = False, neurons: int = 7, behavior: tuple[str, ...] = BEHAVIOR) -> Encoder:
     settings = CoreReadoutSettings(CoreSettings(lags=4, temporal=2, features=5, hidden=6), shifter=shifter)
-    encoder = CoreReadout(Spec((9, 12), tuple(range(7)), behavior=behavior), settings)
+    encoder = CoreReadout(Spec((9, 12), tuple(range(neurons)), behavior=behavior), settings)
     return _ready(encoder)
 
 
@@ -30,7 +30,8 @@ def _ready(encoder: CoreReadout | Judge) -> Encoder:
     """Move all weights off their initial values, so that every part has an effect."""
     generator = torch.Generator().manual_seed(0)
     encoder.initialise(generator)
-    encoder.place(2 * torch.rand(7, 2, generator=generator) - 1, torch.ones(7))
+    neurons = len(encoder.spec.neuron_ids)
+    encoder.place(2 * torch.rand(neurons, 2, generator=generator) - 1, torch.ones(neurons))
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))

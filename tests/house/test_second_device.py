@@ -1,0 +1,56 @@
+"""Whatever computes on a GPU never mixes devices: seen on a pretended second device, without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from gpu.clips import TINY, core_readout, core_readout_clips
+from gpu.part_numbers import dwiseneuro_problem, encoder_row, numbers, prior_row
+from gpu.part_prior import prior
+from gpu.pretend import second_device
+
+FEW = ("ridge", "convolutional", "gradient published", "gradient map", "diffpir noisy", "deep_ensemble, learnt there")
+ENCODERS: dict[str, Callable[[], Any]] = {
+    "core_readout": lambda: core_readout_clips(core_readout(600), 10),
+    "dwiseneuro": dwiseneuro_problem,
+}
+
+
+def test_devices_that_mix_are_found() -> None:
+    with second_device() as device:
+        there = torch.ones(3).to(device)
+        assert ((there + 1).sum().item(), there.cpu().tolist(), there.device) == (6.0, [1.0, 1.0, 1.0], device)
+        with pytest.raises(RuntimeError, match="add: tensors on two devices"):
+            there + torch.ones(3)
+        with pytest.raises(RuntimeError, match="randn: a generator of the CPU"):
+            torch.randn(3, device=device, generator=torch.Generator())
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_methods_give_the_same_movies(name: str) -> None:
+    with second_device() as device:
+        assert numbers(device, TINY).cases[name]()["max difference"] < 1e-5
+
+
+@pytest.mark.slow
+def test_all_methods_give_the_same_movies() -> None:
+    with second_device() as device:
+        # The shipped encoder's readout is a sparse matrix, which cannot be pretended to be elsewhere.
+        cases = {name: case for name, case in numbers(device, TINY).cases.items() if name != "encoder core_readout"}
+        assert not {name: row for name, case in cases.items() if (row := case())["max difference"] > 1e-5}
+
+
+@pytest.mark.parametrize("row", [*(partial(encoder_row, pose) for pose in ENCODERS.values()), prior_row])
+def test_encoders_and_the_prior_give_the_same_numbers(row: Callable[[torch.device], Any]) -> None:
+    with second_device() as device:
+        assert row(device)["max difference"] < 1e-5
+
+
+def test_the_prior_trains_there() -> None:
+    with second_device() as device:
+        rows = {name: case() for name, case in prior(device, TINY).cases.items()}
+    assert rows["training, batch 2, float32"]["steps per s"] > 0 and len(rows) == 6
