@@ -43,6 +43,10 @@ bench: $(INSTALLED)  ## measure speed and memory and rewrite BENCHMARKS.md: half
 	@RECON_BENCH="$(if $(QUICK),quick,full) $(SIZES)" $(BIN)/pytest tests/benchmarks/bench_*.py -s -o addopts= \
 		$(if $(PART),-k "$(PART)") --benchmark-disable-gc --benchmark-columns=mean --benchmark-json=runs/benchmarks/run.json
 
+# PART=numbers|speed|settings|prior: at most four minutes each; without it the first two. A CPU runs tiny and says so.
+gpu: $(INSTALLED)  ## on a GPU: numbers against the CPU's, speed against the plain loop; figures go to BENCHMARKS.md
+	@$(BIN)/python tests/gpu/run.py $(if $(PART),--part $(PART))
+
 clean:  ## remove the environment; recordings and runs stay
 	rm -rf .venv
 
