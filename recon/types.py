@@ -200,7 +200,8 @@ class Uncertainty(NamedTuple):
 class Iterate:
     """One step of a method: detached movie `[B,C,T,H,W]` in [0,1], named terms `[B]`, and the state to resume from.
 
-    Samplers add an `uncertainty`.
+    Energies among the terms are those of this movie before it is clipped to [0,1]; `gradient_norm` and step sizes
+    describe the step. Samplers add an `uncertainty`.
     """
 
     movie: Tensor
@@ -214,12 +215,13 @@ State = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Result of a run: last movie `[B,C,T,H,W]`, its terms, its cost and its status.
+    """The result of a run: last movie `[B,C,T,H,W]`, its terms, its cost, and how it ended.
 
     `evaluations` counts encoder passes over the whole clip (windows count by their frames), `denoiser_evaluations`
-    those of a denoiser (text guidance needs two), `iterations` the iterates; `status` is "converged", "finished",
-    "budget" or "diverged", or "failed" for an abandoned task; `message` is the remedy; `uncertainty` comes from
-    samplers.
+    those of a denoiser (text guidance takes two), `iterations` the iterates. `status` is "finished", "budget" or
+    "diverged", or "failed" for a task that was given up; `message` has the reason and a remedy. `statuses` and
+    `messages` are those of each sample; the status of a batch is "diverged" only if all its samples diverged.
+    `uncertainty` comes from samplers.
     """
 
     movie: Tensor
@@ -231,6 +233,12 @@ class Reconstruction:
     message: str = ""
     uncertainty: Uncertainty | None = None
     denoiser_evaluations: float = 0.0
+    statuses: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+
+    def ending(self, sample: int) -> tuple[str, str]:
+        """Return status and message of one sample; those of the whole run where samples have none of their own."""
+        return (self.statuses[sample], self.messages[sample]) if self.statuses else (self.status, self.message)
 
 
 class Trace(Protocol):

@@ -1,4 +1,4 @@
-"""One encoder on several devices: copies take its passes in turn, so that windows and members run side by side."""
+"""One encoder on several devices: copies take passes in turn, so that windows and members run in parallel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recon.encoders.base import Encoder, Portioned, TemporalFirst
 
 
 class Copies(nn.Module):
-    """Copies of an encoder, one for each device, that are asked in turn, beginning with number `first`."""
+    """Copies of an encoder, one per device, used in turn from number `first`."""
 
     def __init__(self, inner: Encoder, devices: Sequence[torch.device], first: int) -> None:
         super().__init__()
@@ -35,8 +35,8 @@ class Copies(nn.Module):
 class Replicated(Encoder):
     """An encoder on several devices; rates come back to the movie's.
 
-    Work is handed to a device without waiting for it, so what does not depend on each other (windows of a clip,
-    members of an ensemble that begin with different devices) is computed at once. Gradients flow through.
+    Devices work asynchronously, so that independent passes (windows of a clip, members of an ensemble that begin with
+    different devices) run at the same time. Gradients flow through.
     """
 
     def __init__(self, inner: Encoder, devices: Sequence[torch.device], *, first: int = 0) -> None:
@@ -89,6 +89,13 @@ class ReplicatedTemporal(Encoder):
         asked, device = self.copies.next()
         rates = cast(TemporalFirst, asked).respond(planes.to(device), None if behavior is None else behavior.to(device))
         return rates.to(planes.device)
+
+
+def original(encoder: Encoder) -> Encoder:
+    """Return the encoder that was replicated (its first copy), or the encoder itself."""
+    if isinstance(encoder, Replicated | ReplicatedTemporal):
+        return cast(Encoder, encoder.copies.copies[0])
+    return encoder
 
 
 def replicate(encoder: Encoder, devices: Sequence[torch.device], *, first: int = 0) -> Encoder:

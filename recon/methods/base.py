@@ -1,8 +1,9 @@
-"""What every method is: a generator of iterates; and what a method that learns is given and has beside it."""
+"""Methods are generators of iterates; some learn from a training set first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Protocol, Self, runtime_checkable
 
 import torch
@@ -21,7 +22,8 @@ POSING = "recon.problem.conditions"
 class Method(Protocol):
     """A frozen dataclass whose fields are its hyper-parameters; called, it yields iterates.
 
-    Contract: started again from the `state` of iterate k it goes on as if it had never stopped.
+    Contract: restarted from the `state` of iterate k, it continues as if never stopped. An iterate's terms are those of
+    its own movie before clipping to [0,1].
     """
 
     def __call__(
@@ -31,7 +33,7 @@ class Method(Protocol):
 
 @runtime_checkable
 class Learner(Protocol):
-    """A method that learns before it is run, from a training set, and keeps what it learnt as an artefact."""
+    """A method that learns from a training set before it is run and keeps the result as an artefact."""
 
     def fit(self, training: TrainingSet) -> Self:
         """Return the ready method."""
@@ -39,15 +41,22 @@ class Learner(Protocol):
 
 
 def fitted(method: Method, training: TrainingSet) -> Method:
-    """Return the method ready to run: fitted when it learns, unchanged otherwise."""
+    """Return the method ready to run: fitted if it learns, else unchanged."""
     return method.fit(training) if isinstance(method, Learner) else method
 
 
-def responses_of(problem: Problem, neurons: Tensor) -> Tensor:
-    """Return the responses `[B,n,T]` of the neurons `[N]` that a decoder learnt from, averaged over observations.
+def last_iterate(iterates: Iterable[Iterate]) -> Iterate:
+    """Return the last iterate of a run; earlier ones are freed as it goes on."""
+    kept = deque(iterates, maxlen=1)
+    if not kept:
+        raise InputError("method: expected at least one iterate, got none; allow at least one iteration")
+    return kept.pop()
 
-    Observations of other animals are left out. Neurons that are not to be fitted here are zero. Raises InputError where
-    the problem has other neurons.
+
+def responses_of(problem: Problem, neurons: Tensor) -> Tensor:
+    """Return the responses `[B,n,T]` of a decoder's neurons `[N]`, averaged over observations of its animal.
+
+    Neurons outside the problem's *fit* set are zero. Raises InputError if the problem has other neurons.
     """
     found = _mean_responses(problem)
     if found.shape[1] != len(neurons):
@@ -66,12 +75,12 @@ def _mean_responses(problem: Problem) -> Tensor:
 
 
 def only_iterate(problem: Problem, movie: Tensor) -> Iterate:
-    """Return the one iterate of a decoder that is done with it: the movie and its misfit."""
+    """Return a decoder's only iterate: the movie and its misfit."""
     return Iterate(movie, {"misfit": problem.energy(movie)}, {"done": torch.ones(1)})
 
 
 def validation_pairs(training: TrainingSet) -> list[tuple[Tensor, Tensor]]:
-    """Return responses `[B,n,T]` and movies `[B,C,T,H,W]` of the validation clips on the device of the training."""
+    """Return responses `[B,n,T]` and movies `[B,C,T,H,W]` of the validation clips on the training device."""
     posed = training.validation() if training.validation is not None else ()
     return [
         (responses_of(problem, training.neurons).to(training.device), movie.to(training.device))

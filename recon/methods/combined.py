@@ -1,4 +1,4 @@
-"""Methods made of methods: smoothing afterwards, weighted means, one reconstruction per encoder or per seed."""
+"""Methods made of methods: smoothing, weighted means, one reconstruction per encoder or per seed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from recon.types import Iterate, State
 
 @dataclass(frozen=True)
 class Smoothed:
-    """Another method's movie after a Gaussian filter of widths `sigma` (frames, pixels down, pixels across).
+    """Another method's movie after a Gaussian filter of standard deviations `sigma` (frames, pixels down, across).
 
-    The published post-processing is (0.5, 0.5, 0.5); much wider filters score better and are chosen on validation
-    clips. Borders are mirrored, as in SciPy's `gaussian_filter` with four standard deviations.
+    The published post-processing is (0.5, 0.5, 0.5). Wider filters score better; widths are chosen on validation clips.
+    Borders are mirrored, as in SciPy's `gaussian_filter` with truncation at four standard deviations.
     """
 
     method: Method
@@ -32,16 +32,20 @@ class Smoothed:
         return replace(self, method=fitted(self.method, training))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
-        """Yield each iterate, smoothed; the inner state is passed on untouched."""
+        """Yield each iterate, smoothed; the inner state is passed on untouched.
+
+        Terms are those of the movie before smoothing, named `unsmoothed_…`.
+        """
         for iterate in self.method(problem, generator, state):
-            yield replace(iterate, movie=gaussian_filter(iterate.movie, self.sigma), uncertainty=None)
+            terms = {f"unsmoothed_{name}": value for name, value in iterate.terms.items()}
+            yield replace(iterate, movie=gaussian_filter(iterate.movie, self.sigma), terms=terms, uncertainty=None)
 
 
 @dataclass(frozen=True)
 class Average:
-    """Weighted mean of several methods' movies; their errors differ, so it often beats each of them.
+    """Weighted mean of several methods' movies; their errors differ, so the mean often beats each of them.
 
-    The methods run one after another; each yields its own iterates and only the last iterate is the mean.
+    The methods run in turn and yield their own iterates; only the last iterate is the mean, without terms.
     """
 
     methods: Mapping[str, Method]
@@ -82,7 +86,7 @@ class ReconstructionEnsemble:
 class DeepEnsemble:
     """Mean of one method learnt once with each of `seeds` (Lakshminarayanan et al. 2017).
 
-    What was learnt is shared with rows of the method alone with these seeds.
+    Artefacts are shared with rows that use the method alone with these seeds.
     """
 
     method: Method
@@ -106,7 +110,7 @@ class DeepEnsemble:
 def _in_turn(
     parts: list[tuple[Method, Problem, float]], generator: torch.Generator, state: State | None
 ) -> Iterator[Iterate]:
-    """Run each part to its end, adding up weighted movies; state keys of the running part are kept under "inner."."""
+    """Run the parts in turn and sum weighted movies; the running part's state has the prefix "inner."."""
     state = dict(state or {})
     first = int(state.get("part", torch.zeros(1, dtype=torch.long)))
     total = state.get("total", torch.zeros(1, device=parts[0][1].device))

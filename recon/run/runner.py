@@ -1,4 +1,4 @@
-"""The runner: owns stopping, counting, logging and saving, so that every method is measured in the same way."""
+"""The runner: stopping, counting, logging and saving, the same for every method."""
 
 from __future__ import annotations
 
@@ -13,16 +13,26 @@ import torch
 from recon.errors import InputError
 from recon.methods.base import Method
 from recon.problem.problem import Problem
-from recon.run.checkpoint import BrokenCheckpointError, Counter, Progress, load_checkpoint, save_checkpoint
+from recon.run.checkpoint import (
+    BrokenCheckpointError,
+    Checkpoint,
+    Counter,
+    Progress,
+    load_checkpoint,
+    save_checkpoint,
+)
+from recon.run.clock import synchronise
+from recon.run.divergence import ending, hold_diverged, summary
+from recon.run.identity import identity
 from recon.types import Iterate, Reconstruction, Trace
 
 SHARE_SPENT_WORKING = 20
-"""A checkpoint that took a second to write is followed by this many seconds of work at least."""
+"""Least ratio of working time to the time that writing a checkpoint takes."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Where a run ends at the latest: seconds, encoder evaluations, iterations."""
+    """Limits of a run: seconds, encoder evaluations, iterations."""
 
     seconds: float = math.inf
     evaluations: float = math.inf
@@ -39,83 +49,87 @@ def reconstruct(
     checkpoint: Path | None = None,
     every: float = 20.0,
 ) -> Reconstruction:
-    """Run a method to its end or its budget and return the movie `[B,C,T,H,W]` with what it cost.
+    """Run a method to its end or its budget and return the movie `[B,C,T,H,W]`, its terms and its cost.
 
-    With `checkpoint` the state is saved every `every` seconds (later where saving is slow) and at an interrupt, and
-    taken up again if the file is there; the end result is that of an uninterrupted run. From a file that is not as it
-    was written nothing is taken: the run begins anew. A non-finite iterate ends
-    the run with status "diverged" and the last finite movie. Raises what the method raises on bad input.
+    With `checkpoint`, the state is saved every `every` seconds (later where saving is slow) and at an interrupt. A run
+    resumes from its own checkpoint and ends with the result of an uninterrupted one. A damaged checkpoint is ignored;
+    the checkpoint of another method, problem, seed or code is an InputError. A sample that is no longer finite ends
+    with status "diverged" and its last finite movie; the others of the batch continue.
     """
     generator = torch.Generator().manual_seed(seed)
-    progress, state = Progress(), None
-    counter = Counter(problem)
-    if checkpoint is not None and checkpoint.exists():
+    progress, state, counter = Progress(), None, Counter(problem)
+    kept = None if checkpoint is None else Checkpoint(checkpoint, identity(method, problem, seed))
+    if kept is not None and kept.path.exists():
         try:
-            progress, state, counts = load_checkpoint(checkpoint, generator, device=problem.device)
-            counter = Counter(problem, *counts)
+            progress, state = load_checkpoint(kept, device=problem.device)
+            counter = Counter(problem, *progress.counts)
+            generator.set_state(progress.random)
         except BrokenCheckpointError:
-            generator.manual_seed(seed)
+            pass
     try:
-        watch = _Watch(trace, checkpoint, every, budget or Budget(), generator)
+        watch = _Watch(trace, kept, every, budget or Budget(), generator)
         status, message = _drive(method(problem, generator, state), progress, counter, watch)
     except (KeyboardInterrupt, SystemExit):
-        save_checkpoint(checkpoint, progress, counter, generator)
+        save_checkpoint(kept, progress)
         raise
     if progress.last is None:
         raise InputError("method: expected at least one iterate, got none; allow at least one iteration")
-    last, spent = progress.last, (progress.step, counter.evaluations, progress.seconds)
+    return _result(progress, progress.last, counter, status=status, message=message)
+
+
+def _result(progress: Progress, last: Iterate, counter: Counter, *, status: str, message: str) -> Reconstruction:
+    count = len(last.movie)
+    statuses, messages = ending(count, status, message, progress.diverged)
     return Reconstruction(
         last.movie,
         last.terms,
-        *spent,
-        status,
-        message,
-        last.uncertainty,
+        progress.step,
+        counter.evaluations,
+        progress.seconds,
+        *summary(count, status, message, progress.diverged),
+        uncertainty=last.uncertainty,
         denoiser_evaluations=counter.denoiser_evaluations,
+        statuses=statuses,
+        messages=messages,
     )
 
 
 @dataclass(frozen=True)
 class _Watch:
     trace: Trace | None
-    checkpoint: Path | None
+    checkpoint: Checkpoint | None
     every: float
     budget: Budget
     generator: torch.Generator
 
 
 def _drive(iterates: Iterator[Iterate], progress: Progress, counter: Counter, watch: _Watch) -> tuple[str, str]:
-    """Pull iterates until the method ends, the budget is spent or a value is not finite."""
-    began = time.monotonic()
+    """Pull iterates until the method ends, the budget is spent or every sample has diverged."""
+    device = counter.problem.device
+    began = _now(device)
     for iterate in iterates:
-        now = time.monotonic()
-        progress.seconds, began = progress.seconds + now - began, now
-        broken = not_finite(iterate)
-        if broken:
-            progress.last = progress.last or _blank(iterate)
-            step = progress.step + 1
-            return "diverged", f"{broken} is not finite at iterate {step}; lower the step or raise the prior"
-        progress.step, progress.last = progress.step + 1, iterate
+        now = _now(device)
+        progress.seconds += now - began
+        kept = hold_diverged(iterate, progress.last, progress.diverged, step=progress.step + 1)
+        progress.last, progress.random, progress.counts = kept, watch.generator.get_state(), counter.counts
+        if len(progress.diverged) == len(kept.movie):
+            return "diverged", ""
+        progress.step += 1
         if watch.trace is not None:
-            watch.trace(progress.step, iterate, _rates(progress, counter))
+            watch.trace(progress.step, kept, _rates(progress, counter))
         if now - progress.saved > max(watch.every, SHARE_SPENT_WORKING * progress.saving):
-            save_checkpoint(watch.checkpoint, progress, counter, watch.generator)
+            save_checkpoint(watch.checkpoint, progress)
         spent = _spent(progress, counter, watch.budget)
         if spent:
             return "budget", f"the budget of {spent} is spent; raise it to go on"
-        began = time.monotonic()
+        began = _now(device)
     return "finished", ""
 
 
-def not_finite(iterate: Iterate) -> str:
-    """Return the name of what is not finite in an iterate, or nothing."""
-    values = {"movie": iterate.movie, **iterate.terms}
-    return next((name for name, value in values.items() if not bool(torch.isfinite(value).all())), "")
-
-
-def _blank(iterate: Iterate) -> Iterate:
-    grey = torch.full_like(iterate.movie, 0.5)
-    return Iterate(grey, {name: torch.full_like(value, torch.nan) for name, value in iterate.terms.items()})
+def _now(device: torch.device) -> float:
+    """Return the time in seconds once the device has finished its queued work."""
+    synchronise(device)
+    return time.monotonic()
 
 
 def _rates(progress: Progress, counter: Counter) -> dict[str, float]:

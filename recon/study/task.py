@@ -231,7 +231,7 @@ class Task:
         return [
             self._about(result, clip)
             | {name: float(values[clip]) for name, values in scores.items()}
-            | {"message": "; ".join(filter(None, [result.message, about, *undefined(scores, clip)]))}
+            | {"message": "; ".join(filter(None, [result.ending(clip)[1], about, *undefined(scores, clip)]))}
             for clip in range(len(movie))
         ]
 
@@ -257,7 +257,7 @@ class Task:
             "neurons": sum(int(fit.sum()) for fit in fitted_neurons),
             "seed": self.plan.seed,
             "condition": row.condition,
-            "status": result.status,
+            "status": result.ending(clip)[0],
             "iterations": result.iterations,
             "evaluations": result.evaluations,
             "denoiser_evaluations": result.denoiser_evaluations or None,

@@ -22,7 +22,7 @@ from recon.encoders.dwiseneuro.encoder import DwiseNeuro
 from recon.encoders.ensemble import Ensemble
 from recon.methods import Gradient, Ridge
 from recon.methods.linear.lags import Lags
-from recon.methods.optimise.first_order import Momentum
+from recon.methods.optimise.first_order import Evaluation, Momentum
 from recon.methods.optimise.subclip_steps import SubClips
 from recon.problem.fidelities import FIDELITIES
 from recon.problem.problem import Observation, Problem
@@ -170,8 +170,8 @@ def test_without_a_border_the_published_loop_differs_by_norm_and_first_step_only
 
 
 def test_the_first_gradient_is_thrown_away() -> None:
-    def evaluate(variable: Tensor) -> tuple[Tensor, Tensor]:
-        return variable.new_zeros(1), torch.ones_like(variable)
+    def evaluate(variable: Tensor) -> Evaluation:
+        return Evaluation(variable.new_zeros(1), torch.ones_like(variable))
 
     moved = {}
     for skip in (False, True):

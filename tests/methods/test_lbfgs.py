@@ -5,13 +5,13 @@ import pytest
 import torch
 from scipy.optimize import rosen, rosen_der
 
-from recon.methods.optimise.first_order import Adam, Momentum
+from recon.methods.optimise.first_order import Adam, Evaluation, Momentum
 from recon.methods.optimise.lbfgs import Lbfgs, two_loop
 
 
-def rosenbrock(x: torch.Tensor, samples: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def rosenbrock(x: torch.Tensor, samples: torch.Tensor | None = None) -> Evaluation:
     values = torch.tensor([rosen(row) for row in x.numpy()])
-    return values, torch.from_numpy(np.stack([rosen_der(row) for row in x.numpy()]))
+    return Evaluation(values, torch.from_numpy(np.stack([rosen_der(row) for row in x.numpy()])))
 
 
 def run(optimiser, x: torch.Tensor, steps: int, evaluate=rosenbrock) -> torch.Tensor:
@@ -48,12 +48,13 @@ def test_the_line_search_asks_only_for_samples_that_still_wait() -> None:
     """And what an objective says of the others then changes nothing."""
     asked = []
 
-    def only(x: torch.Tensor, samples: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        value, gradient = rosenbrock(x)
+    def only(x: torch.Tensor, samples: torch.Tensor | None = None) -> Evaluation:
+        found = rosenbrock(x)
         if samples is None:
-            return value, gradient
+            return found
         asked.append(samples.tolist())
-        return torch.where(samples, value, torch.nan), torch.where(samples[:, None], gradient, torch.nan)
+        value, gradient = found.value.where(samples, torch.nan), found.gradient.where(samples[:, None], torch.nan)
+        return Evaluation(value, gradient)
 
     x = torch.tensor([[-1.2, 1.0], [40.0, -3.0], [1.0, 1.0]], dtype=torch.float64)
     expected = run(Lbfgs(), x, 20)
@@ -65,9 +66,9 @@ def test_what_has_settled_costs_nothing_and_stays() -> None:
     """Where gradients are a little off a sample soon finds nothing lower; it must not hold up one that still does."""
     weights, calls = torch.tensor([1.0, 7.0, 60.0]), []
 
-    def bowl(x: torch.Tensor, samples: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def bowl(x: torch.Tensor, samples: torch.Tensor | None = None) -> Evaluation:
         calls.append(len(x))
-        return (weights * x.square()).sum(1), 2 * weights * x + 1e-3
+        return Evaluation((weights * x.square()).sum(1), 2 * weights * x + 1e-3)
 
     x, optimiser, steps = torch.tensor([[0.0, 0.0, 0.0], [30.0, 20.0, 10.0]]), Lbfgs(), 0
     state = optimiser.start(x)
@@ -116,15 +117,16 @@ def test_momentum_follows_the_published_schedule() -> None:
     expected, m = np.zeros(3), np.zeros(3)
     gradient = np.array([1.0, -2.0, 0.5])
     for i in range(14):
-        m = 0.9 * m + 0.1 * gradient * (1 + i)
+        # The first update is zero: the unmoved variable is not evaluated again, its gradient serves twice.
+        m = 0.9 * m + 0.1 * gradient * max(i, 1)
         rate = 7.0 * min(i / 10, 1) * np.sqrt(1 - 0.999 ** (i + 1)) / (1 - 0.9 ** (i + 1))
         expected = expected - rate * m / (1 - 0.9 ** (i + 1))
         if i == 0:
             assert np.array_equal(expected, np.zeros(3))
     steps = iter(range(14))
 
-    def evaluate(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.zeros(1, dtype=torch.float64), torch.from_numpy(gradient * (1 + next(steps)))[None]
+    def evaluate(x: torch.Tensor) -> Evaluation:
+        return Evaluation(torch.zeros(1, dtype=torch.float64), torch.from_numpy(gradient * (1 + next(steps)))[None])
 
     moved = run(Momentum(7.0), torch.zeros(1, 3, dtype=torch.float64), 14, evaluate)
     assert moved[0].numpy() == pytest.approx(expected)

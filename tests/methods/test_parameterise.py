@@ -44,9 +44,7 @@ def test_whitened_prior_is_the_gaussians() -> None:
 
 def test_pixels_are_projected_to_the_range() -> None:
     pixels = Pixels(SHAPE)
-    pixels.fit(torch.full(SHAPE, 1.4))
-    pixels.project()
-    assert float(pixels().detach().max()) == 1.0
+    assert float(pixels.project(torch.full(SHAPE, 1.4)).max()) == 1.0
 
 
 def test_a_spectrum_of_another_size_is_refused() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, load_spectrum
-from recon.methods.diffusion.sampling import noise_around, pulled, renoised, steps_down
+from recon.methods.diffusion.sampling import noise_around, pulled, renoised, steps_down, terms_of
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
 from recon.priors.guidance import falling
@@ -52,7 +52,7 @@ class Dps:
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
-        """Yield the denoised estimate of every level after its guidance step."""
+        """Yield the clean estimate of every level with its misfit; the last is moved along the misfit's gradient."""
         spectrum = load_spectrum(self.artefact, problem.device, method="dps")
         denoiser, condition = self.denoiser.load(spectrum, problem)
         if state:
@@ -64,9 +64,9 @@ class Dps:
             pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), condition, strength=self.beta)
             clean = pull.clean - self._clipped(self.beta * now**2 * pull.gradient, now)
             x = renoised(x, clean, (now, then), noise=self.noise, generator=generator)
-            terms = {"misfit": pull.misfit, "gradient_norm": pull.gradient.flatten(1).norm(dim=1)}
-            kept = {"variable": x, "step": torch.tensor([step])}
-            yield Iterate(denoiser.decode(clean).clamp(0, 1), terms, kept)
+            movie = pull.movie if then else denoiser.decode(clean)
+            terms = terms_of(problem, pull, movie if self.beta and not then else None)
+            yield Iterate(movie.clamp(0, 1), terms, {"variable": x, "step": torch.tensor([step])})
 
     def _clipped(self, move: Tensor, level: float) -> Tensor:
         """Return each sample's step, with its root mean square clipped at trust·σ."""

@@ -10,7 +10,7 @@ import torch
 
 from recon.errors import InputError
 from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, load_spectrum
-from recon.methods.diffusion.sampling import ancestral, noise_around, pulled, renoised, steps_down, unit
+from recon.methods.diffusion.sampling import ancestral, noise_around, pulled, renoised, steps_down, terms_of, unit
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
 from recon.priors.guidance import falling
@@ -60,6 +60,6 @@ class Egg:
             pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), condition, strength=self.scale)
             x = renoised(x, pull.clean, (now, then), noise=self.noise * ancestral(now, then), generator=generator)
             x = x - self.scale * unit(pull.gradient)
-            terms = {"misfit": pull.misfit, "gradient_norm": pull.gradient.flatten(1).norm(dim=1)}
             movie = pull.movie if then else denoiser.decode(x)
+            terms = terms_of(problem, pull, movie if self.scale and not then else None)
             yield Iterate(movie.clamp(0, 1), terms, {"variable": x, "step": torch.tensor([step])})

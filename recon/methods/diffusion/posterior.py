@@ -34,12 +34,15 @@ class Posterior:
         return replace(self, method=fitted(self.method, training))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
-        """Yield the mean over draws of each iterate; the inner state is passed through unchanged."""
+        """Yield the mean over draws of each iterate; the inner state is passed on untouched.
+
+        Terms are the draws' means, named `draws_…`: the misfit of the mean movie is another number.
+        """
         count, batch = self.draws, problem.shape[0]
         each = problem.sample(torch.arange(batch, device=problem.device).repeat_interleave(count))
         for iterate in self.method(each, generator, state):
             drawn = iterate.movie.reshape(batch, count, *iterate.movie.shape[1:])
-            terms = {name: _mean(value, count) for name, value in iterate.terms.items()}
+            terms = {f"draws_{name}": _mean(value, count) for name, value in iterate.terms.items()}
             yield Iterate(drawn.mean(1), terms, iterate.state, Uncertainty(drawn.std(1), count))
 
 

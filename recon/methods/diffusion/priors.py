@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
-from recon.methods.base import Method, responses_of
+from recon.methods.base import Method, last_iterate, responses_of
 from recon.methods.text.decoder import Decoded
 from recon.methods.text.examples import embedded, over_time
 from recon.methods.training_set import TrainingSet
@@ -176,5 +176,4 @@ def starting_movie(problem: Problem, generator: torch.Generator, spectrum: Spect
     """Return the movie `[B,C,T,H,W]` of another method, or the mean training frame where there is none."""
     if start is None:
         return spectrum.mean.expand(problem.shape).clone()
-    *_, last = start(problem, generator)
-    return last.movie
+    return last_iterate(start(problem, generator)).movie

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from recon.errors import InputError
 from recon.methods.base import Method, fitted
 from recon.methods.diffusion.priors import ConditionedDenoiser, Diffusion, GaussianPrior, load_spectrum, starting_movie
-from recon.methods.optimise.first_order import Adam
+from recon.methods.optimise.first_order import Adam, Evaluation, terms_in
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
 from recon.priors.guidance import falling
@@ -26,7 +27,8 @@ class RedDiff:
 
     The gradient of the second term, prior·(x − x̂) = prior·σ·(ε̂ − ε), is the published one with weight 1/SNR; it needs
     no derivative of the denoiser. The result is a variational mean, not a sample. Starts from the movie of `start` or
-    the mean training frame.
+    the mean training frame. The distance term of an iterate is that of its own movie under the next step's noise; the
+    last iterate has it without noise.
     """
 
     denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
@@ -61,34 +63,33 @@ class RedDiff:
         else:
             x = starting_movie(problem, generator, spectrum, self.start)
             memory = self.optimiser.start(x) | {"step": torch.zeros(1, dtype=torch.long)}
-        levels = falling(self.iterations, self.highest, self.lowest)
-        for step, level in enumerate(levels[int(memory["step"]) :], int(memory["step"]) + 1):
-            terms: dict[str, Tensor] = {}
-            noise = level * torch.randn(x.shape, generator=generator).to(x)
-            x, inner, _ = self.optimiser.step(x, memory, _Objective(self, problem, prior, noise, level, terms))
+            memory |= self._pull(problem, prior, x, step=0, generator=generator).memory()
+        for step in range(int(memory["step"]) + 1, self.iterations + 1):
+            evaluate = partial(self._pull, problem, prior, step=step, generator=generator)
+            x, inner, _ = self.optimiser.step(x, memory, evaluate)
             memory |= inner | {"variable": x, "step": torch.tensor([step])}
-            yield Iterate(x.clamp(0, 1), terms, dict(memory))
+            yield Iterate(x.clamp(0, 1), terms_in(memory), dict(memory))
 
-
-@dataclass(frozen=True)
-class _Objective:
-    """Objective and gradient of one step; records every term in `terms`."""
-
-    method: RedDiff
-    problem: Problem
-    prior: ConditionedDenoiser
-    noise: Tensor
-    level: float
-    terms: dict[str, Tensor]
-
-    def __call__(self, x: Tensor, samples: Tensor | None = None, /) -> tuple[Tensor, Tensor]:
-        clean = self.prior.denoiser(x + self.noise, x.new_full((len(x),), self.level), self.prior.condition)
-        distance, gradient = x - clean, self.method.prior * (x - clean)
-        self.terms["distance"] = 0.5 * self.method.prior * distance.square().flatten(1).sum(1)
-        self.terms["misfit"] = torch.zeros(len(x), device=x.device)
-        if self.method.beta:
-            misfit, pull = self.problem.value_and_gradient(x)
-            self.terms["misfit"] = self.method.beta * misfit
-            gradient = gradient + self.method.beta * pull
-        self.terms["gradient_norm"] = gradient.flatten(1).norm(dim=1)
-        return self.terms["misfit"] + self.terms["distance"], gradient
+    def _pull(
+        self,
+        problem: Problem,
+        prior: ConditionedDenoiser,
+        x: Tensor,
+        samples: Tensor | None = None,
+        /,
+        *,
+        step: int,
+        generator: torch.Generator,
+    ) -> Evaluation:
+        """Return objective, gradient and terms after step `step`, with the level and noise of the next step."""
+        level = falling(self.iterations, self.highest, self.lowest)[min(step, self.iterations - 1)]
+        noisy = x + level * torch.randn(x.shape, generator=generator).to(x) if step < self.iterations else x
+        distance = x - prior.denoiser(noisy, x.new_full((len(x),), level), prior.condition)
+        terms = {"distance": 0.5 * self.prior * distance.square().flatten(1).sum(1), "misfit": x.new_zeros(len(x))}
+        gradient = self.prior * distance
+        if self.beta:
+            misfit, pull = problem.value_and_gradient(x)
+            terms["misfit"] = self.beta * misfit
+            gradient = gradient + self.beta * pull
+        terms["gradient_norm"] = gradient.flatten(1).norm(dim=1)
+        return Evaluation(terms["misfit"] + terms["distance"], gradient, terms)

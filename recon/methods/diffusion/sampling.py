@@ -23,11 +23,11 @@ GREY = 0.5
 
 
 class Pull(NamedTuple):
-    """Denoised estimate and movie `[B,C,T,H,W]`, misfit `[B]`, and gradient of the misfit in the noisy movie."""
+    """Clean estimate and movie `[B,C,T,H,W]` of a noisy x, misfit `[B]` if evaluated, and its gradient in x."""
 
     clean: Tensor
     movie: Tensor
-    misfit: Tensor
+    misfit: Tensor | None
     gradient: Tensor
 
 
@@ -42,7 +42,7 @@ def pulled(
     if strength:
         return _pulled(problem, denoiser, x, sigma, condition)
     clean = denoiser(x, sigma, condition).detach()
-    return Pull(clean, denoiser.decode(clean), x.new_zeros(len(x)), torch.zeros_like(x))
+    return Pull(clean, denoiser.decode(clean), None, torch.zeros_like(x))
 
 
 @torch.enable_grad()
@@ -53,6 +53,16 @@ def _pulled(problem: Problem, denoiser: Denoiser, x: Tensor, sigma: Tensor, cond
     misfit, pull = problem.value_and_gradient(movie.detach())
     (gradient,) = torch.autograd.grad(movie, leaf, pull)
     return Pull(clean.detach(), movie.detach(), misfit, gradient)
+
+
+def terms_of(problem: Problem, pull: Pull, movie: Tensor | None) -> dict[str, Tensor]:
+    """Return the misfit of the pull's movie, or of another `movie` (one evaluation), and the pull's gradient norm.
+
+    A pull of strength 0 has no misfit.
+    """
+    misfit = pull.misfit if movie is None else problem.energy(movie)
+    known = {} if misfit is None else {"misfit": misfit}
+    return known | {"gradient_norm": pull.gradient.flatten(1).norm(dim=1)}
 
 
 def steps_down(levels: int, highest: float, lowest: float, *, done: int = 0) -> Iterator[tuple[int, float, float]]:

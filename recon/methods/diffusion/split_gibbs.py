@@ -33,8 +33,9 @@ class SplitGibbs:
 
     z: stochastic denoising from noise ρ to `lowest` in `levels` steps. x: `langevin` Metropolis-adjusted Langevin
     steps, with a step size adapted during the first `burn` iterations and fixed afterwards. The result is the mean of
-    all x after burn-in, with their standard deviation per pixel. Exact for an exact denoiser as ρ → 0 and `levels`,
-    `iterations` → ∞.
+    all x after burn-in, with their standard deviation per pixel. The misfit of the current x is then the term
+    "sample_misfit"; only the last iterate has the mean's own "misfit". Exact for an exact denoiser as ρ → 0 and
+    `levels`, `iterations` → ∞.
     """
 
     denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
@@ -78,7 +79,10 @@ class SplitGibbs:
                 kept["mean"] = kept["mean"] + distance / count
                 kept["squares"] = kept["squares"] + distance * (kept["x"] - kept["mean"])
                 uncertainty, shown = Uncertainty((kept["squares"] / max(count - 1, 1)).sqrt(), count), kept["mean"]
-            terms = {"misfit": kept["misfit"], "accepted": kept["accepted"], "langevin_step": kept["length"]}
+            terms = {"accepted": kept["accepted"], "langevin_step": kept["length"]}
+            terms["misfit" if number <= self.burn else "sample_misfit"] = kept["misfit"]
+            if number == self.iterations:
+                terms["misfit"] = self.beta * problem.energy(shown)
             yield Iterate(shown.clamp(0, 1), terms, dict(kept), uncertainty)
 
     def _begin(self, x: Tensor) -> dict[str, Tensor]:

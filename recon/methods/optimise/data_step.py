@@ -1,4 +1,4 @@
-"""The step towards the activity that splitting methods share: the movie near a guess that explains the responses."""
+"""The data step of splitting methods: the movie near a guess that explains the responses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
-from recon.methods.optimise.first_order import note
+from recon.methods.optimise.first_order import Evaluation, terms_in
 from recon.methods.optimise.lbfgs import Lbfgs
 from recon.methods.optimise.parameterise import Whitened
 from recon.priors.spectrum import Spectrum, cosine_transform
@@ -20,7 +20,7 @@ from recon.problem.problem import Problem
 class DataStep:
     """x = argmin beta·misfit(x) + ½‖x − guess‖² / C, in `steps` steps of `optimiser` in variables whitened by C.
 
-    With beta 0 the guess stands and no encoder is asked.
+    With beta 0 the movie is the guess, without an encoder evaluation.
     """
 
     beta: float = 1.0
@@ -37,41 +37,34 @@ class DataStep:
     def __call__(
         self, problem: Problem, guess: Tensor, covariance: Tensor, *, start: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the movie `[B,C,T,H,W]` and its terms; `covariance` `[T,H,W]` is that of the cosine coefficients.
+        """Return the movie `[B,C,T,H,W]`, not clipped, and its terms, starting from `start` or from the guess.
 
-        It starts from `start`, or from the guess.
+        `covariance` `[T,H,W]` is that of the cosine coefficients.
         """
         if not self.beta:
             nothing = torch.zeros(len(guess), device=guess.device)
             return guess, {"misfit": nothing, "distance": nothing, "objective": nothing}
         x = Whitened(problem.shape, Spectrum(covariance, guess)).to(guess.device)
         x.fit(guess if start is None else start)
-        z, terms = x.variable.data, dict[str, Tensor]()
-        evaluate, memory = partial(self._evaluate, problem, x, terms), self.optimiser.start(z)
+        z = x.variable.data
+        evaluate, memory = partial(self._evaluate, problem, x), self.optimiser.start(z)
         for _ in range(self.steps):
-            z, inner, terms["objective"] = self.optimiser.step(z, memory, evaluate)
+            z, inner, _ = self.optimiser.step(z, memory, evaluate)
             memory |= inner
         x.variable.data = z
-        return x().detach(), terms
+        return x().detach(), terms_in(memory) | {"objective": memory["value"]}
 
-    def _evaluate(
-        self,
-        problem: Problem,
-        x: Whitened,
-        terms: dict[str, Tensor],
-        z: Tensor,
-        samples: Tensor | None = None,
-        /,
-    ) -> tuple[Tensor, Tensor]:
-        """Return beta·misfit + ½‖z‖² `[B]` and its gradient in z, of `samples` `[B]` alone where they are named."""
+    def _evaluate(self, problem: Problem, x: Whitened, z: Tensor, samples: Tensor | None = None, /) -> Evaluation:
+        """Return beta·misfit + ½‖z‖² `[B]` and its gradient in z; with `samples` `[B]`, of these alone."""
         x.variable.data = z
         misfit, pull = problem.of_samples(x(), samples, Problem.value_and_gradient)
-        note(terms, {"misfit": self.beta * misfit, "distance": x.prior()}, samples)
-        return terms["misfit"] + terms["distance"], self.beta * x.get_buffer("scale") * cosine_transform(pull) + z
+        terms = {"misfit": self.beta * misfit, "distance": x.prior()}
+        gradient = self.beta * x.get_buffer("scale") * cosine_transform(pull) + z
+        return Evaluation(terms["misfit"] + terms["distance"], gradient, terms)
 
 
 def left_uncertain(power: Tensor, level: float) -> Tensor:
-    """Return what noise of standard deviation `level` leaves uncertain of a Gaussian with this power: Pσ²/(P+σ²).
+    """Return the posterior variance Pσ²/(P+σ²) of a Gaussian of power P observed in noise of standard deviation σ.
 
     >>> import torch
     >>> left_uncertain(torch.tensor([1.0, torch.inf]), 1.0)

@@ -1,4 +1,4 @@
-"""Encoder input optimisation: the movie is moved until predicted activity matches recorded activity."""
+"""Encoder input optimisation: the movie is optimised until predicted activity matches recorded activity."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch import Tensor
 from recon.encoders.canvas import centred
 from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
-from recon.methods.base import POSING, Method, fitted
-from recon.methods.optimise.first_order import Adam, Momentum, Optimiser, note
+from recon.methods.base import POSING, Method, fitted, last_iterate
+from recon.methods.optimise.first_order import Adam, Evaluation, Momentum, Optimiser, terms_in
 from recon.methods.optimise.lbfgs import Lbfgs
 from recon.methods.optimise.parameterise import Parameterisation, Pixels, Pyramid, Whitened, power_law
 from recon.methods.optimise.stopping import SelectionStop
@@ -28,7 +28,7 @@ from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 EVERYTHING = ("neurons", "encoders", "frames", "seed", "validation")
-"""What the residuals of another method depend on."""
+"""Dependencies of another method's residuals."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,15 @@ class Gradient:
 
     `parameterisation`: "pixels", "spectrum" (cosine coefficients whitened by the training movies' spectrum),
     "power_law" (the same with a 1/f amplitude, nothing learnt) or "pyramid". The start is `start_grey` everywhere, the
-    prior's mean for whitened variables, or another method's movie. With `centre` the prior of "spectrum" is centred on
-    another method's movie instead, and its spectrum is that of what this method leaves over on validation clips. With
-    `subclips` the misfit's gradient is the published average of unit gradients. With `canvas` all that the encoder's
-    network sees is moved, with the border in which it sets the frame; the movie is the part inside. With `stop` the
-    iterate that best predicts the selection neurons is kept. It ends early where the optimiser finds nothing lower for
-    any sample.
+    prior's mean for whitened variables, or another method's movie. `centre` centres the prior of "spectrum" on another
+    method's movie, with the spectrum of that method's residuals on validation clips. `subclips` replaces the misfit's
+    gradient by the published average of unit gradients. `canvas` optimises the encoder's whole canvas, border included;
+    the movie is the part inside the border. `stop` keeps the iterate that best predicts the selection neurons. The
+    method ends early when the optimiser finds nothing lower for any sample.
+
+    An iterate's terms are those of its own movie before clipping to [0,1]. Adam and momentum therefore evaluate the
+    movie after each step, which the next step reuses: N iterations cost N + 1 evaluations, or N where the first step
+    has length 0 (the published warm-up).
     """
 
     iterations: int = 20
@@ -72,7 +75,7 @@ class Gradient:
             )
 
     def fit(self, training: TrainingSet) -> Gradient:
-        """Fit the methods inside; estimate the spectrum, of training clips or around the centre, that is asked for."""
+        """Fit the inner methods; estimate the spectrum of training clips or of residuals around the centre."""
         ready = replace(
             self,
             start=self.start and fitted(self.start, training),
@@ -107,16 +110,15 @@ class Gradient:
         for step in count(int(memory["step"]) + 1):
             if step > self.iterations or optimiser.done(memory) or (self.stop and self.stop.done(memory)):
                 return
-            terms: dict[str, Tensor] = {}
-            evaluate = partial(self._evaluate, posed, x, terms)
-            x.variable.data, inner, terms["objective"] = optimiser.step(x.variable.data, memory, evaluate)
-            x.project()
-            movie = _framed(x(), problem)
-            memory |= inner | {"variable": x.variable.data, "step": torch.tensor([step])}
+            evaluate = partial(self._evaluate, posed, x)
+            moved, inner, objective = optimiser.step(x.variable.data, memory, evaluate, project=x.project)
+            x.variable.data = moved
+            memory |= inner | {"variable": moved, "step": torch.tensor([step])}
+            movie, terms = _framed(x(), problem), terms_in(memory) | {"objective": objective}
             if self.stop:
-                memory |= self.stop.watch(problem, movie, memory, step)
-                movie, terms["selection_misfit"] = memory["stop_movie"], memory["stop_misfit"]
-            yield Iterate(movie, terms, memory)
+                memory |= self.stop.watch(problem, movie, terms, memory, step=step)
+                movie, terms = self.stop.best(memory)
+            yield Iterate(movie, terms, dict(memory))
 
     def build(self, problem: Problem, *, centre: Tensor | None = None) -> Parameterisation:
         """Return the parameterisation of a problem's movie, on its device; a prior is centred on `centre`."""
@@ -135,13 +137,12 @@ class Gradient:
             return {}
         if state:
             return {"centre": state["centre"]}
-        *_, last = self.centre(problem, generator)
-        return {"centre": last.movie}
+        return {"centre": last_iterate(self.centre(problem, generator)).movie}
 
     def _start(self, problem: Problem, generator: torch.Generator, *, centre: Tensor | None = None) -> Tensor:
         if self.start is not None:
-            *_, last = self.start(replace(problem, size=None), generator)
-            return centred(last.movie, problem.shape[-2:], fill=self.start_grey)
+            started = last_iterate(self.start(replace(problem, size=None), generator))
+            return centred(started.movie, problem.shape[-2:], fill=self.start_grey)
         if centre is not None:
             return centre
         if self.parameterisation == "spectrum":
@@ -151,17 +152,11 @@ class Gradient:
 
     @torch.enable_grad()
     def _evaluate(
-        self,
-        problem: Problem,
-        x: Parameterisation,
-        terms: dict[str, Tensor],
-        variable: Tensor,
-        samples: Tensor | None = None,
-        /,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the objective `[B]` and its gradient in the variable; leaves every weighted term in `terms`.
+        self, problem: Problem, x: Parameterisation, variable: Tensor, samples: Tensor | None = None, /
+    ) -> Evaluation:
+        """Return the objective `[B]`, its gradient in the variable and every weighted term.
 
-        Of `samples` `[B]` alone, where they are named; the others' terms stay.
+        With `samples` `[B]`, only these are evaluated.
         """
         x.variable.data = variable
         movie = x()
@@ -173,9 +168,8 @@ class Gradient:
         surrogate = self.beta * (pull * movie).sum() + sum((term.sum() for term in others.values()), movie.sum() * 0)
         (gradient,) = torch.autograd.grad(surrogate, x.variable)
         found = {"misfit": self.beta * misfit} | {name: term.detach() for name, term in others.items()}
-        note(terms, found | {"gradient_norm": gradient.flatten(1).norm(dim=1)}, samples)
         objective = self.beta * misfit + sum((term.detach() for term in others.values()), torch.zeros_like(misfit))
-        return objective, gradient
+        return Evaluation(objective, gradient, found | {"gradient_norm": gradient.flatten(1).norm(dim=1)})
 
 
 def _framed(movie: Tensor, problem: Problem) -> Tensor:
@@ -185,23 +179,23 @@ def _framed(movie: Tensor, problem: Problem) -> Tensor:
 
 @dataclass(frozen=True)
 class _Whole:
-    """The gradient of the whole clip's energy, as the problem gives it."""
+    """The gradient of the whole clip's misfit."""
 
     def value_and_gradient(self, problem: Problem, movie: Tensor) -> tuple[Tensor, Tensor]:
         return problem.value_and_gradient(movie)
 
 
 def residuals(method: Method, training: TrainingSet) -> Iterator[Tensor]:
-    """Yield what a fitted method leaves over of validation clips of the right length: truth − movie `[T,H,W]`."""
+    """Yield a fitted method's residuals on validation clips of the right length: truth − movie `[T,H,W]`."""
     posed = training.validation() if training.validation is not None else ()
     for problem, movie in (pair for pair in posed if pair[1].shape[2] == training.frames):
-        *_, last = method(problem, torch.Generator().manual_seed(training.seed))
+        last = last_iterate(method(problem, torch.Generator().manual_seed(training.seed)))
         for sample in movie.cpu() - last.movie.cpu():
             yield from sample
 
 
 def movie_spectrum(training: TrainingSet) -> Path:
-    """Return the artefact with the training movies' spectrum, which every method that needs it shares."""
+    """Return the artefact with the training movies' spectrum, shared by all methods that need it."""
 
     def learn(checkpoint: Path) -> dict[str, Tensor]:
         return _as_artefact(estimate_spectrum(training_clips(training)))

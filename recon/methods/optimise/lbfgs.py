@@ -1,25 +1,26 @@
 """L-BFGS for a batch of independent problems (Nocedal & Wright 2006, algorithms 7.4 and 3.1).
 
 `torch.optim.LBFGS` treats a batch as one problem: one curvature, one step length, and the hardest clip stalls all.
-Here every sample has its own curvature pairs, its own backtracking and its own right to stand still.
+Here every sample has its own curvature pairs and its own backtracking, and settles on its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from recon.methods.optimise.first_order import Evaluate, Optimiser
+from recon.methods.optimise.first_order import Evaluate, Evaluation, Optimiser, Project, unconstrained
 
 
 @dataclass(frozen=True)
 class Lbfgs(Optimiser):
     """Batched L-BFGS with Armijo backtracking; `first_step` is the root-mean-square length of the very first step.
 
-    A sample is settled when a step of steepest descent, however short, finds nothing lower: it then stands still.
+    A sample is settled when no step of steepest descent finds anything lower; it no longer moves.
     """
 
     memory: int = 8
@@ -31,30 +32,30 @@ class Lbfgs(Optimiser):
         """Return an empty memory; the first call of `step` evaluates the start."""
         flat = variable.flatten(1)
         pairs = {f"{name}{index}": flat.new_zeros(0) for name in "sy" for index in range(self.memory)}
-        empty = {"curvature": flat.new_zeros(self.memory, len(flat)), "gradient": torch.zeros_like(flat)}
         settled = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
-        return pairs | empty | {"value": flat.new_full((len(flat),), torch.inf), "settled": settled}
+        return pairs | {"curvature": flat.new_zeros(self.memory, len(flat)), "settled": settled}
 
     def done(self, state: Mapping[str, Tensor]) -> bool:
-        """Return whether no sample can move any more."""
+        """Return whether every sample is settled."""
         return bool(state["settled"].all())
 
     def step(
-        self, variable: Tensor, state: dict[str, Tensor], evaluate: Evaluate
+        self, variable: Tensor, state: dict[str, Tensor], evaluate: Evaluate, *, project: Project = unconstrained
     ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """Move every sample along its own quasi-Newton direction, as far as its own line search allows."""
-        x = variable.flatten(1)
-        value, g = state["value"], state["gradient"]
-        if bool(torch.isinf(value).all()):
-            value, g = _flat(evaluate, x, variable.shape)
-        direction, slope = self._direction(g, state)
-        moved, new_value, new_g = self._search(
-            x, value, g, direction, slope, waiting=~state["settled"], shape=variable.shape, evaluate=evaluate
+        """Move every sample along its own quasi-Newton direction, as far as its own line search allows.
+
+        The evaluation in the memory is that of the moved variable before its projection.
+        """
+        x, shape = variable.flatten(1), variable.shape
+        known = Evaluation.remembered(state) if "gradient" in state else _flat(evaluate, x, shape)
+        direction, slope = self._direction(known.gradient, state)
+        moved, found = self._search(
+            x, known, direction, slope, waiting=~state["settled"], evaluate=partial(_flat, evaluate, shape=shape)
         )
-        memory = self._remember(state, moved - x, new_g - g) | {"value": new_value, "gradient": new_g}
-        # Steepest descent that finds nothing lower will find nothing lower again: the next step would be the same.
+        memory = self._remember(state, moved - x, found.gradient - known.gradient) | found.memory()
+        # A step of steepest descent that finds nothing lower would fail again: the next step is the same.
         memory["settled"] = (moved == x).all(1) & (state["curvature"] <= 0).all(0)
-        return moved.reshape(variable.shape), memory, new_value
+        return project(moved.reshape(shape)), memory, found.value
 
     def _direction(self, g: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         s, y = ([state[f"{name}{index}"] for index in range(self.memory)] for name in "sy")
@@ -70,40 +71,37 @@ class Lbfgs(Optimiser):
     def _search(
         self,
         x: Tensor,
-        value: Tensor,
-        g: Tensor,
+        known: Evaluation,
         direction: Tensor,
         slope: Tensor,
         *,
         waiting: Tensor,
-        shape: torch.Size,
-        evaluate: Evaluate,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Halve (at first: quarter) the step of the samples that did not descend enough; the rest keep theirs.
+        evaluate: Callable[..., Evaluation],
+    ) -> tuple[Tensor, Evaluation]:
+        """Backtrack: the step of every sample without enough descent is quartered once, then halved.
 
-        Only the `waiting` samples `[B]` move, and after the first try only those that still wait are evaluated.
+        Only the `waiting` samples `[B]` move; after the first trial only those still waiting are evaluated. Samples
+        that find nothing lower keep x and its evaluation.
         """
-        length = torch.ones_like(value)
-        best, best_value, best_g = x, value, g
+        length = torch.ones_like(known.value)
+        best, found = x, known
         for attempt in range(self.backtracks if bool(waiting.any()) else 0):
             trial = torch.where(waiting[:, None], x + length[:, None] * direction, best)
-            trial_value, trial_g = _flat(evaluate, trial, shape, waiting if attempt else None)
-            enough = waiting & (trial_value <= value + self.armijo * length * slope)
+            tried = evaluate(trial, samples=waiting if attempt else None)
+            enough = waiting & (tried.value <= known.value + self.armijo * length * slope)
             if attempt == 0 and bool(enough.all()):
-                return trial, trial_value, trial_g
-            best = torch.where(enough[:, None], trial, best)
-            best_value = torch.where(enough, trial_value, best_value)
-            best_g = torch.where(enough[:, None], trial_g, best_g)
+                return trial, tried
+            best, found = torch.where(enough[:, None], trial, best), _merged(enough, tried, found)
             waiting = waiting & ~enough
             if not bool(waiting.any()):
                 break
             length = torch.where(waiting, length * (0.25 if attempt == 0 else 0.5), length)
-        return best, best_value, best_g
+        return best, found
 
     def _remember(self, state: dict[str, Tensor], s: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Push the new pair; a sample without positive curvature (or that stood still) has none in its place.
+        """Append the new pair; a sample without positive curvature, or that stood still, has none in its place.
 
-        The pairs s0, y0 … (oldest first) move down by name, so that nothing is copied.
+        The pairs s0, y0 … (oldest first) are renamed, not copied.
         """
         sy = (s * y).sum(1)
         good = sy > 1e-10 * s.norm(dim=1) * y.norm(dim=1)
@@ -118,7 +116,7 @@ class Lbfgs(Optimiser):
 def two_loop(g: Tensor, s: Sequence[Tensor], y: Sequence[Tensor], curvature: Tensor) -> Tensor:
     """Return H·g `[B,D]` for M pairs s, y `[B,D]` (oldest first) and curvatures sᵀy `[M,B]`; pairs ≤ 0 are skipped.
 
-    A pair that no sample has may be empty.
+    Pairs that no sample has may be empty.
     """
     inverse = torch.where(curvature > 0, 1 / curvature.clamp_min(1e-30), torch.zeros_like(curvature))
     known = [i for i in range(len(s)) if bool((curvature[i] > 0).any())]
@@ -134,7 +132,7 @@ def two_loop(g: Tensor, s: Sequence[Tensor], y: Sequence[Tensor], curvature: Ten
 
 
 def _initial_scale(y: Sequence[Tensor], curvature: Tensor, known: list[int]) -> Tensor:
-    """γ = sᵀy/yᵀy of each sample's newest valid pair; 1 without one."""
+    """Return γ = sᵀy/yᵀy `[B]` of each sample's newest valid pair; 1 without one."""
     scale, missing = torch.ones_like(curvature[0]), torch.ones_like(curvature[0], dtype=torch.bool)
     for i in reversed(known):
         newest = missing & (curvature[i] > 0)
@@ -144,6 +142,14 @@ def _initial_scale(y: Sequence[Tensor], curvature: Tensor, known: list[int]) -> 
     return scale
 
 
-def _flat(evaluate: Evaluate, x: Tensor, shape: torch.Size, samples: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    value, gradient = evaluate(x.reshape(shape)) if samples is None else evaluate(x.reshape(shape), samples)
-    return value.detach(), gradient.detach().flatten(1)
+def _merged(samples: Tensor, new: Evaluation, old: Evaluation) -> Evaluation:
+    """Return the new evaluation of some samples `[B]` and the old one of the others."""
+    terms = {name: torch.where(samples, value, old.terms[name]) for name, value in new.terms.items()}
+    gradient = torch.where(samples[:, None], new.gradient, old.gradient)
+    return Evaluation(torch.where(samples, new.value, old.value), gradient, terms)
+
+
+def _flat(evaluate: Evaluate, x: Tensor, shape: torch.Size, samples: Tensor | None = None) -> Evaluation:
+    variable = x.reshape(shape)
+    found = evaluate(variable) if samples is None else evaluate(variable, samples)
+    return Evaluation(found.value.detach(), found.gradient.detach().flatten(1), found.terms)

@@ -1,4 +1,4 @@
-"""Parameterisations: what the optimiser really moves. Called with nothing they return the movie."""
+"""Parameterisations: the optimised variable and the movie it stands for."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ class Parameterisation(nn.Module, ABC):
 
     @abstractmethod
     def forward(self) -> Tensor:
-        """Return the movie `[B,C,T,H,W]`; may leave [0,1], where the iterate is clipped."""
+        """Return the movie `[B,C,T,H,W]`; values may leave [0,1], iterates are clipped."""
 
     @abstractmethod
     def fit(self, movie: Tensor) -> None:
         """Set the variable so that the parameterisation returns `movie` `[B,C,T,H,W]`."""
 
     def prior(self) -> Tensor:
-        """Return −log p of the variable `[B]`, up to a constant; flat unless the parameterisation knows better."""
+        """Return −log p of the variable `[B]`, up to a constant; flat unless overridden."""
         return self.variable.new_zeros(len(self.variable))
 
-    def project(self) -> None:
-        """Bring the variable back to its allowed set after a step; everything is allowed unless overridden."""
+    def project(self, variable: Tensor) -> Tensor:
+        """Return the allowed variable nearest to a moved one; every variable is allowed unless overridden."""
+        return variable
 
 
 class Pixels(Parameterisation):
@@ -50,9 +51,9 @@ class Pixels(Parameterisation):
         """Set the variable to the movie."""
         self.variable.data = movie.detach().clone()
 
-    def project(self) -> None:
+    def project(self, variable: Tensor) -> Tensor:
         """Clip to [0,1]."""
-        self.variable.data.clamp_(0, 1)
+        return variable.clamp(0, 1)
 
 
 class Whitened(Parameterisation):
@@ -102,7 +103,7 @@ class Pyramid(Parameterisation):
         return torch.stack([self._enlarge(part, size) for part, size in self._levels()]).sum(0)
 
     def fit(self, movie: Tensor) -> None:
-        """Put into each level, from the coarsest, what the coarser ones leave over."""
+        """Set each level, from the coarsest, to the residual of the coarser ones."""
         parts: list[Tensor] = []
         rest = movie.detach()
         for size in reversed(self.sizes):
