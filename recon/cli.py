@@ -26,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # Imported here, so that `recon --help` does not wait for torch.
         module, function = options.command.split(":")
-        result = getattr(importlib.import_module(f"recon.commands.{module}"), function)(options, write)
+        run = getattr(importlib.import_module(f"recon.commands.{module}"), function)
+        if options.computes:
+            _keep_memory()
+        result = run(options, write)
     except KeyboardInterrupt:
         return _fail("interrupted: finished work is kept, run the same command again to resume", INTERRUPTED)
     except BrokenPipeError:
@@ -59,6 +62,7 @@ def write(line: str) -> None:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     top = argparse.ArgumentParser(prog="recon", description="Reconstruct the movie an animal saw from brain activity.")
+    top.set_defaults(computes=False)
     top.add_argument("--version", action="version", version=f"recon {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
@@ -101,7 +105,7 @@ def _configured(command: argparse.ArgumentParser, target: str) -> argparse.Argum
         "config", type=Path, metavar="CONFIG", help="a YAML file, or the name of a packaged one, for example demo"
     )
     command.add_argument("overrides", nargs="*", metavar=OVERRIDES, help="change single settings")
-    command.set_defaults(command=target)
+    command.set_defaults(command=target, computes=True)
     return command
 
 
@@ -134,7 +138,7 @@ def _runs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     again.add_argument("run", type=Path, help="the run's folder")
     again.add_argument("--to", type=Path, help="the folder of the new run (`NAME again`, next to the old one)")
     _add_place(again)
-    again.set_defaults(command="runs:rerun")
+    again.set_defaults(command="runs:rerun", computes=True)
 
 
 def _captions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -271,6 +275,15 @@ def _import(verb: argparse.ArgumentParser) -> None:
     tiers.add_argument("--test", type=float, default=0.1, metavar="SHARE")
     tiers.add_argument("--seed", type=int, default=0)
     verb.set_defaults(command="data:import_arrays")
+
+
+def _keep_memory() -> None:
+    """Keep freed memory where encoders run on the CPU: a setting of this process, which the library never makes."""
+    from recon.encoders.base import resolve_device
+    from recon.encoders.runtime.malloc import keep_freed_memory
+
+    if resolve_device("auto").type == "cpu":
+        keep_freed_memory()
 
 
 def _is_input(error: Exception) -> bool:

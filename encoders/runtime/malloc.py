@@ -1,4 +1,4 @@
-"""Memory on a CPU: what is freed is kept for the next tensor of the same size instead of going back to the system."""
+"""Memory on a CPU: freed memory is kept for later tensors instead of being returned to the system."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ NEVER_TRIMMED = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Keep freed memory in this process from now on, and return whether the C library can (glibc: Linux).
+    """Keep freed memory in this process from now on; return whether the C library supports it (glibc: Linux).
 
-    By default every tensor above 32 MB is mapped anew, and the system clears its pages one by one: for the wide layers
-    of DwiseNeuro this costs as much as their arithmetic. The process then holds its peak until it ends.
+    A setting of the whole process, for commands and their workers only. By default every tensor above 32 MB is mapped
+    anew, and the system clears its pages one by one: for the wide layers of DwiseNeuro this costs as much as their
+    arithmetic. The process then holds its peak until it ends.
     """
     try:
         tune = ctypes.CDLL(None).mallopt

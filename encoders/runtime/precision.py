@@ -1,7 +1,9 @@
-"""Encoders that compute in another precision, or compiled."""
+"""Precision of encoders: bfloat16 within the encoder, TF32 within a `with` block."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -11,13 +13,13 @@ from recon.encoders.base import Encoder, Portioned
 
 Precision = Literal["float32", "tf32", "bfloat16"]
 SLOW = ("DEFAULT", "AVX2")
-"""Instruction sets of CPUs on which torch computes bfloat16 forty times as slowly as float32 (measured)."""
+"""CPU instruction sets on which torch computes bfloat16 forty times as slowly as float32 (measured)."""
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the context in which products are computed in bfloat16 where that is asked for.
+    """Return the context that computes products in bfloat16 for precision "bfloat16".
 
-    A CPU without instructions for bfloat16 computes them in float32, the reference, instead.
+    On a CPU without bfloat16 instructions they stay in float32.
     """
     quick = device.type != "cpu" or torch.backends.cpu.get_cpu_capability() not in SLOW
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16" and quick)
@@ -47,12 +49,23 @@ class Lowered(Encoder):
         return isinstance(self.inner, Portioned) and self.inner.fewer_windows()
 
 
-def in_precision(encoder: Encoder, precision: Precision) -> Encoder:
-    """Return the encoder in a precision: float32 is the reference.
+@contextmanager
+def products(precision: Precision) -> Iterator[None]:
+    """Compute products of float32 exactly, or with factors rounded to ten bits for "tf32", within a `with` block.
 
-    "tf32" rounds the factors of products to ten bits on NVIDIA devices and changes nothing elsewhere; torch keeps this
-    as a setting of the whole process, so that it holds for every encoder from then on.
+    This matters on NVIDIA devices only. Torch keeps it as a setting of the process, also for the backward pass; it is
+    restored at the end of the block.
     """
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def in_precision(encoder: Encoder, precision: Precision) -> Encoder:
+    """Return the encoder in a precision: float32 is the reference, "tf32" takes effect within `products`."""
     return Lowered(encoder) if precision == "bfloat16" else encoder

@@ -246,6 +246,7 @@ def counted_frames(observation: Observation, span: Frames) -> Tensor:
     if measurement.acquisition is not None:
         raise InputError("sub-clips: expected responses at the frame rate, got acquisition bins; set bins to frames")
     counted = measurement.frames[:, span[0] : span[1]].clone()
+    inner_end = counted.shape[1] - (after if span[1] < measurement.frames.shape[1] else 0)
     counted[:, : before if span[0] > 0 else 0] = False
-    counted[:, counted.shape[1] - (after if span[1] < measurement.frames.shape[1] else 0) :] = False
+    counted[:, max(inner_end, 0) :] = False
     return counted

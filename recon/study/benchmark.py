@@ -13,12 +13,13 @@ import torch
 from tqdm import tqdm
 
 from recon import config
+from recon.encoders.runtime.precision import products
 from recon.files import one_writer, write_table
-from recon.study.executors.jobs import JobOutcome
+from recon.study.executors.jobs import JobOutcome, in_turn
 from recon.study.executors.local import Crew
 from recon.study.executors.places import HERE, Place, cards_of
 from recon.study.executors.ray import RayCrew
-from recon.study.executors.tasks import Tasks
+from recon.study.executors.tasks import Tasks, in_worker
 from recon.study.fisher_information import write_information
 from recon.study.outputs import columns, write_inputs
 from recon.study.store import Store
@@ -36,10 +37,15 @@ def benchmark(
     Finished tasks are recognised by their key (data, settings, seed, code) and kept; unfinished ones resume at their
     checkpoint, so that the same call after an interruption gives the same numbers. A task whose artefacts were deleted
     is computed again. `say` receives one line per task. `on`: where tasks run, one after another in this process, or
-    in parallel; in parallel a failed task becomes a row with its status, and the others continue.
+    in parallel. A failed task becomes a row with its status, and the others continue.
     """
     tree = config.expand(tree)
     known = Tasks.of(tree, progress=progress)
+    with products(known.bench.settings.precision):
+        return _run(known, tree, say, on)
+
+
+def _run(known: Tasks, tree: Mapping[str, Any], say: Say, on: Place) -> Path:
     bench, settings = known.bench, known.bench.settings
     results = Results(known)
     for batch in bench.batches:
@@ -97,16 +103,16 @@ class Results:
 def _crew(known: Tasks, tree: Mapping[str, Any], on: Place, tasks: int) -> Crew | RayCrew:
     if on.ray is not None:
         share = known.bench.settings.cluster
-        return RayCrew(partial(Tasks.of, tree, threads=max(int(share.cpus), 1)), share, on.ray)
+        return RayCrew(partial(in_worker, tree, threads=max(int(share.cpus), 1)), share, on.ray)
     size = min(on.processes, tasks)
-    make = partial(Tasks.of, tree, threads=max(torch.get_num_threads() // size, 1))
+    make = partial(in_worker, tree, threads=max(torch.get_num_threads() // size, 1))
     return Crew(make, size, cards_of(known.bench.device))
 
 
 def _outcomes(known: Tasks, left: Sequence[int], tree: Mapping[str, Any], on: Place) -> Iterator[JobOutcome]:
     """Yield outcomes of tasks as they finish; in parallel the longest tasks start first."""
     if on == HERE or not left:
-        yield from (JobOutcome(number, known(number)) for number in left)
+        yield from in_turn(known, left)
         return
     disable = None if known.bench.progress else True
     crew = _crew(known, tree, on, len(left))

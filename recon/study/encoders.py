@@ -10,7 +10,6 @@ import torch
 
 from recon import config
 from recon.encoders.base import Encoder, Unnamed, freeze
-from recon.encoders.runtime.malloc import keep_freed_memory
 from recon.encoders.runtime.precision import Precision, in_precision
 from recon.errors import InputError
 from recon.types import Recording
@@ -29,9 +28,10 @@ class Arithmetic:
 
 
 def ready_encoder(tree: Mapping[str, Any], recording: Recording, arithmetic: Arithmetic, *, where: str) -> Encoder:
-    """Return the encoder of a configuration, ready to be inverted; raises InputError where it does not fit."""
-    if arithmetic.device.type == "cpu":
-        keep_freed_memory()
+    """Return the encoder of a configuration, frozen and on its device; raises InputError where it does not fit.
+
+    No setting of the process changes: products are rounded as `precision.products` says where the encoder is called.
+    """
     encoder: Encoder = config.build("encoder", tree, where=where)
     if isinstance(encoder, Unnamed) and len(encoder.spec.neuron_ids) == len(recording.unit_ids):
         encoder.for_neurons(recording.unit_ids)

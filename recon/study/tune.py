@@ -17,6 +17,7 @@ import torch
 
 from recon import config
 from recon.code_version import code_version
+from recon.encoders.runtime.precision import products
 from recon.errors import InputError
 from recon.files import finite, write_bytes, write_json
 from recon.run.runner import reconstruct
@@ -47,7 +48,11 @@ def tune(tree: Mapping[str, Any], *, say: Callable[[str], None] = lambda line: N
             f"tune: expected one row (and one seed) on clips of tier {VALIDATION}, got {len(plans)} on tier "
             f"{settings.clips.tier}; settings are never chosen on test clips"
         )
-    bench = Bench(settings, plans)
+    with products(settings.precision):
+        return _search(Bench(settings, plans), search, tree, say)
+
+
+def _search(bench: Bench, search: Search, tree: Mapping[str, Any], say: Callable[[str], None]) -> Path:
     study, trials = _open_study(search, tree, bench)
     done = [trial["settings"] for trial in trials]
     combinations = [chosen for chosen in search.combinations() if chosen not in done]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from recon import config
+from recon.encoders.runtime.precision import products
 from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import validation_pairs
@@ -44,6 +45,7 @@ class DecoderTraining:
     artefacts: Path = Path("runs/artefacts")
 
 
+@products("float32")
 def train_decoder(tree: Mapping[str, Any]) -> Path:
     """Train from a configuration and return the path of the weights; the card is saved next to them."""
     chosen = config.record(DecoderTraining, config.expand(tree), where="train")

@@ -12,7 +12,7 @@ import torch
 
 from recon import config
 from recon.errors import InputError
-from recon.study.executors.jobs import JobOutcome
+from recon.study.executors.jobs import JobOutcome, in_turn
 from recon.study.executors.local import Crew
 from recon.study.executors.places import HERE, Place, cards_of
 from recon.study.executors.ray import RayCrew
@@ -74,7 +74,7 @@ def train_several(trainings: Trainings, on: Place, *, share: Share | None = None
         raise InputError(f"output: expected a file for each {trainings.key}, got {outputs[0]}; put {EACH} into it")
     jobs = range(len(trainings.values))
     if on == HERE:
-        return (JobOutcome(job, trainings(job)) for job in jobs)
+        return in_turn(trainings, jobs)
     return _crew(trainings, on, share or Share()).run(jobs)
 
 

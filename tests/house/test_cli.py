@@ -87,13 +87,16 @@ def test_an_interrupt_ends_with_one_sentence(
     assert shown.count("\n") == 1 and "run the same command again" in shown
 
 
-def test_a_defect_of_the_program_is_not_taken_for_bad_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, KeyError])
+def test_a_defect_of_the_program_is_not_taken_for_bad_input(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def defect(*_: object, **__: object) -> None:
-        raise RuntimeError("defect")
+        raise kind("defect")
 
     monkeypatch.setattr("recon.commands.benchmark.run_benchmark", defect)
     (tmp_path / "bench.yaml").write_text("run: x\n")
-    with pytest.raises(RuntimeError, match="defect"):
+    with pytest.raises(kind, match="defect"):
         cli.main(["benchmark", str(tmp_path / "bench.yaml")])
 
 

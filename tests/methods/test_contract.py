@@ -1,5 +1,6 @@
 """The contract table: every method × the tiny world."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,12 @@ from worlds.method_table import ITERATIVE, METHOD_TABLE
 from recon.methods import METHODS, Gradient, fitted
 from recon.methods.optimise.first_order import Adam
 from recon.methods.optimise.stopping import SelectionStop
+from recon.methods.optimise.subclip_steps import SubClips
+from recon.priors.energies import weighted_energies
+from recon.problem.fidelities.independent import Poisson
 from recon.problem.problem import Problem
 from recon.run.runner import reconstruct
+from recon.types import Iterate
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +97,69 @@ def test_a_batch_gives_what_its_samples_give_alone(name: str, ready: dict) -> No
         measured = observation.measurement.sample(torch.tensor([i]))
         single = Problem(problem.fidelity, (type(observation)(observation.encoder, measured),))
         assert torch.allclose(iterates(ready[name], single)[-1].movie[0], together[i], atol=2e-3)
+
+
+def expected_terms(method: object, problem: Problem, iterate: Iterate) -> dict[str, torch.Tensor]:
+    """Return the energies of an iterate's own movie before it is clipped; NaN where a clipped movie has lost them."""
+    state, movie, terms = iterate.state, iterate.movie, dict[str, torch.Tensor]()
+    if isinstance(method, Gradient) and method.stop is None:
+        x = method.build(problem, centre=state.get("centre"))
+        x.variable.data = state["variable"]
+        movie = x().detach()
+        terms = weighted_energies(movie, dict(method.energies)) | (
+            {"prior": method.prior * x.prior()} if method.prior else {}
+        )
+    movie = state["x"] if isinstance(method, PlugAndPlay) else movie
+    movie = state["variable"] if isinstance(method, DiffPir | RedDiff) else movie
+    subclips = method.subclips if isinstance(method, Gradient) else None
+    misfit = subclips.value_and_gradient(problem, movie)[0] if subclips else problem.energy(movie)
+    # Of samplers and methods inside others only the clipped movie is known here.
+    lost = ((movie is iterate.movie) & ((movie <= 0) | (movie >= 1))).flatten(1).any(1) & ("misfit" in iterate.terms)
+    lost &= not (isinstance(method, Gradient) and method.stop)
+    misfit = misfit.where(~lost, torch.nan)
+    distance = iterate.terms.get("distance", torch.zeros(len(movie)))
+    objective = misfit + sum(terms.values(), torch.zeros(len(movie))) + distance
+    whole = {"objective": objective} if isinstance(method, Gradient | DiffPir | PlugAndPlay | RedDiff) else {}
+    return {"misfit": misfit, "selection_misfit": problem.selection_misfit(movie)} | whole | terms
+
+
+@pytest.mark.parametrize("name", METHOD_TABLE)
+def test_the_terms_of_an_iterate_are_those_of_its_movie(name: str, ready: dict) -> None:
+    problem, compared, promised = worlds.problem(), set(), set()
+    for iterate in iterates(ready[name], problem):
+        expected = expected_terms(ready[name], problem, iterate)
+        promised |= expected.keys() & iterate.terms.keys()
+        for key in expected.keys() & iterate.terms.keys():
+            known = ~expected[key].isnan()
+            compared |= {key} if bool(known.any()) else set()
+            torch.testing.assert_close(iterate.terms[key][known], expected[key][known], rtol=1e-4, atol=1e-4)
+    assert compared == promised
+    assert compared or name in ("smoothed", "posterior noisy"), "whose terms are named after another movie"
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A Poisson misfit that is NaN for samples with a mark in a neuron that nobody fits."""
+
+    def __call__(self, rates: torch.Tensor, responses: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        marked = (responses > 900).flatten(1).any(1)
+        return Poisson()(rates, responses, mask) * torch.where(marked, torch.nan, 1.0)
+
+
+@pytest.mark.parametrize("name", METHOD_TABLE)
+def test_a_sample_that_is_not_finite_leaves_the_others_alone(name: str, ready: dict) -> None:
+    fine = replace(worlds.problem(), fidelity=Marked())
+    (seen,) = fine.observations
+    responses = seen.measurement.responses.clone()
+    responses[0, -1] = 999.0
+    broken = replace(fine, observations=(replace(seen, measurement=replace(seen.measurement, responses=responses)),))
+    expected, found = reconstruct(ready[name], fine), reconstruct(ready[name], broken)
+    assert found.statuses == ("diverged", "finished") and expected.statuses == ("finished", "finished")
+    assert bool(torch.isfinite(found.movie).all())
+    if "stopped" not in name:  # the stop rule ends a batch together
+        torch.testing.assert_close(found.movie[1], expected.movie[1], rtol=0, atol=2e-3)
+    for key, value in expected.terms.items():
+        assert bool(torch.isfinite(found.terms[key][1])) and bool(torch.isfinite(value).all())
 
 
 def test_the_stop_rule_keeps_the_best_selection_misfit_per_sample(ready: dict) -> None:

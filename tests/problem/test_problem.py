@@ -10,7 +10,7 @@ from recon.encoders.base import Spec, freeze
 from recon.encoders.core_readout.core import CoreSettings
 from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
 from recon.problem.fidelities import FIDELITIES
-from recon.problem.problem import Observation, Problem
+from recon.problem.problem import Observation, Problem, counted_frames
 from recon.problem.subclips import subclip_gradients
 from recon.problem.windows import windowed_rates
 from recon.types import Acquisition, Trial, stack
@@ -173,3 +173,29 @@ def test_pixels_outside_the_mask_change_nothing_and_have_no_gradient(window: int
     expected = worlds.problem(window=window).value_and_gradient(grey)[1]
     assert torch.allclose(gradient[..., mask], expected[..., mask], rtol=1e-5, atol=1e-6)
     assert masked.alone(0).update_mask is mask
+
+
+@pytest.mark.parametrize(
+    "context, span, expected",
+    [
+        ((0, 5), (0, 3), [False, False, False]),
+        ((0, 5), (0, 6), [True, False, False, False, False, False]),
+        ((0, 5), (9, 12), [True, True, True]),
+        ((5, 0), (4, 7), [False, False, False]),
+        ((5, 0), (0, 3), [True, True, True]),
+        ((2, 1), (3, 8), [False, False, True, True, False]),
+        ((4, 4), (3, 8), [False] * 5),
+        ((3, 3), (0, 12), [True] * 12),
+    ],
+)
+def test_frames_of_a_subclip_count_where_their_context_lies_inside(
+    context: tuple[int, int], span: tuple[int, int], expected: list[bool]
+) -> None:
+    encoder = worlds.encoder()
+    encoder.spec = replace(encoder.spec, context=context)
+    counted = counted_frames(Observation(encoder, worlds.measurement(worlds.movies(1))), span)
+    assert counted.tolist() == [expected]
+    inside = [
+        (t - context[0] >= span[0] or not span[0]) and (t + context[1] < span[1] or span[1] == 12) for t in range(*span)
+    ]
+    assert expected == inside

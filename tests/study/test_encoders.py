@@ -13,7 +13,7 @@ from recon.encoders import ENCODERS
 from recon.encoders.base import Encoder
 from recon.encoders.dwiseneuro.encoder import DwiseNeuro
 from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
-from recon.encoders.runtime.precision import Lowered, autocast, in_precision
+from recon.encoders.runtime.precision import Lowered, Precision, autocast, in_precision, products
 from recon.study.encoders import Arithmetic, ready_encoder
 
 CPU = Arithmetic(torch.device("cpu"))
@@ -80,10 +80,42 @@ def test_dwiseneuro_goes_back_through_bfloat16() -> None:
     assert cosine > 0.98 and not torch.equal(exact, near)
 
 
-def test_tf32_is_a_setting_of_the_process() -> None:
-    inner = worlds.encoder()
-    assert in_precision(inner, "tf32") is inner and torch.get_float32_matmul_precision() == "high"
-    assert in_precision(inner, "float32") is inner and torch.get_float32_matmul_precision() == "highest"
+def settings_of_the_process() -> tuple[object, ...]:
+    backends = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    return torch.get_float32_matmul_precision(), *backends, torch.get_num_threads(), torch.get_default_dtype()
+
+
+@pytest.mark.parametrize("found", [("medium", True), ("highest", False)])
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_an_encoder_changes_no_setting_of_the_process(
+    precision: Precision, found: tuple[str, bool], recording: worlds.TinyRecording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned: list[object] = []
+    monkeypatch.setattr("recon.encoders.runtime.malloc.ctypes.CDLL", tuned.append)
+    before = settings_of_the_process()
+    torch.set_float32_matmul_precision(found[0])
+    torch.backends.cudnn.allow_tf32 = found[1]
+    try:
+        set_before = settings_of_the_process()
+        encoder = ready_encoder({"name": "counted"}, recording, replace(CPU, precision=precision), where="encoders.a")
+        assert settings_of_the_process() == set_before and not tuned
+        encoder(worlds.movies(1))
+        assert settings_of_the_process() == set_before
+    finally:
+        torch.set_float32_matmul_precision(str(before[0]))
+        torch.backends.cudnn.allow_tf32 = bool(before[1])
+
+
+def test_products_are_rounded_within_a_block_only() -> None:
+    before = settings_of_the_process()
+    with products("tf32"):
+        assert torch.get_float32_matmul_precision() == "high" and torch.backends.cudnn.allow_tf32
+        with products("float32"):
+            assert torch.get_float32_matmul_precision() == "highest" and not torch.backends.cudnn.allow_tf32
+        assert torch.get_float32_matmul_precision() == "high" and torch.backends.cudnn.allow_tf32
+    with pytest.raises(KeyboardInterrupt), products("tf32"):
+        raise KeyboardInterrupt
+    assert settings_of_the_process() == before
 
 
 @pytest.mark.parametrize("capability", ["AVX2", "AVX512"])

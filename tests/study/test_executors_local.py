@@ -21,7 +21,7 @@ from worlds.jobs import BREAKS, DIES, DIES_ONCE, REFUSES, Full, Jobs, never_read
 from recon.cli import main
 from recon.report.page import write_report
 from recon.study.benchmark import benchmark
-from recon.study.executors.jobs import ATTEMPTS
+from recon.study.executors.jobs import ATTEMPTS, in_turn
 from recon.study.executors.local import Crew
 from recon.study.executors.places import Place, place_of
 
@@ -38,6 +38,32 @@ def test_jobs_are_done_once_and_those_that_die_are_tried_again(tmp_path: Path) -
     assert found[BREAKS].error == "RuntimeError: broken" and found[BREAKS].attempts == ATTEMPTS
     tries = {job: len(list(tmp_path.glob(f"{job}-*"))) for job in jobs}
     assert tries == {0: 1, 1: 1, 2: 1, 3: 1, DIES_ONCE: 2, DIES: 3, REFUSES: 1, BREAKS: 3}
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["here", "local"])
+def test_the_traceback_of_a_defect_is_shown(here: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    jobs, do = [0, REFUSES, BREAKS], Jobs(tmp_path)
+    found = {
+        outcome.job: outcome for outcome in (in_turn(do, jobs) if here else Crew(partial(Jobs, tmp_path), 1).run(jobs))
+    }
+    assert (found[0].line, found[REFUSES].error, found[BREAKS].error) == (
+        "job 0",
+        "InputError: expected better input",
+        "RuntimeError: broken",
+    )
+    assert (found[REFUSES].attempts, found[BREAKS].attempts) == (1, ATTEMPTS)
+    shown = capfd.readouterr().err
+    assert shown.count("Traceback") == ATTEMPTS and "in __call__" in shown and "expected better input" not in shown
+
+
+def test_an_interrupt_and_a_full_disk_end_jobs_of_this_process(tmp_path: Path) -> None:
+    def interrupted(job: int) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(in_turn(interrupted, [0, 1]))
+    with pytest.raises(OSError, match="No space left on device"):
+        list(in_turn(Full(tmp_path), [0, 1]))
 
 
 def test_processes_that_never_get_ready_are_named() -> None:
@@ -88,6 +114,8 @@ def test_beside_each_other_gives_the_table_of_one_after_another(tree: dict[str, 
     beside["rows"] = [failing, *tree["rows"]]
     run = benchmark(beside, say=said.append, on=Place(2))
     rows = rows_of(run)
+    here = beside | {"run": str(tmp_path / "here"), "artefacts": str(tmp_path / "here/artefacts")}
+    assert rows_of(benchmark(here)) == rows, "failures give the same rows in this process"
     assert rows[3:] == one
     assert {row["status"] for row in rows[:3]} == {"failed"} and not any(row["video_correlation"] for row in rows[:3])
     assert all(row["message"].startswith("given up: InputError: ") for row in rows[:3])

@@ -16,6 +16,7 @@ from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import resolve_device
+from recon.encoders.runtime.precision import products
 from recon.errors import InputError
 from recon.files import write_table
 from recon.methods.text.decoder import Decoded
@@ -56,6 +57,7 @@ class CaptionIdentification:
     artefacts: Path = Path("runs/artefacts")
 
 
+@products("float32")
 def identify_captions(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Path:
     """Fit the caption decoders of a configuration, identify the captions of its clips and return identification.csv."""
     chosen = config.record(CaptionIdentification, tree, where="identify")

@@ -19,6 +19,7 @@ from torch import Tensor
 from recon import config
 from recon.analysis.identification.scores import SCORED, TASKS, scores
 from recon.encoders.base import Encoder
+from recon.encoders.runtime.precision import products
 from recon.errors import InputError
 from recon.files import write_table
 from recon.methods.combined import Smoothed
@@ -92,9 +93,10 @@ def identify(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress:
     run = benchmark(tree, say=say, progress=progress)
     bench = Bench(settings, plan(settings), progress)
     rows: list[dict[str, Any]] = []
-    for approach, views, batch in approaches(bench):
-        rows += list(_scores(approach, views, batch, bench, asked))
-        write_table(run / "identification.csv", rows, COLUMNS)
+    with products(settings.precision):
+        for approach, views, batch in approaches(bench):
+            rows += list(_scores(approach, views, batch, bench, asked))
+            write_table(run / "identification.csv", rows, COLUMNS)
     return run / "identification.csv"
 
 
@@ -104,6 +106,11 @@ def approaches(bench: Bench) -> Iterator[tuple[str, Views, Batch]]:
     for batch in bench.batches:
         for entry in bench.plans:
             task = Task(bench, entry, batch)
+            if not store.complete(task.key):
+                raise InputError(
+                    f"{task.label}: expected a finished reconstruction, got none; see results.csv in {store.root} for "
+                    "the reason"
+                )
             yield f"decoding: {task.label}", decoding_views(store.directory(task.key), batch), batch
             method = task.method()
             aligned = (

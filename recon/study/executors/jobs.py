@@ -1,7 +1,8 @@
-"""Jobs that are done once: how often each was tried, and what became of it."""
+"""Jobs, each done once: attempts, outcomes, and the jobs of this process one after another."""
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,17 +11,17 @@ from recon.errors import InputError
 from recon.files import disk_full
 
 ATTEMPTS = 3
-"""A job that has died as often is given up; bad input fails the first time."""
+"""Attempts after which a failing job is given up; bad input is not tried again."""
 
 Do = Callable[[int], str]
-"""Does a job, named by its number, and says what came out."""
+"""Does the job of a number and returns a line about its result."""
 News = tuple[str, str]
-"""What became of a job (done, failed, refused, full, or ended with its process), and the words for it."""
+"""Outcome of an attempt (done, failed, refused, full, or ended with its process) and its message."""
 
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """What became of a job after so many `attempts`: a line that tells its result, or why it was given up."""
+    """Result of a job after `attempts` attempts: a line about it, or the error for which it was given up."""
 
     job: int
     line: str = ""
@@ -30,7 +31,7 @@ class JobOutcome:
 
 @dataclass
 class Ledger:
-    """Jobs that wait, in their order, how often those under way were begun, and how many are not settled."""
+    """Waiting jobs in order, attempts per running job, and the number of jobs that are not settled."""
 
     waiting: deque[int]
     left: int
@@ -43,9 +44,9 @@ class Ledger:
         return job
 
     def settled(self, heard: Iterable[tuple[int, News]]) -> Iterator[JobOutcome]:
-        """Yield the outcomes of jobs that are not tried again.
+        """Yield the outcomes of jobs that are not tried again, jobs with bad input among them.
 
-        One that refused its input is not. Raises OSError where the disk is full: so it is for all.
+        Raises OSError for a full disk, which ends all jobs.
         """
         for job, news in heard:
             outcome = self._settle(job, news)
@@ -64,10 +65,21 @@ class Ledger:
         return JobOutcome(job, line, error, self.attempts.pop(job))
 
 
+def in_turn(do: Do, jobs: Iterable[int]) -> Iterator[JobOutcome]:
+    """Do jobs in this process and yield outcomes as they come, the same as other executors; raises OSError likewise."""
+    waiting = deque(jobs)
+    ledger = Ledger(waiting, len(waiting))
+    while ledger.left:
+        job = ledger.begin()
+        yield from ledger.settled([(job, done(do, job))])
+
+
 def done(do: Do, job: int) -> News:
-    """Do a job and say what became of it."""
+    """Do a job and return its outcome; the traceback of a defect is logged."""
     try:
         return "done", do(job)
     except Exception as error:
         what = "full" if disk_full(error) else "refused" if isinstance(error, InputError) else "failed"
+        if what == "failed":
+            logging.getLogger(__name__).exception("job %d failed", job)
         return what, " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,4 +1,4 @@
-"""The tasks of a benchmark as jobs: what a process builds once, and what it does for each."""
+"""The tasks of a benchmark as jobs of a process."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from recon import config
+from recon.encoders.runtime.malloc import keep_freed_memory
+from recon.encoders.runtime.precision import products
 from recon.study.settings import Settings
 from recon.study.shared import Bench, plan
 from recon.study.store import Store
@@ -24,26 +26,32 @@ class Tasks:
     tasks: tuple[Task, ...]
 
     @classmethod
-    def of(cls, tree: Mapping[str, Any], *, progress: bool = False, threads: int = 0) -> Tasks:
-        """Plan the tasks, to be done by so many `threads` (0: as it is).
-
-        A wrong name or type anywhere in the configuration is an InputError.
-        """
-        if threads:
-            torch.set_num_threads(threads)
+    def of(cls, tree: Mapping[str, Any], *, progress: bool = False) -> Tasks:
+        """Plan the tasks; a wrong name or type anywhere in the configuration is an InputError."""
         settings = config.record(Settings, tree, where="benchmark")
         bench = Bench(settings, plan(settings), progress)
         return cls(bench, tuple(Task(bench, row, batch) for row in bench.plans for batch in bench.batches))
 
     def title(self, number: int) -> str:
-        """Return what a task is called: its place and its label."""
+        """Return a task's place and label."""
         return f"[{number + 1}/{len(self.tasks)}] {self.tasks[number].label}"
 
     def __call__(self, number: int) -> str:
         """Do a task and publish its result; return a line about it."""
         store = Store(self.bench.settings.run)
         title = f"[{number + 1}/{len(self.tasks)}]"
-        return f"{self.title(number)}: {_describe(self.tasks[number].run(store, title=title))}"
+        with products(self.bench.settings.precision):
+            result = self.tasks[number].run(store, title=title)
+        return f"{self.title(number)}: {_describe(result)}"
+
+
+def in_worker(tree: Mapping[str, Any], *, threads: int) -> Tasks:
+    """Plan the tasks in a process that does nothing else, with `threads` threads, and keep its freed memory."""
+    torch.set_num_threads(threads)
+    known = Tasks.of(tree)
+    if known.bench.device.type == "cpu":
+        keep_freed_memory()
+    return known
 
 
 def _describe(result: Reconstruction) -> str:
