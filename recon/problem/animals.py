@@ -1,4 +1,4 @@
-"""Other animals that saw the clips of a benchmark: their activity, fitted together with that of its own animal."""
+"""Other animals that saw the clips of a benchmark, whose activity is fitted together with its own animal's."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class Animal:
 
     @cached_property
     def hash(self) -> list[str]:
-        """What names the animal in keys: its name, its recording and its encoder."""
+        """Hashes for keys: name, recording and encoder."""
         return [self.name, self.recording.fingerprint(), state_hash(self.encoder)]
 
     def batch(self, batch: Batch) -> Batch:
-        """Return the same clips, and the same strangers, as this animal saw them; raises InputError where it did not.
+        """Return the clips and strangers of a batch as recorded in this animal; raises InputError for missing ones.
 
-        Videos are the same where their names and all their pixels are.
+        Videos match by name and by every pixel.
         """
         clips = tuple(self._shown(trial) for trial in batch.trials)
         return Batch(self.recording, clips, tuple(self._shown(trial).trial for trial in batch.strangers))
 
     def fitted(self, fidelity: Likelihood, *, frames: int, bins: Bins, artefacts: Path, window: int = 0) -> Likelihood:
-        """Return a fidelity whose noise is this animal's."""
+        """Return the fidelity with noise fitted to this animal."""
         return fit_fidelity(
             fidelity,
             self.recording,
@@ -62,7 +62,7 @@ class Animal:
     def observations(
         self, batch: Batch, condition: Condition, fidelity: Likelihood, *, bins: Bins, device: torch.device, window: int
     ) -> list[Observation]:
-        """Return what was recorded of this animal while it saw the clips of a batch, one per presentation."""
+        """Return this animal's observations of the clips of a batch, one per presentation."""
         found = measured(
             self.batch(batch),
             condition,

@@ -1,4 +1,4 @@
-"""Clips: which presentations are reconstructed, in batches of equal length, and the null of each."""
+"""Clips: the presentations to reconstruct, in batches of equal length, each with its null."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from recon.metrics.correlation import pearson
 from recon.types import Trial, stack
 
 Presentation = tuple[Tensor, Tensor | None]
-"""Responses `[B,N,T]` and behavior `[B,4,T]` that belong together."""
+"""Responses `[B,N,T]` and behavior `[B,4,T]` of one presentation."""
 
 
 ALIKE = 0.5
-"""Clips whose mean frames correlate by this much are not each other's null."""
+"""Correlation of mean frames from which two clips are too alike to be each other's null."""
 
 
 @dataclass(frozen=True)
 class Clips:
-    """Which clips: the first presentation of each of the first `count` videos of a tier, after `skip` others.
+    """Choice of clips: the first presentation of `count` videos of a tier, after the first `skip`.
 
-    Or as many trials of a `fold` of DwiseNeuro's authors, which its encoder was then trained without; or `trials`, by
-    number. `stimulus` takes only those of a tier that show that kind of stimulus, where the recording knows it.
+    With `fold`, `count` trials of a fold of DwiseNeuro's authors, held out from its encoder's training; with `trials`,
+    the trials of these numbers. `stimulus` restricts a tier to one kind of stimulus, where the recording states kinds.
     """
 
     tier: str = "live_test_main"
@@ -50,7 +50,7 @@ class Clips:
 
 @dataclass(frozen=True)
 class Clip:
-    """The presentation of a video that is reconstructed, and the trials that repeat it."""
+    """The presentation of a video to reconstruct, and the trials that repeat it."""
 
     trial: Trial
     repeats: tuple[int, ...]
@@ -58,21 +58,21 @@ class Clip:
 
 @dataclass(frozen=True)
 class Batch:
-    """Clips of equal length of one recording, which are optimised together."""
+    """Clips of one recording and of equal length, reconstructed together."""
 
     recording: SensoriumRecording
     clips: tuple[Clip, ...]
     strangers: tuple[Trial, ...]
-    """For each clip the trial of another video that looks different: whose measurement the null condition gives."""
+    """For each clip, a trial of another video that looks different: its measurement is the null."""
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        """The trials that are reconstructed, in order."""
+        """The trials to reconstruct, in order."""
         return tuple(clip.trial for clip in self.clips)
 
     @cached_property
     def movie(self) -> Tensor:
-        """The movies that were shown `[B,C,T,H,W]`; never given to a method."""
+        """The presented movies `[B,C,T,H,W]`; never given to a method."""
         return stack(self.trials)[0]
 
     @property
@@ -82,13 +82,13 @@ class Batch:
 
     @property
     def recorded(self) -> Presentation:
-        """What was recorded in the trials themselves."""
+        """The presentation of the trials themselves."""
         _, responses, behavior = stack(self.trials)
         return responses, behavior
 
     @cached_property
     def repeated(self) -> tuple[Presentation, ...]:
-        """The further presentations of the clips, as many as every clip has."""
+        """The repeats of the clips, as many as every clip has."""
         count = min(len(clip.repeats) for clip in self.clips)
         trials = [[self._cut(clip.repeats[i]) for clip in self.clips] for i in range(count)]
         return tuple(stack(presentation)[1:] for presentation in trials)
@@ -104,9 +104,9 @@ class Batch:
 
 
 def choose_clips(recording: SensoriumRecording, clips: Clips) -> tuple[Clip, ...]:
-    """Return one trial per distinct video of a tier, the first presentation, with the trials that repeat it.
+    """Return the first presentation of each distinct video of a tier, with the trials that repeat it.
 
-    Where a fold or trials are named, those, each with the other ones of its tier and video.
+    With a fold or trials, return those, each with the other trials of its tier and video.
     """
     if clips.trials:
         return tuple(_named(recording, index) for index in clips.trials)
@@ -170,9 +170,9 @@ def batches(recording: SensoriumRecording, clips: Sequence[Clip], *, size: int) 
 
 
 def _stranger(clips: Sequence[Clip], index: int) -> Trial:
-    """Return the next clip's trial that does not look like clip `index`, else the one that looks least like it.
+    """Return the next clip's trial that looks different from clip `index`, else the most different one.
 
-    Two cuts from one film of a fixed camera share most of their pixels: the null must not know the scene.
+    Two cuts from one film of a fixed camera share most of their pixels; the null must not contain the scene.
     """
     others = [clips[(index + step) % len(clips)].trial for step in range(1, len(clips))]
     own = clips[index].trial
@@ -182,6 +182,6 @@ def _stranger(clips: Sequence[Clip], index: int) -> Trial:
 
 
 def likeness(movie: Tensor, other: Tensor) -> float:
-    """Return the correlation of the mean frames of two movies `[C,T,H,W]`; 0 where one of them is constant."""
+    """Return the correlation of the mean frames of two movies `[C,T,H,W]`; 0 if one is constant."""
     value = float(pearson(movie.mean((0, 1)).flatten(), other.mean((0, 1)).flatten()))
     return value if value == value else 0.0

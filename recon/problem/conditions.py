@@ -1,4 +1,4 @@
-"""From trials to problems: which clips, which neurons, and what a method is given under each condition."""
+"""Conditions: from a batch of clips to the problem given to a method."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Words = Literal["none", "true", "shuffled"]
 
 
 def presentations(batch: Batch, condition: Condition, encoder: Encoder, *, window: int = 0) -> list[Presentation]:
-    """Return what a method is given under a condition; one presentation, or one per repeat."""
+    """Return the presentations given to a method under a condition: one, or one per repeat."""
     if condition == "recorded":
         return [batch.recorded]
     if condition == "wrong_clip":
@@ -57,8 +57,8 @@ def pose(
 ) -> Problem:
     """Return the problem of a batch under a condition: one observation per presentation and encoder.
 
-    Responses of the *report* neurons, and of the `silent` ones `[N]`, are zero; the former are not fitted. Where
-    `update_mask` `[H,W]` is False the movie stays grey. `words` selects the captions given to the method. `others` are
+    Responses of *report* neurons and of `silent` neurons `[N]` are zero; *report* neurons are not fitted. The movie is
+    grey where `update_mask` `[H,W]` is False. `words` selects the captions given to the method. `others` are
     observations of other animals that saw the same clips.
     """
     unseen = sets["report"] if silent is None else sets["report"] | silent
@@ -72,7 +72,7 @@ def pose(
 
 
 def spoken(batch: Batch, words: Words) -> tuple[tuple[Caption, ...], ...]:
-    """Return what a method is told of each clip: nothing, its captions, or those of its stranger."""
+    """Return the captions given to a method: none, those of each clip, or those of its stranger."""
     if words == "none":
         return ()
     trials = batch.trials if words == "true" else batch.strangers
@@ -104,7 +104,7 @@ def measured(
 
 
 def response_scale(recording: SensoriumRecording, encoder: Encoder) -> Tensor:
-    """Return `[N,1]`, by which recorded responses are divided before they are compared with an encoder's rates."""
+    """Return the divisor `[N,1]` that brings recorded responses to the units of an encoder's rates."""
     if encoder.spec.response_transform == "raw":
         return torch.ones(len(recording.unit_ids), 1)
     if encoder.spec.response_transform != "divided by std":
@@ -117,7 +117,7 @@ def response_scale(recording: SensoriumRecording, encoder: Encoder) -> Tensor:
 
 
 def common_scale(recording: SensoriumRecording, encoders: Sequence[Encoder]) -> Tensor:
-    """Return `[N,1]`, by which responses are divided for all encoders of a row; raises InputError where they differ."""
+    """Return the divisor `[N,1]` shared by all encoders of a row; raises InputError if they differ."""
     scales = [response_scale(recording, encoder) for encoder in encoders]
     if any(not torch.equal(scale, scales[0]) for scale in scales):
         kinds = sorted({encoder.spec.response_transform for encoder in encoders})
@@ -127,7 +127,7 @@ def common_scale(recording: SensoriumRecording, encoders: Sequence[Encoder]) -> 
 
 @torch.no_grad()
 def clip_rates(encoder: Encoder, movie: Tensor, behavior: Tensor | None, *, window: int = 0) -> Tensor:
-    """Return rates `[B,N,T]` on the CPU, clip by clip, so that memory does not grow with the batch."""
+    """Return rates `[B,N,T]` on the CPU, computed clip by clip to bound memory."""
     device = device_of(encoder)
     rates = []
     for index in range(len(movie)):

@@ -62,7 +62,7 @@ def fit_fidelity(
 
 
 def training_trials(recording: SensoriumRecording, frames: int) -> list[Trial]:
-    """Return training trials cut to equal length: `frames`, or that of the shortest trial."""
+    """Return training trials cut to `frames` frames, or to the shortest trial."""
     indices = recording.trials("train")
     if not indices:
         raise InputError("training: expected trials of tier 'train', got none; import or simulate some")

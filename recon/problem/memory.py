@@ -1,4 +1,4 @@
-"""Work in portions that fit into memory: when it runs out, they are halved and the work goes on."""
+"""Work in portions that fit into memory; portions are halved when memory runs out."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from recon.encoders.base import Portioned
 FEWEST_FRAMES = 16
 """Below this many frames a pass is mostly context."""
 CPU_MESSAGE = "can't allocate memory"
-"""What torch says on the CPU, where it has no exception of its own for it."""
+"""Torch's message on the CPU, where it has no exception class for lack of memory."""
 
 
 @dataclass
 class Portions:
-    """What is computed at once: `samples` of the batch and `frames` of the movie (0: all). Shrinks, never grows."""
+    """Size of a portion: `samples` of the batch and `frames` of the movie (0: all). It never grows."""
 
     samples: int = 0
     frames: int = 0
 
     def shrink(self, batch: int, frames: int) -> bool:
-        """Halve the samples, then the frames; return False where nothing is left to halve."""
+        """Halve the samples, then the frames; return False if neither can be halved."""
         samples = self.samples or batch
         if samples > 1:
             self.samples = math.ceil(samples / 2)
@@ -39,21 +39,21 @@ class Portions:
 
 
 class BatchedProblem(Protocol):
-    """A problem: it has observations with encoders, a meter, and can be cut to some of its samples."""
+    """A problem with observations, a meter and a method for subsets of its samples."""
 
     @property
     def portions(self) -> Portions:
-        """What is computed at once."""
+        """Size of a portion."""
         ...
 
     @property
     def meter(self) -> Any:
-        """Counts frames in its attribute `frames`."""
+        """Counter of frames, attribute `frames`."""
         ...
 
     @property
     def observations(self) -> Any:
-        """Each has an `encoder`."""
+        """Records with an `encoder`."""
         ...
 
     def sample(self, index: Tensor) -> Self:
@@ -65,17 +65,17 @@ P = TypeVar("P", bound=BatchedProblem)
 
 
 def in_portions(problem: P, movie: Tensor, work: Callable[[P, Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """Return what `work` gives of the problem and its movie `[B,…]`, in portions of the batch that fit into memory.
+    """Return `work(problem, movie)` for a movie `[B,…]`, computed in portions of the batch that fit into memory.
 
-    Samples never influence each other, so the portions' results `[b,…]` are joined along the batch. When memory runs
-    out, encoders that see windows take fewer at once, then samples, then frames are halved, and the work starts again.
+    Samples are independent, so the results `[b,…]` of portions are joined along the batch. When memory runs out, first
+    the encoders' windows per pass, then samples, then frames are halved, and the work restarts.
     """
     while True:
         counted = problem.meter.frames
         results = _attempt(problem, movie, work)
         if results is not None:
             return tuple(parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*results, strict=True))
-        # Outside the handler: there the failed attempt's tensors would still be held by its traceback.
+        # Outside the handler, whose traceback still holds the tensors of the failed attempt.
         problem.meter.frames = counted
         _shrink(problem, movie)
 

@@ -23,9 +23,9 @@ GREY = 0.5
 
 @dataclass(frozen=True)
 class Observation:
-    """A measurement and the encoder that explains it; `weight` scales its energy (1/M in an ensemble of M).
+    """A measurement and its encoder; `weight` scales its energy (1/M in an ensemble of M).
 
-    `fidelity` is its misfit where that is not the problem's; an observation of another `animal` is of other neurons.
+    `fidelity` overrides the problem's. `animal` names another animal, with neurons of its own.
     """
 
     encoder: Encoder
@@ -48,11 +48,10 @@ class Problem:
     """A fidelity and its observations; the only place where masks are applied.
 
     Several observations share one movie: repeats of a clip, animals that saw the same clip, members of an ensemble.
-    `window` bounds the frames that the encoder sees in one backward pass (0: all), so that memory stays flat; `meter`
-    counts the frames shown to the encoders; `portions` shrink when memory runs out. Where `update_mask` `[H,W]` is
-    False the encoders see grey whatever the movie holds. A mask of another size is centred in the frame and padded with
-    False. `size` is the size of the movie's frames, where it differs from the encoders'. `captions` are the captions of
-    each sample, where the row has any.
+    `window` bounds the frames per backward pass (0: all) and thus memory; `meter` counts the frames shown to encoders;
+    `portions` shrink when memory runs out. Encoders see grey where `update_mask` `[H,W]` is False. A mask of another
+    size is centred in the frame and padded with False. `size` is the frame size of the movie, if not the encoders'.
+    `captions` are the captions of each sample, if any.
     """
 
     fidelity: Fidelity
@@ -66,23 +65,23 @@ class Problem:
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
-        """Shape `[B,C,T,H,W]` of the movie that is sought."""
+        """Shape `[B,C,T,H,W]` of the movie."""
         first = self.observations[0]
         batch, _, frames = first.measurement.responses.shape
         return (batch, first.encoder.spec.channels, frames, *(self.size or first.encoder.spec.frame_size))
 
     @property
     def device(self) -> torch.device:
-        """Device on which the problem lives."""
+        """Device of the problem."""
         return self.observations[0].measurement.responses.device
 
     @property
     def frames_at_once(self) -> int:
-        """Frames that the encoder sees in one pass (0: all): what was asked for, or less once memory has run out."""
+        """Frames per pass of the encoder (0: all): `window`, or fewer once memory has run out."""
         return min(filter(None, (self.window, self.portions.frames)), default=0)
 
     def alone(self, observation: int) -> Problem:
-        """Return the problem with one of its observations, at weight 1."""
+        """Return the problem of one observation, at weight 1."""
         chosen = self.observations[observation]
         return replace(self, observations=(replace(chosen, weight=1.0),))
 
@@ -97,7 +96,7 @@ class Problem:
         return replace(self, observations=tuple(parts), captions=said)
 
     def on_canvas(self) -> Problem:
-        """Return the problem whose movie is the whole canvas of the encoders, border included."""
+        """Return the problem whose movie is the encoders' whole canvas, border included."""
         sizes = {observation.encoder.canvas for observation in self.observations}
         if len(sizes) != 1:
             raise InputError(f"canvas: expected one size for all encoders, got {sorted(sizes)}; move the frames alone")
@@ -105,7 +104,7 @@ class Problem:
 
     @property
     def mask(self) -> Tensor | None:
-        """Which pixels of the movie's frames move, `[H,W]`, or none for all."""
+        """Mask `[H,W]` of the pixels that may change; None for all."""
         return None if self.update_mask is None else centred(self.update_mask, self.shape[-2:])
 
     def shown(self, movie: Tensor) -> Tensor:
@@ -115,7 +114,7 @@ class Problem:
         )
 
     def of_samples(self, movie: Tensor, samples: Tensor | None, work: ValueAndGradient) -> tuple[Tensor, Tensor]:
-        """Return what `work` gives of the problem and the movie, for the `samples` `[B]` alone: zero for the others."""
+        """Return `work(problem, movie)`; with `samples` `[B]`, computed for these alone and zero for the others."""
         if samples is None:
             return work(self, movie)
         value, gradient, index = movie.new_zeros(len(movie)), torch.zeros_like(movie), samples.nonzero().flatten()
@@ -129,7 +128,7 @@ class Problem:
 
     @torch.no_grad()
     def selection_misfit(self, movie: Tensor) -> Tensor:
-        """Return the misfit `[B]` of the selection neurons, which no gradient ever sees (stop rules, widths, β)."""
+        """Return the misfit `[B]` of the *selection* neurons, which never enter a gradient (stop rules, widths, β)."""
         return self._total(movie, selection=True)
 
     def value_and_gradient(
@@ -137,8 +136,8 @@ class Problem:
     ) -> tuple[Tensor, Tensor]:
         """Return energy `[B]` and its gradient with respect to the movie, shaped like the movie.
 
-        With `frames` (first, end) the encoder sees only this sub-clip, as in Bauer et al. 2026; rates count whose
-        context lies inside it or beyond the ends of the movie. With `observation` only that one counts, at weight 1.
+        With `frames` (first, end), the encoder sees only this sub-clip, as in Bauer et al. 2026; rates count if their
+        context lies inside it or beyond the ends of the movie. With `observation`, only that one counts, at weight 1.
         """
         chosen = self if observation is None else self.alone(observation)
         value, gradient = in_portions(
@@ -197,9 +196,9 @@ def _one_pass(problem: Problem, observation: Observation, movie: Tensor) -> tupl
 
 
 def _two_pass(problem: Problem, observation: Observation, movie: Tensor) -> tuple[Tensor, Tensor]:
-    """First all rates, then the misfit's gradient with respect to them, then each window's vector–Jacobian product.
+    """Compute all rates, the misfit's gradient in the rates, then each window's vector–Jacobian product.
 
-    A fidelity may couple frames (bins, residual covariance over lags), so windows cannot be scored one by one.
+    A fidelity may couple frames (bins, residual covariance over lags), so that windows cannot be scored one by one.
     """
     encoder, measurement, meter = observation.encoder, observation.measurement, problem.meter
     with torch.no_grad():
@@ -217,7 +216,7 @@ def _two_pass(problem: Problem, observation: Observation, movie: Tensor) -> tupl
 
 @torch.enable_grad()
 def subclip_gradient(problem: Problem, observation: Observation, movie: Tensor, span: Frames) -> tuple[Tensor, Tensor]:
-    """Return energy `[B]` and gradient `[B,C,end−first,H,W]` where the encoder sees a sub-clip of the movie alone."""
+    """Return energy `[B]` and gradient `[B,C,end−first,H,W]` of a sub-clip seen by the encoder on its own."""
     encoder, measurement = observation.encoder, observation.measurement
     leaf = movie[:, :, span[0] : span[1]].detach().clone().requires_grad_(True)
     behavior = None if measurement.behavior is None else measurement.behavior[..., span[0] : span[1]]
@@ -229,7 +228,7 @@ def subclip_gradient(problem: Problem, observation: Observation, movie: Tensor, 
 
 
 def span_misfit(problem: Problem, rates: Tensor, observation: Observation, span: Frames) -> Tensor:
-    """Return the misfit `[B]` of a sub-clip's rates `[B,N,end−first]` over the frames that count in it."""
+    """Return the misfit `[B]` of a sub-clip's rates `[B,N,end−first]` over its counted frames."""
     measurement = observation.measurement
     counted = counted_frames(observation, span)
     mask = (measurement.neurons[None, :, None] & counted[:, None, :]).expand_as(rates)
@@ -237,9 +236,9 @@ def span_misfit(problem: Problem, rates: Tensor, observation: Observation, span:
 
 
 def counted_frames(observation: Observation, span: Frames) -> Tensor:
-    """Return `[B,end−first]`: frames of a sub-clip whose context lies inside it or beyond the ends of the movie.
+    """Return the mask `[B,end−first]` of frames whose context lies inside the sub-clip or beyond the movie's ends.
 
-    All frames count with an encoder of sliding windows: its rates in a sub-clip rest on fewer windows, not on padding.
+    All frames count for an encoder of sliding windows: in a sub-clip its rates rest on fewer windows, not on padding.
     """
     measurement, encoder = observation.measurement, observation.encoder
     before, after = encoder.spec.context if encoder.padded_in_time else (0, 0)

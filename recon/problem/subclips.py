@@ -1,4 +1,4 @@
-"""Gradients of overlapping sub-clips: one by one, or, where the encoder filters time first, in one pass for all."""
+"""Gradients of overlapping sub-clips: one by one, or in one pass if the encoder filters time first."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from recon.problem.problem import Observation, Problem, counted_frames, subclip_
 from recon.problem.windows import Frames
 
 Pulled = tuple[Tensor, Tensor, Tensor | None]
-"""The frames' misfits `[B,T]`, their gradient in filtered movies `[B,T,…]`, and in behavior `[B,4,T]`."""
+"""Misfit per frame `[B,T]`, its gradient in the filtered movie `[B,T,…]`, and in behavior `[B,4,T]`."""
 
 
 def subclip_gradients(
     problem: Problem, movie: Tensor, spans: Sequence[Frames], *, observation: int, separable: bool
 ) -> Iterator[tuple[Frames, Tensor, Tensor]]:
-    """Yield each sub-clip's (first, end), energy `[B]` and gradient `[B,C,end−first,H,W]`, as `frames` gives them.
+    """Yield each sub-clip's (first, end), energy `[B]` and gradient `[B,C,end−first,H,W]`.
 
     With a `separable` fidelity (a sum over frames) and an encoder that filters time first, overlapping sub-clips
-    share one pass: a rate that counts has all its context inside its sub-clip, so it is the same in all of them.
-    Gradients are those of all pixels: the published loop masks them only after their norm is taken.
+    share one pass: a counted rate has all its context inside its sub-clip and is thus the same in all of them.
+    Gradients are unmasked: the published loop masks them after their norm is taken.
     """
     alone, movie = problem.alone(observation), problem.shown(movie.detach())
     encoder = alone.observations[0].encoder
@@ -43,9 +43,9 @@ def _subclip(span: Frames, problem: Problem, movie: Tensor) -> tuple[Tensor, Ten
 def shared_subclips(
     problem: Problem, encoder: TemporalFirst, movie: Tensor, spans: Sequence[Frames], pulled: Pulled
 ) -> Iterator[tuple[Frames, Tensor, Tensor]]:
-    """One pass up to the filtered movie for all sub-clips; each has its own way back through the linear filter.
+    """Share one pass up to the filtered movie; apply the adjoint of the linear filter to each sub-clip.
 
-    Behind the start of the movie the first frames of a sub-clip do not count, so nothing of them goes back.
+    Except at the start of the movie, the first frames of a sub-clip are not counted and have no gradient.
     """
     observation, (misfits, pull, _) = problem.observations[0], pulled
     adjoints: dict[tuple[int, int], Callable[[Tensor], Tensor]] = {}
@@ -59,7 +59,7 @@ def shared_subclips(
 
 @torch.enable_grad()
 def _adjoint(encoder: TemporalFirst, movie: Tensor, length: int, uncounted: int) -> Callable[[Tensor], Tensor]:
-    """Return the adjoint of the encoder's filter on sub-clips of `length` frames; linear, so one graph serves all."""
+    """Return the adjoint of the encoder's filter on sub-clips of `length` frames; one graph, since it is linear."""
     leaf = torch.zeros_like(movie[:, :, :length], requires_grad=True)
     if length <= uncounted:
         return lambda gradient: torch.zeros_like(leaf)
@@ -73,7 +73,7 @@ def _adjoint(encoder: TemporalFirst, movie: Tensor, length: int, uncounted: int)
 
 @torch.enable_grad()
 def pull_to_planes(problem: Problem, encoder: TemporalFirst, movie: Tensor, behavior: Tensor | None = None) -> Pulled:
-    """Return the frames' misfits and their gradient in what the filter passes on; and in behavior, if a leaf."""
+    """Return the misfit per frame and its gradient in the filtered movie, and in behavior if given."""
     observation = problem.observations[0]
     measurement = observation.measurement
     problem.meter.count(movie)
@@ -86,7 +86,7 @@ def pull_to_planes(problem: Problem, encoder: TemporalFirst, movie: Tensor, beha
 
 
 def _frame_misfits(problem: Problem, rates: Tensor, observation: Observation) -> Tensor:
-    """Return the misfit `[B,T]` of every frame alone, by a fidelity that is a sum over frames."""
+    """Return the misfit per frame `[B,T]` of a fidelity that is a sum over frames."""
     measurement, (batch, _, frames) = observation.measurement, rates.shape
     alone, responses = (x.transpose(1, 2).flatten(0, 1)[..., None] for x in (rates, measurement.responses))
     mask = measurement.neurons[:, None] & measurement.frames.flatten()[:, None, None]

@@ -1,8 +1,8 @@
 """The published gradient of a sub-clip: mean misfit, grey levels, and a norm over movie and behavior together.
 
-Bauer, Margrie & Clopath (eLife 2026) hand the encoder one stack of channels, the movie in 0–255 and behavior and pupil
-in the units of their files, and divide the gradient of the whole stack by its L2 norm before they drop all but the
-movie's channel. How much a sub-clip weighs in the average thus depends on how much behavior would change its misfit.
+Bauer, Margrie & Clopath (eLife 2026) give the encoder one stack of channels, the movie in 0–255 and behavior and pupil
+in the units of their files. They divide the gradient of the whole stack by its L2 norm, then keep the movie's channel.
+The weight of a sub-clip in the average thus depends on its misfit's sensitivity to behavior.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from recon.problem.subclips import pull_to_planes, shared_subclips
 from recon.problem.windows import Frames
 
 WHITE = 255.0
-"""Grey value of white in the units in which the published movie is moved."""
+"""Grey level of white in the published units."""
 
 Part = tuple[Frames, Tensor, Tensor, Tensor]
 
@@ -26,10 +26,10 @@ Part = tuple[Frames, Tensor, Tensor, Tensor]
 def published_gradients(
     problem: Problem, movie: Tensor, spans: Sequence[Frames], *, observation: int, separable: bool
 ) -> Iterator[Part]:
-    """Yield each sub-clip's (first, end), mean misfit `[B]`, its gradient per grey level, and that one's norm `[B]`.
+    """Yield each sub-clip's (first, end), mean misfit `[B]`, its gradient per grey level, and its norm `[B]`.
 
-    The gradient `[B,C,end−first,H,W]` is the movie's; the norm is over movie and behavior, which fills the encoder's
-    canvas where it has a border. Sub-clips share passes as in `subclip_gradients`.
+    The gradient `[B,C,end−first,H,W]` is in the movie; the norm is over movie and behavior, which is spread over the
+    canvas of an encoder with a border. Sub-clips share passes as in `subclip_gradients`.
     """
     alone, movie = problem.alone(observation), problem.shown(movie.detach())
     chosen = alone.observations[0]
@@ -47,7 +47,7 @@ def published_gradients(
 
 @torch.enable_grad()
 def _joint(problem: Problem, movie: Tensor, span: Frames) -> Part:
-    """Return span, misfit `[B]`, its gradient in the movie, and the squared norm `[B]` of that in behavior."""
+    """Return span, misfit `[B]`, its gradient in the movie, and the squared norm `[B]` of its gradient in behavior."""
     observation = problem.observations[0]
     leaf = movie[:, :, span[0] : span[1]].clone().requires_grad_(True)
     states = _states(observation, span)
@@ -60,7 +60,7 @@ def _joint(problem: Problem, movie: Tensor, span: Frames) -> Part:
 
 
 def _states(observation: Observation, span: Frames) -> Tensor | None:
-    """Return behavior as the encoder's network gets it, a leaf `[B,4,t]` or, spread over a canvas, `[B,4,t,H,W]`."""
+    """Return behavior as a leaf of the graph, `[B,4,t]` or, spread over a canvas, `[B,4,t,H,W]`."""
     behavior, encoder = observation.measurement.behavior, observation.encoder
     if behavior is None:
         return None
@@ -71,7 +71,7 @@ def _states(observation: Observation, span: Frames) -> Tensor | None:
 
 
 def _shared(problem: Problem, encoder: TemporalFirst, movie: Tensor, spans: Sequence[Frames]) -> Iterator[Part]:
-    """As `_joint`; a frame's behavior changes only its own rates, so one pass has its gradient for all sub-clips."""
+    """As `_joint`, in one pass for all sub-clips: behavior affects only the rates of its own frame."""
     observation = problem.observations[0]
     states = _states(observation, (0, movie.shape[2])) if encoder.spec.behavior else None
     pulled = pull_to_planes(problem, encoder, movie, states)

@@ -1,4 +1,4 @@
-"""Movies in windows: rates over windows of frames with their context; and what encoders and denoisers saw, counted."""
+"""Rates over windows of frames with their context, and counters of encoder and denoiser evaluations."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from recon.encoders.base import Encoder
 
 Frames = tuple[int, int]
-"""First frame and the one behind the last."""
+"""(first, end): first frame and the frame after the last."""
 
 
 @dataclass
 class Meter:
-    """Counts the frames that encoders were shown and the movies that a denoiser was, over all samples of the batch."""
+    """Counts frames seen by encoders and movies seen by a denoiser, over all samples of the batch."""
 
     frames: int = 0
     denoised: int = 0
@@ -25,14 +25,14 @@ class Meter:
         self.frames += movie.shape[0] * movie.shape[2]
 
     def count_denoised(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Add the samples of what a denoiser is given: a hook before its forward pass."""
+        """Add the samples of a denoiser's input; a forward pre-hook."""
         self.denoised += len(inputs[0])
 
 
 def windowed_rates(
     encoder: Encoder, movie: Tensor, behavior: Tensor | None, window: int = 0, *, meter: Meter | None = None
 ) -> Tensor:
-    """Return rates `[B,N,T]`, computed over windows of `window` frames with their context; equal to one pass."""
+    """Return rates `[B,N,T]` computed over windows of `window` frames with their context; equal to one pass."""
     meter = meter or Meter()
     pieces = [window_rates(encoder, movie, behavior, span, meter) for span in spans_of(movie.shape[2], window)]
     return torch.cat(pieces, -1) if len(pieces) > 1 else pieces[0]

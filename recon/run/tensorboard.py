@@ -1,4 +1,4 @@
-"""Event files of TensorBoard, written in the thread of whoever writes: where the disk is full, it hears of that."""
+"""Event files of TensorBoard, written in the calling thread, which thus gets the error of a full disk."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from recon.run.trace import GroundTruth, at_least_one, is_milestone, is_scored
 from recon.types import Iterate
 
 VERSION = "brain.Event:2"
-"""What the first event of a file says."""
+"""Version in the first event of a file."""
 _NUMBERS = itertools.count()
 
 
 class EventFile:
-    """A file in a folder of events; every event is with the operating system before the call returns."""
+    """An event file; every event is flushed to the operating system before the call returns."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ class EventFile:
         self._event(file_version=VERSION)
 
     def begin(self, step: int) -> None:
-        """Say that a run begins or goes on: what was written before at this step and later, TensorBoard forgets."""
+        """Mark the start of a run: TensorBoard drops earlier events at this step and later."""
         from tensorboard.compat.proto.event_pb2 import SessionLog
 
         self._event(step=step, session_log=SessionLog(status=SessionLog.START))
@@ -47,7 +47,7 @@ class EventFile:
         self._event(step=step, summary=Summary(value=values))
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file."""
         self._stream.close()
 
     def _event(self, **parts: Any) -> None:
@@ -58,7 +58,7 @@ class EventFile:
 
 
 def as_record(data: bytes) -> bytes:
-    """Return data as a record of TensorFlow's: its length, the length's checksum, the data and their checksum.
+    """Return data as a TFRecord: its length, the length's checksum, the data and their checksum.
 
     TensorBoard's own writer makes the same bytes, but takes seconds for the checksum of a picture that moves: it sums
     in Python, byte by byte.
@@ -76,7 +76,7 @@ def _checksum(data: bytes) -> bytes:
 
 
 class TensorBoardTrace:
-    """Writes what TensorBoard shows of a run that is still going: scalars, film strips and movies.
+    """Writes scalars, film strips and movies of a running reconstruction for TensorBoard.
 
     Scalars are written every `every` steps, film strips (truth above reconstruction) at steps 0, 1, 2, 5, 10, 20 …,
     movies at 0, 10, 100 … and at the end. Everything that needs the true movie has a tag below "oracle/".
@@ -109,7 +109,7 @@ class TensorBoardTrace:
             self._show(step, iterate, with_movie=_is_power_of_ten(step))
 
     def close(self) -> None:
-        """Log and show the last iterate and end the event file; a later call goes on in a new one."""
+        """Log and show the last iterate and close the event file; a later call opens a new one."""
         if self._writer is None or self._last is None:
             return
         step, iterate, rates = self._last
@@ -194,7 +194,7 @@ def _is_power_of_ten(step: int) -> bool:
 
 
 def _tag_names(labels: Sequence[str]) -> tuple[str, ...]:
-    """Return names that fit into a tag: no separators, not too long, all different.
+    """Return names as tags: no separators, limited length, all different.
 
     >>> _tag_names(["a/b", "cats", "cats"])
     ('a_b', '1 cats', '2 cats')
@@ -204,7 +204,7 @@ def _tag_names(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def plain(text: str) -> str:
-    """Return one line of text that neither Markdown nor HTML takes for markup.
+    """Return text as one line, with Markdown and HTML escaped.
 
     >>> plain("<b> *x*")
     '&lt;b&gt; \\\\*x\\\\*'
@@ -220,7 +220,7 @@ def scalar(tag: str, value: float) -> Any:
 
 
 def picture(tag: str, encoded: bytes, *, kind: str) -> Any:
-    """Return an encoded grey picture under a tag; `kind` is "png" or "gif", which TensorBoard plays."""
+    """Return an encoded grey picture under a tag; `kind` is "png", or "gif" for a movie."""
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     width, height = _size(encoded, kind)
@@ -235,7 +235,7 @@ def _size(encoded: bytes, kind: str) -> tuple[int, int]:
 
 
 def text(tag: str, content: str) -> Any:
-    """Return Markdown under a tag; escape what users wrote with `plain`."""
+    """Return Markdown under a tag; text of users must be escaped with `plain`."""
     from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
     from tensorboard.compat.proto.tensor_pb2 import TensorProto
     from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto

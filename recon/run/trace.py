@@ -1,4 +1,4 @@
-"""Watching a run while it goes on: TensorBoard event files and a plain JSON-lines log."""
+"""Traces of a run: oracle scores and a JSON-lines log."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from recon.types import Iterate
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """The movies that were shown `[B,C,T,H,W]` and how they are scored; only traces and scores hold it, never a method.
+    """The presented movies `[B,C,T,H,W]` and their scoring; held by traces and scores, never by a method.
 
-    The first `warmup` and last `tail` frames are not scored; `pixel_mask` `[H,W]` are those that count.
+    The first `warmup` and last `tail` frames and pixels outside `pixel_mask` `[H,W]` are not scored.
     """
 
     movie: Tensor
@@ -31,7 +31,7 @@ class GroundTruth:
     _last: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, iterate: Iterate) -> dict[str, Tensor]:
-        """Return the scores of an iterate; several traces that ask for the same one share the work."""
+        """Return the scores of an iterate; traces share the computation."""
         if self._last.get("iterate") is not iterate:
             self._last.update(iterate=iterate, scores=self.scores(iterate.movie))
         scores: dict[str, Tensor] = self._last["scores"]
@@ -54,7 +54,7 @@ class ClosableTrace(Protocol):
     def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None: ...
 
     def close(self) -> None:
-        """Log the last step, unless it is logged."""
+        """Log the last step, if not logged yet."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Traces:
             member(step, iterate, rates)
 
     def close(self) -> None:
-        """Let every member log its last step."""
+        """Close every member."""
         for member in self.members:
             member.close()
 
@@ -76,8 +76,8 @@ class Traces:
 class JsonlTrace:
     """Appends one line per logged step to a file: step, seconds, evaluations, terms and oracle metrics per clip.
 
-    Metrics cost more than terms, so their steps become sparser: ten between a step and its double.
-    A run that goes on at step k first drops the lines from k onwards, and a last line that a kill cut in two.
+    Metrics cost more than terms, so their steps become sparser: ten between a step and its double. A run resumed at
+    step k first drops the lines from k on, and a truncated last line.
     """
 
     def __init__(self, path: Path, *, every: int = 1, truth: GroundTruth | None = None) -> None:
@@ -95,7 +95,7 @@ class JsonlTrace:
             self._log(step, iterate, rates, scored=is_scored(step, self.every))
 
     def close(self) -> None:
-        """Log the last step with its scores, if that is not yet in the file."""
+        """Log the last step with its scores, if not logged yet."""
         if self._unfinished is not None:
             drop_lines(self.path, self._unfinished[0])
             self._log(*self._unfinished, scored=True)
@@ -118,7 +118,7 @@ def at_least_one(every: int) -> int:
 
 
 def is_milestone(step: int) -> bool:
-    """Hold at 0, 1, 2, 5, 10, 20, 50 …: pictures cost too much for every step.
+    """Whether a step is 0, 1, 2, 5, 10, 20, 50 …: pictures cost too much for every step.
 
     >>> [step for step in range(60) if is_milestone(step)]
     [0, 1, 2, 5, 10, 20, 50]
@@ -127,7 +127,7 @@ def is_milestone(step: int) -> bool:
 
 
 def is_scored(step: int, every: int) -> bool:
-    """Hold for log-spaced steps and for multiples of `every` that become sparser.
+    """Whether a step is log-spaced or a multiple of `every`, with multiples becoming sparser.
 
     >>> [step for step in range(30, 100) if is_scored(step, 2)]
     [30, 32, 34, 36, 38, 40, 44, 48, 50, 52, 56, 60, 64, 68, 72, 76, 80, 88, 96]
@@ -145,7 +145,7 @@ def _numbers(values: Tensor) -> list[float | None]:
 
 
 def drop_lines(path: Path, step: int) -> None:
-    """Remove the lines at and after a step, and those that a kill cut in two; the file is replaced in one step."""
+    """Remove the lines from a step on and truncated ones; the file is replaced atomically."""
     if not path.exists():
         return
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -165,6 +165,6 @@ def _step_of(line: str) -> float:
 
 
 def read_trace(path: Path) -> list[dict[str, Any]]:
-    """Return the complete lines of a trace, by step; a line that is just being written is left out."""
+    """Return the complete lines of a trace, one per step; a line being written is left out."""
     lines: Iterable[str] = path.read_text(encoding="utf-8").splitlines() if path.exists() else ()
     return [json.loads(line) for line in lines if math.isfinite(_step_of(line))]

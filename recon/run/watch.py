@@ -1,4 +1,4 @@
-"""What watches a task while it runs: TensorBoard, the log and a bar with the remaining time."""
+"""Traces of a task: TensorBoard, log and progress bar."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from recon.types import Iterate
 
 @dataclass(frozen=True)
 class TaskFolders:
-    """Where a task's traces go: the folder of the unfinished task, and its folder of event files."""
+    """Folders of a task: the unfinished task, and its event files."""
 
     task: Path
     events: Path
 
     @property
     def checkpoint(self) -> Path:
-        """The state from which an interrupted task goes on."""
+        """File with the state of an interrupted task."""
         return self.task / "state.safetensors"
 
 
 class Watch:
-    """A trace to be used in a `with` block; what an interrupted task wrote is continued, anything older removed."""
+    """A trace for a `with` block; an interrupted task's traces are continued, older ones removed."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Watch:
 
 
 def folder_name(label: str) -> str:
-    """Return a label as the name of a folder.
+    """Return a label as a folder name.
 
     >>> folder_name("bauer 2025, σ 3/2")
     'bauer 2025, σ 3-2'

@@ -27,7 +27,7 @@ FIDELITIES: dict[str, type[Likelihood]] = {
 
 
 def save(fidelity: Likelihood, path: Path) -> None:
-    """Write a fidelity, fitted or not, as a safetensors file: tensors as they are, plain fields as JSON beside them."""
+    """Write a fidelity as a safetensors file, with plain fields as JSON metadata."""
     values: dict[str, Any] = {entry.name: getattr(fidelity, entry.name) for entry in fields(fidelity)}
     tensors = {name: v.detach().cpu().contiguous() for name, v in values.items() if isinstance(v, Tensor)}
     plain = {name: v for name, v in values.items() if name not in tensors}
@@ -39,7 +39,7 @@ def save(fidelity: Likelihood, path: Path) -> None:
 
 
 def load(path: Path) -> Likelihood:
-    """Read what `save` wrote; a file of something else is refused."""
+    """Return the fidelity of a file written by `save`; other files are refused."""
     with safe_open(path, framework="pt") as file:
         about = file.metadata() or {}
         stored: list[str] = file.keys()

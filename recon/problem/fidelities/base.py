@@ -1,4 +1,4 @@
-"""What every likelihood is: a frozen record, called with rates, responses and a mask, fitted to training trials."""
+"""Likelihoods: frozen records, called with rates, responses and a mask, fitted to training trials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recon.errors import InputError
 
 @dataclass(frozen=True)
 class Likelihood(ABC):
-    """A negative log likelihood of responses given rates, up to what does not depend on the rates."""
+    """A negative log likelihood of responses given rates, up to terms independent of the rates."""
 
     @abstractmethod
     def __call__(self, rates: Tensor, responses: Tensor, mask: Tensor) -> Tensor:
@@ -33,20 +33,20 @@ class Likelihood(ABC):
 
 @runtime_checkable
 class SamplingLikelihood(Protocol):
-    """A likelihood from which responses can be drawn."""
+    """A likelihood that can sample responses."""
 
     def sample(self, rates: Tensor, generator: torch.Generator) -> Tensor:
-        """Return responses drawn for rates, both `[B,N,K]`, with every entry drawn by itself."""
+        """Return responses drawn for rates, both `[B,N,K]`, entries independent."""
         ...
 
 
 def counted(values: Tensor, mask: Tensor, neutral: float) -> Tensor:
-    """Return values with `neutral` where the mask does not hold, so that garbage there reaches no gradient."""
+    """Return values with `neutral` outside the mask, so that invalid entries reach no gradient."""
     return torch.where(mask, values, torch.full_like(values, neutral))
 
 
 def fitted(parameter: Tensor | None, like: Tensor) -> Tensor:
-    """Return a per-neuron parameter `[N,…]` as type and device of rates `[B,N,K]`; refuse an unfitted one."""
+    """Return a per-neuron parameter `[N,…]` with type and device of rates `[B,N,K]`; an unfitted one is refused."""
     if parameter is None:
         raise InputError("fidelity: expected fitted parameters, got none; call fit(rates, responses, mask) first")
     if len(parameter) != like.shape[1]:
@@ -58,6 +58,6 @@ def fitted(parameter: Tensor | None, like: Tensor) -> Tensor:
 
 
 def by_neuron(values: Tensor, samples: int) -> Tensor:
-    """Return `[N,M]` from `[B,N,K]`: every neuron's bins over all trials, evenly thinned to at most M = `samples`."""
+    """Return each neuron's bins over all trials, evenly subsampled to at most M = `samples`: `[N,M]` from `[B,N,K]`."""
     together = values.detach().transpose(0, 1).flatten(1)
     return together[:, :: max(1, math.ceil(together.shape[1] / samples))].contiguous()

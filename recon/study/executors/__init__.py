@@ -1,1 +1,1 @@
-"""Runs independent jobs beside each other: in processes of this machine."""
+"""Executors of independent jobs: this process, processes of this machine, a Ray cluster."""

@@ -1,4 +1,4 @@
-"""Jobs in processes of this machine: each is done once, those that die with their process are tried again."""
+"""Jobs in processes of this machine: each is done once; jobs of a process that died are tried again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recon.errors import InputError
 from recon.study.executors.jobs import ATTEMPTS, Do, JobOutcome, Ledger, News, done
 
 PATIENCE = 20.0
-"""Seconds in which an interrupted process may save what it has."""
+"""Seconds that an interrupted process has to save its state."""
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -32,9 +32,9 @@ class _Worker:
 
 @dataclass
 class Crew:
-    """Processes that do jobs; `make` (importable, so that it can be sent) is called once in each.
+    """Worker processes; `make` (picklable) is called once in each.
 
-    Of the graphics `cards`, if any, each process sees one, in turn.
+    Each process sees one of the graphics `cards`, if any, in turn.
     """
 
     make: Callable[[], Do]
@@ -47,8 +47,8 @@ class Crew:
     def run(self, jobs: Sequence[int]) -> Iterator[JobOutcome]:
         """Yield outcomes as they come.
 
-        Raises OSError where the disk is full, and InputError where processes end before they are ready; either way, and
-        when the iterator is closed, all processes are asked to save what they have and ended.
+        Raises OSError for a full disk, and InputError for processes that end before they are ready. In both cases, and
+        when the iterator is closed, all processes are asked to save their state and ended.
         """
         ledger = Ledger(deque(jobs), len(jobs))
         try:
@@ -66,7 +66,7 @@ class Crew:
     def _hand_out(self, ledger: Ledger) -> None:
         for worker in [w for w in self.workers if w.job is None and w.ready][: len(ledger.waiting)]:
             worker.job = ledger.begin()
-            with contextlib.suppress(OSError):  # it has died, and is found by what is heard of it
+            with contextlib.suppress(OSError):  # a dead process is noticed in `_heard`
                 worker.pipe.send(worker.job)
 
     def _start(self) -> None:
@@ -81,7 +81,7 @@ class Crew:
         self.workers.append(_Worker(process, ours))
 
     def _heard(self) -> Iterator[tuple[int, News]]:
-        """Wait until some process says something or ends, and yield what that means for its job."""
+        """Wait until a process reports or ends, and yield the news of its job."""
         ends: list[Any] = [end for worker in self.workers for end in (worker.pipe, worker.process.sentinel)]
         heard = wait(ends)
         for worker in [w for w in self.workers if w.pipe in heard or w.process.sentinel in heard]:
@@ -90,7 +90,7 @@ class Crew:
                 yield job, news
 
     def _news(self, worker: _Worker) -> News:
-        """Return what a process says: one that has ended, that it did."""
+        """Return the report of a process, or that it has ended."""
         try:
             what, text = worker.pipe.recv()
         except (EOFError, OSError):
@@ -115,7 +115,7 @@ class Crew:
             if worker.job is not None and worker.process.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker.process.pid, signal.SIGINT)
-            worker.pipe.close()  # an idle process hears that nothing is left to do
+            worker.pipe.close()  # tells an idle process to end
         for worker in self.workers:
             worker.process.join(PATIENCE)
             worker.process.kill()
@@ -124,7 +124,7 @@ class Crew:
 
 
 def serve(pipe: Connection, make: Callable[[], Do], card: str | None) -> None:
-    """Do jobs that come through a pipe until it closes; runs in a process of its own, and ends with its parent."""
+    """Do jobs from a pipe until it closes; the main function of a worker process, which ends with its parent."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if card is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = card
@@ -143,7 +143,7 @@ def _end_with_parent() -> None:
 
 
 def _said(code: int | None) -> str:
-    """Return how a process ended.
+    """Return the end of a process in words.
 
     >>> _said(-9), _said(1)
     ('signal 9', 'exit code 1')

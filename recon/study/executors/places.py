@@ -1,4 +1,4 @@
-"""Where the tasks of a run are done: what `--on` says."""
+"""Places where the tasks of a run are done: the values of `--on`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from recon.errors import InputError
 
 @dataclass(frozen=True)
 class Place:
-    """Tasks one after another in this process, in `processes` of this machine beside each other, or on a Ray cluster.
+    """This process, a number of `processes` of this machine, or a Ray cluster.
 
-    `ray` is its address, empty for one of this machine.
+    `ray` is the address of the cluster, empty for one on this machine.
     """
 
     processes: int = 0
@@ -27,10 +27,9 @@ HERE = Place()
 
 
 def place_of(name: str, device: str = "auto") -> Place:
-    """Return the place that a name means.
+    """Return the place of a name; raises InputError for unknown names.
 
-    It is here, local (a process for each graphics card, or for each core), local:N, ray or ray://HOST:PORT. Raises
-    InputError for other names.
+    Names are here, local (a process per graphics card, or per core), local:N, ray and ray://HOST:PORT.
 
     >>> place_of("local:2").processes, place_of("ray://head:10001").ray
     (2, 'ray://head:10001')
@@ -49,7 +48,7 @@ def place_of(name: str, device: str = "auto") -> Place:
 
 
 def cards_of(device: torch.device) -> tuple[str, ...]:
-    """Return the names of the graphics cards among which processes are spread; none for the CPU or one named card.
+    """Return the graphics cards over which processes are spread; none for the CPU or a single named card.
 
     >>> cards_of(torch.device("cpu")), cards_of(torch.device("cuda:1"))
     ((), ())

@@ -1,7 +1,7 @@
-"""Jobs on a Ray cluster: each is done once, those that die with their actor or node are tried again.
+"""Jobs on a Ray cluster: each is done once; jobs of an actor or node that died are tried again.
 
-Ray (Moritz et al. 2018) places actors on nodes; each actor reads what tasks share once and then does one job after
-another. All nodes see the same folders: what is handed over is a number, what comes back is a line.
+Ray (Moritz et al. 2018) places actors on nodes. Each actor loads shared inputs once and then does one job after
+another. All nodes share the folders: jobs are sent as numbers, results return as lines.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from recon.study.executors.jobs import ATTEMPTS, Do, JobOutcome, Ledger, News, d
 from recon.study.settings import Share
 
 LOOK_ROUND = 2.0
-"""Seconds after which the cluster is asked again how large it is, where nothing was heard."""
+"""Seconds between checks of the size of the cluster."""
 
 
 @dataclass(repr=False)
 class Hand:
-    """Runs in an actor: makes what does the jobs, in the folder of the command that started it, and does them."""
+    """Worker of an actor: does jobs in the folder of the command that started it."""
 
     make: Callable[[], Do]
     folder: str
@@ -35,7 +35,7 @@ class Hand:
     do: Do | None = None
 
     def ready(self) -> None:
-        """Get ready; raises InputError where this node has other versions or does not see the folder."""
+        """Get ready; raises InputError if this node has other versions or lacks the folder."""
         if not Path(self.folder).is_dir():
             raise InputError(f"node: expected the folder {self.folder} on every node, got none; share it between them")
         os.chdir(self.folder)
@@ -44,7 +44,7 @@ class Hand:
         self.do = self.make()
 
     def job(self, number: int) -> News:
-        """Do a job and say what became of it."""
+        """Do a job and return its outcome."""
         if self.do is None:
             self.ready()
         return done(self.do, number) if self.do else ("failed", "not ready")
@@ -52,9 +52,9 @@ class Hand:
 
 @dataclass
 class RayCrew:
-    """Actors of a Ray cluster that do jobs; `make` (importable, so that it can be sent) is called once in each.
+    """Actors of a Ray cluster; `make` (picklable) is called once in each.
 
-    With no `address` a Ray of this machine is started, or the one joined that RAY_ADDRESS names.
+    Without an `address`, the cluster of RAY_ADDRESS is joined, or Ray is started on this machine.
     """
 
     make: Callable[[], Do]
@@ -67,8 +67,8 @@ class RayCrew:
     def run(self, jobs: Sequence[int]) -> Iterator[JobOutcome]:
         """Yield outcomes as they come.
 
-        Raises OSError where the disk is full, and InputError where actors cannot get ready or no node has room for
-        one. When the iterator is closed all actors end; what their tasks have saved, the next run goes on from.
+        Raises OSError for a full disk, and InputError if actors cannot get ready or no node has room for one. All
+        actors end when the iterator is closed; the next run resumes from the checkpoints of their tasks.
         """
         ray = connected(self.address)
         ledger = Ledger(deque(jobs), len(jobs))
@@ -97,7 +97,7 @@ class RayCrew:
             self.busy[hand.job.remote(job)] = (hand, job)
 
     def _heard(self, ray: Any) -> Iterator[tuple[int, News]]:
-        """Wait until some actor says something or ends, and yield what that means for its job."""
+        """Wait until an actor reports or ends, and yield the news of its job."""
         heard, _ = ray.wait(list(self.busy), num_returns=1, timeout=LOOK_ROUND)
         for answer in heard:
             hand, job = self.busy.pop(answer)
@@ -133,12 +133,12 @@ class RayCrew:
 
 
 def options(share: Share) -> dict[str, Any]:
-    """Return how Ray calls a share."""
+    """Return a share as options of Ray."""
     return {"num_cpus": share.cpus, "num_gpus": share.gpus, **({"memory": share.memory} if share.memory else {})}
 
 
 def fitting(share: Share, resources: dict[str, float]) -> int:
-    """Return how many shares a cluster has.
+    """Return how many shares fit into a cluster.
 
     >>> fitting(Share(cpus=2, gpus=0.5), {"CPU": 8.0, "GPU": 1.0})
     2
@@ -148,7 +148,7 @@ def fitting(share: Share, resources: dict[str, float]) -> int:
 
 
 def versions() -> dict[str, str]:
-    """Return what has to be the same on all nodes for their numbers to be of one run."""
+    """Return the versions that must agree on all nodes."""
     return {
         "python": ".".join(map(str, sys.version_info[:2])),
         "torch": version("torch"),
@@ -157,7 +157,7 @@ def versions() -> dict[str, str]:
 
 
 def connected(address: str) -> Any:
-    """Return Ray, joined at an address or started; raises InputError where it is not installed or not there."""
+    """Return Ray, joined at an address or started; raises InputError if it is not installed or not reachable."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing goes over the network unless asked
     try:
         import ray
