@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module, function = options.command.split(":")
         run = getattr(importlib.import_module(f"recon.commands.{module}"), function)
         if options.computes:
-            _keep_memory()
+            importlib.import_module("recon.commands.process").prepare()
         result = run(options, write)
     except KeyboardInterrupt:
         return _fail("interrupted: finished work is kept, run the same command again to resume", INTERRUPTED)
@@ -275,15 +275,6 @@ def _import(verb: argparse.ArgumentParser) -> None:
     tiers.add_argument("--test", type=float, default=0.1, metavar="SHARE")
     tiers.add_argument("--seed", type=int, default=0)
     verb.set_defaults(command="data:import_arrays")
-
-
-def _keep_memory() -> None:
-    """Keep freed memory where encoders run on the CPU: a setting of this process, which the library never makes."""
-    from recon.encoders.base import resolve_device
-    from recon.encoders.runtime.malloc import keep_freed_memory
-
-    if resolve_device("auto").type == "cpu":
-        keep_freed_memory()
 
 
 def _is_input(error: Exception) -> bool:
