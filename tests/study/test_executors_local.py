@@ -41,7 +41,9 @@ def test_jobs_are_done_once_and_those_that_die_are_tried_again(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("here", [True, False], ids=["here", "local"])
-def test_the_traceback_of_a_defect_is_shown(here: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_traceback_of_a_defect_is_shown(
+    here: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     jobs, do = [0, REFUSES, BREAKS], Jobs(tmp_path)
     found = {
         outcome.job: outcome for outcome in (in_turn(do, jobs) if here else Crew(partial(Jobs, tmp_path), 1).run(jobs))
@@ -52,7 +54,7 @@ def test_the_traceback_of_a_defect_is_shown(here: bool, tmp_path: Path, capfd: p
         "RuntimeError: broken",
     )
     assert (found[REFUSES].attempts, found[BREAKS].attempts) == (1, ATTEMPTS)
-    shown = capfd.readouterr().err
+    shown = capfd.readouterr().err + caplog.text  # pytest keeps the log of this process from standard error
     assert shown.count("Traceback") == ATTEMPTS and "in __call__" in shown and "expected better input" not in shown
 
 
