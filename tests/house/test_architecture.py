@@ -81,7 +81,8 @@ def arrows() -> dict[str, set[str]]:
     for file in FILES:
         own = module_name(file)
         if own != "recon":
-            found[unit(own)] |= {unit(name) for name in imports(file) if name.startswith("recon.")} - {unit(own)}
+            named = {unit(name) for name in imports(file) if name.startswith("recon.")}
+            found[unit(own)] |= named & set(found) - {unit(own)}
     return found
 
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from worlds import formats as worlds
 
-from recon.cli import main, parser
+from recon.cli import main
+from recon.commands.parser import parser
 from recon.data.formats import FORMATS
 from recon.data.sensorium import SensoriumRecording
 from recon.simulate.recording import simulate

@@ -8,10 +8,9 @@ import torch
 from worlds import linear as worlds
 from worlds.method_table import ITERATIVE, METHOD_TABLE
 
-from recon.methods import METHODS, Gradient, fitted
+from recon.methods import METHODS, DiffPir, Gradient, PlugAndPlay, RedDiff, fitted
 from recon.methods.optimise.first_order import Adam
 from recon.methods.optimise.stopping import SelectionStop
-from recon.methods.optimise.subclip_steps import SubClips
 from recon.priors.energies import weighted_energies
 from recon.problem.fidelities.independent import Poisson
 from recon.problem.problem import Problem
