@@ -47,12 +47,13 @@ def benchmark(
 
 def _run(known: Tasks, tree: Mapping[str, Any], say: Say, on: Place) -> Path:
     bench, settings = known.bench, known.bench.settings
+    device = ", ".join(map(str, bench.devices or [bench.device]))  # unknown names are refused before any task runs
     results = Results(known)
     for batch in bench.batches:
         bench.scorer(batch)  # refuses frames and pixels that leave nothing to score before anything is written
     with one_writer(settings.run):
         results.store.select(results.keys)
-        write_inputs(settings, tree, sets=bench.sets, batches=bench.batches, device=str(bench.device))
+        write_inputs(settings, tree, sets=bench.sets, batches=bench.batches, device=device)
         current = [results.store.current(key, settings.artefacts) for key in results.keys]
         for number in (number for number, done in enumerate(current) if done):
             say(f"{known.title(number)}: done already")

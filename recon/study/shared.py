@@ -64,6 +64,11 @@ class Bench:
         return resolve_device(self.settings.device)
 
     @cached_property
+    def devices(self) -> list[torch.device]:
+        """The devices that share one task; empty for the device alone."""
+        return [resolve_device(name) for name in self.settings.devices]
+
+    @cached_property
     def recording(self) -> SensoriumRecording:
         """The recording; simulated if its folder is absent and the configuration has `simulate`."""
         return self._recording(self.settings.recording, self.settings.simulate)

@@ -12,7 +12,7 @@ from torch import Tensor
 from recon.code_version import code_version, library_versions, modules_of
 from recon.data.measurement import binning
 from recon.data.neuron_sets import left_out_neurons
-from recon.encoders.base import Encoder, resolve_device
+from recon.encoders.base import Encoder
 from recon.encoders.runtime.devices import replicate
 from recon.files import digest, write_bytes, write_json
 from recon.methods.base import Method, fitted
@@ -171,7 +171,7 @@ class Task:
 
     def _on_devices(self, posed: Problem) -> Problem:
         """Return a problem with its encoders replicated over the devices; scores use the bench's own encoders."""
-        devices = [resolve_device(name) for name in self.bench.settings.devices]
+        devices = self.bench.devices
         seen = (replace(o, encoder=replicate(o.encoder, devices, first=i)) for i, o in enumerate(posed.observations))
         return replace(posed, observations=tuple(seen))
 

@@ -59,7 +59,7 @@ def test_the_command_writes_numbers_and_a_picture(tmp_path: Path, capsys: pytest
         f"output: {tmp_path / 'out' / 'fields.npz'}\nframes: 4000\nsquare: 4\nlags: 4\n"
     )
     assert cli.main(["map", "fields", str(tmp_path / "fields.yaml")]) == 0
-    assert "fields: 4 of 4 neurons" in capsys.readouterr().out
+    assert "fields: for 4 of 4 neurons" in capsys.readouterr().out
     with np.load(tmp_path / "out/fields.npz") as found:
         assert found["centre"].shape == (4, 2) and found["neuron_ids"].tolist() == [0, 1, 2, 3]
     assert (tmp_path / "out/fields.png").read_bytes()[:4] == b"\x89PNG"

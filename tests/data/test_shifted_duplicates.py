@@ -185,7 +185,7 @@ def test_groups_within_and_across_recordings(recordings: list[Path], capsys: pyt
     assert "10 trials of 2 recordings: 6 different contents, 4 trials repeat another" in shown
     assert "first 1: first 5 exact, first 6 re-encoded" in shown
     assert "first 2: first 7 shifted by 20 frames, second 1 re-encoded" in shown
-    assert "warning: 3 training trials show what a trial of another tier shows" in shown
+    assert "warning: 3 training trials share their content with a trial of another tier" in shown
     contents = [json.loads((folder / "meta/trials/content_groups.json").read_text()) for folder in recordings]
     assert contents[0]["groups"][2] == contents[0]["groups"][7] == contents[1]["groups"][1]
     assert contents[0]["groups"][3] == "" and contents[0]["kinds"] == [

@@ -151,5 +151,5 @@ def test_processes_end_with_their_parent(how: signal.Signals, tree: dict[str, An
         assert time.monotonic() < deadline + 60
         time.sleep(0.1)
     if how == signal.SIGINT:
-        assert "interrupted: what was finished is kept" in errors
+        assert "interrupted: finished work is kept" in errors
         assert len(list(tmp_path.glob("run/partial/*/state.safetensors"))) == 2

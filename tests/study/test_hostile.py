@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from worlds.commands import rows_of
 
 from recon import cli
 from recon.report.page import write_report
+from recon.run.trace import JsonlTrace
 from recon.study.benchmark import benchmark
 from recon.study.folders import runs_below
 
@@ -89,19 +88,17 @@ def test_a_harmed_checkpoint_costs_its_task_only_what_it_had_done(
     harm: str, tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is taken from a file that is not as it was written, not even numbers of which one bit is another."""
-    from recon.run.runner import runner
-
     expected = rows_of(benchmark(tree | {"run": f"{tree['run']} whole"}))
-    monkeypatch.setattr(runner, "SHARE_SPENT_WORKING", 0)
-    real, calls = runner._rates, []
+    monkeypatch.setattr("recon.run.runner.SHARE_SPENT_WORKING", 0)
+    real, calls = JsonlTrace.__call__, []
 
-    def killed(*arguments: Any) -> Any:
+    def killed(*arguments: Any) -> None:
         calls.append(1)
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return real(*arguments)
+        real(*arguments)
 
-    monkeypatch.setattr(runner, "_rates", killed)
+    monkeypatch.setattr(JsonlTrace, "__call__", killed)
     with pytest.raises(KeyboardInterrupt):
         benchmark(tree)
     (state,) = Path(tree["run"]).glob("partial/*/state.safetensors")
@@ -114,7 +111,7 @@ def test_a_harmed_checkpoint_costs_its_task_only_what_it_had_done(
         case "text":
             content = bytearray(b"import os")
     state.write_bytes(content)
-    monkeypatch.setattr(runner, "_rates", real)
+    monkeypatch.setattr(JsonlTrace, "__call__", real)
     assert rows_of(benchmark(tree)) == expected
 
 
@@ -130,17 +127,6 @@ def test_links_are_not_followed_to_runs_elsewhere(tree: dict[str, Any], tmp_path
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/elsewhere").symlink_to(run)
     assert not list(runs_below(tmp_path / "runs"))
-
-
-def test_every_line_of_the_table_names_tests_that_are_there() -> None:
-    lines = [line for line in (ROOT / "SECURITY.md").read_text().splitlines() if line.startswith("| ")][2:]
-    assert len(lines) >= 15
-    for line in lines:
-        named = re.findall(r"`(test_\w+)::(test_\w+)`", line)
-        assert named, line
-        for file, test in named:
-            tests = ast.parse((ROOT / "tests" / f"{file}.py").read_text())
-            assert test in {node.name for node in ast.walk(tests) if isinstance(node, ast.FunctionDef)}, (file, test)
 
 
 def test_weights_are_numbers_alone(tmp_path: Path) -> None:
