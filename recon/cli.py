@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from recon.commands.parser import parser
-
-Write = Callable[[str], None]
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -22,12 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Third-party warnings are noise here: anything a user can mend is raised as an error with a remedy.
         warnings.simplefilter("ignore")
     try:
-        # Imported here, so that `recon --help` does not wait for torch.
-        module, function = options.command.split(":")
-        run = getattr(importlib.import_module(f"recon.commands.{module}"), function)
         if options.computes:
-            importlib.import_module("recon.commands.process").prepare()
-        result = run(options, write)
+            # Imported here, so that `recon --help` does not wait for torch.
+            from recon.commands.process import prepare
+
+            prepare()
+        result: int | None = options.command(options, write)
     except KeyboardInterrupt:
         return _fail("interrupted: finished work is kept, run the same command again to resume", INTERRUPTED)
     except BrokenPipeError:

@@ -1,1 +1,1 @@
-"""What the subcommands do; each module is imported only when its command is called."""
+"""The subcommands, one file each with its parser; heavy packages are imported only when a command runs."""

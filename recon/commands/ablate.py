@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from recon.commands.arguments import Commands, Write, add_configuration, add_place
 from recon.commands.benchmark import table
-from recon.config import load
-from recon.report.page import write_report
-from recon.study.ablation.ablate import ablate as run_ablation
-from recon.study.ablation.numbers import Findings
-from recon.study.executors.places import place_of
+
+if TYPE_CHECKING:
+    from recon.study.ablation.numbers import Findings
 
 
-def ablate(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+def add_parser(commands: Commands) -> None:
+    """Add `ablate` to the commands."""
+    about = "ablate a method's prior, text and activity, and report the contribution of the prior"
+    parser = commands.add_parser("ablate", help=about, description=about)
+    add_configuration(parser, ablate)
+    add_place(parser)
+
+
+def ablate(options: argparse.Namespace, write: Write) -> None:
     """Run unfinished tasks, then print the contribution of the prior and the paths of the results."""
+    from recon.config import load
+    from recon.report.page import write_report
+    from recon.study.ablation.ablate import ablate as run_ablation
+    from recon.study.executors.places import place_of
+
     tree = load(options.config, options.overrides)
     done = run_ablation(tree, say=write, progress=True, on=place_of(options.on, str(tree.get("device", "auto"))))
     page = write_report(done.run)

@@ -5,17 +5,10 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from recon.config import load
-from recon.metrics.statistics import bootstrap_interval
-from recon.report.page import write_report
-from recon.report.tables import over_seeds
-from recon.study.benchmark import benchmark as run_benchmark
-from recon.study.executors.places import place_of
+from recon.commands.arguments import Commands, Write, add_configuration, add_place
 
 COSTS = {"evaluations": "evaluations", "seconds": "seconds"}
 SHOWN = {
@@ -25,11 +18,23 @@ SHOWN = {
     "judge_correlation": "judge r",
 } | COSTS
 """Columns of the printed table; runs with poolings print pooled frame r instead. The page shows all columns."""
-Write = Callable[[str], None]
+
+
+def add_parser(commands: Commands) -> None:
+    """Add `reconstruct` and `benchmark` to the commands; both do the same."""
+    for name, about in (("reconstruct", "same as benchmark"), ("benchmark", "run the methods of a YAML file")):
+        parser = commands.add_parser(name, help=about, description=about)
+        add_configuration(parser, benchmark)
+        add_place(parser)
 
 
 def benchmark(options: argparse.Namespace, write: Write) -> None:
     """Run unfinished tasks, then print the table and the paths of the results."""
+    from recon.config import load
+    from recon.report.page import write_report
+    from recon.study.benchmark import benchmark as run_benchmark
+    from recon.study.executors.places import place_of
+
     tree = load(options.config, options.overrides)
     run = run_benchmark(tree, say=write, progress=True, on=place_of(options.on, str(tree.get("device", "auto"))))
     page, results = run / "report.html", run / "results.csv"
@@ -43,6 +48,8 @@ def benchmark(options: argparse.Namespace, write: Write) -> None:
 
 def table(results: Path) -> list[str]:
     """Return the lines of a table: per method, the mean over clips ± half the width of its 95 % interval."""
+    from recon.report.tables import over_seeds
+
     with results.open(newline="", encoding="utf-8") as stream:
         rows = over_seeds(list(csv.DictReader(stream)))
     methods = list(dict.fromkeys(row["method"] for row in rows))
@@ -59,6 +66,10 @@ def table(results: Path) -> list[str]:
 
 
 def _cell(name: str, values: Sequence[float]) -> str:
+    import numpy as np
+
+    from recon.metrics.statistics import bootstrap_interval
+
     if not values:
         return "–"
     mean = float(np.mean(values))

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
-from recon.config import load, overridden, record
-from recon.data.check import info
-from recon.data.formats import FORMATS, format_of
-from recon.data.formats.convert import Conversion
-from recon.data.formats.convert import convert as write_recording
-from recon.data.formats.nwb import NwbMapping
-from recon.data.formats.nwb import read as read_nwb
-from recon.data.open import bar
+from recon.commands.arguments import Commands, Write
 
 
-def convert(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+def add_parser(verbs: Commands) -> None:
+    """Add `convert` to the verbs of `recon data`."""
+    about = "convert experanto, Allen, MICrONS or other NWB files to a recording"
+    verb = verbs.add_parser("convert", help=about)
+    verb.add_argument("source", type=Path, help="an experanto folder or an .nwb file")
+    verb.add_argument("folder", type=Path, help="the folder of the new recording")
+    verb.add_argument("overrides", nargs="*", metavar="key=value", help="settings, for example lag=0.1")
+    verb.add_argument("--format", choices=("experanto", "allen", "nwb"), help="format of the source (detected)")
+    verb.add_argument("--mapping", type=Path, metavar="YAML", help="locations of responses and movie in an NWB 2 file")
+    verb.add_argument("--overwrite", action="store_true")
+    verb.set_defaults(command=convert)
+
+
+def convert(options: argparse.Namespace, write: Write) -> None:
     """Read a session, write it as a recording, and print notes on irregularities and a summary."""
+    from recon.config import load, overridden, record
+    from recon.data.check import info
+    from recon.data.formats import FORMATS, format_of
+    from recon.data.formats.convert import Conversion
+    from recon.data.formats.convert import convert as write_recording
+    from recon.data.formats.nwb import NwbMapping
+    from recon.data.formats.nwb import read as read_nwb
+    from recon.data.open import bar
+
     settings = record(Conversion, overridden({}, options.overrides), where="convert")
     name = options.format or ("nwb" if options.mapping else format_of(options.source))
     read = FORMATS[name].read

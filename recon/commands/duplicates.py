@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
-from recon.data.duplicates.find import Signature, leaks, signature
-from recon.data.duplicates.groups import Group, find_groups, group_file
-from recon.data.layout import ABSENT, GROUPS_FILE
-from recon.data.open import open_recording
-from recon.data.sensorium import SensoriumRecording
+from recon.commands.arguments import Commands, Write
 from recon.errors import InputError
-from recon.files import write_json
+
+if TYPE_CHECKING:
+    from recon.data.duplicates.find import Signature
+    from recon.data.duplicates.groups import Group
+    from recon.data.sensorium import SensoriumRecording
 
 Trial = tuple[int, int]
 """Index of the recording among those compared, and index of the trial in it."""
@@ -21,8 +21,23 @@ SHOWN = 40
 """Maximum number of groups printed; `--write` saves all of them."""
 
 
-def duplicates(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+def add_parser(verbs: Commands) -> None:
+    """Add `duplicates` to the verbs of `recon data`."""
+    verb = verbs.add_parser("duplicates", help="find trials with the same content")
+    verb.add_argument("folder", type=Path, nargs="+", help="one or several recordings")
+    verb.add_argument("--write", action="store_true", help="save the groups to meta/trials/content_groups.json")
+    verb.set_defaults(command=duplicates)
+
+
+def duplicates(options: argparse.Namespace, write: Write) -> None:
     """List groups of trials with the same content; with `--write` save them next to each recording's tiers."""
+    from tqdm import tqdm
+
+    from recon.data.duplicates.find import signature
+    from recon.data.duplicates.groups import find_groups
+    from recon.data.layout import ABSENT
+    from recon.data.open import open_recording
+
     recordings = [open_recording(folder) for folder in options.folder]
     _check_different(recordings)
     trials = [(r, i) for r, one in enumerate(recordings) for i, tier in enumerate(one.tiers) if tier != ABSENT]
@@ -61,6 +76,8 @@ def _lines(recordings: Sequence[SensoriumRecording], trials: Sequence[Trial], gr
 
 
 def _leaks(recordings: Sequence[SensoriumRecording], trials: Sequence[Trial], groups: Sequence[Group]) -> list[str]:
+    from recon.data.duplicates.find import leaks
+
     first = {member.video: group.first for group in groups for member in group.others}
     labels = [first.get(video, video) for video in range(len(trials))]
     tiers = [recordings[recording].tiers[trial] for recording, trial in trials]
@@ -75,6 +92,10 @@ def _write(
     groups: Sequence[Group],
     signatures: Sequence[Signature],
 ) -> Iterable[str]:
+    from recon.data.duplicates.groups import group_file
+    from recon.data.layout import GROUPS_FILE
+    from recon.files import write_json
+
     videos = {trial: video for video, trial in enumerate(trials)}
     for r, recording in enumerate(recordings):
         file = recording.path / GROUPS_FILE
@@ -84,5 +105,7 @@ def _write(
 
 
 def _compared(items: Sequence[int]) -> Iterable[int]:
+    from tqdm import tqdm
+
     bar: Iterable[int] = tqdm(items, unit="block", leave=False, disable=None)
     return bar

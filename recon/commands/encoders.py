@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from pathlib import Path
 
-from recon.encoders.dwiseneuro import argus_files as argus
+from recon.commands.arguments import Commands, Write
 
 
-def convert(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+def add_parser(commands: Commands) -> None:
+    """Add `encoders convert` to the commands."""
+    verbs = commands.add_parser("encoders", help="convert published weights").add_subparsers(required=True)
+    about = "convert a published .pth to .safetensors with a card, or back, without executing pickled code"
+    verb = verbs.add_parser("convert", help=about)
+    verb.add_argument("source", type=Path, metavar="IN")
+    verb.add_argument("target", type=Path, metavar="OUT")
+    verb.set_defaults(command=convert)
+
+
+def convert(options: argparse.Namespace, write: Write) -> None:
     """Write the weights in the format given by the suffix of OUT."""
+    from recon.encoders.dwiseneuro import argus_files as argus
+
     target = argus.convert(options.source, options.target)
     write(f"weights: {target}")
     if target.suffix == ".safetensors":

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
-from recon.analysis.identification.captions import identify_captions
-from recon.analysis.identification.segments import identify_segments
-from recon.analysis.identification.static import identify_static
-from recon.analysis.identification.stimuli import identify as run_identify
-from recon.commands.tables import table
-from recon.config import load
-from recon.report.cells import read_table
+from recon.commands.arguments import Commands, Write, add_configuration
 
 SHOWN = {
     "approach": "approach",
@@ -38,11 +31,25 @@ FORMATS = {"chance_top1": ".3f", "top5": ".3f", "median_rank": ".1f", "near": ".
 }
 
 
-def identify(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+def add_parser(commands: Commands) -> None:
+    """Add `identify` to the commands."""
+    about = "identify held-out segments from responses, and responses from segments"
+    add_configuration(commands.add_parser("identify", help=about, description=about), identify)
+
+
+def identify(options: argparse.Namespace, write: Write) -> None:
     """Run unfinished tasks, then print the table.
 
     Configurations with `areas` identify segments without stimuli, with `captions` by text, with `towers` static images.
     """
+    from recon.analysis.identification.captions import identify_captions
+    from recon.analysis.identification.segments import identify_segments
+    from recon.analysis.identification.static import identify_static
+    from recon.analysis.identification.stimuli import identify as run_identify
+    from recon.commands.tables import table
+    from recon.config import load
+    from recon.report.cells import read_table
+
     tree = load(options.config, options.overrides)
     if "areas" in tree:
         results = identify_segments(tree, say=write, progress=True)

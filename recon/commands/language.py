@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
-from recon.analysis.language.rows import ALL
-from recon.analysis.language.study import study_language
-from recon.commands.tables import table
-from recon.config import load
-from recon.report.cells import read_table
-from recon.report.language import write_language_page
+from recon.commands.arguments import Commands, Write, add_configuration
 
 SHOWN = {
     "captioner": "predictor",
@@ -28,8 +22,21 @@ PARTITIONED = {
 FORMS = {"normalised": ".3f", "told": ".3f", "shared": ".3f"}
 
 
-def language(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+def add_parser(commands: Commands) -> None:
+    """Add `language` to the commands."""
+    about = "predict neurons from captions of the movies, and compare the captioners"
+    add_configuration(commands.add_parser("language", help=about, description=about), language)
+
+
+def language(options: argparse.Namespace, write: Write) -> None:
     """Run the study, write its page, and print the predictors' scores and the variance explained by words alone."""
+    from recon.analysis.language.rows import ALL
+    from recon.analysis.language.study import study_language
+    from recon.commands.tables import table
+    from recon.config import load
+    from recon.report.cells import read_table
+    from recon.report.language import write_language_page
+
     results = study_language(load(options.config, options.overrides), say=write, progress=True)
     for name, shown in (("captioners", SHOWN), ("partitions", PARTITIONED)):
         whole = [row for row in read_table(results.parent, name) if row["area"] == ALL]

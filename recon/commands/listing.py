@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
-from recon.config import listing as entries
+from recon.commands.arguments import Commands, Write
 
 
-def listing(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+def add_parser(commands: Commands) -> None:
+    """Add `list` to the commands."""
+    parser = commands.add_parser("list", help="list methods, encoders, priors, fidelities and metrics")
+    parser.set_defaults(command=listing)
+
+
+def listing(options: argparse.Namespace, write: Write) -> None:
     """Write the names of each kind, each with a one-sentence description."""
+    from recon.config import listing as entries
+
     kind = ""
     for current, name, about in entries():
         if current != kind:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-import numpy as np
-from tqdm import tqdm
-
-from recon.analysis.receptive_fields import map_fields
-from recon.config import load
+from recon.commands.arguments import Commands, Write, add_configuration
 
 
-def fields(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+def add_parser(commands: Commands) -> None:
+    """Add `map fields` to the commands."""
+    verbs = commands.add_parser("map", help="map receptive fields").add_subparsers(required=True, metavar="WHAT")
+    add_configuration(verbs.add_parser("fields", help="map the receptive fields of an encoder's neurons"), fields)
+
+
+def fields(options: argparse.Namespace, write: Write) -> None:
     """Map receptive fields and print how many neurons have one."""
+    import numpy as np
+
+    from recon.analysis.receptive_fields import map_fields
+    from recon.config import load
+
     numbers, picture = map_fields(load(options.config, options.overrides), progress=_bar)
     with np.load(numbers) as found:
         share = found["share"]
@@ -24,5 +31,7 @@ def fields(options: argparse.Namespace, write: Callable[[str], None]) -> None:
 
 
 def _bar(steps: Iterable[int]) -> Iterable[int]:
+    from tqdm import tqdm
+
     bar: Iterable[int] = tqdm(steps, desc="fields", unit="movie", disable=None)
     return bar

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from pathlib import Path
 
+from recon.commands.arguments import Commands, Write
 from recon.errors import InputError
-from recon.report.heatmaps import write_heatmaps
-from recon.report.page import write_report
-from recon.report.strips import write_strip
-from recon.report.tables import markdown
 
 
-def report(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+def add_parser(commands: Commands) -> None:
+    """Add `report` to the commands."""
+    parser = commands.add_parser("report", help="rewrite the page of a run")
+    several = "the folder of a run, for example runs/demo; several are allowed with --markdown"
+    parser.add_argument("run", type=Path, nargs="+", help=several)
+    parser.add_argument("--markdown", action="store_true", help="print the table of results instead")
+    parser.add_argument("--baseline", default="ridge", help="reference method for differences (ridge)")
+    parser.add_argument("--strip", type=Path, metavar="PNG", help="draw a film strip instead")
+    parser.add_argument("--heatmap", type=Path, metavar="PNG", help="draw heat maps over stimulus scales instead")
+    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="methods on the strip (all)")
+    parser.add_argument("--clips", type=int, default=2, help="clips on the strip (2)")
+    parser.add_argument("--frames", type=int, default=8, help="frames of a clip on the strip (8)")
+    parser.set_defaults(command=report)
+
+
+def report(options: argparse.Namespace, write: Write) -> None:
     """Write report.html to the run's folder, print the table of results, or draw a film strip or heat maps."""
+    from recon.report.heatmaps import write_heatmaps
+    from recon.report.page import write_report
+    from recon.report.strips import write_strip
+    from recon.report.tables import markdown
+
     for run in options.run:
         if not run.is_dir():
             raise InputError(f"run: expected the folder of a run, got {run}, which does not exist; check the path")

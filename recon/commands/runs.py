@@ -1,25 +1,41 @@
-"""`recon runs list|show|rm|export` and `recon rerun`: manage the folders of runs and test their reproducibility."""
+"""`recon runs list|show|rm|export`: manage the folders of runs."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from recon.study.executors.places import place_of
-from recon.study.folders import RunFolder, export, remove, runs_below
-from recon.study.rerun import RunComparison
-from recon.study.rerun import rerun as run_again
+from recon.commands.arguments import Commands, Write
 
-Write = Callable[[str], None]
-DIFFERENT = 1
-"""Exit code of `recon rerun` if any number differs."""
+
+def add_parser(commands: Commands) -> None:
+    """Add `runs` and its verbs to the commands."""
+    about = "list, show, remove and export runs"
+    verbs = commands.add_parser("runs", help=about).add_subparsers(required=True, metavar="WHAT")
+    found = verbs.add_parser("list", help="one line per run")
+    found.add_argument("root", type=Path, nargs="?", default=Path("runs"), help="the folder of the runs (runs)")
+    found.set_defaults(command=list_runs)
+    shown = verbs.add_parser("show", help="environment of a run and status of its tasks")
+    shown.add_argument("run", type=Path, help="the run's folder")
+    shown.set_defaults(command=show)
+    gone = verbs.add_parser("rm", help="remove runs")
+    gone.add_argument("run", type=Path, nargs="+", help="the runs' folders")
+    gone.add_argument("--yes", action="store_true", help="delete; without this flag, dry run")
+    gone.add_argument("--leftovers", action="store_true", help="only tasks that are unfinished or no longer configured")
+    gone.set_defaults(command=rm)
+    packed = verbs.add_parser("export", help="write a run to an archive for sharing")
+    packed.add_argument("run", type=Path, help="the run's folder")
+    packed.add_argument("archive", type=Path, metavar="FILE.zip", help="the archive")
+    packed.add_argument("--movies", action="store_true", help="include the clips and their reconstructions")
+    packed.set_defaults(command=export_run)
 
 
 def list_runs(options: argparse.Namespace, write: Write) -> None:
     """Write one line per run: folder, rows, tasks, date, device, commit and size."""
+    from recon.study.folders import runs_below
+
     lines: list[tuple[str, ...]] = [("run", "rows", "failed", "tasks", "left", "changed", "device", "commit", "MB")]
     for run in runs_below(options.root):
         tasks, failed = run.tasks, sum(row["status"] == "failed" for row in run.rows)
@@ -34,6 +50,8 @@ def list_runs(options: argparse.Namespace, write: Write) -> None:
 
 def show(options: argparse.Namespace, write: Write) -> None:
     """Write the folder of a run, the status of its tasks and its environment."""
+    from recon.study.folders import RunFolder
+
     run = RunFolder.of(options.run)
     write(f"run: {run.folder}")
     for kind, count in run.tasks.items():
@@ -48,6 +66,8 @@ def show(options: argparse.Namespace, write: Write) -> None:
 
 def rm(options: argparse.Namespace, write: Write) -> None:
     """Remove runs, or only their leftover tasks."""
+    from recon.study.folders import RunFolder, remove
+
     runs = [RunFolder.of(folder) for folder in options.run]
     if not options.yes:
         for run in runs:
@@ -60,27 +80,7 @@ def rm(options: argparse.Namespace, write: Write) -> None:
 
 def export_run(options: argparse.Namespace, write: Write) -> None:
     """Write a run to an archive."""
+    from recon.study.folders import RunFolder, export
+
     files = export(RunFolder.of(options.run), options.archive, movies=options.movies)
     write(f"{options.archive}: {files} files, {options.archive.stat().st_size / 1e6:.1f} MB")
-
-
-def rerun(options: argparse.Namespace, write: Write) -> int:
-    """Repeat a run and compare all numbers; return exit code 0 if they are identical."""
-    folder, found = run_again(options.run, options.to, say=write, progress=True, on=place_of(options.on))
-    write(f"again: {folder}")
-    for line in compared(found):
-        write(line)
-    return 0 if found.identical else DIFFERENT
-
-
-def compared(found: RunComparison) -> Iterator[str]:
-    """Yield the lines that compare two runs of one configuration."""
-    if found.identical:
-        yield f"{found.rows} rows, all numbers identical"
-    else:
-        yield f"{found.rows} rows, {found.missing} of them missing, {found.more} more"
-    for column, (count, largest) in sorted(found.differing.items()):
-        apart = "not numeric" if math.isinf(largest) else f"by at most {largest:.3g}"
-        yield f"  {column}: {count} values differ, {apart}"
-    for name, (before, after) in sorted(found.environment.items()):
-        yield f"  {name} was {before}, is {after}"

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from pathlib import Path
 
-from recon.config import overridden, record
-from recon.simulate.recording import simulate as make
-from recon.simulate.settings import SimulationSettings
+from recon.commands.arguments import Commands, Write
 
 
-def simulate(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+def add_parser(commands: Commands) -> None:
+    """Add `simulate` to the commands."""
+    parser = commands.add_parser("simulate", help="make a simulated recording with known truth")
+    parser.add_argument("folder", type=Path, help="the recording's folder, for example recordings/simulated")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings, for example neurons=1000")
+    parser.set_defaults(command=simulate)
+
+
+def simulate(options: argparse.Namespace, write: Write) -> None:
     """Simulate a recording with the default settings and overrides key=value."""
+    from recon.config import overridden, record
+    from recon.simulate.recording import simulate as make
+    from recon.simulate.settings import SimulationSettings
+
     settings = record(SimulationSettings, overridden({}, options.overrides), where="simulate")
     write(f"recording: {make(options.folder, settings)}")

@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
-from recon.config import load
+from recon.commands.arguments import Commands, Write, add_configuration, add_place
 from recon.errors import InputError
-from recon.study.executors.places import place_of
-from recon.study.settings import Share
-from recon.train.mask import train_mask
-from recon.train.sweep import Trainings, train_several
-from recon.train.sweep import train as train_one
 
-Write = Callable[[str], None]
+
+def add_parser(commands: Commands) -> None:
+    """Add `train` and its verbs to the commands."""
+    about = "train an encoder, a decoder, an autoencoder, a prior or a mask"
+    verbs = commands.add_parser("train", help=about).add_subparsers(required=True, metavar="WHAT")
+    kinds = {
+        "encoder": "train an encoder",
+        "decoder": "train a decoder of responses",
+        "autoencoder": "train an autoencoder of movies",
+        "prior": "train a text-conditioned prior of movies",
+    }
+    for kind, about in kinds.items():
+        verb = verbs.add_parser(kind, help=about)
+        add_configuration(verb, partial(train, kind))
+        _add_sweep(verb)
+    add_configuration(verbs.add_parser("mask", help="learn the transparency mask of a population"), mask)
+
+
+def _add_sweep(parser: argparse.ArgumentParser) -> None:
+    about = (
+        "train once per value, for example training.seed=0,1,2; {each} in the configuration is replaced by the value"
+    )
+    parser.add_argument("--each", metavar="KEY=V,V", help=about)
+    add_place(parser)
+    parser.add_argument("--cpus", type=float, default=1.0, help="CPUs per training on Ray (1)")
+    parser.add_argument("--gpus", type=float, default=0.0, help="GPUs per training on Ray, may be a fraction (0)")
 
 
 def train(kind: str, options: argparse.Namespace, write: Write) -> None:
     """Train a model from a configuration, once or once per value of a setting, with a TensorBoard log."""
+    from recon.config import load
+    from recon.study.executors.places import place_of
+    from recon.study.settings import Share
+    from recon.train.sweep import Trainings, train_several
+    from recon.train.sweep import train as train_one
+
     log = Path("runs") / "train" / options.config.stem
     if kind != "decoder":
         write(f"TensorBoard: tensorboard --logdir {log}")
@@ -44,15 +68,17 @@ def train(kind: str, options: argparse.Namespace, write: Write) -> None:
         raise InputError(f"--each: expected {len(values.split(','))} trainings, got {failed} that failed; see above")
 
 
-encoder, decoder, autoencoder, prior = (partial(train, kind) for kind in ("encoder", "decoder", "autoencoder", "prior"))
-
-
 def mask(options: argparse.Namespace, write: Write) -> None:
     """Learn a transparency mask from a configuration."""
+    from recon.config import load
+    from recon.train.mask import train_mask
+
     written = train_mask(load(options.config, options.overrides), progress=_bar)
     write(f"mask: {written}")
 
 
 def _bar(steps: Iterable[int]) -> Iterable[int]:
+    from tqdm import tqdm
+
     bar: Iterable[int] = tqdm(steps, desc="mask", unit="step", disable=None)
     return bar

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
-from recon.config import load
-from recon.study.tune import tune as run_tune
+from recon.commands.arguments import Commands, Write, add_configuration
 
 
-def tune(options: argparse.Namespace, write: Callable[[str], None]) -> None:
+def add_parser(commands: Commands) -> None:
+    """Add `tune` to the commands."""
+    add_configuration(commands.add_parser("tune", help="choose a method's settings on validation clips"), tune)
+
+
+def tune(options: argparse.Namespace, write: Write) -> None:
     """Run the tuning study of a configuration."""
+    from recon.config import load
+    from recon.study.tune import tune as run_tune
+
     run_tune(load(options.config, options.overrides), say=write)

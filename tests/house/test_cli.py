@@ -10,16 +10,38 @@ import numpy as np
 import pytest
 from worlds.bench import make_world
 
-from recon import cli
+from recon import cli, commands
 from recon.commands.benchmark import table
 from recon.files import write_table
 from recon.study.outputs import COLUMNS
 
+LIGHT = """
+import contextlib, io, sys
+from recon import cli
 
-def test_help_is_fast_and_imports_nothing_heavy() -> None:
-    heavy = "any(name in sys.modules for name in ('torch', 'numpy', 'pydantic'))"
-    code = f"import sys, recon.cli; recon.cli.parser(); sys.exit({heavy})"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+calls = (["--help"], ["--version"], ["benchmark", "--help"], ["data", "ceiling", "--help"], [], ["benchmrk"],
+         ["report"], ["simulate", "made", "--neurons", "4"])
+codes = []
+for arguments in calls:
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            cli.main(arguments)
+    except SystemExit as stopped:
+        codes.append(stopped.code)
+heavy = {"torch", "numpy", "pandas", "h5py", "scipy", "pydantic", "omegaconf", "PIL", "tqdm"}
+sys.stdout.write(f"{codes} {sorted(heavy & set(sys.modules))}")
+"""
+
+
+def test_help_version_and_wrong_arguments_import_nothing_heavy() -> None:
+    shown = subprocess.run([sys.executable, "-c", LIGHT], check=True, capture_output=True, text=True).stdout
+    assert shown == "[0, 0, 0, 0, 2, 2, 2, 2] []"
+
+
+def test_every_command_has_a_file_with_its_parser() -> None:
+    folder = Path(commands.__path__[0])
+    without = {file.stem for file in folder.glob("*.py") if "def add_parser(" not in file.read_text(encoding="utf-8")}
+    assert without == {"__init__", "arguments", "parser", "process", "tables"}, "these serve several commands"
 
 
 def test_the_installed_command_explains_itself() -> None:
@@ -80,7 +102,7 @@ def test_an_interrupt_ends_with_one_sentence(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("recon.commands.benchmark.run_benchmark", interrupted)
+    monkeypatch.setattr("recon.study.benchmark.benchmark", interrupted)
     (tmp_path / "bench.yaml").write_text("run: x\n")
     assert cli.main(["benchmark", str(tmp_path / "bench.yaml")]) == 130
     shown = capsys.readouterr().err
@@ -94,7 +116,7 @@ def test_a_defect_of_the_program_is_not_taken_for_bad_input(
     def defect(*_: object, **__: object) -> None:
         raise kind("defect")
 
-    monkeypatch.setattr("recon.commands.benchmark.run_benchmark", defect)
+    monkeypatch.setattr("recon.study.benchmark.benchmark", defect)
     (tmp_path / "bench.yaml").write_text("run: x\n")
     with pytest.raises(kind, match="defect"):
         cli.main(["benchmark", str(tmp_path / "bench.yaml")])
@@ -111,7 +133,7 @@ def test_too_little_memory_has_a_remedy(
     def greedy(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("recon.commands.benchmark.run_benchmark", greedy)
+    monkeypatch.setattr("recon.study.benchmark.benchmark", greedy)
     (tmp_path / "bench.yaml").write_text("run: x\n")
     assert cli.main(["benchmark", str(tmp_path / "bench.yaml")]) == 2
     assert "smaller batch" in capsys.readouterr().err

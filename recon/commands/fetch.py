@@ -1,0 +1,37 @@
+"""`recon data fetch`: public recordings, weights and stimuli."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from recon.commands.arguments import Commands, Write
+from recon.errors import InputError
+
+
+def add_parser(verbs: Commands) -> None:
+    """Add `fetch` to the verbs of `recon data`."""
+    verb = verbs.add_parser("fetch", help="download public recordings, weights and stimuli")
+    verb.add_argument("names", nargs="*", metavar="NAME", help="for example dynamic29515-10-12; see --list")
+    verb.add_argument("--to", type=Path, metavar="FOLDER", help="target folder (recordings, weights or movies)")
+    verb.add_argument("--accept-licence", action="store_true", help="confirm that you have read and accept the licence")
+    verb.add_argument("--list", action="store_true", help="list names, licences and addresses; download nothing")
+    verb.set_defaults(command=fetch)
+
+
+def fetch(options: argparse.Namespace, write: Write) -> None:
+    """Download public recordings, weights and stimuli, or list the catalogue."""
+    from recon.data.public.catalogue import listing, public_file
+    from recon.data.public.fetch import fetch_public
+
+    if options.list:
+        for line in listing():
+            write(line)
+        return
+    if not options.names:
+        raise InputError("name: expected one or more names, got none; `recon data fetch --list` shows them all")
+    for item in [public_file(name) for name in options.names]:
+        write(f"{item.name}: {item.about}")
+        write(f"licence: {item.licence}")
+        path = fetch_public(item, options.to or item.folder, accepted=options.accept_licence, say=write)
+        write(f"{'unpacked' if item.unpack else 'file'}: {path}")
