@@ -1,4 +1,4 @@
-"""Priors over movies: energies and denoisers. Imports neither recon nor encoders."""
+"""Priors over movies: energies and denoisers. Imports only `recon.errors`."""
 
 from __future__ import annotations
 
