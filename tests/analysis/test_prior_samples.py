@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +103,23 @@ def test_a_scale_of_zero_ignores_the_caption(run: Callable[..., int], tmp_path: 
 
 def test_what_is_drawn_is_kept(run: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    of_caption = sampling._of_caption
+    told: list[str] = []
+    embed = MovieDiffusion.embed
 
-    def seen(prior: Any, chosen: SampleSettings, caption: str, **options: Any) -> Any:
+    def noted(prior: MovieDiffusion, texts: Sequence[str]) -> torch.Tensor:
+        told.extend(texts)
+        return embed(prior, texts)
+
+    def seen(denoiser: Any, condition: torch.Tensor | None, *arguments: Any, **options: Any) -> torch.Tensor:
+        caption = "" if condition is None else told.pop()
         if caption in asked:
             asked.clear()
             raise KeyboardInterrupt
         asked.append(caption)
-        return of_caption(prior, chosen, caption, **options)
+        return drawn(denoiser, condition, *arguments, **options)
 
-    monkeypatch.setattr(sampling, "_of_caption", seen)
+    monkeypatch.setattr(MovieDiffusion, "embed", noted)
+    monkeypatch.setattr(sampling, "drawn", seen)
     asked.append(CAPTIONS[1])
     assert run() == 130, "interrupted at the second caption"
     assert list(draws(tmp_path / "sample")) == CAPTIONS[:1]

@@ -172,16 +172,15 @@ def test_more_than_the_disk_has_room_for(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_disk_that_fills_up_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = make(tmp_path / "m.zip", MEMBERS)
-    write = archives._write_member
-    written = []
+    opened, written = Path.open, []
 
-    def full(*member: Any) -> None:
-        if written:
+    def full(path: Path, mode: str = "r", **options: Any) -> Any:
+        if mode == "xb" and written:
             raise OSError(errno.ENOSPC, "No space left on device")
-        written.append(member)
-        write(*member)
+        written.extend([path] if mode == "xb" else [])
+        return opened(path, mode, **options)
 
-    monkeypatch.setattr(archives, "_write_member", full)
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(ValueError, match=r"expected to unpack it to .*No space left.*free some space"):
         unpack(archive)
     assert written and seen(tmp_path) == ["m.zip"]

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -18,14 +17,13 @@ import yaml
 from PIL import Image
 from worlds import bench as tiny_bench
 from worlds import formats as worlds
+from worlds import formats_nwb
+from worlds.sessions import CELLS, SETTINGS, agreement, films, session_of
 
 from recon.cli import main
 from recon.data.check import check
-from recon.data.formats import FORMATS, format_of
+from recon.data.formats import format_of
 from recon.data.formats.convert import Conversion, convert
-from recon.data.formats.nwb import NwbMapping
-from recon.data.formats.nwb import read as read_nwb
-from recon.data.formats.session import Session, Stream
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Spec
@@ -33,13 +31,7 @@ from recon.encoders.checkpoints import save_encoder
 from recon.encoders.core_readout.model import CoreReadout
 from recon.study.benchmark import benchmark
 
-CELLS = np.random.default_rng(5).permutation(worlds.ROWS * worlds.COLUMNS)[: worlds.UNITS]
-SETTINGS = Conversion(frame_size=(worlds.ROWS, worlds.COLUMNS), trial_frames=90, shortest=45, lag=worlds.LATENCY)
 KINDS = ("experanto", "experanto shifts", "experanto spikes", "allen", "microns", "neuropixels", "twin")
-
-
-def films(rate: float, *, jitter: float = 0.0) -> list[worlds.Film]:
-    return [worlds.film(4, rate=rate, start=1 + 6 * k, seed=10 + k, jitter=jitter) for k in range(8)]
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -47,31 +39,15 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("source")
     kind: str = request.param
     if kind == "allen":
-        return kind, worlds.write_allen(folder / "510859641.nwb")[0]
+        return kind, formats_nwb.write_allen(folder / "510859641.nwb")[0]
     if kind == "microns":
-        return kind, worlds.write_microns(folder / "scan.nwb", films(60.0, jitter=0.002))
+        return kind, formats_nwb.write_microns(folder / "scan.nwb", films(60.0, jitter=0.002))
     if kind == "neuropixels":
-        return kind, worlds.write_neuropixels(folder / "session.nwb")[0]
+        return kind, formats_nwb.write_neuropixels(folder / "session.nwb")[0]
     if kind == "twin":
         return kind, worlds.write_twin(folder / "twin", films(30.0))
     spiking, shifts = "spikes" in kind, "shifts" in kind
     return kind, worlds.write_experanto(folder / "mouse", films(30.0), spiking=spiking, shifts=shifts)
-
-
-def session_of(path: Path) -> Session:
-    return FORMATS[format_of(path)].read(path)
-
-
-def agreement(recording: SensoriumRecording, *, shift: int = 0) -> float:
-    """Return the mean correlation of every unit's responses with the grey level of its cell, `shift` frames before."""
-    responses, levels = [], []
-    for index in range(len(recording.tiers)):
-        trial = recording.trial(index)
-        cells = trial.movie[0].flatten(1)[:, CELLS].T.numpy()
-        responses.append(trial.responses.numpy()[:, 10:-10])
-        levels.append(cells[:, 10 - shift : cells.shape[1] - 10 - shift])
-    pairs = zip(np.concatenate(responses, 1), np.concatenate(levels, 1), strict=True)
-    return float(np.mean([np.corrcoef(unit, cell)[0, 1] for unit, cell in pairs]))
 
 
 def test_every_format_keeps_its_clocks(source: tuple[str, Path], tmp_path: Path) -> None:
@@ -109,7 +85,7 @@ def test_what_is_not_converted_by_its_looks_is_reconstructed_and_scored(kind: st
         more = ["--frame-rate", "30", "--degrees-per-pixel", "2", "--trial-frames", "90"]
         assert main(["data", "import", str(tmp_path / "recording"), *arrays, *more]) == 0
         return reconstruct(open_recording(tmp_path / "recording"), tmp_path, behavior=())
-    path = worlds.write_microns(tmp_path / "scan.nwb", films(60.0))
+    path = formats_nwb.write_microns(tmp_path / "scan.nwb", films(60.0))
     mapping = {"responses": ["processing/ophys/Fluorescence/*"], "movie": worlds.VIDEO, "intervals": ["intervals/Clip"]}
     (tmp_path / "mapping.yaml").write_text(yaml.safe_dump(mapping | {"activity": "relative"}))
     changes = ["frame_size=[9,16]", "trial_frames=90", "shortest=45", "--mapping", str(tmp_path / "mapping.yaml")]
@@ -208,98 +184,6 @@ def test_a_zip_of_still_images_opens(tmp_path: Path) -> None:
     shutil.make_archive(str(tmp_path / "mouse"), "zip", tmp_path, "static21067")
     shutil.rmtree(tmp_path / "static21067")
     assert len(open_recording(tmp_path / "mouse.zip").tiers) == 22  # 14 + 2 + 4 shown twice, 2 withheld
-
-
-def test_what_is_known_of_the_units_is_kept(tmp_path: Path) -> None:
-    path, _ = worlds.write_neuropixels(tmp_path / "session.nwb")
-    recording = convert(session_of(path), tmp_path / "recording", SETTINGS)
-    assert recording.areas[:2] == ("VISp", "CA1") and recording.unit_ids[0] == 951000
-    path, _ = worlds.write_allen(tmp_path / "allen.nwb")
-    assert convert(session_of(path), tmp_path / "allen", SETTINGS).unit_ids[0] == 517400000
-
-
-def test_repeats_of_a_movie_share_a_tier(tmp_path: Path) -> None:
-    path, _ = worlds.write_allen(tmp_path / "allen.nwb")
-    recording = convert(session_of(path), tmp_path / "recording", SETTINGS)
-    tiers: dict[str, set[str]] = {}
-    for content, tier in zip(recording.video_ids, recording.tiers, strict=True):
-        tiers.setdefault(content, set()).add(tier)
-    assert len(recording.tiers) > len(tiers) and all(len(found) == 1 for found in tiers.values())
-
-
-def test_a_long_loss_of_the_pupil_ends_a_trial_and_is_told(tmp_path: Path) -> None:
-    path, _ = worlds.write_allen(tmp_path / "allen.nwb")
-    session = session_of(path)
-    whole = convert(session, tmp_path / "filled", Conversion(**{**SETTINGS.__dict__, "fill": 5.0}))
-    cut = convert(session, tmp_path / "cut", SETTINGS)
-    frames = [sum(recording.trial(i).movie.shape[1] for i in range(len(recording.tiers))) for recording in (whole, cut)]
-    assert frames[1] <= frames[0] - 40  # 1.5 s were lost
-    assert any("left out" in note for note in cut.made_by["notes"])
-    assert not any("left out" in note for note in whole.made_by["notes"])
-
-
-def test_frames_without_a_time_and_dropped_frames_are_told_and_never_shift(tmp_path: Path) -> None:
-    shown = films(60.0)
-    path = worlds.write_microns(tmp_path / "scan.nwb", shown)
-    with h5py.File(path, "r+") as file:
-        clock = file[f"{worlds.VIDEO}/timestamps"]
-        clock[100:106] = np.nan  # six triggers are missing
-        movie = file[f"{worlds.VIDEO}/data"]
-        assert movie.shape[0] == len(clock)
-    recording = convert(session_of(path), tmp_path / "recording", SETTINGS)
-    notes = " ".join(recording.made_by["notes"])
-    assert "6 frames of the movie have no time" in notes and "dropped frames" in notes
-    assert agreement(recording) > 0.9
-
-
-def test_any_nwb_file_opens_with_a_mapping(tmp_path: Path) -> None:
-    path = worlds.write_microns(tmp_path / "scan.nwb", films(60.0))
-    with h5py.File(path, "r+") as file:
-        file.move(worlds.VIDEO, "acquisition/movie")
-    with pytest.raises(ValueError, match=r"expected a MICrONS scan or an Allen Neuropixels session.*--mapping"):
-        session_of(path)
-    mapping = tmp_path / "mapping.yaml"
-    mapping.write_text(
-        "responses: [processing/ophys/Fluorescence/RoiResponseSeries1]\n"
-        "movie: acquisition/movie\nintervals: [intervals/Clip]\ncontent: condition_hash\nactivity: relative\n"
-    )
-    where = ["lag=0.1", "frame_size=[9,16]", "trial_frames=90", "shortest=45", "--mapping", str(mapping)]
-    assert main(["data", "convert", str(path), str(tmp_path / "recording"), *where]) == 0
-    recording = open_recording(tmp_path / "recording")
-    assert len(recording.unit_ids) == worlds.UNITS // 2 and recording.trial(0).behavior is None
-    with pytest.raises(ValueError, match="mapping: expected responses or units"):
-        NwbMapping(movie="m")
-    gone = NwbMapping(responses=("processing/nothing*",), movie="acquisition/movie")
-    with pytest.raises(ValueError, match="expected response series at processing/nothing"):
-        read_nwb(path, gone)
-
-
-def test_bleaching_is_gone_from_relative_fluorescence(tmp_path: Path) -> None:
-    shown = [worlds.film(4, rate=60.0, start=1 + 6 * k, seed=10 + k) for k in range(40)]
-    session = session_of(worlds.write_microns(tmp_path / "scan.nwb", shown))
-    assert isinstance(session.responses, Stream)
-    values = session.responses.values
-    early, late = values[50:400], values[1000:1350]
-    assert float(early.mean()) == pytest.approx(float(late.mean()), rel=0.15)
-    assert np.array_equal(values[120:130], early[70:80])
-
-
-def test_links_to_other_files_are_refused(tmp_path: Path) -> None:
-    path, _ = worlds.write_allen(tmp_path / "allen.nwb")
-    secret = tmp_path / "secret.h5"
-    with h5py.File(secret, "w") as file:
-        file["data"] = np.zeros((worlds.UNITS, 10))
-    with h5py.File(path, "r+") as file:
-        del file["stimulus/templates/natural_movie_one_image_stack/data"]
-        file["stimulus/templates/natural_movie_one_image_stack/data"] = h5py.ExternalLink(str(secret), "data")
-    with pytest.raises(ValueError, match="expected data in this file"):
-        session_of(path)
-    layout = h5py.VirtualLayout((10, 9, 16), "u1")
-    with h5py.File(path, "r+") as file:
-        del file["stimulus/templates/natural_movie_one_image_stack/data"]
-        file.create_virtual_dataset("stimulus/templates/natural_movie_one_image_stack/data", layout)
-    with pytest.raises(ValueError, match="expected data in this file"):
-        session_of(path)
 
 
 def test_a_screen_of_pictures_and_one_file_of_all_pieces(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from worlds import formats as worlds
+from worlds import formats_nwb
 
 SCRIPT = """
 import sys, warnings
@@ -88,12 +89,12 @@ def written(kind: str, folder: Path) -> Path:
         worlds.write_mouse(folder / "mouse", films)
         return Path(shutil.make_archive(str(folder / "one"), "zip", folder, "mouse"))
     if kind == "allen":
-        return worlds.write_allen(folder / "one.nwb")[0]
+        return formats_nwb.write_allen(folder / "one.nwb")[0]
     if kind == "sensorium2022":
         return worlds.write_stills(folder / "one", images=12, scale=1)
     if kind == "twin":
         return worlds.write_twin(folder / "one", films, scale=1)
-    writers = {"nwb": worlds.write_microns, "mouse": worlds.write_mouse, "arrays": worlds.write_arrays}
+    writers = {"nwb": formats_nwb.write_microns, "mouse": worlds.write_mouse, "arrays": worlds.write_arrays}
     return writers.get(kind, worlds.write_experanto)(folder / ("one.nwb" if kind == "nwb" else "one"), films)
 
 

@@ -11,7 +11,9 @@ import torch
 from worlds import bauer as bauer_worlds
 
 from recon.encoders.base import freeze
+from recon.encoders.dwiseneuro import encoder as inversion
 from recon.encoders.dwiseneuro.encoder import CPU_WINDOWS, Checkpointing, DwiseNeuro
+from recon.encoders.dwiseneuro.folded import FoldedCore
 from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
 from recon.encoders.runtime import malloc as allocation
 
@@ -87,11 +89,13 @@ def test_checkpointing_computes_again_and_changes_nothing(
 
 
 def test_published_layers_give_what_folded_ones_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    folded: list[object] = []
+    monkeypatch.setattr(inversion, "FoldedCore", lambda core: (folded.append(core), FoldedCore(core))[1])
     expected, _ = shown(encoder(), monkeypatch, 33)
-    plain = encoder(channels_last=False)
-    gradient, _ = shown(plain, monkeypatch, 33)
+    assert len(folded) == 1
+    gradient, _ = shown(encoder(channels_last=False), monkeypatch, 33)
+    assert len(folded) == 1
     torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max()))
-    assert plain._folded is None
 
 
 def test_windows_are_halved_down_to_one() -> None:

@@ -13,16 +13,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from torch.utils.tensorboard import summary
 
-from recon.encoders.training import loop as learning
 from recon.encoders.training.loop import (
     Learning,
     draw_weights,
     fresh,
     learn,
     rate_factor,
-    save_state,
     seconds_spent,
-    started,
 )
 from recon.encoders.training.state import read_parts, write_parts
 
@@ -125,28 +122,36 @@ def test_what_is_shown_changes_nothing(tmp_path: Path) -> None:
     assert [-value for _, value in found] == pytest.approx([score for _, score in outcome.history])
 
 
-def test_the_history_goes_on_where_a_training_does(tmp_path: Path) -> None:
+def stopped(place: Path, settings: Learning, *, after: int, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Interrupt a training in the step that follows `after` steps, and return the state that it leaves."""
+    monkeypatch.setattr("recon.encoders.training.loop.SAVE_SECONDS", -1.0)
+    calls: list[None] = []
+
+    def interrupted(network: nn.Module, generator: torch.Generator) -> torch.Tensor:
+        if len(calls) == after:
+            raise KeyboardInterrupt
+        calls.append(None)
+        return loss(network, generator)
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(model(), interrupted, settings, generator=draws(), validate=score, checkpoint=place)
+    return place
+
+
+def test_the_history_goes_on_where_a_training_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, whole = Learning(steps=20, validate_every=4), model()
     expected = learn(whole, loss, settings, generator=draws(), validate=score).history
     assert [step for step, _ in expected] == [4, 8, 12, 16, 20]
-    half = started(model(), settings, draws())
-    for _ in range(9):
-        learning._advance(half, loss, settings)
-        learning._validated(half, settings, score)
-    save_state(half, tmp_path / "state.training")
-    resumed = learn(model(), loss, settings, generator=draws(), validate=score, checkpoint=tmp_path / "state.training")
+    place = stopped(tmp_path / "state.training", settings, after=9, monkeypatch=monkeypatch)
+    resumed = learn(model(), loss, settings, generator=draws(), validate=score, checkpoint=place)
     assert resumed.history == expected
 
 
-def test_a_state_without_a_history_still_goes_on(tmp_path: Path) -> None:
+def test_a_state_without_a_history_still_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """States of earlier versions have five parts, four scalars and no history."""
-    settings, whole, place = Learning(steps=12, validate_every=4), model(), tmp_path / "state.training"
+    settings, whole = Learning(steps=12, validate_every=4), model()
     learn(whole, loss, settings, generator=draws(), validate=score)
-    half = started(model(), settings, draws())
-    for _ in range(5):
-        learning._advance(half, loss, settings)
-        learning._validated(half, settings, score)
-    save_state(half, place)
+    place = stopped(tmp_path / "state.training", settings, after=5, monkeypatch=monkeypatch)
     parts, scalars = read_parts(place)
     del parts["history"]
     assert set(parts) == {"model", "averaged", "best", "optimiser", "generator"} and len(scalars) == 4

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from worlds import formats as worlds
+from worlds import formats_nwb
 
 from recon.cli import main
 from recon.commands.parser import parser
@@ -69,11 +70,11 @@ def own_files(folder: Path, name: str) -> None:
     elif name == "train_digital_twin":
         worlds.write_twin(folder / name, films)
     elif name == "510859641.nwb":
-        worlds.write_allen(folder / name, seconds=32.0)
+        formats_nwb.write_allen(folder / name, seconds=32.0)
     elif name.startswith("session_"):
-        worlds.write_neuropixels(folder / name, seconds=32.0)
+        formats_nwb.write_neuropixels(folder / name, seconds=32.0)
     elif name.endswith(".nwb"):
-        worlds.write_microns(folder / name, films)
+        formats_nwb.write_microns(folder / name, films)
         mapping = {"responses": ["processing/ophys/Fluorescence/*"], "movie": worlds.VIDEO}
         mapping |= {"intervals": ["intervals/Clip"], "content": "condition_hash", "activity": "relative"}
         (folder / "mapping.yaml").write_text(yaml.safe_dump(mapping))

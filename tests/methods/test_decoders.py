@@ -21,18 +21,13 @@ from recon.methods import Convolutional, Mean, Meicoder, Ridge
 from recon.methods.base import responses_of
 from recon.methods.linear.lags import Lags
 from recon.methods.neural import chunks as examples_module
-from recon.methods.neural import distillation
 from recon.methods.neural.chunks import chunk, places, recorded
 from recon.methods.neural.critic import Critic, rivalry
-from recon.methods.neural.distillation import distilled, drawn_chunk, generated
 from recon.methods.neural.frame_network import FrameArchitecture, rivals
 from recon.methods.neural.most_exciting import most_exciting
 from recon.methods.neural.network import DecoderArchitecture, ResidualBlock, initialised
 from recon.methods.neural.read_in import GridWeights, ReadIn, Transform
 from recon.methods.neural.weights_file import SHIPPED, save_decoder
-from recon.problem.fidelities.independent import Poisson
-from recon.problem.fidelities.low_rank import LowRank
-from recon.simulate.movies import make_clip
 from recon.study.benchmark import benchmark
 
 LAGS = Lags(0, 3, 4)
@@ -190,59 +185,6 @@ def test_what_cannot_be_built_is_refused() -> None:
         Meicoder(adversarial=1.0)
 
 
-def test_distilled_responses_are_the_encoders_with_its_noise(tmp_path: Path) -> None:
-    training = worlds.training(tmp_path)
-    source = distilled(training, Poisson())
-    assert len(source.clips) == 6 * 12
-    fit, trial = worlds.sets()[0], worlds.TinyRecording().trial(0)
-    mirrored = worlds.encoder()(trial.movie.flip(-1)[None])[0, fit]
-    assert torch.allclose(source.clips[1].responses.float(), mirrored, rtol=2e-3)
-    assert torch.equal(source.clips[1].movie, source.clips[0].movie.flip(-1))
-    assert torch.equal(source.clips[2].movie, source.clips[1].movie.flip(1))
-    assert torch.equal(source.clips[3].movie, source.clips[0].movie.flip(2))
-    assert all(clip.movie.shape == source.clips[0].movie.shape for clip in source.clips)
-    responses, movies = drawn_chunk(source, torch.Generator().manual_seed(0), batch=4, frames=9)
-    assert responses.shape == (4, 25, 9) and movies.shape == (4, 1, 9, worlds.HEIGHT, worlds.WIDTH)
-    assert torch.equal(responses, responses.round())
-
-
-def test_generated_movies_are_those_that_no_animal_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distillation, "PART", 2)
-    training = worlds.training(tmp_path)
-    source = distilled(training, Poisson(), minutes=0.5)
-    made = source.clips[6 * 12 :]
-    assert len(made) == 3 and len(list(tmp_path.glob("**/generated-*"))) == 2
-    shown = make_clip("train", 1002, frames=300, frame_size=(worlds.HEIGHT, worlds.WIDTH), degrees_per_pixel=2.0)
-    assert torch.equal(made[2].movie[0], torch.from_numpy(shown.video))
-    rates = worlds.encoder()(made[2].movie[None].float() / 255)[0, worlds.sets()[0]]
-    assert torch.allclose(made[2].responses.float(), rates, rtol=2e-3, atol=1e-4)
-
-
-def test_an_interrupted_distillation_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distillation, "PART", 1)
-    training, seen = worlds.training(tmp_path), []
-
-    def stop(*arguments: object, **named: object) -> object:
-        seen.append(arguments[1])
-        if len(seen) == 2:
-            raise KeyboardInterrupt
-        return make_clip(*arguments, **named)
-
-    monkeypatch.setattr(distillation, "make_clip", stop)
-    with pytest.raises(KeyboardInterrupt):
-        generated(training, 0.5)
-    assert len(generated(training, 0.5)) == 3 and seen == [1000, 1001, 1001, 1002]
-
-
-def test_movies_are_generated_for_recordings_at_their_frame_rate_alone(tmp_path: Path) -> None:
-    training = worlds.training(tmp_path)
-    training.recording.frame_rate = 8.0
-    with pytest.raises(ValueError, match="30 frames a second, as generated movies are, got 8"):
-        generated(training, 1.0)
-    with pytest.raises(ValueError, match="distilled above 0 with it, got 20 and 0"):
-        Convolutional(generated=20)
-
-
 def test_only_the_first_share_of_the_trials_is_learnt_from(tmp_path: Path) -> None:
     whole = worlds.training(tmp_path)
     part = replace(whole, share=0.25)
@@ -272,13 +214,6 @@ def test_frames_are_read_from_the_responses_around_them_alone() -> None:
     changed[:, :, 6] += 1
     moved = (both.decoder(responses) - both.decoder(changed)).abs().amax((0, 1, 3, 4)) > 1e-6
     assert moved.tolist() == [3 <= frame <= 6 for frame in range(12)]  # lags 0 to 3
-
-
-def test_distillation_needs_encoders_and_noise_that_can_be_drawn(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="encoders of a row, got none"):
-        distilled(replace(worlds.training(tmp_path), encoders=()), Poisson())
-    with pytest.raises(ValueError, match="noise that can be drawn, got LowRank"):
-        distilled(worlds.training(tmp_path), LowRank())
 
 
 def test_a_trained_decoder_becomes_a_file_that_a_benchmark_uses(world: Path, tmp_path: Path, capsys) -> None:

@@ -1,36 +1,23 @@
-"""Pretrained pipelines as priors: estimates equal those of diffusers, on tiny models with random weights."""
+"""Pretrained pipelines as priors of movies, on tiny models with random weights."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
-import diffusers
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from worlds import linear as worlds
 from worlds import pipelines as tiny_pipelines
 
-from recon import config
 from recon.methods import Dps, Egg, Sample, fitted
 from recon.methods.diffusion.priors import Given, Pretrained, Typed
 from recon.priors.guidance import ClassifierFree
 from recon.priors.latent_diffusion import Framing, LatentDiffusion, load_latent_diffusion, smoothed
-from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
-from recon.priors.movie_unet import MovieUnetSettings
-from recon.priors.schedules import schedule_of
 from recon.types import Caption, Iterate
 
-needs_accelerate = pytest.mark.skipif(find_spec("accelerate") is None, reason="needs the package accelerate")
-KINDS = [
-    pytest.param(kind, marks=[needs_accelerate] if kind == "transformer_video" else []) for kind in tiny_pipelines.KINDS
-]
 SHAPE = (7, 9, 14)
 SIGMA = torch.tensor([0.5, 3.0])
 
@@ -60,7 +47,7 @@ def noised(model: LatentDiffusion, *, seed: int = 1) -> Tensor:
     return clean + SIGMA.reshape(-1, 1, 1, 1, 1) * noise
 
 
-@pytest.mark.parametrize("model", KINDS, indirect=True)
+@pytest.mark.parametrize("model", tiny_pipelines.CASES, indirect=True)
 def test_movies_become_latents_and_movies_of_the_same_shape(model: LatentDiffusion) -> None:
     x = model.encode(movies())
     assert model.decode(x).shape == (2, 1, *SHAPE) and bool(torch.isfinite(model.decode(x)).all())
@@ -68,7 +55,7 @@ def test_movies_become_latents_and_movies_of_the_same_shape(model: LatentDiffusi
     assert not any(parameter.requires_grad for parameter in model.parameters()) and not model.training
 
 
-@pytest.mark.parametrize("model", KINDS, indirect=True)
+@pytest.mark.parametrize("model", tiny_pipelines.CASES, indirect=True)
 def test_the_gradient_through_denoiser_and_decoder_is_that_of_finite_differences(model: LatentDiffusion) -> None:
     x, told = noised(model).requires_grad_(), model.embed(["a b", "b"])
     weight, direction = (
@@ -84,85 +71,7 @@ def test_the_gradient_through_denoiser_and_decoder_is_that_of_finite_differences
     assert float((gradient * direction).sum()) == pytest.approx((value(0.01) - value(-0.01)) / 0.02, rel=0.03)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_estimate_is_what_one_step_of_the_pipeline_itself_gives(kind: str) -> None:
-    """One deterministic step from the highest noise level to zero ends at the clean estimate."""
-    model = load_latent_diffusion(tiny_pipelines.folder(kind), scale=2)
-    pipe, video = model.pipeline.pipe, model.pipeline.family.video
-    x = torch.randn(
-        1, len(model.pipeline.get_buffer("offset")), 5 if video else 1, 8, 8, generator=torch.Generator().manual_seed(6)
-    )
-    side = 8 * model.pipeline.pixels_per_latent
-    asked = {"height": side, "width": side, "num_inference_steps": 1, "guidance_scale": 1.0, "output_type": "latent"}
-    if model.pipeline.schedule.predicts == "flow_prediction":
-        pipe.scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
-        pipe.scheduler.sigma_max = 0.6
-        time = 3 * 0.6 / (1 + 2 * 0.6)
-        signal, sigma = 1 - time, time / (1 - time)
-        asked |= {"sigmas": [0.6]} if kind == "flow_image" else {"num_frames": 17, "max_sequence_length": 512}
-    else:
-        plain = {"timestep_spacing": "trailing", "clip_sample": False, "set_alpha_to_one": True}
-        pipe.scheduler = diffusers.DDIMScheduler.from_config(
-            pipe.scheduler.config, rescale_betas_zero_snr=False, **plain
-        )
-        kept = float(pipe.scheduler.alphas_cumprod[-1])
-        signal, sigma = kept**0.5, ((1 - kept) / kept) ** 0.5
-        model.pipeline.schedule = schedule_of(pipe.scheduler)
-        asked |= {"num_frames": 5} if video else {}
-    pipe.set_progress_bar_config(disable=True)
-    found = pipe("a b", latents=x if video else x[:, :, 0], **asked)
-    expected = found.frames if video else found.images[:, :, None]
-    estimate = model(x / signal, torch.tensor([sigma]), model.embed(["a b"]))
-    assert torch.allclose(estimate, expected, atol=1e-3 * float(expected.abs().max()))
-
-
-@pytest.mark.parametrize("step", [0, 300, 998])
-@pytest.mark.parametrize("predicts", ["epsilon", "v_prediction", "sample"])
-def test_a_network_that_knows_the_noise_gives_back_the_clean_latents(predicts: str, step: int, model_of_noise) -> None:
-    """Against the scheduler's own noise and velocity, at its own steps."""
-    model, answer = model_of_noise
-    scheduler = diffusers.DDIMScheduler(prediction_type=predicts, rescale_betas_zero_snr=predicts == "v_prediction")
-    model.pipeline.schedule = schedule_of(scheduler)
-    clean, noise = (torch.randn(2, 4, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in (7, 8))
-    at = torch.full((2,), step)
-    moved = scheduler.add_noise(clean, noise, at)
-    answers = {"epsilon": noise, "v_prediction": scheduler.get_velocity(clean, noise, at), "sample": clean}
-    kept = scheduler.alphas_cumprod[step]
-    answer.update(expected=moved, time=float(step), given=answers[predicts])
-    estimate = model(moved / kept.sqrt(), ((1 - kept) / kept).sqrt().expand(2))
-    assert torch.allclose(estimate, clean, atol=1e-3 + 3e-6 / float(kept))
-
-
-@pytest.mark.parametrize("index", [0, 500, 999])
-def test_a_network_that_knows_the_flow_gives_back_the_clean_latents(index: int, model_of_noise) -> None:
-    """At the scheduler's shifted steps; t = 1 (no signal) has no representation clean + σ·noise and is replaced."""
-    model, answer = model_of_noise
-    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
-    model.pipeline.schedule = schedule_of(scheduler)
-    time = float(scheduler.sigmas[index]) if index else 0.99
-    clean, noise = (torch.randn(2, 4, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in (7, 8))
-    moved = (1 - time) * clean + time * noise
-    answer.update(expected=moved, time=1000 * time, given=noise - clean)
-    estimate = model(moved / (1 - time), torch.full((2,), time / (1 - time)))
-    assert torch.allclose(estimate, clean, atol=1e-4)
-
-
-@pytest.fixture
-def model_of_noise(monkeypatch: pytest.MonkeyPatch) -> tuple[LatentDiffusion, dict[str, object]]:
-    """A model whose network checks its inputs and returns a preset prediction."""
-    model = load_latent_diffusion(tiny_pipelines.folder("image"), at_once=16)
-    answer: dict[str, object] = {}
-
-    def known(x: Tensor, time: Tensor, **_: object) -> SimpleNamespace:
-        assert torch.allclose(x, answer["expected"].transpose(1, 2).flatten(0, 1), atol=1e-4)
-        assert torch.allclose(time, torch.full((6,), answer["time"]), atol=0.1)
-        return SimpleNamespace(sample=answer["given"].transpose(1, 2).flatten(0, 1))
-
-    monkeypatch.setattr(model.pipeline.pipe.unet, "forward", known)
-    return model, answer
-
-
-@pytest.mark.parametrize("model", KINDS, indirect=True)
+@pytest.mark.parametrize("model", tiny_pipelines.CASES, indirect=True)
 @torch.no_grad()
 def test_samples_do_not_influence_each_other(model: LatentDiffusion) -> None:
     x, told = noised(model), model.embed(["a b", "b"])
@@ -173,7 +82,7 @@ def test_samples_do_not_influence_each_other(model: LatentDiffusion) -> None:
         assert torch.allclose(model.decode(x[one]), model.decode(x)[one], atol=1e-4)
 
 
-@pytest.mark.parametrize("model", KINDS, indirect=True)
+@pytest.mark.parametrize("model", tiny_pipelines.CASES, indirect=True)
 @torch.no_grad()
 def test_text_is_embedded_the_same_every_time_and_counts(model: LatentDiffusion) -> None:
     first, again, other = model.embed(["a b", "a b", "b"])
@@ -192,11 +101,18 @@ def test_text_is_embedded_the_same_every_time_and_counts(model: LatentDiffusion)
 
 
 @pytest.mark.parametrize("model", ["large_image"], indirect=True)
-def test_several_tensors_of_a_text_travel_as_one(model: LatentDiffusion) -> None:
-    pipe = model.pipeline.pipe
+def test_several_tensors_of_a_text_travel_as_one(model: LatentDiffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe, heard = model.pipeline.pipe, []
     tokens, _, pooled, _ = pipe.encode_prompt(["a b"], do_classifier_free_guidance=False)
-    found = model.pipeline._texts(model.embed(["a b"]))
-    assert torch.equal(found[0], tokens) and torch.equal(found[1], pooled)
+    forward = pipe.unet.forward
+
+    def seen(*arguments: Any, **told: Any) -> Any:
+        heard.append((told["encoder_hidden_states"], told["added_cond_kwargs"]["text_embeds"]))
+        return forward(*arguments, **told)
+
+    monkeypatch.setattr(pipe.unet, "forward", seen)
+    model(noised(model)[:1], SIGMA[:1], model.embed(["a b"]))
+    assert heard and all(torch.equal(found[0][:1], tokens) and torch.equal(found[1][:1], pooled) for found in heard)
     assert not bool(model.embed([""]).any()), "Stable Diffusion XL was trained with zeros for no text"
     with pytest.raises(ValueError, match=r"condition: expected \(2, 134\), got \(2, 3\); take this prior's embed"):
         model(noised(model), SIGMA, torch.zeros(2, 3))
@@ -204,7 +120,7 @@ def test_several_tensors_of_a_text_travel_as_one(model: LatentDiffusion) -> None
         model.embed("a b")
 
 
-@pytest.mark.parametrize("model", [KINDS[3], KINDS[6]], indirect=True)
+@pytest.mark.parametrize("model", [tiny_pipelines.CASES[3], tiny_pipelines.CASES[6]], indirect=True)
 @torch.no_grad()
 def test_latents_are_normalised_as_the_network_wants_them(model: LatentDiffusion) -> None:
     images, vae = torch.rand(1, 3, 5, 16, 16, generator=torch.Generator().manual_seed(9)), model.pipeline.pipe.vae
@@ -316,47 +232,6 @@ def test_what_does_not_fit_is_refused(model: LatentDiffusion) -> None:
         load_latent_diffusion(tiny_pipelines.folder("image"), at_once=0)
 
 
-def test_weights_that_cannot_be_had_are_an_error_and_never_random(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"got .*nothing.* which is not available .*; download it and pass its folder"):
-        load_latent_diffusion(tmp_path / "nothing")
-    shutil.copytree(tiny_pipelines.folder("image"), tmp_path / "part")
-    for file in ("unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"):
-        path = tmp_path / "part" / file
-        tensors = load_file(path)
-        lost = max(tensors)
-        save_file({name: value for name, value in tensors.items() if name != lost}, path, {"format": "pt"})
-        with pytest.raises(ValueError, match=f"the weights of {path.parent.name} lack {lost}.*; download it"):
-            load_latent_diffusion(tmp_path / "part")
-        path.unlink()
-        with pytest.raises(ValueError, match="not available"):
-            load_latent_diffusion(tmp_path / "part")
-        shutil.copy(Path(tiny_pipelines.folder("image")) / file, path)
-
-
-def test_other_pipelines_and_schedules_are_refused(tmp_path: Path) -> None:
-    for index, message in (
-        ({"_class_name": "FluxPipeline"}, r"expected one of StableDiffusionPipeline, .*, got FluxPipeline"),
-        ({"_class_name": "WanPipeline", "transformer_2": ["diffusers", "X"]}, "expected one network"),
-    ):
-        (tmp_path / "model_index.json").write_text(json.dumps({"_diffusers_version": "0.42.0", **index}))
-        with pytest.raises(ValueError, match=message):
-            load_latent_diffusion(tmp_path)
-    shutil.copytree(tiny_pipelines.folder("image"), tmp_path / "other")
-    diffusers.EDMEulerScheduler().save_pretrained(tmp_path / "other" / "scheduler")
-    index = json.loads((tmp_path / "other" / "model_index.json").read_text())
-    index["scheduler"] = ["diffusers", "EDMEulerScheduler"]
-    (tmp_path / "other" / "model_index.json").write_text(json.dumps(index))
-    with pytest.raises(ValueError, match=r"^scheduler: expected one that knows ā .* got EDMEulerScheduler"):
-        load_latent_diffusion(tmp_path / "other")
-
-
-def test_a_package_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
-    monkeypatch.setattr("recon.priors.pipeline_files.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"WanPipeline needs the package accelerate.*pip install 'recon\[diffusion\]'"):
-        load_latent_diffusion(tmp_path)
-
-
 @pytest.mark.parametrize("kind", ["image", "video"])
 def test_the_global_random_state_is_left_alone(kind: str) -> None:
     before = torch.random.get_rng_state()
@@ -376,16 +251,6 @@ def test_half_precision_is_near_to_single() -> None:
     estimate = half(x, SIGMA, half.embed(["a b", "b"]))
     assert estimate.dtype == torch.float32
     assert torch.allclose(estimate, whole(x, SIGMA, told), atol=0.2)
-
-
-def test_a_configuration_names_a_prior(tmp_path: Path) -> None:
-    tree = {"name": "latent_diffusion", "source": tiny_pipelines.folder("image"), "scale": 2, "shape": [7, 9, 14]}
-    assert config.build("prior", tree).framing == Framing(SHAPE, 2)
-    save_movie_diffusion(MovieDiffusion(MovieUnetSettings(widths=(4,))), tmp_path / "tiny.safetensors", card={})
-    named = {"name": "movie_diffusion", "weights": str(tmp_path / "tiny.safetensors"), "window": 8}
-    assert config.build("prior", named).window == 8
-    with pytest.raises(ValueError, match="prior: weights: expected a diffusion prior of movies"):
-        config.build("prior", {"name": "movie_diffusion", "weights": "nothing"})
 
 
 @pytest.mark.parametrize("sampler", [Dps, Egg, Sample])

@@ -51,7 +51,7 @@ def test_low_rank_with_a_gap_is_the_dense_marginal() -> None:
     mask[:], mask[..., 3:6] = True, False
     full = replace(fidelity, shared=torch.zeros(NEURONS, 2, dtype=torch.float64))
     bins = mask[0, 0]
-    lags = full._lags(rates)
+    lags = fidelity.autocorrelation.to(rates)
     first = (lags[1] - lags[1] * lags[2]) / (1 - lags[1] ** 2)
     second = (lags[2] - lags[1] ** 2) / (1 - lags[1] ** 2)
     values = [float(v) for v in lags]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 
 from recon import encoders
 from recon.data.open import open_recording
+from recon.data.writer import RecordingWriter
 from recon.simulate import TINY, SimulationSettings, simulate, simulate_movie_responses
 from recon.simulate import recording as module
 from recon.simulate.cells import plant_cells
@@ -121,22 +123,22 @@ def test_two_that_simulate_the_same_recording_at_once_both_have_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The faster one's stays; another recording that came meanwhile is an error as ever."""
-    target, write = tmp_path / "both", module._write_trials
+    target, finish = tmp_path / "both", RecordingWriter.finish
 
-    def overtaken(settings: SimulationSettings) -> Any:
-        def slow(*arguments: Any, **named: Any) -> None:
-            write(*arguments, **named)
+    def overtaken(settings: SimulationSettings) -> Callable[[RecordingWriter], Path]:
+        def late(writer: RecordingWriter) -> Path:
             with monkeypatch.context() as other:
-                other.setattr(module, "_write_trials", write)
+                other.setattr(RecordingWriter, "finish", finish)
                 simulate(target, settings, progress=False)
+            return finish(writer)
 
-        return slow
+        return late
 
-    monkeypatch.setattr(module, "_write_trials", overtaken(TINY))
+    monkeypatch.setattr(RecordingWriter, "finish", overtaken(TINY))
     assert simulate(target, TINY, progress=False) == target
     assert open_recording(target).trials("train") and [path.name for path in tmp_path.iterdir()] == ["both"]
     target = tmp_path / "another"
-    monkeypatch.setattr(module, "_write_trials", overtaken(replace(TINY, seed=1)))
+    monkeypatch.setattr(RecordingWriter, "finish", overtaken(replace(TINY, seed=1)))
     with pytest.raises(ValueError, match="expected a new folder, got one with content"):
         simulate(target, TINY, progress=False)
 
@@ -198,8 +200,11 @@ def test_defaults_are_a_thousand_neurons_and_twenty_minutes() -> None:
     assert len(shown) == 120 + 480 and shown[-1].split == "test" and shown[-1].repeat == 9
 
 
-def test_later_settings_leave_earlier_recordings_valid() -> None:
+def test_later_settings_leave_earlier_recordings_valid(tmp_path: Path) -> None:
     """The shipped encoders' recording is found again: a setting that came later stands there only when it is used."""
     card = json.loads((Path(encoders.__file__).parent / "weights/v1_seed0.json").read_text(encoding="utf-8"))
-    assert module._made_by(SimulationSettings()) == card["data"]["made_by"]
-    assert module._made_by(SimulationSettings(patches=2))["settings"]["patches"] == 2
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta/recording.json").write_text(json.dumps({"made_by": card["data"]["made_by"]}))
+    assert simulate(tmp_path, SimulationSettings(), progress=False) == tmp_path
+    with pytest.raises(ValueError, match="got one with patches=None; choose another"):
+        simulate(tmp_path, SimulationSettings(patches=2), progress=False)

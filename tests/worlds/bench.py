@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
+from recon import config
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Spec
 from recon.encoders.checkpoints import save_encoder
@@ -19,6 +20,8 @@ from recon.encoders.core_readout.core import CoreSettings
 from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
+from recon.study.settings import Settings
+from recon.study.shared import Bench, plan
 
 SMALL = CoreReadoutSettings(core=CoreSettings(lags=3, temporal=2, kernel=2, features=4, mixing=1, hidden=4))
 
@@ -75,3 +78,9 @@ def configuration(folder: Path) -> dict[str, Any]:
             {"label": "map", "method": {"preset": "map_spectrum", "iterations": 3}},
         ],
     }
+
+
+def bench_of(tree: dict[str, Any]) -> Bench:
+    """Return what the tasks of a benchmark share, for its configuration."""
+    settings = config.record(Settings, config.expand(tree), where="benchmark")
+    return Bench(settings, plan(settings))

@@ -6,10 +6,12 @@ import functools
 import json
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import diffusers
+import pytest
 import tokenizers
 import torch
 import transformers
@@ -146,6 +148,9 @@ KINDS: dict[str, Callable[[Path], Any]] = {
     "animated": animated,
     "transformer_video": transformer_video,
 }
+needs_accelerate = pytest.mark.skipif(find_spec("accelerate") is None, reason="needs the package accelerate")
+CASES = [pytest.param(kind, marks=[needs_accelerate] if kind == "transformer_video" else []) for kind in KINDS]
+"""Every kind, as a test takes it for a parameter."""
 
 
 @functools.cache
