@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,8 +143,9 @@ def test_fields_beat_nothing_and_their_overlap_counts(tmp_path: Path) -> None:
 
 
 def test_what_was_learnt_says_how_long_it_took(tmp_path: Path) -> None:
+    begun = time.monotonic()
     ready = FieldSum(lags=SAME_FRAME, samples=1).fit(worlds.training(tmp_path))
-    assert 0 < learning_seconds(ready.artefact) < 60
+    assert 0 < learning_seconds(ready.artefact) <= time.monotonic() - begun
 
 
 def test_the_library_finds_the_movie_that_it_contains(tmp_path: Path) -> None:
