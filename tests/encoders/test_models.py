@@ -260,3 +260,11 @@ def test_the_gradient_goes_back_through_bfloat16(make: Callable[[], Encoder]) ->
         pulls.append(torch.autograd.grad(encoder(leaf, behavior).square().sum(), leaf)[0])
     assert pulls[1].dtype == torch.float32 and not torch.equal(*pulls)
     assert torch.nn.functional.cosine_similarity(pulls[0].flatten(), pulls[1].flatten(), dim=0) > 0.99
+
+
+def test_a_name_of_the_package_is_the_same_thing_before_and_after_an_encoder_is_loaded() -> None:
+    """Functions of the registry bear names of modules; the package hands on the modules alone."""
+    before = {name: getattr(encoders, name, None) for name in encoders.ENCODERS}
+    encoders.load("core_readout", weights="v1_seed0")
+    after = {name: getattr(encoders, name, None) for name in encoders.ENCODERS}
+    assert not any(callable(thing) for thing in (*before.values(), *after.values()))
