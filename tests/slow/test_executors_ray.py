@@ -138,6 +138,10 @@ def test_a_ray_of_this_machine_is_started_where_none_stands(tmp_path: Path, monk
         ray.shutdown()
     with pytest.raises(ValueError, match=r"--on ray://nowhere\.invalid:10001: expected a Ray cluster"):
         list(RayCrew(partial(Jobs, tmp_path), Share(), "ray://nowhere.invalid:10001").run([0]))
+    try:  # the process can start a Ray again
+        assert [outcome.line for outcome in RayCrew(partial(Jobs, tmp_path), Share()).run([1])] == ["job 1"]
+    finally:
+        ray.shutdown()
 
 
 def test_tasks_of_ten_seconds_take_as_long_as_in_processes(monkeypatch: pytest.MonkeyPatch) -> None:

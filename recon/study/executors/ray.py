@@ -168,6 +168,7 @@ def connected(address: str) -> Any:
             own = {} if address or "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
             ray.init(address=address or None, log_to_driver=False, logging_level="error", **own)
         except (ConnectionError, RuntimeError) as error:
+            ray.shutdown()  # else this process stays in client mode, and no later Ray can be started in it
             said, where = " ".join(str(error).split()), address or "ray"
             raise InputError(f"--on {where}: expected a Ray cluster, got: {said}; start it, or correct it") from error
     return ray
