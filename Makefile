@@ -23,8 +23,12 @@ check: $(INSTALLED)  ## a minute: style, contract of all methods, closed forms, 
 	@$(BIN)/ruff check
 	@$(PYTEST) -m "not slow and not real" $(CHECKED)
 
-test: lint  ## six minutes on two cores: style, types, tests, doctests, coverage
-	@$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=93
+# Types are checked beside the tests: mypy keeps one core busy for half a minute.
+test: $(INSTALLED)  ## six minutes on two cores: style, types, tests, doctests, coverage
+	@$(BIN)/ruff check
+	@$(BIN)/mypy > .mypy.log 2>&1 & types=$$!; \
+		$(PYTEST) -m "not slow" --cov --cov-report=term:skip-covered --cov-fail-under=93; tests=$$?; \
+		wait $$types; types=$$?; cat .mypy.log; rm -f .mypy.log; exit $$((tests | types))
 
 test-slow: $(INSTALLED)  ## forty minutes: what takes minutes each: kills, Ray, notebooks, full scale, a fresh environment
 	@$(PYTEST) -m slow --durations=20

@@ -240,6 +240,7 @@ def test_planted_copies_of_open_films_are_found(open_films: dict[str, Movie]) ->
 
 
 @pytest.mark.real
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("length", "different", "same"), [(60, 2270, 733), (75, 1492, 461), (150, 303, 103), (300, 57, 21)]
 )

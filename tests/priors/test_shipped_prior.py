@@ -69,6 +69,7 @@ def films(real_data: Path) -> torch.Tensor:
 
 
 @pytest.mark.real
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.1, 0.4, 1.6])
 def test_films_that_it_never_saw_are_denoised_better_than_by_a_gaussian(
     shipped: MovieDiffusion, films: torch.Tensor, sigma: float
