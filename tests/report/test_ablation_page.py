@@ -102,7 +102,7 @@ def test_a_reader_sees_numbers_warnings_and_curves(browser: Any) -> None:
     texts = lines_of(browser, "#ablation-plot text.label")
     assert {FULL, "guidance 4", "<b>ridge</b>"} <= set(texts) and MEAN not in texts
     assert lines_of(browser, "#ablation-plot p") == [
-        "Not drawn, for want of a score (a still movie has no Judge r): mean."
+        "Not shown, score undefined (as is Judge r of a still movie): mean."
     ]
     drawn = "return [...document.querySelectorAll('#ablation-plot path.curve')].map((path) => path.getAttribute('d'))"
     curves = browser.execute_script(drawn)[:2]
