@@ -1,4 +1,4 @@
-"""Version of the code behind a result: a hash of what modules do, whatever their comments and layout."""
+"""Version of the code behind a result: a hash of the behaviour of modules, not of their comments or layout."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ UNFOLLOWED = {
 """Imports that are not followed: importing module → prefix of the imported ones.
 
 A registry imports everything that a configuration can name; the class that is picked counts by its own module.
-Converted and simulated recordings count by their fingerprint. What analyses import from the study are types and
-writers.
+Converted and simulated recordings count by their fingerprint. Analyses import only types and
+writers from the study.
 """
 
 LIBRARIES = (
@@ -157,7 +157,7 @@ def _find(module: str, places: Iterable[str]) -> ModuleSpec | None:
 
 
 class ModuleSource(NamedTuple):
-    """What counts of a module: a hash of its syntax, and its imports as (module, name or "").
+    """A module's part in a version: a hash of its syntax, and its imports as (module, name or "").
 
     `handed_on` maps the names that a package's `__init__` imports to their origin.
     """
@@ -186,7 +186,7 @@ def _module(module: str, package: Path) -> ModuleSource | None:
 
 
 def _imported(nodes: Iterable[ast.AST], inside: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (module, name, own name) of what statements import, in a package; names are empty for a whole module."""
+    """Yield (module, name, own name) of each import in a package; the names are empty for a whole module."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((alias.name, "", "") for alias in node.names)

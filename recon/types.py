@@ -237,7 +237,7 @@ class Reconstruction:
     messages: tuple[str, ...] = ()
 
     def ending(self, sample: int) -> tuple[str, str]:
-        """Return status and message of one sample; those of the whole run where samples have none of their own."""
+        """Return status and message of one sample, or of the run if samples have none of their own."""
         return (self.statuses[sample], self.messages[sample]) if self.statuses else (self.status, self.message)
 
 

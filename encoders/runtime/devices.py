@@ -46,7 +46,7 @@ class Replicated(Encoder):
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """Size of what the encoder's network sees."""
+        """Frame size of the encoder's network input."""
         return self._canvas
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
@@ -61,7 +61,7 @@ class Replicated(Encoder):
 
 
 class ReplicatedTemporal(Encoder):
-    """As `Replicated`, of an encoder that filters time first: copies filter, and do what comes after it, in turn."""
+    """`Replicated` for an encoder that filters time first: copies take turns at the filters and at the later stages."""
 
     def __init__(self, inner: Encoder, devices: Sequence[torch.device], *, first: int = 0) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class ReplicatedTemporal(Encoder):
 
     @property
     def canvas(self) -> tuple[int, int]:
-        """Size of what the encoder's network sees."""
+        """Frame size of the encoder's network input."""
         return self.whole.canvas
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:

@@ -1,7 +1,7 @@
 """Receptive fields of an encoder's model neurons by sparse-noise mapping.
 
 Sparse noise (bright and dark squares on grey) is shown to the frozen encoder. The predicted rate is correlated with the
-presence of a square, whatever its sign, so that complex cells are mapped too (Jones & Palmer 1987; Niell & Stryker
+presence of a square of either sign, so that complex cells are mapped too (Jones & Palmer 1987; Niell & Stryker
 2008). A Gaussian is fitted to each map.
 """
 

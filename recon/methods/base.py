@@ -15,7 +15,7 @@ from recon.problem.problem import Problem
 from recon.types import Iterate, State
 
 POSING = "recon.problem.conditions"
-"""Module that poses the problems of validation clips: its code counts in what they choose."""
+"""Module that poses the problems of validation clips: its code is part of every artefact that they choose."""
 
 
 @runtime_checkable
@@ -46,7 +46,7 @@ def fitted(method: Method, training: TrainingSet) -> Method:
 
 
 def last_iterate(iterates: Iterable[Iterate]) -> Iterate:
-    """Return the last iterate of a run; earlier ones are freed as it goes on."""
+    """Return the last iterate of a run; earlier iterates are freed during the run."""
     kept = deque(iterates, maxlen=1)
     if not kept:
         raise InputError("method: expected at least one iterate, got none; allow at least one iteration")

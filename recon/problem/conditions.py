@@ -72,7 +72,7 @@ def pose(
 
 
 def spoken(batch: Batch, words: Words) -> tuple[tuple[Caption, ...], ...]:
-    """Return the captions given to a method: none, those of each clip, or those of its stranger."""
+    """Return the captions given to a method: none, the clip's own, or those of its null clip."""
     if words == "none":
         return ()
     trials = batch.trials if words == "true" else batch.strangers

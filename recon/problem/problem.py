@@ -18,7 +18,7 @@ from recon.types import Caption, Fidelity, Measurement
 ValueAndGradient = Callable[["Problem", Tensor], tuple[Tensor, Tensor]]
 """Problem and movie `[B,C,T,H,W]` → energy `[B]` and its gradient, shaped like the movie."""
 GREY = 0.5
-"""What encoders see outside the mask of a problem."""
+"""Grey level shown to encoders outside the mask of a problem."""
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ def hdf5_file(
 
 
 def _commit() -> str | None:
-    """Return the commit of this project's checkout; an installed package has none, whatever repository it lies in."""
+    """Return the commit of this project's checkout; None for an installed package, also inside another repository."""
     if not (SOURCE / ".git").exists():
         return None
     try:

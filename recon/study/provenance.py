@@ -1,4 +1,4 @@
-"""What a method depends on beside its settings: weights by content, artefacts and their learning time."""
+"""Dependencies of a method beside its settings: weights by content, artefacts and their learning time."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class Scorer:
     def response_scores(self, movie: Tensor, problem: Problem) -> Scores:
         """Return correlations `[B]` of predicted with fitted responses, for the movie and the truth.
 
-        With a mask also for both with grey outside the scored pixels; the difference is what lies outside.
+        With a mask, also with grey outside the scored pixels; the difference is the contribution of the pixels outside.
         """
         movies = {"response_correlation": movie, "response_correlation_true": self.batch.movie}
         if self.masked and self.pixel_mask is not None:

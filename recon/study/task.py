@@ -242,7 +242,7 @@ class Task:
 
     def _about(self, result: Reconstruction, clip: int) -> dict[str, Any]:
         row, trial = self.plan.row, self.batch.trials[clip]
-        # A decoder asks each encoder once, for the misfit that it reports; whatever asks more often was led by them.
+        # A decoder evaluates each encoder once, to report its misfit; more evaluations mean that encoders guided it.
         encoders = [*self.encoders.values(), *(animal.encoder for animal in self.animals)]
         fitted_neurons = [self.bench.sets["fit"] & ~self.left_out, *(animal.sets["fit"] for animal in self.animals)]
         led = result.evaluations > 1.5 * len(encoders) and any(encoder.spec.behavior for encoder in encoders)

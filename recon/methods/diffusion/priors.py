@@ -1,4 +1,4 @@
-"""Denoisers for methods: what they learn or load, and their text condition."""
+"""Denoisers for methods: fitting, loading and text condition."""
 
 from __future__ import annotations
 
