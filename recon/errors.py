@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class InputError(ValueError):
-    """Bad input: the message says what was expected, what was found and how to mend it.
+    """Bad input: the message gives the expected value, the value found and the remedy.
 
     The command line prints it in one line and exits with code 2.
     """

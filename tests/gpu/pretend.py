@@ -132,7 +132,7 @@ def _check(name: str, args: Any, leaves: list[Any], *, inside: bool, there: bool
         return
     given = tree_leaves(args[:1] + args[2:]) if name in INDEXED and isinstance(args[0], There) else leaves
     if any(isinstance(leaf, Tensor) and not isinstance(leaf, There) and leaf.is_meta for leaf in leaves):
-        raise NotImplementedError(f"{name}: a tensor was made on the second device behind its back")
+        raise RuntimeError(f"{name}: a tensor was made on the second device behind its back")
     strangers = [leaf for leaf in given if isinstance(leaf, Tensor) and not isinstance(leaf, There) and leaf.dim()]
     if strangers:
         raise RuntimeError(f"{name}: tensors on two devices, one of shape {tuple(strangers[0].shape)} on the CPU")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, load_spectrum
-from recon.methods.diffusion.sampling import noise_around, pulled, renoised, steps_down, terms_of
+from recon.methods.diffusion.sampling import begin, pulled, renoised, steps_down, terms_of
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
 from recon.priors.guidance import falling
@@ -55,11 +56,8 @@ class Dps:
         """Yield the clean estimate of every level with its misfit; the last is moved along the misfit's gradient."""
         spectrum = load_spectrum(self.artefact, problem.device, method="dps")
         denoiser, condition = self.denoiser.load(spectrum, problem)
-        if state:
-            x, done = state["variable"], int(state["step"])
-        else:
-            start = spectrum.mean.expand(problem.shape)
-            x, done = noise_around(denoiser, start, self.highest, generator=generator), 0
+        start = partial(spectrum.mean.expand, problem.shape)
+        x, done = begin(denoiser, start, state, level=self.highest, generator=generator)
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
             pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), condition, strength=self.beta)
             clean = pull.clean - self._clipped(self.beta * now**2 * pull.gradient, now)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from recon.errors import InputError
 from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, load_spectrum
-from recon.methods.diffusion.sampling import ancestral, noise_around, pulled, renoised, steps_down, terms_of, unit
+from recon.methods.diffusion.sampling import ancestral, begin, pulled, renoised, steps_down, terms_of, unit
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
 from recon.priors.guidance import falling
@@ -51,11 +52,8 @@ class Egg:
         """Yield the denoised estimate of every level, and finally the movie itself."""
         spectrum = load_spectrum(self.artefact, problem.device, method="egg")
         denoiser, condition = self.denoiser.load(spectrum, problem)
-        if state:
-            x, done = state["variable"], int(state["step"])
-        else:
-            start = spectrum.mean.expand(problem.shape)
-            x, done = noise_around(denoiser, start, self.highest, generator=generator), 0
+        start = partial(spectrum.mean.expand, problem.shape)
+        x, done = begin(denoiser, start, state, level=self.highest, generator=generator)
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
             pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), condition, strength=self.scale)
             x = renoised(x, pull.clean, (now, then), noise=self.noise * ancestral(now, then), generator=generator)

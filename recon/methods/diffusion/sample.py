@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ import torch
 from recon.errors import InputError
 from recon.methods.base import Method, fitted
 from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, load_spectrum, starting_movie
-from recon.methods.diffusion.sampling import noise_around, steps_down, unguided
+from recon.methods.diffusion.sampling import begin, steps_down, unguided
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
 from recon.priors.guidance import falling
@@ -52,11 +53,8 @@ class Sample:
         """Yield the denoised estimate of every level; the last includes its misfit."""
         spectrum = load_spectrum(self.artefact, problem.device, method="sample")
         denoiser, condition = self.denoiser.load(spectrum, problem)
-        if state:
-            x, done = state["variable"], int(state["step"])
-        else:
-            start = starting_movie(problem, generator, spectrum, self.start)
-            x, done = noise_around(denoiser, start, self.highest, generator=generator), 0
+        start = partial(starting_movie, problem, generator, spectrum, self.start)
+        x, done = begin(denoiser, start, state, level=self.highest, generator=generator)
         steps = steps_down(self.levels, self.highest, self.lowest, done=done)
         for level in unguided(denoiser, x, condition, steps, noise=self.noise, generator=generator):
             movie = denoiser.decode(level.clean).clamp(0, 1)

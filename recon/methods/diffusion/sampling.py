@@ -12,6 +12,7 @@ from recon.encoders.base import device_of
 from recon.priors.base import Denoiser
 from recon.priors.guidance import falling
 from recon.problem.problem import Problem
+from recon.types import State
 
 Step = tuple[int, float, float]
 
@@ -108,6 +109,15 @@ def noise_around(denoiser: Denoiser, movie: Tensor, level: float, *, generator: 
     """Return the start of a sampler: a movie `[B,C,T,H,W]`, encoded, plus noise of standard deviation `level`."""
     start = denoiser.encode(movie)
     return start + level * torch.randn(start.shape, generator=generator).to(start)
+
+
+def begin(
+    denoiser: Denoiser, movie: Callable[[], Tensor], state: State | None, *, level: float, generator: torch.Generator
+) -> tuple[Tensor, int]:
+    """Return the noisy variable and the number of finished levels: from `state`, or 0 with `movie` under `level`."""
+    if state:
+        return state["variable"], int(state["step"])
+    return noise_around(denoiser, movie(), level, generator=generator), 0
 
 
 def renoised(
