@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from worlds.ablation import make_ablation
-from worlds.browser import CHROMIUM, DRIVER, FLAGS, choose
+from worlds.browser import choose, opened
 from worlds.finished_run import embedded
 
 from recon import cli
@@ -27,18 +27,8 @@ def ablated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(ablated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if not CHROMIUM or not DRIVER:
-        pytest.skip("needs chromium and chromedriver from the system's packages")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium, part of the test extra")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}", "--window-size=1360,1000"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.get((ablated / "report.html").as_uri())
-    yield driver
-    driver.quit()
+    with opened(ablated / "report.html", tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 def test_the_section_has_the_numbers_that_were_written(ablated: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from worlds.browser import CHROMIUM, DRIVER, FLAGS, choose
+from worlds.browser import choose, opened
 from worlds.finished_run import EVIL
 
 from recon.media import to_uint8
@@ -19,19 +19,9 @@ from recon.report.data import read_tasks, standings
 
 @pytest.fixture(scope="module")
 def browser(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if not CHROMIUM or not DRIVER:
-        pytest.skip("needs chromium and chromedriver from the system's packages")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium, part of the test extra")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}", "--window-size=1360,1000"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.get(page.as_uri())
-    wait_for(lambda: pixels(driver, "true movie").max() > 0)
-    yield driver
-    driver.quit()
+    with opened(page, tmp_path_factory.mktemp("profile")) as driver:
+        wait_for(lambda: pixels(driver, "true movie").max() > 0)
+        yield driver
 
 
 def wait_for(holds: Any, seconds: float = 20.0) -> None:

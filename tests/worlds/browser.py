@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (
@@ -17,6 +22,25 @@ FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
 )
+
+
+@contextmanager
+def opened(page: Path, profile: Path) -> Iterator[Any]:
+    """Open a page from disk; skip where Chromium, its driver or selenium is missing."""
+    if not CHROMIUM or not DRIVER:
+        pytest.skip("needs chromium and chromedriver from the system's packages")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium, part of the test extra")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={profile}", "--window-size=1360,1000"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    try:
+        driver.get(page.as_uri())
+        yield driver
+    finally:
+        driver.quit()
 
 
 def choose(driver: Any, selector: str, value: str) -> None:
