@@ -31,7 +31,8 @@ test: $(INSTALLED)  ## six minutes on two cores: style, types, tests, doctests, 
 		wait $$types; types=$$?; cat .mypy.log; rm -f .mypy.log; exit $$((tests | types))
 
 test-slow: $(INSTALLED)  ## forty minutes: what takes minutes each: kills, Ray, notebooks, full scale, a fresh environment
-	@$(PYTEST) -m slow --durations=20
+	@$(PYTEST) -m "slow and not alone" --durations=20
+	@$(ONE_THREAD) $(BIN)/pytest -m "slow and alone" --durations=10
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check

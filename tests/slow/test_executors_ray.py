@@ -129,6 +129,7 @@ def test_sixty_tasks_outlive_a_node_and_two_workers(cluster: Any, world: Path, t
     assert [{k: (a[k], b[k]) for k in a if a[k] != b[k]} for a, b in zip(rows, one, strict=True)] == [{}] * len(one)
 
 
+@pytest.mark.alone
 def test_a_ray_of_this_machine_is_started_where_none_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ray.shutdown()
     monkeypatch.setenv("RAY_ADDRESS", "local")  # Ray would join the three nodes again, which fails in the same process
@@ -144,6 +145,7 @@ def test_a_ray_of_this_machine_is_started_where_none_stands(tmp_path: Path, monk
         ray.shutdown()
 
 
+@pytest.mark.alone
 def test_tasks_of_ten_seconds_take_as_long_as_in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """At most a tenth longer once all are at work; to start a Ray of this machine takes some ten seconds more."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))

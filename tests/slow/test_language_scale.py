@@ -33,6 +33,7 @@ sys.stdout.write(json.dumps({"seconds": seconds, "half": half, "gigabytes": giga
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(1200)
 def test_a_whole_mouse_is_fitted_in_four_gigabytes_and_in_time_that_grows_as_its_neurons() -> None:
     """Twice the neurons take at most twice as long; four times if every neuron looked at every other."""

@@ -20,7 +20,7 @@ from recon.study.outputs import COLUMNS
 from recon.study.store import Store
 
 TASKS = int(os.environ.get("RECON_TASKS", "100000"))
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def resident() -> float:
