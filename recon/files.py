@@ -1,4 +1,4 @@
-"""Files on disk: atomic writes, content hashes, locks."""
+"""Files on disk: atomic writes, content hashes, locks, markers of our own folders."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import csv
 import errno
 import fcntl
 import filecmp
+import functools
 import hashlib
 import json
 import math
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,10 @@ from typing import IO, Any, TextIO
 from recon.errors import InputError
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+MARKER = ".recon.json"
+"""File that marks a folder as one of ours; nothing is overwritten or deleted in a folder without it."""
+JUST_NOW = 100_000_000
+"""Nanoseconds after a change within which a second one may have the same time stamp."""
 
 
 def digest(inputs: object) -> str:
@@ -28,6 +34,51 @@ def digest(inputs: object) -> str:
     True
     """
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file's content, 64 hexadecimal digits; an unchanged file is read once per process."""
+    found = path.stat()
+    read = _file_hash.__wrapped__ if time.time_ns() - found.st_ctime_ns < JUST_NOW else _file_hash
+    return read(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+@functools.lru_cache(maxsize=20_000)
+def _file_hash(path: Path, *version: int) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def kind_of(folder: Path) -> str:
+    """Return the kind of a folder of ours, for example "run"; empty for a folder without a marker."""
+    try:
+        found = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(found.get("kind", "")) if isinstance(found, Mapping) else ""
+
+
+def check_ours(folder: Path, kind: str, *, also: str = "") -> None:
+    """Raise InputError unless a folder is absent, empty, or marked as ours of this kind; `also`: further remedy."""
+    if folder == Path():
+        raise InputError(f"{kind}: expected a folder of its own, got the current one; name another")
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if kind_of(folder) != kind:
+        got = "a file" if not folder.is_dir() else f"a {kind_of(folder)}" if kind_of(folder) else "one with other files"
+        raise InputError(f"{folder}: expected a new folder or a {kind} of recon, got {got}; name another{also}")
+
+
+def claim(folder: Path, kind: str, *, also: str = "") -> None:
+    """Create a folder of ours, or check that it is one, before anything else is written to it."""
+    check_ours(folder, kind, also=also)
+    if not kind_of(folder):
+        mark(folder, kind)
+
+
+def mark(folder: Path, kind: str) -> None:
+    """Mark a folder as one of ours."""
+    write_json(folder / MARKER, {"kind": kind})
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -19,7 +19,7 @@ from recon import config
 from recon.code_version import code_version, modules_of
 from recon.encoders.base import device_of, resolve_device
 from recon.errors import InputError
-from recon.files import digest, one_writer, write_bytes
+from recon.files import check_ours, claim, digest, one_writer, write_bytes
 from recon.media import (
     SCALE,
     contact_sheet,
@@ -40,6 +40,8 @@ Draws = NDArray[np.float16]
 Samples = dict[str, Draws]
 """Clips `[K,T,H,W]` in [0,1] by caption."""
 
+SAMPLES = "samples"
+"""Kind of a folder with samples of a prior."""
 NOT_DRAWN = ("captions", "output", "frame_rate", "device")
 """Settings that the draws do not depend on."""
 
@@ -89,9 +91,11 @@ class SampleSettings:
 def sample(tree: Mapping[str, Any]) -> Path:
     """Draw the missing samples of a configuration, write clips and pictures, and return their folder."""
     chosen = config.record(SampleSettings, tree, where="sample")
+    check_ours(chosen.output, SAMPLES)
     prior: Denoiser = config.build("prior", chosen.prior, where="prior")
     if isinstance(prior, LatentDiffusion):
         prior = prior.for_movie(chosen.shape)
+    claim(chosen.output, SAMPLES)
     with one_writer(chosen.output):
         write_bytes(chosen.output / "config.yaml", to_yaml(tree))
         write_pictures(samples_of(prior.to(resolve_device(chosen.device)), chosen), chosen)

@@ -31,16 +31,14 @@ def add_parser(commands: Commands) -> None:
 def benchmark(options: argparse.Namespace, write: Write) -> None:
     """Run unfinished tasks, then print the table and the paths of the results."""
     from recon.config import load
-    from recon.report.page import write_report
+    from recon.report.page import is_current, write_report
     from recon.study.benchmark import benchmark as run_benchmark
     from recon.study.executors.places import place_of
 
     tree = load(options.config, options.overrides)
     run = run_benchmark(tree, say=write, progress=True, on=place_of(options.on, str(tree.get("device", "auto"))))
-    page, results = run / "report.html", run / "results.csv"
-    if not page.exists() or page.stat().st_mtime < results.stat().st_mtime:
-        page = write_report(run)
-    for line in table(results):
+    page = run / "report.html" if is_current(run) else write_report(run)
+    for line in table(run / "results.csv"):
         write(line)
     write(f"page: {page}")
     write(f"TensorBoard: tensorboard --logdir {run / 'tensorboard'}")

@@ -6,8 +6,13 @@ import argparse
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recon.commands.arguments import Commands, Write
+from recon.errors import InputError
+
+if TYPE_CHECKING:
+    from recon.study.folders import RunFolder
 
 
 def add_parser(commands: Commands) -> None:
@@ -25,6 +30,9 @@ def add_parser(commands: Commands) -> None:
     gone.add_argument("--yes", action="store_true", help="delete; without this flag, dry run")
     gone.add_argument("--leftovers", action="store_true", help="only tasks that are unfinished or no longer configured")
     gone.set_defaults(command=rm)
+    older = verbs.add_parser("adopt", help="mark a run of an earlier version as a run; its tasks are computed again")
+    older.add_argument("run", type=Path, help="the run's folder")
+    older.set_defaults(command=adopt_run)
     packed = verbs.add_parser("export", help="write a run to an archive for sharing")
     packed.add_argument("run", type=Path, help="the run's folder")
     packed.add_argument("archive", type=Path, metavar="FILE.zip", help="the archive")
@@ -37,15 +45,25 @@ def list_runs(options: argparse.Namespace, write: Write) -> None:
     from recon.study.folders import runs_below
 
     lines: list[tuple[str, ...]] = [("run", "rows", "failed", "tasks", "left", "changed", "device", "commit", "MB")]
+    broken: list[str] = []
     for run in runs_below(options.root):
-        tasks, failed = run.tasks, sum(row["status"] == "failed" for row in run.rows)
-        when, commit = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.changed)), run.environment.get("git_commit")
-        device, size = str(run.environment.get("device")), f"{run.size / 1e6:.1f}"
-        counted = (len(run.rows), failed, tasks["finished"], tasks["unfinished"])
-        lines.append((str(run.folder), *map(str, counted), when, device, str(commit or "–")[:7], size))
+        try:
+            lines.append(_line(run))
+        except InputError as error:
+            broken.append(str(error))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    for line in broken:
+        write(f"damaged: {line}")
+
+
+def _line(run: RunFolder) -> tuple[str, ...]:
+    tasks, failed = run.tasks, sum(row["status"] == "failed" for row in run.rows)
+    when, commit = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.changed)), run.environment.get("git_commit")
+    device, size = str(run.environment.get("device")), f"{run.size / 1e6:.1f}"
+    counted = (len(run.rows), failed, tasks["finished"], tasks["unfinished"])
+    return (str(run.folder), *map(str, counted), when, device, str(commit or "–")[:7], size)
 
 
 def show(options: argparse.Namespace, write: Write) -> None:
@@ -66,16 +84,29 @@ def show(options: argparse.Namespace, write: Write) -> None:
 
 def rm(options: argparse.Namespace, write: Write) -> None:
     """Remove runs, or only their leftover tasks."""
-    from recon.study.folders import RunFolder, remove
+    from recon.study.folders import RunFolder, own_files, remove
 
     runs = [RunFolder.of(folder) for folder in options.run]
-    if not options.yes:
-        for run in runs:
-            write(f"{run.folder}: {run.size / 1e6:.1f} MB, {len(run.rows)} rows")
-        write("nothing was removed; add --yes")
-        return
     for run in runs:
-        write(f"{run.folder}: {remove(run, leftovers=options.leftovers) / 1e6:.1f} MB removed")
+        if options.yes:
+            freed, others = remove(run, leftovers=options.leftovers)
+            write(f"{run.folder}: {freed / 1e6:.1f} MB removed")
+        else:
+            own, others = own_files(run, leftovers=options.leftovers)
+            size = sum(path.stat().st_size for path in own)
+            write(f"{run.folder}: {len(own)} files of recon, {size / 1e6:.1f} MB")
+        for path in others:
+            write(f"left, not written by recon: {path}")
+    if not options.yes:
+        write("nothing was removed; add --yes")
+
+
+def adopt_run(options: argparse.Namespace, write: Write) -> None:
+    """Mark a run of an earlier version as a run."""
+    from recon.study.folders import adopt
+
+    adopt(options.run)
+    write(f"{options.run}: marked as a run; the command that made it computes its tasks again")
 
 
 def export_run(options: argparse.Namespace, write: Write) -> None:

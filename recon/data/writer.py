@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +18,13 @@ import numpy as np
 from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, content_id, data_file, save_array
 from recon.data.training_statistics import write_statistics
 from recon.errors import InputError
+from recon.files import check_ours, mark
 from recon.types import AcquisitionTimes
 
 LOCK = ".lock"
+RECORDING = "recording"
+OWN = re.compile(r"data/\w+/\d+\.npy|meta/.+|ceiling\.(csv|png)|(.+/)?\.(recon\.json|DS_Store|lock)")
+"""Names of the files of a recording."""
 
 
 class RecordingWriter:
@@ -220,8 +225,14 @@ class RecordingWriter:
 
 
 def _check_destination(destination: Path, *, overwrite: bool) -> None:
+    """Raise InputError unless the destination is new, or to be overwritten and a recording with nothing else in it."""
     if destination.exists() and not overwrite and (not destination.is_dir() or any(destination.iterdir())):
         raise InputError(f"{destination}: expected a new folder, got one with content; choose another or overwrite it")
+    check_ours(destination, RECORDING, also=" or remove that one")
+    files = (path for path in sorted(destination.rglob("*")) if path.is_symlink() or not path.is_dir())
+    names = (path.relative_to(destination).as_posix() for path in files)
+    if other := next((name for name in names if not OWN.fullmatch(name)), ""):
+        raise InputError(f"{destination}: expected nothing but a recording, got {other}; move it elsewhere first")
 
 
 def _check_video(index: int, video: Array, frame_size: tuple[int, int] | None) -> None:
@@ -242,6 +253,7 @@ def _open_aside(destination: Path) -> tuple[Path, TextIO]:
         _remove_if_dead(left)
     aside = Path(tempfile.mkdtemp(prefix=prefix, dir=destination.parent))
     aside.chmod(0o755)
+    mark(aside, RECORDING)
     lock = (aside / LOCK).open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
     return aside, lock

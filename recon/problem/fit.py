@@ -18,6 +18,7 @@ from recon.files import digest
 from recon.problem.conditions import clip_rates, response_scale
 from recon.problem.fidelities import load, save
 from recon.problem.fidelities.base import Likelihood
+from recon.sealed import whole
 from recon.types import Trial, stack
 
 TRIALS = 40
@@ -51,7 +52,7 @@ def fit_fidelity(
     code = code_version(__name__, type(recording).__module__, *modules_of(fidelity, *encoders.values()))
     key = digest([repr(fidelity), recording.fingerprint(), hashes, neurons, frames, bins, TRIALS, code])
     path = artefacts / f"fidelity-{key}.safetensors"
-    if not path.exists():
+    if not whole(path):
         artefacts.mkdir(parents=True, exist_ok=True)
         trials = training_trials(recording, frames)
         pairs = [_pair(recording, trials, encoder, bins, window) for encoder in encoders.values()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from recon.media import Pixels, encode_png, sprite_sheet, to_uint8
 from recon.report.seen import seen_in
 from recon.report.traces import curves_of, finite_numbers, rounded, trace_of
 from recon.run.trace import read_trace
+from recon.study.store import read_task
 
 Row = Mapping[str, Any]
 Interval = Callable[[Sequence[float]], tuple[float, float]]
@@ -123,11 +123,11 @@ class FinishedTask:
 
 
 def read_tasks(run: Path) -> list[FinishedTask]:
-    """Return the finished tasks of a run, sorted by key and seed."""
+    """Return the finished tasks of a run, sorted by key and seed; raises InputError that names a damaged file."""
     tasks = []
-    for file in sorted(run.glob("tasks/[!.]*/row.json")):  # unfinished tasks are hidden
-        rows = tuple(json.loads(file.read_text(encoding="utf-8"))["rows"])
-        tasks += [FinishedTask(file.parent, rows)] if rows else []
+    for folder in sorted(run.glob("tasks/[!.]*")):  # unfinished tasks are hidden
+        rows = tuple(read_task(folder))
+        tasks += [FinishedTask(folder, rows)] if rows else []
     if not tasks:
         raise InputError(f"run directory {run}: expected finished tasks in tasks/*/row.json, got none; run it first")
     return sorted(tasks, key=lambda task: (task.key, task.seed))

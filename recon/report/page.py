@@ -14,16 +14,24 @@ from typing import Any
 
 import numpy as np
 
-from recon.files import finite, write_bytes
+from recon.code_version import code_version
+from recon.files import digest, file_hash, finite, write_bytes
 from recon.media import encode_png
 from recon.metrics.statistics import bootstrap_interval
 from recon.report.ablation import ablation_of
 from recon.report.cells import read_table
 from recon.report.comparisons import comparisons
 from recon.report.data import columns_of, read_clips, read_methods, read_tasks, standings
+from recon.study import manifest
+from recon.study.outputs import INPUT_FILES
 
 ASSETS = ("page.css", "plots.js", "table.js", "compare.js", "ablation.js", "player.js", "page.js")
 
+TEMPLATE = "template.html"
+SOURCES = (manifest.MANIFEST, "results.csv", *INPUT_FILES, "ablation.json", "information.json")
+"""Files of a run, besides those of its tasks, that its page is made from."""
+STAMP = "<!-- recon: "
+"""Start of the last line of a page: hashes of its sources and of its text."""
 COMPARED = ("video_correlation", "ssim")
 """Scores of the pairwise comparison of methods."""
 
@@ -35,6 +43,8 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
     the best, median and worst clip; scores are over all clips.
     """
     run = Path(run)
+    made_from = sources(run)
+    manifest.check(run, of=manifest.RUN)
     tasks = read_tasks(run)
     lines = len({task.key for task in tasks})
     first = standings(tasks)
@@ -51,8 +61,33 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
         "given_up": list(_given_up(run)),
     }
     path = run / "report.html"
-    write_bytes(path, _fill(run, page).encode())
+    text = _fill(run, page)
+    write_bytes(path, f"{text}{_stamp(made_from, text)}".encode())
     return path
+
+
+def is_current(run: Path) -> bool:
+    """Return whether a run's page is as it was written, from the run's present content and by the present code."""
+    try:
+        text, start, end = (run / "report.html").read_bytes().decode().rpartition(STAMP)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return f"{start}{end}" == _stamp(sources(run), text)
+
+
+def sources(run: Path) -> str:
+    """Return a hash of all that a page is made from: the run's files by content, and the code and assets of the page.
+
+    Of the tasks the manifests count, which hold the checksums of all files.
+    """
+    files = [run / name for name in SOURCES] + sorted(run.glob(f"tasks/[!.]*/{manifest.MANIFEST}"))
+    content = [[path.relative_to(run).as_posix(), file_hash(path)] for path in files if path.is_file()]
+    assets = [(resources.files("recon.report") / "assets" / name).read_text("utf-8") for name in (*ASSETS, TEMPLATE)]
+    return digest([content, assets, code_version(__name__)])
+
+
+def _stamp(made_from: str, text: str) -> str:
+    return f"{STAMP}{made_from} {digest(text)} -->\n"
 
 
 def _values(method: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
@@ -93,7 +128,7 @@ def _shown_columns(methods: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
 def _fill(run: Path, page: Mapping[str, Any]) -> str:
     assets = resources.files("recon.report") / "assets"
     style, *scripts = ((assets / name).read_text(encoding="utf-8") for name in ASSETS)
-    return Template((assets / "template.html").read_text(encoding="utf-8")).substitute(
+    return Template((assets / TEMPLATE).read_text(encoding="utf-8")).substitute(
         title=html.escape(str(page["name"])),
         lead=html.escape(_lead(run, page)),
         behavior=html.escape(_behavior(page["methods"])),

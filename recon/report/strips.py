@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,9 @@ import numpy as np
 
 from recon.errors import InputError
 from recon.media import Pixels, film_strip, side_by_side, spread_frames, to_uint8, write_png
+from recon.study import manifest
+from recon.study.folders import INPUTS
+from recon.study.store import read_task
 
 FEW = 4
 """Maximum number of frames for strips side by side."""
@@ -22,6 +24,7 @@ def write_strip(run: Path, picture: Path, *, methods: Sequence[str] = (), clips:
 
     Without `methods` all methods on recorded activity are shown. Strips of few frames are placed side by side.
     """
+    manifest.check(run, of=manifest.RUN, needs=INPUTS)
     truths = _truths(run, clips)
     shown = _movies(run, methods)
     missing = sorted(set(methods) - set(shown))
@@ -51,8 +54,8 @@ def _end(clip: h5py.Group) -> int:
 def _movies(run: Path, methods: Sequence[str]) -> dict[str, dict[str, Pixels]]:
     """Return reconstructions by method and trial in table order; without `methods`, all on recorded activity."""
     found: dict[str, dict[str, Pixels]] = {}
-    for folder in (path.parent for path in (run / "tasks").glob("[!.]*/row.json")):
-        rows = json.loads((folder / "row.json").read_text(encoding="utf-8"))["rows"]
+    for folder in (run / "tasks").glob("[!.]*"):
+        rows = read_task(folder)
         name = rows[0]["method"]
         if name in methods or (not methods and rows[0]["condition"] == "recorded"):
             with h5py.File(folder / "movie.h5", "r") as file:

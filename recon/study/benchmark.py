@@ -14,14 +14,17 @@ from tqdm import tqdm
 
 from recon import config
 from recon.encoders.runtime.precision import products
-from recon.files import one_writer, write_table
+from recon.files import claim, one_writer, write_table
 from recon.study.executors.jobs import JobOutcome, in_turn
 from recon.study.executors.local import Crew
 from recon.study.executors.places import HERE, Place, cards_of
 from recon.study.executors.ray import RayCrew
 from recon.study.executors.tasks import Tasks, in_worker
 from recon.study.fisher_information import write_information
+from recon.study.folders import check_run
+from recon.study.manifest import RUN
 from recon.study.outputs import columns, write_inputs
+from recon.study.settings import Settings
 from recon.study.store import Store
 
 Say = Callable[[str], None]
@@ -40,6 +43,7 @@ def benchmark(
     in parallel. A failed task becomes a row with its status, and the others continue.
     """
     tree = config.expand(tree)
+    check_run(config.record(Settings, tree, where="benchmark"))
     known = Tasks.of(tree, progress=progress)
     with products(known.bench.settings.precision):
         return _run(known, tree, say, on)
@@ -51,8 +55,11 @@ def _run(known: Tasks, tree: Mapping[str, Any], say: Say, on: Place) -> Path:
     results = Results(known)
     for batch in bench.batches:
         bench.scorer(batch)  # refuses frames and pixels that leave nothing to score before anything is written
+    claim(settings.run, RUN)
     with one_writer(settings.run):
         results.store.select(results.keys)
+        for line in results.set_aside():
+            say(line)
         write_inputs(settings, tree, sets=bench.sets, batches=bench.batches, device=device)
         current = [results.store.current(key, settings.artefacts) for key in results.keys]
         for number in (number for number, done in enumerate(current) if done):
@@ -82,6 +89,13 @@ class Results:
     def __post_init__(self) -> None:
         self.keys = [task.key for task in self.known.tasks]
         self.store = Store(self.known.bench.settings.run)
+
+    def set_aside(self) -> Iterator[str]:
+        """Set aside damaged tasks, to be computed again; yield one line about each."""
+        for number, key in enumerate(self.keys):
+            if harm := self.store.harm(key):
+                place = self.store.set_aside(key)
+                yield f"{self.known.title(number)}: tasks/{key}: {harm}; moved to {place}, computed again"
 
     def failed(self, outcome: JobOutcome) -> str:
         """Record the rows of a task given up; return a line about it."""

@@ -13,6 +13,7 @@ from recon.code_version import code_version, modules_of
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, device_of
 from recon.files import digest, write_json
+from recon.study.manifest import RUN, intact, seal
 from recon.study.shared import Bench
 
 CLIPS, PROBES, FRAMES = 40, 2, 90
@@ -52,15 +53,17 @@ def information_map(recording: SensoriumRecording, encoder: Encoder, neurons: Te
 
 def write_information(bench: Bench) -> Path:
     """Write `information.json` of a run for its first encoder and *fit* neurons, unless it is up to date."""
-    path = bench.settings.run / "information.json"
+    run, file = bench.settings.run, "information.json"
+    path = run / file
     name, encoder = next(iter(bench.encoders.items()))
     neurons = bench.sets["fit"]
     code = code_version(__name__, *modules_of(encoder))
     key = digest([bench.recording.fingerprint(), bench.hashes[name], neurons.nonzero().flatten().tolist(), code])
-    if not path.exists() or json.loads(path.read_text(encoding="utf-8")).get("key") != key:
+    if not intact(run, file) or json.loads(path.read_text(encoding="utf-8"))["key"] != key:
         found = information_map(bench.recording, encoder, neurons)
         rows = [[float(f"{value:.4g}") for value in row] for row in found.tolist()]
         write_json(path, {"key": key, "encoder": name, "map": rows})
+        seal(run, [file], of=RUN)
     return path
 
 

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 import os
-import shutil
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,19 +15,37 @@ from pathlib import Path
 from typing import Any
 
 from recon.errors import InputError
-from recon.files import one_writer
+from recon.files import MARKER, check_ours, kind_of, mark, one_writer
+from recon.study import manifest
+from recon.study.manifest import MANIFEST, RUN
+from recon.study.settings import Settings
 from recon.study.store import Store
 
 INPUTS = ("config.yaml", "environment.json")
 """Files that identify a run."""
-SHOWN = ("recording.json", "neuron_sets.json", "results.csv", "ablation.json", "information.json", "report.html")
+SHOWN = (
+    *("recording.json", "neuron_sets.json", "results.csv", "identification.csv"),
+    *("ablation.json", "information.json", "report.html"),
+)
 """Exported files of a run, besides inputs and tasks, where present."""
-TASK_FILES = ("config.yaml", "row.json", "curves.json", "trace.jsonl", "manifest.json")
+TASK_FILES = ("config.yaml", "row.json", "curves.json", "trace.jsonl", MANIFEST)
 """Exported files of a task; movies only on request."""
 DEPTH = 4
 """Maximum depth of the search for runs below a folder."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Timestamp of every file in an archive, so that equal content gives an identical archive."""
+KEY = r"[0-9a-f]{16}"
+LEFTOVERS = ("partial", "retired", "damaged")
+OWN = re.compile(
+    rf"({'|'.join(map(re.escape, {*INPUTS, *SHOWN, MARKER, MANIFEST, 'clips.h5', '.lock'}))})"
+    rf"|(tasks|{'|'.join(LEFTOVERS)}|tuning)/{KEY}(-\d+)?"
+    r"/(config\.yaml|row\.json|curves\.json|manifest\.json|movie\.h5|trace\.jsonl|readings\.jsonl|state\.\w+)"
+    r"|tensorboard/.+/events\.out\.tfevents\.[^/]+"
+    rf"|artefacts/\.?[\w ,+-]+-{KEY}\.(safetensors|training|safetensors\.lock|safetensors\.damaged)"
+    r"|(.+/)?\.[^/]+\.(\d+|aside|part)"
+)
+"""Names, relative to a run, of the files that recon writes there; the last are writes that a kill interrupted."""
+OWN_FOLDERS = re.compile(rf"(tasks|{'|'.join(LEFTOVERS)}|tuning|tensorboard|artefacts)(/.+)?")
 
 
 @dataclass(frozen=True)
@@ -39,42 +57,53 @@ class RunFolder:
     @classmethod
     def of(cls, folder: Path) -> RunFolder:
         """Return the run in a folder; raises InputError if it is not one."""
-        lacking = [name for name in INPUTS if not (folder / name).is_file()]
-        if lacking:
-            raise InputError(f"{folder}: expected a run's folder, got no {lacking[0]} in it; see `recon runs list`")
-        return cls(folder)
+        if folder.is_symlink():
+            raise InputError(f"{folder}: expected a run's folder, got a link to {folder.resolve()}; name that")
+        if kind_of(folder) != RUN:
+            raise InputError(
+                f"{folder}: expected a run's folder, got no {MARKER} that marks it as one; see `recon runs list`, or "
+                "mark a run of an earlier version by `recon runs adopt`"
+            )
+        return cls(folder.resolve() if folder == Path() else folder)
 
     @cached_property
     def environment(self) -> dict[str, Any]:
         """Software environment of the run."""
-        found: dict[str, Any] = json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))
-        return found
+        return _readable(self.folder / "environment.json")
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
         """Rows of the results table; empty before the first task is finished."""
         table = self.folder / "results.csv"
-        if not table.is_file():
-            return []
-        with table.open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream))
+        return _table(table) if table.is_file() else []
 
     @property
     def tasks(self) -> dict[str, int]:
         """Numbers of finished, unfinished and retired tasks."""
-        places = {"finished": "tasks", "unfinished": "partial", "retired": "retired"}
+        places = {"finished": "tasks", "unfinished": "partial", "retired": "retired", "damaged": "damaged"}
         return {kind: sum(1 for _ in (self.folder / place).glob("*")) for kind, place in places.items()}
 
     @property
     def changed(self) -> float:
         """Last modification of inputs or results, in seconds since 1970."""
         found = (self.folder / name for name in (*INPUTS, "results.csv"))
-        return max(path.stat().st_mtime for path in found if path.exists())
+        return max((path.stat().st_mtime for path in found if path.exists()), default=self.folder.stat().st_mtime)
 
     @property
     def size(self) -> int:
         """Size on disk in bytes."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+
+def check_run(settings: Settings) -> None:
+    """Raise InputError, before anything is written, unless the folder of a run is new or that of a run."""
+    run, recordings = settings.run.resolve(), [settings.recording, *(a.recording for a in settings.animals.values())]
+    for recording in recordings:
+        if recording.resolve() in (run, *run.parents):
+            raise InputError(
+                f"run: expected a folder outside the recording {recording}, got {settings.run}; name another"
+            )
+    check_ours(settings.run, RUN, also="; `recon runs adopt` marks a run of an earlier version")
 
 
 def runs_below(root: Path) -> Iterator[RunFolder]:
@@ -85,29 +114,47 @@ def runs_below(root: Path) -> Iterator[RunFolder]:
 
 
 def _runs(folder: Path, depth: int) -> Iterator[RunFolder]:
-    if all((folder / name).is_file() for name in INPUTS):
+    if kind_of(folder) == RUN:
         yield RunFolder(folder)
     elif depth:
         for child in sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()):
             yield from _runs(child, depth - 1)
 
 
-def remove(run: RunFolder, *, leftovers: bool = False) -> int:
-    """Remove a run, or with `leftovers` only its unfinished and retired tasks; return the bytes freed.
+def adopt(folder: Path) -> None:
+    """Mark a run of an earlier version as a run; raises InputError for a folder that does not look like one."""
+    lacking = [name for name in (*INPUTS, "results.csv", "tasks") if not (folder / name).exists()]
+    if lacking or not any((folder / "tasks").glob(f"*/{MANIFEST}")):
+        got = f"no {lacking[0]}" if lacking else "no finished task"
+        raise InputError(f"{folder}: expected a run of an earlier version, got {got} in it; name a run's folder")
+    mark(folder, RUN)
 
-    Raises InputError while a command writes to the run. The folder is renamed before deletion, so that no partial run
-    remains under its name.
+
+def own_files(run: RunFolder, *, leftovers: bool = False) -> tuple[list[Path], list[Path]]:
+    """Return the files that recon wrote to a run, or to its leftover tasks, and all other files and links there."""
+    places = [run.folder / name for name in LEFTOVERS] if leftovers else [run.folder]
+    found = sorted(path for place in places for path in place.rglob("*") if path.is_symlink() or not path.is_dir())
+    own = [path for path in found if not path.is_symlink() and OWN.fullmatch(path.relative_to(run.folder).as_posix())]
+    return own, sorted(set(found) - set(own))
+
+
+def remove(run: RunFolder, *, leftovers: bool = False) -> tuple[int, list[Path]]:
+    """Remove a run, or with `leftovers` only tasks that are not finished; return the bytes freed and what is left.
+
+    Only files that recon wrote are removed; others and links are left. Raises InputError while a command writes to the
+    run. The marker goes last: an interrupted removal can be repeated.
     """
     with one_writer(run.folder):
-        before = run.size
-        if leftovers:
-            for name in ("partial", "retired"):
-                shutil.rmtree(run.folder / name, ignore_errors=True)
-            return before - run.size
-        aside = run.folder.with_name(f".{run.folder.name}.removed.{os.getpid()}")
-        run.folder.rename(aside)
-    shutil.rmtree(aside)
-    return before
+        own, others = own_files(run, leftovers=leftovers)
+        freed = sum(path.stat().st_size for path in own)
+        for path in sorted(own, key=lambda path: path == run.folder / MARKER):
+            path.unlink()
+        for folder in sorted(path for path in run.folder.rglob("*") if path.is_dir() and not path.is_symlink())[::-1]:
+            if OWN_FOLDERS.fullmatch(folder.relative_to(run.folder).as_posix()) and not any(folder.iterdir()):
+                folder.rmdir()
+        if not any(run.folder.iterdir()):
+            run.folder.rmdir()
+    return freed, others
 
 
 def export(run: RunFolder, archive: Path, *, movies: bool = False) -> int:
@@ -133,10 +180,39 @@ def export(run: RunFolder, archive: Path, *, movies: bool = False) -> int:
 
 def _exported(run: RunFolder, movies: bool) -> list[str]:
     store, wanted = Store(run.folder), (*TASK_FILES, *(("movie.h5",) if movies else ()))
+    manifest.check(run.folder, of=RUN, needs=INPUTS)
     done = sorted(path.name for path in (run.folder / "tasks").glob("*") if store.complete(path.name))
-    own = (*INPUTS, *SHOWN, *(("clips.h5",) if movies else ()))
-    names = [*own, *(f"tasks/{key}/{name}" for key in done for name in wanted)]
-    return [name for name in names if (run.folder / name).is_file()]
+    own = (MARKER, MANIFEST, *INPUTS, *SHOWN, *(("clips.h5",) if movies else ()))
+    names = [name for name in own if _own(run.folder / name)]
+    return names + [f"tasks/{key}/{name}" for key in done for name in wanted if _own(run.folder / "tasks" / key / name)]
+
+
+def _own(path: Path) -> bool:
+    """Return whether a file is there; raises InputError for a link, which may lead out of the run."""
+    if path.is_symlink() or path.parent.is_symlink():
+        raise InputError(f"{path}: expected a file of the run, got a link to {path.resolve()}; copy it in or remove it")
+    return path.is_file()
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream, strict=True))
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path}: expected a table, got {error}; run the run's configuration again") from error
+    if any("status" not in row or None in row or None in row.values() for row in rows):
+        raise InputError(f"{path}: expected the table of a run, got other columns; run the run's configuration again")
+    return rows
+
+
+def _readable(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        found = error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: expected a JSON object, got {found}; run the run's configuration again")
+    return found
 
 
 def _put(archive: zipfile.ZipFile, path: Path, name: str) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor
 from recon.code_version import SOURCE, installed_version, library_versions
 from recon.files import write_bytes, write_json
 from recon.problem.clips import Batch
+from recon.study.manifest import RUN, seal
 from recon.study.settings import Settings
 from recon.types import Uncertainty
 
@@ -57,6 +58,10 @@ COLUMNS = (
     "message",
 )
 """Columns of results.csv."""
+
+
+INPUT_FILES = ("recording.json", "config.yaml", "environment.json", "neuron_sets.json", "clips.h5")
+"""Files that `write_inputs` writes."""
 
 
 def columns(settings: Settings) -> tuple[str, ...]:
@@ -102,13 +107,14 @@ def clips_file(batches: Sequence[Batch], settings: Settings) -> bytes:
 def write_inputs(
     settings: Settings, tree: Mapping[str, Any], *, sets: Mapping[str, Tensor], batches: Sequence[Batch], device: str
 ) -> None:
-    """Write the resolved configuration, the environment, and the recording's name, neuron sets and clips."""
+    """Write the resolved configuration, the environment, and the recording's name, neuron sets and clips, sealed."""
     run, recording = settings.run, batches[0].recording
     write_json(run / "recording.json", {"name": recording.name, "activity": recording.activity})
     write_bytes(run / "config.yaml", to_yaml(tree))
     write_json(run / "environment.json", environment(device))
     write_json(run / "neuron_sets.json", {name: mask.nonzero().flatten().tolist() for name, mask in sets.items()})
     write_bytes(run / "clips.h5", clips_file(batches, settings))
+    seal(run, INPUT_FILES, of=RUN)
 
 
 def to_yaml(tree: Mapping[str, Any]) -> bytes:

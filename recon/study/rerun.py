@@ -12,9 +12,10 @@ from typing import Any
 
 from recon import config
 from recon.errors import InputError
+from recon.study import manifest
 from recon.study.benchmark import Say, benchmark
 from recon.study.executors.places import HERE, Place
-from recon.study.folders import RunFolder
+from recon.study.folders import INPUTS, RunFolder
 
 TIMES = ("seconds", "learning_seconds")
 """Columns that differ between any two runs."""
@@ -55,6 +56,7 @@ def rerun(
         raise InputError(
             f"{target}: expected a folder other than the run's own, which would be overwritten; name another"
         )
+    manifest.check(before.folder, of=manifest.RUN, needs=INPUTS)
     tree = config.load(before.folder / "config.yaml")
     anew = {"run": str(target), "artefacts": str(target / "artefacts")}
     after = RunFolder.of(benchmark({**tree, **anew}, say=say, progress=progress, on=on))

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recon.files import flush, write_json
+from recon.files import flush
+from recon.study import manifest
+from recon.study.manifest import MANIFEST
+
+ROW = "row.json"
+"""Rows of the table that a task computed, in its directory."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """The task directories of a run: `tasks/<key>` is complete or absent, `partial/<key>` is in progress."""
+    """The task directories of a run: `tasks/<key>` is complete or absent, `partial/<key>` is in progress.
+
+    A directory whose files are not as its manifest says is damaged: it counts as absent, and is kept in `damaged/`.
+    """
 
     root: Path
 
@@ -29,36 +37,41 @@ class Store:
         return folder
 
     def complete(self, key: str) -> bool:
-        """True for a finished task whose files all have the sizes in its manifest."""
+        """True for a finished task whose files all have the content in its manifest."""
+        return self.directory(key).is_dir() and not self.harm(key)
+
+    def harm(self, key: str) -> str:
+        """Return what is wrong with a finished task's files; empty where nothing is, or where the task is absent."""
         folder = self.directory(key)
-        try:
-            manifest = json.loads((folder / "manifest.json").read_text())
-            return all((folder / name).stat().st_size == size for name, size in manifest.items())
-        except (OSError, ValueError):
-            return False
+        return manifest.harm(folder, of=key, needs=[ROW]) if folder.exists() else ""
 
     def current(self, key: str, artefacts: Path) -> bool:
         """True for a finished task whose learnt artefacts are all still in their folder."""
-        if not self.complete(key):
-            return False
-        task = json.loads((self.directory(key) / "row.json").read_text())
-        return all((artefacts / name).exists() for name in task.get("artefacts", ()))
+        return self.complete(key) and all((artefacts / name).exists() for name in self._row(key).get("artefacts", ()))
 
     def publish(self, key: str, *, drop: Sequence[str] = ()) -> Path:
         """Rename the unfinished task to the finished one, atomically; files named in `drop` are deleted first."""
         partial, final = self.partial(key), self.directory(key)
-        for name in drop:
+        for name in (*drop, MANIFEST):
             (partial / name).unlink(missing_ok=True)
-        files = sorted(path for path in partial.iterdir() if path.is_file() and path.name != "manifest.json")
-        write_json(partial / "manifest.json", {path.name: path.stat().st_size for path in files})
+        files = sorted(path for path in partial.iterdir() if path.is_file())
+        manifest.seal(partial, [path.name for path in files], of=key)
         for path in (*files, partial):
             flush(path)
         if final.exists():
-            shutil.rmtree(final)
+            self.set_aside(key)
         final.parent.mkdir(parents=True, exist_ok=True)
         partial.rename(final)
         flush(final.parent)
         return final
+
+    def set_aside(self, key: str) -> Path:
+        """Move the directory of a finished task to `damaged/`; return its new place."""
+        names = itertools.chain([key], (f"{key}-{number}" for number in itertools.count(2)))
+        target = next(place for place in (self.root / "damaged" / name for name in names) if not place.exists())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.directory(key).rename(target)
+        return target
 
     def select(self, keys: Iterable[str]) -> None:
         """Keep the named tasks in `tasks/`; move others to `retired/`, from where they return once named again."""
@@ -74,4 +87,15 @@ class Store:
         """Yield the table rows of finished tasks, in the order of the keys."""
         for key in keys:
             if self.complete(key):
-                yield from json.loads((self.directory(key) / "row.json").read_text())["rows"]
+                yield from self._row(key)["rows"]
+
+    def _row(self, key: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.directory(key) / ROW).read_text(encoding="utf-8"))
+        return found
+
+
+def read_task(folder: Path) -> list[dict[str, Any]]:
+    """Return the table rows of a finished task's directory; raises InputError, naming the file, if it is damaged."""
+    manifest.check(folder, of=folder.name, needs=[ROW])
+    rows: list[dict[str, Any]] = json.loads((folder / ROW).read_text(encoding="utf-8"))["rows"]
+    return rows

@@ -19,8 +19,10 @@ from recon import config
 from recon.code_version import code_version
 from recon.encoders.runtime.precision import products
 from recon.errors import InputError
-from recon.files import finite, write_bytes, write_json
+from recon.files import claim, finite, write_bytes, write_json
 from recon.run.runner import reconstruct
+from recon.study.folders import check_run
+from recon.study.manifest import RUN
 from recon.study.provenance import planned_iterations
 from recon.study.search import Place, Readings, Search, Searches
 from recon.study.settings import Settings
@@ -48,6 +50,7 @@ def tune(tree: Mapping[str, Any], *, say: Callable[[str], None] = lambda line: N
             f"tune: expected one row (and one seed) on clips of tier {VALIDATION}, got {len(plans)} on tier "
             f"{settings.clips.tier}; settings are never chosen on test clips"
         )
+    check_run(settings)
     with products(settings.precision):
         return _search(Bench(settings, plans), search, tree, say)
 
@@ -56,6 +59,7 @@ def _search(bench: Bench, search: Search, tree: Mapping[str, Any], say: Callable
     study, trials = _open_study(search, tree, bench)
     done = [trial["settings"] for trial in trials]
     combinations = [chosen for chosen in search.combinations() if chosen not in done]
+    claim(bench.settings.run, RUN)
     for number, chosen in enumerate(combinations, 1):
         began = time.monotonic()
         trials += _run(bench, search, tree, chosen)

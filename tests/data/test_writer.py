@@ -117,9 +117,14 @@ def test_existing_folders_are_replaced_only_when_asked(tmp_path):
     with pytest.raises(ValueError, match="expected a new folder, got one with content"):
         RecordingWriter(target, unit_ids=range(5))
     assert (target / "mine.txt").read_text() == "keep"
-    with RecordingWriter(target, unit_ids=range(5), overwrite=True) as writer:
-        writer.write_trial(0, tier="train", **_trial())
-    assert not (target / "mine.txt").exists() and open_recording(target).tiers == ("train",)
+    with pytest.raises(ValueError, match="expected a new folder or a recording of recon"):
+        RecordingWriter(target, unit_ids=range(5), overwrite=True)
+    assert (target / "mine.txt").read_text() == "keep"
+    (target / "mine.txt").unlink()
+    for tier in ("oracle", "train"):
+        with RecordingWriter(target, unit_ids=range(5), overwrite=True) as writer:
+            writer.write_trial(0, tier=tier, **_trial())
+        assert open_recording(target).tiers == (tier,)
     assert [p.name for p in tmp_path.iterdir()] == ["world"]
 
 

@@ -20,7 +20,7 @@ FILES = sorted(file for name in ("recon", "encoders", "priors") for file in (ROO
 LAYERS = (
     ("errors",),
     ("encoders", "priors"),
-    ("types", "media", "files", "code_version"),
+    ("types", "media", "files", "sealed", "code_version"),
     ("data", "metrics"),
     ("simulate", "problem"),
     ("methods",),

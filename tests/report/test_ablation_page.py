@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from worlds.ablation import make_ablation
 from worlds.browser import choose, opened
-from worlds.finished_run import embedded
+from worlds.finished_run import embedded, seal_run
 
 from recon import cli
 from recon.report.ablation import shown
@@ -47,8 +47,10 @@ def test_an_undefined_number_is_shown_with_its_reason(ablated: Path) -> None:
     written = json.loads(before)
     written["findings"][0]["survives"] |= {"value": None, "low": None, "high": None, "reason": "no reason"}
     (ablated / "ablation.json").write_text(json.dumps(written))
+    seal_run(ablated)
     data = embedded(write_report(ablated))["ablation"]
     (ablated / "ablation.json").write_text(before)
+    seal_run(ablated)
     assert data["numbers"][1]["values"][0] == {"value": None, "reason": "undefined: no reason"}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from worlds.finished_run import EVIL, embedded, make_run
+from worlds.finished_run import EVIL, embedded, make_run, seal_run
 
 from recon.report.data import group_of, read_tasks
 from recon.report.page import write_report
@@ -62,6 +62,7 @@ def test_repeats_over_seeds_count_once_per_clip(tmp_path: Path) -> None:
     shutil.copytree(tasks[0].folder, twin)
     rows = [{**each, "seed": 1, "video_correlation": each["video_correlation"] + 0.2} for each in tasks[0].rows]
     (twin / "row.json").write_text(json.dumps({"rows": rows}))
+    seal_run(run)
     methods = {method["label"]: method for method in embedded(write_report(run))["methods"]}
     entry = methods[tasks[0].rows[0]["method"]]
     assert (entry["clips"], entry["seeds"]) == (2, 2)
@@ -85,6 +86,7 @@ def test_a_run_without_traces_curves_and_environment_still_has_a_page(tmp_path: 
             path.unlink()
     (run / "environment.json").unlink()
     (run / "neuron_sets.json").unlink()
+    seal_run(run)
     data = embedded(write_report(run))
     assert data["methods"][0]["trace"] is None
     assert data["methods"][0]["scores"]["ssim"]["interval"] is None
@@ -94,7 +96,7 @@ def test_a_run_without_traces_curves_and_environment_still_has_a_page(tmp_path: 
 def test_an_unfinished_run_says_what_is_missing(tmp_path: Path, missing: str) -> None:
     run = make_run(tmp_path / "run", clips=1, shape=(16, 6, 8))
     shutil.move(run / missing, tmp_path / "elsewhere")
-    with pytest.raises(ValueError, match=r"expected .* got none; run it first"):
+    with pytest.raises(ValueError, match=r"expected finished tasks .* got none|clips\.h5 is missing; run"):
         write_report(run)
 
 
@@ -127,6 +129,7 @@ def split(folder: Path, first: str) -> None:
         for curve in curves.values():
             curve["correlation"] = {k: v for k, v in curve["correlation"].items() if (k == first) is keep}
         (place / "curves.json").write_text(json.dumps(curves))
+    seal_run(folder.parents[1])
 
 
 def test_clips_in_several_batches_make_the_same_page(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import resource
@@ -37,7 +38,8 @@ def write_finished(store: Store, key: str, number: int) -> None:
     files = {"row.json": json.dumps({"rows": [row], "artefacts": []}), "trace.jsonl": "{}\n"}
     for name, content in files.items():
         (folder / name).write_text(content)
-    (folder / "manifest.json").write_text(json.dumps({name: len(content) for name, content in files.items()}))
+    known = {name: hashlib.sha256(content.encode()).hexdigest() for name, content in files.items()}
+    (folder / "manifest.json").write_text(json.dumps({"of": key, "files": known}))
 
 
 def key_of(number: int) -> str:

@@ -130,7 +130,8 @@ def test_a_small_disk_fills_up_and_the_run_goes_on_when_there_is_room(
         assert full.returncode == 2 and said.startswith("recon: disk full: expected room"), said
         whole(disk / "run")
         finished = len(list(disk.glob("run/tasks/*")))
-        assert 0 < finished < len(one)
+        assert finished < len(one)
+        assert finished or where != "here", "two processes may fill the disk before either has finished a task"
         subprocess.run(["mount", "-o", "remount,size=500m", str(disk)], check=True)
         again = start(config, where)
         assert again.communicate(timeout=300) and again.returncode == 0

@@ -19,6 +19,8 @@ from recon.study.benchmark import benchmark
 from recon.study.folders import RunFolder, export, remove, runs_below
 from recon.study.rerun import compare
 
+KEY = 16 * "a"
+
 
 @pytest.fixture(scope="module")
 def finished(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -56,11 +58,11 @@ def test_a_run_is_shown(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_nothing_is_removed_unless_that_is_said_twice(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("partial", "retired"):
-        (run / name / "abc").mkdir(parents=True)
-        (run / name / "abc/state").write_bytes(bytes(1000))
+        (run / name / KEY).mkdir(parents=True)
+        (run / name / KEY / "state.safetensors").write_bytes(bytes(1000))
     assert main(["runs", "rm", str(run)]) == 0
-    assert "add --yes" in capsys.readouterr().out and (run / "partial/abc/state").exists()
-    assert remove(RunFolder.of(run), leftovers=True) == 2000
+    assert "add --yes" in capsys.readouterr().out and (run / "partial" / KEY / "state.safetensors").exists()
+    assert remove(RunFolder.of(run), leftovers=True) == (2000, [])
     assert RunFolder.of(run).tasks["unfinished"] == 0 and RunFolder.of(run).rows
     with one_writer(run):
         assert main(["runs", "rm", str(run), "--yes"]) == 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from worlds.finished_run import make_run, true_movie, write_task
+from worlds.finished_run import make_run, seal_run, true_movie, write_task
 
 from recon.files import write_table
 from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
@@ -63,6 +63,7 @@ def make_ablation(folder: Path, *, clips: int = 5) -> Path:
         own = json.loads((task / "row.json").read_text())["rows"]
         rows += [row | {"judge_correlation": None} if made["label"] == MEAN else row for row in own]
     write_table(run / "results.csv", rows, COLUMNS)
+    seal_run(run)
     conclude(ablation, run)
     return run
 

@@ -10,7 +10,11 @@ import h5py
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from recon.files import MARKER
 from recon.media import to_uint8
+from recon.study.manifest import MANIFEST, RUN, seal
+
+UNSEALED = (MARKER, "results.csv", "report.html", ".lock")
 
 EVIL = "<script>window.hacked = 1</script><img src=x onerror='window.hacked=1'> \"quoted\" & 'more' ${title}"
 # label, condition, share of truth, blur (pixels), oracle, seed
@@ -52,7 +56,16 @@ def make_run(folder: Path, *, clips: int = 3, shape: tuple[int, int, int] = (40,
     (folder / "information.json").write_text(json.dumps(information))
     (folder / "environment.json").write_text(json.dumps({"torch": "2.11.0", "platform": "</pre><b>"}))
     (folder / "neuron_sets.json").write_text(json.dumps({"fit": list(range(900)), "selection": [900], "report": [901]}))
+    seal_run(folder)
     return folder
+
+
+def seal_run(run: Path) -> None:
+    """Write the manifests of a run and of its finished tasks, as if its files had been written that way."""
+    for folder, of in [(run, RUN), *((task, task.name) for task in (run / "tasks").glob("[!.]*"))]:
+        (folder / MANIFEST).unlink(missing_ok=True)
+        names = [path.name for path in folder.iterdir() if path.is_file() and path.name not in UNSEALED]
+        seal(folder, names, of=of)
 
 
 def write_task(folder: Path, truths: dict[str, np.ndarray], method: tuple[Any, ...], rng: np.random.Generator) -> None:

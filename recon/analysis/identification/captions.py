@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from recon import config
-from recon.analysis.identification.scores import SCORED, scores
+from recon.analysis.identification.scores import IDENTIFICATION, SCORED, scores
 from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import resolve_device
 from recon.encoders.runtime.precision import products
 from recon.errors import InputError
-from recon.files import write_table
+from recon.files import check_ours, claim, write_table
 from recon.methods.text.decoder import Decoded
 from recon.methods.text.examples import embedded
 from recon.methods.training_set import TrainingSet
@@ -61,13 +61,14 @@ class CaptionIdentification:
 def identify_captions(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Path:
     """Fit the caption decoders of a configuration, identify the captions of its clips and return identification.csv."""
     chosen = config.record(CaptionIdentification, tree, where="identify")
+    check_ours(chosen.run, IDENTIFICATION)
     if chosen.simulate is not None:
         make_recording(chosen.recording, chosen.simulate, progress=progress)
     recording = open_recording(chosen.recording)
     training = _training(chosen, recording, progress=progress)
     scenes = list(spoken_scenes(recording, chosen))
     rows: list[dict[str, Any]] = []
-    chosen.run.mkdir(parents=True, exist_ok=True)
+    claim(chosen.run, IDENTIFICATION)
     for name, decoder in chosen.captions.items():
         rows += list(_rows(name, decoder.fit(training), scenes, training, chosen))
         write_table(chosen.run / "identification.csv", rows, COLUMNS)

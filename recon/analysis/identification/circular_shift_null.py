@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from recon.files import write_json
+from recon.files import digest, finite, write_json
 
 Measure = Callable[[Tensor], Mapping[str, float]]
 """Maps responses `[n,repeats,segments]` to accuracies by name."""
@@ -33,12 +33,21 @@ def turned_worlds(
     responses: Tensor, worlds: int, measure: Measure, *, keep: Path, progress: bool = False
 ) -> list[dict[str, float]]:
     """Return the measurements in `worlds` draws of the null distribution; draws cached in `keep` are reused."""
-    done: list[dict[str, float]] = json.loads(keep.read_text(encoding="utf-8")) if keep.exists() else []
+    done = _kept(keep)
     disable = None if progress else True
     for seed in tqdm(range(len(done), worlds), desc="circular shifts", unit="draw", leave=False, disable=disable):
         done.append(dict(measure(turned(responses, seed=seed))))
-        write_json(keep, done)
+        write_json(keep, {"draws": done, "digest": digest(finite(done))})
     return done[:worlds]
+
+
+def _kept(path: Path) -> list[dict[str, float]]:
+    """Return the draws kept in a file; none from a missing or damaged one."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return list(found["draws"]) if found["digest"] == digest(found["draws"]) else []
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def against_chance(seen: float, by_chance: Sequence[float]) -> dict[str, float]:

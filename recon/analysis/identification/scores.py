@@ -11,6 +11,8 @@ from torch import Tensor
 from recon.metrics.identification import rank, top
 from recon.metrics.statistics import bootstrap_interval
 
+IDENTIFICATION = "identification"
+"""Kind of a folder with results of identification."""
 TASKS = ("decoding", "encoding")
 """Decoding: stimulus given a response. Encoding: response given a stimulus."""
 SCORED = ("candidates", "top1", "top1_low", "top1_high", "top5", "median_rank", "chance_top1", "chance_top5")

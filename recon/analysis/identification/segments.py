@@ -19,12 +19,12 @@ from torch.nn import functional
 
 from recon import config
 from recon.analysis.identification.circular_shift_null import against_chance, turned_worlds
-from recon.analysis.identification.scores import SCORED, scores
+from recon.analysis.identification.scores import IDENTIFICATION, SCORED, scores
 from recon.code_version import code_version
 from recon.data.ceilings import read_areas, read_responses
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.errors import InputError
-from recon.files import digest, write_table
+from recon.files import check_ours, claim, digest, write_table
 from recon.methods.neural.towers import info_nce
 from recon.metrics.identification import cosine_similarity
 from recon.study.benchmark import Say
@@ -76,7 +76,9 @@ def identify_segments(tree: Mapping[str, Any], *, say: Say = lambda line: None, 
     Draws of the null distribution are cached, so that an interrupted run resumes.
     """
     chosen = config.record(NeuralIdentification, tree, where="identify")
+    check_ours(chosen.run, IDENTIFICATION)
     responses, areas = read_units(chosen)
+    claim(chosen.run, IDENTIFICATION)
     rows: list[dict[str, Any]] = []
     path = chosen.run / "identification.csv"
     for group, names in chosen.groups.items():

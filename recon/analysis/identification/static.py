@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from recon import config
-from recon.analysis.identification.scores import SCORED, TASKS, scores
+from recon.analysis.identification.scores import IDENTIFICATION, SCORED, TASKS, scores
 from recon.data.arrays import read_array
 from recon.data.open import open_recording
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.errors import InputError
-from recon.files import write_table
+from recon.files import check_ours, claim, write_table
 from recon.methods.linear.lags import Lags
 from recon.methods.linear.regression import regressed
 from recon.methods.neural.towers import Towers, TowerSettings, likeness
@@ -87,10 +87,11 @@ class StaticResponses:
 def identify_static(tree: Mapping[str, Any], *, say: Say = lambda line: None) -> Path:
     """Identify the held-out images and as many training images of a configuration; return the path of the table."""
     chosen = config.record(StaticIdentification, tree, where="identify")
+    check_ours(chosen.run, IDENTIFICATION)
     known, held_out = read_shown(chosen)
     rows: list[dict[str, Any]] = []
     path = chosen.run / "identification.csv"
-    chosen.run.mkdir(parents=True, exist_ok=True)
+    claim(chosen.run, IDENTIFICATION)
     for share in chosen.shares:
         training = known.part(torch.arange(max(round(share * len(known.images)), FOLDS)))
         every = torch.linspace(0, len(training.images) - 1, min(len(held_out.images), len(training.images))).long()

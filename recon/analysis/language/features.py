@@ -15,6 +15,7 @@ from torch.nn import functional
 from recon.data.caption_tables import Said
 from recon.methods.artefacts import artefact_path, load_artefact, save_artefact
 from recon.priors.text import TextEncoder
+from recon.sealed import whole
 
 
 def embeddings(texts: Sequence[str], source: str, folder: Path) -> dict[str, Tensor]:
@@ -22,7 +23,7 @@ def embeddings(texts: Sequence[str], source: str, folder: Path) -> dict[str, Ten
     distinct = sorted(set(texts))
     listed = hashlib.sha256(json.dumps(distinct).encode()).hexdigest()
     path = artefact_path(folder, "text", [source, listed], code=[TextEncoder.__module__])
-    if not path.exists():
+    if not whole(path):
         save_artefact({"embeddings": TextEncoder(source)(distinct)}, path)
     known = load_artefact(path, method="text")["embeddings"]
     return dict(zip(distinct, known, strict=True))

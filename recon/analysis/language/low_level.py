@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from recon.methods.artefacts import artefact_path, load_artefact, save_artefact
 from recon.metrics.motion import bank, energy, transfer
+from recon.sealed import whole
 from recon.types import Recording
 
 LOW_LEVEL = "low-level"
@@ -30,7 +31,7 @@ def low_level_series(
     """Return the low-level features `[B,F]` of trials in bins of `size` frames, cached in `folder` by content."""
     about = [recording.fingerprint(), sorted(set(trials)), size, CHANNELS, GRID, LUMINANCE]
     path = artefact_path(folder, "low-level", about, code=[__name__])
-    if not path.exists():
+    if not whole(path):
         scale = {"degrees_per_pixel": recording.degrees_per_pixel, "frame_rate": recording.frame_rate}
         watched = tqdm(
             sorted(set(trials)), desc="motion energy", unit="trial", leave=False, disable=None if progress else True

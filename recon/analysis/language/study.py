@@ -27,10 +27,12 @@ from recon.analysis.language.words import (
     words_of,
 )
 from recon.errors import InputError
-from recon.files import write_json
+from recon.files import check_ours, claim, write_json
 from recon.study.benchmark import Say
 from recon.study.shared import make_recording
 
+STUDY = "language study"
+"""Kind of a study's folder."""
 WORD_PERMUTATIONS = 200
 """Maximum number of permutations for words; each refits all neurons."""
 
@@ -38,10 +40,11 @@ WORD_PERMUTATIONS = 200
 def study_language(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False) -> Path:
     """Run the study of a configuration; return captioners.csv, one of the tables in the run's folder."""
     chosen = config.record(LanguageStudy, tree, where="language")
+    check_ours(chosen.run, STUDY)
     if chosen.simulate is not None:
         make_recording(chosen.recording, chosen.simulate, progress=progress)
     material = gather(chosen)
-    chosen.run.mkdir(parents=True, exist_ok=True)
+    claim(chosen.run, STUDY)
     low_level = low_level_series(material.recording, material.trials, chosen.bin, chosen.artefacts, progress=progress)
     spoken = {name: text_series(chosen, material, name) for name in material.said}
     series = {name: one.series for name, one in spoken.items()}

@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from recon.methods.artefacts import artefact_path, load_artefact, save_artefact
+from recon.sealed import whole
 from recon.simulate.movies import DEGREES_PER_PIXEL, make_clip
 from recon.types import Caption
 
@@ -65,7 +66,7 @@ def _part(split: str, numbers: range, frames: int, folder: Path, raster: Raster)
     """Return the clips of the given numbers as bytes, with their scenes as JSON in bytes."""
     other = [] if raster == STANDARD else [repr(raster)]
     path = artefact_path(folder, "movies", [split, numbers.start, numbers.stop, frames, *other], code=[__name__])
-    if not path.exists():
+    if not whole(path):
         drawn = partial(make_clip, split, frames=frames, frame_size=raster.size, degrees_per_pixel=raster.degrees)
         clips = [drawn(number) for number in numbers]
         about = json.dumps([clip.describe() for clip in clips]).encode()

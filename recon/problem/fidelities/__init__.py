@@ -7,8 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from recon.code_version import library_versions
@@ -17,6 +15,7 @@ from recon.problem.fidelities.base import Likelihood
 from recon.problem.fidelities.independent import Gaussian, Poisson
 from recon.problem.fidelities.low_rank import LowRank
 from recon.problem.fidelities.mixture import Mixture
+from recon.sealed import read_sealed, write_sealed
 
 FIDELITIES: dict[str, type[Likelihood]] = {
     "poisson": Poisson,
@@ -33,17 +32,13 @@ def save(fidelity: Likelihood, path: Path) -> None:
     plain = {name: v for name, v in values.items() if name not in tensors}
     names = {kind: name for name, kind in FIDELITIES.items()}
     libraries = json.dumps(library_versions())
-    aside = path.with_name(f".{path.name}.part")
-    save_file(tensors, aside, {"fidelity": names[type(fidelity)], "fields": json.dumps(plain), "libraries": libraries})
-    aside.replace(path)
+    about = {"fidelity": names[type(fidelity)], "fields": json.dumps(plain), "libraries": libraries}
+    write_sealed(path, tensors, about)
 
 
 def load(path: Path) -> Likelihood:
     """Return the fidelity of a file written by `save`; other files are refused."""
-    with safe_open(path, framework="pt") as file:
-        about = file.metadata() or {}
-        stored: list[str] = file.keys()
-        tensors = {name: file.get_tensor(name) for name in stored}
+    tensors, about = read_sealed(path)
     name = about.get("fidelity", "")
     if name not in FIDELITIES:
         raise InputError(

@@ -17,6 +17,7 @@ from recon.study.ablation.numbers import Findings, findings
 from recon.study.ablation.rows import Ablation
 from recon.study.benchmark import Say, benchmark
 from recon.study.executors.places import HERE, Place
+from recon.study.manifest import RUN, seal
 
 ABLATION = "ablation.json"
 FIDELITY = "judge_correlation"
@@ -58,6 +59,7 @@ def conclude(ablation: Ablation, run: Path) -> Ablated:
     """Return the findings of a finished run, and write them to its folder."""
     found = [findings(metric, scores(run, metric)) for metric in ablation.metrics]
     write_json(run / ABLATION, _written(ablation, run, found))
+    seal(run, [ABLATION], of=RUN)
     return Ablated(run, found)
 
 
