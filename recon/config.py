@@ -8,20 +8,16 @@ import functools
 import inspect
 import json
 import operator
-import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
-from yaml import YAMLError
 
+from recon.config_tree import Tree, inert, merged, read_yaml, tuned_method
 from recon.errors import InputError
 
-Tree = Mapping[str, Any]
 Registry = Mapping[str, Callable[..., Any]]
 Record = TypeVar("Record")
 
@@ -63,16 +59,13 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
     A path that does not exist may name a packaged configuration: `demo`, `configs/demo.yaml`, `tune/map_spectrum`.
     """
-    path = _located(Path(path))
-    try:
-        tree = OmegaConf.load(path)
-        resolved = overridden(tree, overrides)
-    except (YAMLError, OmegaConfBaseException, TypeError, IndexError) as error:
-        raise InputError(f"{path}: expected valid YAML, got: {_one_line(error)}; correct the file") from error
-    if not isinstance(resolved, dict):
-        raise InputError(f"{path}: expected `key: value` lines, got {type(resolved).__name__}; see configs/demo.yaml")
+    return _loaded(_located(Path(path)), overrides, ())
+
+
+def _loaded(path: Path, overrides: Sequence[str], within: tuple[Path, ...]) -> dict[str, Any]:
+    """Read a configuration; `within`: the files whose presets led to it."""
     methods = path.parent if path.parent.name == "methods" else path.parent / "methods"
-    expanded: dict[str, Any] = expand(resolved, (methods,))
+    expanded: dict[str, Any] = expand(read_yaml(path, overrides), (methods,), within=(*within, path.resolve()))
     return expanded
 
 
@@ -95,31 +88,22 @@ def _located(path: Path) -> Path:
     )
 
 
-def overridden(tree: Any, overrides: Sequence[str]) -> Any:
-    """Return a tree as plain mappings and lists with overrides applied: `section.key=value`, `rows[0].seed=1`."""
-    changed = OmegaConf.create(tree)
-    for key, value in map(_override, overrides):
-        OmegaConf.update(changed, key, value, force_add=True, merge=False)
-    called = re.search(r"\$\{\s*[\w.]+\s*:[^}]*\}?", OmegaConf.to_yaml(changed))
-    if called:  # resolvers such as ${oc.env:…} would copy this machine's environment into a run that may be shared
-        raise InputError(f"configuration: expected ${{section.key}} at most, got {called[0]}; write the value itself")
-    return OmegaConf.to_container(changed, resolve=True)
-
-
-def expand(tree: Any, folders: Sequence[Path] = ()) -> Any:
+def expand(tree: Any, folders: Sequence[Path] = (), *, within: tuple[Path, ...] = ()) -> Any:
     """Return the tree with each `preset: X` replaced by configs/methods/X.yaml; sibling keys override the preset.
 
     `tuned: X` is replaced by the method of configs/studies/X.json with its best settings, iterations and smoothing;
-    sibling keys are merged into it.
+    sibling keys are merged into it. `within`: the files in which the tree was found, outermost first.
     """
     if isinstance(tree, Mapping):
-        own = {key: expand(value, folders) for key, value in tree.items() if key not in ("preset", "tuned")}
+        own = {
+            key: expand(value, folders, within=within) for key, value in tree.items() if key not in ("preset", "tuned")
+        }
         if "tuned" in tree:
             return _tuned(str(tree["tuned"]), own, folders)
-        return {**_preset(str(tree["preset"]), folders), **own} if "preset" in tree else own
+        return {**_preset(str(tree["preset"]), folders, within), **own} if "preset" in tree else own
     if isinstance(tree, list | tuple):
-        return [expand(value, folders) for value in tree]
-    return tree
+        return [expand(value, folders, within=within) for value in tree]
+    return inert(tree)
 
 
 def build(kind: str, tree: Any, *, where: str = "") -> Any:
@@ -224,13 +208,17 @@ def _fields(cls: type[Any]) -> Iterator[str]:
     return iter(inspect.signature(cls).parameters)
 
 
-def _preset(name: str, folders: Sequence[Path]) -> dict[str, Any]:
+def _preset(name: str, folders: Sequence[Path], within: tuple[Path, ...]) -> dict[str, Any]:
     known = _files_by_name((*folders, CONFIGS / "methods"), ".yaml")
     if name not in known:
         raise InputError(
             f"preset: {_expected(name, sorted(known))}, got {name!r}; or write configs/methods/{name}.yaml"
         )
-    return load(known[name])
+    file = known[name].resolve()
+    if file in within:
+        circle = " → ".join(path.stem for path in (*within[within.index(file) :], file))
+        raise InputError(f"{within[-1]}: expected presets that end, got the circle {circle}; name another preset there")
+    return _loaded(file, (), within)
 
 
 def _files_by_name(folders: Sequence[Path], suffix: str) -> dict[str, Path]:
@@ -243,22 +231,9 @@ def _tuned(name: str, own: Tree, folders: Sequence[Path]) -> dict[str, Any]:
     known = _files_by_name([folder.parent / "studies" for folder in (*folders, CONFIGS / "methods")], ".json")
     if name not in known:
         raise InputError(f"tuned: {_expected(name, sorted(known))}, got {name!r}; or run `recon tune` for it")
-    study = json.loads(known[name].read_text("utf-8"))
-    best, tree = study["best"], OmegaConf.create({"method": study["config"]["rows"][0]["method"]})
-    for key, value in best["settings"].items():
-        OmegaConf.update(tree, key, value, force_add=True, merge=False)
-    if study["iterations"]:
-        tree.method.iterations = best["iterations"]
-    method: Any = OmegaConf.to_container(OmegaConf.merge(tree.method, OmegaConf.create(dict(own))))
-    smoothed = {"name": "smoothed", "sigma": [float(width) for width in best["sigma"]], "method": method}
-    return smoothed if any(best["sigma"]) else dict(method)
-
-
-def _override(text: str) -> tuple[str, Any]:
-    key, separator, value = text.partition("=")
-    if not separator or not key:
-        raise InputError(f"override: expected section.key=value, got {text!r}; write for example clips.count=4")
-    return key, OmegaConf.from_dotlist([f"value={value}"]).value
+    method, sigma = tuned_method(known[name])
+    method = merged(method, own)
+    return {"name": "smoothed", "sigma": sigma, "method": method} if any(sigma) else method
 
 
 def _expected(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
@@ -268,7 +243,3 @@ def _expected(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
 def _hint(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

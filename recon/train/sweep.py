@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from recon import config
+from recon.config_tree import overridden
 from recon.errors import InputError
 from recon.study.executors.jobs import JobOutcome, in_turn
 from recon.study.executors.local import Crew
@@ -63,7 +63,7 @@ class Trainings:
     def settings(self, number: int) -> dict[str, Any]:
         """Return the configuration with value `number` in `key` and in place of every `{each}`."""
         value = self.values[number]
-        settings: dict[str, Any] = config.overridden(_with(self.tree, value), [f"{self.key}={value}"])
+        settings: dict[str, Any] = overridden(_with(self.tree, value), [f"{self.key}={value}"])
         return settings
 
 

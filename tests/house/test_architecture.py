@@ -25,7 +25,7 @@ LAYERS = (
     ("simulate", "problem"),
     ("methods",),
     ("run",),
-    ("config", "study"),
+    ("config_tree", "config", "study"),
     ("trust", "train", "analysis", "live"),
     ("report",),
     ("api", "commands"),
