@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from recon.commands.arguments import Commands, Write
@@ -15,6 +16,8 @@ def add_parser(verbs: Commands) -> None:
     verb.add_argument("names", nargs="*", metavar="NAME", help="for example dynamic29515-10-12; see --list")
     verb.add_argument("--to", type=Path, metavar="FOLDER", help="target folder (recordings, weights or movies)")
     verb.add_argument("--accept-licence", action="store_true", help="confirm that you have read and accept the licence")
+    about = "stop a download of unstated size after so many gigabytes (20)"
+    verb.add_argument("--at-most", type=float, metavar="GB", help=about)
     verb.add_argument("--list", action="store_true", help="list names, licences and addresses; download nothing")
     verb.set_defaults(command=fetch)
 
@@ -22,6 +25,7 @@ def add_parser(verbs: Commands) -> None:
 def fetch(options: argparse.Namespace, write: Write) -> None:
     """Download public recordings, weights and stimuli, or list the catalogue."""
     from recon.data.public.catalogue import listing, public_file
+    from recon.data.public.download import LIMIT
     from recon.data.public.fetch import fetch_public
 
     if options.list:
@@ -30,8 +34,16 @@ def fetch(options: argparse.Namespace, write: Write) -> None:
         return
     if not options.names:
         raise InputError("name: expected one or more names, got none; `recon data fetch --list` shows them all")
+    limit = LIMIT if options.at_most is None else _bytes(options.at_most)
     for item in [public_file(name) for name in options.names]:
         write(f"{item.name}: {item.about}")
         write(f"licence: {item.licence}")
-        path = fetch_public(item, options.to or item.folder, accepted=options.accept_licence, say=write)
+        to = options.to or item.folder
+        path = fetch_public(item, to, accepted=options.accept_licence, say=write, limit=limit)
         write(f"{'unpacked' if item.unpack else 'file'}: {path}")
+
+
+def _bytes(gigabytes: float) -> int:
+    if not 0 < gigabytes < math.inf:
+        raise InputError(f"--at-most: expected gigabytes above 0, got {gigabytes:g}; correct it")
+    return int(gigabytes * 1e9)

@@ -25,12 +25,19 @@ class Site:
     status: int = 200
     kind: str = "application/zip"
     length: bool = True
+    chunked: bool = False
+    stated: int | None = None
+    """Total size that is said with a range, where it is not that of the content."""
+    encoding: str = ""
+    """Content-Encoding that is said of the content."""
     slow: float = 0.0
     """Seconds between chunks."""
     port: int = 0
     asked: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     sent: list[int] = field(default_factory=list)
+    left: int = 0
+    """Bytes of all bodies that have left the server so far."""
 
     @property
     def url(self) -> str:
@@ -67,9 +74,13 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
             if site.modified:
                 self.send_header("Last-Modified", site.modified)
             if first:
-                last = len(site.content) - 1
-                self.send_header("Content-Range", f"bytes {first}-{last}/{len(site.content)}")
-            if site.length:
+                total = site.stated or len(site.content)
+                self.send_header("Content-Range", f"bytes {first}-{total - 1}/{total}")
+            if site.encoding:
+                self.send_header("Content-Encoding", site.encoding)
+            if site.chunked:
+                self.send_header("Transfer-Encoding", "chunked")
+            elif site.length:
                 self.send_header("Content-Length", str(len(site.content) - first))
             self.end_headers()
             rest = site.content[first:]
@@ -78,9 +89,15 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
             site.sent.append(len(rest))
             with suppress(ConnectionError):
                 for start in range(0, len(rest), 50_000):
-                    self.wfile.write(rest[start : start + 50_000])
+                    self.piece(rest[start : start + 50_000])
                     time.sleep(site.slow)
+                if site.chunked:
+                    self.wfile.write(b"0\r\n\r\n")
             self.close_connection = True
+
+        def piece(self, content: bytes) -> None:
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(content), content) if site.chunked else content)
+            site.left += len(content)
 
     return Handler
 

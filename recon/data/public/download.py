@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 from recon.errors import InputError
@@ -23,6 +23,8 @@ CHUNK = 2**15
 """Bytes per read: the most that a broken connection loses."""
 TIMEOUT = (15.0, 60.0)
 """Connect and read timeouts in seconds."""
+LIMIT = 20 * 10**9
+"""Bytes after which a download stops if neither the publisher nor the server states its size."""
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 AGAIN = "run the same command again to resume"
 
@@ -46,12 +48,15 @@ class Download:
 
     A note beside `partial` (`.json`) stores the offered version. The remainder is requested with `Range` and
     `If-Range`; a server without support for them, or with another version, sends the whole file. `size` is the
-    expected number of bytes, if known. Errors are InputErrors and keep the received bytes.
+    expected number of bytes, if known; `limit` is the largest where the server states none either. Nothing beyond is
+    written, however the server sends it (in chunks, compressed), and an excess removes `partial`: it is not the
+    beginning of the right file. Other errors keep the received bytes. All are InputErrors.
     """
 
     partial: Path
     home: str
     size: int | None = None
+    limit: int = LIMIT
 
     def __call__(self, url: str, output_file: str | os.PathLike[str], pooch: object) -> None:
         """Download `url` to `output_file` (pooch's downloader interface)."""
@@ -71,7 +76,7 @@ class Download:
 
         note = self._read_note(url)
         done = self.partial.stat().st_size if note and note.mark and self.partial.exists() else 0
-        if not (note and 0 < done == note.total):
+        if not (note and 0 < done == note.total and self.size in (None, done)):
             with requests.Session() as session:
                 self._fetch(session, url, note if done else None, done)
 
@@ -92,21 +97,41 @@ class Download:
             # Delete before writing the note: old bytes must never be paired with the note of a new version.
             self.partial.unlink(missing_ok=True)
             self._write_note(offer)
-        self._write(response, done, offer.total)
+        total = self.size if offer.total is None else offer.total
+        if self._write(response, done, total):
+            self._refuse_excess(url, total)
         arrived = self.partial.stat().st_size
-        if offer.total is not None and arrived != offer.total:
-            raise InputError(f"{self._name}: expected {offer.total} bytes, got {arrived} of {url}; {AGAIN}")
+        if total is not None and arrived != total:
+            raise InputError(f"{self._name}: expected {total} bytes, got {arrived} of {url}; {AGAIN}")
 
-    def _write(self, response: Response, done: int, total: int | None) -> None:
+    def _write(self, response: Response, done: int, total: int | None) -> bool:
+        """Write what arrives, at most up to the total or the limit; return whether there was more."""
         from tqdm import tqdm
 
+        left = (self.limit if total is None else total) - done
         bar = tqdm(total=total, initial=done, unit="B", unit_scale=True, desc=self._name, leave=False, disable=None)
         with self.partial.open("ab" if done else "wb") as stream, bar:
             for piece in response.iter_content(CHUNK):
-                stream.write(piece)
+                stream.write(piece[: max(left, 0)])
                 bar.update(len(piece))
+                left -= len(piece)
+                if left < 0:
+                    break
             stream.flush()
             os.fsync(stream.fileno())
+        return left < 0
+
+    def _refuse_excess(self, url: str, total: int | None) -> NoReturn:
+        self.partial.unlink()
+        self.note.unlink(missing_ok=True)
+        if total is None:
+            raise InputError(
+                f"{self._name}: expected at most {self.limit / 1e9:g} GB, got more from {url}, which states no size; "
+                f"it was removed: look at {self.home}, and raise the limit with --at-most"
+            )
+        raise InputError(
+            f"{self._name}: expected {total} bytes, got more from {url}; it was removed: look at {self.home}"
+        )
 
     def _check_offer(self, offer: Offer, response: Response, done: int) -> None:
         kind = response.headers.get("Content-Type", "")

@@ -11,19 +11,22 @@ from pathlib import Path
 
 from recon.data.public.archives import unpack
 from recon.data.public.catalogue import PublicFile
-from recon.data.public.download import Download
+from recon.data.public.download import LIMIT, Download
 from recon.errors import InputError
 from recon.files import one_at_a_time
 
 Say = Callable[[str], None]
 
 
-def fetch_public(item: PublicFile, folder: Path | str, *, accepted: bool, say: Say = lambda _: None) -> Path:
+def fetch_public(
+    item: PublicFile, folder: Path | str, *, accepted: bool, say: Say = lambda _: None, limit: int = LIMIT
+) -> Path:
     """Download a public file to `folder` and return its path, or the unpacked folder of an archive.
 
     An existing file is only verified. An interrupted download stays in `NAME.partial`, and the next call resumes it.
     The checksum is the published one, or else that of the first download, stored in `NAME.sha256`. Concurrent calls
-    wait for each other. Raises InputError unless the licence is `accepted`.
+    wait for each other. Raises InputError unless the licence is `accepted`, and for a file of more than its published
+    or stated size, or of more than `limit` bytes where there is neither.
     """
     if not accepted:
         raise InputError(
@@ -39,7 +42,7 @@ def fetch_public(item: PublicFile, folder: Path | str, *, accepted: bool, say: S
         elif item.unpack and unpacked.is_dir() and any(unpacked.iterdir()):
             return unpacked
         else:
-            _download(item, target)
+            _download(item, target, limit)
     return unpack(target, unpacked) if item.unpack else target
 
 
@@ -50,13 +53,13 @@ def _make(folder: Path) -> None:
         raise InputError(f"{folder}: expected to make this folder, got {error}; name another with --to") from error
 
 
-def _download(item: PublicFile, target: Path) -> None:
+def _download(item: PublicFile, target: Path, limit: int) -> None:
     """Download to a hidden folder, verify, and move the complete file to `target`."""
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)
     aside = target.with_name(f".{target.name}.arriving")
-    downloader = Download(target.with_name(f"{target.name}.partial"), home=item.home, size=item.size)
+    downloader = Download(target.with_name(f"{target.name}.partial"), home=item.home, size=item.size, limit=limit)
     # pooch gets no checksum: it would hash the file a second time, and its error names no remedy.
     cache = pooch.create(aside, base_url="", registry={target.name: None}, urls={target.name: item.url})
     try:
