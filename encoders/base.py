@@ -123,14 +123,41 @@ def device_of(module: nn.Module) -> torch.device:
 def resolve_device(device: str = "auto") -> torch.device:
     """Return the torch device of a setting; "auto" is CUDA if available, else the CPU.
 
-    Raises InputError for a device name unknown to torch.
+    Raises InputError for a device name unknown to torch, and for a device that this machine lacks.
 
     >>> resolve_device("cpu")
     device(type='cpu')
     """
-    if device != "auto":
-        try:
-            return torch.device(device)
-        except RuntimeError as error:
-            raise InputError(f"device: expected auto, cpu, cuda or cuda:0, got {device!r}; correct it") from error
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"device: expected auto, cpu, cuda or cuda:0, got {device!r}; correct it") from error
+    if lack := _lack(found):
+        raise InputError(f"device: expected one of this machine, got {device!r}, but {lack}; use auto or cpu")
+    return found
+
+
+def _lack(device: torch.device) -> str:
+    """Return why a device cannot be used here; empty if it can."""
+    if device.type == "cpu":
+        return ""
+    if device.type == "cuda":
+        return _lack_of_cards(device.index or 0)
+    if device.type == "mps":
+        return "" if torch.backends.mps.is_available() else "torch finds no Metal device"
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ImportError):
+        return "torch cannot compute on it here"
+    return ""
+
+
+def _lack_of_cards(index: int) -> str:
+    if torch.version.cuda is None and torch.version.hip is None:
+        return "this torch is built without CUDA"
+    if not torch.cuda.is_available():
+        return "torch finds no CUDA driver or no graphics card"
+    count = torch.cuda.device_count()
+    return "" if index < count else f"there are {count} graphics cards, counted from 0"

@@ -124,7 +124,7 @@ def _resolved(tree: Any, changes: Sequence[tuple[str, Any]], where: str) -> Any:
 
 def _check_interpolations(text: str, where: str) -> None:
     """Refuse every interpolation but that of a node, at any depth of the grammar's tree."""
-    waiting = [parse(text)] if OPENING in text else []
+    waiting: list[Any] = [parse(text)] if OPENING in text else []
     while waiting:
         node = waiting.pop()
         children = [node.getChild(place) for place in range(node.getChildCount())]

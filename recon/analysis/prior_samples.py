@@ -92,13 +92,14 @@ def sample(tree: Mapping[str, Any]) -> Path:
     """Draw the missing samples of a configuration, write clips and pictures, and return their folder."""
     chosen = config.record(SampleSettings, tree, where="sample")
     check_ours(chosen.output, SAMPLES)
+    device = resolve_device(chosen.device)
     prior: Denoiser = config.build("prior", chosen.prior, where="prior")
     if isinstance(prior, LatentDiffusion):
         prior = prior.for_movie(chosen.shape)
     claim(chosen.output, SAMPLES)
     with one_writer(chosen.output):
         write_bytes(chosen.output / "config.yaml", to_yaml(tree))
-        write_pictures(samples_of(prior.to(resolve_device(chosen.device)), chosen), chosen)
+        write_pictures(samples_of(prior.to(device), chosen), chosen)
     return chosen.output
 
 

@@ -63,8 +63,9 @@ class Fields:
 def map_fields(tree: Mapping[str, Any], *, progress: Progress = iter) -> tuple[Path, Path]:
     """Map the receptive fields of a configuration's encoder; write arrays and a picture, and return their paths."""
     chosen = config.record(FieldMapping, tree, where="fields")
+    device = resolve_device(chosen.device)
     encoder: Encoder = config.build("encoder", chosen.encoder, where="encoder")
-    fields = receptive_fields(freeze(encoder).to(resolve_device(chosen.device)), chosen, progress=progress)
+    fields = receptive_fields(freeze(encoder).to(device), chosen, progress=progress)
     content = io.BytesIO()
     np.savez_compressed(content, **vars(fields), neuron_ids=np.array(encoder.spec.neuron_ids))
     chosen.output.parent.mkdir(parents=True, exist_ok=True)

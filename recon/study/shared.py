@@ -58,6 +58,10 @@ class Bench:
     progress: bool = False
     scorers: dict[int, Scorer] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in (self.settings.device, *self.settings.devices):
+            resolve_device(name)  # before a recording is simulated, which may take minutes
+
     @cached_property
     def device(self) -> torch.device:
         """The device on which movies are optimised."""

@@ -51,6 +51,7 @@ def train_dwiseneuro(config: Mapping[str, Any], *, log: Path | None = None) -> P
     again resumes an interrupted training.
     """
     chosen = dwise_from_mapping(config)
+    device = resolve_device(chosen.device)
     paths = chosen.recording if isinstance(chosen.recording, tuple) else (chosen.recording,)
     recordings = [open_recording(path) for path in paths]
     _check_names([recording.name for recording in recordings])
@@ -62,7 +63,7 @@ def train_dwiseneuro(config: Mapping[str, Any], *, log: Path | None = None) -> P
         mice,
         chosen.architecture,
         chosen.training,
-        device=resolve_device(chosen.device),
+        device=device,
         checkpoint=checkpoint,
         log=log,
     )

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ from recon.study.settings import Share
 
 LOOK_ROUND = 2.0
 """Seconds between checks of the size of the cluster."""
+OWN = "local"
+"""Ray's word for a Ray that is started here, whatever else runs on this machine."""
+SPANS_MACHINES = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's setting on which its address depends, on Linux too: 0 binds every port to loopback, else all are wildcards."""
 
 
 @dataclass(repr=False)
@@ -157,18 +162,38 @@ def versions() -> dict[str, str]:
 
 
 def connected(address: str) -> Any:
-    """Return Ray, joined at an address or started; raises InputError if it is not installed or not reachable."""
+    """Return Ray, joined at an address or that of RAY_ADDRESS, or else started on this machine, on loopback only.
+
+    Raises InputError if it is not installed or not reachable.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing goes over the network unless asked
+    own = (address or os.environ.get("RAY_ADDRESS", "")) in ("", OWN)
+    if own:
+        os.environ[SPANS_MACHINES] = "0"  # read once, when Ray is imported; its processes inherit it
     try:
         import ray
     except ImportError as error:
         raise InputError("--on ray: expected Ray, got no such package; pip install 'recon[cluster]'") from error
     if not ray.is_initialized():
-        try:
-            own = {} if address or "RAY_ADDRESS" in os.environ else {"include_dashboard": False}
-            ray.init(address=address or None, log_to_driver=False, logging_level="error", **own)
-        except (ConnectionError, RuntimeError) as error:
-            ray.shutdown()  # else this process stays in client mode, and no later Ray can be started in it
-            said, where = " ".join(str(error).split()), address or "ray"
-            raise InputError(f"--on {where}: expected a Ray cluster, got: {said}; start it, or correct it") from error
+        if own:
+            _check_loopback(ray.util.get_node_ip_address())
+        _join(ray, OWN if own else address)
     return ray
+
+
+def _check_loopback(address: str) -> None:
+    if not ip_address(address).is_loopback:
+        raise InputError(
+            f"--on ray: expected to start Ray on 127.0.0.1, got {address}, which other machines reach, since this "
+            f"process imported Ray before; set {SPANS_MACHINES}=0 before, or name a cluster in RAY_ADDRESS"
+        )
+
+
+def _join(ray: Any, address: str) -> None:
+    try:
+        about = {"include_dashboard": False} if address == OWN else {}
+        ray.init(address=address or None, log_to_driver=False, logging_level="error", **about)
+    except (ConnectionError, RuntimeError) as error:
+        ray.shutdown()  # else this process stays in client mode, and no later Ray can be started in it
+        said, where = " ".join(str(error).split()), address or "ray"
+        raise InputError(f"--on {where}: expected a Ray cluster, got: {said}; start it, or correct it") from error
