@@ -26,6 +26,7 @@ from recon.study.executors.places import Place, place_of
 from recon.study.executors.ray import RayCrew, fitting
 from recon.study.settings import Share
 
+os.environ[rays.SPANS_MACHINES] = "0"  # read at the import of Ray: nodes and what is started below are on loopback
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'recon[cluster]'")
 pytestmark = pytest.mark.slow
 
