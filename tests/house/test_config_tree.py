@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,9 @@ def test_neither_a_preset_nor_a_study_reads_the_environment(spelling: str, tmp_p
 
 def test_a_resolver_of_other_code_stays_registered_and_is_not_called(tmp_path: Path) -> None:
     called: list[str] = []
-    OmegaConf.register_resolver("theirs", called.append)
+    with warnings.catch_warnings():  # the name of older versions, deprecated in newer ones
+        warnings.simplefilter("ignore")
+        OmegaConf.register_new_resolver("theirs", called.append)
     try:
         refusal(config.load, saved(tmp_path, {"a": "${theirs:x}", "b": "${a}"}))
         assert not called and OmegaConf.has_resolver("theirs") and OmegaConf.has_resolver("oc.env")
