@@ -65,7 +65,8 @@ def check_ours(folder: Path, kind: str, *, also: str = "") -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if kind_of(folder) != kind:
-        got = "a file" if not folder.is_dir() else f"a {kind_of(folder)}" if kind_of(folder) else "one with other files"
+        other = f"a {kind_of(folder)}" if kind_of(folder) else f"one with files but no valid {MARKER}"
+        got = other if folder.is_dir() else "a file"
         raise InputError(f"{folder}: expected a new folder or a {kind} of recon, got {got}; name another{also}")
 
 

@@ -16,13 +16,24 @@ from worlds.bench import configuration
 
 from recon.cli import main
 from recon.data.writer import RecordingWriter
-from recon.files import MARKER, check_ours, claim, kind_of
+from recon.files import MARKER, check_ours, kind_of
 from recon.report.page import is_current, write_report
 from recon.study.benchmark import benchmark
 from recon.study.folders import RunFolder, remove
 
 USERS = ("config.yaml", "results.csv", "environment.json", "report.html", "tasks/mine/notes.txt", "partial/x/y.txt")
 """Files of a user, under names that a run has as well."""
+
+
+OTHERS = (
+    ("sample", "output", "samples"),
+    ("language", "run", "language study"),
+    ("identify_v1", "run", "identification"),
+    ("identify_captions", "run", "identification"),
+    ("identify_static", "run", "identification"),
+    ("identify", "run", "run"),
+)
+"""Packaged configurations of commands, the key of their folder, and its kind."""
 
 
 def listed(folder: Path) -> dict[str, bytes]:
@@ -67,7 +78,10 @@ def test_a_run_refuses_a_folder_of_the_user_before_the_first_byte(
 ) -> None:
     before = listed(project)
     assert main(command(world, project, tmp_path)) == 2
-    assert "expected a new folder or a run of recon, got one with other files; name another" in capsys.readouterr().err
+    assert (
+        "expected a new folder or a run of recon, got one with files but no valid .recon.json; name another"
+        in capsys.readouterr().err
+    )
     assert main(["runs", "rm", "--leftovers", "--yes", str(project)]) == 2
     assert main(["runs", "rm", "--yes", str(project)]) == 2
     assert listed(project) == before
@@ -112,9 +126,10 @@ def test_other_commands_with_a_folder_of_results_refuse_the_users_too(
     before = listed(project)
     assert main(["rerun", str(run), "--to", str(project)]) == 2
     assert "expected a new folder or a run of recon" in capsys.readouterr().err
-    for kind in ("identification", "language study", "samples"):
-        with pytest.raises(ValueError, match=f"expected a new folder or a {kind} of recon"):
-            claim(project, kind)
+    for name, key, kind in OTHERS:
+        verb = name.partition("_")[0]
+        assert main([verb, name, f"{key}={project}"]) == 2
+        assert f"expected a new folder or a {kind} of recon" in capsys.readouterr().err
     assert listed(project) == before
 
 
