@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 from recon import config
 from recon.code_version import code_version, modules_of
+from recon.data.hdf5 import Hdf5, open_hdf5
 from recon.encoders.base import device_of, resolve_device
 from recon.errors import InputError
 from recon.files import check_ours, claim, digest, one_writer, write_bytes
@@ -137,14 +137,20 @@ def read_samples(path: Path, keys: Mapping[str, str]) -> Samples:
     if not path.is_file():
         return {}
     try:
-        with h5py.File(path, "r") as file:
-            groups = [group for group in file.values() if keys.get(group.attrs["caption"]) == group.attrs["key"]]
-            return {
-                str(group.attrs["caption"]): np.stack([group[str(draw)][:] for draw in range(len(group))])
-                for group in groups
+        with open_hdf5(path) as file:
+            found = [(group, file.attributes(group)) for group in file.children("*")]
+            kept = {
+                str(about["caption"]): group
+                for group, about in found
+                if keys.get(str(about["caption"])) == about["key"]
             }
-    except (OSError, KeyError) as error:
+            return {caption: _drawn(file, group) for caption, group in kept.items()}
+    except (ValueError, KeyError) as error:
         raise InputError(f"{path}: expected samples that `recon sample` wrote, got {error}; remove it") from error
+
+
+def _drawn(file: Hdf5, group: str) -> Draws:
+    return np.stack([file.values(name, axes=3)[:] for name in file.children(f"{group}/*")])
 
 
 def write_pictures(samples: Samples, chosen: SampleSettings) -> None:

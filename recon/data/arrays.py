@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-import struct
-import zipfile
-import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, Protocol
 
 import numpy as np
 
 from recon.data.hdf5 import open_hdf5
 from recon.data.layout import Array, load_array
+from recon.data.packed import read_archived, read_gzipped, read_matlab
 from recon.errors import InputError
 
 ArrayLike = str | Path | Array
 """An array, or the path of one: `movie.npy`, `spikes.npy.gz`, `all.npz:movie`, `session.h5:stimulus/movie`, .mat."""
-
-USUAL = (ValueError, TypeError, LookupError, OSError, EOFError, RuntimeError, ArithmeticError, MemoryError)
-PACKED = (zipfile.BadZipFile, zlib.error, struct.error)
-DAMAGED = (*USUAL, *PACKED, SyntaxError, AttributeError, AssertionError, TokenError)
-"""Exceptions that numpy and scipy raise for damaged files."""
 
 
 class Stored(Protocol):
@@ -122,43 +113,21 @@ def _open(value: str, stack: ExitStack) -> Stored:
     if not file.is_file():
         raise InputError(f"{path}: expected an array file, got none; check the path")
     if file.suffix == ".mat" and _begins(file, b"MATLAB 5.0"):
-        return _open_matlab(file, key)
+        return read_matlab(file, key)
     if file.suffix in (".h5", ".hdf5", ".nwb", ".mat"):
         return _open_hdf5(file, key, stack)
     if file.suffix == ".gz":
-        with gzip.open(file, "rb") as stream:
-            unpacked: Stored = _loaded(file, stream)
-            return unpacked
+        return read_gzipped(file)
     if file.suffix == ".npz":
-        picked: Stored = _pick(file, key, _loaded(file, file))
-        return picked
+        return read_archived(file, key)
     if file.suffix == ".npy":
         return load_array(file, mapped=True)
     raise InputError(f"{path}: expected .npy, .npy.gz, .npz, .mat or .h5, got {file.suffix or 'no suffix'}; convert it")
 
 
-def _loaded(file: Path, stream: Any) -> Any:
-    try:
-        return np.load(stream, allow_pickle=False)
-    except DAMAGED as error:
-        raise InputError(f"{file}: expected complete numpy arrays, got {error}; save the file again") from error
-
-
 def _begins(file: Path, mark: bytes) -> bool:
     with file.open("rb") as stream:
         return stream.read(len(mark)) == mark
-
-
-def _open_matlab(file: Path, key: str) -> Stored:
-    """Return an array of a MATLAB file older than version 7.3; newer files are HDF5."""
-    from scipy.io import loadmat
-
-    try:
-        arrays = {name: value for name, value in loadmat(file).items() if not name.startswith("__")}
-    except DAMAGED as error:
-        raise InputError(f"{file}: expected a whole MATLAB file, got {error}; save the file again") from error
-    found: Stored = _pick(file, key, arrays)
-    return found
 
 
 def _open_hdf5(file: Path, key: str, stack: ExitStack) -> Stored:
@@ -173,15 +142,3 @@ def _open_hdf5(file: Path, key: str, stack: ExitStack) -> Stored:
     if kind == "group":
         raise InputError(f"{file}: expected a data set, got the group {key!r}; name the data set after the colon")
     return np.array(opened.texts(key)) if kind == "texts" else opened.values(key)
-
-
-def _pick(file: Path, key: str, archive: Any) -> Any:
-    names = list(archive.keys())
-    if not key and len(names) == 1:
-        key = names[0]
-    if not key or key not in archive:
-        raise InputError(f"{file}: expected FILE:NAME with one of {names}, got {key or 'no name'}; add it")
-    try:
-        return archive[key]
-    except DAMAGED as error:
-        raise InputError(f"{file}:{key}: expected a complete array, got {error}; save the file again") from error

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from recon.data.layout import ABSENT
+from recon.data.limits import check_unpacked
 from recon.errors import InputError
 from recon.types import Recording
 
 COLUMNS = ("trial", "first", "end", "captioner", "text")
+ROWS = 64
+"""Rows of a Parquet file unpacked at once: many may refer to one long text."""
 
 
 class Said(NamedTuple):
@@ -78,9 +81,18 @@ def _lines(path: Path) -> Sequence[Any]:
 
 
 def _parquet(path: Path) -> Sequence[Any]:
-    import pandas
+    from pyarrow import Table
+    from pyarrow.parquet import ParquetFile
 
-    rows: Sequence[Any] = pandas.read_parquet(path).to_dict("records")
+    with ParquetFile(path) as file:
+        about, stored, size, pieces = file.metadata, path.stat().st_size, 0, []
+        groups = [about.row_group(number) for number in range(about.num_row_groups)]
+        check_unpacked(str(path), sum(group.total_byte_size for group in groups), stored)
+        for piece in file.iter_batches(batch_size=ROWS):
+            pieces.append(piece)
+            size += piece.nbytes
+            check_unpacked(str(path), size, stored)
+        rows: Sequence[Any] = Table.from_batches(pieces, file.schema_arrow).to_pandas().to_dict("records")
     return rows
 
 

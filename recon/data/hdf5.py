@@ -1,9 +1,13 @@
-"""Safe reading of foreign HDF5 files: only numbers and texts in the file itself; every failure is an InputError."""
+"""Safe reading of HDF5 files: only numbers and texts in the file itself; every failure is an InputError.
+
+The product reads no HDF5 file in another way: files of runs may come from a colleague, too.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +16,18 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
+from recon.data.hdf5_storage import check_storage, elements, stored_bytes
 from recon.data.layout import Array
+from recon.data.limits import allowed, check_unpacked
 from recon.errors import InputError
 
-DAMAGED = (OSError, RuntimeError, KeyError, TypeError, MemoryError, OverflowError, AttributeError)
-BROKEN = (*DAMAGED, ValueError)
+BROKEN = (OSError, RuntimeError, LookupError, TypeError, MemoryError, ArithmeticError, AttributeError, ValueError)
 """Exceptions that h5py raises for damaged files."""
 Found = TypeVar("Found")
-TEXTS = 1_000_000
-"""Maximum length of a text column."""
+TEXTS, PIECE = 1_000_000, 4096
+"""Maximum length of a text column; texts per read."""
+LINKS = 16
+"""Maximum number of soft links on the way to an entry, as in HDF5."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,9 @@ def guarded(method: Callable[..., Found]) -> Callable[..., Found]:
     def read(self: Any, name: str, **options: Any) -> Found:
         try:
             return method(self, name, **options)
-        except DAMAGED as error:
+        except InputError:
+            raise
+        except BROKEN as error:
             raise InputError(f"{self.path}:{name}: expected readable data, got {error}; copy the file again") from error
 
     return read
@@ -70,21 +79,40 @@ def guarded(method: Callable[..., Found]) -> Callable[..., Found]:
 
 @dataclass(frozen=True)
 class Hdf5:
-    """An open HDF5 file; garbage collection closes it."""
+    """An open HDF5 file; closed by `with` or by garbage collection."""
 
     path: Path
     file: h5py.File
 
+    def __enter__(self) -> Hdf5:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
     @guarded
     def find(self, name: str) -> Any:
-        """Return the group or dataset of a name, or None; raises InputError if it is a link to another file."""
-        place: Any = self.file
-        for part in filter(None, name.split("/")):
+        """Return the group or dataset of a name, or None.
+
+        Raises InputError for data outside the file (a link on the way, or the storage) and for a dataset that unpacks
+        to more than its file may hold. Soft links are followed here, since HDF5 follows them into other files.
+        """
+        place, left, links = self.file, _parts(name), 0
+        while left:
+            part = left.pop(0)
             if not isinstance(place, h5py.Group) or part not in place:
                 return None
-            if isinstance(place.get(part, getlink=True), h5py.ExternalLink):
-                raise InputError(f"{self.path}:{name}: expected data in this file, got a link to others; copy it in")
-            place = place[part]
+            link = place.get(part, getlink=True)
+            if isinstance(link, h5py.HardLink):
+                place = place[part]
+                continue
+            links += 1
+            if not isinstance(link, h5py.SoftLink) or links > LINKS:
+                got = "a link to others" if links <= LINKS else "links in a circle"
+                raise InputError(f"{self.path}:{name}: expected data in this file, got {got}; copy it in")
+            place, left = self.file if link.path.startswith("/") else place, [*_parts(link.path), *left]
+        if isinstance(place, h5py.Dataset):
+            check_storage(self.path, name, place)
         return place
 
     @guarded
@@ -116,16 +144,44 @@ class Hdf5:
         found = self.find(name)
         if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiub" or found.shape is None:
             raise InputError(f"{self.path}:{name}: expected numbers, got {_describe(found)}; name another data set")
-        if found.external or found.is_virtual:
-            raise InputError(f"{self.path}:{name}: expected data in this file, got a link; copy the data in")
         if axes is not None and len(found.shape) != axes:
             raise InputError(f"{self.path}:{name}: expected {axes} axes, got {found.shape}; name another data set")
         return Values(f"{self.path}:{name}", found)
 
     @guarded
+    def whole(self, name: str, *, axes: int | None = None) -> Array:
+        """Return all values of a numeric dataset; the limit holds for them as float64."""
+        values = self.values(name, axes=axes)
+        check_unpacked(values.name, 8 * elements(values.stored), stored_bytes(self.path, values.stored))
+        return np.asarray(values[()])
+
+    @guarded
     def column(self, name: str) -> Array:
         """Return a numeric column `(K,)`."""
-        return np.asarray(self.values(name, axes=1)[:])
+        return self.whole(name, axes=1)
+
+    @guarded
+    def samples(self, name: str) -> int:
+        """Return the length of the first axis of a numeric dataset; the limit holds for so many times in float64."""
+        values = self.values(name)
+        count = values.shape[0] if values.shape else 0
+        check_unpacked(values.name, 8 * count, stored_bytes(self.path, values.stored))
+        return count
+
+    @guarded
+    def attributes(self, name: str) -> dict[str, float | str]:
+        """Return the attributes of an entry that are one number or one text."""
+        found = self.find(name)
+        kept = {key: _attribute(found.attrs, key) for key in found.attrs} if found is not None else {}
+        return {key: value for key, value in kept.items() if value is not None}
+
+    @guarded
+    def number(self, name: str, *, key: str, default: float | None = None) -> float:
+        """Return an attribute of an entry that is a finite number; raises InputError for any other."""
+        value = self.attributes(name).get(key, default)
+        if value is None or isinstance(value, str) or not math.isfinite(value):
+            raise InputError(f"{self.path}:{name}: expected a number for {key}, got {value!r}; copy the file again")
+        return value
 
     @guarded
     def start(self, name: str) -> tuple[float, float]:
@@ -133,26 +189,37 @@ class Hdf5:
         found = self.find(name)
         if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiu" or found.shape != ():
             return float("nan"), float("nan")
-        rate = np.asarray(found.attrs.get("rate", np.nan))
-        return float(found[()]), float(rate.ravel()[0]) if rate.dtype.kind in "fiu" and rate.size else float("nan")
+        rate = self.attributes(name).get("rate")
+        return float(found[()]), float("nan") if rate is None or isinstance(rate, str) else float(rate)
 
     @guarded
     def texts(self, name: str) -> list[str]:
         """Return a text column; numbers are converted to text."""
         found = self.find(name)
-        if isinstance(found, h5py.Dataset) and found.dtype.kind in "fiub":
-            return [str(value) for value in self.column(name)]
-        kind = h5py.check_string_dtype(found.dtype) if isinstance(found, h5py.Dataset) else None
-        if kind is None or found.shape is None or len(found.shape) != 1 or found.shape[0] > TEXTS:
+        numbers = isinstance(found, h5py.Dataset) and found.dtype.kind in "fiub"
+        texts = isinstance(found, h5py.Dataset) and h5py.check_string_dtype(found.dtype) is not None
+        if not (numbers or texts) or found.shape is None or len(found.shape) != 1 or found.shape[0] > TEXTS:
             raise InputError(f"{self.path}:{name}: expected a text column, got {_describe(found)}; name another column")
-        try:
-            return [str(value) for value in found.asstr(errors="replace")[:]]
-        except BROKEN as error:
-            raise InputError(f"{self.path}:{name}: expected readable texts, got {error}; copy it again") from error
+        if numbers:
+            return [str(value) for value in self.column(name)]
+        return self._texts(name, found)
+
+    def _texts(self, name: str, found: h5py.Dataset) -> list[str]:
+        """Return texts, read in pieces: many entries may refer to one large text."""
+        texts: list[str] = []
+        size, stored = 0, self.path.stat().st_size
+        step = min(max(allowed(0) // max(stored, 1), 1), PIECE)
+        for first in range(0, found.shape[0], step):
+            texts += [str(value) for value in found.asstr(errors="replace")[first : first + step]]
+            size += sum(map(len, texts[first:]))
+            check_unpacked(f"{self.path}:{name}", size, 0)
+        return texts
 
 
 def open_hdf5(path: Path) -> Hdf5:
     """Open an HDF5 file for reading; raises InputError for any other file."""
+    if not path.is_file():
+        raise InputError(f"{path}: expected an HDF5 file, got none; check the path")
     try:
         return Hdf5(path, h5py.File(path, "r"))
     except BROKEN as error:
@@ -165,6 +232,22 @@ def is_hdf5(path: Path) -> bool:
         return path.is_file() and bool(h5py.is_hdf5(path))
     except OSError:
         return False
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in name.split("/") if part not in ("", ".")]
+
+
+def _attribute(attributes: h5py.AttributeManager, key: str) -> float | str | None:
+    """Return an attribute that is one number or one text, else None: lists may unpack to more than they take."""
+    about = attributes.get_id(key)
+    text = h5py.check_string_dtype(about.dtype) is not None
+    if about.shape is None or math.prod(about.shape) != 1 or not (text or about.dtype.kind in "fiub"):
+        return None
+    value = np.ravel(attributes[key])[0]
+    if text:
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return float(value)
 
 
 def _describe(found: Any) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.data.layout import load_array
 from recon.errors import InputError
 
 CANVAS, SCREEN, ROWS_OF_SCREEN = (64, 64), (36, 64), slice(14, 50)
@@ -21,10 +22,10 @@ def read_mask(path: Path, frame_size: tuple[int, int], *, border: bool = False) 
     """
     if not path.is_file():
         raise InputError(f"mask: expected a .npy file, got nothing at {path}; make one with `recon train mask`")
-    try:
-        mask = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: expected a .npy file of plain numbers, got a damaged one ({error})") from error
+    values = load_array(path)
+    if values.dtype.kind not in "fiub":
+        raise InputError(f"{path}: expected a .npy file of plain numbers, got {values.dtype}; learn the mask again")
+    mask = torch.from_numpy(values.astype(np.float32))
     if not bool(torch.isfinite(mask).all()):
         raise InputError(f"{path}: expected finite values, got NaN or infinity; learn the mask again")
     if tuple(mask.shape) == CANVAS and frame_size == SCREEN:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from recon.data.hdf5 import Hdf5, open_hdf5
 from recon.errors import InputError
 from recon.media import Pixels, encode_png, sprite_sheet, to_uint8
 from recon.report.seen import seen_in
@@ -151,35 +151,33 @@ def read_clips(
     path = run / "clips.h5"
     if not path.exists():
         raise InputError(f"run directory {run}: expected clips.h5 with the true movies, got none; run it first")
-    with h5py.File(path, "r") as file:
-        known = dict(first or {})
-        trials = [name for name in known if name in file]
-        trials += sorted((name for name in file if name not in known), key=lambda name: (len(name), name))
-        pixels = int(np.prod(file[trials[0]]["truth"][:max_frames].shape))
-        named, light = sum(name in file for name in known), int(MOVIE_BYTES / (pixels * movies * BYTES_PER_PIXEL))
+    with open_hdf5(path) as file:
+        known, there = dict(first or {}), file.children("*")
+        if not there:
+            raise InputError(f"{path}: expected clips, got none; run it again")
+        trials = sorted(there, key=lambda name: list(known).index(name) if name in known else len(known))
+        pixels = file.values(f"{trials[0]}/truth", axes=3)[:max_frames].size
+        named, light = sum(name in there for name in known), int(MOVIE_BYTES / (pixels * movies * BYTES_PER_PIXEL))
         # Limits the size of a page with `movies` movies per clip, but keeps the clips of `first`.
         fitting = max(1, min(max_clips, max(named, light)))
-        truths = {trial: file[trial]["truth"][:max_frames] for trial in trials[:fitting]}
-        clips = [_clip(file[trial], truth) | {"standing": known.get(trial, "")} for trial, truth in truths.items()]
+        truths = {trial: file.values(f"{trial}/truth", axes=3)[:max_frames] for trial in trials[:fitting]}
+        clips = [_clip(file, *each) | {"standing": known.get(each[0], "")} for each in truths.items()]
     return clips, truths
 
 
-def _clip(group: h5py.Group, truth: Pixels) -> Clip:
-    attributes, total, (frames, height, width) = group.attrs, group["truth"].shape[0], truth.shape
+def _clip(file: Hdf5, trial: str, truth: Pixels) -> Clip:
+    attributes, total, frames = file.attributes(trial), file.samples(f"{trial}/truth"), len(truth)
     return {
-        "trial": group.name.strip("/"),
+        "trial": trial,
         "caption": str(attributes.get("caption", "")),
         "video_id": str(attributes.get("video_id", "")),
-        "frame_rate": float(attributes.get("frame_rate", 30.0)),
-        "warmup": min(int(attributes.get("warmup", 0)), frames),
-        "tail": max(0, int(attributes.get("tail", 0)) - (total - frames)),
+        "frame_rate": file.number(trial, key="frame_rate", default=30.0),
+        "warmup": min(int(file.number(trial, key="warmup", default=0)), frames),
+        "tail": max(0, int(file.number(trial, key="tail", default=0)) - (total - frames)),
         "total": total,
-        "frames": frames,
-        "height": height,
-        "width": width,
         "columns": _columns(truth),
         "sprite": _sprite(truth),
-    }
+    } | dict(zip(("frames", "height", "width"), truth.shape, strict=True))
 
 
 def group_of(condition: str, *, oracle: bool = False) -> str:
@@ -270,8 +268,10 @@ def _failure(row: Row) -> str:
 def _movies(path: Path, truths: Mapping[str, Pixels]) -> dict[str, Pixels]:
     if not path.exists():
         return {}
-    with h5py.File(path, "r") as file:
-        shown = {trial: file[trial]["reconstruction"][: len(truths[trial])] for trial in truths if trial in file}
+    with open_hdf5(path) as file:
+        there = [trial for trial in truths if file.find(trial) is not None]
+        stored = {trial: file.values(f"{trial}/reconstruction", axes=3) for trial in there}
+        shown = {trial: stored[trial][: len(truths[trial])] for trial in there}
     movies = {trial: to_uint8(movie) for trial, movie in shown.items()}
     return {trial: movie for trial, movie in movies.items() if movie.shape == truths[trial].shape}
 

@@ -6,9 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
-import numpy as np
-
+from recon.data.hdf5 import Hdf5, open_hdf5
 from recon.errors import InputError
 from recon.media import Pixels, film_strip, side_by_side, spread_frames, to_uint8, write_png
 from recon.study import manifest
@@ -40,15 +38,13 @@ def write_strip(run: Path, picture: Path, *, methods: Sequence[str] = (), clips:
 
 
 def _truths(run: Path, clips: int) -> dict[str, tuple[Pixels, int, int]]:
-    with h5py.File(run / "clips.h5", "r") as file:
-        names = sorted(file, key=int)[:clips]
-        return {
-            name: (np.asarray(file[name]["truth"]), int(file[name].attrs["warmup"]), _end(file[name])) for name in names
-        }
+    with open_hdf5(run / "clips.h5") as file:
+        return {name: _truth(file, name) for name in file.children("*")[:clips]}
 
 
-def _end(clip: h5py.Group) -> int:
-    return len(clip["truth"]) - int(clip.attrs["tail"])
+def _truth(file: Hdf5, trial: str) -> tuple[Pixels, int, int]:
+    truth = file.values(f"{trial}/truth", axes=3)[:]
+    return truth, int(file.number(trial, key="warmup")), len(truth) - int(file.number(trial, key="tail"))
 
 
 def _movies(run: Path, methods: Sequence[str]) -> dict[str, dict[str, Pixels]]:
@@ -58,8 +54,9 @@ def _movies(run: Path, methods: Sequence[str]) -> dict[str, dict[str, Pixels]]:
         rows = read_task(folder)
         name = rows[0]["method"]
         if name in methods or (not methods and rows[0]["condition"] == "recorded"):
-            with h5py.File(folder / "movie.h5", "r") as file:
-                found.setdefault(name, {}).update({key: to_uint8(file[key]["reconstruction"][:]) for key in file})
+            with open_hdf5(folder / "movie.h5") as file:
+                shown = {key: file.values(f"{key}/reconstruction", axes=3)[:] for key in file.children("*")}
+            found.setdefault(name, {}).update({key: to_uint8(movie) for key, movie in shown.items()})
     order = _order(run)
     return dict(sorted(found.items(), key=lambda item: order.get(item[0], len(order))))
 

@@ -17,6 +17,7 @@ import torch
 
 from recon import config
 from recon.code_version import code_version
+from recon.data.limits import gunzip
 from recon.encoders.runtime.precision import products
 from recon.errors import InputError
 from recon.files import claim, finite, write_bytes, write_json
@@ -99,8 +100,8 @@ def read_trials(study: Path) -> list[dict[str, Any]]:
     """Return all trials of a study, in the order in which they were run."""
     path = trials_file(study)
     try:
-        trials: list[dict[str, Any]] = json.loads(gzip.decompress(path.read_bytes()))
-    except (OSError, EOFError, ValueError) as error:
+        trials: list[dict[str, Any]] = json.loads(gunzip(path))
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: expected the trials of {study.name}, got {error}; restore the file, or remove both to search anew"
         ) from error

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
 import torch
 from torch import Tensor
 
 from recon import config
 from recon.analysis.identification.scores import SCORED, TASKS, scores
+from recon.data.hdf5 import open_hdf5
 from recon.encoders.base import Encoder
 from recon.encoders.runtime.precision import products
 from recon.errors import InputError
@@ -124,8 +123,8 @@ def approaches(bench: Bench) -> Iterator[tuple[str, Views, Batch]]:
 
 def decoding_views(folder: Path, batch: Batch) -> Views:
     """Return movies and reconstructions, compared by video correlation."""
-    with h5py.File(folder / "movie.h5", "r") as file:
-        shown = [torch.from_numpy(np.asarray(file[str(trial.index)]["reconstruction"])) for trial in batch.trials]
+    with open_hdf5(folder / "movie.h5") as file:
+        shown = [torch.from_numpy(file.values(f"{trial.index}/reconstruction", axes=3)[:]) for trial in batch.trials]
     return Views(batch.movie.mean(1).flatten(2), torch.stack(shown).float().flatten(2), centred=True)
 
 

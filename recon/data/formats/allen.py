@@ -64,9 +64,9 @@ def _movie(file: Hdf5, name: str, times: Array) -> Iterator[ShownStimulus]:
     """Yield the repeats of a movie; a new repeat begins where the frame number decreases or after a pause."""
     about = name.rpartition("/")[2].removesuffix("_stimulus")
     template = file.values(f"stimulus/templates/{about}_image_stack/data", axes=3)
-    frames = np.asarray(file.values(f"{name}/data")[:])
+    frames = file.whole(f"{name}/data")
     frames = frames.reshape(len(frames), -1)[:, 0].astype(np.int64)
-    spans = np.asarray(file.values(f"{name}/frame_duration", axes=2)[:])
+    spans = file.whole(f"{name}/frame_duration", axes=2)
     low, high = (int(frames.min()), int(frames.max())) if len(frames) else (0, -1)
     if len(frames) != len(spans) or not 0 <= low <= high < template.shape[0]:
         raise InputError(
@@ -99,7 +99,7 @@ def _behavior(file: Hdf5, notes: list[str]) -> dict[str, Stream]:
     for signal, (name, column) in BEHAVIOR.items():
         if file.find(f"{name}/data") is None:
             continue
-        values, times = np.asarray(file.values(f"{name}/data")[:]), file.column(f"{name}/timestamps")
+        values, times = file.whole(f"{name}/data"), file.column(f"{name}/timestamps")
         values = values.reshape(len(values), -1)
         if len(values) != len(times) or values.shape[1] <= column:
             notes.append(f"{signal}: {len(values)} values for {len(times)} times; left out")

@@ -13,6 +13,7 @@ import yaml
 
 from recon.data.formats.session import Session, ShownStimulus, Spikes, Stream, grey
 from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
+from recon.data.limits import check_unpacked
 from recon.errors import InputError
 
 TIERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "oracle": VALIDATION, "test": TEST}
@@ -21,6 +22,8 @@ EYE = {1: ("pupil_dilation",), 3: ("pupil_dilation", "pupil_x", "pupil_y")}
 EYE[4] = ("pupil_dilation", "", "pupil_x", "pupil_y")
 """Eye-tracker signals by their number; of four, the second (derivative of pupil dilation) is skipped."""
 PICTURES = (".png", ".jpg", ".jpeg")
+BYTES_PER_PIXEL = 4
+"""Bytes per pixel of an unpacked picture, RGBA."""
 FEW = 30
 """Frames of the first movie that determine its range, 0–1 or 0–255."""
 
@@ -183,6 +186,7 @@ def _picture(file: Path) -> Array:
 
     try:
         with Image.open(file) as opened:
+            check_unpacked(str(file), BYTES_PER_PIXEL * opened.width * opened.height, file.stat().st_size)
             return np.asarray(opened.convert("L"))[None]
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise InputError(f"{file}: expected a picture, got {error}; copy it again") from error

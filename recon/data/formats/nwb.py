@@ -264,8 +264,7 @@ def times_of(file: Hdf5, series: str) -> Array:
     begin, rate = file.start(f"{series}/starting_time")
     if not rate > 0 or not np.isfinite([begin, rate]).all():
         raise InputError(f"{file.path}:{series}: expected timestamps, or starting_time with a rate; add them")
-    count = file.values(f"{series}/data").shape[0]
-    return begin + np.arange(count) / rate
+    return begin + np.arange(file.samples(f"{series}/data")) / rate
 
 
 def _behavior(file: Hdf5, where: NwbMapping, notes: list[str]) -> dict[str, Stream]:
@@ -275,7 +274,7 @@ def _behavior(file: Hdf5, where: NwbMapping, notes: list[str]) -> dict[str, Stre
         if file.find(f"{name}/data") is None:
             notes.append(f"{signal}: nothing at {name}; left out")
             continue
-        values, times = np.asarray(file.values(f"{name}/data")[:], dtype=np.float64), times_of(file, name)
+        values, times = file.whole(f"{name}/data").astype(np.float64), times_of(file, name)
         values, index = values.reshape(len(values), -1), int(column or 0)
         if len(values) != len(times) or index >= values.shape[1]:
             notes.append(f"{signal}: {values.shape} values for {len(times)} times; left out")
