@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
-from recon.data.hdf5_storage import check_storage, elements, stored_bytes
+from recon.data.hdf5_storage import check_storage, elements, heaps_end, stored_bytes
 from recon.data.layout import Array
 from recon.data.limits import allowed, check_unpacked
 from recon.errors import InputError
@@ -89,6 +89,11 @@ class Hdf5:
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
+
+    @functools.cached_property
+    def readable_texts(self) -> bool:
+        """Whether the texts of the file can be read without end; searched once."""
+        return heaps_end(self.path)
 
     @guarded
     def find(self, name: str) -> Any:
@@ -172,13 +177,14 @@ class Hdf5:
     def attributes(self, name: str) -> dict[str, float | str]:
         """Return the attributes of an entry that are one number or one text."""
         found = self.find(name)
-        kept = {key: _attribute(found.attrs, key) for key in found.attrs} if found is not None else {}
+        kept = {key: self._attribute(found, key) for key in found.attrs} if found is not None else {}
         return {key: value for key, value in kept.items() if value is not None}
 
     @guarded
     def number(self, name: str, *, key: str, default: float | None = None) -> float:
         """Return an attribute of an entry that is a finite number; raises InputError for any other."""
-        value = self.attributes(name).get(key, default)
+        found = self.find(name)
+        value = self._attribute(found, key) if found is not None and key in found.attrs else default
         if value is None or isinstance(value, str) or not math.isfinite(value):
             raise InputError(f"{self.path}:{name}: expected a number for {key}, got {value!r}; copy the file again")
         return value
@@ -189,8 +195,8 @@ class Hdf5:
         found = self.find(name)
         if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiu" or found.shape != ():
             return float("nan"), float("nan")
-        rate = self.attributes(name).get("rate")
-        return float(found[()]), float("nan") if rate is None or isinstance(rate, str) else float(rate)
+        rate = self._attribute(found, "rate") if "rate" in found.attrs else None
+        return float(found[()]), rate if isinstance(rate, float) else float("nan")
 
     @guarded
     def texts(self, name: str) -> list[str]:
@@ -206,6 +212,7 @@ class Hdf5:
 
     def _texts(self, name: str, found: h5py.Dataset) -> list[str]:
         """Return texts, read in pieces: many entries may refer to one large text."""
+        self._check_texts()
         texts: list[str] = []
         size, stored = 0, self.path.stat().st_size
         step = min(max(allowed(0) // max(stored, 1), 1), PIECE)
@@ -214,6 +221,23 @@ class Hdf5:
             size += sum(map(len, texts[first:]))
             check_unpacked(f"{self.path}:{name}", size, 0)
         return texts
+
+    def _attribute(self, found: h5py.Group | h5py.Dataset, key: str) -> float | str | None:
+        """Return an attribute that is one number or one text, else None: lists may unpack to more than they take."""
+        about = found.attrs.get_id(key)
+        text = h5py.check_string_dtype(about.dtype) is not None
+        if about.shape is None or math.prod(about.shape) != 1 or not (text or about.dtype.kind in "fiub"):
+            return None
+        if text:
+            self._check_texts()
+        value = np.ravel(found.attrs[key])[0]
+        if text:
+            return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        return float(value)
+
+    def _check_texts(self) -> None:
+        if not self.readable_texts:
+            raise InputError(f"{self.path}: expected readable texts, got a damaged heap of them; copy the file again")
 
 
 def open_hdf5(path: Path) -> Hdf5:
@@ -236,18 +260,6 @@ def is_hdf5(path: Path) -> bool:
 
 def _parts(name: str) -> list[str]:
     return [part for part in name.split("/") if part not in ("", ".")]
-
-
-def _attribute(attributes: h5py.AttributeManager, key: str) -> float | str | None:
-    """Return an attribute that is one number or one text, else None: lists may unpack to more than they take."""
-    about = attributes.get_id(key)
-    text = h5py.check_string_dtype(about.dtype) is not None
-    if about.shape is None or math.prod(about.shape) != 1 or not (text or about.dtype.kind in "fiub"):
-        return None
-    value = np.ravel(attributes[key])[0]
-    if text:
-        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return float(value)
 
 
 def _describe(found: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import zlib
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ INFLATED = 1032
 PIECE = 2**20
 REFERENCE = 16
 """Bytes of a stored reference to a text."""
+HEAP, ENTRY = b"GCOL\x01\x00\x00\x00", 16
+"""Beginning of a heap of texts, and bytes of the header of each entry."""
+SEARCHED = 2**30
+"""Bytes of the largest file that is searched for damaged heaps."""
 
 
 def check_storage(path: Path, name: str, found: h5py.Dataset) -> None:
@@ -40,6 +45,33 @@ def check_storage(path: Path, name: str, found: h5py.Dataset) -> None:
         )
     if DEFLATE in filters:
         _check_deflated(where, found, chunk, stored_bytes(path, found))
+
+
+def heaps_end(path: Path) -> bool:
+    """Return whether the heaps of texts are whole: HDF5 never returns from an entry of length 0.
+
+    Files above `SEARCHED` bytes are not searched.
+    """
+    if not 0 < path.stat().st_size <= SEARCHED:
+        return True
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        place = content.find(HEAP)
+        while place >= 0 and _ends(content, place):
+            place = content.find(HEAP, place + len(HEAP))
+    return place < 0
+
+
+def _ends(content: mmap.mmap, place: int) -> bool:
+    """Return whether the entries of a heap lead to its end; HDF5 refuses a heap beyond the end of its file."""
+    end = place + int.from_bytes(content[place + 8 : place + 16], "little")
+    place += ENTRY
+    while place + ENTRY <= end <= len(content):
+        number, length = (int.from_bytes(content[place + a : place + b], "little") for a, b in ((0, 2), (8, 16)))
+        step = (ENTRY + -(-length // 8) * 8 if number else length) % 2**64
+        if not step:
+            return False
+        place += step
+    return True
 
 
 def elements(found: h5py.Dataset) -> int:

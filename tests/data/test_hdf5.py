@@ -31,7 +31,7 @@ def place(tmp_path: Path) -> Path:
 READS: list[Callable[[Hdf5, str], object]] = [
     lambda file, name: file.find(name),
     lambda file, name: file.kind(name),
-    lambda file, name: file.texts(f"{name}/numbers"),
+    lambda file, name: file.texts(f"{name}/texts"),
     lambda file, name: file.values(f"{name}/numbers"),
     lambda file, name: file.whole(f"{name}/numbers"),
     lambda file, name: file.samples(f"{name}/numbers"),
@@ -115,13 +115,17 @@ def test_attributes_are_single_numbers_and_texts(place: Path) -> None:
                 opened.number("group", key=key)
 
 
-def test_every_read_of_a_damaged_file_names_it(place: Path) -> None:
-    """Many bytes in turn are destroyed: nothing but our error, or other values.
+def test_a_damaged_heap_of_texts_has_an_end(place: Path) -> None:
+    """HDF5 itself never returns from a wrong length in it."""
+    whole = place.read_bytes()
+    for damage in (0, 251):
+        place.write_bytes(whole.replace(b"\x01" + bytes(7) + b"b", bytes([damage]) + bytes(7) + b"b"))
+        with open_hdf5(place) as opened, pytest.raises(ValueError, match=r"mine\.h5\S*: expected readable"):
+            opened.texts("group/texts")
 
-    Texts are left out: HDF5 itself never returns from a heap of texts with one wrong length.
-    """
-    with h5py.File(place, "r+") as file:
-        del file["group/texts"]
+
+def test_every_read_of_a_damaged_file_names_it(place: Path) -> None:
+    """Many bytes in turn are destroyed: nothing but our error, or other values."""
     whole = place.read_bytes()
     for position in range(0, len(whole), 104):
         place.write_bytes(whole[:position] + b"\xff" + whole[position + 1 :])
