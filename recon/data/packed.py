@@ -32,7 +32,9 @@ NUMBERS = (
     "char",
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
 )
-"""Classes of MATLAB variables that are read; those of cells and structures hide how much they hold."""
+"""Classes of MATLAB variables that are read; others hide how much they hold."""
+CELLS = "cell"
+"""Class of a list of texts; it holds at most one number per stored byte."""
 MATLAB_HEADER, COMPRESSED = 128, 15
 
 
@@ -52,29 +54,34 @@ def read_archived(file: Path, key: str) -> Array:
     try:
         with zipfile.ZipFile(file) as archive:
             key = pick(file, key, [name.removesuffix(".npy") for name in archive.namelist()])
-            member = archive.getinfo(f"{key}.npy")
-            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise InputError(f"{file}:{key}: expected an array of numpy.savez, got another; save the file again")
-            with archive.open(member) as stream:
-                return _read(f"{file}:{key}", stream, file.stat().st_size)
+            return _read_member(file, archive, key)
     except InputError:
         raise
     except DAMAGED as error:
         raise InputError(f"{file}: expected complete numpy arrays, got {error}; save the file again") from error
 
 
+def _read_member(file: Path, archive: zipfile.ZipFile, key: str) -> Array:
+    member = archive.getinfo(f"{key}.npy")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InputError(f"{file}:{key}: expected an array of numpy.savez, got another; save the file again")
+    with archive.open(member) as stream:
+        return _read(f"{file}:{key}", stream, file.stat().st_size)
+
+
 def read_matlab(file: Path, key: str) -> Array:
-    """Return an array of numbers or text of a MATLAB file older than version 7.3 (newer files are HDF5)."""
+    """Return an array of numbers or texts of a MATLAB file older than version 7.3 (newer files are HDF5)."""
     from scipy.io import loadmat, whosmat
 
     try:
-        _check_elements(file)
-        known = {name: (shape, kind) for name, shape, kind in whosmat(file) if not name.startswith("__")}
-        key = pick(file, key, list(known))
-        shape, kind = known[key]
-        if kind not in NUMBERS:
+        sizes = _element_sizes(file)
+        known = {about[0]: (*about[1:], size) for about, size in zip(whosmat(file), sizes, strict=False)}
+        key = pick(file, key, [name for name in known if not name.startswith("__")])
+        shape, kind, size = known[key]
+        if kind not in (*NUMBERS, CELLS):
             raise InputError(f"{file}:{key}: expected an array of numbers, got a {kind}; name another variable")
-        check_unpacked(f"{file}:{key}", 8 * math.prod(max(int(size), 1) for size in shape), file.stat().st_size)
+        count = max(math.prod(max(int(side), 1) for side in shape), size if kind == CELLS else 0)
+        check_unpacked(f"{file}:{key}", 8 * count, file.stat().st_size)
         found: Array = loadmat(file, variable_names=[key])[key]
     except InputError:
         raise
@@ -130,31 +137,29 @@ def _header(name: str, stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dty
     return shape, in_columns, kind
 
 
-def _check_elements(file: Path) -> None:
-    """Raise InputError for a MATLAB file with a compressed element that unpacks to more than the limit.
+def _element_sizes(file: Path) -> list[int]:
+    """Return the unpacked bytes of every variable; raises InputError above the limit.
 
-    Lengths inside an element are claims as well, so each is inflated once, in pieces that are not kept.
+    Lengths inside a compressed variable are claims as well, so each is inflated once, in pieces that are not kept.
     """
-    stored = file.stat().st_size
+    stored, sizes = file.stat().st_size, []
     with file.open("rb") as stream:
         mark = stream.read(MATLAB_HEADER)[-2:]
         order: Literal["little", "big"] = "little" if mark == b"IM" else "big"
         while len(tag := stream.read(8)) == 8:
             kind, length = (int.from_bytes(part, order) for part in (tag[:4], tag[4:]))
-            end = stream.tell() + length
-            if kind == COMPRESSED:
-                _check_element(file, stream, length)
-            stream.seek(min(end, stored))
+            end = min(stream.tell() + length, stored)
+            sizes.append(_inflated(file, stream, length) if kind == COMPRESSED else length)
+            stream.seek(end)
+    return sizes
 
 
-def _check_element(file: Path, stream: IO[bytes], length: int) -> None:
-    inflated, size, stored = zlib.decompressobj(), 0, file.stat().st_size
-    while length > 0 and not inflated.eof:
-        packed = stream.read(min(length, PIECE))
-        if not packed:
-            return
+def _inflated(file: Path, stream: IO[bytes], length: int) -> int:
+    inflating, size, stored = zlib.decompressobj(), 0, file.stat().st_size
+    while length > 0 and not inflating.eof and (packed := stream.read(min(length, PIECE))):
         length -= len(packed)
-        while packed and not inflated.eof:
-            size += len(inflated.decompress(packed, PIECE))
-            packed = inflated.unconsumed_tail
+        while packed and not inflating.eof:
+            size += len(inflating.decompress(packed, PIECE))
+            packed = inflating.unconsumed_tail
             check_unpacked(str(file), size, stored)
+    return size

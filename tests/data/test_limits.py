@@ -76,6 +76,14 @@ def mat_with_false_lengths(path: Path) -> str:
     return f"{path}/a.mat:x"
 
 
+def mat_of_cells(path: Path) -> str:
+    """Cells whose numbers are stored as bytes."""
+    cells = np.empty(1, object)
+    cells[0] = np.zeros(SIZE // 8, np.uint8)
+    savemat(path / "a.mat", {"x": cells}, do_compression=True)
+    return f"{path}/a.mat:x"
+
+
 def never_filled(path: Path) -> str:
     with h5py.File(path / "a.h5", "w") as file:
         file.create_dataset("x", (SIZE // 8,), "f8", chunks=(1000,))
@@ -120,7 +128,17 @@ def one_text_many_times(path: Path) -> str:
     return f"{path}/a.h5:x"
 
 
-BOMBS = [gz, gz_with_a_long_header, npz, mat, mat_of_small_numbers, mat_with_false_lengths, never_filled, zeros]
+BOMBS = [
+    gz,
+    gz_with_a_long_header,
+    npz,
+    mat,
+    mat_of_small_numbers,
+    mat_with_false_lengths,
+    mat_of_cells,
+    never_filled,
+    zeros,
+]
 BOMBS += [large_chunk, long_chunk, packed_twice, one_text_many_times]
 NEVER = [gz_with_a_long_header, mat_with_false_lengths, long_chunk, packed_twice]
 """Bombs whose header is false or of a kind that nobody needs: a higher limit does not help them."""
