@@ -18,6 +18,7 @@ from worlds import pipelines as tiny_pipelines
 from recon import cli, config
 from recon.analysis import prior_samples as sampling
 from recon.analysis.prior_samples import SampleSettings
+from recon.files import claim
 from recon.media import contact_sheet, film_strip, labelled
 from recon.methods.diffusion.sampling import drawn, steps_down
 from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
@@ -171,7 +172,7 @@ def test_what_cannot_be_drawn_is_refused(run: Callable[..., int], capsys, overri
 
 
 def test_another_file_in_the_place_of_samples_is_refused(run: Callable[..., int], tmp_path: Path, capsys) -> None:
-    (tmp_path / "sample").mkdir()
+    claim(tmp_path / "sample", sampling.SAMPLES)
     (tmp_path / "sample" / "samples.h5").write_bytes(b"nonsense")
     assert run() == 2
     assert "expected samples that `recon sample` wrote" in capsys.readouterr().err

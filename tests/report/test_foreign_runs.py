@@ -1,4 +1,4 @@
-"""Runs of others: links in their files are refused, and a damaged file is named in one line."""
+"""Runs of others, whose checksums fit whatever was done to them: links are refused, damaged files are named."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from worlds.finished_run import make_run
+from worlds.finished_run import make_run, seal_run
 
 from recon.analysis.identification.stimuli import decoding_views
 from recon.analysis.prior_samples import read_samples
@@ -30,6 +30,7 @@ def test_links_in_the_files_of_a_run_are_refused(run: Path, name: str) -> None:
         del opened[f"3/{layer}"]
         opened["out"] = h5py.ExternalLink(str(run.parent / "secret.h5"), "/3")
         opened[f"3/{layer}"] = h5py.SoftLink(f"/out/{layer}")
+    seal_run(run)
     for write in (write_report, lambda run: write_strip(run, run / "strip.png")):
         with pytest.raises(ValueError, match=rf"{name}:3/{layer}: expected data in this file, got a link"):
             write(run)
@@ -51,6 +52,7 @@ def test_damaged_files_of_a_run_are_named(run: Path, name: str, harm: str) -> No
             opened.create_group("3")
     else:
         file.write_bytes(harmed[harm])
+    seal_run(run)
     for write in (write_report, lambda run: write_strip(run, run / "strip.png")):
         with pytest.raises(ValueError, match=rf"{name}\S*: expected"):
             write(run)
