@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Imported here, so that `recon --help` does not wait for torch.
             from recon.commands.process import prepare
 
-            prepare()
+            prepare(verify=options.verify)
         result: int | None = options.command(options, write)
     except KeyboardInterrupt:
         return _fail("interrupted: finished work is kept, run the same command again to resume", INTERRUPTED)

@@ -23,7 +23,14 @@ PACKAGE = Path(__file__).parent
 SOURCE = PACKAGE.resolve().parent
 PROJECT = "recon"
 
-UNCOUNTED = ("recon.code_version", "recon.run.watch", "recon.study.provenance", "recon.study.store")
+UNCOUNTED = (
+    "recon.code_version",
+    "recon.data.content",
+    "recon.methods.named_files",
+    "recon.run.watch",
+    "recon.study.provenance",
+    "recon.study.store",
+)
 """Modules that name, watch or store a result, and do not compute it."""
 
 UNFOLLOWED = {

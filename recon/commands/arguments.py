@@ -21,7 +21,14 @@ def add_configuration(parser: argparse.ArgumentParser, command: Callable[[argpar
         "config", type=Path, metavar="CONFIG", help="a YAML file, or the name of a packaged one, for example demo"
     )
     parser.add_argument("overrides", nargs="*", metavar=OVERRIDES, help="change single settings")
+    add_verify(parser)
     parser.set_defaults(command=command, computes=True)
+
+
+def add_verify(parser: argparse.ArgumentParser) -> None:
+    """Add `--verify`: read all files again, also those whose hashes are remembered."""
+    about = "read the recording and all other input files again, instead of trusting their times and sizes"
+    parser.add_argument("--verify", action="store_true", help=about)
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:

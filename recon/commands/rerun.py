@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recon.commands.arguments import Commands, Write, add_place
+from recon.commands.arguments import Commands, Write, add_place, add_verify
 
 if TYPE_CHECKING:
     from recon.study.rerun import RunComparison
@@ -24,6 +24,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--to", type=Path, help="the folder of the new run (`NAME again`, next to the old one)")
     add_place(parser)
+    add_verify(parser)
     parser.set_defaults(command=rerun, computes=True)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from recon.data.content import content_of
 from recon.data.duplicates.find import Progress
 from recon.data.formats import FORMATS, known_format
 from recon.data.formats.convert import Conversion, convert
@@ -32,7 +33,8 @@ def open_recording(path: Path | str, *, progress: Progress = bar) -> SensoriumRe
     """Open the recording in a folder, or in its only subfolder (`__MACOSX` is ignored).
 
     A `.zip` is unpacked once, to a folder of the same name beside it. Files and folders of other formats are converted
-    with the default settings of `recon data convert` to `NAME.recording` beside them, and again if they have changed.
+    with the default settings of `recon data convert` to `NAME.recording` beside them, and again if their content
+    changed.
     """
     root = Path(path)
     if root.suffix == ".zip" and not root.is_dir():
@@ -64,7 +66,7 @@ def _open_subfolder(root: Path, progress: Progress) -> SensoriumRecording:
 def _converted(source: Path, kind: str, progress: Progress) -> SensoriumRecording:
     """Return the recording converted from a source of another format; convert if it is missing or outdated."""
     folder = source.with_name(f"{source.name}.recording")
-    state = {"opened": source.name, "format": kind, "state": _state(source)}
+    state = {"opened": source.name, "format": kind, "content": content_of(source)}
     with one_at_a_time(folder):
         if _made_by(folder).items() >= state.items():
             return SensoriumRecording(folder)
@@ -78,10 +80,3 @@ def _made_by(folder: Path) -> Mapping[str, Any]:
     header = folder / "meta/recording.json"
     made_by = json.loads(header.read_text("utf-8")).get("made_by") or {} if header.is_file() else {}
     return made_by if "opened" in made_by else {}
-
-
-def _state(source: Path) -> list[int]:
-    """Return the version of a source: number of files, bytes, latest modification time (ns)."""
-    files = [source] if source.is_file() else sorted(file for file in source.rglob("*") if file.is_file())
-    stats = [file.stat() for file in files]
-    return [len(files), sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import torch
 
+from recon.data.content import content_hashes
 from recon.data.layout import (
     ABSENT,
     GROUPS_FILE,
@@ -29,11 +29,13 @@ from recon.data.layout import (
 )
 from recon.data.stimulus_kinds import stimulus_kinds
 from recon.errors import InputError
+from recon.files import digest
 from recon.types import AcquisitionTimes, Caption, Recording, Trial
 
 LEARNT_TIERS = ("train", "oracle")
-HEAD = 4096
-"""Bytes per file in `learning_fingerprint`: some frames of the first neurons."""
+PARTS = ("data", "meta")
+POPULATION = ("meta/neurons/", "meta/statistics/")
+"""Folders that describe all trials alike."""
 
 
 class SensoriumRecording(Recording):
@@ -177,31 +179,35 @@ class SensoriumRecording(Recording):
         return array[..., :frames]
 
     def fingerprint(self) -> str:
-        """Return a short hash of the names and sizes of all files and of the contents of the meta files.
+        """Return a short hash of the names and contents of all files under `data` and `meta`.
 
-        Content groups are excluded, because they are derived from the videos.
+        Content groups are excluded, because they are derived from the videos. Arrays are read later than they are
+        hashed: a recording that changes while a command runs is not noticed by this command.
         """
-        digest = hashlib.sha256()
-        for part in ("data", "meta"):
-            files = [file for file in (self.path / part).rglob("*") if file.is_file() and file.name[0] != "."]
-            files = [file for file in files if file != self.path / GROUPS_FILE]
-            for file in sorted(files):
-                name = file.relative_to(self.path).as_posix()
-                digest.update(f"{name}:{file.stat().st_size};".encode())
-                if part == "meta":
-                    digest.update(file.read_bytes())
-        return digest.hexdigest()[:12]
+        contents = content_hashes(self.path, inside=PARTS)
+        contents.pop(GROUPS_FILE.as_posix(), None)
+        return digest(contents)[:12]
 
     def learning_fingerprint(self) -> str:
-        """Return a short hash of units, frame size and rate, and size and head of every training or validation file."""
-        about = (self.unit_ids, self.frame_size, self.frame_rate, self.degrees_per_pixel)
-        digest = hashlib.sha256(repr(about).encode())
-        trials = [index for tier in LEARNT_TIERS for index in self.trials(tier)]
-        for file in filter(Path.exists, (data_file(self.path, name, index) for index in trials for name in VARIABLES)):
-            digest.update(f"{file.relative_to(self.path).as_posix()}:{file.stat().st_size};".encode())
-            with file.open("rb") as stream:
-                digest.update(stream.read(HEAD))
-        return digest.hexdigest()[:12]
+        """Return a short hash of everything that learning can see: neurons, statistics, training, validation trials.
+
+        A trial counts with its index, tier, video id, captions and the contents of its files. Test trials, the truth of
+        a simulation and the name do not count.
+        """
+        contents = content_hashes(self.path, inside=PARTS)
+        trials = {index: tier for tier in LEARNT_TIERS for index in self.trials(tier)}
+        seen = {str(index) for index in trials}
+        files = {
+            name: content
+            for name, content in contents.items()
+            if name.startswith(POPULATION) or (name.startswith("data/") and PurePath(name).stem in seen)
+        }
+        described = [
+            (index, tier, self._ids[index] if self._ids else "", self.captions(index), self.scenes(index))
+            for index, tier in trials.items()
+        ]
+        about = (self.frame_size, self.frame_rate, self.degrees_per_pixel, repr(self.acquisition))
+        return digest([about, described, files])[:12]
 
     def _header(self) -> dict[str, Any]:
         file = self.path / "meta/recording.json"

@@ -17,6 +17,7 @@ from recon.encoders.training.loop import seconds_spent
 from recon.errors import InputError
 from recon.files import one_at_a_time
 from recon.methods.artefacts import artefact_path, save_artefact
+from recon.methods.named_files import content_named
 from recon.problem.problem import Problem
 from recon.sealed import whole
 from recon.types import Recording, Trial
@@ -104,6 +105,7 @@ class TrainingSet:
         }
         inputs: list[object] = [self.recording.learning_fingerprint(), repr(settings)]
         inputs += [{part: known[part]() for part in uses}, *([self.share] if self.share < 1 else [])]
+        inputs += content_named(settings)
         parts = (settings, self.encoders if "encoders" in uses else ())
         modules = {*code, __name__, type(self.recording).__module__, *modules_of(*parts)}
         path = artefact_path(self.artefacts, name, inputs, code=modules)

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from recon.data.content import content_hashes
 from recon.data.resize import resize_area
 from recon.errors import InputError
+from recon.files import digest
 from recon.simulate.movies import SceneRecord, SimulatedClip
 
 Array = np.ndarray[Any, Any]
@@ -49,6 +51,13 @@ def film_set(folder: Path, *, frames: int, frame_size: tuple[int, int], attribut
         levels = np.clip(np.round(video), 0, 255).astype(np.uint8)
         clips.append(SimulatedClip(name, levels, np.zeros((attributes, frames), np.float32), (caption,), (record,)))
     return clips
+
+
+def films_content(folder: Path) -> dict[str, str]:
+    """Return {"films": hash of the names and contents of the films in a folder}; empty if there is no such folder."""
+    contents = content_hashes(folder) if folder.is_dir() else {}
+    films = {name: content for name, content in contents.items() if Path(name).suffix.lower() in SUFFIXES}
+    return {"films": digest(films)} if films else {}
 
 
 def read_film(path: Path, *, frame_size: tuple[int, int], limit: float = 60.0) -> Array:

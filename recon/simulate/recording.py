@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -20,7 +21,7 @@ from recon.errors import InputError
 from recon.simulate.acquisition import acquire, acquisition_times
 from recon.simulate.activity import expected_responses, sample_responses, spike_rates
 from recon.simulate.behavior import gaze_degrees, simulate_behavior
-from recon.simulate.films import film_set
+from recon.simulate.films import film_set, films_content
 from recon.simulate.movies import SimulatedClip, make_clip
 from recon.simulate.population import SimulatedPopulation
 from recon.simulate.scenes import ATTRIBUTES
@@ -217,20 +218,28 @@ def _acquired(responses: Tensor, times: AcquisitionTimes | None) -> Tensor:
 
 
 def _made_by(settings: SimulationSettings) -> dict[str, Any]:
-    """Return the provenance of a recording; settings in `LATER` are included only if they differ from the default."""
+    """Return the provenance of a recording: settings, and films by their content.
+
+    Settings in `LATER` are included only if they differ from the default.
+    """
     plain = asdict(SimulationSettings())
     used = {name: value for name, value in asdict(settings).items() if name not in LATER or value != plain[name]}
-    content: dict[str, Any] = json.loads(json.dumps({"generator": GENERATOR_VERSION, "settings": used}, default=str))
-    return content
+    about: dict[str, Any] = json.loads(json.dumps({"generator": GENERATOR_VERSION, "settings": used}, default=str))
+    films = {} if settings.films is None else films_content(settings.films)
+    return about | ({"content": films} if films else {})
 
 
 def is_there(folder: Path, made_by: dict[str, Any]) -> bool:
-    """Return True if the folder holds a recording of these settings; raise InputError for any other content."""
+    """Return True if the folder holds a recording of these settings; raise InputError for any other content.
+
+    `made_by["content"]` holds hashes of the films and the encoder behind it, of those that exist: what it was made from
+    may be gone, but not changed.
+    """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     header = folder / "meta/recording.json"
     found = json.loads(header.read_text(encoding="utf-8")).get("made_by", {}) if header.is_file() else {}
-    if found == made_by:
+    if _settled(found) == _settled(made_by) and not _changed(found, made_by):
         return True
     raise InputError(
         f"{folder}: expected a new folder or a simulation of the same settings, got {_difference(found, made_by)}; "
@@ -238,9 +247,21 @@ def is_there(folder: Path, made_by: dict[str, Any]) -> bool:
     )
 
 
+def _settled(made_by: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in made_by.items() if name != "content"}
+
+
+def _changed(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return the names of the inputs whose content is another than that from which a recording was made."""
+    known = found.get("content") or {}
+    return [name for name, content in wanted.get("content", {}).items() if known.get(name) != content]
+
+
 def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
     settings = found.get("settings")
     if not settings:
         return "something else"
+    if _settled(found) == _settled(wanted):
+        return f"one of other content of {', '.join(_changed(found, wanted))}"
     names = [f"{k}={settings.get(k)}" for k, v in wanted["settings"].items() if settings.get(k) != v]
     return f"one with {', '.join(names)}" if names else f"one of generator version {found.get('generator')}"

@@ -1,17 +1,13 @@
-"""Dependencies of a method beside its settings: weights by content, artefacts and their learning time."""
+"""Dependencies of a method beside its settings: artefacts and their learning time."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from glob import escape
 from pathlib import Path
 
 from recon.code_version import parts_of
 from recon.methods.artefacts import learning_seconds
-from recon.methods.neural.weights_file import SHIPPED as DECODERS
-from recon.priors.weights_file import SHIPPED as PRIORS
 
 
 def learning_time(method: object) -> float:
@@ -23,18 +19,6 @@ def artefacts_of(method: object) -> set[Path]:
     """Return the artefacts of a fitted method and of the methods inside it."""
     found = (value for part in parts_of(method) for name, value in _entries(part) if name == "artefact")
     return {path for path in found if isinstance(path, Path)}
-
-
-def weights_of(method: object) -> list[str]:
-    """Return content hashes of the weights named by a method and those inside it; a name may hold others tomorrow."""
-    named = (value for part in parts_of(method) for name, value in _entries(part) if name == "weights")
-    found = []
-    for weights in sorted({value for value in named if isinstance(value, str) and value}):
-        places = [Path(weights), *(folder / f"{weights}.safetensors" for folder in (PRIORS, DECODERS))]
-        names = [(place.parent, escape(place.name).replace("{seed}", "*")) for place in places]
-        files = [file for folder, name in names for file in sorted(folder.glob(name))]
-        found += [hashlib.sha256(file.read_bytes()).hexdigest()[:12] for file in files] or [f"no {weights}"]
-    return found
 
 
 def planned_iterations(method: object) -> int | None:

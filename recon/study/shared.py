@@ -20,7 +20,9 @@ from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, freeze, resolve_device
 from recon.encoders.identity import state_hash
+from recon.files import digest
 from recon.methods.base import Method
+from recon.methods.named_files import content_named_in
 from recon.problem.animals import Animal
 from recon.problem.clips import Batch, batches, choose_clips, validation_clips
 from recon.problem.fidelities.base import Likelihood
@@ -165,6 +167,7 @@ class Bench:
 def make_recording(path: Path, wanted: Mapping[str, Any], *, progress: bool) -> None:
     """Simulate the recording of a configuration if it is absent: of a planted population, or of an `encoder`."""
     from recon.simulate.encoded import EncodedSettings, show_to_encoder
+    from recon.simulate.films import films_content
     from recon.simulate.recording import is_there, simulate
     from recon.simulate.settings import SimulationSettings
 
@@ -172,7 +175,14 @@ def make_recording(path: Path, wanted: Mapping[str, Any], *, progress: bool) -> 
         simulate(path, config.record(SimulationSettings, wanted, where="simulate"), progress)
         return
     chosen = config.record(EncodedSettings, wanted, where="simulate")
-    made_by = {"settings": json.loads(json.dumps(asdict(chosen), default=str))}
+    content = {**films_content(chosen.films), **encoder_content(chosen.encoder)}
+    made_by = {"settings": json.loads(json.dumps(asdict(chosen), default=str)), "content": content}
     if not is_there(path, made_by):
         encoder: Encoder = config.build("encoder", chosen.encoder, where="simulate.encoder")
         show_to_encoder(path, chosen, freeze(encoder), made_by=made_by)
+
+
+def encoder_content(tree: Mapping[str, Any]) -> dict[str, str]:
+    """Return {"encoder": hash of the files that its configuration names}; empty if there is none."""
+    files = content_named_in(tree)
+    return {"encoder": digest(files)} if files else {}

@@ -16,6 +16,7 @@ from recon.encoders.base import Encoder
 from recon.encoders.runtime.devices import replicate
 from recon.files import digest, write_bytes, write_json
 from recon.methods.base import Method, fitted
+from recon.methods.named_files import content_named
 from recon.methods.training_set import TrainingSet
 from recon.problem.animals import Animal
 from recon.problem.clips import Batch
@@ -26,7 +27,7 @@ from recon.run.runner import reconstruct
 from recon.run.trace import GroundTruth
 from recon.run.watch import TaskFolders, Watch, folder_name
 from recon.study.outputs import movie_file, to_yaml
-from recon.study.provenance import artefacts_of, learning_time, planned_iterations, weights_of
+from recon.study.provenance import artefacts_of, learning_time, planned_iterations
 from recon.study.scorer import undefined
 from recon.study.shared import Bench, Plan
 from recon.study.store import Store
@@ -77,7 +78,7 @@ class Task:
             "population": repr(row.population),
             **({"data": row.data} if row.data < 1 else {}),
             **({"words": row.words} if row.words != "none" else {}),
-            **({"weights": weights} if (weights := weights_of(self.plan.method)) else {}),
+            **({"files": files} if (files := content_named([self.plan.method, self.plan.fidelity])) else {}),
             **({"animals": [animal.hash for animal in self.animals]} if row.animals else {}),
             "code": code_version(*self.modules),
         }

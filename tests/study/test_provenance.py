@@ -6,22 +6,22 @@ from pathlib import Path
 
 from recon.methods import Convolutional, DiffPir, Gradient, Posterior, Smoothed
 from recon.methods.diffusion.priors import Diffusion, GaussianPrior
-from recon.study.provenance import weights_of
+from recon.methods.named_files import content_named
 
 
 def test_weights_count_by_their_content_wherever_a_method_names_them(tmp_path: Path) -> None:
     file = tmp_path / "prior.safetensors"
     file.write_bytes(b"first")
     method = Smoothed(Posterior(DiffPir(Diffusion(str(file)))))
-    first = weights_of(method)
+    first = content_named(method)
     file.write_bytes(b"other")
-    assert len(first) == 1 and weights_of(method) != first
+    assert len(first) == 1 and content_named(method) != first
     file.unlink()
-    assert weights_of(method) == [f"no {file}"]
+    assert content_named(method) == [f"no {file}"]
 
 
 def test_shipped_weights_are_found_by_name_and_methods_without_name_none() -> None:
-    shipped = [weights_of(DiffPir(Diffusion())), weights_of(Convolutional(weights="v1_decoder_seed0"))]
+    shipped = [content_named(DiffPir(Diffusion())), content_named(Convolutional(weights="v1_decoder_seed0"))]
     assert all(len(found) == 1 and not found[0].startswith("no ") for found in shipped) and shipped[0] != shipped[1]
-    assert len(weights_of(Convolutional(weights="v1_decoder_seed{seed}"))) == 3
-    assert weights_of(DiffPir(GaussianPrior())) == weights_of(Gradient()) == weights_of(Convolutional()) == []
+    assert len(content_named(Convolutional(weights="v1_decoder_seed{seed}"))) == 3
+    assert content_named(DiffPir(GaussianPrior())) == content_named(Gradient()) == content_named(Convolutional()) == []

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from recon.data.caption_tables import Said
 from recon.methods.artefacts import artefact_path, load_artefact, save_artefact
+from recon.methods.named_files import content_named_in
 from recon.priors.text import TextEncoder
 from recon.sealed import whole
 
@@ -22,7 +23,8 @@ def embeddings(texts: Sequence[str], source: str, folder: Path) -> dict[str, Ten
     """Return the embedding `[D]` of every distinct text by the named text encoder, cached in `folder` by content."""
     distinct = sorted(set(texts))
     listed = hashlib.sha256(json.dumps(distinct).encode()).hexdigest()
-    path = artefact_path(folder, "text", [source, listed], code=[TextEncoder.__module__])
+    files = content_named_in(source)
+    path = artefact_path(folder, "text", [source, listed, *files], code=[TextEncoder.__module__])
     if not whole(path):
         save_artefact({"embeddings": TextEncoder(source)(distinct)}, path)
     known = load_artefact(path, method="text")["embeddings"]
