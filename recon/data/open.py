@@ -18,9 +18,11 @@ from recon.data.layout import TIERS_FILE, is_canonical
 from recon.data.public.archives import unpack
 from recon.data.sensorium import SensoriumRecording
 from recon.errors import InputError
-from recon.files import one_at_a_time
+from recon.files import one_at_a_time, write_json
 
 IGNORED = "__MACOSX"
+MARK = ".unpacked.json"
+"""File in an unpacked folder with the content hash of its archive."""
 
 
 def bar(items: Sequence[int]) -> Iterable[int]:
@@ -38,7 +40,7 @@ def open_recording(path: Path | str, *, progress: Progress = bar) -> SensoriumRe
     """
     root = Path(path)
     if root.suffix == ".zip" and not root.is_dir():
-        root = unpack(root)
+        root = _unpacked(root)
     if is_canonical(root):
         return SensoriumRecording(root)
     kind = known_format(root) if root.exists() else ""
@@ -50,6 +52,29 @@ def open_recording(path: Path | str, *, progress: Progress = bar) -> SensoriumRe
             "check the path, or make a recording with `recon simulate`, `recon data import` or `recon data convert`"
         )
     return _open_subfolder(root, progress)
+
+
+def _unpacked(archive: Path) -> Path:
+    """Return the folder of an archive, unpacked if it is missing; raises InputError if it is from another archive."""
+    folder = archive.with_suffix("")
+    mark = folder / MARK
+    if not (folder.is_dir() and any(folder.iterdir())):
+        unpack(archive)
+        write_json(mark, {"archive": archive.name, "content": content_of(archive)})
+    elif mark.is_file() and archive.is_file() and _read_mark(mark) != content_of(archive):
+        raise InputError(
+            f"{archive}: expected the archive from which {folder} was unpacked, got one of other content; "
+            f"remove that folder to unpack this one, or name the folder to open it"
+        )
+    return unpack(archive)
+
+
+def _read_mark(mark: Path) -> str:
+    """Return the content hash of the archive from which a folder was unpacked; "" if the file is damaged."""
+    try:
+        return str(json.loads(mark.read_bytes())["content"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _open_subfolder(root: Path, progress: Progress) -> SensoriumRecording:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import shutil
 import stat
 import threading
 import zipfile
@@ -260,7 +261,6 @@ def test_a_recording_opens_straight_from_its_archive(tmp_path: Path, published, 
     assert first.fingerprint() == whole.fingerprint() and tmp_path / "mouse-1" in (first.path, first.path.parent)
     np.testing.assert_array_equal(first.trial(0).movie, whole.trial(0).movie)
     stamp = (tmp_path / "mouse-1").stat().st_mtime_ns
-    archive.write_bytes(b"never read again")
     assert open_recording(str(archive)).tiers == whole.tiers
     archive.unlink()
     assert open_recording(archive).tiers == whole.tiers
@@ -275,3 +275,18 @@ def test_an_archive_without_a_recording(tmp_path: Path) -> None:
         open_recording(archive)
     with pytest.raises(ValueError, match=r"gone\.zip: expected a zip archive, got none"):
         open_recording(tmp_path / "gone.zip")
+
+
+def test_another_archive_of_the_same_name_does_not_open_the_folder_of_the_first(published, tmp_path) -> None:
+    archive = tmp_path / "mouse-1.zip"
+    for seed in (0, 1):
+        root = published(folder=f"mice/{seed}", seed=seed)
+        shutil.make_archive(str(archive.with_suffix("")), "zip", root)
+        if not seed:
+            first = open_recording(archive).fingerprint()
+            assert open_recording(archive).fingerprint() == first
+    with pytest.raises(ValueError, match=r"expected the archive from which .*mouse-1 was unpacked, got one of other"):
+        open_recording(archive)
+    assert open_recording(archive.with_suffix("")).fingerprint() == first
+    shutil.rmtree(archive.with_suffix(""))
+    assert open_recording(archive).fingerprint() != first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -163,8 +164,10 @@ def test_other_formats_open_without_being_converted_first(tmp_path: Path) -> Non
     made = (first.path / "meta/recording.json").stat().st_mtime_ns
     assert open_recording(source).fingerprint() == first.fingerprint()
     assert (first.path / "meta/recording.json").stat().st_mtime_ns == made
-    units = np.load(source / "training_data/units/trial1.npy")
-    np.save(source / "training_data/units/trial1.npy", units[:, ::-1])
+    file = source / "training_data/units/trial1.npy"
+    units, before = np.load(file), file.stat()
+    np.save(file, units[:, ::-1])
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     again = open_recording(source)
     assert not np.array_equal(again.trial(1).responses.numpy(), units.T)
     assert np.array_equal(again.trial(1).responses.numpy(), units.T[::-1])

@@ -32,6 +32,11 @@ def encoder() -> Linear:
     return freeze(Linear(weights, torch.ones(5), spec=Spec(SIZE, (3, 1, 4, 15, 9))))
 
 
+def named(weights: str) -> Linear:
+    """The encoder, from a file that is not read."""
+    return encoder()
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> EncodedSettings:
     """A film whose first half is flat grey, and whose second half has a bright bar that moves."""
@@ -113,3 +118,34 @@ def test_the_page_says_so_too(tmp_path: Path) -> None:
     assert "from the activity of" in write_report(run).read_text(encoding="utf-8"), "older runs do not know"
     (run / "recording.json").write_text(json.dumps({"name": "films", "activity": "predicted"}))
     assert "from the predicted activity of" in write_report(run).read_text(encoding="utf-8")
+
+
+def test_other_films_or_another_encoder_of_the_same_names_make_another_recording(
+    settings: EncodedSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENCODERS, "own", named)
+    film, weights = settings.films / "film.gif", tmp_path / "own.pth"
+    weights.write_bytes(b"one")
+    tree = {"encoder": {"name": "own", "weights": str(weights)}, "films": str(settings.films), "frames": 3}
+    tree |= {"train_trials": 1, "validation_trials": 1}
+    made, simulated = tmp_path / "made", {"minutes": 0.01, "train_frames": 10, "clip_frames": 2}
+    simulated |= {
+        "neurons": 2,
+        "validation_clips": 1,
+        "repeats": 1,
+        "frame_size": [9, 16],
+        "films": str(settings.films),
+    }
+    make_recording(made, tree, progress=False), make_recording(tmp_path / "simulated", simulated, progress=False)
+    weights.write_bytes(b"two")
+    with pytest.raises(ValueError, match=r"got one of other content of encoder"):
+        make_recording(made, tree, progress=False)
+    weights.write_bytes(b"one")
+    make_recording(made, tree, progress=False)
+    write_gif(film, np.full((20, 18, 32), 90, np.uint8), frame_rate=30.0)
+    for folder, chosen in ((made, tree), (tmp_path / "simulated", simulated)):
+        with pytest.raises(ValueError, match=r"got one of other content of films"):
+            make_recording(folder, chosen, progress=False)
+    film.unlink(), weights.unlink()
+    for folder, chosen in ((made, tree), (tmp_path / "simulated", simulated)):
+        make_recording(folder, chosen, progress=False)
