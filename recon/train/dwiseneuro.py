@@ -18,6 +18,7 @@ from recon.encoders.dwiseneuro.sampling import Mouse, epoch_steps, places
 from recon.encoders.dwiseneuro.train import DwiseRun, Recipe, train_dwise
 from recon.errors import InputError
 from recon.train.encoder import scores_of
+from recon.train.resume import resumable
 from recon.train.trial_cache import GIB, KeptClips, Room, watching
 from recon.types import Recording
 
@@ -58,15 +59,15 @@ def train_dwiseneuro(config: Mapping[str, Any], *, log: Path | None = None) -> P
     room = Room(chosen.memory * GIB)
     mice = [mouse_of(recording, chosen, room) for recording in recordings]
     epoch_steps(chosen.training.sampling, len(mice))
-    checkpoint = chosen.output.with_suffix(".training")
-    run = train_dwise(
-        mice,
-        chosen.architecture,
-        chosen.training,
-        device=device,
-        checkpoint=checkpoint,
-        log=log,
-    )
+    with resumable(chosen.output, *(recording.learning_fingerprint() for recording in recordings)) as checkpoint:
+        run = train_dwise(
+            mice,
+            chosen.architecture,
+            chosen.training,
+            device=device,
+            checkpoint=checkpoint,
+            log=log,
+        )
     subjects = tuple(mouse.subject for mouse in mice)
     save_trained(run.averaged, chosen.output, subjects=subjects, card=_card(chosen, recordings, run))
     checkpoint.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from recon.encoders.training.clips import TrainingClip, evaluate
 from recon.encoders.training.fit import TrainingSettings, train
 from recon.encoders.training.loop import TrainingOutcome
 from recon.errors import InputError
+from recon.train.resume import resumable
 from recon.train.trial_cache import GIB, KeptClips, Room, clip_of, watching
 from recon.types import Recording, Trial
 
@@ -60,7 +61,8 @@ def train_encoder(config: Mapping[str, Any], *, log: Path | None = None) -> Path
     clips = KeptClips(recording, training[: max(round(len(training) * chosen.data), 1)], room)
     encoder = build_encoder(chosen, recording, clips)
     watched = KeptClips(recording, watching(recording, chosen.validations), room)
-    outcome = learn(encoder, clips, watched, chosen, log=log)
+    with resumable(chosen.output, recording.learning_fingerprint()):
+        outcome = learn(encoder, clips, watched, chosen, log=log)
     card = _card(chosen, recording, outcome) | scores_of(encoder, recording, validation, chosen.training.warmup_frames)
     save_encoder(encoder, chosen.output, card=card, dtype=torch.float16)
     return chosen.output

@@ -15,12 +15,14 @@ from recon.encoders.base import device_of
 from recon.encoders.training.loop import Learning, Loss, draw_weights, fresh, learn
 from recon.errors import InputError
 from recon.methods.diffusion.sampling import drawn, steps_down
+from recon.methods.named_files import content_named_in
 from recon.methods.text.generated_clips import FIRST, drawn_clips
 from recon.metrics.statistics import bootstrap_interval
 from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from recon.priors.text import EMBEDDED, TextEncoder
+from recon.train.resume import resumable
 
 HELD_OUT = 48
 """Number of validation clips for the errors on the card."""
@@ -117,17 +119,18 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
     power = estimate_spectrum(shown.chunk(place)[0, 0] for place in shown.scored(MEASURED))
     model = started(chosen, generator, power if chosen.gaussian else None)
 
-    outcome = learn(
-        model,
-        denoising_loss(chosen, shown),
-        chosen.learning,
-        generator=generator,
-        validate=lambda network: -float(chosen_by(network, held_out).log().mean()),
-        checkpoint=chosen.output.with_suffix(".training"),
-        log=log,
-        title="train prior",
-        show=lambda network: seen(network, held_out),
-    )
+    with resumable(chosen.output, *content_named_in([chosen.text, chosen.start])) as checkpoint:
+        outcome = learn(
+            model,
+            denoising_loss(chosen, shown),
+            chosen.learning,
+            generator=generator,
+            validate=lambda network: -float(chosen_by(network, held_out).log().mean()),
+            checkpoint=checkpoint,
+            log=log,
+            title="train prior",
+            show=lambda network: seen(network, held_out),
+        )
     card = {"name": chosen.name, "training": asdict(chosen) | {"output": chosen.output.name, "artefacts": ""}}
     card |= asdict(outcome) | {"command": f"recon train prior {_config(chosen)}"}
     save_movie_diffusion(model, chosen.output, card=card)  # saved first: the errors take minutes

@@ -13,9 +13,11 @@ from recon.data.open import open_recording
 from recon.encoders.base import freeze
 from recon.encoders.checkpoints import SHIPPED, load_encoder
 from recon.encoders.training.clips import TrainingClip, evaluate
+from recon.errors import InputError
 from recon.simulate.recording import GENERATOR_VERSION, simulate
 from recon.simulate.settings import TINY, SimulationSettings
 from recon.train.encoder import oracle_correlation, train_encoder
+from recon.train.resume import resumable
 
 SETTINGS = replace(TINY, neurons=8, minutes=0.2, validation_clips=2, test_clips=1, repeats=2, train_frames=90)
 
@@ -86,3 +88,24 @@ def test_shipped_weights_were_trained_on_the_default_simulation(name: str) -> No
     assert made_by["generator"] == GENERATOR_VERSION
     assert made_by["settings"] == {name: settings[name] for name in made_by["settings"]}
     assert load_encoder(name).spec.degrees_per_pixel == settings["degrees_per_pixel"]
+
+
+def test_an_interrupted_training_is_not_resumed_with_other_data(recording: Path, tmp_path: Path) -> None:
+    output, data = tmp_path / "tiny.safetensors", open_recording(recording).learning_fingerprint()
+    with pytest.raises(KeyboardInterrupt), resumable(output, data) as state:
+        state.write_bytes(b"half")
+        raise KeyboardInterrupt
+    with resumable(output, data) as state:
+        assert state.read_bytes() == b"half"
+    for before in ("other", None):
+        if before:
+            with pytest.raises(KeyboardInterrupt), resumable(tmp_path / "new", before):
+                raise KeyboardInterrupt
+            (tmp_path / "new.training.json").replace(tmp_path / "tiny.training.json")
+        else:
+            (tmp_path / "tiny.training.json").unlink()
+        with pytest.raises(InputError, match=r"got one that learnt from other data; delete it to start again"):
+            train_encoder(_config(recording, output))
+    state.unlink()
+    train_encoder(_config(recording, output))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.json", "tiny.safetensors"]
