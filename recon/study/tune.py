@@ -21,6 +21,7 @@ from recon.data.limits import gunzip
 from recon.encoders.runtime.precision import products
 from recon.errors import InputError
 from recon.files import claim, finite, write_bytes, write_json
+from recon.methods.named_files import content_named
 from recon.run.runner import reconstruct
 from recon.study.folders import check_run
 from recon.study.manifest import RUN
@@ -132,6 +133,7 @@ def _open_study(search: Search, tree: Mapping[str, Any], bench: Bench) -> tuple[
         "sigma": [list(sigma) for sigma in search.sigma],
         "objective": dict(search.objective),
         "recording": bench.recording.fingerprint(),
+        "content": [bench.hashes, content_named([(one.method, one.fidelity) for one in bench.plans])],
         "best": None,
     }
     if not search.study.exists():
@@ -139,6 +141,8 @@ def _open_study(search: Search, tree: Mapping[str, Any], bench: Bench) -> tuple[
     study: dict[str, Any] = json.loads(search.study.read_text())
     trials = read_trials(search.study)
     same = ("config", "iterations", "sigma", "objective", "recording")
+    # Studies of earlier versions do not tell the content of encoders and weights.
+    same += ("content",) if "content" in study else ()
     changed = [key for key in same if study.get(key) != about[key]] or _other_code(trials, tree, bench)
     if changed:
         raise InputError(

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,17 @@ def test_another_search_never_overwrites_a_study(tree: dict[str, Any]) -> None:
     before = tune(tree).read_bytes()
     tree["search"]["sigma"] = [[2, 2, 2]]
     with pytest.raises(ValueError, match="study of the same search"):
+        tune(tree)
+    assert Path(tree["search"]["study"]).read_bytes() == before
+
+
+def test_trials_of_other_weights_are_never_mixed(tree: dict[str, Any], world: Path, tmp_path: Path) -> None:
+    weights = Path(shutil.copy(world / "encoder0.safetensors", tmp_path / "own.safetensors"))
+    tree["encoders"] = {"seed0": {"name": "core_readout", "weights": str(weights)}}
+    tree["search"] |= {"space": {"method.beta": [0.1]}, "iterations": [1], "sigma": [[0, 0, 0]]}
+    before = tune(tree).read_bytes()
+    shutil.copy(world / "encoder1.safetensors", weights)
+    with pytest.raises(InputError, match=r"study of the same search, got other \['content'\]"):
         tune(tree)
     assert Path(tree["search"]["study"]).read_bytes() == before
 
