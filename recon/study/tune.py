@@ -140,9 +140,9 @@ def _open_study(search: Search, tree: Mapping[str, Any], bench: Bench) -> tuple[
         return about, []
     study: dict[str, Any] = json.loads(search.study.read_text())
     trials = read_trials(search.study)
-    same = ("config", "iterations", "sigma", "objective", "recording")
     # Studies of earlier versions do not tell the content of encoders and weights.
-    same += ("content",) if "content" in study else ()
+    known = ["content"] if "content" in study else []
+    same = ["config", "iterations", "sigma", "objective", "recording", *known]
     changed = [key for key in same if study.get(key) != about[key]] or _other_code(trials, tree, bench)
     if changed:
         raise InputError(
