@@ -16,6 +16,7 @@ from recon import cli, config
 from recon.analysis.identification.circular_shift_null import against_chance, turned
 from recon.analysis.identification.segments import NeuralIdentification, near, reliability, similarities, standardised
 from recon.encoders.training.loop import Learning
+from recon.files import digest
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,12 +69,12 @@ def test_turned_worlds_are_kept_as_they_come(session: Path) -> None:
     path = session.parent / "run" / "identification.csv"
     assert cli.main(["identify", str(session), "learning.steps=3"]) == 0
     table, (kept,) = path.read_bytes(), path.parent.glob("turned-*.json")
-    worlds = json.loads(kept.read_text())
+    worlds = json.loads(kept.read_text())["draws"]
     assert len(worlds) == 6
     worlds[0] |= dict.fromkeys(worlds[0], 2.0)
-    kept.write_text(json.dumps(worlds[:3]))
+    kept.write_text(json.dumps({"draws": worlds[:3], "digest": digest(worlds[:3])}))
     assert cli.main(["identify", str(session), "learning.steps=3"]) == 0
-    again = json.loads(kept.read_text())
+    again = json.loads(kept.read_text())["draws"]
     assert again[1:] == worlds[1:] and again[0] == worlds[0] and path.read_bytes() != table
     assert cli.main(["identify", str(session), "learning.steps=4"]) == 0
     assert len(list(path.parent.glob("turned-*.json"))) == 2, "other settings are other worlds"
