@@ -54,8 +54,8 @@ def list_runs(options: argparse.Namespace, write: Write) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    for line in broken:
-        write(f"damaged: {line}")
+    for message in broken:
+        write(f"damaged: {message}")
 
 
 def _line(run: RunFolder) -> tuple[str, ...]:
