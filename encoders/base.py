@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from recon.errors import InputError
+from recon.ranges import Count, Positive, UnitId, Whole
 
 BEHAVIOR_CHANNELS = ("pupil_dilation", "running_speed", "pupil_x", "pupil_y")
 """Channel order of a behavior tensor `[B,4,T]`; units are those of the recording's files."""
@@ -25,12 +26,12 @@ class Spec:
     `response_transform` is the unit of the rates: "raw" responses or responses "divided by std".
     """
 
-    frame_size: tuple[int, int]
-    neuron_ids: tuple[int, ...]
-    frame_rate: float = 30.0
-    degrees_per_pixel: float = 1.45
-    channels: int = 1
-    context: tuple[int, int] = (0, 0)
+    frame_size: tuple[Count, Count]
+    neuron_ids: tuple[UnitId, ...]
+    frame_rate: Positive = 30.0
+    degrees_per_pixel: Positive = 1.45
+    channels: Count = 1
+    context: tuple[Whole, Whole] = (0, 0)
     behavior: tuple[str, ...] = ()
     response_transform: str = "raw"
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from recon.encoders.base import Encoder, Spec
 from recon.errors import InputError
+from recon.weights import built, from_json, from_mapping, read_tensors
 
 FORMAT = "recon-encoder-1"
 SHIPPED = Path(__file__).parent / "weights"
@@ -50,15 +50,17 @@ def load_encoder(weights: str | Path, *, architecture: str | None = None) -> Enc
     found = header.get("architecture", "none")
     if architecture is not None and found != architecture:
         raise InputError(f"{path}: expected weights of {architecture!r}, got {found!r}; load it as {found!r}")
-    encoder = _build(path, found, header)
-    _check(path, encoder.state_dict(), tensors)
+    encoder = _build(path, header, tensors)
     encoder.load_state_dict({name: value.to(encoder.state_dict()[name].dtype) for name, value in tensors.items()})
     return encoder.eval()
 
 
 def read_card(weights: str | Path) -> dict[str, Any]:
     """Return the card of a file or shipped name: data, training, scores, command."""
-    card: dict[str, Any] = json.loads(read_tensors(find_weights(weights))[0].get("card", "{}"))
+    path = find_weights(weights)
+    card = from_json(read_tensors(path)[0].get("card", "{}"), where=f"{path}: card")
+    if not isinstance(card, dict):
+        raise InputError(f"{path}: card: expected a mapping, got {type(card).__name__}; retrain it")
     return card
 
 
@@ -122,58 +124,19 @@ def _description(encoder: Encoder) -> Built:
     raise InputError(f"encoder: expected one of {known}, got {type(encoder).__name__}; save its module yourself")
 
 
-def _build(path: Path, architecture: str, header: Mapping[str, str]) -> Encoder:
-    known = architectures()
+def _build(path: Path, header: Mapping[str, str], tensors: Mapping[str, Tensor]) -> Encoder:
+    architecture, known = header.get("architecture", "none"), architectures()
     if architecture not in known or header.get("format") != FORMAT:
         raise InputError(
             f"{path}: expected an encoder ({FORMAT}; {', '.join(known)}), got format "
             f"{header.get('format', 'none')!r}, architecture {architecture!r}; train it again with this version"
         )
     chosen = known[architecture]
-    try:
-        settings = from_mapping(chosen.settings, json.loads(header["settings"]))
-        return chosen.build(_spec(json.loads(header["spec"])), settings)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: expected settings of {architecture!r}, got {error}; train it again") from error
-
-
-def from_mapping(cls: type[Any], tree: Mapping[str, Any]) -> Any:
-    """Return the (nested) dataclass described by a mapping; unknown keys raise InputError."""
-    names = {entry.name: entry for entry in dataclasses.fields(cls)}
-    unknown = [key for key in tree if key not in names]
-    if unknown:
-        raise InputError(f"{cls.__name__}: expected keys {', '.join(names)}, got {unknown[0]!r}; correct or remove it")
-    defaults = cls()
-    values = {
-        key: from_mapping(type(getattr(defaults, key)), value) if isinstance(value, Mapping) else value
-        for key, value in tree.items()
-    }
-    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-
-
-def _spec(tree: dict[str, Any]) -> Spec:
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in tree.items()}
-    return Spec(**fields)
-
-
-def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Return header and tensors of a safetensors file."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"{path}: expected a whole safetensors file, got {error}; pickled or truncated weights are not read: "
-            "copy the file again or retrain it"
-        ) from error
-
-
-def _check(path: Path, expected: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> None:
-    for name in sorted({*expected, *got}):
-        wanted, found = (tuple(side[name].shape) if name in side else "nothing" for side in (expected, got))
-        if wanted != found:
-            raise InputError(f"{path}: {name}: expected shape {wanted}, got {found}; take a file of this architecture")
+    records = [
+        from_mapping(cls, from_json(header.get(entry, "null"), where=f"{path}: {entry}"), where=f"{path}: {entry}")
+        for entry, cls in (("spec", Spec), ("settings", chosen.settings))
+    ]
+    return built(path, lambda: chosen.build(*records), tensors)
 
 
 def _stored(value: Tensor, dtype: torch.dtype | None) -> Tensor:

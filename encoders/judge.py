@@ -14,6 +14,7 @@ from recon.encoders.core_readout.behavior import BehaviorGain
 from recon.encoders.core_readout.readout import Keeper, Matrix, SparseReadout, sparse_matrix
 from recon.encoders.wrap import chosen_behavior
 from recon.errors import InputError
+from recon.ranges import Count, Positive
 
 SPAN = 45
 """Frames per matrix product of the temporal filters."""
@@ -27,15 +28,15 @@ class JudgeSettings:
     mixed into `units`. A neuron reads `patch` × `patch` blocks. `mean` and `std` normalise the movie.
     """
 
-    lags: int = 14
-    filters: int = 32
-    temporal: int = 3
-    block: int = 4
-    width: int = 5
-    units: int = 48
-    patch: int = 3
+    lags: Count = 14
+    filters: Count = 32
+    temporal: Count = 3
+    block: Count = 4
+    width: Count = 5
+    units: Count = 48
+    patch: Count = 3
     mean: float = 0.45
-    std: float = 0.25
+    std: Positive = 0.25
 
 
 class Judge(Encoder):

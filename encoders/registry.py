@@ -11,6 +11,7 @@ from recon.encoders.ensemble import Ensemble
 from recon.encoders.sensorium.movies2023 import Statistics
 from recon.encoders.sensorium.static2022 import Normalisation
 from recon.errors import InputError
+from recon.ranges import Whole
 
 
 def core_readout(weights: str) -> Encoder:
@@ -37,7 +38,7 @@ def dwiseneuro(
     weights: str,
     mouse: str,
     *,
-    windows: int = 0,
+    windows: Whole = 0,
     checkpointing: Literal["auto", "always", "never"] = "auto",
     channels_last: bool = True,
 ) -> Encoder:
@@ -68,7 +69,7 @@ def sensorium2023(
     *,
     statistics: Statistics | None = None,
     padded: bool | None = None,
-    memory: int | None = None,
+    memory: Whole | None = None,
     response_transform: Literal["divided by std", "raw"] = "divided by std",
 ) -> Encoder:
     """Baselines of Sensorium 2023, one mouse of a published state dict: factorised or full 3-D core, or 2-D + GRU."""

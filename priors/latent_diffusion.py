@@ -18,6 +18,7 @@ from recon.priors.overlapping_windows import by_windows
 from recon.priors.pipeline_files import Precision, load_pipeline
 from recon.priors.pipelines import Pipeline
 from recon.priors.spectrum import cosine_matrix
+from recon.ranges import Count, NonNegative, Whole
 
 
 @dataclass(frozen=True)
@@ -173,12 +174,12 @@ def between(movie: Tensor, times: Tensor) -> Tensor:
 def load_latent_diffusion(
     source: str | Path,
     *,
-    shape: Shape | None = None,
-    scale: int = 8,
-    every: int = 1,
-    window: int = 0,
-    consistency: float = 0.0,
-    at_once: int = 8,
+    shape: tuple[Count, Count, Count] | None = None,
+    scale: Count = 8,
+    every: Count = 1,
+    window: Whole = 0,
+    consistency: NonNegative = 0.0,
+    at_once: Count = 8,
     recompute: bool = True,
     precision: Precision = "float32",
 ) -> LatentDiffusion:

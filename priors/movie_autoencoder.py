@@ -15,7 +15,9 @@ from torch.nn import functional
 
 from recon.errors import InputError
 from recon.priors.autoencoder import Autoencoder, Shape
-from recon.priors.weights_file import load_prior, save_prior
+from recon.priors.weights_file import load_prior, save_prior, settings_of
+from recon.ranges import Count
+from recon.weights import built
 
 FORMAT = "recon-autoencoder-1"
 
@@ -24,8 +26,8 @@ FORMAT = "recon-autoencoder-1"
 class AutoencoderSettings:
     """Sizes: `latents` channels per cell of 4×4 pixels and 2 frames; layers of `width` and 2·`width` features."""
 
-    latents: int = 8
-    width: int = 24
+    latents: Count = 8
+    width: Count = 24
 
     def __post_init__(self) -> None:
         if min(self.latents, self.width) < 1:
@@ -115,7 +117,8 @@ def load_autoencoder(weights: str | Path) -> MovieAutoencoder:
     """Return the frozen autoencoder of a file or shipped name (such as "movies")."""
     command = "recon train autoencoder"
     tensors, header = load_prior(weights, kind=FORMAT, what="an autoencoder of movies", command=command)
+    chosen = settings_of(AutoencoderSettings, header, weights)
     with torch.random.fork_rng(devices=[]):
-        model = MovieAutoencoder(AutoencoderSettings(**json.loads(header["settings"])))
+        model = built(weights, lambda: MovieAutoencoder(chosen), tensors)
     model.load_state_dict(tensors)
     return model.eval().requires_grad_(False)

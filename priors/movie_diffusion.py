@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recon.errors import InputError
 from recon.priors.base import Denoiser
 from recon.priors.movie_unet import MovieUnet, MovieUnetSettings
 from recon.priors.overlapping_windows import by_windows
 from recon.priors.spectrum import GaussianDenoiser, Spectrum
 from recon.priors.text import TextEncoder
-from recon.priors.weights_file import load_prior, save_prior
+from recon.priors.weights_file import load_prior, save_prior, settings_of
+from recon.ranges import Whole
+from recon.weights import built
 
 FORMAT = "recon-movie-diffusion-1"
 MOVIE_SD, GREY = 0.25, 0.5
@@ -119,7 +122,7 @@ def save_movie_diffusion(model: MovieDiffusion, path: Path, *, card: Mapping[str
 
 
 def load_movie_diffusion(
-    weights: str | Path, *, window: int = 0, precision: Literal["float32", "bfloat16"] = "float32"
+    weights: str | Path, *, window: Whole = 0, precision: Literal["float32", "bfloat16"] = "float32"
 ) -> MovieDiffusion:
     """Text-conditioned diffusion of grey movies in pixel space, frozen, from a file or a shipped name.
 
@@ -127,11 +130,18 @@ def load_movie_diffusion(
     another kind.
     """
     tensors, header = load_prior(weights, kind=FORMAT, what="a diffusion prior of movies", command="recon train prior")
-    settings = json.loads(header["settings"])
+    chosen = settings_of(MovieUnetSettings, header, weights)
+    described = [tensors.get(name) for name in ("log_power", "mean")]
+    if any(found is None or found.dim() != axes for found, axes in zip(described, (3, 2), strict=True)):
+        raise InputError(f"{weights}: expected log_power [T,H,W] and mean [H,W], got others; retrain it")
+    power, mean = (tensors[name].shape for name in ("log_power", "mean"))
+
+    def build() -> MovieDiffusion:
+        spectrum = Spectrum(torch.ones(power), torch.zeros(mean))
+        return MovieDiffusion(chosen, spectrum=spectrum, text=header.get("text", ""), window=window)
+
     with torch.random.fork_rng(devices=[]):
-        chosen = MovieUnetSettings(**{**settings, "widths": tuple(settings["widths"])})
-        spectrum = Spectrum(tensors["log_power"].exp(), tensors["mean"])
-        model = MovieDiffusion(chosen, spectrum=spectrum, text=header["text"], window=window)
+        model = built(weights, build, tensors)
     model.load_state_dict(tensors)
     model.precision = torch.bfloat16 if precision == "bfloat16" else torch.float32
     return model.eval().requires_grad_(False)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.errors import InputError
+from recon.ranges import Count, Depth, Levels
 
 CHANNELS_LAST = torch.channels_last
 FREQUENCIES = 16
@@ -26,12 +28,12 @@ class MovieUnetSettings:
     noise level and text.
     """
 
-    widths: tuple[int, ...] = (32, 64, 128, 192)
-    depth: int = 2
-    patch: int = 2
-    inputs: int = 2
-    text: int = 384
-    steering: int = 192
+    widths: Annotated[tuple[Count, ...], Levels] = (32, 64, 128, 192)
+    depth: Depth = 2
+    patch: Count = 2
+    inputs: Count = 2
+    text: Count = 384
+    steering: Count = 192
 
     def __post_init__(self) -> None:
         if not self.widths or min(*self.widths, self.depth, self.patch, self.inputs, self.text, self.steering) < 1:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.weights import from_json, from_mapping, read_tensors
 
+Settings = TypeVar("Settings")
 SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -33,6 +34,12 @@ def save_prior(
         aside.replace(target)
 
 
+def settings_of(cls: type[Settings], header: Mapping[str, str], weights: str | Path) -> Settings:
+    """Return the settings in a prior's header, a dataclass; keys, types and ranges are checked."""
+    where = f"{weights}: settings"
+    return from_mapping(cls, from_json(header.get("settings", "null"), where=where), where=where)
+
+
 def load_prior(weights: str | Path, *, kind: str, what: str, command: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return weights and header of a file or shipped name; raises InputError if its format is not `kind`.
 
@@ -46,13 +53,7 @@ def load_prior(weights: str | Path, *, kind: str, what: str, command: str) -> tu
             f"weights: expected {what}, a file or a shipped name ({shipped}), got {str(weights)!r}; train one with "
             f"`{command}`"
         )
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header = dict(file.metadata() or {})
-            names = list(file.keys())
-            tensors = {name: file.get_tensor(name).float() for name in names}
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: expected a whole safetensors file, got {error}; copy it again") from error
+    header, tensors = read_tensors(path)
     if header.get("format") != kind:
         raise InputError(f"{path}: expected {what}, got {header.get('format', 'another file')}; pass such a file")
-    return tensors, header
+    return {name: value.float() for name, value in tensors.items()}, header

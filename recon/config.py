@@ -169,7 +169,11 @@ def convert(annotation: Any, value: Any, *, where: str) -> Any:
 def _plain(annotation: Any, value: Any, where: str) -> Any:
     """Validate with pydantic's strict JSON mode: lists become tuples, strings paths, integers floats."""
     try:
-        return TypeAdapter(annotation).validate_json(json.dumps(value, default=str), strict=True)
+        text = json.dumps(value, default=str, allow_nan=False)
+    except ValueError as error:  # no record takes infinity, and NaN would pass every comparison
+        raise InputError(f"{where}: expected finite numbers, got {value!r}; correct this value") from error
+    try:
+        return TypeAdapter(annotation).validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
+
+from recon.ranges import Count
 
 
 @dataclass(frozen=True)
@@ -18,14 +21,14 @@ class CoreSettings:
     that no pixel is in the null space.
     """
 
-    lags: int = 14
-    temporal: int = 4
-    block: int = 2
-    kernel: int = 4
-    features: int = 32
-    mixing: int = 3
-    dilation: int = 1
-    hidden: int = 32
+    lags: Count = 14
+    temporal: Count = 4
+    block: Count = 2
+    kernel: Count = 4
+    features: Count = 32
+    mixing: Count = 3
+    dilation: Annotated[Count, Field(le=64)] = 1
+    hidden: Count = 32
 
 
 class Core(nn.Module):

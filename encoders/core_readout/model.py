@@ -28,6 +28,7 @@ from recon.encoders.core_readout.readout import (
 )
 from recon.encoders.wrap import chosen_behavior
 from recon.errors import InputError
+from recon.ranges import NonNegative, Positive
 
 SPAN = 45
 """Frames per pass through the core: their features fit into the processor's cache."""
@@ -44,8 +45,8 @@ class CoreReadoutSettings:
 
     core: CoreSettings = field(default_factory=CoreSettings)
     mean: float = 0.45
-    std: float = 0.25
-    init_sigma: float = 0.05
+    std: Positive = 0.25
+    init_sigma: NonNegative = 0.05
     shifter: bool = False
 
 

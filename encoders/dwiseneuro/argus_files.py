@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from recon.encoders.checkpoints import FORMAT, from_mapping, read_tensors, write_atomically
+from recon.encoders.checkpoints import FORMAT, write_atomically
 from recon.encoders.dwiseneuro.network import (
     DwiseNetwork,
     DwiseSettings,
@@ -28,6 +28,7 @@ from recon.encoders.dwiseneuro.network import (
     to_params,
 )
 from recon.errors import InputError
+from recon.weights import check_tensors, from_json, from_mapping, read_tensors
 
 KEYS = ("model_name", "params", "nn_state_dict")
 ARCHITECTURE = "dwiseneuro"
@@ -65,6 +66,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     content = read_tensors(path)[1] if path.suffix == ".safetensors" else _load(path)
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise InputError(f"{path}: expected a state dict of tensors, got something else; save model.state_dict()")
+    check_tensors(path, content)
     return dict(content)
 
 
@@ -77,6 +79,7 @@ def convert(source: Path, target: Path, *, card: Mapping[str, Any] | None = None
     if target.suffix not in (".pth", ".safetensors") or target.suffix == source.suffix:
         raise InputError(f"{target}: expected the other format than {source.name}: .pth or .safetensors; rename it")
     found = read_published(source)
+    check_tensors(source, found.tensors)
     build_network(found.settings, found.tensors, str(source))
     whole = {**found.card, **(card or {})}
     if target.suffix == ".pth":
@@ -92,11 +95,11 @@ def _read_argus(path: Path) -> Published:
     if missing:
         raise InputError(f"{path}: expected a dict of {', '.join(KEYS)}, got no {missing[0]!r}; use an Argus file")
     params, tensors = content["params"], content["nn_state_dict"]
-    if not all(isinstance(value, Tensor) for value in tensors.values()):
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise InputError(f"{path}: expected tensors in nn_state_dict, got other values; copy the file again")
     try:
         settings = from_params(params, str(path))
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path}: expected the params of the published recipe, got {error}; use such a file"
         ) from error
@@ -131,13 +134,16 @@ def _read_converted(path: Path) -> Published:
         raise InputError(
             f"{path}: expected {(FORMAT, ARCHITECTURE)}, got {found}; make it with `recon encoders convert IN OUT`"
         )
-    settings = from_mapping(DwiseSettings, json.loads(header["settings"]))
-    named = json.loads(header.get("subjects", "[]"))
-    subjects = tuple(Subject(**{**entry, "neuron_ids": tuple(entry["neuron_ids"])}) for entry in named)
+    parts = (("settings", "null"), ("subjects", "[]"), ("card", "{}"))
+    tree, named, card = (from_json(header.get(part, empty), where=f"{path}: {part}") for part, empty in parts)
+    if not isinstance(named, list) or not isinstance(card, dict):
+        raise InputError(f"{path}: expected a list of subjects and a card, got other values; train it again")
+    settings = from_mapping(DwiseSettings, tree, where=f"{path}: settings")
+    subjects = tuple(from_mapping(Subject, entry, where=f"{path}: subjects") for entry in named)
     counts = tuple(len(subject.neuron_ids) for subject in subjects)
     if subjects and counts != settings.readout_outputs:
         raise InputError(f"{path}: expected {settings.readout_outputs} named neurons, got {counts}; train it again")
-    return Published(settings, tensors, json.loads(header.get("card", "{}")), subjects)
+    return Published(settings, tensors, card, subjects)
 
 
 def _write_converted(target: Path, found: Published, card: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from recon.encoders.dwiseneuro.network import NEURONS, DwiseNetwork, Subject, bu
 from recon.encoders.dwiseneuro.passes import Passes, Sums, in_passes
 from recon.encoders.wrap import chosen_behavior
 from recon.errors import InputError
+from recon.weights import check_tensors
 
 FRAME_SIZE = (36, 64)
 Checkpointing = Literal["auto", "always", "never"]
@@ -198,6 +199,8 @@ def load_dwiseneuro(
     path = Path(weights)
     found = read_published(path)
     index = readout_index(mouse, found.settings.readout_outputs, tuple(subject.name for subject in found.subjects))
+    unread = tuple(f"readouts.{other}." for other in range(len(found.settings.readout_outputs)) if other != index)
+    check_tensors(path, {name: value for name, value in found.tensors.items() if not name.startswith(unread or "/")})
     return DwiseNeuro(
         build_network(found.settings, found.tensors, str(path)),
         index,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from recon.encoders.canvas import centred
 from recon.encoders.dwiseneuro.blocks import Readout, Shape, ShuffleLayer, blocks, run_layers, stem
 from recon.errors import InputError
+from recon.ranges import Count, Decay, Positive, Some, UnitId
+from recon.weights import check_shapes, described, from_mapping
 
 NEURONS = {
     "dynamic29515-10-12-Video-9b4f6a1a067fe51e15306b9628efea20": 7863,
@@ -37,31 +39,31 @@ class Subject:
     """The animal of a readout: recording name, neuron ids in order, frame rate (Hz) and degrees per pixel."""
 
     name: str
-    neuron_ids: tuple[int, ...]
-    frame_rate: float = 30.0
-    degrees_per_pixel: float = 1.45
+    neuron_ids: tuple[UnitId, ...]
+    frame_rate: Positive = 30.0
+    degrees_per_pixel: Positive = 1.45
 
 
 @dataclass(frozen=True)
 class DwiseSettings:
     """Published hyper-parameters under their published names; `frames`, `step`, `canvas`, `fill` define the input."""
 
-    readout_outputs: tuple[int, ...] = tuple(NEURONS.values())
-    in_channels: int = 5
-    core_features: tuple[int, ...] = (64, 64, 64, 64, 128, 128, 128, 256, 256)
-    spatial_strides: tuple[int, ...] = (2, 1, 1, 1, 2, 1, 1, 2, 1)
-    spatial_kernel: int = 3
-    temporal_kernel: int = 5
-    expansion_ratio: int = 6
-    se_reduce_ratio: int = 32
-    cortex_features: tuple[int, ...] = (1024, 2048, 4096)
-    groups: int = 2
-    softplus_beta: float = 0.07
-    drop_rate: float = 0.4
-    drop_path_rate: float = 0.1
-    frames: int = 16
-    step: int = 2
-    canvas: tuple[int, int] = (64, 64)
+    readout_outputs: Annotated[tuple[Count, ...], Some] = tuple(NEURONS.values())
+    in_channels: Count = 5
+    core_features: Annotated[tuple[Count, ...], Some] = (64, 64, 64, 64, 128, 128, 128, 256, 256)
+    spatial_strides: Annotated[tuple[Count, ...], Some] = (2, 1, 1, 1, 2, 1, 1, 2, 1)
+    spatial_kernel: Count = 3
+    temporal_kernel: Count = 5
+    expansion_ratio: Count = 6
+    se_reduce_ratio: Count = 32
+    cortex_features: Annotated[tuple[Count, ...], Some] = (1024, 2048, 4096)
+    groups: Count = 2
+    softplus_beta: Positive = 0.07
+    drop_rate: Decay = 0.4
+    drop_path_rate: Decay = 0.1
+    frames: Count = 16
+    step: Count = 2
+    canvas: tuple[Count, Count] = (64, 64)
     fill: float = 0.0
 
     @property
@@ -170,8 +172,7 @@ def from_params(params: Mapping[str, Any], where: str) -> DwiseSettings:
     unknown = [key for key in tree if key not in {entry.name for entry in fields(DwiseSettings)}]
     if unknown:
         raise InputError(f"{where}: expected hyper-parameters of DwiseNeuro, got {unknown[0]!r}; update this program")
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in tree.items()}
-    return DwiseSettings(**values)
+    return from_mapping(DwiseSettings, tree, where=f"{where}: params")
 
 
 def to_params(settings: DwiseSettings) -> dict[str, Any]:
@@ -193,15 +194,8 @@ def to_params(settings: DwiseSettings) -> dict[str, Any]:
 
 def build_network(settings: DwiseSettings, tensors: Mapping[str, Tensor], where: str) -> DwiseNetwork:
     """Return the network with these weights in evaluation mode; names and shapes must match the published ones."""
-    with torch.device("meta"):
-        network = DwiseNetwork(settings)
-    expected = network.state_dict()
-    for name in sorted({*expected, *tensors}):
-        wanted, found = (tuple(side[name].shape) if name in side else "nothing" for side in (expected, tensors))
-        if wanted != found:
-            raise InputError(
-                f"{where}: {name}: expected shape {wanted}, got {found}; use the file that matches its params"
-            )
+    network = described(where, lambda: DwiseNetwork(settings))
+    check_shapes(where, network.state_dict(), tensors)
     # Assigned, not copied: unused readouts of a memory-mapped file are never read.
     network.load_state_dict(dict(tensors), assign=True)
     return network.eval()

@@ -20,6 +20,7 @@ from torch import Tensor
 from recon.encoders.dwiseneuro.network import DwiseSettings, Subject, stacked
 from recon.encoders.training.clips import TrainingClip
 from recon.errors import InputError
+from recon.ranges import Count, Fraction, Positive, Seed, Whole
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ class WindowSampling:
     Beta(`cutmix_alpha`, `cutmix_alpha`). `readers` is the number of prefetching threads.
     """
 
-    samples: int = 72_000
-    batch: int = 32
-    cutmix: float = 0.5
-    cutmix_alpha: float = 1.0
-    readers: int = 0
-    seed: int = 0
+    samples: Count = 72_000
+    batch: Count = 32
+    cutmix: Fraction = 0.5
+    cutmix_alpha: Positive = 1.0
+    readers: Whole = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         if min(self.samples, self.batch) < 1 or self.readers < 0:

@@ -38,6 +38,7 @@ from recon.encoders.runtime.precision import autocast
 from recon.encoders.training.state import moments_of, other_training, read_parts, set_moments, write_parts
 from recon.encoders.training.watch import TrainingWatch
 from recon.errors import InputError
+from recon.ranges import Count, Decay, Fraction, NonNegative, Positive, Whole
 
 RATED_BATCH = 4
 """Batch size to which the base learning rate refers."""
@@ -55,14 +56,14 @@ class Recipe:
     """
 
     sampling: WindowSampling = field(default_factory=WindowSampling)
-    warmup_epochs: int = 3
-    epochs: int = 18
-    base_rate: float = 3e-4
-    last_rate: float = 0.01
-    weight_decay: float = 0.05
-    average: float = 0.999
-    portions: int = 1
-    validate_every: int = 1
+    warmup_epochs: Whole = 3
+    epochs: Count = 18
+    base_rate: Positive = 3e-4
+    last_rate: Fraction = 0.01
+    weight_decay: NonNegative = 0.05
+    average: Decay = 0.999
+    portions: Count = 1
+    validate_every: Count = 1
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from recon.encoders.glm.model import FLOOR, Glm, separable_drive
 from recon.encoders.training.clips import TrainingClip, draw_chunks, evaluate
 from recon.encoders.training.loop import TrainingOutcome
 from recon.errors import InputError
+from recon.ranges import Count, NonNegative, Positive, Seed, Some
 
 REACH = 12.0
 """Largest exponent of the envelope: exp(−12) is negligible and still a safe divisor in float32."""
@@ -33,14 +35,14 @@ class GlmFit:
     of all training frames. Each cell keeps the width with the highest validation likelihood.
     """
 
-    widths: tuple[float, ...] = (0.9, 1.3, 1.9, 2.7)
-    ridge: float = 3.0
-    smooth: float = 30.0
-    steps: int = 150
-    batch: int = 8
-    frames: int = 300
-    learning_rate: float = 0.015
-    seed: int = 0
+    widths: Annotated[tuple[Positive, ...], Some] = (0.9, 1.3, 1.9, 2.7)
+    ridge: NonNegative = 3.0
+    smooth: NonNegative = 30.0
+    steps: Count = 150
+    batch: Count = 8
+    frames: Count = 300
+    learning_rate: Positive = 0.015
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         if not self.widths or min(*self.widths, self.steps, self.batch, self.frames) <= 0:

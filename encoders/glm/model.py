@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from recon.encoders.base import Encoder, Spec
 from recon.errors import InputError
+from recon.ranges import Count, Positive
 
 FLOOR = 1e-6
 """Lowest rate (responses per frame); keeps the Poisson likelihood finite."""
@@ -19,10 +20,10 @@ FLOOR = 1e-6
 class GlmSettings:
     """`lags` frames of history and `rank` separable filters per cell; `mean` and `std` normalise the movie."""
 
-    lags: int = 20
-    rank: int = 1
+    lags: Count = 20
+    rank: Count = 1
     mean: float = 0.5
-    std: float = 0.125
+    std: Positive = 0.125
 
     def __post_init__(self) -> None:
         if self.lags < 1 or self.rank < 1:

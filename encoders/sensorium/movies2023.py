@@ -21,6 +21,7 @@ from recon.encoders.dwiseneuro.argus_files import read_state
 from recon.encoders.sensorium.cores2023 import FrameCore, Recurrence, SpaceTimeCore, core_kind
 from recon.encoders.sensorium.static2022 import GaussianReadout, Pair, belongs, shifter_of
 from recon.errors import InputError
+from recon.ranges import Positive
 
 WHITE = 255.0
 FRAME_SIZE = (36, 64)
@@ -42,10 +43,10 @@ class Statistics:
     deviation 60 are close to the published recordings; supply the others.
     """
 
-    image: Pair = (113.0, 60.0)
-    behavior: Pair = (1.0, 1.0)
+    image: tuple[float, Positive] = (113.0, 60.0)
+    behavior: tuple[Positive, Positive] = (1.0, 1.0)
     pupil_mean: Pair = (0.0, 0.0)
-    pupil_deviation: Pair = (1.0, 1.0)
+    pupil_deviation: tuple[Positive, Positive] = (1.0, 1.0)
 
 
 class Sensorium2023(Encoder):

@@ -21,6 +21,7 @@ from recon.encoders.base import Encoder, Spec, with_neurons
 from recon.encoders.dwiseneuro.argus_files import read_state
 from recon.encoders.sensorium.fixed_readout import FixedReadout
 from recon.errors import InputError
+from recon.ranges import Positive
 
 Kind = Literal["cnn", "ln"]
 Pair = tuple[float, float]
@@ -42,10 +43,10 @@ class Normalisation:
     published recordings; supply the others.
     """
 
-    image: Pair = (113.0, 60.0)
-    behavior: Triple = (1.0, 1.0, 1.0)
+    image: tuple[float, Positive] = (113.0, 60.0)
+    behavior: tuple[Positive, Positive, Positive] = (1.0, 1.0, 1.0)
     pupil_mean: Pair = (0.0, 0.0)
-    pupil_deviation: Pair = (1.0, 1.0)
+    pupil_deviation: tuple[Positive, Positive] = (1.0, 1.0)
 
 
 class Separable(nn.Module):

@@ -14,6 +14,7 @@ from recon.encoders.base import Encoder, device_of
 from recon.encoders.core_readout.prepare import prepare
 from recon.encoders.training.clips import TrainingClip, draw_chunks, evaluate
 from recon.encoders.training.loop import Learning, TrainingOutcome, learn
+from recon.ranges import Count, Decay, NonNegative, Positive, Seed, Whole
 
 
 @dataclass(frozen=True)
@@ -25,20 +26,20 @@ class TrainingSettings:
     `warmup_frames` are dropped when scoring.
     """
 
-    steps: int = 1500
-    batch: int = 8
-    frames: int = 70
-    learning_rate: float = 5e-3
-    weight_decay: float = 1e-3
-    warmup: int = 50
-    smooth: float = 1e-3
-    sparse: float = 1e-3
-    clip: float = 1.0
-    average: float = 0.99
-    validate_every: int = 150
-    patience: int = 6
-    warmup_frames: int = 50
-    seed: int = 0
+    steps: Count = 1500
+    batch: Count = 8
+    frames: Count = 70
+    learning_rate: Positive = 5e-3
+    weight_decay: NonNegative = 1e-3
+    warmup: Whole = 50
+    smooth: NonNegative = 1e-3
+    sparse: NonNegative = 1e-3
+    clip: Positive = 1.0
+    average: Decay = 0.99
+    validate_every: Count = 150
+    patience: Whole = 6
+    warmup_frames: Whole = 50
+    seed: Seed = 0
 
 
 def train(

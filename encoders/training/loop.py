@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from recon.encoders.training.state import moments_of, other_training, read_parts, set_moments, write_parts
 from recon.encoders.training.watch import TrainingWatch
 from recon.errors import InputError
+from recon.ranges import Count, Decay, NonNegative, Positive, Whole
 
 SAVE_SECONDS = 5.0
 SCALARS = ("score", "best_step", "step", "seconds")
@@ -39,14 +40,14 @@ class Learning:
     validations without improvement (0: never).
     """
 
-    steps: int = 1000
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warmup: int = 50
-    average: float = 0.98
-    clip: float = 1.0
-    validate_every: int = 100
-    patience: int = 0
+    steps: Count = 1000
+    learning_rate: Positive = 2e-3
+    weight_decay: NonNegative = 1e-2
+    warmup: Whole = 50
+    average: Decay = 0.98
+    clip: Positive = 1.0
+    validate_every: Count = 100
+    patience: Whole = 0
 
     def __post_init__(self) -> None:
         if min(self.steps, self.validate_every) < 1:

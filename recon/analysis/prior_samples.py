@@ -34,6 +34,7 @@ from recon.methods.diffusion.sampling import Progress, Step, drawn, steps_down
 from recon.priors.base import Denoiser
 from recon.priors.guidance import ClassifierFree, falling
 from recon.priors.latent_diffusion import LatentDiffusion
+from recon.ranges import Count, Fraction, Positive, Seed
 from recon.study.outputs import hdf5_file, to_yaml
 
 Draws = NDArray[np.float16]
@@ -59,16 +60,16 @@ class SampleSettings:
     prior: Mapping[str, Any]
     output: Path
     captions: tuple[str, ...] = ("",)
-    draws: int = 2
-    frames: int = 60
-    frame_size: tuple[int, int] = (36, 64)
-    frame_rate: float = 30.0
+    draws: Count = 2
+    frames: Count = 60
+    frame_size: tuple[Count, Count] = (36, 64)
+    frame_rate: Positive = 30.0
     guidance: float = 1.0
-    levels: int = 30
-    highest: float = 10.0
-    lowest: float = 0.02
-    noise: float = 0.0
-    seed: int = 0
+    levels: Count = 30
+    highest: Positive = 10.0
+    lowest: Positive = 0.02
+    noise: Fraction = 0.0
+    seed: Seed = 0
     device: str = "auto"
 
     def __post_init__(self) -> None:

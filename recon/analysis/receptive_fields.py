@@ -22,6 +22,7 @@ from torch import Tensor
 from recon import config
 from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, device_of, freeze, resolve_device
 from recon.files import write_bytes
+from recon.ranges import Count, Part, Seed, Whole
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 Array = NDArray[np.float64]
@@ -40,13 +41,13 @@ class FieldMapping:
 
     encoder: Mapping[str, Any]
     output: Path
-    frames: int = 12000
-    clip: int = 300
-    square: int = 5
-    hold: int = 4
-    density: float = 0.06
-    lags: int = 10
-    seed: int = 0
+    frames: Count = 12000
+    clip: Count = 300
+    square: Count = 5
+    hold: Count = 4
+    density: Part = 0.06
+    lags: Whole = 10
+    seed: Seed = 0
     device: str = "auto"
 
 

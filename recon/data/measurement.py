@@ -11,9 +11,10 @@ from torch import Tensor
 
 from recon.data.layout import Array
 from recon.errors import InputError
+from recon.ranges import Count
 from recon.types import Acquisition, AcquisitionTimes, Measurement, Recording, stack
 
-Bins = int | Literal["acquisition"]
+Bins = Count | Literal["acquisition"]
 
 
 def measurement(

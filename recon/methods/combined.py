@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from recon.errors import InputError
 from recon.methods.base import Method, fitted
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
+from recon.ranges import NonNegative, Seed, Some
 from recon.types import Iterate, State
 
 
@@ -25,7 +27,7 @@ class Smoothed:
     """
 
     method: Method
-    sigma: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    sigma: tuple[NonNegative, NonNegative, NonNegative] = (0.5, 0.5, 0.5)
 
     def fit(self, training: TrainingSet) -> Smoothed:
         """Fit the inner method."""
@@ -49,12 +51,14 @@ class Average:
     """
 
     methods: Mapping[str, Method]
-    weights: Mapping[str, float]
+    weights: Mapping[str, NonNegative]
 
     def __post_init__(self) -> None:
         if set(self.methods) != set(self.weights) or not self.methods:
             names = sorted(self.methods)
             raise InputError(f"average: expected one weight for each of {names}, got {sorted(self.weights)}")
+        if not sum(self.weights.values()) > 0:
+            raise InputError(f"average: expected weights with a sum above 0, got {dict(self.weights)}; raise one")
 
     def fit(self, training: TrainingSet) -> Average:
         """Fit every inner method."""
@@ -90,7 +94,7 @@ class DeepEnsemble:
     """
 
     method: Method
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: Annotated[tuple[Seed, ...], Some] = (0, 1, 2)
     members: tuple[Method, ...] = ()
 
     def __post_init__(self) -> None:

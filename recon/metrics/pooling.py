@@ -14,14 +14,15 @@ from torch.nn import functional
 
 from recon.errors import InputError
 from recon.metrics.movie import check_movies, frame_correlation
+from recon.ranges import Count
 
 
 @dataclass(frozen=True)
 class Pooling:
     """Resolution of a pooled score: frames are averaged to `size` (height, width), then over blocks of `frames`."""
 
-    size: tuple[int, int]
-    frames: int = 1
+    size: tuple[Count, Count]
+    frames: Count = 1
 
     def __post_init__(self) -> None:
         if min(*self.size, self.frames) < 1:

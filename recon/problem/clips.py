@@ -12,6 +12,7 @@ from recon.data.folds import fold_trials
 from recon.data.sensorium import SensoriumRecording
 from recon.errors import InputError
 from recon.metrics.correlation import pearson
+from recon.ranges import Count, Whole
 from recon.types import Trial, stack
 
 Presentation = tuple[Tensor, Tensor | None]
@@ -31,10 +32,10 @@ class Clips:
     """
 
     tier: str = "live_test_main"
-    count: int = 8
-    skip: int = 0
-    fold: int | None = None
-    trials: tuple[int, ...] = ()
+    count: Count = 8
+    skip: Whole = 0
+    fold: Whole | None = None
+    trials: tuple[Whole, ...] = ()
     stimulus: str = ""
 
     def __post_init__(self) -> None:

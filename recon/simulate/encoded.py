@@ -18,6 +18,7 @@ from torch import Tensor
 from recon.data.writer import RecordingWriter
 from recon.encoders.base import Encoder
 from recon.errors import InputError
+from recon.ranges import Count, NonNegative, Region, Seed, Whole
 from recon.simulate.films import SUFFIXES, read_film
 from recon.simulate.movies import make_clip
 from recon.simulate.sources import SPLITS
@@ -41,12 +42,12 @@ class EncodedSettings:
 
     encoder: Mapping[str, Any]
     films: Path
-    frames: int = 8
-    contrast: float = 0.1
-    region: tuple[int, int, int, int] = (0, 36, 0, 64)
-    train_trials: int = 60
-    validation_trials: int = 4
-    seed: int = 0
+    frames: Count = 8
+    contrast: NonNegative = 0.1
+    region: Region = (0, 36, 0, 64)
+    train_trials: Whole = 60
+    validation_trials: Whole = 4
+    seed: Seed = 0
 
 
 def show_to_encoder(path: Path, settings: EncodedSettings, encoder: Encoder, *, made_by: Mapping[str, Any]) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recon.errors import InputError
+from recon.ranges import Count, Fraction, Part, Positive, Seed, Whole
 from recon.simulate.movies import DEGREES_PER_PIXEL
 
 ACQUISITIONS = ("frame", "8hz")
@@ -25,22 +26,22 @@ class SimulationSettings:
     by 49 stimuli over spatial and temporal scales.
     """
 
-    neurons: int = 1000
-    minutes: float = 20.0
-    validation_clips: int = 24
-    test_clips: int = 24
-    repeats: int = 10
-    train_frames: int = 300
-    clip_frames: int = 180
-    frame_size: tuple[int, int] = (36, 64)
-    degrees_per_pixel: float = DEGREES_PER_PIXEL
+    neurons: Count = 1000
+    minutes: Positive = 20.0
+    validation_clips: Whole = 24
+    test_clips: Whole = 24
+    repeats: Count = 10
+    train_frames: Count = 300
+    clip_frames: Count = 180
+    frame_size: tuple[Count, Count] = (36, 64)
+    degrees_per_pixel: Positive = DEGREES_PER_PIXEL
     acquisition: str = "frame"
     eye_movements: bool = False
-    coverage: float = 1.0
-    patches: int = 1
-    semantic: float = 0.0
-    mixed: float = 0.0
-    seed: int = 0
+    coverage: Part = 1.0
+    patches: Count = 1
+    semantic: Fraction = 0.0
+    mixed: Fraction = 0.0
+    seed: Seed = 0
     films: Path | None = None
     stimuli: str = ""
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from recon.errors import InputError
 from recon.methods.combined import gaussian_filter
 from recon.metrics import METRICS
+from recon.ranges import Count
 from recon.run.trace import drop_lines, read_trace
 from recon.study.scorer import Scorer
 from recon.types import Iterate, Reconstruction
@@ -34,7 +35,7 @@ class Search:
 
     study: Path
     space: Mapping[str, list[Any]] = field(default_factory=dict)
-    iterations: tuple[int, ...] = ()
+    iterations: tuple[Count, ...] = ()
     sigma: tuple[Sigma, ...] = ((0.0, 0.0, 0.0),)
     objective: Mapping[str, float] = field(default_factory=lambda: {"video_correlation": 1.0, "ssim": 1.0})
 
@@ -63,7 +64,7 @@ class Searches:
 
     studies: Path
     of: Mapping[str, Mapping[str, Any]]
-    budget: int
+    budget: Count
     only: tuple[str, ...] = ()
     sigma: tuple[Sigma, ...] = ((0.0, 0.0, 0.0),)
     objective: Mapping[str, float] = field(default_factory=lambda: {"video_correlation": 1.0, "ssim": 1.0})

@@ -13,6 +13,7 @@ from recon.errors import InputError
 from recon.metrics.pooling import Pooling
 from recon.problem.clips import Clips
 from recon.problem.conditions import Condition, Words
+from recon.ranges import Count, Fraction, NonNegative, Part, Positive, Region, Seed, Whole
 
 Named = Mapping[str, Any]
 
@@ -45,8 +46,8 @@ def masked_column(name: str) -> str:
 class Frames:
     """Unscored frames at the start and at the end of a clip."""
 
-    warmup: int = 50
-    tail: int = 8
+    warmup: Whole = 50
+    tail: Whole = 8
 
     def __post_init__(self) -> None:
         if min(self.warmup, self.tail) < 0:
@@ -57,9 +58,9 @@ class Frames:
 class Neurons:
     """Fractions of the neurons in the sets *selection* (stop rules, weights) and *report* (scores only)."""
 
-    selection: float = 0.05
-    report: float = 0.05
-    seed: int = 0
+    selection: Fraction = 0.05
+    report: Fraction = 0.05
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         if min(self.selection, self.report) < 0 or self.selection + self.report >= 1:
@@ -85,8 +86,8 @@ class PopulationSettings:
     for comparison.
     """
 
-    share: float = 1.0
-    seed: int = 0
+    share: Part = 1.0
+    seed: Seed = 0
     silent: bool = False
 
     def __post_init__(self) -> None:
@@ -124,8 +125,8 @@ class Row:
     condition: Condition = "recorded"
     bins: Bins = 1
     population: PopulationSettings = field(default_factory=PopulationSettings)
-    data: float = 1.0
-    seeds: tuple[int, ...] = ()
+    data: Part = 1.0
+    seeds: tuple[Seed, ...] = ()
     animals: tuple[str, ...] = ()
     words: Words = "none"
 
@@ -143,9 +144,9 @@ class Share:
     Memory 0: no memory is requested.
     """
 
-    cpus: float = 1.0
-    gpus: float = 0.0
-    memory: float = 0.0
+    cpus: Positive = 1.0
+    gpus: NonNegative = 0.0
+    memory: NonNegative = 0.0
 
     def __post_init__(self) -> None:
         if self.cpus <= 0 or self.gpus < 0 or self.memory < 0:
@@ -179,19 +180,19 @@ class Settings:
     clips: Clips = field(default_factory=Clips)
     frames: Frames = field(default_factory=Frames)
     neurons: Neurons = field(default_factory=Neurons)
-    seed: int = 0
+    seed: Seed = 0
     device: str = "auto"
     devices: tuple[str, ...] = ()
-    batch: int = 24
-    window: int = 0
+    batch: Count = 24
+    window: Whole = 0
     precision: Precision = "float32"
     compile: bool = False
-    region: tuple[int, int, int, int] | None = None
+    region: Region | None = None
     mask: Mask | None = None
     poolings: Mapping[str, Pooling] = field(default_factory=dict)
     matched: bool = False
     information: bool = False
-    trace_every: int = 5
+    trace_every: Count = 5
     artefacts: Path = Path("runs/artefacts")
     cluster: Share = field(default_factory=Share)
 

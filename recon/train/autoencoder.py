@@ -20,6 +20,7 @@ from recon.methods.neural.chunks import as_bytes, chunk
 from recon.metrics.movie import SSIM_RADIUS, psnr, ssim, video_correlation
 from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
 from recon.train.resume import resumable
+from recon.ranges import Count, NonNegative, Seed
 from recon.types import Recording
 
 
@@ -38,11 +39,11 @@ class AutoencoderTraining:
     output: Path
     settings: AutoencoderSettings = field(default_factory=AutoencoderSettings)
     learning: Learning = field(default_factory=Learning)
-    batch: int = 8
-    frames: int = 24
-    noise: float = 0.3
-    similarity: float = 0.2
-    seed: int = 0
+    batch: Count = 8
+    frames: Count = 24
+    noise: NonNegative = 0.3
+    similarity: NonNegative = 0.2
+    seed: Seed = 0
 
 
 def train_autoencoder(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:

@@ -18,6 +18,7 @@ from recon.methods.base import validation_pairs
 from recon.methods.neural.chunks import decoding_score
 from recon.methods.neural.convolutional import Convolutional
 from recon.methods.neural.weights_file import save_decoder
+from recon.ranges import Seed
 from recon.study.provenance import learning_time
 from recon.study.settings import Settings
 from recon.study.shared import Bench, plan
@@ -40,7 +41,7 @@ class DecoderTraining:
     encoders: Mapping[str, Named]
     simulate: Named | None = None
     neurons: Named = field(default_factory=dict)
-    seed: int = 0
+    seed: Seed = 0
     device: str = "auto"
     artefacts: Path = Path("runs/artefacts")
 

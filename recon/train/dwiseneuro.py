@@ -17,6 +17,7 @@ from recon.encoders.dwiseneuro.network import DwiseSettings, Subject, to_params
 from recon.encoders.dwiseneuro.sampling import Mouse, epoch_steps, places
 from recon.encoders.dwiseneuro.train import DwiseRun, Recipe, train_dwise
 from recon.errors import InputError
+from recon.ranges import Count, NonNegative, Whole
 from recon.train.encoder import scores_of
 from recon.train.resume import resumable
 from recon.train.trial_cache import GIB, KeptClips, Room, watching
@@ -38,9 +39,9 @@ class DwiseTraining:
     encoder: str = "dwiseneuro"
     architecture: DwiseSettings = field(default_factory=DwiseSettings)
     training: Recipe = field(default_factory=Recipe)
-    validations: int = 24
-    warmup_frames: int = 50
-    memory: float = 4.0
+    validations: Count = 24
+    warmup_frames: Whole = 50
+    memory: NonNegative = 4.0
     device: str = "auto"
     command: str = ""
 

@@ -19,6 +19,7 @@ from recon.encoders.training.fit import TrainingSettings, train
 from recon.encoders.training.loop import TrainingOutcome
 from recon.errors import InputError
 from recon.train.resume import resumable
+from recon.ranges import Count, NonNegative, Part
 from recon.train.trial_cache import GIB, KeptClips, Room, clip_of, watching
 from recon.types import Recording, Trial
 
@@ -42,9 +43,9 @@ class EncoderTraining:
     architecture: dict[str, Any] = field(default_factory=dict)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     fit: GlmFit | None = None
-    validations: int = 24
-    data: float = 1.0
-    memory: float = 4.0
+    validations: Count = 24
+    data: Part = 1.0
+    memory: NonNegative = 4.0
     command: str = ""
 
 
@@ -101,7 +102,7 @@ def build_encoder(chosen: EncoderTraining, recording: Recording, training: Seque
     if chosen.encoder not in known:
         names = ", ".join((*known, "dwiseneuro"))
         raise InputError(f"encoder: expected one of {names}, got {chosen.encoder!r}; choose one of them")
-    settings = from_mapping(known[chosen.encoder].settings, chosen.architecture)
+    settings = from_mapping(known[chosen.encoder].settings, chosen.architecture, where="train.architecture")
     seen = [(clip.movie.flatten()[::7].clone(), clip.behavior is not None) for clip in training]
     pixels, with_behavior = torch.cat([some for some, _ in seen]), all(known for _, known in seen)
     spec = Spec(

@@ -24,6 +24,7 @@ from recon.errors import InputError
 from recon.files import write_bytes
 from recon.methods.combined import gaussian_filter
 from recon.problem.conditions import response_scale
+from recon.ranges import Count, Fraction, NonNegative, Positive, Seed, Whole
 from recon.study.encoders import check_encoder
 from recon.types import Trial, stack
 
@@ -38,14 +39,14 @@ class MaskLearning:
     pairs reduce gradient noise. The mask starts uniform in [0, `start`). Defaults are the published values.
     """
 
-    steps: int = 1000
-    pairs: int = 1
-    frames: int = 32
-    skip: int = 50
-    rate: float = 10.0
-    blur: float = 5.0
-    start: float = 0.05
-    seed: int = 0
+    steps: Count = 1000
+    pairs: Count = 1
+    frames: Count = 32
+    skip: Whole = 50
+    rate: Positive = 10.0
+    blur: NonNegative = 5.0
+    start: Fraction = 0.05
+    seed: Seed = 0
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from recon.priors.text import EMBEDDED, TextEncoder
 from recon.train.resume import resumable
+from recon.ranges import Count, Fraction, Positive, Seed
 
 HELD_OUT = 48
 """Number of validation clips for the errors on the card."""
@@ -59,17 +60,17 @@ class PriorTraining:
     output: Path
     settings: MovieUnetSettings = field(default_factory=MovieUnetSettings)
     learning: Learning = field(default_factory=lambda: Learning(average=0.998))
-    clips: int = 1000
-    batch: int = 8
-    frames: int = 32
+    clips: Count = 1000
+    batch: Count = 8
+    frames: Count = 32
     level: float = -1.0
-    log_sd: float = 1.3
-    silent: float = 0.15
+    log_sd: Positive = 1.3
+    silent: Fraction = 0.15
     text: str = EMBEDDED
     precision: str = "bfloat16"
     gaussian: bool = True
     start: str | None = None
-    seed: int = 0
+    seed: Seed = 0
     artefacts: Path = Path("runs/artefacts")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from recon.methods.training_set import TrainingSet
 from recon.metrics.identification import cosine_similarity
 from recon.priors.text import TextEncoder
 from recon.problem.clips import Clips, choose_clips
+from recon.ranges import Count, Seed, Some, Whole
 from recon.study.benchmark import Say
 from recon.study.encoders import Arithmetic, ready_encoder
 from recon.study.settings import Named, Neurons
@@ -50,9 +51,9 @@ class CaptionIdentification:
     simulate: Named | None = None
     clips: Clips = field(default_factory=Clips)
     neurons: Neurons = field(default_factory=Neurons)
-    sizes: tuple[int, ...] = (2, 10, 50, 100, 0)
-    least: int = 30
-    seed: int = 0
+    sizes: Annotated[tuple[Whole, ...], Some] = (2, 10, 50, 100, 0)
+    least: Count = 30
+    seed: Seed = 0
     device: str = "auto"
     artefacts: Path = Path("runs/artefacts")
 

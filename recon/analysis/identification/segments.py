@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from recon.errors import InputError
 from recon.files import check_ours, claim, digest, write_table
 from recon.methods.neural.towers import info_nce
 from recon.metrics.identification import cosine_similarity
+from recon.ranges import Count, Folds, Seed, Some, Whole
 from recon.study.benchmark import Say
 
 COUNTED = ("top1", "near")
@@ -53,14 +54,14 @@ class NeuralIdentification:
     responses: str
     areas: str
     groups: Mapping[str, list[str]]
-    folds: int = 5
-    sizes: tuple[int, ...] = (2, 10, 0)
-    space: int = 24
+    folds: Folds = 5
+    sizes: Annotated[tuple[Whole, ...], Some] = (2, 10, 0)
+    space: Count = 24
     learning: Learning = field(
         default_factory=lambda: Learning(steps=200, learning_rate=3e-3, weight_decay=1.0, warmup=20)
     )
-    seeds: tuple[int, ...] = (0, 1, 2)
-    turned: Mapping[str, int] = field(default_factory=dict)
+    seeds: Annotated[tuple[Seed, ...], Some] = (0, 1, 2)
+    turned: Mapping[str, Whole] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.turned) - set(self.groups))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from recon.methods.linear.regression import regressed
 from recon.methods.neural.towers import Towers, TowerSettings, likeness
 from recon.metrics.correlation import pearson
 from recon.metrics.identification import cosine_similarity
+from recon.ranges import Count, Decay, Part, Seed, Some, Whole
 from recon.study.benchmark import Say
 from recon.study.shared import make_recording
 
@@ -53,17 +54,17 @@ class StaticIdentification:
     tier: str = "live_test_main"
     images: str = ""
     responses: str = ""
-    held_out: float = 0.2
-    shares: tuple[float, ...] = (1.0,)
-    sizes: tuple[int, ...] = (2, 10, 50, 100, 0)
+    held_out: Part = 0.2
+    shares: Annotated[tuple[Part, ...], Some] = (1.0,)
+    sizes: Annotated[tuple[Whole, ...], Some] = (2, 10, 50, 100, 0)
     towers: TowerSettings = field(default_factory=lambda: TowerSettings(stride=1, lags=Lags(0, 0, 1)))
     learning: Learning = field(
         default_factory=lambda: Learning(steps=600, learning_rate=1e-3, weight_decay=0.05, validate_every=50)
     )
-    batch: int = 128
-    dropout: float = 0.3
+    batch: Count = 128
+    dropout: Decay = 0.3
     note: str = ""
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         if (self.recording is None) == (not (self.images and self.responses)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from recon.metrics.correlation import pearson
 from recon.metrics.identification import cosine_similarity, segments
 from recon.problem.clips import Batch
 from recon.problem.conditions import clip_rates, response_scale
+from recon.ranges import Positive, Some, Whole
 from recon.study.benchmark import Say, benchmark
 from recon.study.settings import Settings
 from recon.study.shared import Bench, plan
@@ -44,8 +45,8 @@ class Identify:
     longer than a clip and sizes above the number of segments are skipped.
     """
 
-    lengths: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0, 10.0)
-    sizes: tuple[int, ...] = (2, 10, 50, 100, 0)
+    lengths: Annotated[tuple[Positive, ...], Some] = (0.25, 0.5, 1.0, 2.0, 4.0, 10.0)
+    sizes: Annotated[tuple[Whole, ...], Some] = (2, 10, 50, 100, 0)
 
     def __post_init__(self) -> None:
         if not self.lengths or min(self.lengths) <= 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.errors import InputError
 from recon.methods.text.captioner_source import captions_by
+from recon.ranges import Count, Folds, Positive, Seed, Some
 from recon.study.settings import Named
 
 
@@ -46,19 +47,19 @@ class LanguageStudy:
     captions: str
     simulate: Named | None = None
     text: str = "minilm"
-    bin: int = 8
-    delays: int = 4
-    components: int = 128
+    bin: Count = 8
+    delays: Count = 4
+    components: Count = 128
     learnt: str = "train"
     asked: tuple[str, ...] = ("oracle", "live_test_main")
-    penalties: tuple[float, ...] = PENALTIES
-    folds: int = 5
-    permutations: int = 1000
+    penalties: Annotated[tuple[Positive, ...], Some] = PENALTIES
+    folds: Folds = 5
+    permutations: Count = 1000
     words: str = ""
     concepts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     labels: str = ""
     pictures: str = ""
-    seed: int = 0
+    seed: Seed = 0
     artefacts: Path = Path("runs/artefacts")
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from recon.data.resize import resize_area
 from recon.data.sensorium import SensoriumRecording
 from recon.data.writer import RecordingWriter
 from recon.errors import InputError
+from recon.ranges import Count, Fraction, NonNegative, Positive
 
 RATE = 30.0
 """Default frame rate in Hz, if neither settings nor session give one."""
@@ -36,15 +37,15 @@ class Conversion:
     fractions `validation` and `test`, and training.
     """
 
-    rate: float = 0.0
-    frame_size: tuple[int, int] = (36, 64)
-    trial_frames: int = MAX_FRAMES
-    shortest: int = 60
+    rate: NonNegative = 0.0
+    frame_size: tuple[Count, Count] = (36, 64)
+    trial_frames: Count = MAX_FRAMES
+    shortest: Count = 60
     lag: float = 0.0
-    fill: float = 1.0
-    degrees_per_pixel: float = DEGREES
-    validation: float = 0.1
-    test: float = 0.1
+    fill: NonNegative = 1.0
+    degrees_per_pixel: Positive = DEGREES
+    validation: Fraction = 0.1
+    test: Fraction = 0.1
 
     def __post_init__(self) -> None:
         if not 1 <= self.shortest <= self.trial_frames <= MAX_FRAMES or self.rate < 0 or self.fill < 0:

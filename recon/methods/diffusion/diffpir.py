@@ -23,6 +23,7 @@ from recon.methods.training_set import TrainingSet
 from recon.priors.guidance import falling
 from recon.priors.spectrum import Spectrum
 from recon.problem.problem import Problem
+from recon.ranges import Count, NonNegative, Positive
 from recon.types import Iterate, State
 
 
@@ -39,11 +40,11 @@ class DiffPir:
     """
 
     denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
-    levels: int = 10
-    highest: float = 0.5
-    lowest: float = 0.03
+    levels: Count = 10
+    highest: Positive = 0.5
+    lowest: Positive = 0.03
     data: DataStep = field(default_factory=DataStep)
-    noise: float = 1.0
+    noise: NonNegative = 1.0
     carried: bool = False
     covariance: Literal["spectrum", "white"] = "spectrum"
     start: Method | None = None

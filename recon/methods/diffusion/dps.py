@@ -17,6 +17,7 @@ from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
 from recon.priors.guidance import falling
 from recon.problem.problem import Problem
+from recon.ranges import Count, Fraction, NonNegative, Positive
 from recon.types import Iterate, State
 
 
@@ -31,12 +32,12 @@ class Dps:
     """
 
     denoiser: GaussianPrior | Diffusion | Pretrained = field(default_factory=GaussianPrior)
-    levels: int = 50
-    highest: float = 1.0
-    lowest: float = 0.02
-    beta: float = 1.0
-    trust: float = 0.5
-    noise: float = 0.5
+    levels: Count = 50
+    highest: Positive = 1.0
+    lowest: Positive = 0.02
+    beta: NonNegative = 1.0
+    trust: NonNegative = 0.5
+    noise: Fraction = 0.5
     artefact: Path | None = None
 
     def __post_init__(self) -> None:

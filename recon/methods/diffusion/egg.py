@@ -16,6 +16,7 @@ from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
 from recon.priors.guidance import falling
 from recon.problem.problem import Problem
+from recon.ranges import Count, Fraction, NonNegative, Positive
 from recon.types import Iterate, State
 
 
@@ -29,11 +30,11 @@ class Egg:
     """
 
     denoiser: GaussianPrior | Diffusion | Pretrained = field(default_factory=GaussianPrior)
-    levels: int = 50
-    highest: float = 1.0
-    lowest: float = 0.02
-    scale: float = 3.0
-    noise: float = 1.0
+    levels: Count = 50
+    highest: Positive = 1.0
+    lowest: Positive = 0.02
+    scale: NonNegative = 3.0
+    noise: Fraction = 1.0
     artefact: Path | None = None
 
     def __post_init__(self) -> None:

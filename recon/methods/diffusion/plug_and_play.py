@@ -18,6 +18,7 @@ from recon.methods.optimise.data_step import DataStep
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
+from recon.ranges import Count, Positive
 from recon.types import Iterate, State
 
 
@@ -30,8 +31,8 @@ class PlugAndPlay:
     """
 
     denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
-    iterations: int = 30
-    sigma: float = 0.1
+    iterations: Count = 30
+    sigma: Positive = 0.1
     data: DataStep = field(default_factory=DataStep)
     start: Method | None = None
     artefact: Path | None = None

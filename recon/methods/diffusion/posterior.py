@@ -12,6 +12,7 @@ from recon.errors import InputError
 from recon.methods.base import Method, fitted
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
+from recon.ranges import Count
 from recon.types import Iterate, State, Uncertainty
 
 
@@ -23,7 +24,7 @@ class Posterior:
     """
 
     method: Method
-    draws: int = 8
+    draws: Count = 8
 
     def __post_init__(self) -> None:
         if self.draws < 2:

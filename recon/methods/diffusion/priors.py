@@ -24,6 +24,7 @@ from recon.priors.spectrum import GaussianDenoiser, Spectrum
 from recon.priors.still_images import Still
 from recon.priors.text import TextEncoder
 from recon.problem.problem import Problem
+from recon.ranges import Count, NonNegative, Whole
 
 
 class ConditionedDenoiser(NamedTuple):
@@ -99,7 +100,7 @@ class Diffusion:
     weights: str = "movie_diffusion"
     text: Given | Typed | Decoded | None = None
     guidance: float = 1.0
-    window: int = 0
+    window: Whole = 0
     stills: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
 
@@ -133,11 +134,11 @@ class Pretrained:
     source: str
     text: Given | Typed | Decoded | None = None
     guidance: float = 5.0
-    scale: int = 8
-    every: int = 1
-    window: int = 0
-    consistency: float = 0.0
-    at_once: int = 8
+    scale: Count = 8
+    every: Count = 1
+    window: Whole = 0
+    consistency: NonNegative = 0.0
+    at_once: Count = 8
     precision: Literal["float32", "bfloat16"] = "float32"
 
     def fit(self, training: TrainingSet) -> Pretrained:

@@ -18,6 +18,7 @@ from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
 from recon.priors.guidance import falling
 from recon.problem.problem import Problem
+from recon.ranges import Count, NonNegative, Positive
 from recon.types import Iterate, State
 
 
@@ -32,11 +33,11 @@ class RedDiff:
     """
 
     denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
-    iterations: int = 100
-    highest: float = 0.8
-    lowest: float = 0.03
-    beta: float = 1.0
-    prior: float = 100.0
+    iterations: Count = 100
+    highest: Positive = 0.8
+    lowest: Positive = 0.03
+    beta: NonNegative = 1.0
+    prior: NonNegative = 100.0
     optimiser: Adam = field(default_factory=lambda: Adam(0.02))
     start: Method | None = None
     artefact: Path | None = None

@@ -17,6 +17,7 @@ from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
 from recon.priors.guidance import falling
 from recon.problem.problem import Problem
+from recon.ranges import Count, Fraction, Positive
 from recon.types import Iterate, State
 
 
@@ -31,10 +32,10 @@ class Sample:
     """
 
     denoiser: GaussianPrior | Diffusion | Pretrained = field(default_factory=GaussianPrior)
-    levels: int = 30
-    highest: float = 10.0
-    lowest: float = 0.02
-    noise: float = 0.0
+    levels: Count = 30
+    highest: Positive = 10.0
+    lowest: Positive = 0.02
+    noise: Fraction = 0.0
     start: Method | None = None
     artefact: Path | None = None
 

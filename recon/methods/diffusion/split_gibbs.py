@@ -21,6 +21,7 @@ from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
 from recon.priors.base import Denoiser
 from recon.problem.problem import Problem
+from recon.ranges import Count, NonNegative, Positive, Whole
 from recon.types import Iterate, State, Uncertainty
 
 TARGET_ACCEPTANCE = 0.57
@@ -39,14 +40,14 @@ class SplitGibbs:
     """
 
     denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
-    iterations: int = 200
-    burn: int = 50
-    rho: float = 0.1
-    levels: int = 10
-    lowest: float = 0.01
-    langevin: int = 5
-    beta: float = 1.0
-    step: float = 0.1
+    iterations: Count = 200
+    burn: Whole = 50
+    rho: Positive = 0.1
+    levels: Count = 10
+    lowest: Positive = 0.01
+    langevin: Count = 5
+    beta: NonNegative = 1.0
+    step: Positive = 0.1
     start: Method | None = None
     artefact: Path | None = None
 

@@ -15,6 +15,7 @@ from recon.methods.linear.encoder_gradients import linear_model
 from recon.methods.linear.lags import Lags, Scaling, training_pairs
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
+from recon.ranges import Count
 from recon.types import Iterate, State
 
 EVERY = 8
@@ -30,7 +31,7 @@ class FieldSum:
     """
 
     lags: Lags = field(default_factory=lambda: Lags(0, 14, 5))
-    samples: int = 3
+    samples: Count = 3
     artefact: Path | None = None
 
     def fit(self, training: TrainingSet) -> FieldSum:

@@ -10,16 +10,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recon.errors import InputError
 from recon.methods.training_set import TrainingSet
+from recon.ranges import Count, Index
+
+REACH = 300
+"""Longest lag (frames): no trial is longer, so that responses further away are padding."""
 
 
 @dataclass(frozen=True)
 class Lags:
     """Responses from `first` to `last` frames after a movie frame, projected on `bases` raised-cosine bumps."""
 
-    first: int = -1
-    last: int = 14
-    bases: int = 5
+    first: Index = -1
+    last: Index = 14
+    bases: Count = 5
+
+    def __post_init__(self) -> None:
+        if not -REACH <= self.first <= self.last <= REACH:
+            raise InputError(
+                f"lags: expected first up to last within {REACH} frames, got {self.first} and {self.last}; correct them"
+            )
 
     def kernels(self) -> Tensor:
         """Return the bumps `[bases, last-first+1]`; neighbours overlap by half and each sums to 1.

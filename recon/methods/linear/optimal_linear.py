@@ -15,6 +15,7 @@ from recon.methods.linear.lags import Lags
 from recon.methods.linear.regression import Moments, fold_moments
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
+from recon.ranges import Count, NonNegative
 from recon.types import Iterate, State
 
 
@@ -28,8 +29,8 @@ class OptimalLinear:
     """
 
     lags: Lags = field(default_factory=Lags)
-    noise: float = 1.0
-    samples: int = 3
+    noise: NonNegative = 1.0
+    samples: Count = 3
     artefact: Path | None = None
 
     def fit(self, training: TrainingSet) -> OptimalLinear:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from recon.methods.linear.lags import Lags, measure_scaling, training_pairs
 from recon.methods.linear.regression import regressed
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
+from recon.ranges import Folds, NonNegative, Positive, Some
 from recon.types import Iterate, State
 
 
@@ -29,10 +31,10 @@ class Ridge:
     """
 
     lags: Lags = field(default_factory=Lags)
-    penalties: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
-    folds: int = 3
+    penalties: Annotated[tuple[NonNegative, ...], Some] = (0.03, 0.1, 0.3, 1.0, 3.0)
+    folds: Folds = 3
     root: bool = True
-    bands: tuple[tuple[float, ...], ...] = ()
+    bands: tuple[tuple[Positive, ...], ...] = ()
     artefact: Path | None = None
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from recon.methods.neural.library import Pieces, blended, pieces_of, window_star
 from recon.methods.neural.towers import Towers, TowerSettings, info_nce
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
+from recon.ranges import Count, Decay, Folds, NonNegative, Some
 from recon.types import Iterate, State
 
 SEGMENT = 30
@@ -42,13 +43,13 @@ class Alignment:
 
     towers: TowerSettings = field(default_factory=TowerSettings)
     learning: Learning = field(default_factory=lambda: Learning(steps=1500, learning_rate=1e-3, weight_decay=0.05))
-    batch: int = 48
-    frames: tuple[int, ...] = (8, 16, 32, 64)
-    dropout: float = 0.2
-    window: int = 16
-    stride: int = 2
-    best: int = 30
-    beta: float = 20.0
+    batch: Folds = 48
+    frames: Annotated[tuple[Count, ...], Some] = (8, 16, 32, 64)
+    dropout: Decay = 0.2
+    window: Count = 16
+    stride: Count = 2
+    best: Count = 30
+    beta: NonNegative = 20.0
     artefact: Path | None = None
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,13 +20,15 @@ from recon.methods.neural.chunks import Reading, chunk, decoded, decoding_score,
 from recon.methods.neural.critic import Rivals, rivalry, with_critic
 from recon.methods.neural.distillation import distilled, drawn_chunk
 from recon.methods.neural.network import Decoder, DecoderArchitecture, initialised
-from recon.methods.neural.weights_file import architecture_of, find_decoder, trained_with
+from recon.methods.neural.weights_file import architecture_of, dropout_of, find_decoder
 from recon.methods.training_set import TrainingSet
 from recon.metrics.movie import SSIM_RADIUS, ssim
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.fidelities.mixture import Mixture
 from recon.problem.problem import Problem
+from recon.ranges import Count, Decay, Fraction, NonNegative, Whole
 from recon.types import Iterate, State
+from recon.weights import built
 
 DROPOUT = 0.1
 Pair = tuple[Tensor, Tensor]
@@ -53,14 +56,14 @@ class Convolutional:
 
     architecture: DecoderArchitecture = field(default_factory=DecoderArchitecture)
     learning: Learning = field(default_factory=Learning)
-    batch: int = 8
-    frames: int = 80
-    margin: int = 12
-    similarity: float = 0.3
-    dropout: float = DROPOUT
-    adversarial: float = 0.0
-    distilled: float = 0.0
-    generated: float = 0.0
+    batch: Count = 8
+    frames: Count = 80
+    margin: Whole = 12
+    similarity: NonNegative = 0.3
+    dropout: Decay = DROPOUT
+    adversarial: NonNegative = 0.0
+    distilled: Fraction = 0.0
+    generated: NonNegative = 0.0
     noise: Likelihood = field(default_factory=Mixture)
     precision: Literal["float32", "bfloat16"] = "float32"
     weights: str = ""
@@ -138,10 +141,12 @@ class Convolutional:
         learnt = load_artefact(self.artefact, method="convolutional")
         sizes, dropout = self.architecture, self.dropout
         if self.weights and self.artefact:
-            sizes, dropout = architecture_of(self.artefact), float(trained_with(self.artefact).get("dropout", DROPOUT))
+            sizes, dropout = architecture_of(self.artefact), dropout_of(self.artefact, DROPOUT)
         learnt.pop("unit_ids", None)
         neurons, mean = learnt.pop("neurons").bool(), learnt["mean"]
-        decoder = fresh(lambda: Decoder(int(neurons.sum()), (mean.shape[0], mean.shape[1]), sizes))
+        size = (mean.shape[0], mean.shape[1])
+        empty = partial(fresh, lambda: Decoder(int(neurons.sum()), size, sizes))
+        decoder = built(self.artefact or "decoder", empty, learnt)
         decoder.load_state_dict({name: value.float() for name, value in learnt.items()})
         decoder.read_in.kept_share = 1 - dropout
         return decoder.eval().requires_grad_(False), neurons

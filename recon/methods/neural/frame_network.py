@@ -14,6 +14,7 @@ from recon.methods.linear.lags import Lags
 from recon.methods.neural.critic import Rivals, with_critic
 from recon.methods.neural.network import movie_from_cells
 from recon.methods.neural.read_in import Maps, ReadIn
+from recon.ranges import Count, Depth
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,11 @@ class FrameArchitecture:
     `layers` convolutions follow the maps, the first two of 5×5 cells, the others of 3×3, all but the last of `width`.
     """
 
-    block: int = 2
-    stride: int = 2
+    block: Count = 2
+    stride: Count = 2
     lags: Lags = field(default_factory=lambda: Lags(-2, 15, 5))
-    width: int = 32
-    layers: int = 6
+    width: Count = 32
+    layers: Depth = 6
 
     def __post_init__(self) -> None:
         if min(self.block, self.stride, self.width) < 1 or self.layers < 3:

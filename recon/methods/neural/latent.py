@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from recon.methods.training_set import TrainingSet
 from recon.priors.autoencoder import Autoencoder, load_image_autoencoder
 from recon.priors.movie_autoencoder import load_autoencoder
 from recon.problem.problem import Problem
+from recon.ranges import Count, Decay, Folds, NonNegative, Some
 from recon.types import Iterate, State, Trial
 
 
@@ -41,7 +42,7 @@ class Images:
     """Image autoencoder of diffusers, applied per frame: a folder or hub id; frames are enlarged by `scale`."""
 
     model: str
-    scale: int = 4
+    scale: Count = 4
 
     def load(self) -> Autoencoder:
         """Return the autoencoder."""
@@ -55,8 +56,8 @@ class RidgeReader:
     NAME: ClassVar[str] = "linear"
 
     lags: Lags = field(default_factory=Lags)
-    penalties: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0, 3.0)
-    folds: int = 3
+    penalties: Annotated[tuple[NonNegative, ...], Some] = (0.03, 0.1, 0.3, 1.0, 3.0)
+    folds: Folds = 3
     root: bool = True
 
 
@@ -67,13 +68,13 @@ class Contrastive:
     InfoNCE identifies the latents of each chunk among those of the other trials (learnt temperature).
     """
 
-    hidden: int = 256
+    hidden: Count = 256
     lags: Lags = field(default_factory=lambda: Lags(-2, 15, 5))
     learning: Learning = field(default_factory=lambda: Learning(steps=800, learning_rate=1e-3, weight_decay=0.05))
-    weight: float = 0.1
-    batch: int = 24
-    frames: int = 32
-    dropout: float = 0.2
+    weight: NonNegative = 0.1
+    batch: Count = 24
+    frames: Count = 32
+    dropout: Decay = 0.2
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from recon.methods.base import only_iterate, responses_of
 from recon.methods.neural.chunks import as_bytes
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
+from recon.ranges import Count, NonNegative
 from recon.types import Iterate, State
 
 
@@ -28,10 +29,10 @@ class Library:
     equally.
     """
 
-    window: int = 16
-    stride: int = 2
-    best: int = 100
-    beta: float = 0.0
+    window: Count = 16
+    stride: Count = 2
+    best: Count = 100
+    beta: NonNegative = 0.0
     artefact: Path | None = None
 
     def __post_init__(self) -> None:

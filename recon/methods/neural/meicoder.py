@@ -22,6 +22,7 @@ from recon.methods.neural.most_exciting import pictures
 from recon.methods.training_set import TrainingSet
 from recon.metrics.movie import SSIM_RADIUS, ssim
 from recon.problem.problem import Problem
+from recon.ranges import Count, Decay, Whole
 from recon.types import Iterate, State
 
 FLOOR = 1e-3
@@ -39,11 +40,11 @@ class Meicoder:
 
     architecture: FrameArchitecture = field(default_factory=FrameArchitecture)
     learning: Learning = field(default_factory=lambda: Learning(steps=1000, learning_rate=1e-3, weight_decay=0.3))
-    batch: int = 8
-    frames: int = 48
-    margin: int = 8
-    adversarial: float = 0.1
-    dropout: float = 0.1
+    batch: Count = 8
+    frames: Count = 48
+    margin: Whole = 8
+    adversarial: Decay = 0.1
+    dropout: Decay = 0.1
     precision: Literal["float32", "bfloat16"] = "float32"
     artefact: Path | None = None
 

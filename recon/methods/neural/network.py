@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from recon.encoders.training.loop import draw_weights, fresh
 from recon.errors import InputError
 from recon.methods.linear.lags import Lags
 from recon.methods.neural.read_in import GridWeights, ReadIn
+from recon.ranges import Count, Depth, Levels
 
 CHANNELS_LAST = torch.channels_last
 """Channels-last memory format: space and time are mixed without copies."""
@@ -26,11 +28,11 @@ class DecoderArchitecture:
     level.
     """
 
-    block: int = 2
-    stride: int = 2
+    block: Count = 2
+    stride: Count = 2
     lags: Lags = field(default_factory=lambda: Lags(-2, 15, 5))
-    widths: tuple[int, ...] = (24, 48, 64)
-    depth: int = 1
+    widths: Annotated[tuple[Count, ...], Levels] = (24, 48, 64)
+    depth: Depth = 1
 
     def __post_init__(self) -> None:
         if not self.widths or min(*self.widths, self.block, self.stride) < 1:

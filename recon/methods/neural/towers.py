@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from recon.methods.linear.lags import Lags
 from recon.methods.neural.read_in import NONLINEARITIES, Transform
+from recon.ranges import Count
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,11 @@ class TowerSettings:
     embedding.
     """
 
-    space: int = 96
-    hidden: int = 256
-    channels: int = 32
-    cells: int = 32
-    stride: int = 2
+    space: Count = 96
+    hidden: Count = 256
+    channels: Count = 32
+    cells: Count = 32
+    stride: Count = 2
     lags: Lags = field(default_factory=lambda: Lags(-2, 15, 5))
 
 

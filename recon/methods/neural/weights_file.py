@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
-from recon.encoders.checkpoints import from_mapping
 from recon.errors import InputError
 from recon.files import write_bytes
 from recon.methods.neural.network import DecoderArchitecture
 from recon.methods.training_set import TrainingSet
+from recon.weights import from_json, from_mapping, read_tensors
 
 SHIPPED = Path(__file__).parent / "weights"
 FORMAT = "recon-decoder-1"
+UNUSED = (".std",)
+"""Deviations of the responses: infinite for a constant neuron, which then contributes nothing."""
 
 
 def save_decoder(
@@ -36,15 +38,26 @@ def save_decoder(
 
 def architecture_of(path: Path) -> DecoderArchitecture:
     """Return the architecture in the card of a saved decoder."""
-    found: DecoderArchitecture = from_mapping(DecoderArchitecture, trained_with(path).get("architecture", {}))
-    return found
+    where = f"{path}: card.method.architecture"
+    return from_mapping(DecoderArchitecture, trained_with(path).get("architecture", {}), where=where)
 
 
 def trained_with(path: Path) -> Mapping[str, Any]:
     """Return the method settings in the card of a saved decoder; settings left at their defaults are absent."""
     with safe_open(str(path), framework="pt") as file:
-        card: Mapping[str, Any] = json.loads((file.metadata() or {}).get("card", "{}"))
-    return card.get("method") or {}
+        card = from_json((file.metadata() or {}).get("card", "{}"), where=f"{path}: card")
+    method = (card.get("method") or {}) if isinstance(card, Mapping) else None
+    if not isinstance(method, Mapping):
+        raise InputError(f"{path}: card: expected the settings of a method, got other values; train it again")
+    return method
+
+
+def dropout_of(path: Path, default: float) -> float:
+    """Return the share of neurons that was silenced while a saved decoder was trained."""
+    share = trained_with(path).get("dropout", default)
+    if not isinstance(share, int | float) or not 0 <= share < 1:
+        raise InputError(f"{path}: card: expected a dropout from 0 to below 1, got {share!r}; train it again")
+    return float(share)
 
 
 def find_decoder(weights: str, training: TrainingSet) -> Path:
@@ -56,12 +69,12 @@ def find_decoder(weights: str, training: TrainingSet) -> Path:
         raise InputError(
             f"decoder: expected a file or a shipped name ({names}), got {weights!r}; leave out `weights` to train one"
         )
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            found = (file.metadata() or {}).get("format")
-            units, neurons = file.get_tensor("unit_ids"), file.get_tensor("neurons")
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: expected a decoder file, got {error}; train it again") from error
+    header, tensors = read_tensors(path, infinite=UNUSED)
+    found = header.get("format")
+    missing = [name for name in ("unit_ids", "neurons", "mean") if name not in tensors]
+    if missing:
+        raise InputError(f"{path}: expected a decoder file, got one without {missing[0]}; train it again")
+    units, neurons = tensors["unit_ids"], tensors["neurons"]
     same = tuple(units.tolist()) == tuple(training.recording.unit_ids) and torch.equal(neurons, training.neurons)
     if found != FORMAT or not same:
         raise InputError(

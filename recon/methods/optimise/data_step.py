@@ -14,6 +14,7 @@ from recon.methods.optimise.lbfgs import Lbfgs
 from recon.methods.optimise.parameterise import Whitened
 from recon.priors.spectrum import Spectrum, cosine_transform
 from recon.problem.problem import Problem
+from recon.ranges import Count, NonNegative
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class DataStep:
     With beta 0 the movie is the guess, without an encoder evaluation.
     """
 
-    beta: float = 1.0
-    steps: int = 5
+    beta: NonNegative = 1.0
+    steps: Count = 5
     optimiser: Lbfgs = field(default_factory=Lbfgs)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from recon.ranges import Decay, Positive, Whole
+
 TERM = "term."
 """Prefix of the terms in an optimiser's memory."""
 Project = Callable[[Tensor], Tensor]
@@ -101,10 +103,10 @@ def explicit_step(
 class Adam(Optimiser):
     """Adam (Kingma & Ba 2015)."""
 
-    learning_rate: float = 0.01
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
+    learning_rate: Positive = 0.01
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    epsilon: Positive = 1e-8
 
     def start(self, variable: Tensor) -> dict[str, Tensor]:
         """Return zero moments."""
@@ -136,9 +138,9 @@ class Momentum(Optimiser):
     anything is then 0.1/0.19 of a unit step, since the correction counts an iteration too many.
     """
 
-    learning_rate: float = 1.0
-    beta1: float = 0.9
-    warmup: int = 10
+    learning_rate: Positive = 1.0
+    beta1: Decay = 0.9
+    warmup: Whole = 10
     ramp: bool = True
     skip_first: bool = False
 

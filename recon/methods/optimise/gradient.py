@@ -25,6 +25,7 @@ from recon.methods.training_set import TrainingSet
 from recon.priors.energies import weighted_energies
 from recon.priors.spectrum import Spectrum, estimate_spectrum, residual_spectrum
 from recon.problem.problem import Problem
+from recon.ranges import Count, Fraction, NonNegative
 from recon.types import Iterate, State
 
 EVERYTHING = ("neurons", "encoders", "frames", "seed", "validation")
@@ -48,16 +49,16 @@ class Gradient:
     has length 0 (the published warm-up).
     """
 
-    iterations: int = 20
+    iterations: Count = 20
     parameterisation: Literal["pixels", "spectrum", "power_law", "pyramid"] = "pixels"
     optimiser: Adam | Momentum | Lbfgs = field(default_factory=Adam)
     subclips: SubClips | None = None
     canvas: bool = False
-    beta: float = 1.0
-    prior: float = 0.0
-    energies: Mapping[str, float] = field(default_factory=dict)
+    beta: NonNegative = 1.0
+    prior: NonNegative = 0.0
+    energies: Mapping[str, NonNegative] = field(default_factory=dict)
     start: Method | None = None
-    start_grey: float = 0.5
+    start_grey: Fraction = 0.5
     centre: Method | None = None
     stop: SelectionStop | None = None
     artefact: Path | None = None

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from recon.methods.optimise.first_order import Evaluate, Evaluation, Optimiser, Project, unconstrained
+from recon.ranges import Count, Decay, Positive, Whole
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,10 @@ class Lbfgs(Optimiser):
     A sample is settled when no step of steepest descent finds anything lower; it no longer moves.
     """
 
-    memory: int = 8
-    first_step: float = 0.1
-    backtracks: int = 6
-    armijo: float = 1e-4
+    memory: Count = 8
+    first_step: Positive = 0.1
+    backtracks: Whole = 6
+    armijo: Decay = 1e-4
 
     def start(self, variable: Tensor) -> dict[str, Tensor]:
         """Return an empty memory; the first call of `step` evaluates the start."""

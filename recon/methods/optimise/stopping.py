@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recon.problem.problem import Problem
+from recon.ranges import Count
 
 STOP = "stop_term."
 """Prefix of the best iterate's terms in the memory."""
@@ -22,8 +23,8 @@ class SelectionStop:
     `patience` measurements.
     """
 
-    every: int = 2
-    patience: int = 3
+    every: Count = 2
+    patience: Count = 3
 
     def start(self, movie: Tensor) -> dict[str, Tensor]:
         """Return the memory before the first iterate."""

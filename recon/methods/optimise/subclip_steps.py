@@ -15,6 +15,7 @@ from recon.problem.problem import Problem
 from recon.problem.subclips import subclip_gradients
 from recon.problem.subclips_published import published_gradients
 from recon.problem.windows import Frames
+from recon.ranges import Count, Positive
 
 SEPARABLE = (Poisson, Gaussian, Mixture)
 """Fidelities that are sums over frames."""
@@ -31,9 +32,9 @@ class SubClips:
     is added even where a regular one is, and counts twice.
     """
 
-    length: int = 32
-    shift: int = 8
-    clip: float = 1.0
+    length: Count = 32
+    shift: Count = 8
+    clip: Positive = 1.0
     norm: Literal["movie", "all_inputs"] = "movie"
     repeat_last: bool = False
 

@@ -24,6 +24,7 @@ from recon.methods.training_set import TrainingSet
 from recon.priors.text import EMBEDDED, TextEncoder
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.fidelities.mixture import Mixture
+from recon.ranges import Count, Decay, Whole
 
 PENALTIES = tuple(float(10 ** (power / 2)) for power in range(-4, 7))
 """Ridge penalties, in units of the features' mean variance times the number of windows."""
@@ -50,11 +51,11 @@ class Decoded:
     pictures: Pictures = field(default_factory=Pictures)
     encoder: str = EMBEDDED
     unit: bool = False
-    generated: int = 0
+    generated: Whole = 0
     noise: Likelihood = field(default_factory=Mixture)
-    hidden: int = 256
-    width: int = 16
-    dropout: float = 0.3
+    hidden: Count = 256
+    width: Count = 16
+    dropout: Decay = 0.3
     precision: Literal["float32", "bfloat16"] = "float32"
     said: str = ""
     learning: Learning = field(

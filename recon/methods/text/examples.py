@@ -17,6 +17,7 @@ from recon.methods.text.generated_clips import FIRST, FRAMES, Raster, drawn_clip
 from recon.methods.training_set import TrainingSet
 from recon.priors.text import TextEncoder
 from recon.problem.fidelities.base import Likelihood, SamplingLikelihood
+from recon.ranges import Count, Index
 from recon.simulate.render import FRAME_RATE
 from recon.types import Caption
 
@@ -33,10 +34,10 @@ class Windows:
     The window for frame t is centred at t + `delay`, because responses lag behind the movie.
     """
 
-    frames: int = 30
-    every: int = 10
-    parts: int = 1
-    delay: int = 4
+    frames: Count = 30
+    every: Count = 10
+    parts: Count = 1
+    delay: Index = 4
 
     def __post_init__(self) -> None:
         if min(self.frames, self.every, self.parts) < 1 or self.frames % self.parts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from recon.methods.linear.lags import Lags, Scaling, measure_scaling, training_p
 from recon.methods.linear.regression import regressed
 from recon.methods.text.examples import Windows
 from recon.methods.training_set import TrainingSet
+from recon.ranges import Count, Folds, NonNegative, Some
 
 GROUPS = 4
 
@@ -29,10 +30,10 @@ class Pictures:
     """
 
     lags: Lags = field(default_factory=lambda: Lags(0, 9, 4))
-    penalties: tuple[float, ...] = (0.1, 0.3, 1.0)
-    folds: int = 3
-    cell: int = 2
-    every: int = 3
+    penalties: Annotated[tuple[NonNegative, ...], Some] = (0.1, 0.3, 1.0)
+    folds: Folds = 3
+    cell: Count = 2
+    every: Count = 3
 
     def __post_init__(self) -> None:
         if min(self.cell, self.every) < 1:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recon.problem.fidelities.base import Likelihood, by_neuron, counted, fitted
+from recon.ranges import Count, Positive
 
 STD_FLOOR = 0.01
 """A neuron's noise is at least this fraction of the population's, as the field floors the std of responses."""
@@ -29,7 +30,7 @@ class Poisson(Likelihood):
     tensor([3.])
     """
 
-    epsilon: float = 1e-8
+    epsilon: Positive = 1e-8
 
     def __call__(self, rates: Tensor, responses: Tensor, mask: Tensor) -> Tensor:
         """Return Σ |λ| − y·log(λ + ε) `[B]` over the counted entries."""
@@ -56,8 +57,8 @@ class Gaussian(Likelihood):
     `intercept` a and `slope` b `[N]` are fitted; a is at least `floor` times the neuron's mean squared residual.
     """
 
-    floor: float = 0.05
-    samples: int = 4000
+    floor: Positive = 0.05
+    samples: Count = 4000
     intercept: Tensor | None = None
     slope: Tensor | None = None
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from recon.errors import InputError
 from recon.problem.fidelities.base import Likelihood, counted, fitted
 from recon.problem.fidelities.independent import Gaussian
+from recon.ranges import Count, Decay, Positive, Whole
 
 
 @final
@@ -29,11 +30,11 @@ class LowRank(Likelihood):
     singular C. With U = 0, d = 1, ρ(τ > 0) = 0 it is `Gaussian`. Factor analysis: Rubin & Thayer 1982.
     """
 
-    rank: int = 8
-    order: int = 4
-    nugget: float = 0.02
-    floor: float = 0.05
-    steps: int = 40
+    rank: Whole = 8
+    order: Count = 4
+    nugget: Decay = 0.02
+    floor: Positive = 0.05
+    steps: Count = 40
     intercept: Tensor | None = None
     slope: Tensor | None = None
     private: Tensor | None = None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recon.problem.fidelities.base import Likelihood, by_neuron, counted, fitted
+from recon.ranges import Count
 
 ZERO = 1e-3
 """Responses count as at least this fraction of the floor's scale, where the gamma density is still finite."""
@@ -37,8 +38,8 @@ class Mixture(Likelihood):
     `steps` of Adam see at most `samples` bins, evenly spaced over the training trials.
     """
 
-    steps: int = 40
-    samples: int = 1000
+    steps: Count = 40
+    samples: Count = 1000
     floor_scale: Tensor | None = None
     amplitude: Tensor | None = None
     shape: Tensor | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 from recon.data.measurement import Bins
 from recon.errors import InputError
+from recon.ranges import Seed
 from recon.study.ablation.trees import decoded_text, guided, prior_only, setting, turned, with_gaussian, with_text
 from recon.study.settings import Named
 
@@ -45,7 +46,7 @@ class Ablation:
     encoders: tuple[str, ...] = ()
     fidelity: Named = field(default_factory=lambda: {"name": "poisson"})
     bins: Bins = 1
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[Seed, ...] = ()
     reference: Mapping[str, Named] = field(default_factory=dict)
     prior_only: Named | None = None
     sweep: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
