@@ -119,7 +119,7 @@ def _reason(error: ValidationError) -> str:
     if isinstance(first.get("ctx", {}).get("error"), InputError):
         return f"{place}: {first['ctx']['error']}"
     if first["type"] == "missing":
-        return f"{place}: expected a value, got none; add it or retrain"
+        return f"{place}: expected a value, got none; add it"
     expected = first["msg"].replace("Input should be ", "").replace("a valid ", "")
     return f"{place}: expected {expected}, got {_short(first['input'])}; correct it"
 

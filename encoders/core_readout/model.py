@@ -28,7 +28,7 @@ from recon.encoders.core_readout.readout import (
 )
 from recon.encoders.wrap import chosen_behavior
 from recon.errors import InputError
-from recon.ranges import NonNegative, Positive
+from recon.ranges import Positive
 
 SPAN = 45
 """Frames per pass through the core: their features fit into the processor's cache."""
@@ -46,7 +46,7 @@ class CoreReadoutSettings:
     core: CoreSettings = field(default_factory=CoreSettings)
     mean: float = 0.45
     std: Positive = 0.25
-    init_sigma: NonNegative = 0.05
+    init_sigma: Positive = 0.05
     shifter: bool = False
 
 

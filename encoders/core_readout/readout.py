@@ -21,7 +21,15 @@ def learnt(*parts: Tensor) -> bool:
 
 
 def gaussian_readout(in_shape: tuple[int, int, int], neurons: int, *, init_sigma: float = 0.2) -> nn.Module:
-    """Return neuralpredictors' FullGaussian2d without advancing torch's global generator."""
+    """Return neuralpredictors' FullGaussian2d without advancing torch's global generator.
+
+    It allocates memory even on the meta device, where its parameters are therefore described by their shapes alone.
+    """
+    if torch.get_default_device().type == "meta":
+        sizes = {"_mu": (1, neurons, 1, 2), "sigma": (1, neurons, 2, 2), "bias": (neurons,)}
+        described = nn.ParameterDict({"_features": nn.Parameter(torch.empty(1, in_shape[0], 1, neurons))})
+        described.update({name: nn.Parameter(torch.empty(size)) for name, size in sizes.items()})
+        return described
     from neuralpredictors.layers.readouts import FullGaussian2d
 
     with torch.random.fork_rng(devices=[]):

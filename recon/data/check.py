@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -79,6 +80,7 @@ def findings(recording: SensoriumRecording, found: Survey) -> list[Finding]:
         *_split_findings(recording, found),
         *_response_findings(recording, found),
         *_content_findings(recording, found),
+        *_file_findings(recording),
     ]
 
 
@@ -176,6 +178,26 @@ def _content_findings(recording: SensoriumRecording, found: Survey) -> list[Find
     if "responses" in missing:
         out.append(Finding("note", f"no statistics for {', '.join(missing)}"))
     return out
+
+
+def _file_findings(recording: SensoriumRecording) -> list[Finding]:
+    """Return the damage of files that are read only when something asks for them."""
+    used = {variable: "std" for variable in VARIABLES if _has_statistics(recording, variable)}
+    readings: list[Callable[[], object]] = [
+        lambda: recording.areas,
+        lambda: recording.stimuli,
+        lambda: recording.captions(0),
+        *(partial(recording.statistic, variable, name, frames=1) for variable, name in used.items()),
+    ]
+    return [Finding("error", text) for text in map(_complaint, readings) if text]
+
+
+def _complaint(reading: Callable[[], object]) -> str:
+    try:
+        reading()
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def _has_statistics(recording: SensoriumRecording, variable: str) -> bool:

@@ -17,6 +17,12 @@ Array = np.ndarray[Any, Any]
 VARIABLES = ("videos", "responses", "behavior", "pupil_center")
 """Folders under `data/`; every array in them has time as its last axis."""
 STATISTICS = ("mean", "std", "min", "max", "median")
+LARGEST = 1e6
+"""Largest plausible magnitude of any value of a trial.
+
+Raw counts of a 16-bit camera end at 65,535; spikes per second, dF/F, cm/s and pixels stay far below. Sums of squares of
+such values over a recording keep their precision; those of 1e30 are infinite in float32.
+"""
 MAX_FRAMES = 300
 """Maximum length of a trial; further frames in the files are ignored."""
 TRAIN, VALIDATION, TEST, ABSENT = "train", "oracle", "live_test_main", "none"
@@ -73,6 +79,17 @@ def not_finite(array: Array) -> Array:
     with np.errstate(invalid="ignore", over="ignore"):
         sums = array.reshape(-1, array.shape[-1]).sum(0, dtype=np.float64)
     return np.flatnonzero(~np.isfinite(sums))
+
+
+def largest(array: Array) -> float:
+    """Return the largest magnitude in an array of finite numbers; 0 for an empty one.
+
+    >>> largest(np.array([1, -3]))
+    3.0
+    """
+    if array.dtype == np.uint8 or not array.size:
+        return float(array.max(initial=0))
+    return max(float(array.max()), -float(array.min()))
 
 
 def _with_nan(array: Array) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from recon.data.content import content_of
 from recon.data.duplicates.find import Progress
 from recon.data.formats import FORMATS, known_format
 from recon.data.formats.convert import Conversion, convert
+from recon.data.header import read_header
 from recon.data.layout import TIERS_FILE, is_canonical
 from recon.data.public.archives import unpack
 from recon.data.sensorium import SensoriumRecording
@@ -102,6 +102,5 @@ def _converted(source: Path, kind: str, progress: Progress) -> SensoriumRecordin
 
 def _made_by(folder: Path) -> Mapping[str, Any]:
     """Return the provenance of a recording converted by `open_recording`; empty for all others (never overwritten)."""
-    header = folder / "meta/recording.json"
-    made_by = json.loads(header.read_text("utf-8")).get("made_by") or {} if header.is_file() else {}
+    made_by: Mapping[str, Any] = read_header(folder)["made_by"]
     return made_by if "opened" in made_by else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -13,16 +14,18 @@ import numpy as np
 import torch
 
 from recon.data.content import content_hashes
+from recon.data.header import acquisition_times, parsed_header, read_captions, read_header, read_tiers, read_unit_ids
 from recon.data.layout import (
     ABSENT,
     GROUPS_FILE,
+    LARGEST,
     MAX_FRAMES,
     STATISTICS,
-    TIERS_FILE,
     VARIABLES,
     Array,
     content_id,
     data_file,
+    largest,
     load_array,
     not_finite,
     padded_from,
@@ -31,6 +34,7 @@ from recon.data.stimulus_kinds import stimulus_kinds
 from recon.errors import InputError
 from recon.files import digest
 from recon.types import AcquisitionTimes, Caption, Recording, Trial
+from recon.types import Caption, Recording, Trial
 
 LEARNT_TIERS = ("train", "oracle")
 PARTS = ("data", "meta")
@@ -47,15 +51,16 @@ class SensoriumRecording(Recording):
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        header = self._header()
-        self.name = str(header.get("name", self.path.resolve().name))
-        self.frame_rate = float(header.get("frame_rate", 30.0))
-        self.degrees_per_pixel = float(header.get("degrees_per_pixel", 1.45))
-        self.made_by: Mapping[str, Any] = dict(header.get("made_by") or {})
-        self.unit_ids = tuple(int(i) for i in load_array(self.path / "meta/neurons/unit_ids.npy"))
+        entries = read_header(self.path)
+        header = parsed_header(self.path, entries)
+        self.name = header.name or self.path.resolve().name
+        self.frame_rate, self.degrees_per_pixel = header.frame_rate, header.degrees_per_pixel
+        self.made_by: Mapping[str, Any] = entries["made_by"]
+        self.unit_ids = read_unit_ids(self.path)
         self.coordinates = self._neuron_file("cell_motor_coordinates.npy", np.zeros((len(self.unit_ids), 3)))
-        self.tiers = tuple(str(tier) for tier in load_array(self.path / TIERS_FILE).astype(str))
-        self.acquisition = self._acquisition(header.get("acquisition"))
+        self.tiers = read_tiers(self.path)
+        planes = self._neuron_file("plane.npy", np.zeros(len(self.unit_ids), dtype=np.int64))
+        self.acquisition = acquisition_times(self.path, header, planes, neurons=len(self.unit_ids))
         self.frame_size = self._first_frame_size()
         self._ids = self._read_ids()
         self._known: dict[int, tuple[int, str]] = {}
@@ -65,7 +70,7 @@ class SensoriumRecording(Recording):
     def areas(self) -> tuple[str, ...]:
         """Cortical area of every neuron; empty if unknown."""
         file = self.path / "meta/neurons/area.npy"
-        return tuple(str(area) for area in self._neuron_file("area.npy", np.array([]))) if file.exists() else ()
+        return tuple(str(area) for area in self._neuron_file("area.npy", np.array([""]))) if file.exists() else ()
 
     @cached_property
     def stimuli(self) -> tuple[str, ...]:
@@ -95,9 +100,7 @@ class SensoriumRecording(Recording):
 
     @cached_property
     def _captions(self) -> dict[int, dict[str, Any]]:
-        sidecar = self.path / "meta/trials/captions.jsonl"
-        lines = sidecar.read_text("utf-8").splitlines() if sidecar.exists() else []
-        return {int(entry["trial"]): entry for entry in map(json.loads, lines)}
+        return read_captions(self.path)
 
     def captions(self, index: int) -> tuple[str, ...]:
         """Return the caption of a trial and its paraphrases; empty if there are none."""
@@ -111,7 +114,7 @@ class SensoriumRecording(Recording):
         """Return the captions of a trial's scenes, or of the whole trial if it has no scenes."""
         scenes = self.scenes(index)
         if scenes:
-            return tuple(Caption(scene["first"], scene["end"], tuple(scene["captions"])) for scene in scenes)
+            return tuple(Caption(scene["first"], scene["end"], tuple(scene.get("captions", ()))) for scene in scenes)
         whole = self.captions(index)
         return (Caption(0, len(self.frames(index)), whole),) if whole else ()
 
@@ -170,8 +173,13 @@ class SensoriumRecording(Recording):
         """Return a published training statistic `(..., frames)` of a variable."""
         if variable not in VARIABLES or name not in STATISTICS:
             raise InputError(f"statistic: expected one of {VARIABLES} and {STATISTICS}, got {variable!r} and {name!r}")
-        array = load_array(self.path / "meta/statistics" / variable / "all" / f"{name}.npy")
-        timeless = 0 if variable == "videos" else 1
+        file = self.path / "meta/statistics" / variable / "all" / f"{name}.npy"
+        array, timeless = load_array(file), 0 if variable == "videos" else 1
+        if array.dtype.kind not in "fiu" or (variable == "responses" and array.shape[:1] != (len(self.unit_ids),)):
+            raise InputError(
+                f"{file}: expected numbers, in responses one row per neuron, got {array.dtype} {array.shape}; delete "
+                "meta/statistics and write it again"
+            )
         if array.ndim == timeless:
             return np.broadcast_to(array[..., None], (*array.shape, frames))
         if array.shape[-1] < frames:
@@ -209,16 +217,6 @@ class SensoriumRecording(Recording):
         about = (self.frame_size, self.frame_rate, self.degrees_per_pixel, repr(self.acquisition))
         return digest([about, described, files])[:12]
 
-    def _header(self) -> dict[str, Any]:
-        file = self.path / "meta/recording.json"
-        if not file.exists():
-            return {}
-        try:
-            header: dict[str, Any] = json.loads(file.read_text("utf-8"))
-        except ValueError as error:
-            raise InputError(f"{file}: expected JSON, got {error}; write the recording again") from error
-        return header
-
     def _first_frame_size(self) -> tuple[int, int]:
         """Return the height and width of the first readable video, so that a damaged file does not prevent opening."""
         files = (data_file(self.path, "videos", i) for i, tier in enumerate(self.tiers) if tier != ABSENT)
@@ -230,26 +228,26 @@ class SensoriumRecording(Recording):
 
     def _read_ids(self) -> tuple[str, ...]:
         file = self.path / "meta/trials/video_ids.npy"
-        ids = tuple(str(i) for i in load_array(file)) if file.exists() else ()
-        if ids and len(ids) != len(self.tiers):
-            raise InputError(f"{file}: expected {len(self.tiers)} ids, got {len(ids)}; delete this optional file")
-        return ids
+        if not file.exists():
+            return ()
+        ids = load_array(file)
+        if ids.shape not in ((0,), (len(self.tiers),)):
+            count = len(ids) if ids.ndim == 1 else ids.shape
+            raise InputError(f"{file}: expected {len(self.tiers)} ids, got {count}; delete this optional file")
+        return tuple(str(i) for i in ids)
 
     def _neuron_file(self, name: str, default: Array) -> Array:
         file = self.path / "meta/neurons" / name
         array = load_array(file) if file.exists() else default
-        if len(array) != len(self.unit_ids):
+        kinds = "US" if default.dtype.kind == "U" else "fiu"
+        if array.shape != (len(self.unit_ids), *default.shape[1:]) or array.dtype.kind not in kinds:
+            words = "words" if kinds == "US" else "numbers"
             raise InputError(
-                f"{file}: expected the {len(self.unit_ids)} neurons of unit_ids.npy, got {len(array)}; "
-                "unpack the recording again"
+                f"{file}: expected the {len(self.unit_ids)} neurons of unit_ids.npy as {words} of shape "
+                f"{('N', *default.shape[1:])}, got {array.shape[0] if array.ndim else 'one'} in {array.dtype} "
+                f"{array.shape}; unpack the recording again"
             )
         return array
-
-    def _acquisition(self, times: Mapping[str, Any] | None) -> AcquisitionTimes | None:
-        if times is None:
-            return None
-        plane = self._neuron_file("plane.npy", np.zeros(len(self.unit_ids), dtype=np.int64))
-        return AcquisitionTimes(float(times["rate"]), tuple(map(float, times["phase"])), tuple(map(int, plane)))
 
     def _build_trial(self, index: int, arrays: Mapping[str, Array], span: tuple[int, int]) -> Trial:
         behavior = [arrays[name].astype(np.float32) for name in ("behavior", "pupil_center") if name in arrays]
@@ -296,4 +294,10 @@ def _check_finite(file: Path, array: Array) -> None:
         raise InputError(
             f"{file}: expected finite values in the {array.shape[-1]} valid frames, got NaN or infinity at frame "
             f"{wrong[0]}; fill the gap or leave this trial out (tier 'none')"
+        )
+    found = largest(array)
+    if found > LARGEST:
+        raise InputError(
+            f"{file}: expected values within ±{LARGEST:g}, got {found:g}; no instrument gives them: repair the file or "
+            "leave this trial out (tier 'none')"
         )

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from recon.data.header import read_header
 from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, content_id, data_file, save_array
 from recon.data.training_statistics import write_statistics
 from recon.errors import InputError
@@ -205,9 +206,8 @@ class RecordingWriter:
 
     def _is_made(self) -> bool:
         """Return whether the destination holds a recording with the same `made_by`; False if `made_by` is empty."""
-        header = self.destination / "meta/recording.json"
         mine = json.loads(json.dumps(self._header["made_by"]))
-        return bool(mine) and header.is_file() and json.loads(header.read_text("utf-8")).get("made_by") == mine
+        return bool(mine) and bool(read_header(self.destination)["made_by"] == mine)
 
     def _save(self, variable: str, index: int, array: Array) -> None:
         compact = array if array.dtype == np.uint8 else array.astype(np.float32)

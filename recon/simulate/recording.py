@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from recon.data.header import read_header
 from recon.data.writer import RecordingWriter
 from recon.errors import InputError
 from recon.simulate.acquisition import acquire, acquisition_times
@@ -240,6 +241,8 @@ def is_there(folder: Path, made_by: dict[str, Any]) -> bool:
     header = folder / "meta/recording.json"
     found = json.loads(header.read_text(encoding="utf-8")).get("made_by", {}) if header.is_file() else {}
     if _settled(found) == _settled(made_by) and not _changed(found, made_by):
+    found = read_header(folder)["made_by"]
+    if found == made_by:
         return True
     raise InputError(
         f"{folder}: expected a new folder or a simulation of the same settings, got {_difference(found, made_by)}; "

@@ -1,0 +1,152 @@
+"""Metadata of a recording: its header, neuron and trial arrays, and captions, checked when they are read."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+from pydantic import Field
+
+from recon.data.layout import TIERS_FILE, Array, load_array
+from recon.errors import InputError
+from recon.ranges import Count, NonNegative, Positive, Some, Whole
+from recon.types import AcquisitionTimes
+from recon.weights import from_json, from_mapping
+
+Record = TypeVar("Record")
+HEADER_FILE = Path("meta/recording.json")
+CAPTIONS_FILE = Path("meta/trials/captions.jsonl")
+MEND = "correct the file, or write the recording again"
+
+
+@dataclass(frozen=True)
+class SamplingTimes:
+    """Sampling of the microscope in a header: `rate` in Hz and `phase` in seconds, one per imaging plane."""
+
+    rate: Positive
+    phase: Annotated[tuple[NonNegative, ...], Some]
+
+
+@dataclass(frozen=True)
+class Header:
+    """Known entries of `meta/recording.json`; others are ignored."""
+
+    name: str = ""
+    frame_rate: Annotated[Positive, Field(le=10_000)] = 30.0
+    degrees_per_pixel: Annotated[Positive, Field(le=360)] = 1.45
+    acquisition: SamplingTimes | None = None
+
+
+@dataclass(frozen=True)
+class CaptionedScene:
+    """Known entries of a scene in a line of `captions.jsonl`: frames [first, end) and their captions."""
+
+    first: Whole
+    end: Count
+    captions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CaptionLine:
+    """Known entries of a line of `captions.jsonl`."""
+
+    trial: Whole
+    captions: tuple[str, ...] = ()
+    scenes: tuple[CaptionedScene, ...] = ()
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """Return the entries of a recording's `meta/recording.json`; empty without that file.
+
+    `made_by` is always a mapping, without the file too.
+    """
+    file = folder / HEADER_FILE
+    found = from_json(_text(file), where=str(file)) if file.is_file() else {}
+    made_by = found.get("made_by") or {} if isinstance(found, dict) else None
+    if not isinstance(made_by, dict):
+        raise InputError(f"{file}: expected a mapping, and a mapping made_by, got other values; {MEND}")
+    return {**found, "made_by": made_by}
+
+
+def parsed_header(folder: Path, entries: Mapping[str, Any]) -> Header:
+    """Return the checked entries of a header."""
+    return _known(Header, entries, f"{folder / HEADER_FILE}")
+
+
+def acquisition_times(folder: Path, header: Header, planes: Array | None, *, neurons: int) -> AcquisitionTimes | None:
+    """Return the sampling times of all neurons; `planes` `(N,)` are their imaging planes, by default the first."""
+    times = header.acquisition
+    if times is None:
+        return None
+    plane = np.zeros(neurons, dtype=np.int64) if planes is None else planes
+    if plane.dtype.kind not in "iu" or plane.ndim != 1 or plane.min() < 0 or plane.max() >= len(times.phase):
+        raise InputError(
+            f"{folder / 'meta/neurons/plane.npy'}: expected one of the {len(times.phase)} planes of {HEADER_FILE} for "
+            f"each neuron, got {plane.dtype} {plane.shape} from {plane.min()} to {plane.max()}; {MEND}"
+        )
+    return AcquisitionTimes(times.rate, times.phase, tuple(map(int, plane)))
+
+
+def read_unit_ids(folder: Path) -> tuple[int, ...]:
+    """Return the unit ids of a recording's neurons: whole numbers, each once."""
+    file = folder / "meta/neurons/unit_ids.npy"
+    ids = load_array(file)
+    if ids.dtype.kind not in "iu" or ids.ndim != 1 or not len(ids):
+        raise InputError(f"{file}: expected whole numbers of shape (N,), got {ids.dtype} {ids.shape}; {MEND}")
+    values, counts = np.unique(ids, return_counts=True)
+    if len(values) < len(ids):
+        raise InputError(f"{file}: expected every id once, got {values[counts > 1][0]} several times; {MEND}")
+    return tuple(map(int, ids))
+
+
+def read_tiers(folder: Path) -> tuple[str, ...]:
+    """Return the tier of every trial."""
+    tiers = load_array(folder / TIERS_FILE)
+    if tiers.dtype.kind not in "US" or tiers.ndim != 1:
+        raise InputError(
+            f"{folder / TIERS_FILE}: expected words of shape (S,), got {tiers.dtype} {tiers.shape}; {MEND}"
+        )
+    return tuple(str(tier) for tier in tiers.astype(str))
+
+
+def read_captions(folder: Path) -> dict[int, dict[str, Any]]:
+    """Return the entries of `captions.jsonl` by trial; empty without that file."""
+    file, found = folder / CAPTIONS_FILE, {}
+    lines = _text(file).split("\n") if file.exists() else []  # splitlines would cut at U+2028 within a caption
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            where = f"{file}, line {number}"
+            entry = from_json(line, where=where)
+            found[_checked_line(entry, where).trial] = entry
+    return found
+
+
+def _checked_line(entry: Any, where: str) -> CaptionLine:
+    scenes = entry.get("scenes", []) if isinstance(entry, dict) else []
+    if not isinstance(scenes, list):
+        raise InputError(f"{where}: expected scenes in a list, got {type(scenes).__name__}; {MEND}")
+    for number, scene in enumerate(scenes):
+        known = _known(CaptionedScene, scene, f"{where}: scenes[{number}]")
+        if known.first >= known.end:
+            raise InputError(
+                f"{where}: expected scenes that end after they begin, got {known.first}–{known.end}; {MEND}"
+            )
+    return _known(CaptionLine, {**entry, "scenes": []} if isinstance(entry, dict) else entry, where)
+
+
+def _known(cls: type[Record], entries: Any, where: str) -> Record:
+    if not isinstance(entries, Mapping):
+        raise InputError(f"{where}: expected a mapping, got {type(entries).__name__}; {MEND}")
+    names = inspect.signature(cls).parameters
+    return from_mapping(cls, {name: entries[name] for name in names if name in entries}, where=where)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{file}: expected text in UTF-8, got {error}; {MEND}") from error
