@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,11 @@ from tqdm import tqdm
 from recon.run.tensorboard import TensorBoardTrace
 from recon.run.trace import GroundTruth, JsonlTrace
 from recon.types import Iterate
+
+LONGEST = 120
+"""Longest name of a folder in bytes, without its hash; file systems take 143 or 255."""
+HASHED = re.compile(" [0-9a-f]{8}$")
+"""End of an altered name; a label that ends so itself is altered too, or it could be the name of another."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +75,15 @@ class Watch:
 
 
 def folder_name(label: str) -> str:
-    """Return a label as a folder name.
+    """Return a label as the name of one folder, different for different labels.
 
-    >>> folder_name("bauer 2025, σ 3/2")
-    'bauer 2025, σ 3-2'
+    A label that cannot be a name as it stands, or that is longer than `LONGEST` bytes, is altered and gets a hash.
+
+    >>> folder_name("bauer 2025, σ 3"), folder_name("σ 3/2")
+    ('bauer 2025, σ 3', 'σ 3-2 f5ed0f0f')
     """
-    return re.sub(r"[/\\:\0]+", "-", label).strip(". ") or "row"
+    plain = unicodedata.normalize("NFC", re.sub(r"[/\\:\x00-\x1f\x7f\ud800-\udfff]+", "-", label)).strip(". ")
+    if label and plain == label and len(plain.encode()) <= LONGEST and not HASHED.search(plain):
+        return plain
+    short = plain.encode()[:LONGEST].decode(errors="ignore").strip(". ") or "row"
+    return f"{short} {hashlib.sha256(label.encode(errors='surrogatepass')).hexdigest()[:8]}"

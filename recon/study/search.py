@@ -16,12 +16,13 @@ from tqdm import tqdm
 from recon.errors import InputError
 from recon.methods.combined import gaussian_filter
 from recon.metrics import METRICS
-from recon.ranges import Count
+from recon.ranges import Count, NonNegative
 from recon.run.trace import drop_lines, read_trace
+from recon.run.watch import folder_name
 from recon.study.scorer import Scorer
 from recon.types import Iterate, Reconstruction
 
-Sigma = tuple[float, float, float]
+Sigma = tuple[NonNegative, NonNegative, NonNegative]
 Place = tuple[int, Sigma]
 """Iteration and width of smoothing at which a combination is scored."""
 
@@ -74,6 +75,8 @@ class Searches:
         if unknown:
             raise InputError(f"searches.only: expected names out of {sorted(self.of)}, got {unknown}; correct them")
         for name, entry in self.of.items():
+            if folder_name(name) != name:
+                raise InputError(f"searches.of: expected names of files, got {name!r}; leave out slashes and dots")
             if "row" not in entry or set(entry) - {"row", "space", "iterations"}:
                 raise InputError(
                     f"searches.of.{name}: expected row, space and iterations, got {sorted(entry)}; correct"

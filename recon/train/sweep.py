@@ -12,6 +12,7 @@ import torch
 
 from recon.config_tree import overridden
 from recon.errors import InputError
+from recon.run.watch import folder_name
 from recon.study.executors.jobs import JobOutcome, in_turn
 from recon.study.executors.local import Crew
 from recon.study.executors.places import HERE, Place, cards_of
@@ -57,7 +58,7 @@ class Trainings:
         """Train with value `number`; return a line with the value and the path of the weights."""
         if self.threads:
             torch.set_num_threads(self.threads)
-        weights = train(self.kind, self.settings(number), self.log / f"{self.key} {self.values[number]}")
+        weights = train(self.kind, self.settings(number), self.log / folder_name(f"{self.key} {self.values[number]}"))
         return f"{self.key}={self.values[number]}: {weights}"
 
     def settings(self, number: int) -> dict[str, Any]:
