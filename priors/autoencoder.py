@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.errors import InputError
+from recon.weights import check_tensors
 
 Shape = tuple[int, int, int]
 """Frames, height and width of a movie."""
@@ -116,4 +117,5 @@ def load_image_autoencoder(source: str | Path, *, scale: int = 4) -> ImageAutoen
         ) from error
     if "encode" not in dir(model) or "decode" not in dir(model):
         raise InputError(f"autoencoder: expected a diffusers autoencoder, got {type(model).__name__}; pass one")
+    check_tensors(source, dict(model.named_parameters()))
     return ImageAutoencoder(model.eval().requires_grad_(False), scale=scale)

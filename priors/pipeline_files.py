@@ -15,6 +15,7 @@ from torch import nn
 
 from recon.errors import InputError
 from recon.priors.pipelines import FAMILIES, Family, Pipeline
+from recon.weights import check_tensors
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -75,6 +76,7 @@ def _model(source: str | Path, name: str, loader: Any, precision: torch.dtype) -
     if info["missing_keys"]:
         raise InputError(f"the weights of {name} lack {', '.join(sorted(info['missing_keys'])[:3])}")
     loaded: nn.Module = model
+    check_tensors(name, dict(loaded.named_parameters()))
     return loaded
 
 

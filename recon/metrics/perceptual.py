@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from recon.encoders.dwiseneuro.argus_files import read_state
 from recon.errors import InputError
 from recon.metrics.movie import check_movies
 
@@ -77,7 +78,7 @@ def _network(backbone: str) -> nn.Module:
         # The constructor draws random weights, all overwritten below, and uses a deprecated argument of torchvision.
         warnings.simplefilter("ignore", UserWarning)
         network: nn.Module = LPIPS(net="alex", pnet_rand=True, verbose=False)
-    weights = _read(Path(backbone))
+    weights = read_state(Path(backbone))
     names = [f"features.{index}.{part}" for index in SLICES for part in ("weight", "bias")]
     missing = [name for name in names if name not in weights]
     if missing:
@@ -90,11 +91,3 @@ def _network(backbone: str) -> nn.Module:
             state[f"net.{place}.{part}"] = weights[f"features.{index}.{part}"]
     network.load_state_dict(state)
     return network.eval().requires_grad_(False)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return dict(load_file(path))
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
