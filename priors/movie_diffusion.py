@@ -20,11 +20,14 @@ from recon.priors.spectrum import GaussianDenoiser, Spectrum
 from recon.priors.text import TextEncoder
 from recon.priors.weights_file import load_prior, save_prior, settings_of
 from recon.ranges import Whole
-from recon.weights import built
+from recon.weights import check_shapes, described
 
 FORMAT = "recon-movie-diffusion-1"
 MOVIE_SD, GREY = 0.25, 0.5
 """Standard deviation of movies in [0,1], and mean of the white-spectrum fallback."""
+
+BUFFERS = ("log_power", "mean")
+"""The spectrum in a file, beside the network."""
 
 
 class MovieDiffusion(Denoiser):
@@ -131,17 +134,15 @@ def load_movie_diffusion(
     """
     tensors, header = load_prior(weights, kind=FORMAT, what="a diffusion prior of movies", command="recon train prior")
     chosen = settings_of(MovieUnetSettings, header, weights)
-    described = [tensors.get(name) for name in ("log_power", "mean")]
-    if any(found is None or found.dim() != axes for found, axes in zip(described, (3, 2), strict=True)):
+    found = [tensors.get(name) for name in BUFFERS]
+    if any(value is None or value.dim() != axes for value, axes in zip(found, (3, 2), strict=True)):
         raise InputError(f"{weights}: expected log_power [T,H,W] and mean [H,W], got others; retrain it")
-    power, mean = (tensors[name].shape for name in ("log_power", "mean"))
-
-    def build() -> MovieDiffusion:
-        spectrum = Spectrum(torch.ones(power), torch.zeros(mean))
-        return MovieDiffusion(chosen, spectrum=spectrum, text=header.get("text", ""), window=window)
-
+    network = described(weights, lambda: MovieUnet(chosen))
+    shapes = {f"network.{name}": value for name, value in network.state_dict().items()}
+    check_shapes(weights, shapes | {name: tensors[name] for name in BUFFERS}, tensors)
     with torch.random.fork_rng(devices=[]):
-        model = built(weights, build, tensors)
+        spectrum = Spectrum(tensors["log_power"].exp(), tensors["mean"])
+        model = MovieDiffusion(chosen, spectrum=spectrum, text=header.get("text", ""), window=window)
     model.load_state_dict(tensors)
     model.precision = torch.bfloat16 if precision == "bfloat16" else torch.float32
     return model.eval().requires_grad_(False)

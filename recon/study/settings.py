@@ -63,7 +63,7 @@ class Neurons:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if min(self.selection, self.report) < 0 or self.selection + self.report >= 1:
+        if not (self.selection >= 0 and self.report >= 0 and self.selection + self.report < 1):
             raise InputError(
                 f"neurons: expected fractions that sum to less than 1, got {self.selection}, {self.report}; lower them"
             )

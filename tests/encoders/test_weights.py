@@ -19,7 +19,7 @@ from recon.encoders.checkpoints import architectures, load_encoder, save_encoder
 from recon.encoders.core_readout.model import CoreReadout
 from recon.encoders.dwiseneuro.argus_files import read_state
 from recon.errors import InputError
-from recon.methods.neural.weights_file import architecture_of, dropout_of
+from recon.methods.neural.weights_file import architecture_of, dropout_of, read_decoder
 from recon.priors.movie_autoencoder import MovieAutoencoder, load_autoencoder, save_autoencoder
 from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
@@ -160,3 +160,13 @@ def test_the_description_of_an_encoder_has_its_shapes() -> None:
     shapes = [{name: value.shape for name, value in one.state_dict().items()} for one in (real, empty)]
     assert shapes[0] == shapes[1]
     assert all(value.is_meta for value in empty.state_dict().values())
+
+
+def test_a_decoder_may_have_unused_neurons_and_no_nan(tmp_path: Path) -> None:
+    path = tmp_path / "decoder.safetensors"
+    save_file({"read_in.std": torch.tensor([1.0, torch.inf]), "head.bias": torch.ones(2)}, path)
+    assert set(read_decoder(path)) == {"read_in.std", "head.bias"}
+    for name, bad in (("read_in.std", torch.nan), ("head.bias", torch.inf)):
+        save_file({name: torch.tensor([1.0, bad])}, path)
+        with pytest.raises(InputError, match=rf"decoder\.safetensors: {name}: expected finite"):
+            read_decoder(path)

@@ -245,7 +245,7 @@ def test_a_decoder_of_other_neurons_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a file or a shipped name"):
         Convolutional(weights="nothing").fit(training)
     (tmp_path / "broken.safetensors").write_bytes(b"abc")
-    with pytest.raises(ValueError, match="expected a decoder file"):
+    with pytest.raises(ValueError, match="expected a whole safetensors file"):
         Convolutional(weights=str(tmp_path / "broken.safetensors")).fit(training)
 
 

@@ -177,7 +177,7 @@ def test_a_constant_of_the_regression_counts_in_what_uses_it(tmp_path: Path) -> 
 
 def test_an_annotation_in_a_record_of_the_code_counts(tmp_path: Path) -> None:
     package = copied(tmp_path)
-    edit(package / "methods/linear/ridge.py", "    folds: int = 3", "    folds: float = 3")
+    edit(package / "methods/linear/ridge.py", "    folds: Folds = 3", "    folds: float = 3")
     assert code_version("recon.methods.linear.ridge", package=package) != code_version("recon.methods.linear.ridge")
 
 

@@ -38,10 +38,10 @@ class Lags:
         >>> Lags(0, 4, 3).kernels().sum(1)
         tensor([1., 1., 1.])
         """
-        frames = torch.arange(self.first, self.last + 1, dtype=torch.float32)
+        frames = torch.arange(self.first, self.last + 1, dtype=torch.float32, device="cpu")
         if self.bases >= len(frames):
-            return torch.eye(len(frames))
-        centres = torch.linspace(self.first, self.last, self.bases)
+            return torch.eye(len(frames), device="cpu")
+        centres = torch.linspace(self.first, self.last, self.bases, device="cpu")
         width = (self.last - self.first) / max(self.bases - 1, 1)
         phase = ((frames[None] - centres[:, None]) / width).clamp(-1, 1) * math.pi
         bumps = 0.5 * (1 + phase.cos())

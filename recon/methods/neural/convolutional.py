@@ -20,7 +20,7 @@ from recon.methods.neural.chunks import Reading, chunk, decoded, decoding_score,
 from recon.methods.neural.critic import Rivals, rivalry, with_critic
 from recon.methods.neural.distillation import distilled, drawn_chunk
 from recon.methods.neural.network import Decoder, DecoderArchitecture, initialised
-from recon.methods.neural.weights_file import architecture_of, dropout_of, find_decoder
+from recon.methods.neural.weights_file import architecture_of, dropout_of, find_decoder, read_decoder
 from recon.methods.training_set import TrainingSet
 from recon.metrics.movie import SSIM_RADIUS, ssim
 from recon.problem.fidelities.base import Likelihood
@@ -138,9 +138,11 @@ class Convolutional:
 
     def load(self) -> tuple[Decoder, Tensor]:
         """Return the trained network and the mask `[N]` of its neurons."""
-        learnt = load_artefact(self.artefact, method="convolutional")
         sizes, dropout = self.architecture, self.dropout
-        if self.weights and self.artefact:
+        if not (self.weights and self.artefact):
+            learnt = load_artefact(self.artefact, method="convolutional")
+        else:
+            learnt = read_decoder(self.artefact)
             sizes, dropout = architecture_of(self.artefact), dropout_of(self.artefact, DROPOUT)
         learnt.pop("unit_ids", None)
         neurons, mean = learnt.pop("neurons").bool(), learnt["mean"]

@@ -56,7 +56,7 @@ class GridWeights(nn.Module):
     def __init__(self, neurons: int, grid: tuple[int, int]) -> None:
         super().__init__()
         self.grid = grid
-        self.centre = nn.Parameter(torch.tensor(grid).float().expand(neurons, 2) / 2)
+        self.centre = nn.Parameter(torch.tensor([side / 2 for side in grid]).expand(neurons, 2).clone())
         self.log_width = nn.Parameter(torch.zeros(neurons))
 
     def forward(self) -> Tensor:

@@ -52,6 +52,11 @@ def trained_with(path: Path) -> Mapping[str, Any]:
     return method
 
 
+def read_decoder(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a saved decoder."""
+    return read_tensors(path, infinite=UNUSED)[1]
+
+
 def dropout_of(path: Path, default: float) -> float:
     """Return the share of neurons that was silenced while a saved decoder was trained."""
     share = trained_with(path).get("dropout", default)
