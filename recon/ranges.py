@@ -5,13 +5,21 @@ A number that is not finite is refused everywhere. An annotation is behaviour: i
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 MOST = 2**31 - 1
 """Largest count: larger ones overflow in torch's kernels."""
+
+
+def _sized(entries: tuple[Any, ...], *, most: int) -> tuple[Any, ...]:
+    if not 1 <= len(entries) <= most:
+        raise PydanticCustomError("sized", f"1 to {most} entries")
+    return entries
+
 
 Count = Annotated[int, Field(ge=1, le=MOST)]
 """A whole number of things, at least 1."""
@@ -35,9 +43,9 @@ Part = Annotated[float, Field(gt=0, le=1)]
 """Above 0, at most 1."""
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """From 0 to below 1: what a decay or a dropout may be."""
-Some = Field(min_length=1, max_length=1000)
+Some = AfterValidator(partial(_sized, most=1000))
 """For a sequence with at least one entry: `Annotated[tuple[Count, ...], Some]`."""
-Levels = Field(min_length=1, max_length=16)
+Levels = AfterValidator(partial(_sized, most=16))
 """For a sequence with one entry per level of a network, each of half the resolution of the previous one."""
 
 

@@ -133,7 +133,7 @@ def test_reliability_is_signal_over_noise() -> None:
         ("responses=SESSION:nothing", r"expected FILE:NAME with one of \['act', 'areas'\], got nothing"),
         ("responses=absent.npz:act", "expected an array file, got none"),
         ("folds=11", "expected 2 to 10"),
-        ("seeds=[]", "seeds: expected at least one, got none"),
+        ("seeds=[]", "seeds: expected 1 to 1000 entries"),
         ("turned={V9: 3}", r"turned: expected groups out of \['cortex', 'control'\], got \['V9'\]"),
         ("responses=SESSION:areas", "units, repeats, segments"),
     ],

@@ -87,7 +87,7 @@ def test_neurons_that_were_not_shown_an_image_say_nothing_about_it() -> None:
     "changed, said",
     [
         ({"images": ""}, "expected a recording, or images and responses, got both or neither"),
-        ({"shares": [0.0]}, "expected shares in 0–1"),
+        ({"shares": [0.0]}, "expected greater than 0"),
         ({"responses": "images"}, "expected finite images"),
     ],
 )

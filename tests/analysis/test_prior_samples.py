@@ -158,9 +158,9 @@ def test_pretrained_pipelines_are_drawn_from(run: Callable[..., int], tmp_path: 
     [
         ("captions=[]", "expected captions, each once"),
         ("captions=[a,a]", "expected captions, each once"),
-        ("draws=0", "draws, frames and frame_size of at least 1"),
-        ("noise=2.0", "noise in 0–1"),
-        ("lowest=0.0", "decreasing to above 0"),
+        ("draws=0", "sample.draws: expected greater than or equal to 1"),
+        ("noise=2.0", "sample.noise: expected less than or equal to 1"),
+        ("lowest=0.0", "sample.lowest: expected greater than 0"),
         ("level=3", "did you mean 'levels'"),
         ("prior.weights=nothing", "recon train prior"),
         ("prior={name: nothing}", "expected one of gaussian, movie_diffusion"),

@@ -73,5 +73,5 @@ def test_rows_of_an_ablation_differ_and_say_how_many_neurons_they_had(world: Pat
 
 
 def test_a_share_outside_its_range_is_refused(world: Path) -> None:
-    with pytest.raises(ValueError, match=r"population\.share: expected above 0"):
+    with pytest.raises(ValueError, match=r"population\.share: expected greater than 0"):
         task_of(world, {"share": 0.0})
