@@ -77,12 +77,11 @@ def parsed_header(folder: Path, entries: Mapping[str, Any]) -> Header:
     return _known(Header, entries, f"{folder / HEADER_FILE}")
 
 
-def acquisition_times(folder: Path, header: Header, planes: Array | None, *, neurons: int) -> AcquisitionTimes | None:
-    """Return the sampling times of all neurons; `planes` `(N,)` are their imaging planes, by default the first."""
+def acquisition_times(folder: Path, header: Header, plane: Array) -> AcquisitionTimes | None:
+    """Return the sampling times of all neurons; `plane` `(N,)` are their imaging planes."""
     times = header.acquisition
     if times is None:
         return None
-    plane = np.zeros(neurons, dtype=np.int64) if planes is None else planes
     if plane.dtype.kind not in "iu" or plane.ndim != 1 or plane.min() < 0 or plane.max() >= len(times.phase):
         raise InputError(
             f"{folder / 'meta/neurons/plane.npy'}: expected one of the {len(times.phase)} planes of {HEADER_FILE} for "
@@ -111,6 +110,41 @@ def read_tiers(folder: Path) -> tuple[str, ...]:
             f"{folder / TIERS_FILE}: expected words of shape (S,), got {tiers.dtype} {tiers.shape}; {MEND}"
         )
     return tuple(str(tier) for tier in tiers.astype(str))
+
+
+def read_neurons(file: Path, default: Array, *, neurons: int) -> Array:
+    """Return an array with one row per neuron; `default`, which has the kind and the columns, without the file."""
+    array = load_array(file) if file.exists() else default
+    kinds = "US" if default.dtype.kind == "U" else "fiu"
+    if array.shape != (neurons, *default.shape[1:]) or array.dtype.kind not in kinds:
+        words = "words" if kinds == "US" else "numbers"
+        raise InputError(
+            f"{file}: expected the {neurons} neurons of unit_ids.npy as {words} of shape "
+            f"{('N', *default.shape[1:])}, got {array.shape[0] if array.ndim else 'one'} in {array.dtype} "
+            f"{array.shape}; unpack the recording again"
+        )
+    return array
+
+
+def read_video_ids(folder: Path, *, trials: int) -> tuple[str, ...]:
+    """Return the content id of every trial; empty without the file."""
+    file = folder / "meta/trials/video_ids.npy"
+    ids = load_array(file) if file.exists() else np.array([], dtype=str)
+    if ids.shape not in ((0,), (trials,)):
+        count = len(ids) if ids.ndim == 1 else ids.shape
+        raise InputError(f"{file}: expected {trials} ids, got {count}; delete this optional file")
+    return tuple(str(i) for i in ids)
+
+
+def check_statistic(file: Path, array: Array, *, neurons: int | None = None) -> None:
+    """Raise InputError for a training statistic that is not numbers, one row per neuron for responses, or is NaN."""
+    fits = neurons is None or array.shape[:1] == (neurons,)
+    if array.dtype.kind not in "fiu" or not fits or np.isnan(np.atleast_1d(array)[..., 0]).any():
+        rows = "" if neurons is None else f" in {neurons} rows"
+        raise InputError(
+            f"{file}: expected finite numbers{rows}, got {array.dtype} {array.shape}; delete meta/statistics and write "
+            "it again"
+        )
 
 
 def read_captions(folder: Path) -> dict[int, dict[str, Any]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -14,7 +12,17 @@ import numpy as np
 import torch
 
 from recon.data.content import content_hashes
-from recon.data.header import acquisition_times, parsed_header, read_captions, read_header, read_tiers, read_unit_ids
+from recon.data.header import (
+    acquisition_times,
+    check_statistic,
+    parsed_header,
+    read_captions,
+    read_header,
+    read_neurons,
+    read_tiers,
+    read_unit_ids,
+    read_video_ids,
+)
 from recon.data.layout import (
     ABSENT,
     GROUPS_FILE,
@@ -33,7 +41,6 @@ from recon.data.layout import (
 from recon.data.stimulus_kinds import stimulus_kinds
 from recon.errors import InputError
 from recon.files import digest
-from recon.types import AcquisitionTimes, Caption, Recording, Trial
 from recon.types import Caption, Recording, Trial
 
 LEARNT_TIERS = ("train", "oracle")
@@ -59,10 +66,11 @@ class SensoriumRecording(Recording):
         self.unit_ids = read_unit_ids(self.path)
         self.coordinates = self._neuron_file("cell_motor_coordinates.npy", np.zeros((len(self.unit_ids), 3)))
         self.tiers = read_tiers(self.path)
-        planes = self._neuron_file("plane.npy", np.zeros(len(self.unit_ids), dtype=np.int64))
-        self.acquisition = acquisition_times(self.path, header, planes, neurons=len(self.unit_ids))
+        planes = np.zeros(len(self.unit_ids), dtype=np.int64)
+        planes = planes if header.acquisition is None else self._neuron_file("plane.npy", planes)
+        self.acquisition = acquisition_times(self.path, header, planes)
         self.frame_size = self._first_frame_size()
-        self._ids = self._read_ids()
+        self._ids = read_video_ids(self.path, trials=len(self.tiers))
         self._known: dict[int, tuple[int, str]] = {}
         """Cache of the number of valid frames and the content hash of the trials read so far."""
 
@@ -175,11 +183,7 @@ class SensoriumRecording(Recording):
             raise InputError(f"statistic: expected one of {VARIABLES} and {STATISTICS}, got {variable!r} and {name!r}")
         file = self.path / "meta/statistics" / variable / "all" / f"{name}.npy"
         array, timeless = load_array(file), 0 if variable == "videos" else 1
-        if array.dtype.kind not in "fiu" or (variable == "responses" and array.shape[:1] != (len(self.unit_ids),)):
-            raise InputError(
-                f"{file}: expected numbers, in responses one row per neuron, got {array.dtype} {array.shape}; delete "
-                "meta/statistics and write it again"
-            )
+        check_statistic(file, array, neurons=len(self.unit_ids) if variable == "responses" else None)
         if array.ndim == timeless:
             return np.broadcast_to(array[..., None], (*array.shape, frames))
         if array.shape[-1] < frames:
@@ -226,28 +230,8 @@ class SensoriumRecording(Recording):
                 return int(height), int(width)
         raise InputError(f"{self.path / 'data/videos'}: expected .npy videos, got none; unpack the recording again")
 
-    def _read_ids(self) -> tuple[str, ...]:
-        file = self.path / "meta/trials/video_ids.npy"
-        if not file.exists():
-            return ()
-        ids = load_array(file)
-        if ids.shape not in ((0,), (len(self.tiers),)):
-            count = len(ids) if ids.ndim == 1 else ids.shape
-            raise InputError(f"{file}: expected {len(self.tiers)} ids, got {count}; delete this optional file")
-        return tuple(str(i) for i in ids)
-
     def _neuron_file(self, name: str, default: Array) -> Array:
-        file = self.path / "meta/neurons" / name
-        array = load_array(file) if file.exists() else default
-        kinds = "US" if default.dtype.kind == "U" else "fiu"
-        if array.shape != (len(self.unit_ids), *default.shape[1:]) or array.dtype.kind not in kinds:
-            words = "words" if kinds == "US" else "numbers"
-            raise InputError(
-                f"{file}: expected the {len(self.unit_ids)} neurons of unit_ids.npy as {words} of shape "
-                f"{('N', *default.shape[1:])}, got {array.shape[0] if array.ndim else 'one'} in {array.dtype} "
-                f"{array.shape}; unpack the recording again"
-            )
-        return array
+        return read_neurons(self.path / "meta/neurons" / name, default, neurons=len(self.unit_ids))
 
     def _build_trial(self, index: int, arrays: Mapping[str, Array], span: tuple[int, int]) -> Trial:
         behavior = [arrays[name].astype(np.float32) for name in ("behavior", "pupil_center") if name in arrays]

@@ -238,11 +238,8 @@ def is_there(folder: Path, made_by: dict[str, Any]) -> bool:
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
-    header = folder / "meta/recording.json"
-    found = json.loads(header.read_text(encoding="utf-8")).get("made_by", {}) if header.is_file() else {}
-    if _settled(found) == _settled(made_by) and not _changed(found, made_by):
     found = read_header(folder)["made_by"]
-    if found == made_by:
+    if _settled(found) == _settled(made_by) and not _changed(found, made_by):
         return True
     raise InputError(
         f"{folder}: expected a new folder or a simulation of the same settings, got {_difference(found, made_by)}; "

@@ -19,8 +19,8 @@ from recon.errors import InputError
 from recon.methods.neural.chunks import as_bytes, chunk
 from recon.metrics.movie import SSIM_RADIUS, psnr, ssim, video_correlation
 from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
-from recon.train.resume import resumable
 from recon.ranges import Count, NonNegative, Seed
+from recon.train.resume import resumable
 from recon.types import Recording
 
 

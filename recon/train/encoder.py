@@ -18,8 +18,8 @@ from recon.encoders.training.clips import TrainingClip, evaluate
 from recon.encoders.training.fit import TrainingSettings, train
 from recon.encoders.training.loop import TrainingOutcome
 from recon.errors import InputError
-from recon.train.resume import resumable
 from recon.ranges import Count, NonNegative, Part
+from recon.train.resume import resumable
 from recon.train.trial_cache import GIB, KeptClips, Room, clip_of, watching
 from recon.types import Recording, Trial
 

@@ -22,8 +22,8 @@ from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion, s
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from recon.priors.text import EMBEDDED, TextEncoder
-from recon.train.resume import resumable
 from recon.ranges import Count, Fraction, Positive, Seed
+from recon.train.resume import resumable
 
 HELD_OUT = 48
 """Number of validation clips for the errors on the card."""

@@ -32,7 +32,7 @@ LAYERS = (
     ("cli",),
 )
 """From the bottom to the top: a package or module below recon/ imports from its own layer or from lower ones."""
-UNITS = 22
+UNITS = 24
 REGISTRIES = (
     "recon.encoders.registry.ENCODERS",
     "recon.priors.PRIORS",

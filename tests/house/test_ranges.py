@@ -129,7 +129,7 @@ def settings(**given: Any) -> Any:
     [
         {"batch": 0},
         {"batch": -1},
-        {"trace_every": -1},
+        {"trace_every": 0},
         {"window": -1},
         {"seed": 2**64},
         {"seed": -1},
