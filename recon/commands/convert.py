@@ -25,7 +25,7 @@ def add_parser(verbs: Commands) -> None:
 def convert(options: argparse.Namespace, write: Write) -> None:
     """Read a session, write it as a recording, and print notes on irregularities and a summary."""
     from recon.config import load, record
-    from recon.config_tree import overridden
+    from recon.config.tree import overridden
     from recon.data.check import info
     from recon.data.formats import FORMATS, format_of
     from recon.data.formats.convert import Conversion

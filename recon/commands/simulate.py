@@ -19,7 +19,7 @@ def add_parser(commands: Commands) -> None:
 def simulate(options: argparse.Namespace, write: Write) -> None:
     """Simulate a recording with the default settings and overrides key=value."""
     from recon.config import record
-    from recon.config_tree import overridden
+    from recon.config.tree import overridden
     from recon.simulate.recording import simulate as make
     from recon.simulate.settings import SimulationSettings
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from recon.code_version import code_version, library_versions
 from recon.errors import InputError
 from recon.files import digest
-from recon.sealed import DamagedFileError, read_sealed, write_sealed
+from recon.files.sealed import DamagedFileError, read_sealed, write_sealed
 
 SECONDS, LIBRARIES = "seconds", "libraries"
 """Metadata of an artefact: seconds of learning, library versions as JSON."""

@@ -16,10 +16,10 @@ from recon.encoders.identity import state_hash
 from recon.encoders.training.loop import seconds_spent
 from recon.errors import InputError
 from recon.files import one_at_a_time
+from recon.files.sealed import whole
 from recon.methods.artefacts import artefact_path, save_artefact
 from recon.methods.named_files import content_named
 from recon.problem.problem import Problem
-from recon.sealed import whole
 from recon.types import Recording, Trial
 
 CPU = torch.device("cpu")

@@ -15,10 +15,10 @@ from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
 from recon.errors import InputError
 from recon.files import digest
+from recon.files.sealed import whole
 from recon.problem.conditions import clip_rates, response_scale
 from recon.problem.fidelities import load, save
 from recon.problem.fidelities.base import Likelihood
-from recon.sealed import whole
 from recon.types import Trial, stack
 
 TRIALS = 40

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from recon.config_tree import overridden
+from recon.config.tree import overridden
 from recon.errors import InputError
 from recon.run.watch import folder_name
 from recon.study.executors.jobs import JobOutcome, in_turn

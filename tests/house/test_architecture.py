@@ -20,19 +20,19 @@ FILES = sorted(file for name in ("recon", "encoders", "priors") for file in (ROO
 LAYERS = (
     ("errors", "ranges", "weights"),
     ("encoders", "priors"),
-    ("types", "media", "files", "sealed", "code_version"),
+    ("types", "media", "files", "code_version"),
     ("data", "metrics"),
     ("simulate", "problem"),
     ("methods",),
     ("run",),
-    ("config_tree", "config", "study"),
+    ("config", "study"),
     ("trust", "train", "analysis", "live"),
     ("report",),
     ("api", "commands"),
     ("cli",),
 )
 """From the bottom to the top: a package or module below recon/ imports from its own layer or from lower ones."""
-UNITS = 24
+UNITS = 22
 REGISTRIES = (
     "recon.encoders.registry.ENCODERS",
     "recon.priors.PRIORS",

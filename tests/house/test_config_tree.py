@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from recon import cli, config
-from recon.config_tree import overridden
+from recon.config.tree import overridden
 from recon.errors import InputError
 
 SPELLINGS = (
@@ -105,11 +105,11 @@ def test_a_resolver_of_other_code_stays_registered_and_is_not_called(tmp_path: P
 
 def test_trees_are_resolved_in_one_place() -> None:
     """Beside the reading of configurations, only the writing of a run's own (`OmegaConf.to_yaml`) knows OmegaConf."""
-    package = Path(config.__file__).parent
-    known = {"config_tree.py", "study/outputs.py"}
+    package = Path(config.__file__).parents[1]
+    known = {"config/tree.py", "study/outputs.py"}
     files = {str(file.relative_to(package)): file.read_text("utf-8") for file in package.rglob("*.py")}
     assert {name for name, text in files.items() if "OmegaConf" in text} == known
-    assert "resolve=" not in files["study/outputs.py"] and files["config_tree.py"].count("resolve=True") == 1
+    assert "resolve=" not in files["study/outputs.py"] and files["config/tree.py"].count("resolve=True") == 1
 
 
 def test_values_of_the_file_itself_are_taken(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_the_lines_from_plain_arrays_to_a_reconstruction(tmp_path: Path, monkeyp
     mine = yaml.safe_load(demo) | {"recording": "recordings/mine", "judge": None, "run": "runs/mine"}
     mine.pop("simulate", None)
     mine |= {"rows": [{"label": "ridge", "method": {"preset": "ridge"}}], "clips": {"count": 1}}
-    mine |= {"encoders": {"own": {"name": "core_readout", "weights": "runs/mine/encoder.safetensors"}}}
+    mine |= {"encoders": {"own": {"name": "core_readout", "weights": "weights/mine.safetensors"}}}
     Path("configs").mkdir()
     Path("configs/mine.yaml").write_text(yaml.safe_dump(mine))
     shutil.copytree(ROOT / "configs/train", "configs/train")

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from worlds.fidelity import BINS, NEURONS, generator, ready, uniform, value_and_gradient, world
 
+from recon.files.sealed import write_sealed
 from recon.problem.fidelities import FIDELITIES, Gaussian, Mixture, Poisson, load, save
 from recon.problem.fidelities.mixture import log_density
 
@@ -124,6 +125,9 @@ def test_load_refuses_other_files(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="expected a fidelity"):
         load(tmp_path / "other.safetensors")
+    write_sealed(tmp_path / "sealed.safetensors", {"x": torch.zeros(1)}, {})
+    with pytest.raises(ValueError, match="expected a fidelity .* got a file without that mark"):
+        load(tmp_path / "sealed.safetensors")
 
 
 def test_poisson_is_torchs() -> None:

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from recon.data.caption_tables import Said
+from recon.files.sealed import whole
 from recon.methods.artefacts import artefact_path, load_artefact, save_artefact
 from recon.methods.named_files import content_named_in
 from recon.priors.text import TextEncoder
-from recon.sealed import whole
 
 
 def embeddings(texts: Sequence[str], source: str, folder: Path) -> dict[str, Tensor]:

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from recon.files.sealed import whole
 from recon.methods.artefacts import artefact_path, load_artefact, save_artefact
 from recon.metrics.motion import bank, energy, transfer
-from recon.sealed import whole
 from recon.types import Recording
 
 LOW_LEVEL = "low-level"

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from recon.files.sealed import whole
 from recon.methods.artefacts import artefact_path, load_artefact, save_artefact
-from recon.sealed import whole
 from recon.simulate.movies import DEGREES_PER_PIXEL, make_clip
 from recon.types import Caption
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from recon.code_version import library_versions
 from recon.errors import InputError
+from recon.files.sealed import DamagedFileError, read_sealed, write_sealed
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.fidelities.independent import Gaussian, Poisson
 from recon.problem.fidelities.low_rank import LowRank
 from recon.problem.fidelities.mixture import Mixture
-from recon.sealed import read_sealed, write_sealed
 
 FIDELITIES: dict[str, type[Likelihood]] = {
     "poisson": Poisson,
@@ -38,7 +38,10 @@ def save(fidelity: Likelihood, path: Path) -> None:
 
 def load(path: Path) -> Likelihood:
     """Return the fidelity of a file written by `save`; other files are refused."""
-    tensors, about = read_sealed(path)
+    try:
+        tensors, about = read_sealed(path)
+    except DamagedFileError as error:
+        raise InputError(f"{path}: expected a fidelity as it was written, got {error}; fit it again") from error
     name = about.get("fidelity", "")
     if name not in FIDELITIES:
         raise InputError(

@@ -15,13 +15,13 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
-from recon.config_tree import Tree, inert, merged, read_yaml, tuned_method
+from recon.config.tree import Tree, inert, merged, read_yaml, tuned_method
 from recon.errors import InputError
 
 Registry = Mapping[str, Callable[..., Any]]
 Record = TypeVar("Record")
 
-CONFIGS = (Path(__file__).parent / "configs").resolve()
+CONFIGS = (Path(__file__).parents[1] / "configs").resolve()
 """Packaged presets, studies and example configurations."""
 
 NESTED = {
