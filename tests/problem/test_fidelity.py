@@ -126,7 +126,7 @@ def test_load_refuses_other_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a fidelity"):
         load(tmp_path / "other.safetensors")
     write_sealed(tmp_path / "sealed.safetensors", {"x": torch.zeros(1)}, {})
-    with pytest.raises(ValueError, match="expected a fidelity .* got a file without that mark"):
+    with pytest.raises(ValueError, match=r"expected a fidelity .* got a file without that mark"):
         load(tmp_path / "sealed.safetensors")
 
 
