@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from recon.encoders.dwiseneuro.blocks import Drop
@@ -35,7 +34,7 @@ from recon.encoders.dwiseneuro.sampling import (
 )
 from recon.encoders.dwiseneuro.scores import Precision, misfit, validate
 from recon.encoders.runtime.precision import autocast
-from recon.encoders.training.state import moments_of, other_training, read_parts, set_moments, write_parts
+from recon.encoders.training.state import moments_of, other_training, read_parts, set_moments, usable, write_parts
 from recon.encoders.training.watch import TrainingWatch
 from recon.errors import InputError
 from recon.ranges import Count, Decay, Fraction, NonNegative, Positive, Whole
@@ -75,7 +74,7 @@ class Recipe:
 
 @dataclass
 class DwiseRun:
-    """Training state between two steps: trained network, averaged copy, optimiser."""
+    """Training state between two steps: trained network, averaged copy, optimiser; `about` names its data."""
 
     network: DwiseNetwork
     averaged: DwiseNetwork
@@ -85,6 +84,7 @@ class DwiseRun:
     recipe: Recipe
     step: int = 0
     seconds: float = 0.0
+    about: str = ""
 
     @property
     def epoch_steps(self) -> int:
@@ -110,14 +110,17 @@ def train_dwise(
     device: torch.device,
     checkpoint: Path | None = None,
     log: Path | None = None,
+    about: str = "",
 ) -> DwiseRun:
     """Return a finished training run; its `averaged` network, in evaluation mode, is the result.
 
     With `checkpoint` an interrupted run resumes and ends with identical weights; the caller deletes the file once the
-    weights are saved. With `log`, losses and correlations are written to a TensorBoard folder.
+    weights are saved. A state of another network, recipe or `about` (the data) is an InputError. With `log`, losses and
+    correlations are written to a TensorBoard folder.
     """
     run = start(mice, settings, recipe, device)
-    if checkpoint is not None and checkpoint.is_file():
+    run.about = about
+    if checkpoint is not None and usable(checkpoint):
         load_run(run, checkpoint)
     batches = read_ahead(range(run.step, run.steps), reader(run), recipe.sampling.readers)
     with closing(TrainingWatch(run.steps, run.step, log)) as watch:
@@ -135,6 +138,7 @@ def _run_steps(run: DwiseRun, batches: Iterator[WindowBatch], watch: TrainingWat
         run.seconds = now - began
         watch.report(run.step, values)
         if checkpoint is not None and now - saved > wait:
+            watch.flush()
             save_run(run, checkpoint)
             saved = time.monotonic()
             wait = max(SAVE_SECONDS, (saved - now) / SAVE_SHARE)
@@ -248,19 +252,21 @@ def save_run(run: DwiseRun, path: Path) -> None:
         "averaged": run.averaged.state_dict(),
         "optimiser": moments_of(run.optimiser),
     }
-    write_parts(path, parts, {"step": run.step, "seconds": run.seconds, "described": _fingerprint(run)})
+    write_parts(
+        path, parts, {"step": run.step, "seconds": run.seconds, "described": _fingerprint(run)}, training=run.about
+    )
 
 
 def load_run(run: DwiseRun, path: Path) -> None:
     """Restore a saved state into a run started with the same mice, network and recipe."""
     try:
-        parts, scalars = read_parts(path)
+        parts, scalars = read_parts(path, training=run.about)
         if scalars["described"] != _fingerprint(run):
             raise other_training(path, "another network, recipe or other recordings")
         run.network.load_state_dict(parts["network"])
         run.averaged.load_state_dict(parts["averaged"])
         set_moments(run.optimiser, parts.get("optimiser", {}))
-    except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, RuntimeError) as error:
         raise other_training(path, error) from error
     run.step, run.seconds = scalars["step"], scalars["seconds"]
 

@@ -50,11 +50,13 @@ def train(
     *,
     checkpoint: Path | None = None,
     log: Path | None = None,
+    about: str = "",
 ) -> TrainingOutcome:
     """Train an encoder from initialisation, in place; keeps the averaged weights with the best validation correlation.
 
-    With `checkpoint` an interrupted run resumes and ends with identical weights; the file is deleted at the end. With
-    `log`, losses and correlations are written to a TensorBoard folder.
+    With `checkpoint` an interrupted run resumes and ends with identical weights; the caller deletes the file once they
+    are saved. A state of other settings, or of another `about` (data and code), is an InputError. With `log`, losses
+    and correlations are written to a TensorBoard folder.
     """
     model: Any = encoder
     generator = torch.Generator().manual_seed(settings.seed)
@@ -70,6 +72,7 @@ def train(
         checkpoint=checkpoint,
         log=log,
         title="train encoder",
+        about=repr((settings, about)),
     )
 
 

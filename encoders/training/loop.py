@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -12,10 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from recon.encoders.training.state import moments_of, other_training, read_parts, set_moments, write_parts
+from recon.encoders.training.state import moments_of, read_parts, set_moments, usable, write_parts
 from recon.encoders.training.watch import TrainingWatch
 from recon.errors import InputError
 from recon.ranges import Count, Decay, NonNegative, Positive, Whole
@@ -59,13 +59,14 @@ class Learning:
 
 @dataclass
 class TrainingRun:
-    """State of a training run between two steps."""
+    """State of a training run between two steps; `identity` is a hash of what determines its result."""
 
     model: nn.Module
     averaged: nn.Module
     optimiser: torch.optim.AdamW
     generator: torch.Generator
     best: dict[str, Tensor]
+    identity: str
     score: float = -math.inf
     best_step: int = 0
     step: int = 0
@@ -99,15 +100,18 @@ def learn(
     log: Path | None = None,
     title: str = "",
     show: Show | None = None,
+    about: str = "",
 ) -> TrainingOutcome:
     """Train a model in place; it ends in evaluation mode with the kept weights.
 
     The loss of every step draws from `generator`. With `checkpoint` an interrupted run resumes and ends with identical
-    weights; the file is deleted at the end. `title` labels a progress bar. With `log`, losses go to a TensorBoard
-    folder, and at every validation the values returned by `show`, which must not draw from `generator`.
+    weights; the caller deletes the file once the weights are saved. A damaged file is set aside with a warning; one of
+    other settings, another network, another seed or another `about`, which names data, loss and code, is an InputError.
+    `title` labels a progress bar. With `log`, losses go to a TensorBoard folder, and at every validation the values
+    returned by `show`, which must not draw from `generator`.
     """
-    run = started(model, settings, generator)
-    if checkpoint is not None and checkpoint.is_file():
+    run = started(model, settings, generator, about=about)
+    if checkpoint is not None and usable(checkpoint):
         load_state(run, checkpoint)
     with closing(TrainingWatch(settings.steps, run.step, log, title=title)) as watch:
         saved, began = time.monotonic(), time.monotonic() - run.seconds
@@ -118,23 +122,27 @@ def learn(
             watch.report(run.step, values)
             if log is not None and show is not None and "validation" in values:
                 _show(run, show, watch)
-            if checkpoint is not None and time.monotonic() - saved > SAVE_SECONDS:
+            last = run.step == settings.steps and run.seconds > SAVE_SECONDS
+            if checkpoint is not None and (last or time.monotonic() - saved > SAVE_SECONDS):
+                watch.flush()
                 save_state(run, checkpoint)
                 saved = time.monotonic()
     model.load_state_dict(run.best if validate is not None else run.averaged.state_dict())
     model.eval()
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
     return TrainingOutcome(
         run.score if validate else math.nan, run.best_step, run.step, run.seconds, tuple(run.history)
     )
 
 
-def started(model: nn.Module, settings: Learning, generator: torch.Generator) -> TrainingRun:
+def started(model: nn.Module, settings: Learning, generator: torch.Generator, *, about: str = "") -> TrainingRun:
     """Return a training run before its first step."""
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    return TrainingRun(model, averaged, optimiser, generator, _weights(averaged))
+    shapes = [(name, tuple(value.shape)) for name, value in model.state_dict().items()]
+    # Weights do not count: those measured on data round otherwise with another number of threads.
+    told = repr((settings, shapes, generator.initial_seed(), about))
+    identity = hashlib.sha256(told.encode()).hexdigest()[:16]
+    return TrainingRun(model, averaged, optimiser, generator, _weights(averaged), identity)
 
 
 def rate_factor(step: int, settings: Learning) -> float:
@@ -195,30 +203,25 @@ def save_state(run: TrainingRun, path: Path) -> None:
         "history": {"scores": torch.tensor(run.history, dtype=torch.float64).reshape(-1, 2)},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_parts(path, parts, [float(getattr(run, name)) for name in SCALARS])
+    write_parts(path, parts, [float(getattr(run, name)) for name in SCALARS], training=run.identity)
 
 
 def load_state(run: TrainingRun, path: Path) -> None:
     """Restore a saved state into a run started with the same model and settings."""
-    try:
-        parts, scalars = read_parts(path)
-        run.model.load_state_dict(parts["model"])
-        run.averaged.load_state_dict(parts["averaged"])
-        run.best = parts["best"]
-        run.generator.set_state(parts["generator"]["state"])
-        set_moments(run.optimiser, parts["optimiser"])
-        run.score, best_step, step, run.seconds = scalars
-        # States written by earlier versions have no history.
-        scores = parts["history"]["scores"].tolist() if "history" in parts else []
-    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
-        raise other_training(path, error) from error
+    parts, scalars = read_parts(path, training=run.identity)
+    run.model.load_state_dict(parts["model"])
+    run.averaged.load_state_dict(parts["averaged"])
+    run.best = parts["best"]
+    run.generator.set_state(parts["generator"]["state"])
+    set_moments(run.optimiser, parts["optimiser"])
+    run.score, best_step, step, run.seconds = scalars
     run.best_step, run.step = int(best_step), int(step)
-    run.history = [(int(at), score) for at, score in scores]
+    run.history = [(int(at), score) for at, score in parts["history"]["scores"].tolist()]
 
 
 def seconds_spent(checkpoint: Path) -> float:
     """Return the seconds that an interrupted training had taken at its last saved state; 0 without one."""
-    return float(read_parts(checkpoint)[1][SCALARS.index("seconds")]) if checkpoint.is_file() else 0.0
+    return float(read_parts(checkpoint)[1][SCALARS.index("seconds")]) if usable(checkpoint) else 0.0
 
 
 def fresh(make: Callable[[], Module]) -> Module:

@@ -25,7 +25,8 @@ class TrainingWatch:
         if log is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(log))
+            # TensorBoard drops what an interrupted run logged at the steps that are done again.
+            self._writer = SummaryWriter(str(log), purge_step=done + 1)
 
     def report(self, step: int, values: Mapping[str, float]) -> None:
         """Advance by one step; log validation scores always, other values every tenth step."""
@@ -43,6 +44,11 @@ class TrainingWatch:
             from tensorboard.compat.proto.summary_pb2 import Summary
 
             self._writer.file_writer.add_summary(Summary(value=values), step)
+
+    def flush(self) -> None:
+        """Write what is logged to disk: a state that is saved afterwards never runs ahead of its log."""
+        if self._writer is not None:
+            self._writer.flush()
 
     def close(self) -> None:
         """Close the bar and the log."""

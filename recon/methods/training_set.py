@@ -129,6 +129,7 @@ def _learn(learn: Learn, path: Path) -> None:
     began = time.monotonic() - seconds_spent(checkpoint)
     learnt = learn(checkpoint)
     save_artefact(learnt, path, seconds=time.monotonic() - began)
+    checkpoint.unlink(missing_ok=True)
 
 
 def _plain(scale: Tensor | None) -> list[float] | None:

@@ -37,6 +37,11 @@ class Portions:
             return True
         return False
 
+    def limit(self, samples: int, frames: int) -> None:
+        """Bound the portions (0: no bound): a resumed run works in those of its interrupted part."""
+        self.samples = min(filter(None, (self.samples, samples)), default=0)
+        self.frames = min(filter(None, (self.frames, frames)), default=0)
+
 
 class BatchedProblem(Protocol):
     """A problem with observations, a meter and a method for subsets of its samples."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +13,11 @@ from torch import Tensor
 from recon.errors import InputError
 from recon.problem.problem import Problem
 from recon.run.divergence import Diverged
-from recon.types import Iterate, State, Uncertainty
+from recon.sealed import read_sealed, write_sealed
+from recon.types import Iterate, Uncertainty
 
-SUM, DIVERGED, IDENTITY = "crc32", "diverged", "identity"
-"""Keys of a checkpoint's metadata: checksum, diverged samples with their messages, identity of the run."""
+DIVERGED, IDENTITY = "diverged", "identity"
+"""Keys of a checkpoint's metadata: diverged samples with their messages, identity of the run."""
 
 
 @dataclass
@@ -49,12 +48,13 @@ class Counter:
         return self.counts[1] / self.problem.shape[0]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Progress:
-    """Progress of a run: iterates, seconds, the last iterate, diverged samples, and when and how long it was saved.
+    """Progress of a run at its last iterate: steps, seconds, the iterate itself, and the diverged samples so far.
 
-    `random` and `counts` are the generator's state and the evaluation counts at the last iterate: a run interrupted
-    within a step resumes from there.
+    `random` is the generator's state, `counts` are those of evaluations and `portions` (samples, frames) fit into
+    memory, all at that iterate. A run interrupted within a step resumes from there; a new step replaces the whole
+    record, so that an interrupt never finds parts of two steps.
     """
 
     step: int = 0
@@ -63,8 +63,12 @@ class Progress:
     diverged: Diverged = field(default_factory=dict)
     random: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.uint8))
     counts: tuple[float, float] = (0.0, 0.0)
-    saved: float = field(default_factory=time.monotonic)
-    saving: float = 0.0
+    portions: tuple[int, int] = (0, 0)
+
+    @property
+    def all_diverged(self) -> bool:
+        """True where no sample of the batch is finite any more."""
+        return self.last is not None and len(self.diverged) == len(self.last.movie)
 
 
 @dataclass(frozen=True)
@@ -76,69 +80,38 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint | None, progress: Progress) -> None:
-    """Write the state of a run to a temporary file and rename it."""
-    progress.saved = time.monotonic()
+    """Write the state of a run, with a checksum: flushed to disk under another name, then renamed."""
     if checkpoint is None or progress.last is None:
         return
-    from safetensors.torch import save_file
-
     last = progress.last
     tensors: dict[str, Tensor] = {f"state.{name}": value for name, value in last.state.items()}
     tensors |= {f"terms.{name}": value for name, value in last.terms.items()}
     tensors |= {"movie": last.movie, "generator": progress.random}
     if last.uncertainty is not None:
         tensors |= {"deviation": last.uncertainty.deviation, "draws": torch.tensor([float(last.uncertainty.draws)])}
-    spent = [float(progress.step), progress.seconds, *progress.counts]
+    spent = [float(progress.step), progress.seconds, *progress.counts, *map(float, progress.portions)]
     tensors["spent"] = torch.tensor(spent, dtype=torch.float64)
-    path = checkpoint.path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".writing")
     written = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
     about = {DIVERGED: json.dumps(progress.diverged), IDENTITY: json.dumps(dict(checkpoint.identity), sort_keys=True)}
-    save_file(written, str(aside), about | {SUM: str(_sum(written, about))})
-    aside.replace(path)
-    progress.saving = time.monotonic() - progress.saved
+    write_sealed(checkpoint.path, {name: value.cpu() for name, value in written.items()}, about)
 
 
-def _sum(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> int:
-    """Return a checksum of the names and values of tensors and metadata."""
-    found = zlib.crc32(repr(sorted(about.items())).encode())
-    for name, value in sorted(tensors.items()):
-        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        found = zlib.crc32(content.numpy().tobytes(), zlib.crc32(name.encode(), found))
-    return found
+def load_checkpoint(checkpoint: Checkpoint, *, device: torch.device) -> Progress:
+    """Return the progress of a run; its last iterate has the state to continue from.
 
-
-class BrokenCheckpointError(Exception):
-    """A checkpoint whose content does not match its checksum."""
-
-
-def load_checkpoint(checkpoint: Checkpoint, *, device: torch.device) -> tuple[Progress, State]:
-    """Return the progress of a run and the state to continue from.
-
-    Raises BrokenCheckpointError for a damaged file, and InputError for the checkpoint of another run.
+    Raises DamagedFileError for a damaged file, and InputError for the checkpoint of another run.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(checkpoint.path), "pt", device="cpu") as file:
-            names: list[str] = list(file.keys())
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in names}
-            about: dict[str, str] = dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise BrokenCheckpointError(str(checkpoint.path)) from error
-    if about.pop(SUM, "") != str(_sum(tensors, about)):
-        raise BrokenCheckpointError(str(checkpoint.path))
+    tensors, about = read_sealed(checkpoint.path)
     _refuse_other(checkpoint, json.loads(about.get(IDENTITY, "{}")))
     tensors = {name: value.to(device) for name, value in tensors.items()}
-    step, seconds, *counts = tensors["spent"].tolist()
+    step, seconds, *spent = tensors["spent"].tolist()
     state = {name[6:]: value for name, value in tensors.items() if name.startswith("state.")}
     terms = {name[6:]: value for name, value in tensors.items() if name.startswith("terms.")}
     uncertainty = Uncertainty(tensors["deviation"], float(tensors["draws"])) if "deviation" in tensors else None
     diverged = {int(sample): message for sample, message in json.loads(about[DIVERGED]).items()}
     last = Iterate(tensors["movie"], terms, state, uncertainty)
-    progress = Progress(int(step), seconds, last, diverged, tensors["generator"].cpu(), (counts[0], counts[1]))
-    return progress, state
+    portions = (int(spent[2]), int(spent[3]))
+    return Progress(int(step), seconds, last, diverged, tensors["generator"].cpu(), (spent[0], spent[1]), portions)
 
 
 def _refuse_other(checkpoint: Checkpoint, found: Mapping[str, str]) -> None:

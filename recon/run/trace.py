@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.files import replacing
 from recon.types import Iterate
 
 
@@ -152,9 +153,8 @@ def drop_lines(path: Path, step: int) -> None:
     kept = [line for line in lines if _step_of(line) < step]
     if len(kept) == len(lines):
         return
-    aside = path.with_name(f".{path.name}.aside")
-    aside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    aside.replace(path)
+    with replacing(path) as stream:
+        stream.write("".join(f"{line}\n" for line in kept).encode())
 
 
 def _step_of(line: str) -> float:

@@ -50,10 +50,13 @@ class Store:
         return self.complete(key) and all((artefacts / name).exists() for name in self._row(key).get("artefacts", ()))
 
     def publish(self, key: str, *, drop: Sequence[str] = ()) -> Path:
-        """Rename the unfinished task to the finished one, atomically; files named in `drop` are deleted first."""
+        """Rename the unfinished task to the finished one, atomically; files named in `drop` are deleted first.
+
+        So are hidden files: temporary ones of a process that was killed while it wrote.
+        """
         partial, final = self.partial(key), self.directory(key)
-        for name in (*drop, MANIFEST):
-            (partial / name).unlink(missing_ok=True)
+        for path in (*(partial / name for name in (*drop, MANIFEST)), *partial.glob(".*")):
+            path.unlink(missing_ok=True)
         files = sorted(path for path in partial.iterdir() if path.is_file())
         manifest.seal(partial, [path.name for path in files], of=key)
         for path in (*files, partial):

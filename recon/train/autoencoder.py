@@ -20,7 +20,7 @@ from recon.methods.neural.chunks import as_bytes, chunk
 from recon.metrics.movie import SSIM_RADIUS, psnr, ssim, video_correlation
 from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
 from recon.ranges import Count, NonNegative, Seed
-from recon.train.resume import resumable
+from recon.train.identity import identity
 from recon.types import Recording
 
 
@@ -65,22 +65,23 @@ def train_autoencoder(tree: Mapping[str, Any], *, log: Path | None = None) -> Pa
         small = min(movie.shape[-2:]) <= 2 * SSIM_RADIUS
         return error if small else error + chosen.similarity * (1 - ssim(decoded, movie).mean())
 
-    with resumable(chosen.output, recording.learning_fingerprint()) as checkpoint:
-        outcome = learn(
-            model,
-            loss,
-            chosen.learning,
-            generator=generator,
-            validate=lambda network: scores(network, held_out)["validation_correlation"],
-            checkpoint=checkpoint,
-            log=log,
-            title="train autoencoder",
-        )
+    outcome = learn(
+        model,
+        loss,
+        chosen.learning,
+        generator=generator,
+        validate=lambda network: scores(network, held_out)["validation_correlation"],
+        checkpoint=chosen.output.with_suffix(".training"),
+        log=log,
+        title="train autoencoder",
+        about=identity(chosen, recording.learning_fingerprint()),
+    )
     model.standardise(torch.stack([_cut(clip, chosen.frames) for clip in movies]))
     card = {"name": chosen.name, "data": {"recording": recording.name, "fingerprint": recording.fingerprint()}}
     card |= {"training": asdict(chosen) | {"recording": str(chosen.recording), "output": chosen.output.name}}
     card |= asdict(outcome) | scores(model, held_out)
     save_autoencoder(model, chosen.output, card=card | {"command": f"recon train autoencoder {_config(chosen)}"})
+    chosen.output.with_suffix(".training").unlink(missing_ok=True)
     return chosen.output
 
 

@@ -17,9 +17,9 @@ from recon.encoders.dwiseneuro.network import DwiseSettings, Subject, to_params
 from recon.encoders.dwiseneuro.sampling import Mouse, epoch_steps, places
 from recon.encoders.dwiseneuro.train import DwiseRun, Recipe, train_dwise
 from recon.errors import InputError
+from recon.files import digest
 from recon.ranges import Count, NonNegative, Whole
 from recon.train.encoder import scores_of
-from recon.train.resume import resumable
 from recon.train.trial_cache import GIB, KeptClips, Room, watching
 from recon.types import Recording
 
@@ -60,15 +60,16 @@ def train_dwiseneuro(config: Mapping[str, Any], *, log: Path | None = None) -> P
     room = Room(chosen.memory * GIB)
     mice = [mouse_of(recording, chosen, room) for recording in recordings]
     epoch_steps(chosen.training.sampling, len(mice))
-    with resumable(chosen.output, *(recording.learning_fingerprint() for recording in recordings)) as checkpoint:
-        run = train_dwise(
-            mice,
-            chosen.architecture,
-            chosen.training,
-            device=device,
-            checkpoint=checkpoint,
-            log=log,
-        )
+    checkpoint = chosen.output.with_suffix(".training")
+    run = train_dwise(
+        mice,
+        chosen.architecture,
+        chosen.training,
+        device=device,
+        checkpoint=checkpoint,
+        log=log,
+        about=digest([recording.learning_fingerprint() for recording in recordings]),
+    )
     subjects = tuple(mouse.subject for mouse in mice)
     save_trained(run.averaged, chosen.output, subjects=subjects, card=_card(chosen, recordings, run))
     checkpoint.unlink(missing_ok=True)

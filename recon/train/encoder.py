@@ -19,7 +19,7 @@ from recon.encoders.training.fit import TrainingSettings, train
 from recon.encoders.training.loop import TrainingOutcome
 from recon.errors import InputError
 from recon.ranges import Count, NonNegative, Part
-from recon.train.resume import resumable
+from recon.train.identity import identity
 from recon.train.trial_cache import GIB, KeptClips, Room, clip_of, watching
 from recon.types import Recording, Trial
 
@@ -62,10 +62,10 @@ def train_encoder(config: Mapping[str, Any], *, log: Path | None = None) -> Path
     clips = KeptClips(recording, training[: max(round(len(training) * chosen.data), 1)], room)
     encoder = build_encoder(chosen, recording, clips)
     watched = KeptClips(recording, watching(recording, chosen.validations), room)
-    with resumable(chosen.output, recording.learning_fingerprint()):
-        outcome = learn(encoder, clips, watched, chosen, log=log)
+    outcome = learn(encoder, clips, watched, chosen, log=log, about=identity(chosen, recording.learning_fingerprint()))
     card = _card(chosen, recording, outcome) | scores_of(encoder, recording, validation, chosen.training.warmup_frames)
     save_encoder(encoder, chosen.output, card=card, dtype=torch.float16)
+    chosen.output.with_suffix(".training").unlink(missing_ok=True)
     return chosen.output
 
 
@@ -76,6 +76,7 @@ def learn(
     chosen: EncoderTraining,
     *,
     log: Path | None,
+    about: str = "",
 ) -> TrainingOutcome:
     """Train an encoder in place: a GLM with `fit`, any other architecture with `training`."""
     if isinstance(encoder, Glm) != (chosen.fit is not None):
@@ -86,7 +87,7 @@ def learn(
     if isinstance(encoder, Glm) and chosen.fit is not None:
         return fit_glm(encoder, training, validation, chosen.fit)
     checkpoint = chosen.output.with_suffix(".training")
-    return train(encoder, training, validation, chosen.training, checkpoint=checkpoint, log=log)
+    return train(encoder, training, validation, chosen.training, checkpoint=checkpoint, log=log, about=about)
 
 
 def from_mapping_with_paths(config: Mapping[str, Any]) -> EncoderTraining:

@@ -23,7 +23,7 @@ from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from recon.priors.text import EMBEDDED, TextEncoder
 from recon.ranges import Count, Fraction, Positive, Seed
-from recon.train.resume import resumable
+from recon.train.identity import identity
 
 HELD_OUT = 48
 """Number of validation clips for the errors on the card."""
@@ -120,22 +120,23 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
     power = estimate_spectrum(shown.chunk(place)[0, 0] for place in shown.scored(MEASURED))
     model = started(chosen, generator, power if chosen.gaussian else None)
 
-    with resumable(chosen.output, *content_named_in([chosen.text, chosen.start])) as checkpoint:
-        outcome = learn(
-            model,
-            denoising_loss(chosen, shown),
-            chosen.learning,
-            generator=generator,
-            validate=lambda network: -float(chosen_by(network, held_out).log().mean()),
-            checkpoint=checkpoint,
-            log=log,
-            title="train prior",
-            show=lambda network: seen(network, held_out),
-        )
+    outcome = learn(
+        model,
+        denoising_loss(chosen, shown),
+        chosen.learning,
+        generator=generator,
+        validate=lambda network: -float(chosen_by(network, held_out).log().mean()),
+        checkpoint=chosen.output.with_suffix(".training"),
+        log=log,
+        title="train prior",
+        show=lambda network: seen(network, held_out),
+        about=identity(chosen, *content_named_in([chosen.text, chosen.start])),
+    )
     card = {"name": chosen.name, "training": asdict(chosen) | {"output": chosen.output.name, "artefacts": ""}}
     card |= asdict(outcome) | {"command": f"recon train prior {_config(chosen)}"}
     save_movie_diffusion(model, chosen.output, card=card)  # saved first: the errors take minutes
     save_movie_diffusion(model, chosen.output, card=card | {"held_out_squared_error": report(model, power, held_out)})
+    chosen.output.with_suffix(".training").unlink(missing_ok=True)
     return chosen.output
 
 

@@ -189,9 +189,12 @@ def test_a_killed_training_leaves_its_state(tmp_path: Path, monkeypatch: pytest.
     for other in (replace(RECIPE, epochs=3), replace(RECIPE, base_rate=1e-3)):
         with pytest.raises(ValueError, match="another network, recipe or other recordings; delete it to start again"):
             load_run(start(mice, SETTINGS, other, CPU), path)
+    with pytest.raises(ValueError, match="other settings, data or code; delete it to start again"):
+        train_dwise(mice, SETTINGS, RECIPE, device=CPU, checkpoint=path, about="other data")
     path.write_bytes(b"no state")
-    with pytest.raises(ValueError, match="delete it to start again"):
-        load_run(run, path)
+    monkeypatch.setattr(dwise_training, "advance", genuine)
+    assert train_dwise(mice, SETTINGS, RECIPE, device=CPU, checkpoint=path).step == run.steps
+    assert path.with_name("state.damaged").read_bytes() == b"no state"
 
 
 def test_portions_add_up_to_the_whole_batch() -> None:

@@ -110,7 +110,6 @@ def test_resuming_equals_an_uninterrupted_training(tmp_path: Path, monkeypatch: 
     assert (outcome.score, outcome.best_step, outcome.steps) == (expected.score, expected.best_step, expected.steps)
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
-    assert not path.exists()
 
 
 def test_a_killed_training_leaves_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,9 +127,6 @@ def test_a_state_of_another_training_is_refused(tmp_path: Path, monkeypatch: pyt
     interrupt(monkeypatch, step=2)
     with pytest.raises(KeyboardInterrupt):
         train(judge(), clips, clips, SETTINGS, checkpoint=path)
-    with pytest.raises(ValueError, match="delete it to start again"):
-        train(model(), clips, clips, SETTINGS, checkpoint=path)
-    path.write_bytes(b"no state")
     with pytest.raises(ValueError, match="delete it to start again"):
         train(model(), clips, clips, SETTINGS, checkpoint=path)
 

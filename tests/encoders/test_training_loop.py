@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,15 @@ from torch.utils.tensorboard import summary
 
 from recon.encoders.training.loop import (
     Learning,
+    TrainingRun,
     draw_weights,
     fresh,
     learn,
     rate_factor,
+    save_state,
     seconds_spent,
 )
-from recon.encoders.training.state import read_parts, write_parts
+from recon.errors import InputError
 
 TRUE = torch.tensor([[1.0, -2.0, 0.5]])
 
@@ -95,8 +99,11 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, monk
     resumed, before = model(), calls
     learn(resumed, interrupted, settings, generator=draws(), validate=score, checkpoint=checkpoint)
     assert calls - before == 40 - 23
-    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())
-    assert not checkpoint.exists()
+    again, after = model(), calls
+    learn(again, interrupted, settings, generator=draws(), validate=score, checkpoint=checkpoint)
+    assert calls == after, "what is learnt is not lost before its weights are saved"
+    for ended in (resumed, again):
+        assert all(torch.equal(value, whole.state_dict()[name]) for name, value in ended.state_dict().items())
 
 
 def values(network: nn.Module) -> list[Any]:
@@ -147,25 +154,80 @@ def test_the_history_goes_on_where_a_training_does(tmp_path: Path, monkeypatch: 
     assert resumed.history == expected
 
 
-def test_a_state_without_a_history_still_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """States of earlier versions have five parts, four scalars and no history."""
+OTHERS: dict[str, dict[str, Any]] = {
+    "learning rate": {"settings": Learning(steps=20, validate_every=4, learning_rate=0.1)},
+    "seed": {"generator": torch.Generator().manual_seed(1)},
+    "data": {"about": "other data"},
+    "network": {"model": nn.Linear(4, 1)},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_state_of_another_training_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Learning(steps=20, validate_every=4)
+    place = stopped(tmp_path / "state.training", settings, after=9, monkeypatch=monkeypatch)
+    chosen = {"model": model(), "loss": loss, "settings": settings, "generator": draws(), "validate": score}
+    before = place.read_bytes()
+    with pytest.raises(InputError, match=r"state\.training: expected the state of .*got that of other .*delete it"):
+        learn(**chosen | OTHERS[name], checkpoint=place)
+    assert place.read_bytes() == before
+
+
+def test_a_damaged_state_is_found_wherever_it_is_harmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cut off, or one bit flipped: named, set aside, and learnt again with the same weights."""
     settings, whole = Learning(steps=12, validate_every=4), model()
     learn(whole, loss, settings, generator=draws(), validate=score)
-    place = stopped(tmp_path / "state.training", settings, after=5, monkeypatch=monkeypatch)
-    parts, scalars = read_parts(place)
-    del parts["history"]
-    assert set(parts) == {"model", "averaged", "best", "optimiser", "generator"} and len(scalars) == 4
-    write_parts(place, parts, scalars)
-    resumed = model()
-    outcome = learn(resumed, loss, settings, generator=draws(), validate=score, checkpoint=place)
-    assert [step for step, _ in outcome.history] == [8, 12]
-    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())
+    place = stopped(tmp_path / "state.training", settings, after=9, monkeypatch=monkeypatch)
+    monkeypatch.setattr("recon.encoders.training.loop.SAVE_SECONDS", 60.0)
+    content, drawn = place.read_bytes(), random.Random(0)
+    harmed = [b"nonsense", b"", *(content[: drawn.randrange(len(content))] for _ in range(5))]
+    for _ in range(60):
+        at = drawn.randrange(len(content))
+        harmed.append(content[:at] + bytes([content[at] ^ 1 << drawn.randrange(8)]) + content[at + 1 :])
+    for damaged in harmed:
+        place.write_bytes(damaged)
+        assert seconds_spent(place) == 0 and f"damaged: {place}" in caplog.text
+        assert (tmp_path / "state.training.damaged").read_bytes() == damaged and not place.exists()
+    for damaged in harmed[:10]:
+        place.write_bytes(damaged)
+        again = model()
+        learn(again, loss, settings, generator=draws(), validate=score, checkpoint=place)
+        assert all(torch.equal(value, whole.state_dict()[name]) for name, value in again.state_dict().items())
 
 
-def test_the_state_of_another_training_is_refused(tmp_path: Path, monkeypatch) -> None:
-    (tmp_path / "state.training").write_bytes(b"nonsense")
-    with pytest.raises(ValueError, match="expected the state of a training"):
-        learn(model(), loss, Learning(steps=2), generator=draws(), checkpoint=tmp_path / "state.training")
+def test_the_log_of_an_interrupted_training_has_no_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Learning(steps=40, validate_every=7)
+    learn(model(), loss, settings, generator=draws(), validate=score, log=tmp_path / "whole")
+    monkeypatch.setattr("recon.encoders.training.loop.SAVE_SECONDS", -1.0)
+    genuine, saved, place = save_state, list[int](), tmp_path / "state.training"
+
+    def early(run: TrainingRun, path: Path) -> None:
+        """Save no later than step 17, so that later steps are logged twice."""
+        if run.step <= 17:
+            genuine(run, path)
+            saved.append(run.step)
+
+    monkeypatch.setattr("recon.encoders.training.loop.save_state", early)
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patched:
+        patched.setattr("recon.encoders.training.loop.rate_factor", interrupt_after(33))
+        learn(model(), loss, settings, generator=draws(), validate=score, checkpoint=place, log=tmp_path / "cut")
+    assert saved[-1] == 17
+    learn(model(), loss, settings, generator=draws(), validate=score, checkpoint=place, log=tmp_path / "cut")
+    for tag in ("loss", "validation", "gradient_norm"):
+        assert shown(tmp_path / "cut", tag) == shown(tmp_path / "whole", tag)
+
+
+def interrupt_after(steps: int) -> Callable[[int, Learning], float]:
+    """The learning rates of a training that is interrupted after so many steps."""
+
+    def factor(step: int, settings: Learning) -> float:
+        if step == steps:
+            raise KeyboardInterrupt
+        return rate_factor(step, settings)
+
+    return factor
 
 
 def test_settings_that_cannot_run_are_refused() -> None:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
 from worlds import linear as worlds
+from worlds.interrupts import interrupt_at, plain, resumed
 from worlds.method_table import ITERATIVE, METHOD_TABLE
 
 from recon.methods import METHODS, DiffPir, Gradient, PlugAndPlay, RedDiff, fitted
@@ -193,3 +195,16 @@ def test_the_runner_counts_and_resumes(name: str, ready: dict, tmp_path: Path) -
     assert resumed.denoiser_evaluations == whole.denoiser_evaluations
     assert (whole.denoiser_evaluations > 0) == ("denoiser=" in repr(ready[name]))
     assert resumed.iterations == whole.iterations
+
+
+@pytest.mark.parametrize("name", METHOD_TABLE)
+def test_interrupted_inside_an_evaluation_equals_uninterrupted(name: str, ready: dict, tmp_path: Path) -> None:
+    """Movie, terms, counts and uncertainty, to the last bit; before the first iterate nothing is saved or counted."""
+    problem, checkpoint = worlds.problem(), tmp_path / "state.safetensors"
+    with interrupt_at(0) as evaluations:
+        whole = reconstruct(ready[name], problem)
+    with interrupt_at(1), pytest.raises(KeyboardInterrupt):
+        reconstruct(ready[name], problem, checkpoint=checkpoint)
+    assert not checkpoint.exists()
+    moment = Random(name).randint(1, evaluations[0])
+    assert plain(resumed(ready[name], problem, [moment], checkpoint)) == plain(whole), f"evaluation {moment}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -13,9 +14,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from worlds import linear as worlds
 
+from recon.encoders.training.state import write_parts
 from recon.errors import InputError
 from recon.methods import Gradient
+from recon.methods.artefacts import save_artefact
 from recon.methods.optimise.first_order import Adam
+from recon.priors.weights_file import save_prior
+from recon.problem.fidelities import save as save_fidelity
+from recon.problem.fidelities.independent import Poisson
 from recon.problem.problem import Observation, Problem
 from recon.run.runner import reconstruct
 from recon.types import Iterate
@@ -112,3 +118,38 @@ def test_an_interrupt_within_a_step_changes_nothing(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Drawing, "interrupt_at", 0)
     resumed = reconstruct(Drawing(), worlds.problem(), checkpoint=checkpoint)
     assert torch.equal(resumed.movie, whole.movie) and resumed.evaluations == whole.evaluations
+
+
+def save_a_prior(path: Path) -> None:
+    save_prior({"weight": torch.zeros(3)}, path, kind="tiny", about={}, card={})
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "checkpoint": lambda path: reconstruct(METHOD, worlds.problem(), checkpoint=path, every=0.0),
+    "state of a training": lambda path: write_parts(path, {"model": {"weight": torch.zeros(3)}}, [1.0]),
+    "fidelity": lambda path: save_fidelity(Poisson(), path),
+    "artefact": lambda path: save_artefact({"weight": torch.zeros(3)}, path),
+    "prior": save_a_prior,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_is_trusted_later_is_on_disk_before_it_is_renamed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file renamed before its content is on disk is empty after a power cut."""
+    flushed, path, genuine = set[str](), tmp_path / "file.safetensors", Path.replace
+
+    def fsync(descriptor: int) -> None:
+        flushed.add(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+    def renamed(aside: Path, target: Path) -> Path:
+        assert str(aside) in flushed, f"{aside} was not flushed"
+        flushed.remove(str(aside))
+        return genuine(aside, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", renamed)
+    WRITERS[name](path)
+    assert path.stat().st_size and not flushed
+    assert {file.name for file in tmp_path.iterdir()} <= {path.name, "file.json"}

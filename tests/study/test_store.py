@@ -31,6 +31,13 @@ def test_a_published_task_is_complete_and_without_its_checkpoint(tmp_path: Path)
     assert not (tmp_path / "partial" / "a").exists()
 
 
+def test_what_a_killed_write_left_is_not_published(tmp_path: Path) -> None:
+    store = filled(Store(tmp_path), "a")
+    (store.partial("a") / ".state.safetensors.4711").write_text("half a st")
+    folder = store.publish("a", drop=["state.safetensors"])
+    assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "movie.h5", "row.json"]
+
+
 @pytest.mark.parametrize("harm", ["truncate", "remove", "manifest"])
 def test_a_harmed_task_is_not_complete_and_can_be_done_again(tmp_path: Path, harm: str) -> None:
     store = filled(Store(tmp_path), "a")

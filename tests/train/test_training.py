@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from worlds.interrupts import interrupt_at
 
 from recon.data.open import open_recording
 from recon.encoders.base import freeze
@@ -17,7 +18,6 @@ from recon.errors import InputError
 from recon.simulate.recording import GENERATOR_VERSION, simulate
 from recon.simulate.settings import TINY, SimulationSettings
 from recon.train.encoder import oracle_correlation, train_encoder
-from recon.train.resume import resumable
 
 SETTINGS = replace(TINY, neurons=8, minutes=0.2, validation_clips=2, test_clips=1, repeats=2, train_frames=90)
 
@@ -62,6 +62,23 @@ def test_equal_settings_give_equal_weights_and_another_seed_others(recording: Pa
     assert not torch.equal(first["readout._features"], other["readout._features"])
 
 
+def test_an_interrupted_training_is_refused_by_one_of_other_settings(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of another size have weights of the same shape: nothing but the settings tells them apart."""
+    monkeypatch.setattr("recon.encoders.training.loop.SAVE_SECONDS", -1.0)
+    output = tmp_path / "tiny.safetensors"
+    whole = load_encoder(train_encoder(_config(recording, tmp_path / "whole.safetensors"))).state_dict()
+    with interrupt_at(40), pytest.raises(KeyboardInterrupt):
+        train_encoder(_config(recording, output))
+    batches = {"steps": 6, "batch": 3, "frames": 30, "validate_every": 3, "warmup_frames": 20, "seed": 0}
+    with pytest.raises(InputError, match=r"tiny\.training: .*got that of other settings, data or code; delete it"):
+        train_encoder(_config(recording, output, changes={"training": batches}))
+    resumed = load_encoder(train_encoder(_config(recording, output) | {"memory": 1.0})).state_dict()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert not list(tmp_path.glob("*.training"))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -90,22 +107,17 @@ def test_shipped_weights_were_trained_on_the_default_simulation(name: str) -> No
     assert load_encoder(name).spec.degrees_per_pixel == settings["degrees_per_pixel"]
 
 
-def test_an_interrupted_training_is_not_resumed_with_other_data(recording: Path, tmp_path: Path) -> None:
-    output, data = tmp_path / "tiny.safetensors", open_recording(recording).learning_fingerprint()
-    with pytest.raises(KeyboardInterrupt), resumable(output, data) as state:
-        state.write_bytes(b"half")
-        raise KeyboardInterrupt
-    with resumable(output, data) as state:
-        assert state.read_bytes() == b"half"
-    for before in ("other", None):
-        if before:
-            with pytest.raises(KeyboardInterrupt), resumable(tmp_path / "new", before):
-                raise KeyboardInterrupt
-            (tmp_path / "new.training.json").replace(tmp_path / "tiny.training.json")
-        else:
-            (tmp_path / "tiny.training.json").unlink()
-        with pytest.raises(InputError, match=r"got one that learnt from other data; delete it to start again"):
-            train_encoder(_config(recording, output))
-    state.unlink()
+def test_an_interrupted_training_is_not_resumed_with_other_data(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recon.encoders.training.loop.SAVE_SECONDS", -1.0)
+    output, other = (
+        tmp_path / "tiny.safetensors",
+        simulate(tmp_path / "other", replace(SETTINGS, seed=1), progress=False),
+    )
+    with interrupt_at(40), pytest.raises(KeyboardInterrupt):
+        train_encoder(_config(recording, output))
+    with pytest.raises(InputError, match=r"got that of other settings, data or code; delete it to start again"):
+        train_encoder(_config(recording, output) | {"recording": str(other)})
     train_encoder(_config(recording, output))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.json", "tiny.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "tiny.json", "tiny.safetensors"]
