@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.files.sealed import read_sealed, write_sealed
 from recon.problem.problem import Problem
 from recon.run.divergence import Diverged
-from recon.sealed import read_sealed, write_sealed
 from recon.types import Iterate, Uncertainty
 
 DIVERGED, IDENTITY = "diverged", "identity"

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from recon.errors import InputError
+from recon.files.sealed import DamagedFileError
 from recon.methods.base import Method
 from recon.problem.problem import Problem
 from recon.run.checkpoint import (
@@ -24,7 +25,6 @@ from recon.run.checkpoint import (
 from recon.run.clock import synchronise
 from recon.run.divergence import ending, hold_diverged, summary
 from recon.run.identity import identity
-from recon.sealed import DamagedFileError
 from recon.types import Iterate, Reconstruction, Trace
 
 SHARE_SPENT_WORKING = 20
