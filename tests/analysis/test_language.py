@@ -165,7 +165,7 @@ def test_clips_that_were_learnt_from_are_not_asked_about(recording: SensoriumRec
     tree = {"run": str(tmp_path), "recording": str(recording.path), "captions": "graded", "asked": ["train"]}
     with pytest.raises(ValueError, match="expected at least 3 clips with responses that are not learnt from"):
         study.study_language(tree)
-    with pytest.raises(ValueError, match="expected bin, delays, components and permutations of"):
+    with pytest.raises(ValueError, match="bin: expected greater than or equal to 1, got 0"):
         study.study_language(tree | {"bin": 0})
 
 

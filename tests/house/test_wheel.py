@@ -31,6 +31,7 @@ READ = {".py", ".typed", ".json", ".safetensors", ".html", ".js", ".css", ".yaml
 MEGABYTES = 40
 
 DISTRIBUTIONS = {
+    "pydantic_core": "pydantic",
     "PIL": "pillow",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",

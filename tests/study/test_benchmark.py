@@ -104,7 +104,7 @@ def test_conditions_run_with_an_ensemble_of_encoders(tree: dict[str, Any], condi
 
 
 def test_a_diverged_method_is_a_row(tree: dict[str, Any]) -> None:
-    method = {"name": "gradient", "iterations": 3, "optimiser": {"name": "momentum", "learning_rate": float("nan")}}
+    method = {"name": "gradient", "iterations": 3, "beta": 1e38, "optimiser": {"name": "momentum"}}
     rows = rows_of(benchmark(tree | {"rows": [{"label": "bad", "method": method}]}))
     assert {row["status"] for row in rows} == {"diverged"}
     assert all("not finite" in row["message"] for row in rows)

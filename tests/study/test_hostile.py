@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,18 @@ def tree(world: Path, tmp_path: Path) -> dict[str, Any]:
 
 def everything(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    files: dict[str, str] = {}
+    for file in (ROOT / "tests").rglob("test_*.py"):
+        files[file.stem] = files.get(file.stem, "") + file.read_text("utf-8")
+    text = (ROOT / "SECURITY.md").read_text("utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| Input", "| ---"))]
+    assert len(lines) > 40 and all("`test_" in line for line in lines)
+    for name in re.findall(r"`(test_\w+(?:::test_\w+)?)`", text):
+        file, _, test = name.partition("::")
+        assert (f"def {test}(" if test else "def test_") in files.get(file, ""), name
 
 
 def test_yaml_makes_no_objects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
