@@ -67,7 +67,7 @@ def check_ours(folder: Path, kind: str, *, also: str = "") -> None:
     if kind_of(folder) != kind:
         other = f"one of {kind_of(folder)}" if kind_of(folder) else f"one with files but no valid {MARKER}"
         got = other if folder.is_dir() else "a file"
-        raise InputError(f"{folder}: expected a new folder or one of recon's ({kind}), got {got}; name another{also}")
+        raise InputError(f"{folder}: expected a new folder or recon's own {kind} folder, got {got}; name another{also}")
 
 
 def claim(folder: Path, kind: str, *, also: str = "") -> None:

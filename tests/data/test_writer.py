@@ -117,7 +117,7 @@ def test_existing_folders_are_replaced_only_when_asked(tmp_path):
     with pytest.raises(ValueError, match="expected a new folder, got one with content"):
         RecordingWriter(target, unit_ids=range(5))
     assert (target / "mine.txt").read_text() == "keep"
-    with pytest.raises(ValueError, match="expected a new folder or one of recon"):
+    with pytest.raises(ValueError, match="expected a new folder or recon's own recording folder"):
         RecordingWriter(target, unit_ids=range(5), overwrite=True)
     assert (target / "mine.txt").read_text() == "keep"
     (target / "mine.txt").unlink()

@@ -79,7 +79,7 @@ def test_a_run_refuses_a_folder_of_the_user_before_the_first_byte(
     before = listed(project)
     assert main(command(world, project, tmp_path)) == 2
     assert (
-        "expected a new folder or one of recon's (run), got one with files but no valid .recon.json; name another"
+        "expected a new folder or recon's own run folder, got one with files but no valid .recon.json; name another"
         in capsys.readouterr().err
     )
     assert main(["runs", "rm", "--leftovers", "--yes", str(project)]) == 2
@@ -125,17 +125,17 @@ def test_other_commands_with_a_folder_of_results_refuse_the_users_too(
 ) -> None:
     before = listed(project)
     assert main(["rerun", str(run), "--to", str(project)]) == 2
-    assert "expected a new folder or one of recon's (run)" in capsys.readouterr().err
+    assert "expected a new folder or recon's own run folder" in capsys.readouterr().err
     for name, key, kind in OTHERS:
         verb = name.partition("_")[0]
         assert main([verb, name, f"{key}={project}"]) == 2
-        assert f"expected a new folder or one of recon's ({kind})" in capsys.readouterr().err
+        assert f"expected a new folder or recon's own {kind} folder" in capsys.readouterr().err
     assert listed(project) == before
 
 
 def test_overwriting_a_recording_spares_other_folders(project: Path, tmp_path: Path) -> None:
     before = listed(project)
-    with pytest.raises(ValueError, match="expected a new folder or one of recon"):
+    with pytest.raises(ValueError, match="expected a new folder or recon's own recording folder"):
         write_recording(project)
     assert listed(project) == before
     write_recording(tmp_path / "r")
