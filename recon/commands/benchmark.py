@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,9 +46,9 @@ def benchmark(options: argparse.Namespace, write: Write) -> None:
 def table(results: Path) -> list[str]:
     """Return the lines of a table: per method, the mean over clips ± half the width of its 95 % interval."""
     from recon.report.tables import over_seeds
+    from recon.study.outputs import read_results
 
-    with results.open(newline="", encoding="utf-8") as stream:
-        rows = over_seeds(list(csv.DictReader(stream)))
+    rows = over_seeds(read_results(results))
     methods = list(dict.fromkeys(row["method"] for row in rows))
     pooled = {key: f"frame r {key[18:]}" for key in rows[0] if key.startswith("frame_correlation_")}
     shown = pooled | COSTS if pooled else SHOWN

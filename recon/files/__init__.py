@@ -119,6 +119,18 @@ def write_table(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence
         writer.writerows({key: "" if value is None else value for key, value in finite(row).items()} for row in rows)
 
 
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV table; raises InputError, naming the file, for anything else."""
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream, strict=True))
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path}: expected a CSV table, got {error}; write it again") from error
+    if any(None in row or None in row.values() for row in rows):
+        raise InputError(f"{path}: expected rows of equal length, got another; write the table again")
+    return rows
+
+
 def finite(content: Any) -> Any:
     """Return content with every non-finite number replaced by None.
 

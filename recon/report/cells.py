@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import html
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from recon.files import read_table as read_csv
+from recon.study.outputs import RESULTS, read_results
 
 Row = Mapping[str, str]
 
@@ -16,8 +18,7 @@ def read_table(run: Path, name: str) -> list[dict[str, str]]:
     path = run / f"{name}.csv"
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    return read_results(path) if path.name == RESULTS else read_csv(path)
 
 
 def number(row: Row, key: str, missing: float = math.nan) -> float:

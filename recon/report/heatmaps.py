@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from recon.errors import InputError
+from recon.study.outputs import read_results
 
 Map = NDArray[np.float64]
 
@@ -27,8 +27,7 @@ def read_maps(
 
     Reads a run's results.csv; the scales are part of the clips' names, `gratings_<cycles/degree>_<Hz>`.
     """
-    with results.open(newline="", encoding="utf-8") as stream:
-        rows = [(row, row["video_id"].split("_")) for row in csv.DictReader(stream)]
+    rows = [(row, row["video_id"].split("_")) for row in read_results(results)]
     placed = [(row, name) for row, name in rows if len(name) == 3 and name[0] in AXES]
     kinds = {name[0] for _, name in placed}
     if len(kinds) != 1 or (placed and score not in placed[0][0]):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from recon.data.hdf5 import Hdf5, open_hdf5
 from recon.errors import InputError
 from recon.media import Pixels, film_strip, side_by_side, spread_frames, to_uint8, write_png
+from recon.report.cells import read_table
 from recon.study import manifest
 from recon.study.folders import INPUTS
 from recon.study.store import read_task
@@ -62,8 +62,5 @@ def _movies(run: Path, methods: Sequence[str]) -> dict[str, dict[str, Pixels]]:
 
 
 def _order(run: Path) -> dict[str, int]:
-    if not (run / "results.csv").exists():
-        return {}
-    with (run / "results.csv").open(newline="", encoding="utf-8") as stream:
-        names = dict.fromkeys(row["method"] for row in csv.DictReader(stream))
+    names = dict.fromkeys(row["method"] for row in read_table(run, "results"))
     return {name: place for place, name in enumerate(names)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from recon.errors import InputError
 from recon.metrics.statistics import bootstrap_interval, nested_mean, paired_difference
+from recon.study.outputs import read_results
 
 Rows = Sequence[Mapping[str, str]]
 
@@ -69,8 +69,7 @@ def over_seeds(rows: Rows) -> list[dict[str, str]]:
 
 
 def _read(results: Path) -> Rows:
-    with results.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_results(results)
     if not rows:
         raise InputError(f"{results}: expected at least one row, got none; run the benchmark first")
     return rows

@@ -22,8 +22,8 @@ from recon.study.executors.ray import RayCrew
 from recon.study.executors.tasks import Tasks, in_worker
 from recon.study.fisher_information import write_information
 from recon.study.folders import check_run
-from recon.study.manifest import RUN
-from recon.study.outputs import columns, write_inputs
+from recon.study.manifest import RUN, seal, unseal
+from recon.study.outputs import RESULTS, columns, write_inputs
 from recon.study.settings import Settings
 from recon.study.store import Store
 
@@ -67,12 +67,15 @@ def _run(known: Tasks, tree: Mapping[str, Any], say: Say, on: Place) -> Path:
         left = [number for number, done in enumerate(current) if not done]
         if any(current):
             results.write(at_once=True)  # drop rows of an interrupted run that are no longer in the configuration
+        if left:
+            unseal(settings.run, RESULTS, of=RUN)
         try:
             for outcome in _outcomes(known, left, tree, on):
                 say(outcome.line or results.failed(outcome))
                 results.write(at_once=False)
         finally:
             results.write(at_once=True)
+            seal(settings.run, [RESULTS], of=RUN)
         if settings.information:
             write_information(bench)
     return settings.run
@@ -111,7 +114,7 @@ class Results:
             return
         settings = self.known.bench.settings
         rows = (row for key in self.keys for row in self.given_up.get(key) or self.store.rows([key]))
-        write_table(settings.run / "results.csv", rows, columns(settings))
+        write_table(settings.run / RESULTS, rows, columns(settings))
         self.next_write = time.monotonic() + SHARE_SPENT_WORKING * (time.monotonic() - began)
 
 

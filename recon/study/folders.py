@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -18,6 +17,7 @@ from recon.errors import InputError
 from recon.files import MARKER, check_ours, kind_of, mark, one_writer
 from recon.study import manifest
 from recon.study.manifest import MANIFEST, RUN
+from recon.study.outputs import read_results
 from recon.study.settings import Settings
 from recon.study.store import Store
 
@@ -75,7 +75,7 @@ class RunFolder:
     def rows(self) -> list[dict[str, str]]:
         """Rows of the results table; empty before the first task is finished."""
         table = self.folder / "results.csv"
-        return _table(table) if table.is_file() else []
+        return read_results(table) if table.is_file() else []
 
     @property
     def tasks(self) -> dict[str, int]:
@@ -192,17 +192,6 @@ def _own(path: Path) -> bool:
     if path.is_symlink() or path.parent.is_symlink():
         raise InputError(f"{path}: expected a file of the run, got a link to {path.resolve()}; copy it in or remove it")
     return path.is_file()
-
-
-def _table(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream, strict=True))
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"{path}: expected a table, got {error}; run the run's configuration again") from error
-    if any("status" not in row or None in row or None in row.values() for row in rows):
-        raise InputError(f"{path}: expected the table of a run, got other columns; run the run's configuration again")
-    return rows
 
 
 def _readable(path: Path) -> dict[str, Any]:

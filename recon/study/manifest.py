@@ -21,6 +21,12 @@ def seal(folder: Path, names: Iterable[str], *, of: str) -> None:
     write_json(folder / MANIFEST, {"of": of, "files": dict(sorted(files.items()))})
 
 
+def unseal(folder: Path, name: str, *, of: str) -> None:
+    """Record no checksum of a file any more, before it is written many times."""
+    files = {known: value for known, value in (_read(folder, of) or {}).items() if known != name}
+    write_json(folder / MANIFEST, {"of": of, "files": files})
+
+
 def harm(folder: Path, *, of: str, needs: Iterable[str]) -> str:
     """Return the first file of a folder that is not as it was written, and why; empty where all are.
 
@@ -38,6 +44,13 @@ def intact(folder: Path, name: str, *, of: str = RUN) -> bool:
     """True where a file is as its folder's manifest says."""
     known = (_read(folder, of) or {}).get(name)
     return known is not None and not _changed(folder / name, known)
+
+
+def check_file(path: Path, *, of: str = RUN) -> None:
+    """Raise InputError for a file whose checksum its folder's manifest records, and which is not as it was written."""
+    known = (_read(path.parent, of) or {}).get(path.name)
+    if known is not None and (found := _changed(path, known)):
+        raise InputError(f"{path}: expected it as it was written, got {found}; run the run's configuration again")
 
 
 def check(folder: Path, *, of: str, needs: Iterable[str] = ()) -> None:

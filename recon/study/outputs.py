@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -16,9 +17,10 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from recon.code_version import SOURCE, installed_version, library_versions
-from recon.files import write_bytes, write_json
+from recon.errors import InputError
+from recon.files import read_table, write_bytes, write_json
 from recon.problem.clips import Batch
-from recon.study.manifest import RUN, seal
+from recon.study.manifest import RUN, check_file, seal
 from recon.study.settings import Settings
 from recon.types import Uncertainty
 
@@ -62,6 +64,21 @@ COLUMNS = (
 
 INPUT_FILES = ("recording.json", "config.yaml", "environment.json", "neuron_sets.json", "clips.h5")
 """Files that `write_inputs` writes."""
+
+
+RESULTS = "results.csv"
+"""The table of a run."""
+
+
+def read_results(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a run's table; raises InputError for an absent, damaged or other one."""
+    if not path.is_file():
+        raise InputError(f"{path}: expected the table of a run, got none; finish the run first")
+    check_file(path)
+    rows = read_table(path)
+    if rows and "method" not in rows[0]:
+        raise InputError(f"{path}: expected the table of a run, got columns {', '.join(rows[0])}; name another")
+    return rows
 
 
 def columns(settings: Settings) -> tuple[str, ...]:

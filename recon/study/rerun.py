@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from recon.study import manifest
 from recon.study.benchmark import Say, benchmark
 from recon.study.executors.places import HERE, Place
 from recon.study.folders import INPUTS, RunFolder
+from recon.study.outputs import RESULTS, read_results
 
 TIMES = ("seconds", "learning_seconds")
 """Columns that differ between any two runs."""
@@ -65,7 +65,7 @@ def rerun(
 
 def compare(before: RunFolder, after: RunFolder) -> RunComparison:
     """Compare the tables of two runs, row by row, and their environments."""
-    old, new = (_by_name(read_rows(run.folder / "results.csv")) for run in (before, after))
+    old, new = (_by_name(read_results(run.folder / RESULTS)) for run in (before, after))
     differing: dict[str, tuple[int, float]] = {}
     for name in old.keys() & new.keys():
         for column, apart in _differences(old[name], new[name]).items():
@@ -74,14 +74,6 @@ def compare(before: RunFolder, after: RunFolder) -> RunComparison:
     ours, theirs = (_flat(run.environment) for run in (before, after))
     changed = {key: (ours.get(key), theirs.get(key)) for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)}
     return RunComparison(len(old), len(old.keys() - new.keys()), len(new.keys() - old.keys()), differing, changed)
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a results table."""
-    if not path.is_file():
-        raise InputError(f"{path}: expected the table of a run, got none; finish the run first")
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 def _by_name(rows: Sequence[Row]) -> dict[tuple[str, ...], Row]:

@@ -88,7 +88,7 @@ def test_a_damaged_task_is_named_set_aside_and_computed_again(
 
 
 @pytest.mark.parametrize(
-    "name", ["config.yaml", "environment.json", "neuron_sets.json", "clips.h5", "information.json"]
+    "name", ["results.csv", "config.yaml", "environment.json", "neuron_sets.json", "clips.h5", "information.json"]
 )
 def test_a_damaged_file_of_the_run_is_named_and_written_again(
     name: str, original: Run, run: Run, capsys: pytest.CaptureFixture[str]

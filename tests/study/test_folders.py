@@ -17,6 +17,7 @@ from recon.cli import main
 from recon.files import one_writer
 from recon.study.benchmark import benchmark
 from recon.study.folders import RunFolder, export, remove, runs_below
+from recon.study.manifest import RUN, seal
 from recon.study.rerun import compare
 
 KEY = 16 * "a"
@@ -111,6 +112,7 @@ def test_differences_are_counted_and_the_environment_is_told(run: Path, capsys: 
         writer = csv.DictWriter(stream, rows[0])
         writer.writeheader()
         writer.writerows(rows[:-1])
+    seal(other, ["results.csv"], of=RUN)
     environment = RunFolder.of(other).environment
     environment["packages"]["torch"] = "0.1"
     (other / "environment.json").write_text(json.dumps(environment))
@@ -128,6 +130,7 @@ def test_a_column_that_the_older_table_did_not_know_says_nothing(run: Path) -> N
         writer = csv.DictWriter(stream, rows[0])
         writer.writeheader()
         writer.writerows(rows)
+    seal(older, ["results.csv"], of=RUN)
     assert compare(RunFolder.of(older), RunFolder.of(run)).identical
     assert "ssim" in compare(RunFolder.of(run), RunFolder.of(older)).differing
 
@@ -136,6 +139,7 @@ def test_a_rerun_with_other_numbers_says_so(run: Path, capsys: pytest.CaptureFix
     table = (run / "results.csv").read_text()
     value = next(row["ssim"] for row in RunFolder.of(run).rows)
     (run / "results.csv").write_text(table.replace(value, "0.5", 1))
+    seal(run, ["results.csv"], of=RUN)
     assert main(["rerun", str(run)]) == 1
     said = capsys.readouterr().out
     assert "ssim: 1 values differ, by at most" in said and "identical" not in said

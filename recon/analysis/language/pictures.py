@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from recon.analysis.language.prediction import Predicted
 from recon.errors import InputError
 from recon.metrics.statistics import bootstrap_interval
+from recon.study.outputs import read_results
 
 Array = NDArray[np.float64]
 SCORES = ("video_correlation", "ssim", "motion_energy_correlation")
@@ -28,8 +28,7 @@ def read_scores(run: Path, names: Sequence[str]) -> dict[str, Array]:
     path = run / "results.csv"
     if not path.is_file():
         raise InputError(f"pictures: expected a run with results.csv, got {run}; run the benchmark first")
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_results(path)
     by_name = {name: [row for row in rows if row["method"] == name] for name in names}
     missing = [name for name, own in by_name.items() if not own]
     if missing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from recon.study.ablation.rows import Ablation
 from recon.study.benchmark import Say, benchmark
 from recon.study.executors.places import HERE, Place
 from recon.study.manifest import RUN, seal
+from recon.study.outputs import RESULTS, read_results
 
 ABLATION = "ablation.json"
 FIDELITY = "judge_correlation"
@@ -65,8 +65,7 @@ def conclude(ablation: Ablation, run: Path) -> Ablated:
 
 def scores(run: Path, metric: str) -> dict[str, dict[str, float]]:
     """Return the scores of a run by row label and clip, averaged over seeds; NaN where undefined."""
-    with (run / "results.csv").open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_results(run / RESULTS)
     by_clip: dict[str, dict[str, list[float]]] = {}
     for row in rows:
         values = by_clip.setdefault(row["method"], {}).setdefault(row["trial"], [])
