@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,15 +60,19 @@ def kind_of(folder: Path) -> str:
 
 
 def check_ours(folder: Path, kind: str, *, also: str = "") -> None:
-    """Raise InputError unless a folder is absent, empty, or marked as ours of this kind; `also`: further remedy."""
+    """Raise InputError unless a folder is absent, empty, or marked as ours of this kind; `also`: further remedy.
+
+    A kill while the marker was written leaves a part of it; such a folder is empty.
+    """
     if folder == Path():
         raise InputError(f"{kind}: expected a folder of its own, got the current one; name another")
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if kind_of(folder) == kind or not folder.exists():
         return
-    if kind_of(folder) != kind:
-        other = f"one of {kind_of(folder)}" if kind_of(folder) else f"one with files but no valid {MARKER}"
-        got = other if folder.is_dir() else "a file"
-        raise InputError(f"{folder}: expected a new folder or recon's own {kind} folder, got {got}; name another{also}")
+    if folder.is_dir() and all(re.fullmatch(rf"\.{re.escape(MARKER)}\.\d+", path.name) for path in folder.iterdir()):
+        return
+    other = f"one that its {MARKER} calls {kind_of(folder)}" if kind_of(folder) else f"one without a valid {MARKER}"
+    got = other if folder.is_dir() else "a file"
+    raise InputError(f"{folder}: expected a new folder or recon's own {kind} folder, got {got}; name another{also}")
 
 
 def claim(folder: Path, kind: str, *, also: str = "") -> None:

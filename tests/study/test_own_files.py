@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from worlds.bench import configuration
 
 from recon.cli import main
 from recon.data.writer import RecordingWriter
-from recon.files import MARKER, check_ours, kind_of
+from recon.files import MARKER, check_ours, claim, kind_of
 from recon.report.page import is_current, write_report
 from recon.study.benchmark import benchmark
 from recon.study.folders import RunFolder, remove
@@ -80,7 +81,7 @@ def test_a_run_refuses_a_folder_of_the_user_before_the_first_byte(
     before = listed(project)
     assert main(command(world, project, tmp_path)) == 2
     assert (
-        "expected a new folder or recon's own run folder, got one with files but no valid .recon.json; name another"
+        "expected a new folder or recon's own run folder, got one without a valid .recon.json; name another"
         in capsys.readouterr().err
     )
     assert main(["runs", "rm", "--leftovers", "--yes", str(project)]) == 2
@@ -107,6 +108,20 @@ def test_a_recording_to_be_simulated_into_the_run_is_refused_before_it_is_simula
     with pytest.raises(ValueError, match="expected a folder outside the recording"):
         benchmark(tree)
     assert not (tmp_path / "both").exists()
+
+
+def test_a_marker_that_a_kill_cut_short_is_written_again(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / f".{MARKER}.123").write_text("{")
+    claim(tmp_path / "run", "run")
+    assert kind_of(tmp_path / "run") == "run"
+
+
+def test_a_damaged_marker_is_named(tmp_path: Path) -> None:
+    for content in ('{"kind": "2un"}', '{"kind": 3}', "[]", "{", ""):
+        (tmp_path / MARKER).write_text(content)
+        with pytest.raises(ValueError, match=re.escape(MARKER)):
+            check_ours(tmp_path, "run")
 
 
 @pytest.mark.parametrize("name", ["", "."])
