@@ -16,10 +16,11 @@ from torch import Tensor
 
 from recon.encoders.base import Encoder, Spec
 from recon.errors import InputError
-from recon.weights import built, from_json, from_mapping, read_tensors
+from recon.weights import built, find_weights, from_json, from_mapping, read_tensors
 
 FORMAT = "recon-encoder-1"
 SHIPPED = Path(__file__).parent / "weights"
+REMEDY = "check the path or train one with `recon train encoder`"
 
 Built = tuple[str, Any]
 
@@ -45,7 +46,7 @@ def save_encoder(encoder: Encoder, path: Path, *, card: Mapping[str, Any], dtype
 
 def load_encoder(weights: str | Path, *, architecture: str | None = None) -> Encoder:
     """Return the encoder of a file or shipped name (such as "v1_seed0") in evaluation mode."""
-    path = find_weights(weights)
+    path = find_weights(weights, SHIPPED, what="an encoder", remedy=REMEDY)
     header, tensors = read_tensors(path)
     found = header.get("architecture", "none")
     if architecture is not None and found != architecture:
@@ -57,26 +58,11 @@ def load_encoder(weights: str | Path, *, architecture: str | None = None) -> Enc
 
 def read_card(weights: str | Path) -> dict[str, Any]:
     """Return the card of a file or shipped name: data, training, scores, command."""
-    path = find_weights(weights)
+    path = find_weights(weights, SHIPPED, what="an encoder", remedy=REMEDY)
     card = from_json(read_tensors(path)[0].get("card", "{}"), where=f"{path}: card")
     if not isinstance(card, dict):
         raise InputError(f"{path}: card: expected a mapping, got {type(card).__name__}; retrain it")
     return card
-
-
-def find_weights(weights: str | Path) -> Path:
-    """Return the path of a weights file or of a shipped name."""
-    path = Path(weights)
-    if path.is_file():
-        return path
-    shipped = SHIPPED / f"{weights}.safetensors"
-    if path.name == str(weights) and shipped.is_file():
-        return shipped
-    names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
-    raise InputError(
-        f"weights: expected a file or a shipped name ({names}), got {str(weights)!r}; "
-        "check the path or train one with `recon train encoder`"
-    )
 
 
 def write_atomically(path: Path, content: bytes) -> None:

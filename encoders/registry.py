@@ -10,7 +10,7 @@ from recon.encoders.checkpoints import load_encoder
 from recon.encoders.ensemble import Ensemble
 from recon.encoders.sensorium.movies2023 import Statistics
 from recon.encoders.sensorium.static2022 import Normalisation
-from recon.errors import InputError
+from recon.errors import InputError, did_you_mean
 from recon.ranges import Whole
 
 
@@ -100,5 +100,6 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
 def load(name: str, **arguments: Any) -> Encoder:
     """Build a registered encoder: `load("core_readout", weights="v1_seed0")`."""
     if name not in ENCODERS:
-        raise InputError(f"encoder: expected one of {', '.join(ENCODERS)}, got {name!r}; `recon list` explains them")
+        known = f"{', '.join(ENCODERS)}{did_you_mean(name, ENCODERS)}"
+        raise InputError(f"encoder: expected one of {known}, got {name!r}; `recon list` explains them")
     return ENCODERS[name](**arguments)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from recon.priors.gaussian import GaussianPrior
+from recon.priors.latent_diffusion import Pretrained
+from recon.priors.movie_diffusion import Diffusion
+from recon.priors.prior import Prior
 
-from recon.priors.base import Denoiser
-from recon.priors.latent_diffusion import load_latent_diffusion
-from recon.priors.movie_diffusion import load_movie_diffusion
-from recon.priors.spectrum import GaussianDenoiser
-
-PRIORS: dict[str, Callable[..., Denoiser]] = {
-    "gaussian": GaussianDenoiser,
-    "movie_diffusion": load_movie_diffusion,
-    "latent_diffusion": load_latent_diffusion,
+PRIORS: dict[str, type[Prior]] = {
+    "gaussian": GaussianPrior,
+    "diffusion": Diffusion,
+    "pretrained": Pretrained,
 }

@@ -28,6 +28,11 @@ class Denoiser(nn.Module, ABC):
         """Return the movie `[B,C,T,H,W]` of a variable x; differentiable."""
         return x
 
+    @property
+    def caption_space(self) -> str | None:
+        """Source of the `TextEncoder` whose embeddings `[B,D]` or `[B,T,D]` are conditions; None: only texts are."""
+        return None
+
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Return the conditions of captions; priors without text raise InputError."""
         name = type(self).__name__

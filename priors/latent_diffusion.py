@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ from recon.priors.base import Denoiser
 from recon.priors.overlapping_windows import by_windows
 from recon.priors.pipeline_files import Precision, load_pipeline
 from recon.priors.pipelines import Pipeline
-from recon.priors.spectrum import cosine_matrix
+from recon.priors.prior import Conditioning, Prior, TextSource
+from recon.priors.spectrum import Spectrum, cosine_matrix
 from recon.ranges import Count, NonNegative, Whole
 
 
@@ -191,3 +193,45 @@ def load_latent_diffusion(
     framing = Framing(shape, scale, every, window, consistency)
     pipeline = load_pipeline(source, at_once=at_once, recompute=recompute, precision=precision)
     return LatentDiffusion(pipeline, framing)
+
+
+@dataclass(frozen=True)
+class Pretrained(Prior):
+    """Text-to-image or text-to-video pipeline of diffusers, from a folder or hub id, in its own latent space.
+
+    σ is in units of latents: samplers start from 10 or more. The pipeline conditions on text, not embeddings, so
+    decoded captions are the nearest captions of training trials. Other settings: see `Framing` and `load_pipeline`.
+    """
+
+    learnt: ClassVar[bool] = False
+    takes_text: ClassVar[bool] = True
+
+    source: str
+    text: TextSource | None = None
+    guidance: float = 5.0
+    scale: Count = 8
+    every: Count = 1
+    window: Whole = 0
+    consistency: NonNegative = 0.0
+    at_once: Count = 8
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+
+    def denoiser(self, shape: Sequence[int], spectrum: Spectrum | None) -> LatentDiffusion:
+        """Return the pipeline as a denoiser of latents of movies of a shape `[B,C,T,H,W]`."""
+        frames, height, width = shape[-3:]
+        framing = Framing((frames, height, width), self.scale, self.every, self.window, self.consistency)
+        return LatentDiffusion(load_pipeline(self.source, at_once=self.at_once, precision=self.precision), framing)
+
+    def fit(self, training: Any) -> Self:
+        """Fit the caption decoder, if it is the source of the text."""
+        return replace(self, text=self.text and self.text.fit(training))
+
+    @property
+    def pretrained(self) -> str:
+        """Folder or hub id of the pipeline."""
+        return self.source
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """Text source and guidance."""
+        return Conditioning(self.text, self.guidance)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -16,7 +17,9 @@ from recon.errors import InputError
 from recon.priors.base import Denoiser
 from recon.priors.movie_unet import MovieUnet, MovieUnetSettings
 from recon.priors.overlapping_windows import by_windows
+from recon.priors.prior import Conditioning, PixelPrior, TextSource
 from recon.priors.spectrum import GaussianDenoiser, Spectrum
+from recon.priors.still_images import Still
 from recon.priors.text import TextEncoder
 from recon.priors.weights_file import load_prior, save_prior, settings_of
 from recon.ranges import Whole
@@ -66,6 +69,11 @@ class MovieDiffusion(Denoiser):
             return self._denoised(part, sigma, text)
 
         return by_windows(denoised, x, self.window)
+
+    @property
+    def caption_space(self) -> str:
+        """Text encoder used in training."""
+        return self.text
 
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Return the embeddings `[K,D]` of captions; NaN for empty texts."""
@@ -146,3 +154,42 @@ def load_movie_diffusion(
     model.load_state_dict(tensors)
     model.precision = torch.bfloat16 if precision == "bfloat16" else torch.float32
     return model.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Diffusion(PixelPrior):
+    """Learnt prior of grey movies: `weights` is a file or a shipped name, `text` the source of its condition, if any.
+
+    `guidance` is the scale s of uncond + s·(cond − uncond); text has no effect at s = 0. Clips longer than `window`
+    frames are denoised in windows (0: whole clips). With `stills`, and for clips of one frame, frames are denoised
+    independently.
+    """
+
+    learnt: ClassVar[bool] = False
+    takes_text: ClassVar[bool] = True
+
+    weights: str = "movie_diffusion"
+    text: TextSource | None = None
+    guidance: float = 1.0
+    window: Whole = 0
+    stills: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    def denoiser(self, shape: Sequence[int], spectrum: Spectrum | None) -> Denoiser:
+        """Return the denoiser of movies, or of still images, of a shape `[B,C,T,H,W]`."""
+        movies = load_movie_diffusion(self.weights, window=self.window, precision=self.precision)
+        return Still(movies) if self.stills or shape[-3] == 1 else movies
+
+    def fit(self, training: Any) -> Self:
+        """Fit the caption decoder, if it is the source of the text."""
+        return replace(self, text=self.text and self.text.fit(training))
+
+    @property
+    def pretrained(self) -> str:
+        """Weights of the prior."""
+        return self.weights
+
+    @property
+    def conditioning(self) -> Conditioning:
+        """Text source and guidance."""
+        return Conditioning(self.text, self.guidance)

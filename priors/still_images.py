@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,15 @@ class Still(Denoiser):
         super().__init__()
         self.denoiser: Denoiser = denoiser
         self.frames = frames
+
+    @property
+    def caption_space(self) -> str | None:
+        """That of the movie prior."""
+        return self.denoiser.caption_space
+
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """Return the conditions of captions, those of the movie prior."""
+        return self.denoiser.embed(texts)
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the clean estimate of images."""

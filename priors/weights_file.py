@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from recon.errors import InputError
-from recon.weights import from_json, from_mapping, read_tensors
+from recon.weights import find_weights, from_json, from_mapping, read_tensors
 
 Settings = TypeVar("Settings")
 SHIPPED = Path(__file__).parent / "weights"
@@ -55,14 +55,7 @@ def load_prior(weights: str | Path, *, kind: str, what: str, command: str) -> tu
 
     The errors describe the prior as `what` and name the `command` that trains one.
     """
-    path = Path(weights)
-    path = path if path.is_file() else SHIPPED / f"{weights}.safetensors"
-    if not path.is_file():
-        shipped = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
-        raise InputError(
-            f"weights: expected {what}, a file or a shipped name ({shipped}), got {str(weights)!r}; train one with "
-            f"`{command}`"
-        )
+    path = find_weights(weights, SHIPPED, what=what, remedy=f"train one with `{command}`")
     header, tensors = read_tensors(path)
     if header.get("format") != kind:
         raise InputError(f"{path}: expected {what}, got {header.get('format', 'another file')}; pass such a file")

@@ -13,12 +13,44 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from recon.errors import InputError
+from recon.errors import InputError, did_you_mean
 
 Network = TypeVar("Network", bound=nn.Module)
 Record = TypeVar("Record")
 BROKEN = (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 """What torch's constructors raise for sizes that fit no network."""
+
+
+def places(name: str | Path, *folders: Path) -> list[Path]:
+    """Return where the weights of a name can be: a file of that name, or one shipped in a folder.
+
+    >>> [place.as_posix() for place in places("v1", Path("shipped"))], len(places("runs/v1", Path("shipped")))
+    (['v1', 'shipped/v1.safetensors'], 1)
+    """
+    path = Path(name)
+    return [path, *(folder / f"{name}.safetensors" for folder in folders if path.name == str(name))]
+
+
+def find_weights(name: str | Path, shipped: Path, *, what: str, remedy: str) -> Path:
+    """Return the path of a weights file, or of a name among those in the folder `shipped`.
+
+    `what` is expected ("an encoder") and `remedy` is what the user can do, for the error.
+    """
+    found = next((place for place in places(name, shipped) if _is_file(place)), None)
+    if found is None:
+        known = sorted(file.stem for file in shipped.glob("*.safetensors"))
+        raise InputError(
+            f"weights: expected {what}, a file or a shipped name ({', '.join(known) or 'none'}), got {str(name)!r}"
+            f"{did_you_mean(str(name), known)}; {remedy}"
+        )
+    return found
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for a file
+        return False
 
 
 def read_tensors(path: Path, *, infinite: tuple[str, ...] = ()) -> tuple[dict[str, str], dict[str, Tensor]]:

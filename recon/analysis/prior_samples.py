@@ -17,6 +17,7 @@ from tqdm import tqdm
 from recon import config
 from recon.code_version import code_version, modules_of
 from recon.data.hdf5 import Hdf5, open_hdf5
+from recon.data.open import open_recording
 from recon.encoders.base import device_of, resolve_device
 from recon.errors import InputError
 from recon.files import check_ours, claim, digest, one_writer, write_bytes
@@ -30,10 +31,14 @@ from recon.media import (
     to_uint8,
     upscale,
 )
+from recon.methods.diffusion.priors import load_spectrum
 from recon.methods.diffusion.sampling import Progress, Step, drawn, steps_down
+from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.training_set import CPU, TrainingSet
 from recon.priors.base import Denoiser
 from recon.priors.guidance import ClassifierFree, falling
-from recon.priors.latent_diffusion import LatentDiffusion
+from recon.priors.prior import Prior
+from recon.priors.spectrum import Spectrum
 from recon.ranges import Count, Fraction, Positive, Seed
 from recon.study.outputs import hdf5_file, to_yaml
 
@@ -43,28 +48,31 @@ Samples = dict[str, Draws]
 
 SAMPLES = "samples"
 """Kind of a folder with samples of a prior."""
-NOT_DRAWN = ("captions", "output", "frame_rate", "device")
-"""Settings that the draws do not depend on."""
+NOT_DRAWN = ("prior", "guidance", "recording", "artefacts", "captions", "output", "frame_rate", "device")
+"""Settings that the draws do not depend on, or only through the denoiser and its guidance."""
 
 
 @dataclass(frozen=True)
 class SampleSettings:
     """Configuration: the prior, its captions, and the sampling schedule.
 
-    Each caption gets `draws` clips of `frames` frames, all captions from the same noise; an empty caption is
-    unconditional. `guidance` is the scale s of uncond + s·(cond − uncond). σ falls over `levels` from `highest`, which
-    should hide a clip completely, to `lowest`. `noise` is the stochasticity of the sampler (0: deterministic, 1:
-    ancestral).
+    `recording`: that of a prior learnt from training movies, such as the Gaussian; its spectrum is kept in `artefacts`,
+    as benchmarks do. Each caption gets `draws` clips of `frames` frames, all captions from the same noise; an empty
+    caption is unconditional. `guidance` is the scale s of uncond + s·(cond − uncond), by default the prior's. σ falls
+    over `levels` from `highest`, which should hide a clip completely, to `lowest`. `noise` is the stochasticity of the
+    sampler (0: deterministic, 1: ancestral).
     """
 
-    prior: Mapping[str, Any]
+    prior: Prior
     output: Path
+    recording: Path | None = None
+    artefacts: Path = Path("runs/artefacts")
     captions: tuple[str, ...] = ("",)
     draws: Count = 2
     frames: Count = 60
     frame_size: tuple[Count, Count] = (36, 64)
     frame_rate: Positive = 30.0
-    guidance: float = 1.0
+    guidance: float | None = None
     levels: Count = 30
     highest: Positive = 10.0
     lowest: Positive = 0.02
@@ -82,6 +90,20 @@ class SampleSettings:
             )
         if not self.captions or len(set(self.captions)) < len(self.captions):
             raise InputError(f"sample: expected captions, each once, got {list(self.captions)}; correct them")
+        if self.prior.conditioning.text is not None:
+            raise InputError("sample: expected no text in the prior, got one; write it into captions")
+        if any(self.captions) and not self.prior.takes_text:
+            raise InputError(f"sample: expected captions [''] for a prior without text, got {list(self.captions)}")
+        if (self.recording is None) == self.prior.learnt:
+            raise InputError(
+                f"sample: expected a recording for a prior learnt from its movies, and for no other, got "
+                f"{self.recording or 'none'}; {'leave it out' if self.recording else 'name one'}"
+            )
+
+    @property
+    def scale(self) -> float:
+        """Guidance of these samples."""
+        return self.prior.conditioning.guidance if self.guidance is None else self.guidance
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -94,14 +116,27 @@ def sample(tree: Mapping[str, Any]) -> Path:
     chosen = config.record(SampleSettings, tree, where="sample")
     check_ours(chosen.output, SAMPLES)
     device = resolve_device(chosen.device)
-    prior: Denoiser = config.build("prior", chosen.prior, where="prior")
-    if isinstance(prior, LatentDiffusion):
-        prior = prior.for_movie(chosen.shape)
+    prior = chosen.prior.denoiser(chosen.shape, _spectrum(chosen))
     claim(chosen.output, SAMPLES)
     with one_writer(chosen.output):
         write_bytes(chosen.output / "config.yaml", to_yaml(tree))
         write_pictures(samples_of(prior.to(device), chosen), chosen)
     return chosen.output
+
+
+def _spectrum(chosen: SampleSettings) -> Spectrum | None:
+    """Return the spectrum of the recording's training movies, if one is named; raises InputError for other movies."""
+    if chosen.recording is None:
+        return None
+    recording = open_recording(chosen.recording)
+    for name, got, expected in (
+        ("frame_size", chosen.frame_size, recording.frame_size),
+        ("frame_rate", chosen.frame_rate, recording.frame_rate),
+    ):
+        if got != expected:
+            raise InputError(f"sample.{name}: expected {expected} as in {chosen.recording}, got {got}; correct it")
+    training = TrainingSet(recording, torch.ones(0, dtype=torch.bool), chosen.artefacts, chosen.frames)
+    return load_spectrum(movie_spectrum(training), CPU, method="sample")
 
 
 def samples_of(prior: Denoiser, chosen: SampleSettings) -> Samples:
@@ -121,7 +156,7 @@ def samples_of(prior: Denoiser, chosen: SampleSettings) -> Samples:
 def _of_caption(prior: Denoiser, chosen: SampleSettings, caption: str, *, progress: Progress) -> Draws:
     condition = prior.embed([caption]).to(device_of(prior)).expand(chosen.draws, -1) if caption else None
     movies = drawn(
-        ClassifierFree(prior, chosen.guidance),
+        ClassifierFree(prior, chosen.scale),
         condition,
         chosen.shape,
         list(steps_down(chosen.levels, chosen.highest, chosen.lowest)),
@@ -193,4 +228,5 @@ def _keys(prior: Denoiser, chosen: SampleSettings) -> dict[str, str]:
         weights.update(name.encode() + tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())
     code = code_version(__name__, *modules_of(prior))
     shared = {name: value for name, value in vars(chosen).items() if name not in NOT_DRAWN}
-    return {text: digest([weights.hexdigest(), code, shared, text]) for text in chosen.captions}
+    guided = [weights.hexdigest(), code, repr(chosen.prior), chosen.scale, shared]
+    return {text: digest([*guided, text]) for text in chosen.captions}

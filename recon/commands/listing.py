@@ -1,4 +1,4 @@
-"""`recon list`: the methods, encoders, priors, fidelities and metrics that a configuration can name."""
+"""`recon list`: the methods, encoders, priors and other entries that a configuration can name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from recon.commands.arguments import Commands, Write
 
 def add_parser(commands: Commands) -> None:
     """Add `list` to the commands."""
-    parser = commands.add_parser("list", help="list methods, encoders, priors, fidelities and metrics")
+    parser = commands.add_parser(
+        "list", help="list the methods, encoders, priors, texts, fidelities, optimisers and metrics"
+    )
     parser.set_defaults(command=listing)
 
 

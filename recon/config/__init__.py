@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import json
@@ -11,12 +10,12 @@ import operator
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic import PydanticUserError, Tag, TypeAdapter, ValidationError
 
 from recon.config.tree import Tree, inert, merged, read_yaml, tuned_method
-from recon.errors import InputError
+from recon.errors import InputError, did_you_mean
 
 Registry = Mapping[str, Callable[..., Any]]
 Record = TypeVar("Record")
@@ -24,25 +23,49 @@ Record = TypeVar("Record")
 CONFIGS = (Path(__file__).parents[1] / "configs").resolve()
 """Packaged presets, studies and example configurations."""
 
-NESTED = {
-    "Method": "method",
-    "Fidelity": "fidelity",
-    "Likelihood": "fidelity",
-    "Denoiser": "prior",
-    "Encoder": "encoder",
-}
-"""Field annotation → registry: such fields accept a nested mapping whose `name` is looked up in the registry."""
-
 
 def registries() -> dict[str, Registry]:
     """Return all registries by kind."""
     from recon.encoders import ENCODERS
-    from recon.methods import METHODS
+    from recon.methods import METHODS, OPTIMISERS, TEXTS
     from recon.metrics import METRICS
     from recon.priors import PRIORS
     from recon.problem.fidelities import FIDELITIES
 
-    return {"method": METHODS, "encoder": ENCODERS, "prior": PRIORS, "fidelity": FIDELITIES, "metric": METRICS}
+    return {
+        "method": METHODS,
+        "encoder": ENCODERS,
+        "prior": PRIORS,
+        "text": TEXTS,
+        "fidelity": FIDELITIES,
+        "optimiser": OPTIMISERS,
+        "metric": METRICS,
+    }
+
+
+def nouns() -> dict[type[Any], Registry]:
+    """Return the types of fields that a registry fills, each with its entries: a mapping whose `name` picks one.
+
+    The types are compared by identity. Several may share a registry: `PixelPrior` takes the priors of that class.
+    """
+    from recon.encoders.base import Encoder
+    from recon.methods.base import Method
+    from recon.methods.optimise.first_order import Optimiser
+    from recon.priors.prior import PixelPrior, Prior, TextSource
+    from recon.problem.fidelities.base import Likelihood
+
+    known = registries()
+    priors = known.get("prior", {})
+    of_pixels = [name for name, prior in priors.items() if isinstance(prior, type) and issubclass(prior, PixelPrior)]
+    return {
+        Method: known.get("method", {}),
+        Encoder: known.get("encoder", {}),
+        Prior: priors,
+        PixelPrior: {name: priors[name] for name in of_pixels},
+        TextSource: known.get("text", {}),
+        Likelihood: known.get("fidelity", {}),
+        Optimiser: known.get("optimiser", {}),
+    }
 
 
 def listing() -> list[tuple[str, str, str]]:
@@ -83,8 +106,8 @@ def _located(path: Path) -> Path:
         return packaged[name]
     known = ", ".join(example for example in packaged if "/" not in example)
     raise InputError(
-        f"configuration: expected a YAML file, got {path}, which is neither there nor packaged{_hint(name, packaged)}; "
-        f"check the path, or name a packaged one: {known}"
+        f"configuration: expected a YAML file, got {path}, which is neither there nor packaged"
+        f"{did_you_mean(name, packaged)}; check the path, or name a packaged one: {known}"
     )
 
 
@@ -150,20 +173,28 @@ def record(cls: type[Record], tree: Any, *, where: str) -> Record:
 
 
 def convert(annotation: Any, value: Any, *, where: str) -> Any:
-    """Convert a YAML value to the annotated type without coercion: "3" is not a number, 3.5 not an integer."""
+    """Convert a YAML value to the annotated type without coercion: "3" is not a number, 3.5 not an integer.
+
+    Objects of a registered or record type are returned as they are.
+    """
     choice = _choose(annotation, value)
-    origin, arguments = get_origin(choice), get_args(choice)
+    if isinstance(choice, type) and (registry := nouns().get(choice)) is not None:
+        return value if _is_object(value, choice) else _named(registry, value, where)
     if isinstance(choice, dict):
-        return _named(choice, value, where)
-    if isinstance(choice, type) and choice.__name__ in NESTED:
-        return build(NESTED[choice.__name__], value, where=where)
+        return value if _is_object(value, *choice.values()) else _named(choice, value, where)
     if isinstance(choice, type) and dataclasses.is_dataclass(choice):
-        return record(choice, value, where=where)
-    if origin is tuple and _special(arguments[0]) and isinstance(value, list | tuple):
+        return value if _is_object(value, choice) else record(choice, value, where=where)
+    origin, arguments = get_origin(choice), get_args(choice)
+    if origin is tuple and _is_built(arguments[0]) and isinstance(value, list | tuple):
         return tuple(convert(arguments[0], item, where=f"{where}[{i}]") for i, item in enumerate(value))
-    if origin in (dict, Mapping) and _special(arguments[1]) and isinstance(value, Mapping):
+    if origin in (dict, Mapping) and _is_built(arguments[1]) and isinstance(value, Mapping):
         return {key: convert(arguments[1], item, where=f"{where}.{key}") for key, item in value.items()}
     return _plain(choice, value, where)
+
+
+def _is_object(value: Any, *kinds: type[Any]) -> bool:
+    """Return whether a value is no YAML but an object of one of these types, built in Python."""
+    return not isinstance(value, Mapping | list | tuple | str | Path) and isinstance(value, kinds)
 
 
 def _plain(annotation: Any, value: Any, where: str) -> Any:
@@ -184,28 +215,33 @@ def _plain(annotation: Any, value: Any, where: str) -> Any:
 
 
 def _choose(annotation: Any, value: Any) -> Any:
-    """Resolve a union: mappings and lists select the record members, other values the plain members.
+    """Resolve a union: mappings, lists and objects select the members that are built, others the plain members.
 
-    With several records, return a mapping from record name to class; the name is the attribute `NAME`, by default
-    the class name in lower case.
+    A tagged union of records, `Annotated[A, Tag("a")] | Annotated[B, Tag("b")]`, gives a mapping from tag to record.
     """
     if get_origin(annotation) not in (Union, types.UnionType):
         return annotation
-    special = [member for member in get_args(annotation) if _special(member)]
-    plain = [member for member in get_args(annotation) if member not in special]
-    if plain and not (special and isinstance(value, Mapping | list | tuple)):
+    built = [member for member in get_args(annotation) if _is_built(member)]
+    plain = [member for member in get_args(annotation) if member not in built]
+    scalar = value is None or isinstance(value, bool | int | float | str | Path)
+    if plain and (scalar or not built):
         return functools.reduce(operator.or_, plain)
-    return (
-        special[0]
-        if len(special) == 1
-        else {vars(member).get("NAME", member.__name__.lower()): member for member in special}
-    )
+    return built[0] if len(built) == 1 else dict(map(_tagged, built))
 
 
-def _special(annotation: Any) -> bool:
-    if isinstance(annotation, type) and (annotation.__name__ in NESTED or dataclasses.is_dataclass(annotation)):
+def _tagged(member: Any) -> tuple[str, type[Any]]:
+    """Return the tag and the record of a member of a tagged union."""
+    record, *about = get_args(member)
+    (tag,) = [note.tag for note in about if isinstance(note, Tag)]
+    return tag, record
+
+
+def _is_built(annotation: Any) -> bool:
+    """Return whether a value of a type is a record or a registry's entry, or a collection with such."""
+    if isinstance(annotation, type) and (dataclasses.is_dataclass(annotation) or annotation in nouns()):
         return True
-    return any(_special(argument) for argument in get_args(annotation))
+    members = get_args(annotation)[:1] if get_origin(annotation) is Annotated else get_args(annotation)
+    return any(map(_is_built, members))
 
 
 def _fields(cls: type[Any]) -> Iterator[str]:
@@ -241,9 +277,4 @@ def _tuned(name: str, own: Tree, folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def _expected(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
-    return f"expected one of {', '.join(known)}{_hint(name, known)}"
-
-
-def _hint(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    return f"expected one of {', '.join(known)}{did_you_mean(name, known)}"

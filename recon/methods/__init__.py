@@ -29,7 +29,10 @@ from recon.methods.neural.meicoder import Meicoder
 from recon.methods.optimise.first_order import Adam, Momentum, Optimiser
 from recon.methods.optimise.gradient import Gradient
 from recon.methods.optimise.lbfgs import Lbfgs
+from recon.methods.text.decoder import Decoded
+from recon.methods.text.sources import Given, Typed
 from recon.methods.training_set import TrainingSet as TrainingSet
+from recon.priors.prior import TextSource
 
 METHODS: dict[str, type[Any]] = {
     "mean": Mean,
@@ -58,3 +61,5 @@ METHODS: dict[str, type[Any]] = {
 }
 
 OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "momentum": Momentum, "lbfgs": Lbfgs}
+
+TEXTS: dict[str, type[TextSource]] = {"given": Given, "typed": Typed, "decoded": Decoded}

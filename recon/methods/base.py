@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Protocol, Self, runtime_checkable
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.methods.facts import Sees, Strength
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
@@ -24,7 +25,20 @@ class Method(Protocol):
 
     Contract: restarted from the `state` of iterate k, it continues as if never stopped. An iterate's terms are those of
     its own movie before clipping to [0,1].
+
+    Its class declares a `title`, the `strength` that weighs activity against the prior, if any, what it `sees`, and
+    whether its samples are `separable`: computed one by one they equal those of a batch. A method around others derives
+    the last two from theirs.
     """
+
+    title: ClassVar[str]
+    strength: ClassVar[Strength | None]
+
+    @property
+    def sees(self) -> Sees: ...
+
+    @property
+    def separable(self) -> bool: ...
 
     def __call__(
         self, problem: Problem, generator: torch.Generator, state: State | None = None

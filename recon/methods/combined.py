@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from recon.errors import InputError
 from recon.methods.base import Method, fitted
+from recon.methods.facts import Sees, Strength, united
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.ranges import NonNegative, Seed, Some
@@ -26,8 +27,21 @@ class Smoothed:
     Borders are mirrored, as in SciPy's `gaussian_filter` with truncation at four standard deviations.
     """
 
+    title: ClassVar[str] = "Gaussian smoothing"
+    strength: ClassVar[Strength | None] = None
+
     method: Method
     sigma: tuple[NonNegative, NonNegative, NonNegative] = (0.5, 0.5, 0.5)
+
+    @property
+    def sees(self) -> Sees:
+        """That of the method inside."""
+        return self.method.sees
+
+    @property
+    def separable(self) -> bool:
+        """True if each sample of a batch gives what it gives alone."""
+        return self.method.separable
 
     def fit(self, training: TrainingSet) -> Smoothed:
         """Fit the inner method."""
@@ -50,6 +64,9 @@ class Average:
     The methods run in turn and yield their own iterates; only the last iterate is the mean, without terms.
     """
 
+    title: ClassVar[str] = "weighted mean"
+    strength: ClassVar[Strength | None] = None
+
     methods: Mapping[str, Method]
     weights: Mapping[str, NonNegative]
 
@@ -59,6 +76,16 @@ class Average:
             raise InputError(f"average: expected one weight for each of {names}, got {sorted(self.weights)}")
         if not sum(self.weights.values()) > 0:
             raise InputError(f"average: expected weights with a sum above 0, got {dict(self.weights)}; raise one")
+
+    @property
+    def sees(self) -> Sees:
+        """What decides the movie."""
+        return united(*(method.sees for name, method in self.methods.items() if self.weights[name]))
+
+    @property
+    def separable(self) -> bool:
+        """True if each sample of a batch gives what it gives alone."""
+        return all(method.separable for method in self.methods.values())
 
     def fit(self, training: TrainingSet) -> Average:
         """Fit every inner method."""
@@ -74,7 +101,20 @@ class Average:
 class ReconstructionEnsemble:
     """One reconstruction per encoder of the problem, averaged (reconstruction ensembling, Bauer et al. 2026)."""
 
+    title: ClassVar[str] = "mean over encoders"
+    strength: ClassVar[Strength | None] = None
+
     method: Method
+
+    @property
+    def sees(self) -> Sees:
+        """What decides the movie."""
+        return self.method.sees | Sees(animals=self.method.sees.responses)
+
+    @property
+    def separable(self) -> bool:
+        """True if each sample of a batch gives what it gives alone."""
+        return self.method.separable
 
     def fit(self, training: TrainingSet) -> ReconstructionEnsemble:
         """Fit the inner method."""
@@ -93,6 +133,9 @@ class DeepEnsemble:
     Artefacts are shared with rows that use the method alone with these seeds.
     """
 
+    title: ClassVar[str] = "mean over seeds"
+    strength: ClassVar[Strength | None] = None
+
     method: Method
     seeds: Annotated[tuple[Seed, ...], Some] = (0, 1, 2)
     members: tuple[Method, ...] = ()
@@ -100,6 +143,16 @@ class DeepEnsemble:
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"deep_ensemble: expected different seeds, got {self.seeds}; leave out the repeats")
+
+    @property
+    def sees(self) -> Sees:
+        """That of the method inside."""
+        return self.method.sees
+
+    @property
+    def separable(self) -> bool:
+        """True if each sample of a batch gives what it gives alone."""
+        return self.method.separable
 
     def fit(self, training: TrainingSet) -> DeepEnsemble:
         """Learn the inner method with every seed."""

@@ -11,6 +11,7 @@ from recon.code_version import parts_of
 from recon.data.content import content_of
 from recon.encoders.checkpoints import SHIPPED as ENCODERS
 from recon.priors.weights_file import SHIPPED as PRIORS
+from recon.weights import places
 
 DECODERS = Path(__file__).parent / "neural/weights"
 WEIGHTS, ARTEFACT = "weights", "artefact"
@@ -25,8 +26,8 @@ def content_named(settings: object) -> list[str]:
     """
     found = []
     for name, weights in sorted(set(_named(settings))):
-        places = [*_places(name), *(_places(name.rpartition(":")[0]) if not weights else ())]
-        found += [content_of(place) for place in places] or ([f"no {name}"] if weights else [])
+        named = [*_places(name), *(_places(name.rpartition(":")[0]) if not weights else ())]
+        found += [content_of(place) for place in named] or ([f"no {name}"] if weights else [])
     return found
 
 
@@ -53,8 +54,8 @@ def _places(name: str) -> list[Path]:
     """Return the existing files and folders of a name, itself or shipped; "{seed}" stands for anything."""
     if not name.strip("./ ") or "\0" in name:
         return []
-    places = [Path(name), *(folder / f"{name}.safetensors" for folder in (ENCODERS, PRIORS, DECODERS))]
-    patterns = [(place.parent, escape(place.name).replace("{seed}", "*")) for place in places]
+    found = places(name, ENCODERS, PRIORS, DECODERS)
+    patterns = [(place.parent, escape(place.name).replace("{seed}", "*")) for place in found]
     try:
         return [file for folder, pattern in patterns for file in sorted(folder.glob(pattern))]
     except OSError:  # a text that is too long to name a file

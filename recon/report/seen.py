@@ -1,101 +1,74 @@
-"""Description of what each method was allowed to see, from the configuration of its row."""
+"""Description of what each method was allowed to see, from the facts saved with its result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import yaml
+from recon import config
+from recon.methods.facts import DECODED, GIVEN
+from recon.study.saw import Saw
+from recon.study.store import ROW
 
-from recon.study.ablation.trees import switched_off
-
-GUIDED = "responses and behavior of the clip through the encoder; the spectrum of training movies"
-TRAINED = "learnt from training movies with their responses"
-SEEN = {
-    "mean": "no responses at all: the mean training frame",
-    "sta": f"responses; {TRAINED}",
-    "ridge": f"responses; {TRAINED}",
-    "field_sum": "responses; receptive fields of the encoder, gain and noise from training responses",
-    "optimal_linear": "responses; receptive fields of the encoder, statistics of training movies, noise from responses",
-    "library": "responses; training movies and the encoder's rates for them at mean behavior",
-    "convolutional": f"responses; {TRAINED}; weights selected on validation clips",
-    "meicoder": f"responses; {TRAINED}, and most exciting inputs of the encoder; weights selected on validation clips",
-    "latent": f"responses; {TRAINED}, through an autoencoder of training movies",
-    "alignment": f"responses; {TRAINED}; returns training movies; weights selected on validation clips",
-    **dict.fromkeys(("egg", "dps", "diffpir", "plug_and_play", "split_gibbs", "red_diff"), GUIDED),
-    "sample": "no activity except through its text or its start; the mean of training movies",
+GIVEN_AS = {
+    "wrong_clip": "here the measurement of another clip (null)",
+    "predicted": "here the encoder's noise-free rates of the true movie (not available in experiments)",
+    "noise_free": "here the simulation's own noise-free rates (not available in experiments)",
+    "repeat_average": "here the mean over all repeats of the clip",
+    "repeats_joint": "here all repeats of the clip",
 }
-SPECTRA = {
-    "spectrum": "the spectrum of training movies",
-    "power_law": "a 1/f prior, nothing of training movies",
-    "pixels": "nothing of training movies",
-    "pyramid": "nothing of training movies",
+TOLD = {
+    "true": "the clip's own captions (oracle)",
+    "shuffled": "the captions of another clip",
+    "none": "no captions",
 }
-GIVEN = {
-    "wrong_clip": "another clip's responses and behavior (null)",
-    "predicted": "the encoder's noise-free rates of the true movie (not available in experiments)",
-    "noise_free": "the simulation's own noise-free rates (not available in experiments)",
-    "repeat_average": "the mean over all repeats of the clip",
-    "repeats_joint": "all repeats of the clip",
-}
-
-SPOKEN = {"true": "given the clip's own captions (oracle)", "shuffled": "given the captions of another clip"}
-
-
-def seen_by(row: Mapping[str, Any]) -> str:
-    """Return what a row's method saw, from its name, the methods and priors inside it, and its condition.
-
-    >>> seen_by({"method": {"name": "mean"}, "condition": "recorded"})
-    'no responses at all: the mean training frame'
-    """
-    words = _method(row["method"])
-    given = GIVEN.get(str(row.get("condition", "recorded")))
-    spoken = SPOKEN.get(str(row.get("words", "none")), "")
-    share = float(row.get("data", 1.0))
-    others = len(row.get("animals") or ())
-    words += f"; fitted with {others} other animal{'s' * (others > 1)} that saw the clips" if others else ""
-    words += f"; {spoken}" if spoken else ""
-    return words + (f"; here {given}" if given else "") + (f"; {share:.3g} of the training trials" if share < 1 else "")
 
 
 def seen_in(folder: Path) -> str:
-    """Return what the method of a task saw; empty if the task has no config.yaml."""
-    path = folder / "config.yaml"
-    return seen_by(yaml.safe_load(path.read_text(encoding="utf-8"))) if path.is_file() else ""
+    """Return what the method of a task saw; empty for results of versions that did not save it."""
+    path = folder / ROW
+    tree = json.loads(path.read_text(encoding="utf-8")).get("saw")
+    return "" if tree is None else seen_by(config.record(Saw, tree, where=f"{path}: saw"))
 
 
-def _method(tree: Mapping[str, Any]) -> str:
-    name = str(tree.get("name", ""))
-    if name == "gradient":
-        return _gradient(tree)
-    if name in ("smoothed", "ensemble", "deep_ensemble", "posterior"):
-        return _method(tree["method"])
-    if name == "average":
-        return " + ".join(f"({_method(inner)})" for inner in tree["methods"].values())
-    words = SEEN["sample" if switched_off(tree) else name] if name in SEEN else name
-    words += _denoised(tree)
-    if tree.get("distilled"):
-        made = ", also for generated movies that were not shown" if tree.get("generated") else ""
-        words = words.replace(TRAINED, f"{TRAINED} and with responses predicted by the encoders{made}")
-    return words
+def seen_by(saw: Saw) -> str:
+    """Return the sentence about what a method saw.
+
+    >>> from recon.methods import Mean, Ridge
+    >>> seen_by(Saw(("mean training frame",), Mean.sees))
+    'mean training frame: no responses of the clip; learnt: the mean training frame'
+    >>> seen_by(Saw((), Ridge.sees, condition="wrong_clip")).split("; ")[2]
+    'here the measurement of another clip (null)'
+    """
+    titles = " · ".join(saw.titles)
+    return (f"{titles}: " if titles else "") + "; ".join(_parts(saw))
 
 
-def _denoised(tree: Mapping[str, Any]) -> str:
-    """Return the description of a learnt prior and its conditioning; empty for other denoisers."""
-    chosen = tree.get("denoiser")
-    if not isinstance(chosen, Mapping) or chosen.get("name") != "diffusion":
-        return ""
-    text = chosen.get("text") or {}
-    given = {"given": "given the captions of its row", "decoded": "given the caption decoded from the activity"}
-    words = given.get(str(text.get("name")), f"given {text['caption']!r}" if "caption" in text else "without text")
-    return f"; a learnt prior of movies ({chosen.get('weights', 'movie_diffusion')}), {words}"
+def _parts(saw: Saw) -> Iterator[str]:
+    sees, others = saw.sees, len(saw.animals)
+    yield _of_the_clip(saw)
+    yield f"learnt: {', '.join(sees.learnt)}" if sees.learnt else "nothing learnt of movies or of the recording"
+    if sees.pretrained:
+        yield f"pretrained: {', '.join(sees.pretrained)}"
+    if sees.text:
+        yield f"text: {', '.join(_told(source, saw.words) for source in sees.text)}"
+    if others:
+        yield f"fitted with {others} other animal{'s' * (others > 1)} that saw the clips"
+    if sees.activity and saw.condition in GIVEN_AS:
+        yield GIVEN_AS[saw.condition]
+    if saw.share < 1:
+        yield f"{saw.share:.3g} of the training trials"
 
 
-def _gradient(tree: Mapping[str, Any]) -> str:
-    prior = SPECTRA[str(tree.get("parameterisation", "pixels"))]
-    if isinstance(centre := tree.get("centre"), Mapping):
-        prior = f"the residuals of another method on validation clips, around that method ({_method(centre)})"
-    if isinstance(start := tree.get("start"), Mapping):
-        prior += f", initialised by another method ({_method(start)})"
-    return f"responses and behavior of the clip through the encoder; {prior}"
+def _of_the_clip(saw: Saw) -> str:
+    sees = saw.sees
+    if not sees.responses:
+        return "no responses of the clip" + (" except through decoded text" if sees.activity else "")
+    return f"responses {'and behavior ' * sees.behavior}of the clip{' through the encoder' * sees.animals}"
+
+
+def _told(source: str, words: str) -> str:
+    if source == GIVEN:
+        return TOLD[words]
+    return "a caption decoded from the responses" if source == DECODED else source

@@ -28,6 +28,7 @@ from recon.run.trace import GroundTruth
 from recon.run.watch import TaskFolders, Watch, folder_name
 from recon.study.outputs import movie_file, to_yaml
 from recon.study.provenance import artefacts_of, learning_time, planned_iterations
+from recon.study.saw import Saw, saw_by
 from recon.study.scorer import undefined
 from recon.study.shared import Bench, Plan
 from recon.study.store import Store
@@ -241,12 +242,16 @@ class Task:
         nothing = Reconstruction(self.batch.movie[:, :, :0], {}, 0, 0.0, 0.0, "failed")
         return [self._about(nothing, clip) | {"message": message} for clip in range(len(self.batch.clips))]
 
+    @cached_property
+    def saw(self) -> Saw:
+        """What the method sees of what the row gives it."""
+        encoders = [*self.encoders.values(), *(animal.encoder for animal in self.animals)]
+        behavior = any(encoder.spec.behavior for encoder in encoders)
+        return saw_by(self.plan.method, self.plan.row, behavior=behavior)
+
     def _about(self, result: Reconstruction, clip: int) -> dict[str, Any]:
         row, trial = self.plan.row, self.batch.trials[clip]
-        # A decoder evaluates each encoder once, to report its misfit; more evaluations mean that encoders guided it.
-        encoders = [*self.encoders.values(), *(animal.encoder for animal in self.animals)]
         fitted_neurons = [self.bench.sets["fit"] & ~self.left_out, *(animal.sets["fit"] for animal in self.animals)]
-        led = result.evaluations > 1.5 * len(encoders) and any(encoder.spec.behavior for encoder in encoders)
         return {
             "recording": self.bench.recording.name,
             "trial": trial.index,
@@ -263,8 +268,8 @@ class Task:
             "evaluations": result.evaluations,
             "denoiser_evaluations": result.denoiser_evaluations or None,
             "seconds": result.seconds,
-            "behavior": led,
-            "oracle": row.condition in ("predicted", "noise_free") or row.words == "true",
+            "behavior": self.saw.behavior,
+            "oracle": self.saw.truth,
         }
 
     def _watch(self, places: TaskFolders, title: str) -> Watch:
@@ -289,4 +294,5 @@ class Task:
         rows = [row | {"learning_seconds": learning_time(method)} for row in self.rows(result, problem)]
         own = self.bench.settings.artefacts  # shipped weights lie elsewhere
         learnt = sorted(path.name for path in artefacts_of(method) if path.parent == own)
-        write_json(folder / "row.json", {"rows": rows, "artefacts": learnt, "libraries": library_versions()})
+        made = {"saw": asdict(self.saw), "artefacts": learnt, "libraries": library_versions()}
+        write_json(folder / "row.json", {"rows": rows, **made})

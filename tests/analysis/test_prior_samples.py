@@ -14,14 +14,19 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 from worlds import pipelines as tiny_pipelines
+from worlds.bench import original
 
 from recon import cli, config
 from recon.analysis import prior_samples as sampling
 from recon.analysis.prior_samples import SampleSettings
+from recon.data.sensorium import SensoriumRecording
 from recon.files import claim
 from recon.media import contact_sheet, film_strip, labelled
+from recon.methods.diffusion.priors import load_spectrum
 from recon.methods.diffusion.sampling import drawn, steps_down
-from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
+from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.training_set import TrainingSet
+from recon.priors.movie_diffusion import Diffusion, MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum
 
@@ -43,7 +48,7 @@ def tree(tmp_path: Path) -> dict[str, Any]:
         parameter.data.normal_(0, 0.3, generator=generator)
     save_movie_diffusion(model, tmp_path / "tiny.safetensors", card={})
     sizes = {"draws": 2, "frames": 6, "frame_size": [8, 12], "levels": 3, "device": "cpu"}
-    prior = {"name": "movie_diffusion", "weights": str(tmp_path / "tiny.safetensors")}
+    prior = {"name": "diffusion", "weights": str(tmp_path / "tiny.safetensors")}
     return {"prior": prior, "captions": CAPTIONS, "output": str(tmp_path / "sample"), **sizes}
 
 
@@ -78,7 +83,7 @@ def test_draws_of_a_gaussian_have_its_spread(noise: float) -> None:
 
 def test_the_shipped_configuration_is_valid() -> None:
     chosen = config.record(SampleSettings, config.load(ROOT / "configs/sample.yaml"), where="sample")
-    assert chosen.prior["name"] in config.registries()["prior"] and "" in chosen.captions
+    assert chosen.prior == Diffusion() and "" in chosen.captions
 
 
 def test_clips_and_pictures_are_written(run: Callable[..., int], tmp_path: Path, capsys) -> None:
@@ -146,11 +151,32 @@ def test_long_clips_are_drawn_in_windows(run: Callable[..., int], tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["image", "video"])
 def test_pretrained_pipelines_are_drawn_from(run: Callable[..., int], tmp_path: Path, kind: str) -> None:
-    prior = f"prior={{name: latent_diffusion, source: {tiny_pipelines.folder(kind)}, scale: 2}}"
+    prior = f"prior={{name: pretrained, source: {tiny_pipelines.folder(kind)}, scale: 2}}"
     assert run(prior, "captions=['', a b]", "guidance=2.0") == 0
     found = draws(tmp_path / "sample")
     assert all(clips.shape == (2, 6, 8, 12) and np.isfinite(clips).all() for clips in found.values())
     assert not np.array_equal(*found.values())
+
+
+def test_the_gaussian_prior_is_that_of_a_recording(run: Callable[..., int], tmp_path: Path, capsys) -> None:
+    """Its spectrum, of training clips as long as the draws, is the one that a benchmark of the recording uses."""
+    recording = SensoriumRecording(original() / "recording")
+    named = [
+        "prior={name: gaussian}",
+        "captions=['']",
+        f"recording={recording.path}",
+        f"artefacts={tmp_path}/artefacts",
+    ]
+    height, width = recording.frame_size
+    assert run(*named) == 2
+    assert f"sample.frame_size: expected ({height}, {width}) as in" in capsys.readouterr().err
+    assert run(*named, f"frame_size=[{height},{width}]") == 0
+    (kept,) = (tmp_path / "artefacts").glob("spectrum-*.safetensors")
+    assert kept == movie_spectrum(TrainingSet(recording, torch.ones(3), tmp_path / "artefacts", 6))
+    denoiser = GaussianDenoiser(load_spectrum(kept, torch.device("cpu"), method="test"))
+    steps, generator = list(steps_down(3, 10.0, 0.02)), torch.Generator().manual_seed(0)
+    expected = drawn(denoiser, None, (2, 1, 6, height, width), steps, generator=generator)
+    assert np.array_equal(draws(tmp_path / "sample")[""], expected[:, 0].half().numpy())
 
 
 @pytest.mark.parametrize(
@@ -163,11 +189,16 @@ def test_pretrained_pipelines_are_drawn_from(run: Callable[..., int], tmp_path: 
         ("lowest=0.0", "sample.lowest: expected greater than 0"),
         ("level=3", "did you mean 'levels'"),
         ("prior.weights=nothing", "recon train prior"),
-        ("prior={name: nothing}", "expected one of gaussian, movie_diffusion"),
+        ("prior={name: nothing}", "sample.prior.name: expected one of gaussian, diffusion, pretrained, got 'nothing'"),
+        ("prior={name: movie_diffusion}", "did you mean 'diffusion'"),
+        ("prior.text={name: typed, caption: a disc}", "expected no text in the prior, got one; write it into captions"),
+        ("prior={name: gaussian}", "expected captions [''] for a prior without text"),
+        ("prior={name: gaussian} & captions=['']", "expected a recording for a prior learnt from its movies"),
+        ("recording=recordings/demo", "and for no other, got recordings/demo; leave it out"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(run: Callable[..., int], capsys, override: str, message: str) -> None:
-    assert run(override) == 2
+    assert run(*override.split(" & ")) == 2
     assert message in capsys.readouterr().err
 
 

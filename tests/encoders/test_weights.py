@@ -13,16 +13,20 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from worlds import linear
 
 from recon.encoders.base import Encoder, Spec
+from recon.encoders.checkpoints import SHIPPED as ENCODERS
 from recon.encoders.checkpoints import architectures, load_encoder, save_encoder
 from recon.encoders.core_readout.model import CoreReadout
 from recon.encoders.dwiseneuro.argus_files import read_state
 from recon.errors import InputError
-from recon.methods.neural.weights_file import architecture_of, dropout_of, read_decoder
+from recon.methods.named_files import DECODERS
+from recon.methods.neural.weights_file import architecture_of, dropout_of, find_decoder, read_decoder
 from recon.priors.movie_autoencoder import MovieAutoencoder, load_autoencoder, save_autoencoder
 from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
+from recon.priors.weights_file import SHIPPED as PRIORS
 from recon.weights import check_tensors, described
 
 Load = Callable[[Path], object]
@@ -44,6 +48,36 @@ def write(kind: str, path: Path) -> Load:
         return load_movie_diffusion
     save_encoder(encoder(kind), path, card={})
     return load_encoder
+
+
+def decoder_named(name: str) -> object:
+    return find_decoder(name, linear.training(Path("artefacts")))
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "meant", "remedy"),
+    [
+        (load_encoder, "v1_sed0", "v1_seed0", "train one with `recon train encoder`"),
+        (load_movie_diffusion, "move_diffusion", "movie_diffusion", "train one with `recon train prior`"),
+        (load_autoencoder, "movie", "movies", "train one with `recon train autoencoder`"),
+        (decoder_named, "v1_decoder_sed0", "v1_decoder_seed0", "leave out `weights` to train one"),
+    ],
+)
+def test_a_name_of_no_weights_is_explained_with_the_nearest_one(
+    load: Callable[[str], object], name: str, meant: str, remedy: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load(name)
+    assert f"a file or a shipped name ({', '.join(shipped_beside(meant))}), got '{name}'" in str(caught.value)
+    assert f"(did you mean '{meant}'?); " in str(caught.value) and str(caught.value).endswith(remedy)
+    for elsewhere in (f"./{meant}", f"../weights/{meant}", "x" * 5000):
+        with pytest.raises(InputError, match=r"weights: expected an? "):
+            load(elsewhere)
+
+
+def shipped_beside(name: str) -> list[str]:
+    (folder,) = (folder for folder in (ENCODERS, PRIORS, DECODERS) if (folder / f"{name}.safetensors").is_file())
+    return sorted(file.stem for file in folder.glob("*.safetensors"))
 
 
 def rewrite(path: Path, *, header: dict[str, str] | None = None, spoil: float | None = None) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import Tag
 
 from recon import config
 from recon.errors import InputError
+from recon.methods import Mean
 from recon.methods.base import Method
 
 
@@ -44,7 +46,7 @@ class Walk:
     rate: float = 1.0
     mode: Literal["a", "b"] = "a"
     energies: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    stepper: Swift | Careful = field(default_factory=Swift)
+    stepper: Annotated[Swift, Tag("swift")] | Annotated[Careful, Tag("careful")] = field(default_factory=Swift)
     start: Method | None = None
     parts: tuple[Method, ...] = ()
     named: Mapping[str, Method] = field(default_factory=dict)
@@ -117,6 +119,16 @@ def test_what_is_wrong_is_named_with_its_place(tree: Any, parts: list[str]) -> N
     assert "\n" not in message
     for part in parts:
         assert part in message
+
+
+def test_python_objects_are_taken_where_names_are() -> None:
+    """In a field of a method, of tagged records and of a record; what is no such object is refused with its place."""
+    parts = {"start": Mean(), "parts": [Mean()], "stepper": Careful(memory=2), "stop": Stop(9)}
+    built = config.build("method", {"name": "walk", **parts})
+    assert built == Walk(start=Mean(), parts=(Mean(),), stepper=Careful(memory=2), stop=Stop(9))
+    for key, other in (("start", Stop(9)), ("stepper", Mean()), ("stop", Mean())):
+        with pytest.raises(InputError, match=rf"^method\.{key}: expected a mapping"):
+            config.build("method", {"name": "walk", key: other})
 
 
 def test_a_function_is_called_with_checked_arguments() -> None:

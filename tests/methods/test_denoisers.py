@@ -11,12 +11,14 @@ from worlds import linear as worlds
 
 from recon import config
 from recon.methods import DiffPir, Dps, Egg, Gradient, PlugAndPlay, Posterior, RedDiff, Sample, SplitGibbs, fitted
-from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Given, Typed, load_spectrum
+from recon.methods.diffusion.priors import conditioned, load_spectrum
 from recon.methods.diffusion.sampling import pulled, renoised
 from recon.methods.optimise.data_step import DataStep
 from recon.methods.optimise.lbfgs import Lbfgs
+from recon.methods.text.sources import Given, Typed
+from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import ClassifierFree
-from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
+from recon.priors.movie_diffusion import Diffusion, MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import cosine_transform
 from recon.priors.text import TextEncoder
@@ -65,12 +67,12 @@ def test_what_a_configuration_names_is_what_is_loaded(weights: str) -> None:
     tree["denoiser"]["text"] = {"name": "typed", "caption": "a disc"}
     method = config.build("method", tree)
     assert method.denoiser == Diffusion(weights, Typed("a disc"), window=6)
-    denoiser, condition = method.denoiser.load(worlds.spectrum(), worlds.problem())
+    denoiser, condition = conditioned(method.denoiser, worlds.spectrum(), worlds.problem())
     assert isinstance(denoiser, ClassifierFree) and condition is not None and condition.shape == (2, 384)
     assert config.build("method", {"name": "diffpir", "denoiser": {"name": "gaussian"}}).denoiser == GaussianPrior()
-    half, _ = Diffusion(weights, precision="bfloat16").load(worlds.spectrum(), worlds.problem())
+    half, _ = conditioned(Diffusion(weights, precision="bfloat16"), worlds.spectrum(), worlds.problem())
     x = torch.rand(1, 1, 8, 6, 8, generator=torch.Generator().manual_seed(0))
-    whole, _ = Diffusion(weights).load(worlds.spectrum(), worlds.problem())
+    whole, _ = conditioned(Diffusion(weights), worlds.spectrum(), worlds.problem())
     sigma = torch.tensor([0.3])
     assert torch.allclose(half(x, sigma), whole(x, sigma), atol=0.02)
 
@@ -104,7 +106,7 @@ def test_settings_that_make_no_sense_are_refused(wrong, message: str) -> None:
 def test_the_pull_is_the_gradient_of_the_misfit_in_the_noisy_movie(tmp_path: Path) -> None:
     """Against finite differences along a random direction."""
     problem = worlds.problem()
-    denoiser, _ = GaussianPrior().load(worlds.spectrum(), worlds.problem())
+    denoiser, _ = conditioned(GaussianPrior(), worlds.spectrum(), worlds.problem())
     generator = torch.Generator().manual_seed(3)
     x, direction = (torch.randn(problem.shape, generator=generator) for _ in range(2))
     x, sigma = 0.5 + 0.2 * x, torch.full((2,), 0.2)
@@ -143,7 +145,7 @@ def test_the_mean_of_samples_is_nearer_to_the_map_movie_than_one(tmp_path: Path)
 def test_what_is_said_of_a_clip_reaches_the_denoiser_scene_by_scene(weights: str, tmp_path: Path) -> None:
     said = (Caption(0, 6, ("a disc moves to the left", "a disc travels to the left")), Caption(6, 10, ("leaves",)))
     problem = replace(worlds.problem(2), captions=(said, said[:1]))
-    condition = Diffusion(weights, Given()).load(worlds.spectrum(), problem).condition
+    condition = conditioned(Diffusion(weights, Given()), worlds.spectrum(), problem).condition
     assert condition is not None and condition.shape == (2, worlds.FRAMES, 384)
     expected = torch.nn.functional.normalize(TextEncoder()(list(said[0].texts)).mean(0), dim=0)
     assert torch.allclose(condition[0, 3], expected, atol=1e-5) and torch.equal(condition[0, :6], condition[1, :6])
@@ -152,7 +154,7 @@ def test_what_is_said_of_a_clip_reaches_the_denoiser_scene_by_scene(weights: str
     swapped = problem.sample(torch.tensor([1, 0]))
     assert swapped.captions == (said[:1], said)
     with pytest.raises(ValueError, match="text given: expected captions"):
-        Diffusion(weights, Given()).load(worlds.spectrum(), worlds.problem())
+        conditioned(Diffusion(weights, Given()), worlds.spectrum(), worlds.problem())
 
 
 def test_without_activity_the_guess_stands_and_no_encoder_is_asked(tmp_path: Path) -> None:

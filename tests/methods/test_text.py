@@ -167,8 +167,8 @@ def test_examples_know_their_scenes_and_trials(tmp_path: Path) -> None:
 
 def test_a_method_reads_its_text_from_activity(tmp_path: Path) -> None:
     """Without captions in the problem: the condition is what the responses decode to."""
-    from recon.methods.diffusion.priors import Diffusion
-    from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
+    from recon.methods.diffusion.priors import conditioned
+    from recon.priors.movie_diffusion import Diffusion, MovieDiffusion, save_movie_diffusion
     from recon.priors.movie_unet import MovieUnetSettings
 
     with torch.random.fork_rng():
@@ -177,7 +177,7 @@ def test_a_method_reads_its_text_from_activity(tmp_path: Path) -> None:
     save_movie_diffusion(model, tmp_path / "tiny.safetensors", card={})
     training, problem = worlds.training(tmp_path, Spoken()), worlds.problem()
     method = fitted(Sample(Diffusion(str(tmp_path / "tiny.safetensors"), Decoded(windows=Windows(6, 6)))), training)
-    condition: Tensor | None = method.denoiser.load(worlds.spectrum(), problem).condition
+    condition: Tensor | None = conditioned(method.denoiser, worlds.spectrum(), problem).condition
     assert condition is not None and condition.shape == (2, worlds.FRAMES, 384) and bool(condition.isfinite().all())
     *_, last = method(problem, torch.Generator().manual_seed(0))
     assert last.movie.shape == problem.shape

@@ -13,9 +13,9 @@ from worlds import linear as worlds
 from worlds import pipelines as tiny_pipelines
 
 from recon.methods import Dps, Egg, Sample, fitted
-from recon.methods.diffusion.priors import Given, Pretrained, Typed
+from recon.methods.text.sources import Given, Typed
 from recon.priors.guidance import ClassifierFree
-from recon.priors.latent_diffusion import Framing, LatentDiffusion, load_latent_diffusion, smoothed
+from recon.priors.latent_diffusion import Framing, LatentDiffusion, Pretrained, load_latent_diffusion, smoothed
 from recon.types import Caption, Iterate
 
 SHAPE = (7, 9, 14)

@@ -15,6 +15,7 @@ from recon import config
 from recon.priors.latent_diffusion import Framing, load_latent_diffusion
 from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
+from recon.priors.still_images import Still
 
 
 def test_weights_that_cannot_be_had_are_an_error_and_never_random(tmp_path: Path) -> None:
@@ -59,10 +60,11 @@ def test_a_package_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_configuration_names_a_prior(tmp_path: Path) -> None:
-    tree = {"name": "latent_diffusion", "source": tiny_pipelines.folder("image"), "scale": 2, "shape": [7, 9, 14]}
-    assert config.build("prior", tree).framing == Framing((7, 9, 14), 2)
+    pipeline = config.build("prior", {"name": "pretrained", "source": tiny_pipelines.folder("image"), "scale": 2})
+    assert pipeline.denoiser((1, 1, 7, 9, 14), None).framing == Framing((7, 9, 14), 2)
     save_movie_diffusion(MovieDiffusion(MovieUnetSettings(widths=(4,))), tmp_path / "tiny.safetensors", card={})
-    named = {"name": "movie_diffusion", "weights": str(tmp_path / "tiny.safetensors"), "window": 8}
-    assert config.build("prior", named).window == 8
-    with pytest.raises(ValueError, match="prior: weights: expected a diffusion prior of movies"):
-        config.build("prior", {"name": "movie_diffusion", "weights": "nothing"})
+    named = config.build("prior", {"name": "diffusion", "weights": str(tmp_path / "tiny.safetensors"), "window": 8})
+    assert named.denoiser((1, 1, 7, 9, 14), None).window == 8
+    assert isinstance(named.denoiser((1, 1, 1, 9, 14), None), Still), "clips of one frame"
+    with pytest.raises(ValueError, match="weights: expected a diffusion prior of movies"):
+        config.build("prior", {"name": "diffusion", "weights": "nothing"}).denoiser((1, 1, 7, 9, 14), None)

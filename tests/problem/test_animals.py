@@ -139,6 +139,6 @@ def test_unknown_animals_are_refused(world: Path) -> None:
         task_of(tree_of(world, animals=["c"]))
 
 
-def test_the_page_says_that_another_animal_was_fitted() -> None:
-    row = {"method": {"name": "ridge"}, "condition": "recorded", "animals": ["b"]}
-    assert seen_by(row).endswith("; fitted with 1 other animal that saw the clips")
+def test_the_page_says_that_another_animal_was_fitted(world: Path) -> None:
+    assert seen_by(task_of(tree_of(world, method={"name": "ridge"})).saw).count("animal") == 0  # decoders ignore it
+    assert "; fitted with 1 other animal that saw the clips" in seen_by(task_of(tree_of(world)).saw)

@@ -92,14 +92,25 @@ def test_without_activity_nothing_pulls_and_no_start_leaks(method: dict[str, Any
 @pytest.mark.parametrize(
     ("tree", "named"),
     [
-        (DEEP, "'average'"),
+        ({**DEEP, "methods": {**DEEP["methods"], "a": {"name": "ridge"}}}, "'average'"),
         ({"name": "gradient", "start": {"name": "dps", "denoiser": DIFFUSION}}, "'gradient'"),
-        ({"name": "newcomer", "denoiser": DIFFUSION}, "'newcomer'"),
+        ({"name": "egg"}, "'egg'"),
     ],
 )
 def test_what_sees_activity_by_itself_is_no_prior(tree: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=rf"prior only: expected .*, got {named}.*prior_only"):
         prior_only(tree)
+
+
+def test_an_average_of_priors_is_a_prior() -> None:
+    silent = prior_only(DEEP)["methods"]
+    assert (silent["a"]["method"]["scale"], silent["b"]["data"]) == (0.0, {"beta": 0.0}) and "start" not in silent["b"]
+
+
+def test_a_sweep_without_values_takes_the_declared_ones() -> None:
+    made = ablation(sweep={"beta": []})
+    assert [row["label"] for row in made.rows()][-4:] == ["beta 0.1", "beta 0.3", "beta 1", "beta 3"]
+    assert made.curves() == {"beta": ["beta 0.1", "beta 0.3", "beta 1", "beta 3"]}
 
 
 def test_how_words_are_decoded_is_kept() -> None:

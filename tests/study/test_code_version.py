@@ -200,7 +200,8 @@ def tasks(world: Path, methods: Mapping[str, dict[str, Any]]) -> dict[str, Task]
 
 def test_a_task_depends_on_its_method_engine_and_encoders_alone(world: Path) -> None:
     average = {"name": "average", "methods": {"a": {"name": "ridge"}}, "weights": {"a": 1.0}}
-    made = tasks(world, {"ridge": {"name": "ridge"}, "dps": {"name": "dps"}, "average": average})
+    told = {"name": "dps", "denoiser": {"name": "diffusion", "text": {"name": "decoded"}}}
+    made = tasks(world, {"ridge": {"name": "ridge"}, "dps": {"name": "dps"}, "average": average, "told": told})
     found = {label: set(imported_modules(*task.modules)) for label, task in made.items()}
     always = {
         "recon.data.measurement",
@@ -221,13 +222,9 @@ def test_a_task_depends_on_its_method_engine_and_encoders_alone(world: Path) -> 
     assert always | learnt <= found["ridge"] and always | learnt <= found["average"] and always <= found["dps"]
     barred = ("recon.methods.diffusion", "recon.methods.neural", "recon.methods.text", "recon.priors", "recon.simulate")
     assert not [name for name in found["ridge"] | found["average"] if name.startswith(barred)]
-    lazily = {
-        "recon.methods.text.decoder",
-        "recon.priors.text",
-        "recon.priors.movie_diffusion",
-        "recon.priors.spectrum",
-    }
-    assert lazily <= found["dps"]
+    assert "recon.priors.spectrum" in found["dps"] and "recon.priors.movie_diffusion" not in found["dps"]
+    learnt_prior = {"recon.priors.text", "recon.priors.movie_diffusion", "recon.priors.spectrum"}
+    assert learnt_prior | {"recon.methods.text.decoder"} <= found["told"]
     others = ("recon.report", "recon.commands", "recon.cli", "recon.analysis", "recon.train", "recon.code_version")
     assert not [name for modules in found.values() for name in modules if name.startswith(others)]
 

@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from recon.analysis.language import features
-from recon.methods import Convolutional, DiffPir, Gradient, Posterior, Smoothed
-from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, Typed
+from recon.methods import Convolutional, DiffPir, Egg, Gradient, Posterior, Smoothed
 from recon.methods.named_files import content_named
 from recon.methods.neural.latent import Images, Latent
 from recon.methods.text.decoder import Decoded
+from recon.methods.text.sources import Typed
+from recon.priors.gaussian import GaussianPrior
+from recon.priors.latent_diffusion import Pretrained
+from recon.priors.movie_diffusion import Diffusion
 
 
 def test_weights_count_by_their_content_wherever_a_method_names_them(tmp_path: Path) -> None:
@@ -41,7 +44,7 @@ def test_folders_and_tables_that_a_method_names_count_by_their_content(tmp_path:
     methods = [
         DiffPir(Diffusion(text=Decoded(encoder=str(model)))),
         DiffPir(Diffusion(text=Decoded(said=f"{table}:model"))),
-        DiffPir(Pretrained(str(model))),
+        Egg(Pretrained(str(model))),
         Latent(Images(str(model))),
     ]
     before = [content_named(method) for method in methods]

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from recon import config
 from recon.analysis.identification.scores import SCORED, TASKS, scores
+from recon.code_version import parts_of
 from recon.data.hdf5 import open_hdf5
 from recon.encoders.base import Encoder
 from recon.encoders.runtime.precision import products
 from recon.errors import InputError
 from recon.files import write_table
-from recon.methods.combined import Smoothed
 from recon.methods.neural.alignment import Alignment
 from recon.metrics.correlation import pearson
 from recon.metrics.identification import cosine_similarity, segments
@@ -112,12 +112,9 @@ def approaches(bench: Bench) -> Iterator[tuple[str, Views, Batch]]:
                     "the reason"
                 )
             yield f"decoding: {task.label}", decoding_views(store.directory(task.key), batch), batch
-            method = task.method()
-            aligned = (
-                method.method if isinstance(method, Smoothed) else method
-            )  # smoothing leaves the embedding unchanged
-            if isinstance(aligned, Alignment) and entry.row.condition == "recorded":
-                yield f"alignment: {task.label}", alignment_views(aligned, bench, batch), batch
+            aligned = [part for part in parts_of(task.method()) if isinstance(part, Alignment)]
+            if len(aligned) == 1 and entry.row.condition == "recorded":  # what is around it leaves the embedding alone
+                yield f"alignment: {task.label}", alignment_views(aligned[0], bench, batch), batch
         for name, encoder in bench.encoders.items():
             yield f"encoding: {name}", encoding_views(encoder, bench, batch), batch
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from recon.errors import InputError
+from recon.errors import InputError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,7 @@ def public_file(name: str) -> PublicFile:
     """Return a public file by name; raises InputError with the closest match for an unknown name."""
     known = public_files()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(name, known)
         raise InputError(f"name: expected a public file{hint}, got {name!r}; `recon data fetch --list` shows them all")
     return known[name]
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from recon.errors import InputError
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import Diffusion, GaussianPrior, load_spectrum, starting_movie
+from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees, starting_movie
 from recon.methods.diffusion.sampling import ancestral, renoised, steps_down
+from recon.methods.facts import Sees, Strength
 from recon.methods.optimise.data_step import DataStep, left_uncertain
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
+from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import falling
+from recon.priors.prior import PixelPrior
 from recon.priors.spectrum import Spectrum
 from recon.problem.problem import Problem
 from recon.ranges import Count, NonNegative, Positive
@@ -39,7 +42,10 @@ class DiffPir:
     training frame.
     """
 
-    denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
+    title: ClassVar[str] = "half-quadratic splitting with a denoiser"
+    strength: ClassVar[Strength | None] = Strength("data.beta", (0.1, 0.3, 1.0, 3.0))
+
+    denoiser: PixelPrior = field(default_factory=GaussianPrior)
     levels: Count = 10
     highest: Positive = 0.5
     lowest: Positive = 0.03
@@ -57,6 +63,16 @@ class DiffPir:
                 f"diffpir: expected noise of at least 0, at most 1 where it is carried, got {self.noise:g}; correct it"
             )
 
+    @property
+    def sees(self) -> Sees:
+        """What decides the movie."""
+        return sampler_sees(self.denoiser, strength=self.data.beta, start=self.start)
+
+    @property
+    def separable(self) -> bool:
+        """True if each sample of a batch gives what it gives alone."""
+        return not self.noise and not self.carried and (self.start is None or self.start.separable)
+
     def fit(self, training: TrainingSet) -> DiffPir:
         """Estimate the spectrum of the training movies; fit the start method and the denoiser's text decoder."""
         start = self.start and fitted(self.start, training)
@@ -66,7 +82,7 @@ class DiffPir:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the movie after every level."""
         spectrum = load_spectrum(self.artefact, problem.device, method="diffpir")
-        prior = self.denoiser.load(spectrum, problem)
+        prior = conditioned(self.denoiser, spectrum, problem)
         if state:
             noisy, done = state["noisy"], int(state["step"])
         else:

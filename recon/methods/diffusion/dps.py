@@ -6,16 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from recon.errors import InputError
-from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, load_spectrum
+from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees
 from recon.methods.diffusion.sampling import begin, pulled, renoised, steps_down, terms_of
+from recon.methods.facts import Sees, Strength
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
+from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import falling
+from recon.priors.prior import Prior
 from recon.problem.problem import Problem
 from recon.ranges import Count, Fraction, NonNegative, Positive
 from recon.types import Iterate, State
@@ -31,7 +35,11 @@ class Dps:
     noise is fresh at every level.
     """
 
-    denoiser: GaussianPrior | Diffusion | Pretrained = field(default_factory=GaussianPrior)
+    title: ClassVar[str] = "diffusion posterior sampling"
+    strength: ClassVar[Strength | None] = Strength("beta", (0.1, 0.3, 1.0, 3.0))
+    separable: ClassVar[bool] = False
+
+    denoiser: Prior = field(default_factory=GaussianPrior)
     levels: Count = 50
     highest: Positive = 1.0
     lowest: Positive = 0.02
@@ -48,6 +56,11 @@ class Dps:
                 f"{self.noise:g}; correct it"
             )
 
+    @property
+    def sees(self) -> Sees:
+        """What decides the movie."""
+        return sampler_sees(self.denoiser, strength=self.beta)
+
     def fit(self, training: TrainingSet) -> Dps:
         """Estimate the spectrum of the training movies, whose mean is the start; fit the denoiser's text decoder."""
         return replace(self, denoiser=self.denoiser.fit(training), artefact=movie_spectrum(training))
@@ -56,7 +69,7 @@ class Dps:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the clean estimate of every level with its misfit; the last is moved along the misfit's gradient."""
         spectrum = load_spectrum(self.artefact, problem.device, method="dps")
-        denoiser, condition = self.denoiser.load(spectrum, problem)
+        denoiser, condition = conditioned(self.denoiser, spectrum, problem)
         start = partial(spectrum.mean.expand, problem.shape)
         x, done = begin(denoiser, start, state, level=self.highest, generator=generator)
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):

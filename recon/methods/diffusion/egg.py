@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
 from recon.errors import InputError
-from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, load_spectrum
+from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees
 from recon.methods.diffusion.sampling import ancestral, begin, pulled, renoised, steps_down, terms_of, unit
+from recon.methods.facts import Sees, Strength
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
+from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import falling
+from recon.priors.prior import Prior
 from recon.problem.problem import Problem
 from recon.ranges import Count, Fraction, NonNegative, Positive
 from recon.types import Iterate, State
@@ -29,7 +33,11 @@ class Egg:
     stochasticity (1: ancestral, as published; 0: deterministic).
     """
 
-    denoiser: GaussianPrior | Diffusion | Pretrained = field(default_factory=GaussianPrior)
+    title: ClassVar[str] = "energy-guided diffusion"
+    strength: ClassVar[Strength | None] = Strength("scale", (0.3, 1.0, 3.0, 10.0))
+    separable: ClassVar[bool] = False
+
+    denoiser: Prior = field(default_factory=GaussianPrior)
     levels: Count = 50
     highest: Positive = 1.0
     lowest: Positive = 0.02
@@ -44,6 +52,11 @@ class Egg:
                 f"egg: expected scale of at least 0 and noise in 0–1, got {self.scale:g} and {self.noise:g}; correct it"
             )
 
+    @property
+    def sees(self) -> Sees:
+        """What decides the movie."""
+        return sampler_sees(self.denoiser, strength=self.scale)
+
     def fit(self, training: TrainingSet) -> Egg:
         """Estimate the spectrum of the training movies, whose mean is the start; fit the denoiser's text decoder."""
         return replace(self, denoiser=self.denoiser.fit(training), artefact=movie_spectrum(training))
@@ -52,7 +65,7 @@ class Egg:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the denoised estimate of every level, and finally the movie itself."""
         spectrum = load_spectrum(self.artefact, problem.device, method="egg")
-        denoiser, condition = self.denoiser.load(spectrum, problem)
+        denoiser, condition = conditioned(self.denoiser, spectrum, problem)
         start = partial(spectrum.mean.expand, problem.shape)
         x, done = begin(denoiser, start, state, level=self.highest, generator=generator)
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):

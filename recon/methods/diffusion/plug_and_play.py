@@ -8,15 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
 from recon.errors import InputError
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import Diffusion, GaussianPrior, load_spectrum, starting_movie
+from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees, starting_movie
+from recon.methods.facts import Sees, Strength
 from recon.methods.optimise.data_step import DataStep
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
+from recon.priors.gaussian import GaussianPrior
+from recon.priors.prior import PixelPrior
 from recon.problem.problem import Problem
 from recon.ranges import Count, Positive
 from recon.types import Iterate, State
@@ -30,7 +34,10 @@ class PlugAndPlay:
     movie for any σ, which then sets only the speed. Starts from the movie of `start` or the mean training frame.
     """
 
-    denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
+    title: ClassVar[str] = "plug-and-play ADMM"
+    strength: ClassVar[Strength | None] = Strength("data.beta", (0.1, 0.3, 1.0, 3.0))
+
+    denoiser: PixelPrior = field(default_factory=GaussianPrior)
     iterations: Count = 30
     sigma: Positive = 0.1
     data: DataStep = field(default_factory=DataStep)
@@ -44,6 +51,16 @@ class PlugAndPlay:
                 f"{self.sigma:g}; raise them"
             )
 
+    @property
+    def sees(self) -> Sees:
+        """What decides the movie."""
+        return sampler_sees(self.denoiser, strength=self.data.beta, start=self.start)
+
+    @property
+    def separable(self) -> bool:
+        """True if each sample of a batch gives what it gives alone."""
+        return self.start is None or self.start.separable
+
     def fit(self, training: TrainingSet) -> PlugAndPlay:
         """Estimate the spectrum of the training movies; fit the start method and the denoiser's text decoder."""
         start = self.start and fitted(self.start, training)
@@ -53,7 +70,7 @@ class PlugAndPlay:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield x, clipped to [0,1], after every iteration."""
         spectrum = load_spectrum(self.artefact, problem.device, method="plug_and_play")
-        denoiser, condition = self.denoiser.load(spectrum, problem)
+        denoiser, condition = conditioned(self.denoiser, spectrum, problem)
         level = torch.full((problem.shape[0],), self.sigma, device=problem.device)
         white = torch.full_like(spectrum.power, self.sigma**2)
         if state:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from recon.errors import InputError
 from recon.methods.base import Method, fitted
+from recon.methods.facts import Sees, Strength
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.ranges import Count
@@ -23,12 +25,25 @@ class Posterior:
     The calibration of the deviation is that of the sampler: see its bias, and the coverage of its intervals.
     """
 
+    title: ClassVar[str] = "posterior mean of draws"
+    strength: ClassVar[Strength | None] = None
+
     method: Method
     draws: Count = 8
 
     def __post_init__(self) -> None:
         if self.draws < 2:
             raise InputError(f"posterior: expected at least 2 draws, got {self.draws}; raise it")
+
+    @property
+    def sees(self) -> Sees:
+        """That of the sampler."""
+        return self.method.sees
+
+    @property
+    def separable(self) -> bool:
+        """True if each sample of a batch gives what it gives alone."""
+        return self.method.separable
 
     def fit(self, training: TrainingSet) -> Posterior:
         """Fit the inner method."""

@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from recon.errors import InputError
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import ConditionedDenoiser, Diffusion, GaussianPrior, load_spectrum, starting_movie
+from recon.methods.diffusion.priors import ConditionedDenoiser, conditioned, load_spectrum, sampler_sees, starting_movie
+from recon.methods.facts import Sees, Strength
 from recon.methods.optimise.first_order import Adam, Evaluation, terms_in
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
+from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import falling
+from recon.priors.prior import PixelPrior
 from recon.problem.problem import Problem
 from recon.ranges import Count, NonNegative, Positive
 from recon.types import Iterate, State
@@ -32,7 +36,11 @@ class RedDiff:
     last iterate has it without noise.
     """
 
-    denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
+    title: ClassVar[str] = "score distillation"
+    strength: ClassVar[Strength | None] = Strength("beta", (0.1, 0.3, 1.0, 3.0))
+    separable: ClassVar[bool] = False
+
+    denoiser: PixelPrior = field(default_factory=GaussianPrior)
     iterations: Count = 100
     highest: Positive = 0.8
     lowest: Positive = 0.03
@@ -49,6 +57,11 @@ class RedDiff:
                 f"red_diff: expected beta and prior of at least 0, got {self.beta:g} and {self.prior:g}; raise them"
             )
 
+    @property
+    def sees(self) -> Sees:
+        """What decides the movie."""
+        return sampler_sees(self.denoiser if self.prior else None, strength=self.beta, start=self.start)
+
     def fit(self, training: TrainingSet) -> RedDiff:
         """Estimate the mean of the training movies; fit the start method and the denoiser's text decoder."""
         start = self.start and fitted(self.start, training)
@@ -58,7 +71,7 @@ class RedDiff:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the movie after every step."""
         spectrum = load_spectrum(self.artefact, problem.device, method="red_diff")
-        prior = self.denoiser.load(spectrum, problem)
+        prior = conditioned(self.denoiser, spectrum, problem)
         if state:
             memory, x = dict(state), state["variable"]
         else:

@@ -6,16 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
 from recon.errors import InputError
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import Diffusion, GaussianPrior, Pretrained, load_spectrum, starting_movie
+from recon.methods.diffusion.priors import conditioned, load_spectrum, prior_sees, starting_movie
 from recon.methods.diffusion.sampling import begin, steps_down, unguided
+from recon.methods.facts import MEAN_FRAME, Sees, Strength
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
+from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import falling
+from recon.priors.prior import Prior
 from recon.problem.problem import Problem
 from recon.ranges import Count, Fraction, Positive
 from recon.types import Iterate, State
@@ -31,7 +35,11 @@ class Sample:
     ancestral).
     """
 
-    denoiser: GaussianPrior | Diffusion | Pretrained = field(default_factory=GaussianPrior)
+    title: ClassVar[str] = "sample of the prior"
+    strength: ClassVar[Strength | None] = None
+    separable: ClassVar[bool] = False
+
+    denoiser: Prior = field(default_factory=GaussianPrior)
     levels: Count = 30
     highest: Positive = 10.0
     lowest: Positive = 0.02
@@ -44,6 +52,11 @@ class Sample:
         if not 0 <= self.noise <= 1:
             raise InputError(f"sample: expected noise in 0–1, got {self.noise:g}; correct it")
 
+    @property
+    def sees(self) -> Sees:
+        """What decides the movie."""
+        return prior_sees(self.denoiser) | (Sees(learnt=(MEAN_FRAME,)) if self.start is None else self.start.sees)
+
     def fit(self, training: TrainingSet) -> Sample:
         """Estimate the mean of the training movies; fit the start method and the denoiser's text decoder."""
         start = self.start and fitted(self.start, training)
@@ -53,7 +66,7 @@ class Sample:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the denoised estimate of every level; the last includes its misfit."""
         spectrum = load_spectrum(self.artefact, problem.device, method="sample")
-        denoiser, condition = self.denoiser.load(spectrum, problem)
+        denoiser, condition = conditioned(self.denoiser, spectrum, problem)
         start = partial(starting_movie, problem, generator, spectrum, self.start)
         x, done = begin(denoiser, start, state, level=self.highest, generator=generator)
         steps = steps_down(self.levels, self.highest, self.lowest, done=done)

@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from recon.errors import InputError
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import Diffusion, GaussianPrior, load_spectrum, starting_movie
+from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees, starting_movie
 from recon.methods.diffusion.sampling import ancestral, renoised, steps_down
+from recon.methods.facts import Sees, Strength
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
 from recon.priors.base import Denoiser
+from recon.priors.gaussian import GaussianPrior
+from recon.priors.prior import PixelPrior
 from recon.problem.problem import Problem
 from recon.ranges import Count, NonNegative, Positive, Whole
 from recon.types import Iterate, State, Uncertainty
@@ -39,7 +43,11 @@ class SplitGibbs:
     `levels`, `iterations` → ∞.
     """
 
-    denoiser: GaussianPrior | Diffusion = field(default_factory=GaussianPrior)
+    title: ClassVar[str] = "split Gibbs sampling"
+    strength: ClassVar[Strength | None] = Strength("beta", (0.1, 0.3, 1.0, 3.0))
+    separable: ClassVar[bool] = False
+
+    denoiser: PixelPrior = field(default_factory=GaussianPrior)
     iterations: Count = 200
     burn: Whole = 50
     rho: Positive = 0.1
@@ -59,6 +67,11 @@ class SplitGibbs:
             )
         list(steps_down(self.levels, self.rho, self.lowest))
 
+    @property
+    def sees(self) -> Sees:
+        """What decides the movie."""
+        return sampler_sees(self.denoiser, strength=self.beta, start=self.start)
+
     def fit(self, training: TrainingSet) -> SplitGibbs:
         """Estimate the spectrum of the training movies; fit the start method and the denoiser's text decoder."""
         start = self.start and fitted(self.start, training)
@@ -68,7 +81,7 @@ class SplitGibbs:
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the running mean after every iteration; during burn-in the sample itself."""
         spectrum = load_spectrum(self.artefact, problem.device, method="split_gibbs")
-        denoiser, condition = self.denoiser.load(spectrum, problem)
+        denoiser, condition = conditioned(self.denoiser, spectrum, problem)
         kept = dict(state) if state else self._begin(starting_movie(problem, generator, spectrum, self.start))
         for number in range(int(kept["step"]) + 1, self.iterations + 1):
             z = self._sample_prior(denoiser, kept["x"], condition, generator)

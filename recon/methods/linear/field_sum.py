@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from recon.methods.facts import Sees, Strength
 from recon.methods.linear.decode import decoded_once
 from recon.methods.linear.encoder_gradients import linear_model
 from recon.methods.linear.lags import Lags, Scaling, training_pairs
@@ -29,6 +31,13 @@ class FieldSum:
     Fields, offsets and noise variances come from the encoder's linear model. The gain g is fitted by least squares on
     training trials. Overlap of fields is ignored; `optimal_linear` accounts for it.
     """
+
+    title: ClassVar[str] = "receptive-field sum"
+    strength: ClassVar[Strength | None] = None
+    sees: ClassVar[Sees] = Sees(
+        responses=True, learnt=("receptive fields of the encoder", "gain and noise from training responses")
+    )
+    separable: ClassVar[bool] = True
 
     lags: Lags = field(default_factory=lambda: Lags(0, 14, 5))
     samples: Count = 3

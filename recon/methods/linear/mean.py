@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate
+from recon.methods.facts import MEAN_FRAME, Sees, Strength
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
@@ -19,6 +21,11 @@ from recon.types import Iterate, State
 @dataclass(frozen=True)
 class Mean:
     """Mean frame of the training movies, for every frame of the clip."""
+
+    title: ClassVar[str] = "mean training frame"
+    strength: ClassVar[Strength | None] = None
+    sees: ClassVar[Sees] = Sees(learnt=(MEAN_FRAME,))
+    separable: ClassVar[bool] = True
 
     artefact: Path | None = None
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from recon.methods.facts import Sees, Strength
 from recon.methods.linear.decode import decoded_once
 from recon.methods.linear.encoder_gradients import LinearModel, linear_model
 from recon.methods.linear.lags import Lags
@@ -27,6 +29,14 @@ class OptimalLinear:
     independent noise in f. Recorded responses set only offsets, gains and noise variances, whereas ridge estimates all
     covariances from them. `noise` above 1 allows for correlated noise.
     """
+
+    title: ClassVar[str] = "optimal linear estimator"
+    strength: ClassVar[Strength | None] = None
+    sees: ClassVar[Sees] = Sees(
+        responses=True,
+        learnt=("receptive fields of the encoder", "statistics of training movies", "noise from training responses"),
+    )
+    separable: ClassVar[bool] = True
 
     lags: Lags = field(default_factory=Lags)
     noise: NonNegative = 1.0

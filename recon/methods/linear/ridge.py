@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.methods.facts import PAIRS, Sees, Strength
 from recon.methods.linear.decode import decoded_once
 from recon.methods.linear.lags import Lags, measure_scaling, training_pairs
 from recon.methods.linear.regression import regressed
@@ -29,6 +30,11 @@ class Ridge:
     lags has its own penalty (banded ridge; Nunez-Elizalde, Huth & Gallant 2019): an entry holds one factor per bump,
     and cross-validation selects among all combinations of entry and penalty.
     """
+
+    title: ClassVar[str] = "ridge regression"
+    strength: ClassVar[Strength | None] = None
+    sees: ClassVar[Sees] = Sees(responses=True, learnt=(PAIRS,))
+    separable: ClassVar[bool] = True
 
     lags: Lags = field(default_factory=Lags)
     penalties: Annotated[tuple[NonNegative, ...], Some] = (0.03, 0.1, 0.3, 1.0, 3.0)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from recon.methods.facts import PAIRS, Sees, Strength
 from recon.methods.linear.decode import decoded_once
 from recon.methods.linear.lags import Lags, measure_scaling, training_pairs
 from recon.methods.training_set import TrainingSet
@@ -19,6 +21,11 @@ from recon.types import Iterate, State
 @dataclass(frozen=True)
 class Sta:
     """movie(t) = m + g·Σ y(t+lag)·STA(lag), with the gain g fitted by least squares on the training trials."""
+
+    title: ClassVar[str] = "spike-triggered sum"
+    strength: ClassVar[Strength | None] = None
+    sees: ClassVar[Sees] = Sees(responses=True, learnt=(PAIRS,))
+    separable: ClassVar[bool] = True
 
     lags: Lags = field(default_factory=lambda: Lags(bases=4))
     root: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import POSING, only_iterate, responses_of, validation_pairs
+from recon.methods.facts import PAIRS, VALIDATED, Sees, Strength
 from recon.methods.neural.chunks import chunk, mean_frame, recorded
 from recon.methods.neural.library import Pieces, blended, pieces_of, window_starts
 from recon.methods.neural.towers import Towers, TowerSettings, info_nce
@@ -40,6 +41,11 @@ class Alignment:
     `frames`. A fraction `dropout` of the neurons is silenced; brightness, contrast and position of movies are jittered.
     Pieces have `window` frames, start at every `stride`-th frame, and are weighted by exp(beta·cosine).
     """
+
+    title: ClassVar[str] = "contrastive alignment"
+    strength: ClassVar[Strength | None] = None
+    sees: ClassVar[Sees] = Sees(responses=True, learnt=(PAIRS, "pieces of training movies", VALIDATED))
+    separable: ClassVar[bool] = True
 
     towers: TowerSettings = field(default_factory=TowerSettings)
     learning: Learning = field(default_factory=lambda: Learning(steps=1500, learning_rate=1e-3, weight_decay=0.05))

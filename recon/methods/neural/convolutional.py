@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from recon.encoders.training.loop import Learning, fresh, learn
 from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import POSING, only_iterate, responses_of, validation_pairs
+from recon.methods.facts import PAIRS, VALIDATED, Sees, Strength
 from recon.methods.neural.chunks import Reading, chunk, decoded, decoding_score, mean_frame, places, recorded
 from recon.methods.neural.critic import Rivals, rivalry, with_critic
 from recon.methods.neural.distillation import distilled, drawn_chunk
@@ -54,6 +55,10 @@ class Convolutional:
     the file's.
     """
 
+    title: ClassVar[str] = "convolutional decoder"
+    strength: ClassVar[Strength | None] = None
+    separable: ClassVar[bool] = True
+
     architecture: DecoderArchitecture = field(default_factory=DecoderArchitecture)
     learning: Learning = field(default_factory=Learning)
     batch: Count = 8
@@ -82,6 +87,15 @@ class Convolutional:
                 f"convolutional: expected generated of at least 0 minutes, and distilled above 0 with it, got "
                 f"{self.generated:g} and {self.distilled:g}; correct them"
             )
+
+    @property
+    def sees(self) -> Sees:
+        """What decides the movie: responses, and what the weights were trained on."""
+        if self.weights:
+            return Sees(responses=True, pretrained=(f"decoder {self.weights}",))
+        predicted = ("responses predicted by the encoders",) if self.distilled else ()
+        drawn = ("generated movies",) if self.generated else ()
+        return Sees(responses=True, learnt=(PAIRS, *predicted, *drawn, VALIDATED))
 
     def fit(self, training: TrainingSet) -> Convolutional:
         """Train the network, or find its file; an interrupted training resumes from its checkpoint."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Tag
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,6 +16,7 @@ from recon.encoders.identity import weights_hash
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of
+from recon.methods.facts import PAIRS, Sees, Strength
 from recon.methods.linear.lags import Lags, Scaling, measure_scaling
 from recon.methods.linear.regression import regressed
 from recon.methods.neural.towers import NeuralTower, TowerSettings, info_nce
@@ -32,6 +34,11 @@ class Movies:
 
     weights: str = "movies"
 
+    @property
+    def sees(self) -> Sees:
+        """The pretrained autoencoder."""
+        return Sees(pretrained=(f"autoencoder {self.weights}",))
+
     def load(self) -> Autoencoder:
         """Return the autoencoder."""
         return load_autoencoder(self.weights)
@@ -44,6 +51,11 @@ class Images:
     model: str
     scale: Count = 4
 
+    @property
+    def sees(self) -> Sees:
+        """The pretrained autoencoder."""
+        return Sees(pretrained=(f"autoencoder {self.model}",))
+
     def load(self) -> Autoencoder:
         """Return the autoencoder."""
         return load_image_autoencoder(self.model, scale=self.scale)
@@ -52,8 +64,6 @@ class Images:
 @dataclass(frozen=True)
 class RidgeReader:
     """Ridge regression from lagged responses to latents; penalty by cross-validation, as in `ridge`."""
-
-    NAME: ClassVar[str] = "linear"
 
     lags: Lags = field(default_factory=Lags)
     penalties: Annotated[tuple[NonNegative, ...], Some] = (0.03, 0.1, 0.3, 1.0, 3.0)
@@ -85,9 +95,20 @@ class Latent:
     uninformative the latents regress to their mean, so that blur reflects uncertainty.
     """
 
-    autoencoder: Movies | Images = field(default_factory=Movies)
-    reader: RidgeReader | Contrastive = field(default_factory=RidgeReader)
+    title: ClassVar[str] = "latent decoder"
+    strength: ClassVar[Strength | None] = None
+    separable: ClassVar[bool] = True
+
+    autoencoder: Annotated[Movies, Tag("movies")] | Annotated[Images, Tag("images")] = field(default_factory=Movies)
+    reader: Annotated[RidgeReader, Tag("linear")] | Annotated[Contrastive, Tag("contrastive")] = field(
+        default_factory=RidgeReader
+    )
     artefact: Path | None = None
+
+    @property
+    def sees(self) -> Sees:
+        """What decides the movie."""
+        return Sees(responses=True, learnt=(PAIRS,)) | self.autoencoder.sees
 
     def fit(self, training: TrainingSet) -> Latent:
         """Encode the training movies, then train the reader."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of
+from recon.methods.facts import Sees, Strength
 from recon.methods.neural.chunks import as_bytes
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
@@ -28,6 +30,13 @@ class Library:
     are blended with triangular weights. The best pieces are weighted by p^beta; `beta` 0, as published, weights them
     equally.
     """
+
+    title: ClassVar[str] = "Bayesian library decoder"
+    strength: ClassVar[Strength | None] = None
+    sees: ClassVar[Sees] = Sees(
+        responses=True, learnt=("training movies", "rates of the encoder for training movies at mean behavior")
+    )
+    separable: ClassVar[bool] = True
 
     window: Count = 16
     stride: Count = 2

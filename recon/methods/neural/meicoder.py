@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from recon.encoders.training.loop import Learning, fresh, learn
 from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import POSING, only_iterate, responses_of, validation_pairs
+from recon.methods.facts import PAIRS, VALIDATED, Sees, Strength
 from recon.methods.neural.chunks import Reading, chunk, decoded, decoding_score, mean_frame, recorded
 from recon.methods.neural.critic import Rivals, rivalry
 from recon.methods.neural.frame_network import FrameArchitecture, FrameDecoder, rivals
@@ -37,6 +38,11 @@ class Meicoder:
     images; lagged responses replace the single response here. Chunks, dropout of neurons and the selection of weights
     by validation clips are as in `convolutional`.
     """
+
+    title: ClassVar[str] = "MEIcoder"
+    strength: ClassVar[Strength | None] = None
+    sees: ClassVar[Sees] = Sees(responses=True, learnt=(PAIRS, "most exciting inputs of the encoder", VALIDATED))
+    separable: ClassVar[bool] = True
 
     architecture: FrameArchitecture = field(default_factory=FrameArchitecture)
     learning: Learning = field(default_factory=lambda: Learning(steps=1000, learning_rate=1e-3, weight_decay=0.3))

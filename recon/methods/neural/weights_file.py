@@ -13,11 +13,12 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.files import write_bytes
+from recon.methods.named_files import DECODERS
 from recon.methods.neural.network import DecoderArchitecture
 from recon.methods.training_set import TrainingSet
-from recon.weights import from_json, from_mapping, read_tensors
+from recon.weights import find_weights, from_json, from_mapping, read_tensors
 
-SHIPPED = Path(__file__).parent / "weights"
+SHIPPED = DECODERS
 FORMAT = "recon-decoder-1"
 UNUSED = (".std",)
 """Deviations of the responses: infinite for a constant neuron, which then contributes nothing."""
@@ -67,13 +68,7 @@ def dropout_of(path: Path, default: float) -> float:
 
 def find_decoder(weights: str, training: TrainingSet) -> Path:
     """Return the path of a file or shipped name; raises InputError for a decoder of other neurons."""
-    path = Path(weights)
-    path = path if path.is_file() else SHIPPED / f"{weights}.safetensors"
-    if not path.is_file():
-        names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.safetensors"))) or "none"
-        raise InputError(
-            f"decoder: expected a file or a shipped name ({names}), got {weights!r}; leave out `weights` to train one"
-        )
+    path = find_weights(weights, SHIPPED, what="a decoder", remedy="leave out `weights` to train one")
     header, tensors = read_tensors(path, infinite=UNUSED)
     found = header.get("format")
     missing = [name for name in ("unit_ids", "neurons", "mean") if name not in tensors]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,8 +16,8 @@ from recon.encoders.canvas import centred
 from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import POSING, Method, fitted, last_iterate
-from recon.methods.optimise.first_order import Adam, Evaluation, Momentum, Optimiser, terms_in
-from recon.methods.optimise.lbfgs import Lbfgs
+from recon.methods.facts import ENCODER, NOTHING, SPECTRUM, Sees, Strength, united
+from recon.methods.optimise.first_order import Adam, Evaluation, Optimiser, terms_in
 from recon.methods.optimise.parameterise import Parameterisation, Pixels, Pyramid, Whitened, power_law
 from recon.methods.optimise.stopping import SelectionStop
 from recon.methods.optimise.subclip_steps import SubClips
@@ -28,6 +28,8 @@ from recon.problem.problem import Problem
 from recon.ranges import Count, Fraction, NonNegative
 from recon.types import Iterate, State
 
+RESIDUALS = "residuals of another method on validation clips"
+POWER_LAW = "a 1/f spectrum"
 EVERYTHING = ("neurons", "encoders", "frames", "seed", "validation")
 """Dependencies of another method's residuals."""
 
@@ -49,9 +51,12 @@ class Gradient:
     has length 0 (the published warm-up).
     """
 
+    title: ClassVar[str] = "encoder input optimisation"
+    strength: ClassVar[Strength | None] = Strength("beta", (0.1, 0.3, 1.0, 3.0))
+
     iterations: Count = 20
     parameterisation: Literal["pixels", "spectrum", "power_law", "pyramid"] = "pixels"
-    optimiser: Adam | Momentum | Lbfgs = field(default_factory=Adam)
+    optimiser: Optimiser = field(default_factory=Adam)
     subclips: SubClips | None = None
     canvas: bool = False
     beta: NonNegative = 1.0
@@ -74,6 +79,19 @@ class Gradient:
                 f"centre: expected parameterisation spectrum, whose prior has a centre, got {self.parameterisation}; "
                 "use start for another one"
             )
+
+    @property
+    def sees(self) -> Sees:
+        """What decides the movie; the centre replaces the training movies by its residuals."""
+        known = {"spectrum": SPECTRUM if self.centre is None else RESIDUALS, "power_law": POWER_LAW}
+        learnt = (known[self.parameterisation],) if self.parameterisation in known else ()
+        inner = (method.sees for method in (self.start, self.centre) if method is not None)
+        return united(ENCODER if self.beta or self.stop else NOTHING, Sees(learnt=learnt), *inner)
+
+    @property
+    def separable(self) -> bool:
+        """False with a stop rule, which ends a batch together."""
+        return self.stop is None and all(method.separable for method in (self.start, self.centre) if method is not None)
 
     def fit(self, training: TrainingSet) -> Gradient:
         """Fit the inner methods; estimate the spectrum of training clips or of residuals around the centre."""

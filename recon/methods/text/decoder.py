@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +16,19 @@ from torch.nn import functional
 from recon.encoders.training.loop import Learning, fresh
 from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
+from recon.methods.base import responses_of
+from recon.methods.facts import DECODED, Sees
 from recon.methods.text.captioner_source import Spoken, spoken_by
 from recon.methods.text.contrastive import Layers, tell_apart
 from recon.methods.text.examples import Examples, Windows, examples, generated, recorded, spoken_digest
 from recon.methods.text.from_pictures import PictureReader, Pictures
 from recon.methods.training_set import TrainingSet
+from recon.priors.base import Denoiser
+from recon.priors.prior import TextSource
 from recon.priors.text import EMBEDDED, TextEncoder
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.fidelities.mixture import Mixture
+from recon.problem.problem import Problem
 from recon.ranges import Count, Decay, Whole
 
 PENALTIES = tuple(float(10 ** (power / 2)) for power in range(-4, 7))
@@ -32,7 +37,7 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Decoded:
+class Decoded(TextSource):
     """Text decoded from activity: the caption embedding over time, predicted from windows of responses.
 
     `said`: captioner to train on. "" is the recording's own captions, TABLE:CAPTIONER a captioner of a table, and
@@ -70,7 +75,13 @@ class Decoded:
                 f"{self.generated} and said {self.said!r}; generated movies have their own captioner: set only one"
             )
 
-    def fit(self, training: TrainingSet) -> Decoded:
+    @property
+    def sees(self) -> Sees:
+        """The decoded text, and what its decoder is trained on."""
+        more = ("generated movies with captions", "responses predicted by the encoders") if self.generated else ()
+        return Sees(text=(DECODED,), learnt=("captions of training trials", *more))
+
+    def fit(self, training: TrainingSet) -> Self:
         """Train on the captioned training trials of a recording."""
         spoken = spoken_by(training.recording, self.said)
         about = (replace(self, artefact=None, unit=False, said=""), spoken_digest(training, spoken))
@@ -80,6 +91,14 @@ class Decoded:
             "captions", about, lambda path: self._learn(training, path), code=[__name__], uses=uses
         )
         return replace(self, artefact=artefact)
+
+    def condition(self, problem: Problem, denoiser: Denoiser) -> Tensor:
+        """Return the embedding of every frame `[B,T,D]`; for models of texts, the nearest caption's condition `[B,D]`.
+
+        Responses are those of the problem.
+        """
+        responses = responses_of(problem, self.neurons)
+        return self(responses) if denoiser.caption_space else denoiser.embed(self.nearest(responses))
 
     @property
     def neurons(self) -> Tensor:

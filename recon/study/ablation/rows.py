@@ -9,7 +9,16 @@ from typing import Any
 from recon.data.measurement import Bins
 from recon.errors import InputError
 from recon.ranges import Seed
-from recon.study.ablation.trees import decoded_text, guided, prior_only, setting, turned, with_gaussian, with_text
+from recon.study.ablation.trees import (
+    decoded_text,
+    guided,
+    prior_only,
+    setting,
+    turned,
+    values_of,
+    with_gaussian,
+    with_text,
+)
 from recon.study.settings import Named
 
 NO_PRIOR = "no prior"
@@ -37,7 +46,8 @@ class Ablation:
     `encoders`, `fidelity`, `bins` and `seeds` are shared by all rows (`seeds` by all stochastic ones). `no_prior`: a
     method without prior. `reference`: further rows, label → method. `typed`: a caption typed by a person. `prior_only`:
     method of the prior-only rows, given the same words; by default the full method with activity switched off. `sweep`:
-    values of guidance, or of the method's own beta or scale. `metric`: primary similarity to the true movie.
+    values of guidance, or of the method's own beta or scale; an empty list takes the declared values.
+    `metric`: primary similarity to the true movie.
     """
 
     method: Named
@@ -77,6 +87,11 @@ class Ablation:
         """The full method, conditioned on words decoded from the activity."""
         return with_text(self.method, decoded_text(self.method))
 
+    @property
+    def sweeps(self) -> dict[str, tuple[float, ...]]:
+        """The values of each sweep: those given, or those that the method declares."""
+        return {knob: values or values_of(self.method, knob) for knob, values in self.sweep.items()}
+
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of the benchmark, in the order of reports."""
         full, words = self.full, decoded_text(self.method)
@@ -99,14 +114,14 @@ class Ablation:
         rows += [self._row(label, method) for label, method in self.reference.items()]
         return rows + [
             self._row(swept(knob, value), turned(full, knob, value), draws=True)
-            for knob, values in self.sweep.items()
+            for knob, values in self.sweeps.items()
             for value in values
         ]
 
     def curves(self) -> dict[str, list[str]]:
         """Return each sweep's row labels by ascending value, with the full method if it sets the knob."""
         found = {}
-        for knob, values in self.sweep.items():
+        for knob, values in self.sweeps.items():
             places, own = {value: swept(knob, value) for value in values}, setting(self.full, knob)
             if own is not None and own not in places:
                 places[own] = FULL

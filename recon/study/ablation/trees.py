@@ -5,27 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from recon import config
 from recon.errors import InputError
+from recon.methods import METHODS, Method
+from recon.methods.facts import Strength
+from recon.priors.prior import Prior
 
 Tree = Mapping[str, Any]
 
-STRENGTH: dict[str, tuple[str, ...]] = {
-    "diffpir": ("data", "beta"),
-    "plug_and_play": ("data", "beta"),
-    "split_gibbs": ("beta",),
-    "dps": ("beta",),
-    "red_diff": ("beta",),
-    "egg": ("scale",),
-    "sample": (),
-}
-"""Methods with a denoiser, and the path to the strength of their guidance by activity (empty: unguided)."""
-WRAPPERS = ("smoothed", "posterior", "ensemble", "deep_ensemble")
-"""Methods that wrap one other in `method` and use the activity only through it."""
+GUIDANCE = Strength("denoiser.guidance", (0.0, 1.0, 2.0, 4.0))
+"""Weight of the text, of every prior that takes one."""
 REMEDY = "specify prior_only, for example {name: sample, denoiser: …}"
 
 
 def guided(tree: Any) -> Iterator[Tree]:
-    """Yield every method within a tree that has a diffusion denoiser, from the outside in.
+    """Yield every method within a tree that has a denoiser that takes text, from the outside in.
 
     >>> [method["name"] for method in guided({"method": {"name": "dps", "denoiser": {"name": "diffusion"}}})]
     ['dps']
@@ -41,12 +35,12 @@ def guided(tree: Any) -> Iterator[Tree]:
 
 
 def with_gaussian(tree: Tree) -> dict[str, Any]:
-    """Return the method with every diffusion denoiser replaced by the exact denoiser of a Gaussian."""
+    """Return the method with every denoiser that takes text replaced by the exact denoiser of a Gaussian."""
     return _changed(tree, lambda method: {**method, "denoiser": {"name": "gaussian"}})
 
 
 def with_text(tree: Tree, text: Tree | None) -> dict[str, Any]:
-    """Return the method with every diffusion denoiser conditioned on `text`, or on nothing."""
+    """Return the method with every denoiser that takes text conditioned on `text`, or on nothing."""
     added = {} if text is None else {"text": dict(text)}
 
     def change(method: Tree) -> dict[str, Any]:
@@ -73,53 +67,64 @@ def decoded_text(tree: Tree) -> dict[str, Any]:
 def prior_only(tree: Tree) -> dict[str, Any]:
     """Return the method with activity switched off: strength 0, and no other method's movie as the start.
 
-    Only the decoded words, if any, still depend on the activity. Raises InputError for a method that uses the activity
-    outside its diffusion denoiser.
+    Only the decoded words, if any, still depend on the activity. Raises InputError for a method that sees the activity
+    otherwise.
 
     >>> prior_only({"name": "egg", "scale": 2.0, "denoiser": {"name": "diffusion"}})
     {'name': 'egg', 'scale': 0.0, 'denoiser': {'name': 'diffusion'}}
     """
-    name = str(tree.get("name"))
-    if _is_guided(tree):
-        path = _strength(name)
-        alone = {key: value for key, value in tree.items() if key != "start"}
-        return _put(alone, path, 0.0) if path else alone
-    if name in WRAPPERS:
-        return {**tree, "method": prior_only(tree["method"])}
-    raise InputError(
-        f"prior only: expected a method with a diffusion denoiser, alone or in {', '.join(WRAPPERS)}, got {name!r}, "
-        f"which uses the activity itself; {REMEDY}"
-    )
+
+    def silenced(method: Tree) -> dict[str, Any]:
+        alone = {key: value for key, value in method.items() if key != "start"}
+        strength = _strength(method)
+        return _put(alone, strength.path, 0.0) if strength else alone
+
+    silent = _changed(tree, silenced)
+    method: Method = config.build("method", with_text(silent, None), where="prior only")
+    if method.sees.activity:
+        raise InputError(
+            f"prior only: expected a method that at strength 0 sees no activity, except through its text, got "
+            f"{tree.get('name')!r}, which uses the activity itself; {REMEDY}"
+        )
+    return silent
 
 
 def knobs(tree: Tree) -> list[str]:
     """Return the keys that `turned` accepts for a method: guidance, and the strengths of its guided methods."""
-    found = {path[-1] for method in guided(tree) if (path := STRENGTH.get(str(method["name"]), ()))}
-    return ["guidance", *sorted(found)]
+    return ["guidance", *sorted({strength.path[-1] for method in guided(tree) if (strength := _strength(method))})]
 
 
 def turned(tree: Tree, knob: str, value: float) -> dict[str, Any]:
-    """Return the method with guidance set in every diffusion denoiser, or the strength of every method that has one.
+    """Return the method with one knob set wherever it is: guidance of the text, or a strength.
 
     >>> turned({"name": "diffpir", "denoiser": {"name": "diffusion"}}, "beta", 3.0)["data"]
     {'beta': 3.0}
     """
     _check(tree, knob)
-    return _changed(tree, lambda method: _put(method, path, value) if (path := _path(method, knob)) else dict(method))
+    return _changed(
+        tree, lambda method: _put(method, found.path, value) if (found := _knob(method, knob)) else dict(method)
+    )
+
+
+def values_of(tree: Tree, knob: str) -> tuple[float, ...]:
+    """Return the declared values of a knob's sweep, of the outermost method that has it.
+
+    >>> values_of({"name": "egg", "denoiser": {"name": "diffusion"}}, "scale")
+    (0.3, 1.0, 3.0, 10.0)
+    """
+    _check(tree, knob)
+    found = (_knob(method, knob) for method in guided(tree))
+    return next(strength.values for strength in found if strength)
 
 
 def setting(tree: Tree, knob: str) -> float | None:
     """Return a knob's value in the tree, or None if left at its default."""
     _check(tree, knob)
     for method in guided(tree):
-        if (found := _at(method, _path(method, knob))) is not None:
+        strength = _knob(method, knob)
+        if strength and (found := _at(method, strength.path)) is not None:
             return found
     return None
-
-
-def switched_off(method: Tree) -> bool:
-    """Return whether a method with a denoiser has strength 0, hence no guidance by activity."""
-    return _at(method, STRENGTH.get(str(method.get("name")), ())) == 0
 
 
 def _at(tree: Tree, path: tuple[str, ...]) -> float | None:
@@ -135,27 +140,29 @@ def _check(tree: Tree, knob: str) -> None:
         raise InputError(f"ablation.sweep: expected one of {', '.join(known)}, got {knob!r}; correct or remove it")
 
 
-def _path(method: Tree, knob: str) -> tuple[str, ...]:
-    """Return the path to a method's knob; empty if it has none."""
-    if knob == "guidance":
-        return ("denoiser", "guidance")
-    path = STRENGTH.get(str(method["name"]), ())
-    return path if path and path[-1] == knob else ()
+def _knob(method: Tree, knob: str) -> Strength | None:
+    """Return a method's knob, or None if it has none of the name."""
+    if knob == GUIDANCE.path[-1]:
+        return GUIDANCE
+    strength = _strength(method)
+    return strength if strength and strength.path[-1] == knob else None
 
 
-def _strength(name: str) -> tuple[str, ...]:
-    if name not in STRENGTH:
-        raise InputError(f"prior only: expected one of {', '.join(STRENGTH)}, got {name!r}; {REMEDY}")
-    return STRENGTH[name]
+def _strength(method: Tree) -> Strength | None:
+    """Return the declared strength of a method; None if it has none, or is not registered."""
+    cls = METHODS.get(str(method.get("name")))
+    return cls.strength if cls else None
 
 
 def _is_guided(tree: Tree) -> bool:
     denoiser = tree.get("denoiser")
-    return isinstance(denoiser, Mapping) and denoiser.get("name") == "diffusion"
+    name = denoiser.get("name") if isinstance(denoiser, Mapping) else None
+    prior = config.registries()["prior"].get(str(name))
+    return isinstance(prior, type) and issubclass(prior, Prior) and prior.takes_text
 
 
 def _changed(tree: Tree, change: Callable[[Tree], dict[str, Any]]) -> dict[str, Any]:
-    """Return a copy of a tree with `change` applied to every method that has a diffusion denoiser."""
+    """Return a copy of a tree with `change` applied to every method that has a denoiser that takes text."""
     copy: dict[str, Any] = _copied(tree, change)
     return copy
 
