@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +14,7 @@ from torch import Tensor
 
 from recon.encoders.base import Encoder, Spec
 from recon.errors import InputError
+from recon.files import write_bytes
 from recon.weights import built, find_weights, from_json, from_mapping, read_tensors
 
 FORMAT = "recon-encoder-1"
@@ -39,9 +38,9 @@ def save_encoder(encoder: Encoder, path: Path, *, card: Mapping[str, Any], dtype
         "spec": json.dumps(dataclasses.asdict(encoder.spec)),
         "card": json.dumps(card),
     }
-    write_atomically(path, save(tensors, header))
+    write_bytes(path, save(tensors, header))
     text = json.dumps({"architecture": architecture, "settings": dataclasses.asdict(settings), **card}, indent=2)
-    write_atomically(path.with_suffix(".json"), (text + "\n").encode())
+    write_bytes(path.with_suffix(".json"), (text + "\n").encode())
 
 
 def load_encoder(weights: str | Path, *, architecture: str | None = None) -> Encoder:
@@ -63,20 +62,6 @@ def read_card(weights: str | Path) -> dict[str, Any]:
     if not isinstance(card, dict):
         raise InputError(f"{path}: card: expected a mapping, got {type(card).__name__}; retrain it")
     return card
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a temporary file, fsync and rename it: a reader sees the old file or the new one, never a partial one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 class Architecture(NamedTuple):

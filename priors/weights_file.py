@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +10,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.files import write_bytes
 from recon.weights import find_weights, from_json, from_mapping, read_tensors
 
 Settings = TypeVar("Settings")
@@ -26,22 +25,8 @@ def save_prior(
 
     stored = {name: value.detach().cpu().half().contiguous() for name, value in tensors.items()}
     header = {"format": kind, **about, "card": json.dumps(dict(card))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_atomically(path, save(stored, header))
-    _write_atomically(path.with_suffix(".json"), (json.dumps(dict(card), indent=2) + "\n").encode())
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write a temporary file, fsync and rename it; encoders and recon have the same, for priors import neither."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_bytes(path, save(stored, header))
+    write_bytes(path.with_suffix(".json"), (json.dumps(dict(card), indent=2) + "\n").encode())
 
 
 def settings_of(cls: type[Settings], header: Mapping[str, str], weights: str | Path) -> Settings:

@@ -26,6 +26,8 @@ PROJECT = "recon"
 UNCOUNTED = (
     "recon.code_version",
     "recon.data.content",
+    "recon.files",
+    "recon.files.sealed",
     "recon.methods.named_files",
     "recon.run.watch",
     "recon.study.provenance",

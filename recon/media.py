@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from recon.errors import InputError
+from recon.files import write_bytes
 
 Pixels = NDArray[np.uint8]
 
@@ -135,13 +136,13 @@ def encode_gif(movie: Pixels, *, frame_rate: float) -> bytes:
 
 def write_png(path: Path, picture: Pixels) -> Path:
     """Write a picture `[H,W]` as PNG and return the path."""
-    path.write_bytes(encode_png(picture))
+    write_bytes(path, encode_png(picture))
     return path
 
 
 def write_gif(path: Path, movie: Pixels, *, frame_rate: float) -> Path:
     """Write a movie `[T,H,W]` as a looping GIF and return the path."""
-    path.write_bytes(encode_gif(movie, frame_rate=frame_rate))
+    write_bytes(path, encode_gif(movie, frame_rate=frame_rate))
     return path
 
 
@@ -151,13 +152,15 @@ def write_mp4(path: Path, movie: Pixels, *, frame_rate: float) -> Path:
 
     # yuv420p subsamples the colour planes by 2, so both sides must be even.
     even = np.pad(movie, ((0, 0), (0, movie.shape[1] % 2), (0, movie.shape[2] % 2)), mode="edge")
-    with av.open(str(path), mode="w", format="mp4") as container:
+    buffer = BytesIO()
+    with av.open(buffer, mode="w", format="mp4") as container:
         stream: Any = container.add_stream("libx264", rate=Fraction(frame_rate).limit_denominator(1001))
         stream.height, stream.width, stream.pix_fmt = even.shape[1], even.shape[2], "yuv420p"
         stream.options = {"crf": "16"}
         for frame in even:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
         container.mux(stream.encode())
+    write_bytes(path, buffer.getvalue())
     return path
 
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from recon.encoders.checkpoints import FORMAT, write_atomically
+from recon.encoders.checkpoints import FORMAT
 from recon.encoders.dwiseneuro.network import (
     DwiseNetwork,
     DwiseSettings,
@@ -28,6 +28,7 @@ from recon.encoders.dwiseneuro.network import (
     to_params,
 )
 from recon.errors import InputError
+from recon.files import write_bytes
 from recon.weights import check_tensors, from_json, from_mapping, read_tensors
 
 KEYS = ("model_name", "params", "nn_state_dict")
@@ -153,9 +154,9 @@ def _write_converted(target: Path, found: Published, card: Mapping[str, Any]) ->
         header["subjects"] = json.dumps([dataclasses.asdict(subject) for subject in found.subjects])
     # Memory-mapped tensors share one storage, so each is cloned.
     tensors = {name: value.clone().contiguous() for name, value in found.tensors.items()}
-    write_atomically(target, save(tensors, {**header, "card": json.dumps(card)}))
+    write_bytes(target, save(tensors, {**header, "card": json.dumps(card)}))
     text = json.dumps({"architecture": ARCHITECTURE, "settings": settings, **card}, indent=2)
-    write_atomically(target.with_suffix(".json"), (text + "\n").encode())
+    write_bytes(target.with_suffix(".json"), (text + "\n").encode())
 
 
 def _write_argus(target: Path, found: Published, card: Mapping[str, Any]) -> None:
@@ -164,4 +165,4 @@ def _write_argus(target: Path, found: Published, card: Mapping[str, Any]) -> Non
     buffer = io.BytesIO()
     name, params = card.get("model_name", "MouseModel"), card.get("params") or to_params(found.settings)
     torch.save({"model_name": name, "params": params, "nn_state_dict": found.tensors}, buffer)
-    write_atomically(target, buffer.getvalue())
+    write_bytes(target, buffer.getvalue())

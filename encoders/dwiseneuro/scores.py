@@ -8,10 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from recon.correlation import pearson_of_sums
 from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
 from recon.encoders.dwiseneuro.sampling import Mouse, Window, cut, places
 from recon.encoders.runtime.precision import autocast
-from recon.encoders.training.clips import correlation, moments
+from recon.encoders.training.clips import moments
 
 EPSILON = 1e-8
 """Added to rates inside the logarithm."""
@@ -43,7 +44,7 @@ def validate(
                 rates = network(inputs, index)
             loss, count = loss + float(misfit(rates, responses).sum()), count + len(windows)
             sums += moments(rates.transpose(0, 1).flatten(1), responses.transpose(0, 1).flatten(1))
-        scores.append(float(correlation(sums).nanmean()))
+        scores.append(float(pearson_of_sums(sums).float().nanmean()))
     named = {f"validation/{mouse.subject.name}": score for mouse, score in zip(mice, scores, strict=True)}
     mean = sum(scores) / len(scores)
     return {"validation_loss": loss / count, "validation_correlation": mean, **(named if len(mice) > 1 else {})}

@@ -34,9 +34,10 @@ from recon.encoders.dwiseneuro.sampling import (
 )
 from recon.encoders.dwiseneuro.scores import Precision, misfit, validate
 from recon.encoders.runtime.precision import autocast
-from recon.encoders.training.state import moments_of, other_training, read_parts, set_moments, usable, write_parts
+from recon.encoders.training.state import moments_of, other_training, read_parts, set_moments, write_parts
 from recon.encoders.training.watch import TrainingWatch
 from recon.errors import InputError
+from recon.files.sealed import whole
 from recon.ranges import Count, Decay, Fraction, NonNegative, Positive, Whole
 
 RATED_BATCH = 4
@@ -120,7 +121,7 @@ def train_dwise(
     """
     run = start(mice, settings, recipe, device)
     run.about = about
-    if checkpoint is not None and usable(checkpoint):
+    if checkpoint is not None and whole(checkpoint):
         load_run(run, checkpoint)
     batches = read_ahead(range(run.step, run.steps), reader(run), recipe.sampling.readers)
     with closing(TrainingWatch(run.steps, run.step, log)) as watch:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from recon.correlation import pearson_of_sums
 from recon.encoders.base import Encoder
 
 
@@ -50,7 +51,7 @@ def evaluate(encoder: Encoder, clips: Iterable[TrainingClip], *, warmup: int = 5
         behavior = None if clip.behavior is None else clip.behavior[None].to(device)
         sums += moments(encoder(clip.movie[None].to(device), behavior)[0, :, warmup:], clip.responses[:, warmup:])
     encoder.train(training)
-    return correlation(sums)
+    return pearson_of_sums(sums).float()
 
 
 def moments(rates: Tensor, responses: Tensor) -> Tensor:
@@ -58,13 +59,6 @@ def moments(rates: Tensor, responses: Tensor) -> Tensor:
     rates, responses = rates.double().cpu(), responses.double().cpu()
     terms = (torch.ones_like(rates), rates, responses, rates**2, responses**2, rates * responses)
     return torch.stack([term.sum(1) for term in terms])
-
-
-def correlation(sums: Tensor) -> Tensor:
-    """Return each neuron's Pearson correlation `[N]` from summed `moments` `[6,N]`; NaN if either side is constant."""
-    count, x, y, xx, yy, xy = sums
-    variance = (xx - x**2 / count) * (yy - y**2 / count)
-    return torch.where(variance > 1e-12, (xy - x * y / count) / variance.clamp_min(1e-24).sqrt(), torch.nan).float()
 
 
 def draw_chunks(

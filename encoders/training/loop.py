@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from recon.encoders.training.state import moments_of, read_parts, set_moments, usable, write_parts
+from recon.encoders.training.state import moments_of, read_parts, set_moments, write_parts
 from recon.encoders.training.watch import TrainingWatch
 from recon.errors import InputError
+from recon.files.sealed import whole
 from recon.ranges import Count, Decay, NonNegative, Positive, Whole
 
 SAVE_SECONDS = 5.0
@@ -111,7 +112,7 @@ def learn(
     returned by `show`, which must not draw from `generator`.
     """
     run = started(model, settings, generator, about=about)
-    if checkpoint is not None and usable(checkpoint):
+    if checkpoint is not None and whole(checkpoint):
         load_state(run, checkpoint)
     with closing(TrainingWatch(settings.steps, run.step, log, title=title)) as watch:
         saved, began = time.monotonic(), time.monotonic() - run.seconds
@@ -221,7 +222,7 @@ def load_state(run: TrainingRun, path: Path) -> None:
 
 def seconds_spent(checkpoint: Path) -> float:
     """Return the seconds that an interrupted training had taken at its last saved state; 0 without one."""
-    return float(read_parts(checkpoint)[1][SCALARS.index("seconds")]) if usable(checkpoint) else 0.0
+    return float(read_parts(checkpoint)[1][SCALARS.index("seconds")]) if whole(checkpoint) else 0.0
 
 
 def fresh(make: Callable[[], Module]) -> Module:

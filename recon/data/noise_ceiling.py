@@ -7,18 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from recon.correlation import normalised, pearson, varies
 from recon.errors import InputError
-
-
-def pearson(first: Tensor, second: Tensor) -> Tensor:
-    """Return the Pearson correlation over the last axis; NaN where either input is constant.
-
-    >>> pearson(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([6.0, 4.0, 2.0])).round(decimals=4).item()
-    -1.0
-    """
-    first, second = first - first.mean(-1, keepdim=True), second - second.mean(-1, keepdim=True)
-    scale = first.square().sum(-1).sqrt() * second.square().sum(-1).sqrt()
-    return (first * second).sum(-1) / torch.where(scale > 0, scale, torch.nan)
 
 
 def oracle_correlation(clips: Sequence[Tensor]) -> Tensor:
@@ -88,8 +78,8 @@ def noise_power(responses: Tensor) -> Tensor:
 
 def explainable_variance(responses: Tensor) -> Tensor:
     """Return `[N]` the repeatable fraction of single-trial variance, SP / (SP + NP); NaN for silent neurons."""
-    total = responses.double().var(-1, correction=0).mean(0)
-    return signal_power(responses) / torch.where(total > 0, total, torch.nan)
+    total, power = responses.double().var(-1, correction=0).mean(0), responses.double().square().mean((0, -1))
+    return signal_power(responses) / torch.where(varies(total, power), total, torch.nan)
 
 
 def correlation_ceiling(responses: Tensor) -> Tensor:
@@ -102,8 +92,10 @@ def normalised_correlation(responses: Tensor, prediction: Tensor) -> Tensor:
     """Return `[N]` CCnorm = Cov(ŷ, ȳ) / √(Var ŷ · SP) of a prediction `[N,T]` (Schoppe et al. 2016)."""
     mean, prediction = responses.double().mean(0), prediction.double()
     deviation = prediction - prediction.mean(-1, keepdim=True)
-    scale = (prediction.var(-1, correction=0) * signal_power(responses)).clamp(min=0).sqrt()
-    return (deviation * mean).mean(-1) / torch.where(scale > 0, scale, torch.nan)
+    variance = prediction.var(-1, correction=0)
+    scale = (variance * signal_power(responses)).clamp(min=0).sqrt()
+    defined = varies(variance, prediction.square().mean(-1)) & (scale > 0)
+    return (deviation * mean).mean(-1) / torch.where(defined, scale, torch.nan)
 
 
 def _leave_one_out(clip: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,14 +109,16 @@ def _halves_correlation(responses: Tensor, first: Tensor, second: Tensor) -> Ten
 
     The covariances of the sums follow from the covariance `[N,R,R]` of the repeats, computed once.
     """
-    centred = responses.double().transpose(0, 1)
-    centred = centred - centred.mean(-1, keepdim=True)
+    repeats = responses.double().transpose(0, 1)
+    mean = repeats.mean(-1)
+    centred = repeats - mean[..., None]
     covariance = centred @ centred.transpose(1, 2)
     one, other = first.double(), second.double()
     between = torch.einsum("sr,nrq,sq->ns", one, covariance, other)
-    power = [torch.einsum("sr,nrq,sq->ns", chosen, covariance, chosen) for chosen in (one, other)]
-    scale = (power[0] * power[1]).clamp(min=0).sqrt()
-    return between / torch.where(scale > 0, scale, torch.nan)
+    squares = [torch.einsum("sr,nrq,sq->ns", chosen, covariance, chosen) for chosen in (one, other)]
+    constant = [repeats.shape[-1] * (mean @ chosen.T).square() for chosen in (one, other)]
+    powers = squares[0] + constant[0], squares[1] + constant[1]
+    return normalised(between, (squares[0], squares[1]), powers)
 
 
 def _repeats(responses: Tensor) -> int:

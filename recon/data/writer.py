@@ -19,7 +19,7 @@ from recon.data.header import read_header
 from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, content_id, data_file, save_array
 from recon.data.training_statistics import write_statistics
 from recon.errors import InputError
-from recon.files import check_ours, mark
+from recon.files import check_ours, flush_all, mark
 from recon.types import AcquisitionTimes
 
 LOCK = ".lock"
@@ -196,6 +196,7 @@ class RecordingWriter:
             return
         _check_destination(self.destination, overwrite=self.overwrite)
         (self._aside / LOCK).unlink()
+        flush_all(self._aside)
         if self.destination.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{self.destination.name}.old-", dir=self.destination.parent))
             self.destination.rename(old / "recording")

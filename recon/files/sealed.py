@@ -52,8 +52,8 @@ def _sum(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
 
 
 def whole(path: Path) -> bool:
-    """True where an artefact exists and is as it was written; a damaged one is set aside, and a warning names it."""
-    if not path.exists():
+    """True where a sealed file exists and is as it was written; a damaged one is set aside, and a warning names it."""
+    if not path.is_file():
         return False
     try:
         read_sealed(path)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recon.correlation import mean_defined, pearson
 from recon.errors import InputError
-from recon.metrics.correlation import mean_defined, pearson
 
 
 def response_correlation(

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from recon.metrics.correlation import CONSTANT, mean_defined, pearson
+from recon.correlation import mean_defined, normalised, pearson, varies
 from recon.metrics.motion import bank, energy, transfer
 from recon.metrics.movie import check_movies, paired
 
@@ -47,8 +47,8 @@ def spatial_frequency_correlation(
     spectra = [torch.fft.fft2(_without_mean(movie, counts) * taper).flatten(3) for movie in movies]
     rows, columns = torch.fft.fftfreq(height, degrees_per_pixel), torch.fft.fftfreq(width, degrees_per_pixel)
     frequency = torch.hypot(rows[:, None], columns).flatten().to(truth.device)
-    powers = [_power(spectrum, movie, height * width) for spectrum, movie in zip(spectra, movies, strict=True)]
-    return _centres(edges), _bands(spectra[0] * spectra[1].conj(), powers, frequency, edges)
+    wholes = [height * width * movie.square().flatten(1).sum(1) for movie in movies]
+    return _centres(edges), _bands(spectra, wholes, frequency, edges)
 
 
 def temporal_frequency_correlation(
@@ -68,8 +68,8 @@ def temporal_frequency_correlation(
     series = [movie.double() for movie in paired(reconstruction, truth, pixel_mask)]
     spectra = [torch.fft.fft((s - s.mean(2, keepdim=True)) * taper, dim=2).transpose(2, 3) for s in series]
     frequency = torch.fft.fftfreq(truth.shape[2], 1 / frame_rate).abs().to(truth.device)
-    powers = [_power(spectrum, movie, truth.shape[2]) for spectrum, movie in zip(spectra, series, strict=True)]
-    return _centres(edges), _bands(spectra[0] * spectra[1].conj(), powers, frequency, edges)
+    wholes = [truth.shape[2] * movie.square().flatten(1).sum(1) for movie in series]
+    return _centres(edges), _bands(spectra, wholes, frequency, edges)
 
 
 def motion_energy_correlation(
@@ -96,7 +96,8 @@ def motion_energy_correlation(
 def _motion_energy(x: Tensor, y: Tensor, pixel_mask: Tensor | None, scale: tuple[float, float]) -> Tensor:
     """Return the correlation `[]` of one clip `[C,T,H,W]`; one channel at a time bounds the memory."""
     changes = [movie - movie.mean((1, 2, 3), keepdim=True) for movie in (x, y)]
-    if any(float(change.abs().max()) <= 1e-6 for change in changes):
+    powers = [(change.square().mean(), movie.square().mean()) for change, movie in zip(changes, (x, y), strict=True)]
+    if not all(varies(variance, power) for variance, power in powers):
         return x.new_tensor(torch.nan)
     spectra = [torch.fft.fftn(change, dim=(1, 2, 3)) for change in changes]
     rows, columns = (2 - size % 2 for size in x.shape[2:])
@@ -110,21 +111,18 @@ def _motion_energy(x: Tensor, y: Tensor, pixel_mask: Tensor | None, scale: tuple
     return mean_defined(torch.stack(scores)).float()
 
 
-def _power(spectrum: Tensor, movie: Tensor, size: int) -> Tensor:
-    """Return |X|² `[B,M]` of `[B,…,M]`, summed over the middle; rounding error of a transform of `size` is set to 0."""
-    power = torch.view_as_real(spectrum).square().sum(-1).flatten(1, -2).sum(1)
-    smallest = CONSTANT**2 * size * movie.square().flatten(1).sum(1, keepdim=True)
-    return torch.where(power <= smallest, torch.zeros_like(power), power)
+def _bands(spectra: list[Tensor], wholes: list[Tensor], frequency: Tensor, edges: tuple[float, ...]) -> Tensor:
+    """Return the correlation `[B,F]` of two spectra `[B,…,M]` in each half-open band of the frequencies `[M]`.
 
-
-def _bands(cross: Tensor, powers: list[Tensor], frequency: Tensor, edges: tuple[float, ...]) -> Tensor:
-    """Return `[B,F]`: the real cross-spectrum `[B,…,M]` divided by √(power·power) in each half-open band of `[M]`."""
-    real = cross.real.flatten(1, -2).sum(1)
+    `wholes` `[B]` are the powers of the movies, in units of the spectra: the band-passed movie is compared with them.
+    """
+    cross = (spectra[0] * spectra[1].conj()).real.flatten(1, -2).sum(1)
+    powers = [torch.view_as_real(one).square().sum(-1).flatten(1, -2).sum(1) for one in spectra]
     values = []
     for low, high in pairwise(edges):
         members = (frequency >= low) & (frequency < high)
-        scale = (powers[0][:, members].sum(1) * powers[1][:, members].sum(1)).sqrt()
-        values.append(torch.where(scale > 0, real[:, members].sum(1) / scale, torch.nan))
+        first, second = (power[:, members].sum(1) for power in powers)
+        values.append(normalised(cross[:, members].sum(1), (first, second), (wholes[0], wholes[1])))
     return torch.stack(values, 1).float()
 
 

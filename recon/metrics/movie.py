@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from recon.correlation import mean_defined, pearson, varies
 from recon.errors import InputError
-from recon.metrics.correlation import mean_defined, pearson
 
 SSIM_SIGMA, SSIM_RADIUS, SSIM_K = 1.5, 5, (0.01, 0.03)
 
@@ -121,6 +121,7 @@ def matched(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = N
     first, second = (part.flatten(1) for part in paired(reconstruction, truth, pixel_mask))
     shape = (-1, 1, 1, 1, 1)
     deviation = first.std(1, correction=0)
-    scale = torch.where(deviation > 0, second.std(1, correction=0) / deviation, 1.0)
+    changing = varies(deviation.square(), first.square().mean(1))
+    scale = torch.where(changing, second.std(1, correction=0) / deviation, 1.0)
     centred = reconstruction - first.mean(1).reshape(shape)
     return centred * scale.reshape(shape) + second.mean(1).reshape(shape)

@@ -8,10 +8,10 @@ from functools import cached_property
 
 from torch import Tensor
 
+from recon.correlation import pearson
 from recon.data.folds import fold_trials
 from recon.data.sensorium import SensoriumRecording
 from recon.errors import InputError
-from recon.metrics.correlation import pearson
 from recon.ranges import Count, Whole
 from recon.types import Trial, stack
 

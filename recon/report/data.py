@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
+from recon.correlation import pearson
 from recon.data.hdf5 import Hdf5, open_hdf5
 from recon.errors import InputError
 from recon.media import Pixels, encode_png, sprite_sheet, to_uint8
@@ -288,13 +289,5 @@ def _sprite(movie: Pixels) -> str:
 
 
 def _frame_correlation(movie: Pixels, truth: Pixels) -> list[float | None]:
-    a, b = (_standardised(frames) for frames in (movie, truth))
-    return rounded(np.einsum("tp,tp->t", a, b))
-
-
-def _standardised(movie: Pixels) -> NDArray[np.float64]:
-    flat = movie.reshape(len(movie), -1).astype(np.float64)
-    flat -= flat.mean(1, keepdims=True)
-    norm = np.linalg.norm(flat, axis=1, keepdims=True)
-    unit: NDArray[np.float64] = np.divide(flat, norm, out=np.full_like(flat, np.nan), where=norm > 0)
-    return unit
+    frames, true = (torch.from_numpy(pixels.reshape(len(pixels), -1)) for pixels in (movie, truth))
+    return rounded(pearson(frames, true).tolist())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.errors import InputError
-from recon.files import MARKER, check_ours, kind_of, mark, one_writer
+from recon.files import MARKER, check_ours, kind_of, mark, one_writer, replacing
 from recon.study import manifest
 from recon.study.manifest import MANIFEST, RUN
 from recon.study.outputs import read_results
@@ -166,15 +165,9 @@ def export(run: RunFolder, archive: Path, *, movies: bool = False) -> int:
     if archive.suffix != ".zip":
         raise InputError(f"{archive}: expected a name that ends in .zip, got {archive.name}; rename it")
     names = _exported(run, movies)
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    aside = archive.with_name(f".{archive.name}.{os.getpid()}")
-    try:
-        with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as target:
-            sums = [f"{_put(target, run.folder / name, name)}  {name}\n" for name in names]
-            target.writestr(zipfile.ZipInfo("SHA256SUMS", EPOCH), "".join(sums))
-        aside.replace(archive)
-    finally:
-        aside.unlink(missing_ok=True)
+    with replacing(archive) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as target:
+        sums = [f"{_put(target, run.folder / name, name)}  {name}\n" for name in names]
+        target.writestr(zipfile.ZipInfo("SHA256SUMS", EPOCH), "".join(sums))
     return len(names)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recon.files import flush
+from recon.files import flush, flush_all
 from recon.study import manifest
 from recon.study.manifest import MANIFEST
 
@@ -59,8 +59,7 @@ class Store:
             path.unlink(missing_ok=True)
         files = sorted(path for path in partial.iterdir() if path.is_file())
         manifest.seal(partial, [path.name for path in files], of=key)
-        for path in (*files, partial):
-            flush(path)
+        flush_all(partial)
         if final.exists():
             self.set_aside(key)
         final.parent.mkdir(parents=True, exist_ok=True)

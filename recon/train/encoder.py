@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from recon.correlation import pearson
 from recon.data.open import open_recording
 from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
 from recon.encoders.checkpoints import architectures, from_mapping, save_encoder
@@ -156,11 +157,9 @@ def scores_of(encoder: Encoder, recording: Recording, indices: Sequence[int], wa
 
 def oracle_correlation(trials: Sequence[Trial], *, warmup: int) -> torch.Tensor:
     """Return the correlation `[N]` of noise-free rates with single trials, the ceiling for any encoder."""
-    rates = torch.cat([t.rates[:, warmup:] for t in trials if t.rates is not None], 1).double()
-    responses = torch.cat([t.responses[:, warmup:] for t in trials if t.rates is not None], 1).double()
-    rates, responses = (x - x.mean(1, keepdim=True) for x in (rates, responses))
-    scale = rates.square().sum(1) * responses.square().sum(1)
-    return torch.where(scale > 0, (rates * responses).sum(1) / scale.sqrt(), torch.nan)
+    rates = torch.cat([t.rates[:, warmup:] for t in trials if t.rates is not None], 1)
+    responses = torch.cat([t.responses[:, warmup:] for t in trials if t.rates is not None], 1)
+    return pearson(rates, responses)
 
 
 def _mean(values: torch.Tensor) -> float:

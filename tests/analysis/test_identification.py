@@ -16,7 +16,7 @@ from recon import cli, config
 from recon.analysis.identification.stimuli import Identify, Views, decoding_views, encoding_views, identify
 from recon.commands.identify import FORMATS, SHOWN
 from recon.commands.tables import table
-from recon.metrics.correlation import pearson
+from recon.correlation import pearson
 from recon.metrics.identification import top
 from recon.problem.conditions import clip_rates
 from recon.study.outputs import movie_file

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from recon.correlation import pearson
 from recon.data.noise_ceiling import (
     alternating_halves,
     correlation_ceiling,
@@ -14,7 +15,6 @@ from recon.data.noise_ceiling import (
     noise_power,
     normalised_correlation,
     oracle_correlation,
-    pearson,
     signal_power,
     spearman_brown,
     split_half,

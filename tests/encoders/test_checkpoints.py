@@ -12,11 +12,12 @@ from safetensors.torch import load_file, save_file
 
 from recon import encoders
 from recon.encoders.base import Encoder, Spec
-from recon.encoders.checkpoints import SHIPPED, load_encoder, read_card, save_encoder, write_atomically
+from recon.encoders.checkpoints import SHIPPED, load_encoder, read_card, save_encoder
 from recon.encoders.core_readout.core import CoreSettings
 from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
 from recon.encoders.judge import Judge, JudgeSettings
 from recon.encoders.linear import Linear
+from recon.files import write_bytes
 
 SPEC = Spec((8, 12), (4, 7, 9), degrees_per_pixel=1.94, behavior=("running_speed",))
 NAMES = ("v1_seed0", "v1_seed1", "v1_seed2", "v1_judge")
@@ -110,14 +111,14 @@ def test_unknown_weights_name_the_shipped_ones() -> None:
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
-    write_atomically(path, b"old")
+    write_bytes(path, b"old")
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        write_atomically(path, b"new")
+        write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

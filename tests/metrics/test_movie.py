@@ -11,8 +11,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 from torchmetrics.functional import pearson_corrcoef
 
+from recon.correlation import pearson
 from recon.metrics import METRICS
-from recon.metrics.correlation import pearson
 from recon.metrics.movie import frame_correlation, matched, pixel_correlation, psnr, ssim, video_correlation
 
 LOCAL = [name for name in METRICS if name != "lpips"]

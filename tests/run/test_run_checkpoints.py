@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from worlds import linear as worlds
 
+from recon.encoders.checkpoints import save_encoder
 from recon.encoders.training.state import write_parts
 from recon.errors import InputError
+from recon.media import write_gif, write_mp4, write_png
 from recon.methods import Gradient
 from recon.methods.artefacts import save_artefact
 from recon.methods.optimise.first_order import Adam
@@ -124,12 +127,17 @@ def save_a_prior(path: Path) -> None:
     save_prior({"weight": torch.zeros(3)}, path, kind="tiny", about={}, card={})
 
 
+PICTURE = np.zeros((3, 16, 16), np.uint8)
 WRITERS: dict[str, Callable[[Path], object]] = {
     "checkpoint": lambda path: reconstruct(METHOD, worlds.problem(), checkpoint=path, every=0.0),
     "state of a training": lambda path: write_parts(path, {"model": {"weight": torch.zeros(3)}}, [1.0]),
     "fidelity": lambda path: save_fidelity(Poisson(), path),
     "artefact": lambda path: save_artefact({"weight": torch.zeros(3)}, path),
     "prior": save_a_prior,
+    "encoder": lambda path: save_encoder(worlds.encoder(), path, card={}),
+    "PNG": lambda path: write_png(path, PICTURE[0]),
+    "GIF": lambda path: write_gif(path, PICTURE, frame_rate=30.0),
+    "MP4": lambda path: write_mp4(path, PICTURE, frame_rate=30.0),
 }
 
 

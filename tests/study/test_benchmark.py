@@ -20,7 +20,7 @@ import torch
 
 from recon import config
 from recon.code_version import library_versions
-from recon.metrics.correlation import pearson
+from recon.correlation import pearson
 from recon.study.benchmark import benchmark
 from recon.study.outputs import COLUMNS, columns
 from recon.study.settings import Settings

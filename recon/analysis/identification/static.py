@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from recon import config
 from recon.analysis.identification.scores import IDENTIFICATION, SCORED, TASKS, scores
+from recon.correlation import pearson
 from recon.data.arrays import read_array
 from recon.data.open import open_recording
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
@@ -26,7 +27,6 @@ from recon.files import check_ours, claim, write_table
 from recon.methods.linear.lags import Lags
 from recon.methods.linear.regression import regressed
 from recon.methods.neural.towers import Towers, TowerSettings, likeness
-from recon.metrics.correlation import pearson
 from recon.metrics.identification import cosine_similarity
 from recon.ranges import Count, Decay, Part, Seed, Some, Whole
 from recon.study.benchmark import Say

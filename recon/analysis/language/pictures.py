@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from recon.analysis.language.prediction import Predicted
+from recon.correlation import pearson
 from recon.errors import InputError
 from recon.metrics.statistics import bootstrap_interval
 from recon.study.outputs import read_results
@@ -68,4 +70,4 @@ def _drawn(values: Array, generator: np.random.Generator) -> Array:
 
 
 def _correlation(x: Array, y: Array) -> float:
-    return float(np.corrcoef(x, y)[0, 1]) if x.std() > 0 and y.std() > 0 else float("nan")
+    return float(pearson(torch.from_numpy(x), torch.from_numpy(y)))

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from recon.errors import InputError
-from recon.files import one_at_a_time
+from recon.files import flush_all, one_at_a_time
 
 MAX_RATIO = 100
 """Maximum ratio of unpacked to packed bytes: recordings stay below it, zip bombs exceed it at least tenfold."""
@@ -73,6 +73,7 @@ def _unpack_aside(archive: Path, folder: Path) -> None:
         try:
             aside.chmod(0o755)
             _write(opened, members, aside)
+            flush_all(aside)
             aside.rename(folder)
         finally:
             shutil.rmtree(aside, ignore_errors=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 from recon.errors import InputError
+from recon.files import write_bytes
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -172,7 +173,7 @@ class Download:
         return note if note.url == url else None
 
     def _write_note(self, offer: Offer) -> None:
-        self.note.write_text(json.dumps(vars(offer)) + "\n", "utf-8")
+        write_bytes(self.note, (json.dumps(vars(offer)) + "\n").encode())
 
     @contextmanager
     def _as_input_errors(self, url: str) -> Iterator[None]:

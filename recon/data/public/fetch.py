@@ -13,7 +13,7 @@ from recon.data.public.archives import unpack
 from recon.data.public.catalogue import PublicFile
 from recon.data.public.download import LIMIT, Download
 from recon.errors import InputError
-from recon.files import one_at_a_time
+from recon.files import one_at_a_time, write_bytes
 
 Say = Callable[[str], None]
 
@@ -91,7 +91,7 @@ def _check(file: Path, item: PublicFile, *, remedy: str, keep: Path | None = Non
     algorithm = expected.partition(":")[0] if expected else "sha256"
     found = f"{algorithm}:{pooch.file_hash(str(file), alg=algorithm)}"
     if expected is None:
-        record.write_text(f"{found.partition(':')[2]}  {item.file}\n", "utf-8")
+        write_bytes(record, f"{found.partition(':')[2]}  {item.file}\n".encode())
     elif found != expected.lower():
         known = "published" if item.checksum else f"kept at the first download in {record}"
         also = "" if item.checksum else "; delete that record if the publisher has changed the file"
