@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recon.commands.arguments import Commands, Write
+from recon.commands.progress import bar
 from recon.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ def add_parser(verbs: Commands) -> None:
 
 def duplicates(options: argparse.Namespace, write: Write) -> None:
     """List groups of trials with the same content; with `--write` save them next to each recording's tiers."""
-    from tqdm import tqdm
-
     from recon.data.duplicates.find import signature
     from recon.data.duplicates.groups import find_groups
     from recon.data.layout import ABSENT
@@ -41,9 +40,8 @@ def duplicates(options: argparse.Namespace, write: Write) -> None:
     recordings = [open_recording(folder) for folder in options.folder]
     _check_different(recordings)
     trials = [(r, i) for r, one in enumerate(recordings) for i, tier in enumerate(one.tiers) if tier != ABSENT]
-    read = tqdm(trials, unit="trial", leave=False, disable=None)
-    signatures = [signature(recordings[r].frames(i)) for r, i in read]
-    groups = find_groups(signatures, progress=_compared)
+    signatures = [signature(recordings[r].frames(i)) for r, i in bar("trial")(trials)]
+    groups = find_groups(signatures, progress=bar("block"))
     for line in _lines(recordings, trials, groups):
         write(line)
     if options.write:
@@ -102,10 +100,3 @@ def _write(
         shown = [videos.get((r, i)) for i in range(len(recording.tiers))]
         write_json(file, group_file(groups, signatures, shown))
         yield str(file)
-
-
-def _compared(items: Sequence[int]) -> Iterable[int]:
-    from tqdm import tqdm
-
-    bar: Iterable[int] = tqdm(items, unit="block", leave=False, disable=None)
-    return bar

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 
 from recon.commands.arguments import Commands, Write, add_configuration
+from recon.commands.progress import bar
 
 
 def add_parser(commands: Commands) -> None:
@@ -21,17 +21,10 @@ def fields(options: argparse.Namespace, write: Write) -> None:
     from recon.analysis.receptive_fields import map_fields
     from recon.config import load
 
-    numbers, picture = map_fields(load(options.config, options.overrides), progress=_bar)
+    numbers, picture = map_fields(load(options.config, options.overrides), progress=bar("movie", "fields"))
     with np.load(numbers) as found:
         share = found["share"]
     clear = int((share >= 0.5).sum())
     write(f"fields: for {clear} of {len(share)} neurons a Gaussian explains at least half of the map's variance")
     write(f"numbers: {numbers}")
     write(f"picture: {picture}")
-
-
-def _bar(steps: Iterable[int]) -> Iterable[int]:
-    from tqdm import tqdm
-
-    bar: Iterable[int] = tqdm(steps, desc="fields", unit="movie", disable=None)
-    return bar

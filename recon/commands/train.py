@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 from recon.commands.arguments import Commands, Write, add_configuration, add_place
+from recon.commands.progress import bar
 from recon.errors import InputError
 
 
@@ -73,12 +73,5 @@ def mask(options: argparse.Namespace, write: Write) -> None:
     from recon.config import load
     from recon.train.mask import train_mask
 
-    written = train_mask(load(options.config, options.overrides), progress=_bar)
+    written = train_mask(load(options.config, options.overrides), progress=bar("step", "mask"))
     write(f"mask: {written}")
-
-
-def _bar(steps: Iterable[int]) -> Iterable[int]:
-    from tqdm import tqdm
-
-    bar: Iterable[int] = tqdm(steps, desc="mask", unit="step", disable=None)
-    return bar

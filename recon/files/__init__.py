@@ -117,6 +117,17 @@ def write_json(path: Path, content: object) -> None:
     write_bytes(path, (json.dumps(finite(content), indent=1, default=str) + "\n").encode())
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file of ours, an object; raises InputError, naming the file, for anything else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        found = error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: expected a JSON object, got {found}; run what wrote it again")
+    return found
+
+
 def write_table(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """Replace a CSV table atomically, written row by row; undefined numbers are empty fields."""
     with replacing(path) as stream:

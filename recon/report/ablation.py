@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recon.files import read_json
 from recon.report.data import COLUMNS
 from recon.study.ablation.numbers import FEWEST
 
@@ -27,7 +27,7 @@ def ablation_of(run: Path, labels: Sequence[str]) -> dict[str, Any] | None:
     path = run / "ablation.json"
     if not path.exists():
         return None
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = read_json(path)
     if not set(found["points"]) <= set(labels):
         return None
     findings = found["findings"]

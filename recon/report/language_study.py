@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from recon.errors import InputError
+from recon.files import read_json
 from recon.report.cells import Row, read_table
 
 Part = tuple[str, str, str]
@@ -28,7 +28,7 @@ class Study:
         path = run / "summary.json"
         if not path.is_file():
             raise InputError(f"{run}: expected a study of captions with summary.json, got none; run `recon language`")
-        return cls(run, json.loads(path.read_text(encoding="utf-8")))
+        return cls(run, read_json(path))
 
     @property
     def names(self) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from recon.code_version import code_version
-from recon.files import digest, file_hash, finite, write_bytes
+from recon.files import digest, file_hash, finite, read_json, write_bytes
 from recon.media import encode_png
 from recon.metrics.statistics import bootstrap_interval
 from recon.report.ablation import ablation_of
@@ -99,7 +99,7 @@ def _information(run: Path) -> dict[str, Any] | None:
     path = run / "information.json"
     if not path.exists():
         return None
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = read_json(path)
     values = np.array(found["map"], dtype=np.float64)
     decades = np.log10(np.maximum(values / values.max(), 1e-2)) / 2 + 1
     png = base64.b64encode(encode_png((255 * decades).round().astype(np.uint8))).decode("ascii")
@@ -167,14 +167,14 @@ def _lead(run: Path, page: Mapping[str, Any]) -> str:
 def _activity(run: Path) -> str:
     """Return the kind of activity (recorded, simulated or predicted) followed by a space; empty if unknown."""
     path = run / "recording.json"
-    return f"{json.loads(path.read_text(encoding='utf-8'))['activity']} " if path.exists() else ""
+    return f"{read_json(path)['activity']} " if path.exists() else ""
 
 
 def _neurons(run: Path) -> str:
     path = run / "neuron_sets.json"
     if not path.exists():
         return ""
-    sets = json.loads(path.read_text(encoding="utf-8"))
+    sets = read_json(path)
     return f"{len(sets['fit'])} " if "fit" in sets else ""
 
 

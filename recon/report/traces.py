@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from recon.files import read_json
 
 TRACE_POINTS = 160
 """Maximum number of points of a curve on the page; more would not be visible."""
@@ -67,7 +68,7 @@ def mean_of(values: Sequence[Any]) -> float | None:
 
 def curves_of(paths: Sequence[Path]) -> dict[str, Any]:
     """Return each frequency-resolved curve, mean over the clips of all batches; missing files are skipped."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+    found = [read_json(path) for path in paths if path.exists()]
     return {name: _curve([curves[name] for curves in found if name in curves]) for name in (found[0] if found else ())}
 
 

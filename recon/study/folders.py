@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import zipfile
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.errors import InputError
-from recon.files import MARKER, check_ours, kind_of, mark, one_writer, replacing
+from recon.files import MARKER, check_ours, kind_of, mark, one_writer, read_json, replacing
 from recon.study import manifest
 from recon.study.manifest import MANIFEST, RUN
 from recon.study.outputs import read_results
@@ -68,7 +67,7 @@ class RunFolder:
     @cached_property
     def environment(self) -> dict[str, Any]:
         """Software environment of the run."""
-        return _readable(self.folder / "environment.json")
+        return read_json(self.folder / "environment.json")
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
@@ -185,16 +184,6 @@ def _own(path: Path) -> bool:
     if path.is_symlink() or path.parent.is_symlink():
         raise InputError(f"{path}: expected a file of the run, got a link to {path.resolve()}; copy it in or remove it")
     return path.is_file()
-
-
-def _readable(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        found = error
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: expected a JSON object, got {found}; run the run's configuration again")
-    return found
 
 
 def _put(archive: zipfile.ZipFile, path: Path, name: str) -> str:

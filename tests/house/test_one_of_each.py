@@ -35,7 +35,7 @@ def writes(node: ast.AST) -> bool:
 
 
 def similar(*files: Path) -> str:
-    """Return pylint's report of more than EQUAL − 1 equal lines in two files, imports, docstrings and comments included."""
+    """Return pylint's report of pairs of files with EQUAL or more equal lines, imports and docstrings included."""
     code = f"from pylint.checkers.symilar import Run; Run(['-d', '{EQUAL - 1}', *{[*map(str, files)]}])"
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 

@@ -14,8 +14,8 @@ from recon.methods.linear.lags import Lags
 from recon.methods.neural.alignment import augmented, nearness
 from recon.methods.neural.chunks import chunk, recorded
 from recon.methods.neural.library import pieces_of, window_starts
-from recon.methods.neural.towers import Towers, TowerSettings, likeness
-from recon.metrics.identification import top
+from recon.methods.neural.towers import Towers, TowerSettings
+from recon.metrics.identification import cosine_similarity, top
 
 TINY = TowerSettings(16, 32, 8, 8, 1, Lags(0, 3, 4))
 
@@ -64,7 +64,7 @@ def test_nearness_is_the_likeness_of_windows() -> None:
     scores = nearness(embeddings, embedded, places, starts, window=4)
     pieces = torch.stack([embeddings[p : p + 4] for p in places.tolist()])
     windows = torch.stack([embedded[s : s + 4] for s in starts.tolist()])
-    assert torch.allclose(scores, likeness(pieces, windows), atol=1e-5)
+    assert torch.allclose(scores, cosine_similarity(pieces, windows), atol=1e-5)
 
 
 def test_trained_towers_tell_new_clips_apart(tmp_path: Path) -> None:

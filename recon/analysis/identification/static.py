@@ -26,7 +26,7 @@ from recon.errors import InputError
 from recon.files import check_ours, claim, write_table
 from recon.methods.linear.lags import Lags
 from recon.methods.linear.regression import regressed
-from recon.methods.neural.towers import Towers, TowerSettings, likeness
+from recon.methods.neural.towers import Towers, TowerSettings
 from recon.metrics.identification import cosine_similarity
 from recon.ranges import Count, Decay, Part, Seed, Some, Whole
 from recon.study.benchmark import Say
@@ -183,7 +183,7 @@ def aligned(training: StaticResponses, chosen: StaticIdentification) -> Towers:
 def alignment_similarity(towers: Any, shown: StaticResponses) -> Tensor:
     """Return cosine similarities of image and response embeddings."""
     embedded = towers.neural(_as_series(shown), torch.isfinite(shown.responses).T)
-    return likeness(towers.visual(_as_movies(shown)), embedded)
+    return cosine_similarity(towers.visual(_as_movies(shown)), embedded)
 
 
 def linear_encoding(training: StaticResponses) -> dict[str, Tensor]:

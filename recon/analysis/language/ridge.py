@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.methods.linear.regression import Decomposed, shrunk
 
 PENALTIES = tuple(float(10**power) for power in np.arange(-1, 6.5, 0.5))
 SHARES = (0.01, 0.1, 0.5, 0.9, 0.99)
@@ -99,53 +100,23 @@ def _errors(x: Tensor, y: Tensor, splits: Sequence[tuple[Any, Any]], penalties: 
     """Return the squared error `[P,N]` per penalty and neuron, over the held-out samples of all folds."""
     errors = torch.zeros(len(penalties), y.shape[1], dtype=torch.float64)
     for learnt, held in splits:
-        known = _Decomposed.of(x[learnt])
+        known = Decomposed.of(x[learnt])
         rotated = known.seen(x[held])
         for some in _batches(y.shape[1]):
             targets, centre = y[:, some][held], y[:, some][learnt].mean(0)
             projected = known.projected(y[:, some][learnt] - centre)
             for place, penalty in enumerate(penalties):
-                predicted = rotated @ (projected / (known.values + penalty)[:, None].to(projected))
+                predicted = rotated @ shrunk(projected, known.values, penalty)
                 errors[place, some] += (targets - centre - predicted).square().sum(0).double()
     return errors
 
 
 def _weights(x: Tensor, y: Tensor, penalty: Tensor) -> Iterator[Tensor]:
     """Yield the weights `[D,n]` of batches of neurons, each neuron with its own penalty."""
-    known = _Decomposed.of(x)
+    known = Decomposed.of(x)
     for some in _batches(y.shape[1]):
         projected = known.projected(y[:, some] - y[:, some].mean(0))
-        yield known.basis @ (projected / (known.values[:, None] + penalty[some]).to(projected))
-
-
-@dataclass(frozen=True)
-class _Decomposed:
-    """Eigendecomposition of centred features: of XᵀX `[D,D]`, or of XXᵀ with fewer samples than features."""
-
-    mean: Tensor
-    values: Tensor
-    basis: Tensor
-    """Maps coefficients to weights `[D,R]`."""
-    left: Tensor
-    """Maps samples to coefficients `[R,S]`."""
-
-    @classmethod
-    def of(cls, x: Tensor) -> _Decomposed:
-        mean = x.mean(0)
-        centred = (x - mean).double()
-        primal = x.shape[1] <= len(x)
-        values, vectors = torch.linalg.eigh(centred.T @ centred if primal else centred @ centred.T)
-        basis = vectors if primal else centred.T @ vectors
-        left = (centred @ vectors).T if primal else vectors.T
-        return cls(mean, values.clamp_min(0), basis.to(x), left.to(x))
-
-    def projected(self, y: Tensor) -> Tensor:
-        """Return the coefficients `[R,n]` of centred responses `[S,n]`, before penalties."""
-        return self.left @ y
-
-    def seen(self, x: Tensor) -> Tensor:
-        """Return features `[S,D]` in the eigenbasis `[S,R]`."""
-        return (x - self.mean) @ self.basis
+        yield known.basis @ shrunk(projected, known.values, penalty[some])
 
 
 def _batches(neurons: int) -> Iterator[slice]:

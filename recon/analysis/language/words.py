@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from recon.analysis.language.features import binned, delayed
 from recon.analysis.language.ridge import PENALTIES, content_folds, fit_readout
 from recon.data.caption_tables import Said
+from recon.methods.linear.regression import Moments, shrunk, sum_of
 
 Mentioned = Callable[[str], Set[str]]
 """Returns the words or concepts of a text."""
@@ -174,37 +174,17 @@ def _gains(x: Tensor, y: Tensor, penalty: Tensor, splits: Sequence[Tensor]) -> t
     Without a word's part c of the prediction the error e becomes e + c; the contribution is the sum of (e + c)² − e² =
     2·e·c + c². Sums of products per fold suffice for fitting and testing.
     """
-    parts = [_Sums.of(x[held].flatten(0, 1), y[held].flatten(0, 1)) for held in splits]
-    everything = _Sums(*(sum(values[1:], values[0]) for values in zip(*parts, strict=True)))
-    gain = effect = torch.zeros_like(everything.xy)
+    parts = [Moments.of(x[held].flatten(0, 1), y[held].flatten(0, 1)) for held in splits]
+    everything = sum_of(parts)
+    gain = effect = torch.zeros_like(everything.cross)
     for held in parts:
-        learnt = _Sums(*(whole - part for whole, part in zip(everything, held, strict=True)))
-        centre = learnt.x / learnt.samples, learnt.y / learnt.samples
-        _, xx, xy, *_ = learnt.about(*centre)
+        learnt = everything - held
+        centre = learnt.features / learnt.count, learnt.targets / learnt.count
+        xx, xy = learnt.about(*centre)
         values, axes = torch.linalg.eigh(xx)
-        weights = axes @ ((axes.T @ xy) / (values.clamp_min(0)[:, None] + penalty))
-        _, xx, xy, *_ = held.about(*centre)
+        weights = axes @ shrunk(axes.T @ xy, values.clamp_min(0), penalty)
+        xx, xy = held.about(*centre)
         gain = gain + 2 * weights * (xy - xx @ weights) + weights.square() * xx.diagonal()[:, None]
         effect = effect + weights
     power = (y - y.mean((0, 1))).square().sum((0, 1))
     return gain / torch.where(power > 0, power, torch.nan), effect.sign()
-
-
-class _Sums(NamedTuple):
-    """Number of samples, and sums over them: x·xᵀ `[W,W]`, x·yᵀ `[W,N]`, x `[W]`, y `[N]`."""
-
-    samples: Tensor
-    xx: Tensor
-    xy: Tensor
-    x: Tensor
-    y: Tensor
-
-    @classmethod
-    def of(cls, x: Tensor, y: Tensor) -> _Sums:
-        return cls(torch.tensor(float(len(x))), x.T @ x, x.T @ y, x.sum(0), y.sum(0))
-
-    def about(self, x: Tensor, y: Tensor) -> _Sums:
-        """Return the sums for x and y centred at the given means."""
-        xx = self.xx - torch.outer(x, self.x) - torch.outer(self.x, x) + self.samples * torch.outer(x, x)
-        xy = self.xy - torch.outer(x, self.y) - torch.outer(self.x, y) + self.samples * torch.outer(x, y)
-        return _Sums(self.samples, xx, xy, self.x - self.samples * x, self.y - self.samples * y)

@@ -14,7 +14,7 @@ from recon.methods.facts import Sees, Strength
 from recon.methods.linear.decode import decoded_once
 from recon.methods.linear.encoder_gradients import LinearModel, linear_model
 from recon.methods.linear.lags import Lags
-from recon.methods.linear.regression import Moments, fold_moments
+from recon.methods.linear.regression import Moments, fold_moments, solved
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.ranges import Count, NonNegative
@@ -81,6 +81,5 @@ def estimator(moments: Moments, model: LinearModel, lags: Lags, *, noise: float)
     kernels, neurons = lags.kernels(), len(model.fields)
     by_neuron = gram.reshape(neurons, len(kernels), neurons, len(kernels)).diagonal(dim1=0, dim2=2)
     by_neuron += noise * (kernels @ kernels.T)[..., None]  # in-place on a view; noise is independent between neurons
-    weights = torch.cholesky_solve(cross, torch.linalg.cholesky(gram))
-    mean = moments.targets / moments.count - (moments.features / moments.count) @ weights
-    return weights, mean
+    weights = solved(gram, cross)
+    return weights, moments.intercept(weights)

@@ -1,4 +1,8 @@
-"""Ridge regression from moments accumulated over trials; the full design matrix is never in memory."""
+"""Ridge regression, in one place: from moments accumulated over trials, and from samples by eigendecomposition.
+
+From moments the design matrix is never in memory, and a Cholesky factor per penalty is the cheapest for few penalties.
+An eigendecomposition, several times the cost of a factor, serves any number of penalties, or one per target.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +41,28 @@ class Moments:
     def __sub__(self, other: Moments) -> Moments:
         return self + Moments(-other.gram, -other.cross, -other.targets, -other.features, -other.count)
 
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor) -> Moments:
+        """Return the moments of features `[S,F]` and targets `[S,P]`."""
+        return cls(x.T @ x, x.T @ y, y.sum(0), x.sum(0), len(x))
+
+    def about(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sums of products features × features and features × targets, centred at the means x and y."""
+        gram = (
+            self.gram - torch.outer(x, self.features) - torch.outer(self.features, x) + self.count * torch.outer(x, x)
+        )
+        cross = self.cross - torch.outer(x, self.targets) - torch.outer(self.features, y)
+        return gram, cross + self.count * torch.outer(x, y)
+
     def centred(self) -> tuple[Tensor, Tensor]:
         """Return the covariances features × features and features × pixels."""
         gram = (self.gram / self.count).addr_(self.features, self.features, alpha=-1 / self.count**2)
         cross = (self.cross / self.count).addr_(self.features, self.targets, alpha=-1 / self.count**2)
         return gram, cross
+
+    def intercept(self, weights: Tensor) -> Tensor:
+        """Return the intercept `[out]` of weights `[features,out]` for the first `out` pixels."""
+        return self.targets[: weights.shape[1]] / self.count - (self.features / self.count) @ weights
 
 
 def regressed(
@@ -60,7 +81,7 @@ def regressed(
     tried = [penalty * torch.tensor(band) for band in bands or ((1.0,),) for penalty in penalties]
     errors = cross_validate(parts, tried)
     penalty = tried[int(errors.argmin())]
-    total = _sum(parts)
+    total = sum_of(parts)
     weights, mean = solve(total, penalty, out=total.cross.shape[1])
     return {"weights": weights, "mean": mean, "errors": errors, "penalty": penalty.squeeze(0)}
 
@@ -113,7 +134,8 @@ def _added(done: _Sums | None, pairs: list[tuple[Tensor, Tensor]]) -> _Sums:
     return done
 
 
-def _sum(folds: list[Moments]) -> Moments:
+def sum_of(folds: Sequence[Moments]) -> Moments:
+    """Return the moments of all folds together."""
     total = folds[0]
     for fold in folds[1:]:
         total = total + fold
@@ -124,14 +146,18 @@ def solve(moments: Moments, penalty: float | Tensor, *, out: int) -> tuple[Tenso
     """Return weights `[features, out]` for the first `out` pixels, and their intercept `[out]`."""
     gram, cross = moments.centred()
     weights = _weights(gram, cross[:, :out], penalty)
-    mean = moments.targets[:out] / moments.count - (moments.features / moments.count) @ weights
-    return weights, mean
+    return weights, moments.intercept(weights)
 
 
 def _weights(gram: Tensor, cross: Tensor, penalty: float | Tensor) -> Tensor:
     ridge, bands = gram.clone(), torch.as_tensor(penalty).reshape(-1)
     ridge.diagonal().add_(bands.repeat(len(gram) // len(bands)))
-    return torch.cholesky_solve(cross, torch.linalg.cholesky(ridge))
+    return solved(ridge, cross)
+
+
+def solved(gram: Tensor, cross: Tensor) -> Tensor:
+    """Return the weights `[features,out]` of the normal equations; `gram` is positive definite."""
+    return torch.cholesky_solve(cross, torch.linalg.cholesky(gram))
 
 
 def cross_validate(folds: list[Moments], penalties: Sequence[float | Tensor], *, mixtures: int = 64) -> Tensor:
@@ -142,7 +168,7 @@ def cross_validate(folds: list[Moments], penalties: Sequence[float | Tensor], *,
     targets = folds[0].cross.shape[1]
     signs = torch.randint(0, 2, (targets, mixtures), generator=torch.Generator().manual_seed(0)) * 2.0 - 1.0
     mixed = [replace(f, cross=f.cross @ signs, targets=f.targets @ signs) for f in folds]
-    total = _sum(mixed)
+    total = sum_of(mixed)
     errors = torch.zeros(len(penalties))
     for fold in mixed:
         learning, (gram, cross) = (total - fold).centred(), fold.centred()
@@ -150,3 +176,42 @@ def cross_validate(folds: list[Moments], penalties: Sequence[float | Tensor], *,
             weights = _weights(*learning, penalty)
             errors[index] += float(((gram @ weights) * weights).sum() - 2 * (cross * weights).sum())
     return errors
+
+
+@dataclass(frozen=True)
+class Decomposed:
+    """Eigendecomposition of centred features: of XᵀX `[D,D]`, or of XXᵀ with fewer samples than features.
+
+    Weights are `basis @ shrunk(projected, values, penalty)`.
+    """
+
+    mean: Tensor
+    values: Tensor
+    basis: Tensor
+    """Maps coefficients to weights `[D,R]`."""
+    left: Tensor
+    """Maps samples to coefficients `[R,S]`."""
+
+    @classmethod
+    def of(cls, x: Tensor) -> Decomposed:
+        """Return the decomposition of features `[S,D]`, computed in double precision."""
+        mean = x.mean(0)
+        centred = (x - mean).double()
+        primal = x.shape[1] <= len(x)
+        values, vectors = torch.linalg.eigh(centred.T @ centred if primal else centred @ centred.T)
+        basis = vectors if primal else centred.T @ vectors
+        left = (centred @ vectors).T if primal else vectors.T
+        return cls(mean, values.clamp_min(0), basis.to(x), left.to(x))
+
+    def projected(self, y: Tensor) -> Tensor:
+        """Return the coefficients `[R,n]` of centred responses `[S,n]`, before penalties."""
+        return self.left @ y
+
+    def seen(self, x: Tensor) -> Tensor:
+        """Return features `[S,D]` in the eigenbasis `[S,R]`."""
+        return (x - self.mean) @ self.basis
+
+
+def shrunk(projected: Tensor, values: Tensor, penalty: float | Tensor) -> Tensor:
+    """Return coefficients `[R,n]` in the eigenbasis, shrunk by one penalty or by one for each target `[n]`."""
+    return projected / (values[:, None] + penalty).to(projected)

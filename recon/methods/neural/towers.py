@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from recon.methods.linear.lags import Lags
 from recon.methods.neural.read_in import NONLINEARITIES, Transform
+from recon.metrics.identification import cosine_similarity
 from recon.ranges import Count
 
 
@@ -103,12 +104,7 @@ class Towers(nn.Module):
 
     def forward(self, movie: Tensor, responses: Tensor) -> Tensor:
         """Return similarities `[B,B']` of movies and responses of one length."""
-        return likeness(self.visual(movie), self.neural(responses))
-
-
-def likeness(first: Tensor, second: Tensor) -> Tensor:
-    """Return cosines `[B,B']` of embeddings `[B,T,D]` and `[B',T,D]`, flattened over frames."""
-    return functional.normalize(first.flatten(1), dim=1) @ functional.normalize(second.flatten(1), dim=1).T
+        return cosine_similarity(self.visual(movie), self.neural(responses))
 
 
 def info_nce(first: Tensor, second: Tensor, log_scale: Tensor) -> Tensor:
@@ -116,6 +112,6 @@ def info_nce(first: Tensor, second: Tensor, log_scale: Tensor) -> Tensor:
 
     `log_scale` is the log inverse temperature, at most 4.6 (a factor of 100), as in CLIP.
     """
-    logits = log_scale.clamp(max=4.6).exp() * likeness(first, second)
+    logits = log_scale.clamp(max=4.6).exp() * cosine_similarity(first, second)
     pairs = torch.arange(len(logits), device=logits.device)
     return 0.5 * (functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs))

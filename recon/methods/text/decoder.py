@@ -18,6 +18,7 @@ from recon.errors import InputError
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import responses_of
 from recon.methods.facts import DECODED, Sees
+from recon.methods.linear.regression import Decomposed, shrunk
 from recon.methods.text.captioner_source import Spoken, spoken_by
 from recon.methods.text.contrastive import Layers, tell_apart
 from recon.methods.text.examples import Examples, Windows, examples, generated, recorded, spoken_digest
@@ -219,12 +220,7 @@ def ridge(examples: Examples) -> dict[str, Tensor]:
 
 def solutions(features: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Return the ridge regression of targets `[K,D]` on features `[K,F]` for each of `PENALTIES`."""
-    mean, centre = features.mean(0), targets.mean(0)
-    x, y = features - mean, targets - centre
-    values, vectors = torch.linalg.eigh(x.T @ x)
-    rotated, typical = vectors.T @ (x.T @ y), float(values.clamp_min(0).mean())
-    found = []
-    for penalty in PENALTIES:
-        weights = vectors @ (rotated / (values.clamp_min(0) + penalty * typical)[:, None])
-        found.append((weights, centre - mean @ weights))
-    return found
+    known, centre = Decomposed.of(features), targets.mean(0)
+    projected, typical = known.projected(targets - centre), float(known.values.sum()) / features.shape[1]
+    paths = (known.basis @ shrunk(projected, known.values, penalty * typical) for penalty in PENALTIES)
+    return [(weights, centre - known.mean @ weights) for weights in paths]
