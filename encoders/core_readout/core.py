@@ -105,7 +105,7 @@ class Core(nn.Module):
         height, width = movie.shape[-2:]
         block = self.settings.block
         even = functional.pad(movie, (0, -width % block, 0, -height % block))
-        return functional.pixel_unshuffle(even[:, :, None], block)
+        return functional.pixel_unshuffle(even[:, :, None].contiguous(), block)
 
     def smoothness(self) -> Tensor:
         """Return the filters' roughness: mean squared spatial Laplacian and temporal second differences, normalised."""

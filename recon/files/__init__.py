@@ -16,6 +16,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TextIO
@@ -25,6 +26,7 @@ from recon.errors import InputError
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 MARKER = ".recon.json"
 """File that marks a folder as one of ours; nothing is overwritten or deleted in a folder without it."""
+FLUSHED_AT_ONCE = 16
 JUST_NOW = 100_000_000
 """Nanoseconds after a change within which a second one may have the same time stamp."""
 
@@ -173,9 +175,13 @@ def flush(path: Path) -> None:
 
 
 def flush_all(folder: Path) -> None:
-    """Flush a folder with everything in it, before it is renamed to its final name."""
-    for path in (*folder.rglob("*"), folder):
-        flush(path)
+    """Flush a folder with everything in it, before it is renamed to its final name.
+
+    A disk writes files that are flushed at the same time together, several times faster than one after another.
+    """
+    with ThreadPoolExecutor(FLUSHED_AT_ONCE) as pool:
+        list(pool.map(flush, folder.rglob("*")))
+    flush(folder)
 
 
 def disk_full(error: BaseException | None) -> bool:

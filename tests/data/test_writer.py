@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 from pathlib import Path
 
@@ -189,3 +190,19 @@ def test_bad_settings_are_refused(tmp_path):
     with pytest.raises(ValueError, match="taken"), RecordingWriter(tmp_path / "w", unit_ids=range(5)) as writer:
         writer.write_trial(0, tier="train", **_trial())
         writer.write_trial(0, tier="train", **_trial())
+
+
+def test_a_recording_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    flushed, genuine, renamed = set(), Path.rename, []
+
+    def rename(path, target):
+        renamed.append({str(file) for file in (path, *path.rglob("*"))} - flushed)
+        return genuine(path, target)
+
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: flushed.add(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    )
+    monkeypatch.setattr(Path, "rename", rename)
+    with RecordingWriter(tmp_path / "w", unit_ids=range(5)) as writer:
+        writer.write_trial(0, tier="train", **_trial())
+    assert renamed == [set()]

@@ -60,6 +60,14 @@ def test_shape_and_batches(name: str, frames: int) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_the_layout_in_memory_does_not_matter(name: str) -> None:
+    """Recordings store time last, and torch's pixel_unshuffle takes such a tensor for one with channels last."""
+    movie, behavior = stimulus(3, batch=2)
+    time_last = movie.movedim(2, -1).contiguous().movedim(-1, 2)
+    torch.testing.assert_close(ALL[name]()(time_last, behavior), ALL[name]()(movie, behavior))
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_gradient_with_respect_to_the_movie(name: str) -> None:
     encoder = ALL[name]().double()
     movie, behavior = stimulus(5, batch=1, dtype=torch.float64)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from worlds.linear import encoder
 
+from recon.analysis.language.significance import clip_products
 from recon.correlation import CONSTANT, pearson, pearson_of_sums
 from recon.data.noise_ceiling import explainable_variance, normalised_correlation, oracle_correlation, split_half
 from recon.encoders.training.clips import moments
@@ -61,6 +62,7 @@ RESPONSES: dict[str, Callable[[Tensor], Tensor]] = {
     "oracle": lambda x: oracle_correlation([x.expand(3, -1, -1)]),
     "split half": lambda x: split_half(x.expand(4, -1, -1), generator=torch.Generator().manual_seed(0)),
     "explainable variance": lambda x: explainable_variance(x.expand(4, -1, -1)),
+    "exchanged clips": lambda x: clip_products([x.T, x.T], [random((x.shape[1], len(x)))] * 2),
     "normalised": lambda x: normalised_correlation(random((4, *x.shape)) + random(tuple(x.shape)), x),
 }
 

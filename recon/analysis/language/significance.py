@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from recon.correlation import varies
 from recon.errors import InputError
 
 
@@ -42,7 +43,7 @@ def _standardised(series: Tensor) -> Tensor:
     """Return series `[K,T,N]` with mean 0 and variance 1 over all clips; NaN where constant."""
     centred = series - series.mean((0, 1))
     power = centred.square().mean((0, 1))
-    return centred / torch.where(power > 1e-20 * series.square().mean((0, 1)), power, torch.nan).sqrt()
+    return centred / torch.where(varies(power, series.square().mean((0, 1))), power, torch.nan).sqrt()
 
 
 def false_discovery(p_values: ArrayLike) -> NDArray[np.float64]:
