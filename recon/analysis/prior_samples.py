@@ -20,7 +20,8 @@ from recon.data.hdf5 import Hdf5, open_hdf5
 from recon.data.open import open_recording
 from recon.encoders.base import device_of, resolve_device
 from recon.errors import InputError
-from recon.files import check_ours, claim, digest, one_writer, write_bytes
+from recon.files import check_ours, claim, digest, write_bytes
+from recon.files.locks import one_writer
 from recon.media import (
     SCALE,
     contact_sheet,

@@ -19,7 +19,8 @@ from recon.data.layout import TIERS_FILE, is_canonical
 from recon.data.public.archives import unpack
 from recon.data.sensorium import SensoriumRecording
 from recon.errors import InputError
-from recon.files import one_at_a_time, write_json
+from recon.files import write_json
+from recon.files.locks import one_at_a_time
 
 IGNORED = "__MACOSX"
 MARK = ".unpacked.json"

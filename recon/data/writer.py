@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import re
 import shutil
@@ -11,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,9 +19,12 @@ from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Arra
 from recon.data.training_statistics import write_statistics
 from recon.errors import InputError
 from recon.files import check_ours, flush_all, mark
+from recon.files.locks import LOCK, take
 from recon.types import AcquisitionTimes
 
-LOCK = ".lock"
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 RECORDING = "recording"
 OWN = re.compile(r"data/\w+/\d+\.npy|meta/.+|ceiling\.(csv|png)|(.+/)?\.(recon\.json|DS_Store|lock)")
 """Names of the files of a recording."""
@@ -141,7 +143,7 @@ class RecordingWriter:
 
     def discard(self) -> None:
         """Remove the hidden folder; after `finish` there is none."""
-        self._lock.close()
+        self._lock.release()
         shutil.rmtree(self._aside, ignore_errors=True)
 
     def _check_settings(self) -> None:
@@ -195,7 +197,6 @@ class RecordingWriter:
         if not self.overwrite and self._is_made():
             return
         _check_destination(self.destination, overwrite=self.overwrite)
-        (self._aside / LOCK).unlink()
         flush_all(self._aside)
         if self.destination.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{self.destination.name}.old-", dir=self.destination.parent))
@@ -204,6 +205,8 @@ class RecordingWriter:
             shutil.rmtree(old, ignore_errors=True)
         else:
             self._aside.rename(self.destination)
+        # After the rename: without its lock the hidden folder would be taken for that of a killed process.
+        (self.destination / LOCK).unlink(missing_ok=True)
 
     def _is_made(self) -> bool:
         """Return whether the destination holds a recording with the same `made_by`; False if `made_by` is empty."""
@@ -246,7 +249,7 @@ def _check_video(index: int, video: Array, frame_size: tuple[int, int] | None) -
         raise InputError(f"video of trial {index}: expected grey levels 0–255, got {low} to {high}; rescale it")
 
 
-def _open_aside(destination: Path) -> tuple[Path, TextIO]:
+def _open_aside(destination: Path) -> tuple[Path, BaseFileLock]:
     """Create the hidden folder, locked while this process lives, and remove those of killed processes."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{destination.name}.partial-"
@@ -255,12 +258,14 @@ def _open_aside(destination: Path) -> tuple[Path, TextIO]:
     aside = Path(tempfile.mkdtemp(prefix=prefix, dir=destination.parent))
     aside.chmod(0o755)
     mark(aside, RECORDING)
-    lock = (aside / LOCK).open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = take(aside / LOCK)
+    if lock is None:
+        raise InputError(f"{destination}: expected no other command to remove {aside.name}, got one; run it again")
     return aside, lock
 
 
 def _remove_if_dead(left: Path) -> None:
-    with contextlib.suppress(OSError), left.open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(left.parent, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        if lock := take(left):
+            shutil.rmtree(left.parent, ignore_errors=True)
+            lock.release()

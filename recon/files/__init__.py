@@ -1,11 +1,10 @@
-"""Files on disk: atomic writes, content hashes, locks, markers of our own folders."""
+"""Files on disk: atomic writes, content hashes, markers of our own folders."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import errno
-import fcntl
 import filecmp
 import functools
 import hashlib
@@ -15,11 +14,11 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import IO, Any
 
 from recon.errors import InputError
 
@@ -193,42 +192,3 @@ def disk_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-@contextmanager
-def one_writer(root: Path) -> Iterator[None]:
-    """Lock a run directory against a second writer; the lock of a killed process is released by the system."""
-    import fcntl
-
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / ".lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"{root}: expected no other writer, got a command that is running; wait for it") from error
-        yield
-
-
-@contextmanager
-def one_at_a_time(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Lock `.NAME.lock` beside a path; if another process holds it, call `waiting` once and wait.
-
-    The lock of a killed process is released by the system. The empty file stays: removing it would let two processes
-    lock the same name. Raises InputError where the folder is not writable.
-    """
-    with _open(path.with_name(f".{path.name}.lock")) as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-def _open(lock: Path) -> TextIO:
-    try:
-        return lock.open("w")
-    except OSError as error:
-        raise InputError(
-            f"{lock.parent}: expected a folder that can be written to, got {error.strerror or error}; choose another"
-        ) from error

@@ -15,7 +15,7 @@ from recon.encoders.base import Encoder, device_of
 from recon.encoders.identity import state_hash
 from recon.encoders.training.loop import seconds_spent
 from recon.errors import InputError
-from recon.files import one_at_a_time
+from recon.files.locks import one_at_a_time
 from recon.files.sealed import whole
 from recon.methods.artefacts import artefact_path, save_artefact
 from recon.methods.named_files import content_named

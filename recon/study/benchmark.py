@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from recon import config
 from recon.encoders.runtime.precision import products
-from recon.files import claim, one_writer, write_table
+from recon.files import claim, write_table
+from recon.files.locks import one_writer
 from recon.study.executors.jobs import JobOutcome, in_turn
 from recon.study.executors.local import Crew
 from recon.study.executors.places import HERE, Place, cards_of

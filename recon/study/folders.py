@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from recon.errors import InputError
-from recon.files import MARKER, check_ours, kind_of, mark, one_writer, read_json, replacing
+from recon.files import MARKER, check_ours, kind_of, mark, read_json, replacing
+from recon.files.locks import one_writer
 from recon.study import manifest
 from recon.study.manifest import MANIFEST, RUN
 from recon.study.outputs import read_results

@@ -111,6 +111,20 @@ def test_what_a_killed_process_left_is_cleared_and_a_living_one_is_spared(tmp_pa
     assert open_recording(tmp_path / "world").tiers == ("train",)
 
 
+def test_a_folder_is_spared_at_the_moment_it_is_published(tmp_path, monkeypatch):
+    renamed = Path.rename
+
+    def rename(path, target):
+        RecordingWriter(tmp_path / "world", unit_ids=range(5)).discard()
+        return renamed(path, target)
+
+    with RecordingWriter(tmp_path / "world", unit_ids=range(5)) as writer:
+        writer.write_trial(0, tier="train", **_trial())
+        monkeypatch.setattr(Path, "rename", rename)
+    assert open_recording(tmp_path / "world").tiers == ("train",)
+    assert not (tmp_path / "world/.lock").exists()
+
+
 def test_existing_folders_are_replaced_only_when_asked(tmp_path):
     target = tmp_path / "world"
     target.mkdir()

@@ -14,7 +14,7 @@ import torch
 from worlds.bench import configuration
 
 from recon.cli import main
-from recon.files import one_writer
+from recon.files.locks import one_writer
 from recon.study.benchmark import benchmark
 from recon.study.folders import RunFolder, export, remove, runs_below
 from recon.study.manifest import RUN, seal

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from recon.files import digest, disk_full, one_writer, write_bytes, write_json, write_table
+from recon.files import digest, disk_full, write_bytes, write_json, write_table
+from recon.files.locks import one_writer
 from recon.study.store import Store
 
 

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from recon.errors import InputError
-from recon.files import flush_all, one_at_a_time
+from recon.files import flush_all
+from recon.files.locks import one_at_a_time
 
 MAX_RATIO = 100
 """Maximum ratio of unpacked to packed bytes: recordings stay below it, zip bombs exceed it at least tenfold."""

@@ -13,7 +13,8 @@ from recon.data.public.archives import unpack
 from recon.data.public.catalogue import PublicFile
 from recon.data.public.download import LIMIT, Download
 from recon.errors import InputError
-from recon.files import one_at_a_time, write_bytes
+from recon.files import write_bytes
+from recon.files.locks import one_at_a_time
 
 Say = Callable[[str], None]
 

@@ -1,0 +1,62 @@
+"""Locks: one mechanism, released by the system when the holder is killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from recon.files.locks import one_at_a_time, one_writer, take
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from recon.files.locks import take
+lock = take(Path(sys.argv[1]))
+print(lock is not None, flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def held_elsewhere(lock: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "True\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_lock_of_a_folder_goes_with_its_killed_writer(tmp_path: Path) -> None:
+    with held_elsewhere(tmp_path / ".lock"):
+        with pytest.raises(ValueError, match="expected no other writer, got a command that is running"):
+            one_writer(tmp_path).__enter__()
+        assert take(tmp_path / ".lock") is None
+    with one_writer(tmp_path):
+        pass
+    assert (tmp_path / ".lock").read_bytes() == b"", "the file stays, empty"
+
+
+def test_a_waiting_process_says_so_once_and_goes_on_when_the_holder_is_killed(tmp_path: Path) -> None:
+    said: list[str] = []
+    with held_elsewhere(tmp_path / ".file.lock") as holder:
+
+        def waiting() -> None:
+            said.append("waiting")
+            holder.kill()
+
+        with one_at_a_time(tmp_path / "file", waiting=waiting):
+            pass
+    assert said == ["waiting"] and (tmp_path / ".file.lock").exists()
+
+
+def test_there_is_no_other_mechanism() -> None:
+    root = Path(__file__).parents[2]
+    files = [path for room in ("recon", "encoders", "priors") for path in (root / room).rglob("*.py")]
+    assert [path.name for path in files if "fcntl" in path.read_text("utf-8")] == []
