@@ -28,12 +28,10 @@ from recon.data.public.fetch import fetch_public
 def test_an_interrupt_while_the_checksum_is_computed_loses_nothing(
     tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import pooch
-
     def interrupted(*_: object, **__: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pooch, "file_hash", interrupted)
+    monkeypatch.setattr("recon.data.public.fetch.hashlib.file_digest", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fetch_public(item(site), tmp_path, accepted=True)
     monkeypatch.undo()

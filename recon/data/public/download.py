@@ -45,7 +45,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Download:
-    """Downloader for pooch: writes to `partial`, resumes after an interruption, and moves the complete file.
+    """Download that writes to `partial`, resumes after an interruption, and moves the complete file.
 
     A note beside `partial` (`.json`) stores the offered version. The remainder is requested with `Range` and
     `If-Range`; a server without support for them, or with another version, sends the whole file. `size` is the
@@ -59,12 +59,12 @@ class Download:
     size: int | None = None
     limit: int = LIMIT
 
-    def __call__(self, url: str, output_file: str | os.PathLike[str], pooch: object) -> None:
-        """Download `url` to `output_file` (pooch's downloader interface)."""
+    def fetch(self, url: str, target: Path) -> None:
+        """Download `url` to `target`."""
         self.partial.parent.mkdir(parents=True, exist_ok=True)
         with self._as_input_errors(url):
             self._complete(url)
-            self.partial.replace(output_file)
+            self.partial.replace(target)
             self.note.unlink(missing_ok=True)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import hashlib
 import re
 import shutil
 import zipfile
@@ -56,15 +56,13 @@ def _make(folder: Path) -> None:
 
 def _download(item: PublicFile, target: Path, limit: int) -> None:
     """Download to a hidden folder, verify, and move the complete file to `target`."""
-    import pooch
-
-    pooch.get_logger().setLevel(logging.WARNING)
     aside = target.with_name(f".{target.name}.arriving")
-    downloader = Download(target.with_name(f"{target.name}.partial"), home=item.home, size=item.size, limit=limit)
-    # pooch gets no checksum: it would hash the file a second time, and its error names no remedy.
-    cache = pooch.create(aside, base_url="", registry={target.name: None}, urls={target.name: item.url})
+    arrived = aside / target.name
     try:
-        arrived = Path(cache.fetch(target.name, downloader=downloader))
+        if not arrived.exists():
+            _make(aside)
+            partial = target.with_name(f"{target.name}.partial")
+            Download(partial, home=item.home, size=item.size, limit=limit).fetch(item.url, arrived)
         _check_kind(arrived, item)
         _check(arrived, item, remedy=f"it was removed: run the same command again, or look at {item.home}", keep=target)
         arrived.replace(target)
@@ -85,12 +83,11 @@ def _check_kind(file: Path, item: PublicFile) -> None:
 
 def _check(file: Path, item: PublicFile, *, remedy: str, keep: Path | None = None) -> None:
     """Compare a file's checksum with the published or stored one; if there is neither, store it beside `keep`."""
-    import pooch
-
     record = (keep or file).with_name(f"{item.file}.sha256")
     expected = item.checksum or _recorded(record)
     algorithm = expected.partition(":")[0] if expected else "sha256"
-    found = f"{algorithm}:{pooch.file_hash(str(file), alg=algorithm)}"
+    with file.open("rb") as stream:
+        found = f"{algorithm}:{hashlib.file_digest(stream, algorithm).hexdigest()}"
     if expected is None:
         write_bytes(record, f"{found.partition(':')[2]}  {item.file}\n".encode())
     elif found != expected.lower():
