@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from recon.errors import InputError
+from recon.report.plots import style, write_figure
 from recon.study.outputs import read_results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Map = NDArray[np.float64]
 
-CELL, GAP, LEFT, TOP, BELOW = 46, 26, 104, 34, 44
-LOW, MIDDLE, HIGH = (68, 1, 84), (33, 145, 140), (253, 231, 37)
-"""Colours of 0, 0.5 and 1; scores below 0 have the colour of 0, undefined scores are grey."""
+CELL = 0.46
+"""Width and height of a cell in inches."""
 AXES = {"gratings": ("cycles/degree", "Hz"), "noise": ("degrees", "seconds")}
 
 
@@ -46,45 +49,30 @@ def read_maps(
 def write_heatmaps(run: Path, picture: Path, *, score: str = "video_correlation") -> Path:
     """Draw one heat map per method of a run to a PNG: rows are spatial scales, columns temporal scales."""
     kind, space, time, maps = read_maps(run / "results.csv", score=score)
-    width = LEFT + len(time) * CELL + GAP
-    image = Image.new("RGB", (width * len(maps), TOP + len(space) * CELL + BELOW), "white")
-    for number, (method, values) in enumerate(maps.items()):
-        panel = _panel(values, {"space": space, "time": time}, title=method, units=AXES[kind])
-        image.paste(panel, (number * width, 0))
-    image.save(picture)
-    return picture
+    with style():
+        figure = heatmaps(maps, (space, time), units=AXES[kind], score=score.replace("_", " "))
+        return write_figure(picture, figure)
 
 
-def _panel(values: Map, scales: Mapping[str, list[float]], *, title: str, units: tuple[str, str]) -> Image.Image:
-    rows, columns = values.shape
-    panel = Image.new("RGB", (LEFT + columns * CELL + GAP, TOP + rows * CELL + BELOW), "white")
-    draw, font = ImageDraw.Draw(panel), ImageFont.load_default(13)
-    draw.text((LEFT, TOP - 10), title, fill="black", font=ImageFont.load_default(15), anchor="ls")
-    for row, scale in enumerate(scales["space"]):
-        draw.text((LEFT - 8, TOP + (row + 0.5) * CELL), f"{scale:g}", fill="black", font=font, anchor="rm")
-    for column, scale in enumerate(scales["time"]):
-        at = LEFT + (column + 0.5) * CELL
-        draw.text((at, TOP + rows * CELL + 6), f"{scale:g}", fill="black", font=font, anchor="mt")
-    draw.text((4, TOP - 10), units[0], fill="black", font=font, anchor="ls")
-    draw.text((LEFT, TOP + rows * CELL + 26), units[1], fill="black", font=font, anchor="lt")
-    for (row, column), value in np.ndenumerate(values):
-        left, top = LEFT + column * CELL, TOP + row * CELL
-        draw.rectangle((left, top, left + CELL - 2, top + CELL - 2), fill=colour(float(value)))
-        text, ink = ("–" if np.isnan(value) else f"{value:.2f}"), "black" if value > 0.6 else "white"
-        draw.text((left + CELL / 2 - 1, top + CELL / 2 - 1), text, fill=ink, font=font, anchor="mm")
-    return panel
+def heatmaps(
+    maps: Mapping[str, Map], scales: tuple[Sequence[float], Sequence[float]], *, units: tuple[str, str], score: str
+) -> Figure:
+    """Return a figure of maps `[space,time]` by method on one colour scale, 0 to 1; undefined scores are grey."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
 
-
-def colour(value: float) -> tuple[int, int, int]:
-    """Return the RGB colour of a score in [0,1].
-
-    >>> colour(0.0), colour(0.5), colour(1.0), colour(float("nan"))
-    ((68, 1, 84), (33, 145, 140), (253, 231, 37), (150, 150, 150))
-    """
-    if value != value:
-        return (150, 150, 150)
-    share = min(max(value, 0.0), 1.0) * 2
-    first, second = (LOW, MIDDLE) if share < 1 else (MIDDLE, HIGH)
-    part = share if share < 1 else share - 1
-    red, green, blue = (round(a + part * (b - a)) for a, b in zip(first, second, strict=True))
-    return red, green, blue
+    width, height = CELL * len(scales[1]) + 0.9, CELL * len(scales[0]) + 0.9
+    figure = Figure(figsize=(width * len(maps) + 0.7, height), layout="constrained")
+    panels = figure.subplots(1, len(maps), squeeze=False)[0]
+    colours = colormaps["viridis"].with_extremes(bad="0.6")
+    for panel, (method, values) in zip(panels, maps.items(), strict=True):
+        shown = panel.imshow(values, cmap=colours, vmin=0, vmax=1)
+        panel.set(title=method, ylabel=units[0], xlabel=units[1])
+        panel.set_yticks(range(len(scales[0])), [f"{scale:g}" for scale in scales[0]])
+        panel.set_xticks(range(len(scales[1])), [f"{scale:g}" for scale in scales[1]])
+        for (row, column), value in np.ndenumerate(values):
+            text, ink = ("–" if np.isnan(value) else f"{value:.2f}"), "black" if value > 0.6 else "white"
+            panel.text(column, row, text, color=ink, ha="center", va="center")
+        if panel is panels[-1]:
+            figure.colorbar(shown, ax=list(panels), label=score)
+    return figure

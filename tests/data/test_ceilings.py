@@ -68,6 +68,7 @@ def test_planted_ceilings_of_arrays(arrays: Path, tmp_path: Path, capsys: pytest
         assert abs(median(name, "CA1")) < 0.15, name
     with Image.open(out / "ceiling.png") as picture:
         assert picture.size[0] > 600 and len(picture.convert("RGB").getcolors(100000) or ()) > 5
+        assert not set(picture.info) - {"dpi"}, "no version and no date in the file"
     assert not [file for file in out.iterdir() if file.name.startswith(".")]
 
 
