@@ -83,13 +83,22 @@ def bootstrap_ratio(
         raise InputError(
             f"ratio: expected two lists of equal length, got {top.shape} and {bottom.shape}; pair the clips"
         )
+    from scipy.stats import bootstrap
+
     known = ~np.isnan(top + bottom)
     if known.sum() < 2:
         return float("nan"), float("nan")
-    drawn = generator.integers(0, known.sum(), (resamples, known.sum()))
-    ratios = top[known][drawn].mean(1) / bottom[known][drawn].mean(1)
-    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    found = bootstrap(
+        (top[known], bottom[known]),
+        lambda above, below, axis: above.mean(axis) / below.mean(axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=resamples,
+        confidence_level=level,
+        method="percentile",
+        rng=generator,
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def sign_flip_test(differences: ArrayLike, *, generator: np.random.Generator, flips: int = 100_000) -> float:
