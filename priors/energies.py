@@ -17,7 +17,9 @@ def total_variation(movie: Tensor) -> Tensor:
     >>> total_variation(ramp)
     tensor([6.])
     """
-    return movie.diff(dim=-1).abs().flatten(1).sum(1) + movie.diff(dim=-2).abs().flatten(1).sum(1)
+    from kornia.losses import total_variation as of_pictures
+
+    return of_pictures(movie, reduction="sum").flatten(1).sum(1)
 
 
 def temporal_smoothness(movie: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from tqdm import tqdm
 
 from recon.encoders.training.clips import TrainingClip
@@ -127,15 +126,17 @@ def views(movie: Tensor) -> Iterator[Tensor]:
     The enlarged views show the upper left three quarters of height and width, and the lower right of the mirrored
     movie.
     """
-    mirrored = movie.flip(-1)
+    from kornia.geometry.transform import hflip, resize, vflip
+
+    mirrored = hflip(movie)
     yield movie
     yield mirrored
     yield mirrored.flip(-3)
-    yield movie.flip(-2)
+    yield vflip(movie)
     height, width = movie.shape[-2:]
     rows, columns = max(1, height * 3 // 4), max(1, width * 3 // 4)
     for corner in (movie[..., :rows, :columns], mirrored[..., -rows:, -columns:]):
-        yield functional.interpolate(corner.transpose(0, 1), (height, width), mode="bilinear").transpose(0, 1)
+        yield resize(corner, (height, width), interpolation="bilinear", align_corners=False)
 
 
 def drawn_chunk(source: Distilled, generator: torch.Generator, *, batch: int, frames: int) -> tuple[Tensor, Tensor]:
