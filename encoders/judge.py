@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -110,7 +111,7 @@ class Judge(Encoder):
         offset = cells - corner + side / 2 - 0.5
         at = torch.arange(side)
         near = [torch.exp(-0.5 * (at - offset[:, axis : axis + 1]) ** 2) for axis in (0, 1)]
-        self.mask.copy_((near[0][:, :, None] * near[1][:, None]).flatten(1))
+        self.mask.copy_(rearrange(near[0][:, :, None] * near[1][:, None], "n h w -> n (h w)"))
         self.bias.copy_(torch.expm1(level).clamp_min(1e-3).log())
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
@@ -118,8 +119,8 @@ class Judge(Encoder):
         chosen = chosen_behavior(self.spec, behavior)
         features = self._features(self._units(movie))
         matrix = self._keeper(self._matrix, (self.mask, self.weights, self.corner), learning=self.training)
-        drive = SparseReadout.apply(features.flatten(0, 1).flatten(1), matrix.values, matrix)
-        rates = functional.softplus(drive + self.bias).reshape(len(movie), movie.shape[2], -1) + 1e-4
+        drive = SparseReadout.apply(rearrange(features, "b t f place -> (b t) (f place)"), matrix.values, matrix)
+        rates = rearrange(functional.softplus(drive + self.bias), "(b t) n -> b t n", b=len(movie)) + 1e-4
         if self.gain is not None and chosen is not None:
             rates = rates * self.gain(chosen)
         scaled: Tensor = rates * self.scale
@@ -141,20 +142,21 @@ class Judge(Encoder):
         block, before = self.settings.block, self.spec.context[0]
         normal = (movie[:, 0] - self.settings.mean) / self.settings.std
         padded = functional.pad(normal, (0, -width % block, 0, -height % block, before, spans * span - frames))
-        outputs = self.space(functional.pixel_unshuffle(padded.flatten(0, 1)[:, None], block))
-        series = outputs.reshape(batch, -1, *outputs.shape[1:]).flatten(3)
+        outputs = self.space(functional.pixel_unshuffle(rearrange(padded, "b t h w -> (b t) 1 h w"), block))
+        series = rearrange(outputs, "(b t) u h w -> b t u (h w)", b=batch)
         windows = series.unfold(1, span + before, span).transpose(3, 4)
         filtered = _banded(self.time, span) @ windows
-        inputs = filtered.reshape(batch, spans, -1, self.settings.temporal, span, windows.shape[4]).movedim(4, 2)
-        units: Tensor = self.mixing @ inputs.flatten(1, 2).flatten(2, 3)
+        inputs = rearrange(filtered, "b s u (k t) place -> b (s t) (u k) place", t=span)
+        units: Tensor = self.mixing @ inputs
         return units[:, :frames]
 
     def _features(self, units: Tensor) -> Tensor:
         """Return rectified units and pair amplitudes, divided by the local energy: `[B,T,F,places]`."""
         even, odd = units[:, :, ::2], units[:, :, 1::2]
         energy = even.square() + odd.square()
-        pooled = energy.mean(2).reshape(-1, 1, *self.grid)
-        local = functional.avg_pool2d(pooled, 3, 1, 1, count_include_pad=False).reshape(*units.shape[:2], 1, -1)
+        pooled = rearrange(energy.mean(2), "b t (h w) -> (b t) 1 h w", h=self.grid[0])
+        averaged = functional.avg_pool2d(pooled, 3, 1, 1, count_include_pad=False)
+        local = rearrange(averaged, "(b t) 1 h w -> b t 1 (h w)", b=len(units))
         outputs = torch.cat([functional.relu(units - self.threshold), (energy + 1e-3).sqrt()], 2)
         return outputs / (self.sigma.square() + local + 1e-3).sqrt()
 

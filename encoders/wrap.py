@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from einops import rearrange
 from torch import Tensor, nn
 
 from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
@@ -29,9 +30,9 @@ class Wrapped(Encoder):
         return rates
 
     def _by_frame(self, movie: Tensor, behavior: Tensor | None) -> Tensor:
-        frames = movie.transpose(1, 2).flatten(0, 1)
-        states = None if behavior is None else behavior.transpose(1, 2).flatten(0, 1)
-        return self._call(frames, states).reshape(len(movie), movie.shape[2], -1).transpose(1, 2)
+        frames = rearrange(movie, "b c t h w -> (b t) c h w")
+        states = None if behavior is None else rearrange(behavior, "b k t -> (b t) k")
+        return rearrange(self._call(frames, states), "(b t) n -> b n t", b=len(movie))
 
     def _call(self, movie: Tensor, behavior: Tensor | None) -> Tensor:
         rates: Tensor = self.module(movie) if behavior is None else self.module(movie, behavior)

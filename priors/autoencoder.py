@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -46,17 +47,17 @@ class ImageAutoencoder(Autoencoder):
 
     def encode(self, movie: Tensor) -> Tensor:
         """Return the latent means, unscaled."""
-        frames = movie.transpose(1, 2).flatten(0, 1)
+        frames = rearrange(movie, "b c t h w -> (b t) c h w")
         latents = torch.cat([self._encoded(part) for part in torch.split(frames, self.at_once)])
-        return latents.reshape(len(movie), movie.shape[2], *latents.shape[1:]).transpose(1, 2)
+        return rearrange(latents, "(b t) d h w -> b d t h w", b=len(movie))
 
     def decode(self, latents: Tensor, shape: Shape) -> Tensor:
         """Return the movie."""
         model: Any = self.model
-        flat = latents.transpose(1, 2).flatten(0, 1)
+        flat = rearrange(latents, "b d t h w -> (b t) d h w")
         wide = torch.cat([model.decode(part).sample for part in torch.split(flat, self.at_once)])
         frames = reduced(wide, self.scale, shape[1:])
-        return frames.reshape(len(latents), shape[0], 1, *shape[1:]).transpose(1, 2)
+        return rearrange(frames, "(b t) 1 h w -> b 1 t h w", b=len(latents))
 
     def _encoded(self, frames: Tensor) -> Tensor:
         return latent_means(self.model, enlarged(frames, self.scale, downsampling(self.model)))

@@ -19,7 +19,8 @@ def total_variation(movie: Tensor) -> Tensor:
     """
     from kornia.losses import total_variation as of_pictures
 
-    return of_pictures(movie, reduction="sum").flatten(1).sum(1)
+    by_frame: Tensor = of_pictures(movie, reduction="sum")
+    return by_frame.flatten(1).sum(1)
 
 
 def temporal_smoothness(movie: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from recon.errors import InputError
@@ -96,9 +97,9 @@ class LatentDiffusion(Denoiser):
         frames = movie.shape[2]
         seen = self.framing.frames(frames, self.pipeline.family.stride)
         times = (torch.arange(seen, device=movie.device) * self.framing.every).clamp_max(frames - 1)
-        flat = movie[:, :, times].transpose(1, 2).flatten(0, 1)
+        flat = rearrange(movie[:, :, times], "b c t h w -> (b t) c h w")
         images = enlarged(flat, self.framing.scale, self.pipeline.multiple)
-        return self.pipeline.encode(images.reshape(len(movie), seen, *images.shape[1:]).transpose(1, 2))
+        return self.pipeline.encode(rearrange(images, "(b t) c h w -> b c t h w", b=len(movie)))
 
     def decode(self, x: Tensor) -> Tensor:
         """Return movies `[B,1,T,H,W]` of latents, unclipped except by Wan's autoencoder; differentiable.
@@ -107,8 +108,8 @@ class LatentDiffusion(Denoiser):
         """
         frames, *size = self._checked(x)
         images = self.pipeline.decode(x)
-        seen = reduced(images.transpose(1, 2).flatten(0, 1), self.framing.scale, size)
-        movie = seen.reshape(len(x), -1, *seen.shape[1:]).transpose(1, 2)
+        seen = reduced(rearrange(images, "b c t h w -> (b t) c h w"), self.framing.scale, size)
+        movie = rearrange(seen, "(b t) 1 h w -> b 1 t h w", b=len(x))
         if self.framing.every == 1:
             return movie[:, :, :frames]
         return between(movie, torch.arange(frames, device=x.device) / self.framing.every)

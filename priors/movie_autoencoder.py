@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -71,27 +72,26 @@ class MovieAutoencoder(Autoencoder):
         """Return standardised latents `[B,D,⌈T/2⌉,⌈H/4⌉,⌈W/4⌉]`."""
         batch, _, frames, height, width = movie.shape
         padded = functional.pad(2 * movie[:, 0] - 1, (0, -width % 4, 0, -height % 4), mode="replicate")
-        seen = functional.silu(self.down(padded.flatten(0, 1)[:, None]))
-        series = seen.reshape(batch, frames, *seen.shape[1:]).permute(0, 3, 4, 2, 1)
-        even = functional.pad(series.flatten(0, 2), (0, frames % 2), mode="replicate")
-        short = functional.silu(self.shorter(even)).reshape(*series.shape[:4], -1)
-        latents = self.narrow(short.permute(0, 4, 3, 1, 2).flatten(0, 1)).reshape(
-            batch, -1, self.settings.latents, *series.shape[1:3]
-        )
-        standard: Tensor = (latents.transpose(1, 2) - self._by_channel(self.mean)) / self._by_channel(self.std)
+        seen = functional.silu(self.down(rearrange(padded, "b t h w -> (b t) 1 h w")))
+        series = rearrange(seen, "(b t) c h w -> (b h w) c t", b=batch)
+        even = functional.pad(series, (0, frames % 2), mode="replicate")
+        short = functional.silu(self.shorter(even))
+        by_frame = rearrange(short, "(b h w) c t -> (b t) c h w", b=batch, h=seen.shape[2])
+        latents = rearrange(self.narrow(by_frame), "(b t) d h w -> b d t h w", b=batch)
+        standard: Tensor = (latents - self._by_channel(self.mean)) / self._by_channel(self.std)
         return standard
 
     def decode(self, latents: Tensor, shape: Shape) -> Tensor:
         """Return the movie `[B,1,T,H,W]`, unclipped."""
-        batch, _, short, height, width = latents.shape
-        raw = (latents * self._by_channel(self.std) + self._by_channel(self.mean)).transpose(1, 2)
-        seen = functional.silu(self.wide(raw.flatten(0, 1)))
-        series = seen.reshape(batch, short, -1, height * width).permute(0, 3, 2, 1).flatten(0, 1)
+        batch, _, _, height, width = latents.shape
+        raw = latents * self._by_channel(self.std) + self._by_channel(self.mean)
+        seen = functional.silu(self.wide(rearrange(raw, "b d t h w -> (b t) d h w")))
+        series = rearrange(seen, "(b t) c h w -> (b h w) c t", b=batch)
         series = series + self.mixed(series)
         longer = functional.interpolate(series, shape[0], mode="linear", align_corners=False)
-        planes = longer.reshape(batch, height, width, -1, shape[0]).permute(0, 4, 3, 1, 2).flatten(0, 1)
-        frames: Tensor = self.up(planes)[:, 0, : shape[1], : shape[2]]
-        return frames.reshape(batch, 1, *shape) / 2 + 0.5
+        planes = rearrange(longer, "(b h w) c t -> (b t) c h w", h=height, w=width)
+        frames: Tensor = self.up(planes)[..., : shape[1], : shape[2]]
+        return rearrange(frames, "(b t) 1 h w -> b 1 t h w", b=batch) / 2 + 0.5
 
     @torch.no_grad()
     def standardise(self, movies: Tensor) -> None:

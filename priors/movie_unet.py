@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Annotated
 
 import torch
+from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -62,15 +63,14 @@ class SteeredBlock(nn.Module):
 
     def forward(self, x: Tensor, steering: Tensor) -> Tensor:
         """Return features of the same shape; `steering` is `[B,1,E]`, or `[B,T,E]` if it varies over time."""
-        batch, frames, channels, height, width = x.shape
         scale, shift = self.steer(steering).to(x.dtype)[..., None, None].chunk(2, 2)
         steered = torch.addcmul(x + shift, x, scale)
-        inner = functional.silu(self.space(functional.silu(steered).flatten(0, 1)))
-        by_cell = inner.permute(0, 2, 3, 1).reshape(batch, frames, height * width, channels)  # a view: channels last
-        mixed = functional.conv2d(
-            by_cell.permute(0, 3, 1, 2), self.time.weight[..., None], self.time.bias, padding=(1, 0)
-        )
-        return x + mixed.permute(0, 2, 1, 3).reshape(x.shape)
+        inner = functional.silu(self.space(rearrange(functional.silu(steered), "b t c h w -> (b t) c h w")))
+        # Channels are last in memory: in two steps, neither this nor its gradient copies into another order.
+        by_cell = rearrange(rearrange(inner, "bt c h w -> bt h w c"), "(b t) h w c -> b t (h w) c", b=len(x))
+        series = rearrange(by_cell, "b t cell c -> b c t cell")
+        mixed = functional.conv2d(series, self.time.weight[..., None], self.time.bias, padding=(1, 0))
+        return x + rearrange(mixed, "b c t (h w) -> b t c h w", h=x.shape[3])
 
 
 class MovieUnet(nn.Module):
@@ -104,16 +104,17 @@ class MovieUnet(nn.Module):
         """Return the movie."""
         _, _, frames, height, width = movie.shape
         patch, span = self.settings.patch, self.settings.span
-        flat = movie.transpose(1, 2).flatten(0, 1)
+        flat = rearrange(movie, "b k t h w -> (b t) k h w")
         padded = functional.pad(flat, (0, -width % patch, 0, -height % patch), mode="replicate")
-        series = padded.reshape(len(movie), frames, *padded.shape[1:])
+        series = rearrange(padded, "(b t) k h w -> b t k h w", t=frames)
         longer = torch.cat([series, series[:, -1:].expand(-1, -frames % span, -1, -1, -1)], 1)
-        cells = functional.pixel_unshuffle(longer.flatten(0, 1), patch)
+        cells = functional.pixel_unshuffle(rearrange(longer, "b t k h w -> (b t) k h w"), patch)
         entered = self.enter(cells.contiguous(memory_format=CHANNELS_LAST))
         steering = _extended(self._steering(level, text), longer.shape[1])
-        features = self._network(entered.reshape(*longer.shape[:2], *entered.shape[1:]), steering, 0)
-        shown = functional.pixel_shuffle(self.leave(functional.silu(features).flatten(0, 1)), patch)
-        return shown.reshape(len(movie), longer.shape[1], *shown.shape[-2:])[:, None, :frames, :height, :width]
+        features = self._network(rearrange(entered, "(b t) c h w -> b t c h w", b=len(movie)), steering, 0)
+        left = self.leave(rearrange(functional.silu(features), "b t c h w -> (b t) c h w"))
+        shown = rearrange(functional.pixel_shuffle(left, patch), "(b t) 1 h w -> b 1 t h w", b=len(movie))
+        return shown[:, :, :frames, :height, :width]
 
     def _steering(self, level: Tensor, text: Tensor | None) -> Tensor:
         rates = torch.exp(torch.linspace(0, math.log(64.0), FREQUENCIES, device=level.device)) * math.pi / 4
@@ -130,14 +131,16 @@ class MovieUnet(nn.Module):
         x = _apply_blocks(self.before[level], x, steering)
         if level == len(self.down):
             return x
-        shorter = x.reshape(x.shape[0], x.shape[1] // 2, 2, *x.shape[2:]).mean(2)
-        coarse = functional.avg_pool2d(shorter.flatten(0, 1), 2, ceil_mode=True, count_include_pad=False)
+        shorter = rearrange(x, "b (t pair) c h w -> b t pair c h w", pair=2).mean(2)
+        images = rearrange(shorter, "b t c h w -> (b t) c h w")
+        coarse = functional.avg_pool2d(images, 2, ceil_mode=True, count_include_pad=False)
         below = self.down[level](coarse)
         constant = steering.shape[1] == 1
-        slower = steering if constant else steering.reshape(len(steering), -1, 2, steering.shape[2]).mean(2)
-        lower = self._network(below.reshape(*shorter.shape[:2], *below.shape[1:]), slower, level + 1)
-        wide = functional.interpolate(self.up[level](lower.flatten(0, 1)), x.shape[-2:], mode="bilinear")
-        series = wide.reshape(*lower.shape[:2], *wide.shape[1:])
+        slower = steering if constant else reduce(steering, "b (t pair) e -> b t e", "mean", pair=2)
+        lower = self._network(rearrange(below, "(b t) c h w -> b t c h w", b=len(x)), slower, level + 1)
+        finer = self.up[level](rearrange(lower, "b t c h w -> (b t) c h w"))
+        wide = functional.interpolate(finer, x.shape[-2:], mode="bilinear")
+        series = rearrange(wide, "(b t) c h w -> b t c h w", b=len(x))
         return _apply_blocks(self.after[level], x + _upsampled_in_time(series), steering)
 
 
@@ -158,5 +161,5 @@ def _upsampled_in_time(series: Tensor) -> Tensor:
     """Return `[B,2T,…]`: series upsampled by two in time by linear interpolation, at ±1/4 frame."""
     before = torch.cat([series[:, :1], series[:, :-1]], 1)
     after = torch.cat([series[:, 1:], series[:, -1:]], 1)
-    pair = torch.stack([torch.lerp(series, before, 0.25), torch.lerp(series, after, 0.25)], 2)
-    return pair.flatten(1, 2)
+    pair = [torch.lerp(series, before, 0.25), torch.lerp(series, after, 0.25)]
+    return rearrange(torch.stack(pair, 2), "b t pair c h w -> b (t pair) c h w")

@@ -9,6 +9,7 @@ from math import prod
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -220,8 +221,8 @@ def _flat(texts: Texts) -> Tensor:
 
 def _folded(x: Tensor) -> Tensor:
     """Return the frames `[B·T,D,h,w]` of clips `[B,D,T,h,w]`."""
-    return x.transpose(1, 2).flatten(0, 1)
+    return rearrange(x, "b d t h w -> (b t) d h w")
 
 
 def _unfolded(frames: Tensor, clips: int) -> Tensor:
-    return frames.reshape(clips, -1, *frames.shape[1:]).transpose(1, 2)
+    return rearrange(frames, "(b t) d h w -> b d t h w", b=clips)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from recon.priors.base import Denoiser
@@ -33,13 +34,13 @@ class Still(Denoiser):
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the clean estimate of images."""
-        images = x.transpose(1, 2).flatten(0, 1)[:, :, None]
+        images = rearrange(x, "b c t h w -> (b t) c 1 h w")
         drawn = torch.randn(1, 1, self.frames, *x.shape[-2:], generator=torch.Generator().manual_seed(0)).to(x)
         level = sigma.to(x).expand(len(x)).repeat_interleave(x.shape[2]) * self.frames**0.5
         series = images + level.reshape(-1, 1, 1, 1, 1) * (drawn - drawn.mean(2, keepdim=True))
         conditions = condition
         if condition is not None:
             each = condition if condition.dim() == 3 else condition[:, None].expand(-1, x.shape[2], -1)
-            conditions = each.flatten(0, 1)
+            conditions = rearrange(each, "b t d -> (b t) d")
         estimate: Tensor = self.denoiser(series, level, conditions).mean(2)
-        return estimate.reshape(len(x), x.shape[2], *estimate.shape[1:]).transpose(1, 2)
+        return rearrange(estimate, "(b t) c h w -> b c t h w", b=len(x))

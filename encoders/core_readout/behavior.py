@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from recon.errors import InputError
@@ -64,7 +65,7 @@ class PupilShift(nn.Module):
     def forward(self, behavior: Tensor) -> Tensor:
         """Return the shift for behavior `[B,K,T]`."""
         z = (behavior[:, self.rows].transpose(1, 2) - self.mean) / self.std
-        shift: Tensor = self.network(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        shift: Tensor = rearrange(self.network(rearrange(z, "b t k -> (b t) k")), "(b t) xy -> b t xy", b=len(z))
         return shift
 
 

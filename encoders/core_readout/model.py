@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
@@ -119,8 +120,10 @@ class CoreReadout(Encoder):
     def respond(self, planes: Tensor, behavior: Tensor | None) -> Tensor:
         """Return rates `[B,N,T]` for filtered movies `[B,T,R·block²,h,w]`; frames are independent."""
         chosen = chosen_behavior(self.spec, behavior)
-        shift = None if self.shifter is None or chosen is None else self.shifter(chosen).flatten(0, 1)
-        drive = self._drive(planes, shift).reshape(*planes.shape[:2], -1)
+        shift = (
+            None if self.shifter is None or chosen is None else rearrange(self.shifter(chosen), "b t xy -> (b t) xy")
+        )
+        drive = rearrange(self._drive(planes, shift), "(b t) n -> b t n", b=len(planes))
         rates = functional.elu(drive) + (1 + FLOOR)
         if self.gain is not None and chosen is not None:
             rates = rates * self.gain(chosen)
@@ -154,7 +157,7 @@ class CoreReadout(Encoder):
         return drive
 
     def _read(self, features: Tensor, readout: PlacewiseReadout | Matrix) -> Tensor:
-        by_place = features.permute(0, 2, 3, 1).flatten(1, 2)
+        by_place = rearrange(features, "m f h w -> m (h w) f")
         if isinstance(readout, PlacewiseReadout):
             placed: Tensor = PlacedReadout.apply(by_place, readout)
             return placed

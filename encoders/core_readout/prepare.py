@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
@@ -79,7 +80,7 @@ def _outputs(bank: Core, movie: Tensor) -> Tensor:
     grey = (movie.mean(0) - movie.mean())[None] / movie.std().clamp_min(1e-6)
     frames = movie.shape[1] - BANK.lags + 1
     planes = temporal_filters(bank.in_blocks(grey), bank.temporal, span=frames)[0, ::EVERY].flatten(1, 2)
-    outputs = functional.relu(bank.filtered(planes)).flatten(2).permute(2, 0, 1)
+    outputs = rearrange(functional.relu(bank.filtered(planes)), "t f h w -> (h w) t f")
     return outputs - outputs.mean(1, keepdim=True)
 
 

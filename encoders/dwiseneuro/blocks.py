@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -167,7 +168,7 @@ class ShuffleLayer(nn.Module):
         """Return shuffle(silu(norm(conv x))) + norm(tiled x)."""
         inner = self.bn.after(self.conv, x)
         if self.groups > 1:
-            inner = inner.reshape(len(x), self.groups, -1, x.shape[2]).transpose(1, 2).flatten(1, 2)
+            inner = rearrange(inner, "b (group c) t -> b (c group) t", group=self.groups)
         total: Tensor = self.drop_path(inner) + self.bn_sc(tiled(x, self.after))
         return total
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from recon.correlation import pearson_of_sums
@@ -43,7 +44,7 @@ def validate(
             with autocast(device, precision):
                 rates = network(inputs, index)
             loss, count = loss + float(misfit(rates, responses).sum()), count + len(windows)
-            sums += moments(rates.transpose(0, 1).flatten(1), responses.transpose(0, 1).flatten(1))
+            sums += moments(*(rearrange(values, "b n t -> n (b t)") for values in (rates, responses)))
         scores.append(float(pearson_of_sums(sums).float().nanmean()))
     named = {f"validation/{mouse.subject.name}": score for mouse, score in zip(mice, scores, strict=True)}
     mean = sum(scores) / len(scores)

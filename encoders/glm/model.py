@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -72,7 +73,7 @@ def separable_drive(movie: Tensor, space: Tensor, time: Tensor) -> Tensor:
     [[[0.0, 0.0, 2.0, 1.0]]]
     """
     neurons, rank, lags = time.shape
-    series = (movie.flatten(2) @ space.reshape(neurons * rank, -1).T).transpose(1, 2)
-    kernels = time.flip(-1).reshape(neurons * rank, 1, lags)
+    series = rearrange(movie.flatten(2) @ rearrange(space, "n r h w -> (h w) (n r)"), "b t nr -> b nr t")
+    kernels = rearrange(time.flip(-1), "n r lag -> (n r) 1 lag")
     filtered = functional.conv1d(functional.pad(series, (lags - 1, 0)), kernels, groups=neurons * rank)
-    return filtered.reshape(len(movie), neurons, rank, -1).sum(2)
+    return reduce(filtered, "b (n r) t -> b n t", "sum", r=rank)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import cast
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -95,8 +96,8 @@ class FrameCore(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features `[B,F,T,h,w]` of inputs `[B,C,T,H,W]`."""
-        features: Tensor = self.features(x.transpose(1, 2).flatten(0, 1))
-        return features.reshape(len(x), x.shape[2], *features.shape[1:]).transpose(1, 2)
+        features: Tensor = self.features(rearrange(x, "b c t h w -> (b t) c h w"))
+        return rearrange(features, "(b t) f h w -> b f t h w", b=len(x))
 
 
 class RotatedBasis(nn.Module):
@@ -154,9 +155,9 @@ class RotationNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return normalised features `[M,R·F,h,w]`."""
-        turned = x.reshape(len(x), -1, self.batch_norm.num_features, *x.shape[2:]).transpose(1, 2)
-        normal: Tensor = self.batch_norm(turned.flatten(2))
-        return normal.reshape(turned.shape).transpose(1, 2).flatten(1, 2)
+        turned = rearrange(x, "m (r f) h w -> m f (r h w)", f=self.batch_norm.num_features)
+        normal: Tensor = self.batch_norm(turned)
+        return rearrange(normal, "m f (r h w) -> m (r f) h w", h=x.shape[2], w=x.shape[3])
 
 
 class Recurrence(nn.Module):
@@ -187,9 +188,9 @@ class ConvolutionalGRU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return states `[B,F,T,h,w]` for inputs `[B,C,T,h,w]`."""
-        frames = x.transpose(1, 2).flatten(0, 1)
+        frames = rearrange(x, "b c t h w -> (b t) c h w")
         driven = [self._gate(f"{gate}_gate_input", frames) for gate in ("reset", "update", "out")]
-        by_frame = [part.reshape(len(x), x.shape[2], *part.shape[1:]).unbind(1) for part in driven]
+        by_frame = [rearrange(part, "(b t) f h w -> b t f h w", b=len(x)).unbind(1) for part in driven]
         states: list[Tensor] = []
         hidden = torch.zeros_like(by_frame[0][0])
         for reset, update, out in zip(*by_frame, strict=True):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -103,9 +104,10 @@ class Sensorium2023(Encoder):
         features: Tensor = self.core(torch.cat((still, inputs), 2))
         if self.gru_module is not None:
             features = self.gru_module(features)
-        drive = self._drive(features.transpose(1, 2).flatten(0, 1), states[:, 2:].transpose(1, 2).flatten(0, 1))
+        pupil = rearrange(states[:, 2:], "b k t -> (b t) k")
+        drive = self._drive(rearrange(features, "b f t h w -> (b t) f h w"), pupil)
         rates = functional.elu(drive) + 1
-        return rates.reshape(len(movie), movie.shape[2], -1).transpose(1, 2)
+        return rearrange(rates, "(b t) n -> b n t", b=len(movie))
 
     def for_neurons(self, neuron_ids: tuple[int, ...]) -> Sensorium2023:
         """Assign the recording's neuron ids to the readout."""

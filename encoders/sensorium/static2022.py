@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -170,7 +171,7 @@ class Sensorium2022(Encoder):
         if self.spec.behavior and (behavior is None or behavior.shape[2] != movie.shape[2]):
             raise InputError(f"behavior: expected [B,4,{movie.shape[2]}], got none or another length; pass the movie's")
         mean, deviation = self.normalisation.image
-        frames = ((movie * WHITE - mean) / deviation).transpose(1, 2).flatten(0, 1)
+        frames = rearrange((movie * WHITE - mean) / deviation, "b c t h w -> (b t) c h w")
         shift = None
         if behavior is not None and self.behaving:
             frames = torch.cat([frames, self._states(behavior)[..., None, None].expand(-1, -1, *FRAME_SIZE)], 1)
@@ -178,7 +179,7 @@ class Sensorium2022(Encoder):
             shift = self.shifter[self.mouse].mlp(self._pupil(behavior))
         drive = self.readout[self.mouse](self.core(frames), shift)
         rates: Tensor = functional.elu(drive) + 1
-        return rates.reshape(len(movie), movie.shape[2], -1).transpose(1, 2)
+        return rearrange(rates, "(b t) n -> b n t", b=len(movie))
 
     def for_neurons(self, neuron_ids: tuple[int, ...]) -> Sensorium2022:
         """Assign the recording's neuron ids to the readout."""
@@ -190,11 +191,11 @@ class Sensorium2022(Encoder):
         dilation, running = behavior[:, 0], behavior[:, 1]
         change = torch.diff(dilation, prepend=dilation[:, :1]) * self.spec.frame_rate
         states = torch.stack([dilation, change, running], -1) / behavior.new_tensor(self.normalisation.behavior)
-        return states.flatten(0, 1)
+        return rearrange(states, "b t k -> (b t) k")
 
     def _pupil(self, behavior: Tensor) -> Tensor:
         mean, deviation = self.normalisation.pupil_mean, self.normalisation.pupil_deviation
-        centre = behavior[:, 2:4].transpose(1, 2).flatten(0, 1)
+        centre = rearrange(behavior[:, 2:4], "b k t -> (b t) k")
         return (centre - centre.new_tensor(mean)) / centre.new_tensor(deviation)
 
 

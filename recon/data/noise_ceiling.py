@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from recon.correlation import normalised, pearson, varies
@@ -101,7 +102,7 @@ def normalised_correlation(responses: Tensor, prediction: Tensor) -> Tensor:
 def _leave_one_out(clip: Tensor) -> tuple[Tensor, Tensor]:
     """Return each repeat and the mean of the others, both `[N, R·T]`."""
     rest = (clip.sum(0) - clip) / (_repeats(clip) - 1)
-    return clip.transpose(0, 1).flatten(1), rest.transpose(0, 1).flatten(1)
+    return rearrange(clip, "r n t -> n (r t)"), rearrange(rest, "r n t -> n (r t)")
 
 
 def _halves_correlation(responses: Tensor, first: Tensor, second: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from recon.correlation import mean_defined, pearson
@@ -26,7 +27,7 @@ def pooled_response_correlation(
 ) -> Tensor:
     """Return the mean over neurons `[]` of Pearson's r over the concatenated clips (Sensorium's single-trial r)."""
     weight = _weight(rates, responses, neurons=neurons, frames=frames)
-    joined = (value.transpose(0, 1).flatten(1) for value in (rates, responses, weight))
+    joined = (rearrange(value, "b n t -> n (b t)") for value in (rates, responses, weight))
     return mean_defined(pearson(*joined)).float()
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from recon.correlation import mean_defined, pearson, varies
@@ -51,7 +52,7 @@ def video_correlation(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor 
 def frame_correlation(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
     """Return the mean over frames of the spatial Pearson r `[B]`; constant frames are excluded."""
     first, second = paired(reconstruction, truth, pixel_mask)
-    return mean_defined(pearson(first.transpose(1, 2).flatten(2), second.transpose(1, 2).flatten(2))).float()
+    return mean_defined(pearson(*(rearrange(part, "b c t ... -> b t (c ...)") for part in (first, second)))).float()
 
 
 def pixel_correlation(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:

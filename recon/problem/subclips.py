@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from recon.encoders.base import TemporalFirst
@@ -87,7 +88,8 @@ def pull_to_planes(problem: Problem, encoder: TemporalFirst, movie: Tensor, beha
 
 def _frame_misfits(problem: Problem, rates: Tensor, observation: Observation) -> Tensor:
     """Return the misfit per frame `[B,T]` of a fidelity that is a sum over frames."""
-    measurement, (batch, _, frames) = observation.measurement, rates.shape
-    alone, responses = (x.transpose(1, 2).flatten(0, 1)[..., None] for x in (rates, measurement.responses))
+    measurement = observation.measurement
+    alone, responses = (rearrange(x, "b n t -> (b t) n 1") for x in (rates, measurement.responses))
     mask = measurement.neurons[:, None] & measurement.frames.flatten()[:, None, None]
-    return problem.fidelity_of(observation)(alone, responses, mask).reshape(batch, frames)
+    misfits = problem.fidelity_of(observation)(alone, responses, mask)
+    return rearrange(misfits, "(b t) -> b t", b=len(rates))

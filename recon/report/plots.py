@@ -14,16 +14,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 100
-STYLE = {"font.size": 8.0, "axes.titlesize": 9.0, "axes.spines.top": False, "axes.spines.right": False}
 
 
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in our style, whatever the user's own matplotlibrc says."""
-    from matplotlib import rc_context
     from matplotlib.style import context
 
-    with context("default"), rc_context(STYLE):
+    ours = {"font.size": 8.0, "axes.titlesize": 9.0, "axes.spines.top": False, "axes.spines.right": False}
+    with context(["default", ours]):
         yield
 
 

@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
@@ -53,9 +54,8 @@ class SimulatedPopulation:
     @torch.no_grad()
     def linear(self, signal: Tensor) -> Tensor:
         """Return the four filtered signals `[4,B,N,T]` (even·even, odd·odd, even·odd, odd·even; space·time)."""
-        batch, frames = signal.shape[:2]
-        flat = signal.reshape(batch * frames, -1)
-        even, odd = ((flat @ space.T).reshape(batch, frames, -1).transpose(1, 2) for space in self._space)
+        flat = rearrange(signal, "b t h w -> (b t) (h w)")
+        even, odd = (rearrange(flat @ space.T, "(b t) n -> b n t", b=len(signal)) for space in self._space)
         pairs = ((even, 0), (odd, 1), (even, 1), (odd, 0))
         return torch.stack([_causal(projected, self._time[time]) for projected, time in pairs])
 
@@ -84,10 +84,9 @@ class SimulatedPopulation:
 
     def _contrast(self, signal: Tensor) -> Tensor:
         """Return the root-mean-square contrast `[B,N,T]` over the normalisation pool and the kernel's length."""
-        batch, frames = signal.shape[:2]
-        local = (signal.reshape(batch * frames, -1) ** 2) @ self._pool.T
+        local = (rearrange(signal, "b t h w -> (b t) (h w)") ** 2) @ self._pool.T
         memory = torch.full((len(self._pool), KERNEL), 1 / KERNEL)
-        return _causal(local.reshape(batch, frames, -1).transpose(1, 2), memory).sqrt()
+        return _causal(rearrange(local, "(b t) n -> b n t", b=len(signal)), memory).sqrt()
 
     def _with_meaning(self, visual: Tensor, attributes: Tensor) -> Tensor:
         role = torch.from_numpy(self.cells.role)[:, None]
@@ -137,10 +136,10 @@ def _causal(signal: Tensor, kernel: Tensor) -> Tensor:
 def _shifted(signal: Tensor, shift: Tensor) -> Tensor:
     """Sample each frame at positions shifted by `shift` `[B,2,T]` pixels; grey (zero) beyond the screen."""
     batch, frames, height, width = signal.shape
-    x = torch.arange(width)[None, None, :] + shift[:, 0].reshape(-1, 1, 1)
-    y = torch.arange(height)[None, :, None] + shift[:, 1].reshape(-1, 1, 1)
+    x = torch.arange(width)[None, None, :] + rearrange(shift[:, 0], "b t -> (b t) 1 1")
+    y = torch.arange(height)[None, :, None] + rearrange(shift[:, 1], "b t -> (b t) 1 1")
     size = (batch * frames, height, width)
     grid = torch.stack([(2 * x / (width - 1) - 1).expand(size), (2 * y / (height - 1) - 1).expand(size)], -1)
-    flat = signal.reshape(batch * frames, 1, height, width)
+    flat = rearrange(signal, "b t h w -> (b t) 1 h w")
     moved = functional.grid_sample(flat, grid, padding_mode="zeros", align_corners=True)
-    return moved.reshape(signal.shape)
+    return rearrange(moved, "(b t) 1 h w -> b t h w", b=batch)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from recon import config
@@ -145,12 +146,12 @@ def encoding_views(encoder: Encoder, bench: Bench, batch: Batch) -> Views:
     seen = [(_rates_at_mean_behavior(encoder, other), other.recorded[0] / scale) for other in bench.validation]
     if not seen:
         raise InputError("encoding: expected validation clips (tier oracle) for the neurons' weights, got none")
-    rates, responses = (torch.cat([pair[i].transpose(0, 1).flatten(1) for pair in seen], 1)[fit] for i in (0, 1))
+    rates, responses = (torch.cat([rearrange(pair[i], "b n t -> n (b t)") for pair in seen], 1)[fit] for i in (0, 1))
     explained = pearson(rates, responses).nan_to_num().clamp(0, 0.99).square().float()
     weights = (explained / (1 - explained)).sqrt()[:, None]
     predicted = _standardised(_rates_at_mean_behavior(encoder, batch)[:, fit], rates) * weights
     recorded = _standardised((batch.recorded[0] / scale)[:, fit], responses) * weights
-    return Views(predicted.transpose(1, 2), recorded.transpose(1, 2))
+    return Views(rearrange(predicted, "b n t -> b t n"), rearrange(recorded, "b n t -> b t n"))
 
 
 def _rates_at_mean_behavior(encoder: Encoder, batch: Batch) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from recon.errors import InputError
@@ -51,7 +52,7 @@ class ImageCaptioner:
         """Return pixels `[B,C,H,W]` of single frames, `[B,F,C,H,W]` of several."""
         flat = [frame for picture in images for frame in picture]
         pixels: Tensor = processor(images=flat, return_tensors="pt")["pixel_values"]
-        return pixels if self.frames == 1 else pixels.reshape(len(images), self.frames, *pixels.shape[1:])
+        return pixels if self.frames == 1 else rearrange(pixels, "(b f) c h w -> b f c h w", f=self.frames)
 
     @cached_property
     def _parts(self) -> tuple[Any, Any, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from einops import reduce
 from torch import Tensor
 from torch.nn import functional
 
@@ -47,7 +48,7 @@ def binned(series: Tensor, size: int) -> Tensor:
     [0.5, 2.5]
     """
     bins = len(series) // size
-    return series[: bins * size].reshape(bins, size, *series.shape[1:]).mean(1)
+    return reduce(series[: bins * size], "(bin t) ... -> bin ...", "mean", t=size)
 
 
 def delayed(features: Tensor, delays: int) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
+from einops import rearrange, reduce
 from torch import Tensor
 
 from recon.errors import InputError
@@ -57,10 +58,10 @@ class Posterior:
         count, batch = self.draws, problem.shape[0]
         each = problem.sample(torch.arange(batch, device=problem.device).repeat_interleave(count))
         for iterate in self.method(each, generator, state):
-            drawn = iterate.movie.reshape(batch, count, *iterate.movie.shape[1:])
+            drawn = rearrange(iterate.movie, "(b draw) c t h w -> b draw c t h w", draw=count)
             terms = {f"draws_{name}": _mean(value, count) for name, value in iterate.terms.items()}
             yield Iterate(drawn.mean(1), terms, iterate.state, Uncertainty(drawn.std(1), count))
 
 
 def _mean(values: Tensor, count: int) -> Tensor:
-    return values.reshape(-1, count).mean(1)
+    return reduce(values, "(b draw) -> b", "mean", draw=count)

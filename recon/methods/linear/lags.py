@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
@@ -49,7 +50,7 @@ class Lags:
 
     def apply(self, responses: Tensor) -> Tensor:
         """Return features `[T, N·bases]` of responses `[N,T]`, zero-padded."""
-        return self.filtered(responses, self.kernels().to(responses)).permute(2, 0, 1).flatten(1)
+        return rearrange(self.filtered(responses, self.kernels().to(responses)), "n bump t -> t (n bump)")
 
     def filtered(self, series: Tensor, kernels: Tensor, *, stride: int = 1) -> Tensor:
         """Return `[M,K,⌈T/stride⌉]`: series `[M,T]` filtered by kernels `[K,L]` over these lags, zero-padded."""

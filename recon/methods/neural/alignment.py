@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
@@ -170,9 +171,9 @@ def augmented(movie: Tensor, generator: torch.Generator) -> Tensor:
     mean = movie.mean((1, 2, 3, 4), keepdim=True)
     changed = mean + (0.7 + 0.6 * gain) * (movie - mean) + 0.2 * (shift - 0.5)
     down, across = torch.randint(3, (2,), generator=generator).tolist()
-    padded = functional.pad(changed.flatten(1, 2), (1, 1, 1, 1), mode="replicate")
+    padded = functional.pad(rearrange(changed, "b 1 t h w -> b t h w"), (1, 1, 1, 1), mode="replicate")
     height, width = movie.shape[-2:]
-    return padded[..., down : down + height, across : across + width].reshape(movie.shape)
+    return rearrange(padded[..., down : down + height, across : across + width], "b t h w -> b 1 t h w")
 
 
 def validation_score(model: Any, clips: list[tuple[Tensor, Tensor]]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from recon.encoders.training.loop import draw_weights, fresh
@@ -60,7 +61,7 @@ def rivalry(critic: Critic, made: Tensor, true: Tensor) -> tuple[Tensor, Tensor]
 
     `made` and `true` are movies `[B,1,T,H,W]`; the critic sees single frames.
     """
-    made, true = made.flatten(0, 2)[:, None], true.flatten(0, 2)[:, None]
+    made, true = (rearrange(movie, "b 1 t h w -> (b t) 1 h w") for movie in (made, true))
     decoder_loss = (critic.unmoved(made) - 1).square().mean()
     critic_loss = 0.5 * ((critic(true) - 1).square().mean() + critic(made.detach()).square().mean())
     return decoder_loss, critic_loss

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import torch
+from einops import rearrange
 from pydantic import Tag
 from torch import Tensor
 from torch.nn import functional
@@ -137,7 +138,7 @@ class Latent:
         shape = (problem.shape[2], problem.shape[3], problem.shape[4])
         size = [int(side) for side in learnt.pop("size")]
         flat = read(self.reader, responses, learnt, autoencoder.stride)
-        latents = flat.reshape(*flat.shape[:2], *size).transpose(1, 2)
+        latents = rearrange(flat, "b t (d h w) -> b d t h w", d=size[0], h=size[1])
         clips = [autoencoder.decode(sample[None], shape) for sample in latents]
         movie = torch.cat(clips).clamp(0, 1).to(problem.device)
         yield only_iterate(problem, movie)
@@ -146,7 +147,7 @@ class Latent:
 @torch.no_grad()
 def latents_of(trial: Trial, autoencoder: Autoencoder) -> Tensor:
     """Return the latents `[T',D,h,w]` of a trial's movie."""
-    return autoencoder.encode(trial.movie[:1][None])[0].transpose(0, 1)
+    return rearrange(autoencoder.encode(trial.movie[:1][None]), "1 d t h w -> t d h w")
 
 
 def fit_linear(reader: RidgeReader, training: TrainingSet, autoencoder: Autoencoder) -> dict[str, Tensor]:

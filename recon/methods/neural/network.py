@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Annotated
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -49,14 +50,12 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features of the same shape."""
-        batch, frames, channels, height, width = x.shape
-        inner = functional.silu(self.space(functional.silu(x).flatten(0, 1)))
-        by_cell = inner.permute(0, 2, 3, 1).reshape(
-            batch, frames, height * width, channels
-        )  # no copy, thanks to channels-last
-        taps = self.time.weight[..., None]
-        mixed = functional.conv2d(by_cell.permute(0, 3, 1, 2), taps, self.time.bias, padding=(1, 0))
-        return x + mixed.permute(0, 2, 1, 3).reshape(x.shape)
+        inner = functional.silu(self.space(rearrange(functional.silu(x), "b t c h w -> (b t) c h w")))
+        # Channels are last in memory: in two steps, neither this nor its gradient copies into another order.
+        by_cell = rearrange(rearrange(inner, "bt c h w -> bt h w c"), "(b t) h w c -> b t (h w) c", b=len(x))
+        series = rearrange(by_cell, "b t cell c -> b c t cell")
+        mixed = functional.conv2d(series, self.time.weight[..., None], self.time.bias, padding=(1, 0))
+        return x + rearrange(mixed, "b c t (h w) -> b t c h w", h=x.shape[3])
 
 
 class Decoder(nn.Module):
@@ -88,17 +87,18 @@ class Decoder(nn.Module):
     def forward(self, responses: Tensor, kept: Tensor | None = None) -> Tensor:
         """Return the movie; neurons where `kept` `[B,n]` is False are silenced."""
         painted = self.read_in(responses, self.grid, kept)
-        features = self._network(_by_frame(painted.flatten(0, 1).contiguous(memory_format=CHANNELS_LAST), painted), 0)
-        cells = _by_frame(self.head(features.flatten(0, 1)), features)
+        entered = _images(painted).contiguous(memory_format=CHANNELS_LAST)
+        features = self._network(_by_frame(entered, painted), 0)
+        cells = _by_frame(self.head(_images(features)), features)
         return movie_from_cells(cells, responses.shape[2], self.frame_size) + self.mean
 
     def _network(self, x: Tensor, level: int) -> Tensor:
         x = self.before[level](x)
         if level == len(self.down):
             return x
-        coarse = functional.avg_pool2d(x.flatten(0, 1), 2, ceil_mode=True, count_include_pad=False)
+        coarse = functional.avg_pool2d(_images(x), 2, ceil_mode=True, count_include_pad=False)
         lower = self._network(_by_frame(self.down[level](coarse), x), level + 1)
-        wide = functional.interpolate(self.up[level](lower.flatten(0, 1)), x.shape[-2:], mode="bilinear")
+        wide = functional.interpolate(self.up[level](_images(lower)), x.shape[-2:], mode="bilinear")
         finished: Tensor = self.after[level](x + _by_frame(wide, x))
         return finished
 
@@ -106,15 +106,19 @@ class Decoder(nn.Module):
 def movie_from_cells(cells: Tensor, frames: int, frame_size: tuple[int, int]) -> Tensor:
     """Return a movie `[B,1,frames,H,W]` from cells `[B,T',b²,h,w]` of b×b pixels, interpolated in time."""
     height, width = frame_size
-    shown = functional.pixel_shuffle(cells.flatten(0, 1), round(cells.shape[2] ** 0.5))[:, 0, :height, :width]
-    series = shown.reshape(*cells.shape[:2], -1).transpose(1, 2)
+    shown = functional.pixel_shuffle(_images(cells), round(cells.shape[2] ** 0.5))[..., :height, :width]
+    series = rearrange(shown, "(b t) 1 h w -> b (h w) t", b=len(cells))
     if cells.shape[1] != frames:
         series = functional.interpolate(series, frames, mode="linear", align_corners=False)
-    return series.transpose(1, 2).reshape(len(cells), 1, frames, height, width)
+    return rearrange(series, "b (h w) t -> b 1 t h w", h=height)
 
 
 def _by_frame(images: Tensor, like: Tensor) -> Tensor:
-    return images.reshape(*like.shape[:2], *images.shape[1:])
+    return rearrange(images, "(b t) c h w -> b t c h w", b=len(like))
+
+
+def _images(frames: Tensor) -> Tensor:
+    return rearrange(frames, "b t c h w -> (b t) c h w")
 
 
 def initialised(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from recon.methods.linear.lags import Lags
@@ -65,7 +66,7 @@ class GridWeights(nn.Module):
         width = self.log_width.exp()[:, None]
         down = torch.exp(-0.5 * ((rows - self.centre[:, :1]) / width) ** 2)
         across = torch.exp(-0.5 * ((columns - self.centre[:, 1:]) / width) ** 2)
-        deviation = (down[:, :, None] * across[:, None]).flatten(1)
+        deviation = rearrange(down[:, :, None] * across[:, None], "n h w -> n (h w)")
         return deviation / deviation.sum(1, keepdim=True).clamp_min(1e-6)
 
 
@@ -118,12 +119,13 @@ class ReadIn(nn.Module, Generic[Painter]):
         """Return the features; neurons where `kept` `[B,n]` is False are silenced."""
         values = self.transform(responses)
         values = values * (self.kept_share if kept is None else kept[:, None, :, None])
-        batch, _, neurons, _ = values.shape
-        seen = self.lags.filtered(values.flatten(0, 2), self.filters, stride=self.stride)
-        filtered = seen.reshape(batch, NONLINEARITIES, neurons, len(self.filters), -1)
-        by_neuron = filtered.permute(2, 0, 4, 1, 3).flatten(3).flatten(1, 2)
-        painted = (by_neuron @ self.vectors).flatten(1)
+        series = rearrange(values, "b kind n t -> (b kind n) t")
+        filtered = self.lags.filtered(series, self.filters, stride=self.stride)
+        by_neuron = rearrange(
+            filtered, "(b kind n) lag t -> n (b t) (kind lag)", b=len(values), kind=values.shape[1], n=values.shape[2]
+        )
+        painted = rearrange(by_neuron @ self.vectors, "n bt c -> n (bt c)")
         cells = self.painter().T @ painted
-        moved = cells.reshape(*grid, batch, filtered.shape[-1], -1).permute(2, 3, 4, 0, 1)
+        moved = rearrange(cells, "(h w) (b t c) -> b t c h w", h=grid[0], b=len(values), c=self.vectors.shape[2])
         features: Tensor = moved + self.bias[:, None, None]
         return features

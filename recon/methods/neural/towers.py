@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -50,9 +51,9 @@ class NeuralTower(nn.Module):
         """Return the embeddings; neurons where `kept` `[B,n]` is False are silenced."""
         values = self.transform(responses)
         values = values if kept is None else values * kept[:, None, :, None]
-        batch, _, neurons, _ = values.shape
-        filtered = self.settings.lags.filtered(values.flatten(0, 2), self.filters, stride=self.settings.stride)
-        features = filtered.reshape(batch, NONLINEARITIES * neurons * len(self.filters), -1).transpose(1, 2)
+        series = rearrange(values, "b kind n t -> (b kind n) t")
+        filtered = self.settings.lags.filtered(series, self.filters, stride=self.settings.stride)
+        features = rearrange(filtered, "(b feature) lag t -> b t (feature lag)", b=len(values))
         hidden = functional.silu(self.first(features))
         hidden = hidden + functional.silu(self.mixed(hidden.transpose(1, 2))).transpose(1, 2)
         embedded: Tensor = self.last(hidden)
@@ -81,9 +82,10 @@ class VisualTower(nn.Module):
     def forward(self, movie: Tensor) -> Tensor:
         """Return the embeddings."""
         frames = functional.adaptive_avg_pool2d(4 * (movie[:, 0] - self.mean), self.size)
-        grouped = frames[:, :: self.settings.stride].flatten(0, 1)[:, None]
+        grouped = rearrange(frames[:, :: self.settings.stride], "b t h w -> (b t) 1 h w")
         seen = functional.silu(self.far(functional.silu(self.near(grouped))))
-        hidden = functional.silu(self.first(seen.flatten(1))).reshape(len(movie), -1, self.settings.hidden)
+        flat = rearrange(seen, "bt c h w -> bt (c h w)")
+        hidden = rearrange(functional.silu(self.first(flat)), "(b t) d -> b t d", b=len(movie))
         hidden = hidden + functional.silu(self.mixed(hidden.transpose(1, 2))).transpose(1, 2)
         embedded: Tensor = self.last(hidden)
         return embedded

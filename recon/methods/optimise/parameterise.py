@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -107,7 +108,7 @@ class Pyramid(Parameterisation):
         parts: list[Tensor] = []
         rest = movie.detach()
         for size in reversed(self.sizes):
-            part = functional.adaptive_avg_pool2d(rest.flatten(1, 2), size)
+            part = functional.adaptive_avg_pool2d(rearrange(rest, "b c t h w -> b (c t) h w"), size)
             rest = rest - self._enlarge(part.flatten(1), size)
             parts.insert(0, part.flatten(1))
         self.variable.data = torch.cat(parts, 1)
@@ -117,10 +118,10 @@ class Pyramid(Parameterisation):
         return list(zip(torch.split(self.variable, counts, 1), self.sizes, strict=True))
 
     def _enlarge(self, part: Tensor, size: tuple[int, int]) -> Tensor:
-        frames = part.reshape(len(part), -1, *size)
+        frames = rearrange(part, "b (ct h w) -> b ct h w", h=size[0], w=size[1])
         if size != self.shape[-2:]:
             frames = functional.interpolate(frames, self.shape[-2:], mode="bilinear", align_corners=False)
-        return frames.reshape(len(part), *self.shape[1:])
+        return rearrange(frames, "b (c t) h w -> b c t h w", c=self.shape[1])
 
 
 def power_law(shape: Shape, exponent: float = 1.0, contrast: float = 0.25) -> Spectrum:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -74,14 +75,14 @@ class Pictures:
 
         def show(responses: Tensor) -> Tensor:
             read = [self.lags.apply(scaling.apply(sample)) @ learnt["weights"] for sample in responses]
-            movie = (torch.stack(read) + learnt["mean"].flatten()).transpose(1, 2)
+            movie = rearrange(torch.stack(read) + learnt["mean"].flatten(), "b t p -> b p t")
             half = windows.frames // 2
             padded = functional.pad(movie, (half, windows.frames - half), mode="replicate")
             averaged = functional.avg_pool1d(padded, self.every, stride=1)
             centres = windows.centres(responses.shape[-1])
             frames = centres[:, None] + torch.arange(0, windows.frames, self.every)
-            found = averaged[..., frames.to(averaged.device)].permute(0, 2, 3, 1)
-            return found.reshape(*found.shape[:-1], *learnt["mean"].shape)
+            found = averaged[..., frames.to(averaged.device)]
+            return rearrange(found, "b (h w) window l -> b window l h w", h=len(learnt["mean"]))
 
         return show
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from recon.errors import InputError
@@ -59,5 +60,5 @@ def fitted(parameter: Tensor | None, like: Tensor) -> Tensor:
 
 def by_neuron(values: Tensor, samples: int) -> Tensor:
     """Return each neuron's bins over all trials, evenly subsampled to at most M = `samples`: `[N,M]` from `[B,N,K]`."""
-    together = values.detach().transpose(0, 1).flatten(1)
+    together = rearrange(values.detach(), "b n t -> n (b t)")
     return together[:, :: max(1, math.ceil(together.shape[1] / samples))].contiguous()
