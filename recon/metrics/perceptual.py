@@ -7,7 +7,6 @@ import warnings
 from pathlib import Path
 
 import torch
-from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from recon.encoders.dwiseneuro.argus_files import read_state
@@ -60,14 +59,14 @@ def lpips(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = Non
     first, second = (_images(movie, pixel_mask) for movie in (reconstruction, truth))
     starts = range(0, len(first), CHUNK)
     parts = [network(first[i : i + CHUNK], second[i : i + CHUNK], normalize=True).flatten() for i in starts]
-    return reduce(torch.cat(parts), "(b t) -> b", "mean", b=len(truth))
+    return torch.cat(parts).reshape(len(truth), -1).mean(1)
 
 
 def _images(movie: Tensor, pixel_mask: Tensor | None) -> Tensor:
     """Return frames `[B·T,3,H,W]`."""
     if pixel_mask is not None:
         movie = torch.where(pixel_mask.to(movie.device), movie, torch.full_like(movie, 0.5))
-    images = rearrange(movie.float(), "b c t h w -> (b t) c h w")
+    images = movie.float().transpose(1, 2).flatten(0, 1)
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
 
