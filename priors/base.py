@@ -13,8 +13,12 @@ from recon.errors import InputError
 class Denoiser(nn.Module, ABC):
     """D(x, σ, condition) → estimate of the clean x, for x = clean + σ·noise (Karras et al. 2022, eq. 1).
 
-    Pixel-space priors keep the default `encode` and `decode`: the identity on movies `[B,C,T,H,W]`.
+    Pixel-space priors keep the default `encode` and `decode`: the identity on movies `[B,C,T,H,W]`. `network_unit` is
+    one unit of the variable that published diffusion networks see, in units of x: ½ for movies in [0,1], which they see
+    on [−1,1].
     """
+
+    network_unit: float = 0.5
 
     @abstractmethod
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:

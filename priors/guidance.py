@@ -16,6 +16,7 @@ class ClassifierFree(Denoiser):
         super().__init__()
         self.denoiser: Denoiser = denoiser
         self.scale = scale
+        self.network_unit = denoiser.network_unit
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return the guided estimate; one denoiser evaluation if s is 0 or 1 or without a condition, else two."""

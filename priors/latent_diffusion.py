@@ -67,6 +67,8 @@ class LatentDiffusion(Denoiser):
     so decoding needs it: see `for_movie`.
     """
 
+    network_unit = 1.0
+
     def __init__(self, pipeline: Pipeline, framing: Framing | None = None) -> None:
         super().__init__()
         self.pipeline, self.framing = pipeline, framing or Framing()

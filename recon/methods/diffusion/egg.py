@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 
@@ -26,11 +27,14 @@ from recon.types import Iterate, State
 
 @dataclass(frozen=True)
 class Egg:
-    """Denoising steps from σ of `highest` to `lowest`, each followed by x ← x − scale·∇E/‖∇E‖.
+    """Denoising steps from σ of `highest` to `lowest`, each but the last followed by x ← x − length·∇E/‖∇E‖.
 
-    E is the misfit of the denoised estimate. Its gradient passes through the denoiser and is normalised per sample:
-    `scale` is the L2 norm of a step over pixels in [0,1], independent of the size of the misfit. `noise` is the
-    stochasticity (1: ancestral, as published; 0: deterministic).
+    E is the misfit of the denoised estimate. Its gradient passes through the denoiser and is normalised per sample, so
+    that the length of a step does not depend on the size of the misfit. With `step` constant, the length is `scale`, an
+    L2 norm over pixels in [0,1]. With `step` published, `scale` is the `energy_scale` of the public code, whose steps
+    are constant in the variance-preserving variable of a diffusion network: the length is scale·√(u² + σ²) at the
+    next σ, with the denoiser's `network_unit` u (½ for movies, [−1,1] to the network). The last level ends at its clean
+    estimate, as in the public scripts. `noise` is the stochasticity (1: ancestral, as published; 0: deterministic).
     """
 
     title: ClassVar[str] = "energy-guided diffusion"
@@ -43,6 +47,7 @@ class Egg:
     lowest: Positive = 0.02
     scale: NonNegative = 3.0
     noise: Fraction = 1.0
+    step: Literal["published", "constant"] = "constant"
     artefact: Path | None = None
 
     def __post_init__(self) -> None:
@@ -63,7 +68,7 @@ class Egg:
 
     @torch.no_grad()
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
-        """Yield the denoised estimate of every level, and finally the movie itself."""
+        """Yield the denoised estimate of every level."""
         spectrum = load_spectrum(self.artefact, problem.device, method="egg")
         denoiser, condition = conditioned(self.denoiser, spectrum, problem)
         start = partial(spectrum.mean.expand, problem.shape)
@@ -71,7 +76,13 @@ class Egg:
         for step, now, then in steps_down(self.levels, self.highest, self.lowest, done=done):
             pull = pulled(problem, denoiser, x, x.new_full((len(x),), now), condition, strength=self.scale)
             x = renoised(x, pull.clean, (now, then), noise=self.noise * ancestral(now, then), generator=generator)
-            x = x - self.scale * unit(pull.gradient)
-            movie = pull.movie if then else denoiser.decode(x)
-            terms = terms_of(problem, pull, movie if self.scale and not then else None)
-            yield Iterate(movie.clamp(0, 1), terms, {"variable": x, "step": torch.tensor([step])})
+            if then:
+                x = x - self.length(then, denoiser.network_unit) * unit(pull.gradient)
+            terms = terms_of(problem, pull, None)
+            yield Iterate(pull.movie.clamp(0, 1), terms, {"variable": x, "step": torch.tensor([step])})
+
+    def length(self, sigma: float, network_unit: float) -> float:
+        """Return the L2 norm of the guidance step to noise level `sigma`, in the units of the denoised variable."""
+        if self.step == "constant":
+            return self.scale
+        return self.scale * math.hypot(network_unit, sigma)
