@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -37,9 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the arguments; unlike plain argparse, also accept overrides after an option."""
+    """Parse the arguments; unlike plain argparse, also accept overrides after an option. `line` is the command."""
     known = parser()
-    options, rest = known.parse_known_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options, rest = known.parse_known_args(given)
+    options.line = shlex.join(["recon", *given])
     late = [argument for argument in rest if "=" in argument and not argument.startswith("-")]
     if late != rest or (rest and "overrides" not in options):
         known.error(f"unrecognized arguments: {' '.join(rest)}")

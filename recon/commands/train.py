@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -43,15 +44,14 @@ def train(kind: str, options: argparse.Namespace, write: Write) -> None:
     from recon.config import load
     from recon.study.executors.places import place_of
     from recon.study.settings import Share
+    from recon.train.card import Command, log_folder
     from recon.train.sweep import Trainings, train_several
     from recon.train.sweep import train as train_one
 
-    log = Path("runs") / "train" / options.config.stem
-    if kind != "decoder":
-        write(f"TensorBoard: tensorboard --logdir {log}")
     tree = load(options.config, options.overrides)
     if not options.each:
-        weights = train_one(kind, tree, log)
+        _announce(kind, log_folder(tree), write)
+        weights = train_one(kind, tree, Command(options.line))
         write(f"weights: {weights}")
         write(f"card: {weights.with_suffix('.json')}")
         return
@@ -60,12 +60,19 @@ def train(kind: str, options: argparse.Namespace, write: Write) -> None:
         raise InputError(f"--each: expected KEY=VALUE,VALUE, got {options.each}; write for example training.seed=0,1,2")
     share = Share(options.cpus, options.gpus)
     place = place_of(options.on, str(tree.get("device", "auto")))
+    trainings = Trainings(kind, tree, key, tuple(values.split(",")), options.line)
+    _announce(kind, trainings.logs(), write)
     failed = 0
-    for outcome in train_several(Trainings(kind, tree, key, tuple(values.split(",")), log), place, share=share):
+    for outcome in train_several(trainings, place, share=share):
         write(outcome.line or f"{key}={values.split(',')[outcome.job]}: failed, {outcome.error}")
         failed += not outcome.line
     if failed:
         raise InputError(f"--each: expected {len(values.split(','))} trainings, got {failed} that failed; see above")
+
+
+def _announce(kind: str, log: Path, write: Write) -> None:
+    if kind != "decoder":
+        write(f"TensorBoard: tensorboard --logdir {shlex.quote(str(log))}")
 
 
 def mask(options: argparse.Namespace, write: Write) -> None:

@@ -20,6 +20,7 @@ from recon.methods.neural.chunks import as_bytes, chunk
 from recon.metrics.movie import SSIM_RADIUS, psnr, ssim, video_correlation
 from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
 from recon.ranges import Count, NonNegative, Seed
+from recon.train.card import PYTHON, Command, identified, origin
 from recon.train.identity import identity
 from recon.types import Recording
 
@@ -34,7 +35,6 @@ class AutoencoderTraining:
     latent means and standard deviations that differ from 0 and 1. Validation movies select the weights.
     """
 
-    name: str
     recording: Path
     output: Path
     settings: AutoencoderSettings = field(default_factory=AutoencoderSettings)
@@ -46,7 +46,7 @@ class AutoencoderTraining:
     seed: Seed = 0
 
 
-def train_autoencoder(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
+def train_autoencoder(tree: Mapping[str, Any], *, log: Path | None = None, command: Command = PYTHON) -> Path:
     """Train from a configuration and return the path of the weights; the card is saved next to them."""
     chosen = config.record(AutoencoderTraining, tree, where="train")
     recording = open_recording(chosen.recording)
@@ -77,10 +77,10 @@ def train_autoencoder(tree: Mapping[str, Any], *, log: Path | None = None) -> Pa
         about=identity(chosen, recording.learning_fingerprint()),
     )
     model.standardise(torch.stack([_cut(clip, chosen.frames) for clip in movies]))
-    card = {"name": chosen.name, "data": {"recording": recording.name, "fingerprint": recording.fingerprint()}}
+    card = origin(chosen.output, identified(recording), command)
     card |= {"training": asdict(chosen) | {"recording": str(chosen.recording), "output": chosen.output.name}}
     card |= asdict(outcome) | scores(model, held_out)
-    save_autoencoder(model, chosen.output, card=card | {"command": f"recon train autoencoder {_config(chosen)}"})
+    save_autoencoder(model, chosen.output, card=card)
     chosen.output.with_suffix(".training").unlink(missing_ok=True)
     return chosen.output
 
@@ -123,7 +123,3 @@ def scores(model: Any, movies: list[TrainingClip]) -> dict[str, float]:
 
 def _cut(clip: TrainingClip, frames: int) -> Tensor:
     return clip.movie[:, :frames].float() / 255
-
-
-def _config(chosen: AutoencoderTraining) -> str:
-    return f"configs/train/{chosen.name}.yaml"

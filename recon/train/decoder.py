@@ -23,6 +23,7 @@ from recon.study.provenance import learning_time
 from recon.study.settings import Settings
 from recon.study.shared import Bench, plan
 from recon.study.task import Task
+from recon.train.card import PYTHON, Command, identified, origin
 
 Named = Mapping[str, Any]
 
@@ -34,7 +35,6 @@ class DecoderTraining:
     `neurons`, `seed` and `artefacts` have the same meaning as in a benchmark: the decoder reads the *fit* neurons only.
     """
 
-    name: str
     recording: Path
     output: Path
     method: Named
@@ -47,7 +47,7 @@ class DecoderTraining:
 
 
 @products("float32")
-def train_decoder(tree: Mapping[str, Any]) -> Path:
+def train_decoder(tree: Mapping[str, Any], *, command: Command = PYTHON) -> Path:
     """Train from a configuration and return the path of the weights; the card is saved next to them."""
     chosen = config.record(DecoderTraining, config.expand(tree), where="train")
     task = _task(chosen)
@@ -55,15 +55,12 @@ def train_decoder(tree: Mapping[str, Any]) -> Path:
     if not isinstance(method, Convolutional):
         raise InputError(f"method: expected a convolutional decoder, got {chosen.method['name']}; use recon benchmark")
     network, known = method.load()[0].to(training.device), validation_pairs(training)
-    card = {
-        "name": chosen.name,
-        "data": {"recording": training.recording.name, "fingerprint": training.recording.fingerprint()},
+    card = origin(chosen.output, identified(training.recording), command) | {
         "method": json.loads(json.dumps(dict(chosen.method), default=str)),
         "neurons": int(training.neurons.sum()),
         "seconds": round(learning_time(method), 1),
         "device": f"{task.bench.device}, {torch.get_num_threads()} threads",
         "validation_video_correlation_plus_ssim": round(decoding_score(network, known), 4),
-        "command": f"recon train decoder configs/train/{chosen.name}.yaml",
     }
     learnt = load_artefact(method.artefact, method="convolutional")
     save_decoder(learnt, chosen.output, unit_ids=training.recording.unit_ids, card=card)
@@ -82,7 +79,7 @@ def _task(chosen: DecoderTraining) -> Task:
         "device": chosen.device,
         "artefacts": str(chosen.artefacts),
         "clips": {"tier": "oracle", "count": 1},
-        "rows": [{"label": chosen.name, "method": chosen.method, "encoders": list(chosen.encoders)}],
+        "rows": [{"label": chosen.output.stem, "method": chosen.method, "encoders": list(chosen.encoders)}],
     }
     settings = config.record(Settings, {key: value for key, value in tree.items() if value is not None}, where="train")
     bench = Bench(settings, plan(settings), progress=True)

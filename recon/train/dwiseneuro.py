@@ -19,6 +19,7 @@ from recon.encoders.dwiseneuro.train import DwiseRun, Recipe, train_dwise
 from recon.errors import InputError
 from recon.files import digest
 from recon.ranges import Count, NonNegative, Whole
+from recon.train.card import PYTHON, Command, identified, origin
 from recon.train.encoder import scores_of
 from recon.train.trial_cache import GIB, KeptClips, Room, watching
 from recon.types import Recording
@@ -33,7 +34,6 @@ class DwiseTraining:
     `warmup_frames`. Trials are read on demand and cached up to `memory` GiB.
     """
 
-    name: str
     recording: Path | tuple[Path, ...]
     output: Path
     encoder: str = "dwiseneuro"
@@ -43,10 +43,9 @@ class DwiseTraining:
     warmup_frames: Whole = 50
     memory: NonNegative = 4.0
     device: str = "auto"
-    command: str = ""
 
 
-def train_dwiseneuro(config: Mapping[str, Any], *, log: Path | None = None) -> Path:
+def train_dwiseneuro(config: Mapping[str, Any], *, log: Path | None = None, command: Command = PYTHON) -> Path:
     """Train DwiseNeuro from a configuration and return the path of the weights; the card is saved next to them.
 
     Gradients come from trials of the tier `train` only; trials of the tier `oracle` monitor the training. Calling
@@ -71,7 +70,9 @@ def train_dwiseneuro(config: Mapping[str, Any], *, log: Path | None = None) -> P
         about=digest([recording.learning_fingerprint() for recording in recordings]),
     )
     subjects = tuple(mouse.subject for mouse in mice)
-    save_trained(run.averaged, chosen.output, subjects=subjects, card=_card(chosen, recordings, run))
+    data = [identified(recording) for recording in recordings]
+    known = origin(chosen.output, data[0] if isinstance(chosen.recording, Path) else data, command)
+    save_trained(run.averaged, chosen.output, subjects=subjects, card=known | _card(chosen, recordings, run))
     checkpoint.unlink(missing_ok=True)
     return chosen.output
 
@@ -119,21 +120,13 @@ def mouse_of(recording: Recording, chosen: DwiseTraining, room: Room) -> Mouse:
 
 
 def _card(chosen: DwiseTraining, recordings: Sequence[Recording], run: DwiseRun) -> dict[str, Any]:
-    single = isinstance(chosen.recording, Path)
-    data = [
-        {"recording": r.name, "fingerprint": r.fingerprint(), "made_by": dict(getattr(r, "made_by", {}))}
-        for r in recordings
-    ]
     scores = [_scores(chosen, recording, run, place) for place, recording in enumerate(recordings)]
     found = [score["validation_correlation"] for score in scores]
     return {
-        "name": chosen.name,
-        "data": data[0] if single else data,
         "training": asdict(chosen.training),
         "steps": run.step,
         "seconds": round(run.seconds, 1),
         "device": _device(run.device),
-        "command": chosen.command or f"recon train encoder configs/train/{chosen.name}.yaml",
         "model_name": "MouseModel",
         "params": to_params(run.averaged.settings),
         "mice": {r.name: score for r, score in zip(recordings, scores, strict=True)},

@@ -20,6 +20,7 @@ from recon.encoders.training.fit import TrainingSettings, train
 from recon.encoders.training.loop import TrainingOutcome
 from recon.errors import InputError
 from recon.ranges import Count, NonNegative, Part
+from recon.train.card import PYTHON, Command, identified, origin
 from recon.train.identity import identity
 from recon.train.trial_cache import GIB, KeptClips, Room, clip_of, watching
 from recon.types import Recording, Trial
@@ -36,7 +37,6 @@ class EncoderTraining:
     demand and cached up to `memory` GiB.
     """
 
-    name: str
     recording: Path
     output: Path
     encoder: str = "core_readout"
@@ -47,10 +47,9 @@ class EncoderTraining:
     validations: Count = 24
     data: Part = 1.0
     memory: NonNegative = 4.0
-    command: str = ""
 
 
-def train_encoder(config: Mapping[str, Any], *, log: Path | None = None) -> Path:
+def train_encoder(config: Mapping[str, Any], *, log: Path | None = None, command: Command = PYTHON) -> Path:
     """Train an encoder from a configuration and return the path of the weights; the card is saved next to them.
 
     Gradients come from trials of the tier `train` only; early stopping uses the tier `oracle`. Calling again resumes
@@ -64,7 +63,8 @@ def train_encoder(config: Mapping[str, Any], *, log: Path | None = None) -> Path
     encoder = build_encoder(chosen, recording, clips)
     watched = KeptClips(recording, watching(recording, chosen.validations), room)
     outcome = learn(encoder, clips, watched, chosen, log=log, about=identity(chosen, recording.learning_fingerprint()))
-    card = _card(chosen, recording, outcome) | scores_of(encoder, recording, validation, chosen.training.warmup_frames)
+    card = origin(chosen.output, identified(recording), command) | _card(chosen, outcome)
+    card |= scores_of(encoder, recording, validation, chosen.training.warmup_frames)
     save_encoder(encoder, chosen.output, card=card, dtype=torch.float16)
     chosen.output.with_suffix(".training").unlink(missing_ok=True)
     return chosen.output
@@ -125,18 +125,14 @@ def _trials(recording: Recording, tier: str) -> tuple[int, ...]:
     return trials
 
 
-def _card(chosen: EncoderTraining, recording: Recording, outcome: TrainingOutcome) -> dict[str, Any]:
-    made_by = getattr(recording, "made_by", {})
+def _card(chosen: EncoderTraining, outcome: TrainingOutcome) -> dict[str, Any]:
     return {
-        "name": chosen.name,
-        "data": {"recording": recording.name, "fingerprint": recording.fingerprint(), "made_by": dict(made_by)},
         "training": asdict(chosen.fit or chosen.training),
         **({"share_of_training_trials": chosen.data} if chosen.data < 1 else {}),
         "steps": outcome.steps,
         "best_step": outcome.best_step,
         "seconds": round(outcome.seconds, 1),
         "device": f"CPU, {torch.get_num_threads()} threads",
-        "command": chosen.command or f"recon train encoder configs/train/{chosen.name}.yaml",
     }
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from recon.code_version import code_version
 from recon.files import digest
 
-ASIDE = ("name", "recording", "output", "artefacts", "command", "memory")
-"""Settings that change no weight: names and places, the data being known by their content."""
+ASIDE = ("recording", "output", "artefacts", "memory")
+"""Settings that change no weight: places, the data being known by their content."""
 
 
 def identity(chosen: Any, *data: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from recon.encoders.base import device_of
 from recon.encoders.training.loop import Learning, Loss, draw_weights, fresh, learn
 from recon.errors import InputError
+from recon.files import digest
 from recon.methods.diffusion.sampling import drawn, steps_down
 from recon.methods.named_files import content_named_in
 from recon.methods.text.generated_clips import FIRST, drawn_clips
@@ -23,6 +25,7 @@ from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from recon.priors.text import EMBEDDED, TextEncoder
 from recon.ranges import Count, Fraction, Positive, Seed
+from recon.train.card import PYTHON, Command, origin
 from recon.train.identity import identity
 
 HELD_OUT = 48
@@ -56,7 +59,6 @@ class PriorTraining:
     only the nonlinear part remains to be learnt, which a new network hardly finds.
     """
 
-    name: str
     output: Path
     settings: MovieUnetSettings = field(default_factory=MovieUnetSettings)
     learning: Learning = field(default_factory=lambda: Learning(average=0.998))
@@ -86,6 +88,11 @@ class Captioned:
     embeddings: Tensor
     captions: tuple[str, ...]
 
+    def fingerprint(self) -> str:
+        """Return a short hash of the movies, their scenes and captions."""
+        movies = hashlib.sha256(self.movies.numpy().data).hexdigest()
+        return digest([movies, self.scenes, self.captions])[:12]
+
     def scored(self, most: int = 0) -> list[int]:
         """Return the indices of the first `most` scenes (0: all) that are long enough to be scored."""
         long = [place for place, (_, first, end) in enumerate(self.scenes) if end - first >= LENGTH]
@@ -109,7 +116,7 @@ class Captioned:
         return torch.stack(parts)[:, None].float() / 255, self.embeddings[torch.tensor(chosen), phrased]
 
 
-def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
+def train_prior(tree: Mapping[str, Any], *, log: Path | None = None, command: Command = PYTHON) -> Path:
     """Train from a configuration and return the path of the weights; the card is saved next to them."""
     from recon import config
 
@@ -132,8 +139,8 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None) -> Path:
         show=lambda network: seen(network, held_out),
         about=identity(chosen, *content_named_in([chosen.text, chosen.start])),
     )
-    card = {"name": chosen.name, "training": asdict(chosen) | {"output": chosen.output.name, "artefacts": ""}}
-    card |= asdict(outcome) | {"command": f"recon train prior {_config(chosen)}"}
+    card = origin(chosen.output, {"recording": "generated movies", "fingerprint": shown.fingerprint()}, command)
+    card |= {"training": asdict(chosen) | {"output": chosen.output.name, "artefacts": ""}} | asdict(outcome)
     save_movie_diffusion(model, chosen.output, card=card)  # saved first: the errors take minutes
     save_movie_diffusion(model, chosen.output, card=card | {"held_out_squared_error": report(model, power, held_out)})
     chosen.output.with_suffix(".training").unlink(missing_ok=True)
@@ -287,7 +294,3 @@ def _by_sigma(values: Sequence[Any]) -> dict[str, Any]:
 def _interval(differences: Tensor) -> list[float]:
     found = bootstrap_interval(differences.tolist(), generator=np.random.default_rng(0))
     return [float(end) for end in found]
-
-
-def _config(chosen: PriorTraining) -> str:
-    return f"configs/train/{chosen.name}.yaml"

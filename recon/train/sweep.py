@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,13 +13,13 @@ import torch
 
 from recon.config.tree import overridden
 from recon.errors import InputError
-from recon.run.watch import folder_name
 from recon.study.executors.jobs import JobOutcome, in_turn
 from recon.study.executors.local import Crew
 from recon.study.executors.places import HERE, Place, cards_of
 from recon.study.executors.ray import RayCrew
 from recon.study.settings import Share
 from recon.train.autoencoder import train_autoencoder
+from recon.train.card import PYTHON, Command, log_folder
 from recon.train.decoder import train_decoder
 from recon.train.dwiseneuro import train_dwiseneuro
 from recon.train.encoder import train_encoder
@@ -28,38 +29,43 @@ EACH = "{each}"
 """Placeholder in a configuration, for example in `output`, for the value of the swept setting."""
 
 
-def train(kind: str, tree: Mapping[str, Any], log: Path) -> Path:
+def train(kind: str, tree: Mapping[str, Any], command: Command = PYTHON) -> Path:
     """Train an encoder, decoder, autoencoder or prior from a configuration; return the path of the weights."""
+    log = log_folder(tree)
     match kind:
         case "encoder":
             train_one = train_dwiseneuro if tree.get("encoder") == "dwiseneuro" else train_encoder
-            return train_one(dict(tree), log=log)
+            return train_one(dict(tree), log=log, command=command)
         case "decoder":
-            return train_decoder(dict(tree))
+            return train_decoder(dict(tree), command=command)
         case "autoencoder":
-            return train_autoencoder(dict(tree), log=log)
+            return train_autoencoder(dict(tree), log=log, command=command)
         case "prior":
-            return train_prior(dict(tree), log=log)
+            return train_prior(dict(tree), log=log, command=command)
     raise InputError(f"train: expected encoder, decoder, autoencoder or prior, got {kind}; correct it")
 
 
 @dataclass(frozen=True)
 class Trainings:
-    """A sweep: one training per value in `values` of the setting `key`."""
+    """A sweep: one training per value in `values` of the setting `key`; `line` is the command."""
 
     kind: str
     tree: Mapping[str, Any]
     key: str
     values: tuple[str, ...]
-    log: Path
+    line: str = PYTHON.line
     threads: int = 0
 
     def __call__(self, number: int) -> str:
         """Train with value `number`; return a line with the value and the path of the weights."""
         if self.threads:
             torch.set_num_threads(self.threads)
-        weights = train(self.kind, self.settings(number), self.log / folder_name(f"{self.key} {self.values[number]}"))
-        return f"{self.key}={self.values[number]}: {weights}"
+        each = f"{self.key}={self.values[number]}"
+        return f"{each}: {train(self.kind, self.settings(number), Command(self.line, each))}"
+
+    def logs(self) -> Path:
+        """Return the folder that holds the TensorBoard folders of all trainings."""
+        return Path(os.path.commonpath([log_folder(self.settings(number)) for number in range(len(self.values))]))
 
     def settings(self, number: int) -> dict[str, Any]:
         """Return the configuration with value `number` in `key` and in place of every `{each}`."""
@@ -80,7 +86,7 @@ def train_several(trainings: Trainings, on: Place, *, share: Share | None = None
 
 
 def _crew(trainings: Trainings, on: Place, share: Share) -> Crew | RayCrew:
-    given = (trainings.kind, trainings.tree, trainings.key, trainings.values, trainings.log)
+    given = (trainings.kind, trainings.tree, trainings.key, trainings.values, trainings.line)
     if on.ray is not None:
         return RayCrew(partial(Trainings, *given, max(int(share.cpus), 1)), share, on.ray)
     size = min(on.processes, len(trainings.values))

@@ -40,7 +40,7 @@ def test_every_configuration_of_a_training_is_valid(file: Path) -> None:
         others = PriorTraining if "clips" in tree else AutoencoderTraining
         kind = DecoderTraining if "method" in tree else others
     chosen = config.record(kind, tree, where="train")
-    assert chosen.name == file.stem and chosen.output.suffix == ".safetensors"
+    assert chosen.output.name == f"{file.stem}.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tree(recordings: Any, output: Path, changes: dict[str, Any] | None = None) -> dict[str, Any]:
     training = {"sampling": {"samples": 8, "batch": 4}, "warmup_epochs": 1, "epochs": 1, "average": 0.5}
-    basic = {"name": "tiny", "encoder": "dwiseneuro", "recording": recordings, "output": str(output), "device": "cpu"}
+    basic = {"encoder": "dwiseneuro", "recording": recordings, "output": str(output), "device": "cpu"}
     return basic | {"architecture": TREE, "training": training, "validations": 2, "warmup_frames": 8} | (changes or {})
 
 
@@ -79,6 +79,7 @@ def test_the_saved_file_is_an_encoder_of_its_recording(
         with torch.no_grad():
             assert torch.equal(loaded(*arguments), DwiseNeuro(runs[0].averaged, place)(*arguments))
     card = json.loads(path.with_suffix(".json").read_text())
+    assert card["name"] == "two" and [entry["recording"] for entry in card["data"]] == ["tiny", "second"]
     assert card["data"][0]["fingerprint"] == opened.fingerprint() and card["steps"] == 4
     watched = [opened.trial(index) for index in (trials[0].index, trials[2].index)]
     assert len({trial.video_id for trial in watched}) == 2

@@ -170,6 +170,6 @@ def test_bad_settings_are_refused() -> None:
 
 
 def test_the_way_of_training_must_be_that_of_the_encoder() -> None:
-    chosen = EncoderTraining("cells", Path("recording"), Path("cells.safetensors"), encoder="glm")
+    chosen = EncoderTraining(Path("recording"), Path("cells.safetensors"), encoder="glm")
     with pytest.raises(ValueError, match="fit: expected"):
         learn(planted(), [], [], chosen, log=None)

@@ -26,7 +26,7 @@ def training(sizes: Sizes, *, batch: int, precision: str) -> PriorTraining:
     """Return the shipped training with another batch, on clips that are not drawn."""
     network = MovieUnetSettings(widths=sizes.widths)
     frames = sizes.prior_frames
-    return PriorTraining("gpu", Path(), network, batch=batch, frames=frames, precision=precision)
+    return PriorTraining(Path(), network, batch=batch, frames=frames, precision=precision)
 
 
 def noise_clips(sizes: Sizes) -> Captioned:

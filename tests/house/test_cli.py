@@ -156,7 +156,7 @@ def test_an_encoder_is_trained_as_a_file_says(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make_world(tmp_path)
-    settings = f"name: mine\nrecording: {tmp_path / 'recording'}\noutput: {tmp_path / 'mine.safetensors'}\n"
+    settings = f"recording: {tmp_path / 'recording'}\noutput: {tmp_path / 'mine.safetensors'}\n"
     sizes = "architecture: {core: {lags: 3, temporal: 2, kernel: 2, features: 4, mixing: 1, hidden: 4}}\n"
     (tmp_path / "train.yaml").write_text(settings + sizes + "training: {steps: 2}\n")
     assert cli.main(["train", "encoder", str(tmp_path / "train.yaml")]) == 0

@@ -220,11 +220,13 @@ def test_a_trained_decoder_becomes_a_file_that_a_benchmark_uses(world: Path, tmp
     bench = configuration(world)
     method = {"name": "convolutional", "architecture": {"widths": [4]}, "learning": {"steps": 5}, "frames": 30}
     tree = {key: bench[key] for key in ("recording", "artefacts", "neurons", "device")}
-    tree |= {"name": "tiny", "output": str(tmp_path / "tiny.safetensors"), "method": method}
+    tree |= {"output": str(tmp_path / "tiny.safetensors"), "method": method}
     OmegaConf.save(OmegaConf.create(tree | {"encoders": {"first": bench["encoders"]["first"]}}), tmp_path / "tiny.yaml")
     assert cli.main(["train", "decoder", str(tmp_path / "tiny.yaml")]) == 0
     assert "card:" in capsys.readouterr().out
     card = json.loads((tmp_path / "tiny.json").read_text())
+    assert card["name"] == "tiny" and card["data"]["recording"] == "recording" and card["data"]["fingerprint"]
+    assert card["command"] == f"recon train decoder {tmp_path / 'tiny.yaml'}"
     assert card["seconds"] > 0 and card["method"]["name"] == "convolutional"
     rows = [
         {"label": "trained", "method": method},
@@ -255,7 +257,6 @@ def test_the_shipped_decoders_have_cards_and_read_the_fit_neurons_of_the_simulat
     assert sum(file.stat().st_size for file in SHIPPED.iterdir()) < 8e6
     card = json.loads(found.with_suffix(".json").read_text())
     assert card["method"] == config.expand({"preset": "convolutional"})
-    assert card["command"].endswith(f"v1_decoder_seed{seed}.yaml")
     decoder, neurons = Convolutional(weights="v1_decoder_seed{seed}", artefact=found).load()
     assert int(neurons.sum()) == card["neurons"] == 904 and len(neurons) == 1000
     movie = decoder(torch.rand(1, 904, 20, generator=torch.Generator().manual_seed(0)))

@@ -102,7 +102,6 @@ def test_the_command_trains_one(tmp_path: Path, capsys: pytest.CaptureFixture[st
     monkeypatch.chdir(tmp_path)
     make_world(tmp_path)
     tree = {
-        "name": "tiny",
         "recording": str(tmp_path / "recording"),
         "output": str(tmp_path / "tiny.safetensors"),
         "settings": {"latents": 4, "width": 6},
@@ -114,6 +113,8 @@ def test_the_command_trains_one(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert cli.main(["train", "autoencoder", str(tmp_path / "tiny.yaml")]) == 0
     assert "card:" in capsys.readouterr().out
     card = OmegaConf.load(tmp_path / "tiny.json")
+    assert card.name == "tiny" and card.command == f"recon train autoencoder {tmp_path / 'tiny.yaml'}"
+    assert card.data.recording == "recording" and card.data.fingerprint
     assert card.steps == 150 and card.validation_correlation > 0.6
     assert load_autoencoder(tmp_path / "tiny.safetensors").settings.latents == 4
 

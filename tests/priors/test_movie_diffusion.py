@@ -51,7 +51,7 @@ def test_samples_do_not_influence_each_other() -> None:
 
 def test_before_training_it_is_the_denoiser_of_white_movies() -> None:
     """D = grey + σ_d²/(σ²+σ_d²)·(x − grey): the network's last layer is initialised to zero."""
-    model = started(PriorTraining("tiny", Path("tiny"), TINY, precision="float32"), torch.Generator().manual_seed(0))
+    model = started(PriorTraining(Path("tiny"), TINY, precision="float32"), torch.Generator().manual_seed(0))
     x, sigma = torch.rand(2, 1, 6, 8, 8), torch.tensor([0.25, 0.5])
     expected = GREY + (MOVIE_SD**2 / (sigma**2 + MOVIE_SD**2)).reshape(-1, 1, 1, 1, 1) * (x - GREY)
     assert torch.allclose(model(x, sigma), expected, atol=1e-6)
@@ -186,7 +186,7 @@ def test_before_training_a_prior_with_a_spectrum_is_its_gaussian(tmp_path: Path)
     power = worlds.spectrum()
     first = moved(replace(TINY, inputs=1))
     save_movie_diffusion(first, tmp_path / "first.safetensors", card={})
-    chosen = PriorTraining("tiny", Path("tiny"), TINY, precision="float32", start=str(tmp_path / "first.safetensors"))
+    chosen = PriorTraining(Path("tiny"), TINY, precision="float32", start=str(tmp_path / "first.safetensors"))
     model = started(chosen, torch.Generator().manual_seed(0), power)
     x, sigma = worlds.movies(2) + 0.1, torch.tensor([0.1, 0.4])
     assert torch.allclose(model(x, sigma), GaussianDenoiser(power)(x, sigma), atol=1e-5)

@@ -32,7 +32,6 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_prior_is_trained_saved_and_says_how_well_it_denoises(tmp_path: Path, short: None, capsys) -> None:
     tree = {
-        "name": "tiny",
         "output": str(tmp_path / "tiny.safetensors"),
         "settings": {"widths": [4, 6], "depth": 1, "steering": 8},
         "learning": {"steps": 3, "validate_every": 2, "warmup": 1},
@@ -45,6 +44,8 @@ def test_a_prior_is_trained_saved_and_says_how_well_it_denoises(tmp_path: Path, 
     assert cli.main(["train", "prior", str(tmp_path / "tiny.yaml")]) == 0
     assert "card:" in capsys.readouterr().out
     card = json.loads((tmp_path / "tiny.json").read_text())
+    assert card["name"] == "tiny" and card["command"] == f"recon train prior {tmp_path / 'tiny.yaml'}"
+    assert card["data"]["recording"] == "generated movies" and len(card["data"]["fingerprint"]) == 12
     found = card["held_out_squared_error"]
     names = ("caption: right", "caption: none", "caption: wrong", "gaussian")
     assert found["scenes"] == 3 and all(0 < error < 50 for name in names for error in found[name].values())
@@ -60,7 +61,6 @@ def test_tensorboard_shows_draws_and_errors_while_a_prior_learns(
     """Interruption and logging do not change the final weights."""
     monkeypatch.setattr("recon.encoders.training.loop.SAVE_SECONDS", 0.0)
     tree = {
-        "name": "tiny",
         "settings": {"widths": [4, 6], "depth": 1, "steering": 8},
         "learning": {"steps": 4, "validate_every": 2, "warmup": 1},
         "clips": 2,
@@ -85,7 +85,7 @@ def test_tensorboard_shows_draws_and_errors_while_a_prior_learns(
 
 
 def test_chunks_lie_in_one_scene_and_carry_its_caption(tmp_path: Path, short: None) -> None:
-    chosen = PriorTraining("tiny", tmp_path / "t", TINY, clips=2, frames=8, artefacts=tmp_path)
+    chosen = PriorTraining(tmp_path / "t", TINY, clips=2, frames=8, artefacts=tmp_path)
     encoder = TextEncoder()
     shown = captioned("train", chosen, encoder)
     again = captioned("train", chosen, encoder)
@@ -103,7 +103,7 @@ def test_chunks_lie_in_one_scene_and_carry_its_caption(tmp_path: Path, short: No
 
 def test_errors_are_those_of_the_noise_that_is_left(tmp_path: Path, short: None) -> None:
     """The identity denoiser has error σ²; right and wrong captions get the same noise."""
-    chosen = PriorTraining("tiny", tmp_path / "t", TINY, artefacts=tmp_path)
+    chosen = PriorTraining(tmp_path / "t", TINY, artefacts=tmp_path)
     held_out = captioned("validation", chosen, TextEncoder())
 
     class Nothing(MovieDiffusion):
@@ -117,7 +117,7 @@ def test_errors_are_those_of_the_noise_that_is_left(tmp_path: Path, short: None)
 
 def test_training_lowers_the_error() -> None:
     """On one movie, in 100 steps, to half the error of the white-movie denoiser."""
-    model = started(PriorTraining("tiny", Path("tiny"), TINY, precision="float32"), torch.Generator().manual_seed(0))
+    model = started(PriorTraining(Path("tiny"), TINY, precision="float32"), torch.Generator().manual_seed(0))
     rows = torch.linspace(0, 6, 12)
     movie = (0.5 + 0.3 * torch.sin(rows[:, None] + rows[None, :])).expand(2, 1, 8, 12, 12)
 

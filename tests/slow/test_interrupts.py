@@ -110,13 +110,13 @@ def test_decoders_interrupted_at_ten_evaluations_of_their_training(
 def core_readout(world: Path, folder: Path) -> None:
     core = {"lags": 4, "temporal": 2, "features": 4, "hidden": 4}
     training = {"steps": 8, "batch": 2, "frames": 30, "validate_every": 3, "warmup_frames": 20}
-    tree = {"name": "tiny", "recording": str(world / "recording"), "output": str(folder / "tiny.safetensors")}
+    tree = {"recording": str(world / "recording"), "output": str(folder / "tiny.safetensors")}
     train_encoder(tree | {"architecture": {"core": core}, "training": training, "validations": 2})
 
 
 def autoencoder(world: Path, folder: Path) -> None:
     learning = {"steps": 8, "validate_every": 3}
-    tree = {"name": "tiny", "recording": str(world / "recording"), "output": str(folder / "tiny.safetensors")}
+    tree = {"recording": str(world / "recording"), "output": str(folder / "tiny.safetensors")}
     tree |= {"settings": {"latents": 3, "width": 4}, "learning": learning, "batch": 2, "frames": 8}
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
@@ -132,7 +132,7 @@ def dwiseneuro(world: Path, folder: Path) -> None:
 
 def prior(world: Path, folder: Path) -> None:
     learning = {"steps": 4, "validate_every": 2, "warmup": 1}
-    tree = {"name": "tiny", "output": str(folder / "tiny.safetensors"), "artefacts": str(folder / "artefacts")}
+    tree = {"output": str(folder / "tiny.safetensors"), "artefacts": str(folder / "artefacts")}
     tree |= {"settings": {"widths": [4, 6], "depth": 1, "steering": 8}, "learning": learning}
     train_prior(tree | {"clips": 2, "batch": 2, "frames": 8, "text": "minilm"})
 

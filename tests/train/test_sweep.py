@@ -19,7 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_world(tmp_path)
     settings = f"recording: {tmp_path / 'recording'}\noutput: {tmp_path}/mine-{{each}}.safetensors\n"
     sizes = "architecture: {core: {lags: 3, temporal: 2, kernel: 2, features: 4, mixing: 1, hidden: 4}}\n"
-    (tmp_path / "train.yaml").write_text("name: mine {each}\n" + settings + sizes + "training: {steps: 2}\n")
+    (tmp_path / "train.yaml").write_text(settings + sizes + "training: {steps: 2}\n")
     return tmp_path
 
 
@@ -30,7 +30,7 @@ def test_each_value_is_trained_with_beside_each_other(folder: Path, capsys: pyte
     shown = capsys.readouterr().out
     for seed in "34":
         assert f"training.seed={seed}: {folder}/mine-{seed}.safetensors" in shown
-        alone = [f"training.seed={seed}", f"output={folder}/alone.safetensors", f"name=mine {seed}"]
+        alone = [f"training.seed={seed}", f"output={folder}/alone.safetensors"]
         assert cli.main([*train, *alone]) == 0
         alone_weights, beside = (load_file(folder / f"{name}.safetensors") for name in ("alone", f"mine-{seed}"))
         assert all(torch.equal(value, beside[name]) for name, value in alone_weights.items())

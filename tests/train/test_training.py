@@ -32,7 +32,7 @@ def _config(
 ) -> dict[str, object]:
     core = {"lags": 4, "temporal": 2, "features": 4, "hidden": 4}
     training = {"steps": 6, "batch": 2, "frames": 30, "validate_every": 3, "warmup_frames": 20, "seed": seed}
-    config = {"name": "tiny", "recording": str(recording), "output": str(output), "architecture": {"core": core}}
+    config = {"recording": str(recording), "output": str(output), "architecture": {"core": core}}
     return config | {"training": training, "validations": 3} | (changes or {})
 
 
@@ -41,7 +41,8 @@ def test_the_card_is_true(recording: Path, tmp_path: Path) -> None:
     card = json.loads(path.with_suffix(".json").read_text())
     opened = open_recording(recording)
     assert card["data"]["fingerprint"] == opened.fingerprint()
-    assert card["command"] == "recon train encoder configs/train/tiny.yaml"
+    assert card["name"] == "tiny" and card["data"]["recording"] == opened.name
+    assert card["command"] == "none: called from Python"
     encoder = freeze(load_encoder(path))
     assert encoder.spec.neuron_ids == opened.unit_ids
     assert encoder.spec.degrees_per_pixel == opened.degrees_per_pixel
