@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -174,13 +174,22 @@ def bias(world: World, draws: Tensor) -> Bias:
     )
 
 
+def egg_scales() -> Iterator[tuple[Literal["published", "constant"], int, float]]:
+    """Yield step, levels and scale of the rows of EGG: scales around the best for precise responses, and ten times."""
+    constant = {20: (0.3, 0.45, 0.6), 50: (0.1, 0.15, 0.2, 0.25, 0.3, 2.0), 200: (0.03, 0.04, 0.05, 0.06)}
+    published = {20: (0.6, 0.8, 1.0), 50: (0.2, 0.3, 0.35, 0.4, 0.5, 3.5), 200: (0.05, 0.07, 0.09)}
+    for levels in (20, 50, 200):
+        yield from (("constant", levels, scale) for scale in constant[levels])
+        yield from (("published", levels, scale) for scale in published[levels])
+
+
 def cases(world: World, draws: int) -> Iterator[tuple[str, Method, dict[str, Any]]]:
     """Yield the name of a row, its method and how it is drawn from; the noise starts above the prior's largest."""
     known: dict[str, Any] = {"artefact": world.artefact}
     high, one = {"highest": 4.0} | known, {"count": 3}
     many = {"count": draws}
-    for levels, scale in ((20, 0.1), (20, 0.3), (50, 0.03), (50, 0.1), (50, 0.3), (50, 3.0), (200, 0.03), (200, 0.1)):
-        yield f"egg, {levels} levels, scale {scale:g}", Egg(levels=levels, scale=scale, **high), many
+    for step, levels, scale in egg_scales():
+        yield f"egg, {levels} levels, {step} {scale:g}", Egg(levels=levels, scale=scale, step=step, **high), many
     yield "dps, 50 levels, from noise 1 (default)", Dps(**known), many
     for levels, noise in ((20, 0.5), (50, 0.5), (200, 0.5), (200, 0.0), (200, 1.0)):
         yield f"dps, {levels} levels, noise {noise:g}", Dps(levels=levels, noise=noise, **high), many
