@@ -69,6 +69,7 @@ LIBRARIES = (
     "einops",
     "scikit-image",
     "lpips",
+    "stlpips-pytorch",
     "h5py",
     "safetensors",
     "av",

@@ -9,15 +9,6 @@ from pathlib import Path
 
 from recon.commands.arguments import Commands, Write, add_configuration, add_place
 
-COSTS = {"evaluations": "evaluations", "seconds": "seconds"}
-SHOWN = {
-    "video_correlation": "video r",
-    "ssim": "SSIM",
-    "frame_correlation": "frame r",
-    "judge_correlation": "judge r",
-} | COSTS
-"""Columns of the printed table; runs with poolings print pooled frame r instead. The page shows all columns."""
-
 
 def add_parser(commands: Commands) -> None:
     """Add `reconstruct` and `benchmark` to the commands; both do the same."""
@@ -44,25 +35,28 @@ def benchmark(options: argparse.Namespace, write: Write) -> None:
 
 
 def table(results: Path) -> list[str]:
-    """Return the lines of a table: per method, the mean over clips ± half the width of its 95 % interval."""
-    from recon.report.tables import over_seeds
+    """Return the lines of a table: per method, the mean over clips ± half the width of its 95 % interval.
+
+    Runs with poolings show pooled frame r instead of the other scores; the page shows all columns.
+    """
+    from recon.report.tables import costs, headings, over_seeds
     from recon.study.outputs import read_results
 
     rows = over_seeds(read_results(results))
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    pooled = {key: f"frame r {key[18:]}" for key in rows[0] if key.startswith("frame_correlation_")}
-    shown = pooled | COSTS if pooled else SHOWN
-    cells = [["method", "clips", *shown.values()]]
+    scores, spent = headings(rows, "summary"), costs(rows, "summary")
+    cells = [["method", "clips", *scores.values(), *spent.values()]]
     for method in methods:
         own = [row for row in rows if row["method"] == method]
         marks = " (oracle)" if own[0]["oracle"] == "True" else ""
-        numbers = [_cell(name, [float(row[name]) for row in own if row[name]]) for name in shown]
+        known = {name: [float(row[name]) for row in own if row[name]] for name in (*scores, *spent)}
+        numbers = [*(_mean(known[name]) for name in scores), *(_cost(known[name]) for name in spent)]
         cells.append([method + marks, str(len(own)), *numbers])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
-def _cell(name: str, values: Sequence[float]) -> str:
+def _mean(values: Sequence[float]) -> str:
     import numpy as np
 
     from recon.metrics.statistics import bootstrap_interval
@@ -70,7 +64,12 @@ def _cell(name: str, values: Sequence[float]) -> str:
     if not values:
         return "–"
     mean = float(np.mean(values))
-    if name in COSTS:
-        return f"{mean:.0f}" if mean >= 10 else f"{mean:.1f}"
     low, high = bootstrap_interval(values, generator=np.random.default_rng(0))
     return f"{mean:.3f}" if math.isnan(low) else f"{mean:.3f} ± {(high - low) / 2:.3f}"
+
+
+def _cost(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    mean = sum(values) / len(values)
+    return f"{mean:.0f}" if mean >= 10 else f"{mean:.1f}"

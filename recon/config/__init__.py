@@ -28,7 +28,6 @@ def registries() -> dict[str, Registry]:
     """Return all registries by kind."""
     from recon.encoders import ENCODERS
     from recon.methods import METHODS, OPTIMISERS, TEXTS
-    from recon.metrics import METRICS
     from recon.priors import PRIORS
     from recon.problem.fidelities import FIDELITIES
 
@@ -39,7 +38,6 @@ def registries() -> dict[str, Registry]:
         "text": TEXTS,
         "fidelity": FIDELITIES,
         "optimiser": OPTIMISERS,
-        "metric": METRICS,
     }
 
 
@@ -69,12 +67,15 @@ def nouns() -> dict[type[Any], Registry]:
 
 
 def listing() -> list[tuple[str, str, str]]:
-    """Return (kind, name, first line of the docstring) of every registry entry."""
-    return [
+    """Return (kind, name, first line of the docstring) of every registry entry, and the meanings of the metrics."""
+    from recon.metrics import METRICS
+
+    found = [
         (kind, name, (inspect.getdoc(entry) or "").partition("\n")[0])
         for kind, registry in registries().items()
         for name, entry in registry.items()
     ]
+    return found + [("metric", metric.name, f"{metric.meaning}.") for metric in METRICS.values()]
 
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:

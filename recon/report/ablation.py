@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.files import read_json
-from recon.report.data import COLUMNS
+from recon.metrics import METRICS
 from recon.study.ablation.numbers import FEWEST
 
 NUMBERS = {
@@ -54,7 +54,7 @@ def title_of(metric: str) -> str:
     >>> title_of("video_correlation")
     'Video r'
     """
-    return next((column.title for column in COLUMNS if column.key == metric), metric)
+    return METRICS[metric].title if metric in METRICS else metric
 
 
 def shown(number: Mapping[str, Any]) -> dict[str, Any]:

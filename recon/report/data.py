@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from recon.correlation import pearson
 from recon.data.hdf5 import Hdf5, open_hdf5
 from recon.errors import InputError
 from recon.media import Pixels, encode_png, sprite_sheet, to_uint8
+from recon.metrics import COSTS, Metric, ranked
 from recon.report.seen import seen_in
 from recon.report.traces import curves_of, finite_numbers, rounded, trace_of
 from recon.run.trace import read_trace
+from recon.study.settings import masked_column, oracle_column
 from recon.study.store import read_task
 
 Row = Mapping[str, Any]
@@ -42,56 +44,34 @@ class Column:
     digits: int = 3
     higher: bool = True
     true_key: str = ""
+    cost: bool = False
 
 
-COLUMNS = (
-    Column("video_correlation", "Video r", "Pearson correlation over all scored pixels and frames of a clip"),
-    Column("ssim", "SSIM", "Structural similarity, Gaussian window, mean over scored frames"),
-    Column("frame_correlation", "Frame r", "Spatial correlation of each frame, mean over scored frames"),
-    Column("pixel_correlation", "Pixel r", "Temporal correlation of each pixel, mean over scored pixels"),
-    Column("motion_energy_correlation", "Motion r", "Correlation of motion energies"),
-    Column("psnr", "PSNR dB", "Peak signal-to-noise ratio, data range 1", 1),
-    Column("lpips", "LPIPS", "Learnt perceptual distance; lower is better", 3, False),
-    Column("coverage_90", "Coverage 90 %", "Fraction of pixels inside a sampler's 90 % intervals; 0.9 is calibrated"),
-    Column(
-        "judge_correlation",
-        "Judge r",
-        "Response correlation of an encoder of another architecture, against other repeats or noise-free rates",
-        true_key="judge_correlation_true",
-    ),
-    Column(
-        "heldout_neuron_correlation",
-        "Held-out neurons r",
-        "Response correlation over neurons withheld from all methods",
-        true_key="heldout_neuron_correlation_true",
-    ),
-    Column(
-        "response_correlation",
-        "Fitted trial r",
-        "Response correlation on the fitted trial with the encoder used for fitting: it rewards fitting noise",
-        true_key="response_correlation_true",
-    ),
-    Column("evaluations", "Evaluations", "Encoder passes over the whole clip", 0, False),
-    Column("denoiser_evaluations", "Denoiser evaluations", "Denoiser passes over the whole clip", 0, False),
-    Column("seconds", "Seconds", "Wall-clock time of the whole batch of clips", 1, False),
-    Column("learning_seconds", "Learning s", "One-time duration of all learning before reconstruction", 1, False),
-)
+def column_of(metric: Metric) -> Column:
+    """Return the column of a score."""
+    true_key = next(iter(metric.columns[1:]), "")
+    return Column(metric.name, metric.title, metric.meaning, metric.digits, metric.higher, true_key=true_key)
 
-ASKED_FOR = (
-    Column("ssim_matched_oracle", "SSIM matched (oracle)", "SSIM with luminance and contrast matched to the truth"),
-    Column("psnr_matched_oracle", "PSNR matched (oracle)", "PSNR with luminance and contrast matched to the truth", 1),
-    Column(
-        "response_correlation_masked",
-        "Fitted trial r, masked",
-        "Fitted trial r of the reconstruction with grey outside the mask",
-        true_key="response_correlation_true_masked",
-    ),
-)
-"""Columns of some runs only."""
+
+def optional_columns() -> Iterator[Column]:
+    """Yield the columns of some runs only: scores with luminance and contrast matched, and with grey outside a mask."""
+    for metric in ranked():
+        column = column_of(metric)
+        if metric.matched:
+            meaning = f"{column.title} with luminance and contrast matched to the truth"
+            title = f"{column.title} matched (oracle)"
+            yield replace(column, key=oracle_column(metric.name), title=title, meaning=meaning)
+        if metric.needs == "responses":
+            meaning, title = (
+                f"{column.title} of the reconstruction with grey outside the mask",
+                f"{column.title}, masked",
+            )
+            masked = replace(column, key=masked_column(column.key), true_key=masked_column(column.true_key))
+            yield replace(masked, title=f"{column.title}, masked", meaning=meaning)
 
 
 def columns_of(keys: Iterable[str]) -> tuple[Column, ...]:
-    """Return `COLUMNS` plus the optional columns of a run: pooled, oracle and masked scores.
+    """Return the columns of all scores and costs, plus the optional ones of a run: pooled, oracle and masked scores.
 
     >>> [column.title for column in columns_of(["frame_correlation_9x9"])][2:4]
     ['Frame r', 'Frame r 9x9']
@@ -101,8 +81,11 @@ def columns_of(keys: Iterable[str]) -> tuple[Column, ...]:
     names = [key.removeprefix(start) for key in keys if key.startswith(start)]
     about = "Spatial correlation after averaging over blocks of pixels (and frames)"
     pooled = [Column(start + name, f"Frame r {name}", about) for name in names]
-    extra = [column for column in ASKED_FOR if column.key in keys]
-    return (*COLUMNS[:3], *pooled, *extra, *COLUMNS[3:])
+    extra = [column for column in optional_columns() if column.key in keys]
+    scores = [column_of(metric) for metric in ranked()]
+    place = next(number for number, column in enumerate(scores, 1) if column.key == "frame_correlation")
+    costs = (Column(cost.name, cost.title, cost.meaning, cost.digits, False, cost=True) for cost in COSTS.values())
+    return (*scores[:place], *pooled, *extra, *scores[place:], *costs)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 from recon.code_version import code_version
 from recon.files import digest, file_hash, finite, read_json, write_bytes
 from recon.media import encode_png
+from recon.metrics import METRICS, primary
 from recon.metrics.statistics import bootstrap_interval
 from recon.report.ablation import ablation_of
 from recon.report.cells import read_table
@@ -32,8 +33,6 @@ SOURCES = (manifest.MANIFEST, "results.csv", *INPUT_FILES, "ablation.json", "inf
 """Files of a run, besides those of its tasks, that its page is made from."""
 STAMP = "<!-- recon: "
 """Start of the last line of a page: hashes of its sources and of its text."""
-COMPARED = ("video_correlation", "ssim")
-"""Scores of the pairwise comparison of methods."""
 
 
 def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Path:
@@ -55,7 +54,8 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
         "columns": _shown_columns(methods),
         "clips": clips,
         "methods": methods,
-        "comparisons": comparisons([_values(method) for method in methods], COMPARED),
+        "comparisons": comparisons([_values(method) for method in methods], primary()),
+        "compared": {name: METRICS[name].title for name in primary()},
         "ablation": ablation_of(run, [method["label"] for method in methods]),
         "information": _information(run),
         "given_up": list(_given_up(run)),
@@ -91,7 +91,7 @@ def _stamp(made_from: str, text: str) -> str:
 
 
 def _values(method: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
-    return {key: method["scores"][key]["values"] for key in COMPARED if key in method["scores"]}
+    return {key: method["scores"][key]["values"] for key in primary() if key in method["scores"]}
 
 
 def _information(run: Path) -> dict[str, Any] | None:

@@ -8,28 +8,27 @@ from pathlib import Path
 import numpy as np
 
 from recon.errors import InputError
+from recon.metrics import COSTS, METRICS, primary, ranked
+from recon.metrics.metric import Shown, heading
 from recon.metrics.statistics import bootstrap_interval, nested_mean, paired_difference
 from recon.study.outputs import read_results
 
 Rows = Sequence[Mapping[str, str]]
 
-SCORES = {
-    "video_correlation": "video r",
-    "ssim": "SSIM",
-    "frame_correlation": "frame r",
-    "motion_energy_correlation": "motion r",
-    "judge_correlation": "judge r",
-    "response_correlation": "fitted trial r",
-}
-DIFFERENCES = ("video_correlation", "ssim")
-COSTS = {
-    "evaluations": "evaluations",
-    "denoiser_evaluations": "denoiser evaluations",
-    "seconds": "s",
-    "learning_seconds": "learning s",
-}
-NUMBERS = (*SCORES, *COSTS)
-"""Columns averaged over seeds."""
+POOLED = "frame_correlation_"
+
+
+def headings(rows: Rows, *places: Shown) -> dict[str, str]:
+    """Return the headings of the scores shown in places, by column; pooled scores, if any, replace all others."""
+    pooled = {key: f"frame r {key.removeprefix(POOLED)}" for key in rows[0] if key.startswith(POOLED)}
+    shown = {metric.name: heading(metric.title) for metric in ranked() if metric.shown in places}
+    return pooled or {key: title for key, title in shown.items() if key in rows[0]}
+
+
+def costs(rows: Rows, *places: Shown) -> dict[str, str]:
+    """Return the headings of the costs shown in places that some row has, by column."""
+    shown = {cost.name: heading(cost.title) for cost in COSTS.values() if cost.shown in places}
+    return {key: title for key, title in shown.items() if any(row.get(key) for row in rows)}
 
 
 def markdown(*results: Path, baseline: str = "ridge") -> str:
@@ -39,8 +38,7 @@ def markdown(*results: Path, baseline: str = "ridge") -> str:
     of them: means over recordings, and intervals with clips nested in recordings.
     """
     rows: Rows = [row for path in results for row in _read(path)]
-    pooled = {key: key.removeprefix("frame_correlation_") for key in rows[0] if key.startswith("frame_correlation_")}
-    scores = pooled or SCORES
+    scores = headings(rows, "summary", "tables")
     rows = over_seeds(rows)
     methods = {row["method"]: [other for other in rows if other["method"] == row["method"]] for row in rows}
     recordings = {_clip(row)[0] for row in rows}
@@ -48,13 +46,13 @@ def markdown(*results: Path, baseline: str = "ridge") -> str:
     if not methods:
         raise InputError(f"report: expected a method that all of {sorted(recordings)} have, got none; name other runs")
     against = methods.get(baseline, [])
-    differences = [key for key in (pooled or DIFFERENCES) if against]
-    costs = {key: title for key, title in COSTS.items() if any(row.get(key) for row in rows)}
-    head = ["method", *scores.values(), *(f"Δ {scores[key]} to {baseline}" for key in differences), *costs.values()]
+    differences = [key for key in scores if against and (key in primary() or key.startswith(POOLED))]
+    spent = costs(rows, "summary", "tables")
+    head = ["method", *scores.values(), *(f"Δ {scores[key]} to {baseline}" for key in differences), *spent.values()]
     lines = [head, ["---"] * len(head)]
     for name, own in methods.items():
         cells = [_mean(own, key) for key in scores] + [_difference(own, against, key) for key in differences]
-        lines.append([name + _mark(own), *cells, *(_cost(own, key) for key in costs)])
+        lines.append([name + _mark(own), *cells, *(_cost(own, key) for key in spent)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
@@ -80,8 +78,9 @@ def _clip(row: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _numbers(rows: Rows) -> list[str]:
-    names = set(NUMBERS) | {key for key in rows[0] if key.startswith("frame_correlation_")}
-    return [key for key in rows[0] if key in names and len(rows) > 1]
+    """Return the columns that are averaged over seeds."""
+    names = {*METRICS, *COSTS}
+    return [key for key in rows[0] if (key in names or key.startswith(POOLED)) and len(rows) > 1]
 
 
 def _averaged(values: Sequence[str]) -> str:
@@ -106,7 +105,8 @@ def _mean(rows: Rows, key: str) -> str:
         return "–"
     values, nests = [float(row[key]) for row in known], [_clip(row)[0] for row in known]
     low, high = bootstrap_interval(values, generator=np.random.default_rng(0), nests=nests)
-    return f"{nested_mean(values, nests):.3f} [{low:.3f}, {high:.3f}]"
+    digits = METRICS[key].digits if key in METRICS else 3
+    return f"{nested_mean(values, nests):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _difference(rows: Rows, against: Rows, key: str) -> str:

@@ -46,7 +46,7 @@ class GroundTruth:
         scored = slice(self.warmup, self.movie.shape[2] - self.tail)
         shown, seen = self.movie[:, :, scored].to(movie), movie[:, :, scored]
         pixel_mask = None if self.pixel_mask is None else self.pixel_mask.to(movie.device)
-        return {name: METRICS[name](seen, shown, pixel_mask) for name in self.metrics}
+        return {name: METRICS[name].function(seen, shown, pixel_mask) for name in self.metrics}
 
 
 class ClosableTrace(Protocol):

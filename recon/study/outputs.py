@@ -19,12 +19,13 @@ from torch import Tensor
 from recon.code_version import SOURCE, installed_version, library_versions
 from recon.errors import InputError
 from recon.files import read_table, write_bytes, write_json
+from recon.metrics import COSTS, METRICS
 from recon.problem.clips import Batch
 from recon.study.manifest import RUN, check_file, seal
 from recon.study.settings import Settings
 from recon.types import Uncertainty
 
-COLUMNS = (
+FIRST = (
     "recording",
     "trial",
     "video_id",
@@ -37,29 +38,9 @@ COLUMNS = (
     "condition",
     "status",
     "iterations",
-    "evaluations",
-    "denoiser_evaluations",
-    "seconds",
-    "learning_seconds",
-    "video_correlation",
-    "frame_correlation",
-    "pixel_correlation",
-    "ssim",
-    "psnr",
-    "motion_energy_correlation",
-    "lpips",
-    "coverage_90",
-    "response_correlation",
-    "response_correlation_true",
-    "judge_correlation",
-    "judge_correlation_true",
-    "heldout_neuron_correlation",
-    "heldout_neuron_correlation_true",
-    "behavior",
-    "oracle",
-    "message",
 )
-"""Columns of results.csv."""
+LAST = ("behavior", "oracle", "message")
+"""Columns of results.csv before and after those of costs and scores."""
 
 
 INPUT_FILES = ("recording.json", "config.yaml", "environment.json", "neuron_sets.json", "clips.h5")
@@ -81,14 +62,18 @@ def read_results(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def columns(settings: Settings) -> tuple[str, ...]:
-    """Return the columns of a run's results.csv: `COLUMNS`, with each optional column next to its relative."""
-    added = {
-        "frame_correlation": settings.pooled_columns,
-        "psnr": settings.oracle_columns,
-        "response_correlation_true": settings.masked_columns,
-    }
-    return tuple(name for known in COLUMNS for name in (known, *added.get(known, ())))
+def columns(settings: Settings | None = None) -> tuple[str, ...]:
+    """Return the columns of a run's results.csv: those of every run, each optional column next to its relative."""
+    added: dict[str, tuple[str, ...]] = {}
+    asked: tuple[str, ...] = ()
+    if settings is not None:
+        asked = settings.perceptual.scores
+        added["frame_correlation"] = settings.pooled_columns
+        added["psnr"] = settings.oracle_columns
+        added["response_correlation_true"] = settings.masked_columns
+    metrics = [metric for metric in METRICS.values() if not metric.asked or metric.name in asked]
+    scores = [column for metric in metrics for column in metric.columns]
+    return tuple(name for known in (*FIRST, *COSTS, *scores, *LAST) for name in (known, *added.get(known, ())))
 
 
 def movie_file(batch: Batch, movie: Tensor, uncertainty: Uncertainty | None = None) -> bytes:

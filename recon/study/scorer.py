@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,18 +14,18 @@ from recon.data.mask_files import read_mask
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
 from recon.errors import InputError
-from recon.metrics import METRICS, motion_energy_correlation, spatial_frequency_correlation
-from recon.metrics import temporal_frequency_correlation as temporal_correlation
-from recon.metrics.activity import response_correlation
-from recon.metrics.coverage import interval_coverage
+from recon.metrics import METRICS, ranked
+from recon.metrics.frequency import spatial_frequency_correlation
+from recon.metrics.frequency import temporal_frequency_correlation as temporal_correlation
+from recon.metrics.metric import OF_MOVIES, Metric, true_column
 from recon.metrics.movie import matched
-from recon.metrics.perceptual import lpips_reason
 from recon.metrics.pooling import Pooling
+from recon.metrics.two_way import Gallery
 from recon.problem.clips import Batch
 from recon.problem.conditions import clip_rates, response_scale
 from recon.problem.problem import GREY, Problem
-from recon.study.settings import MATCHED, Settings, masked_column, oracle_column, pooled_column
-from recon.types import Uncertainty
+from recon.study.settings import Perceptual, Settings, masked_column, oracle_column, pooled_column
+from recon.types import Trial, Uncertainty
 
 Scores = dict[str, Tensor]
 
@@ -58,34 +58,57 @@ class Scorer:
     poolings: Mapping[str, Pooling] = field(default_factory=dict)
     matched: bool = False
     masked: bool = False
+    perceptual: Perceptual = field(default_factory=Perceptual)
+    others: tuple[Trial, ...] = ()
+    """Clips of the table in its other batches: reconstructions are identified among them too."""
     true_scores: dict[str, Scores] = field(default_factory=dict)
     """Scores of the true movies, cached: they are the same for every row of a table."""
     seen: list[Seen] = field(default_factory=list)
     """Cached rates for the true movies and for those being scored."""
 
     def movie_scores(self, movie: Tensor) -> Scores:
-        """Return every metric `[B]` of movies `[B,C,T,H,W]` over the scored frames and pixels."""
-        pitch, rate = self.recording.degrees_per_pixel, self.recording.frame_rate
-        energy = partial(motion_energy_correlation, degrees_per_pixel=pitch, frame_rate=rate)
-        metrics = METRICS | {"motion_energy_correlation": energy}
-        metrics |= {pooled_column(name): pooling for name, pooling in self.poolings.items()}
+        """Return every score `[B]` of movies `[B,C,T,H,W]` by the true movies alone, over scored frames and pixels."""
+        chosen = [
+            metric.name for metric in ranked(*OF_MOVIES) if not metric.asked or metric.name in self.perceptual.scores
+        ]
+        scores = self.named_scores(movie, chosen)
         seen, shown = self._scored(movie), self._scored(self.batch.movie)
-        scores = {name: metric(seen, shown, self.pixel_mask) for name, metric in metrics.items()}
+        pooled = self.poolings.items()
+        scores |= {pooled_column(name): pooling(seen, shown, self.pixel_mask) for name, pooling in pooled}
         if self.matched:
-            alike = matched(seen, shown, self.pixel_mask)
-            scores |= {oracle_column(name): METRICS[name](alike, shown, self.pixel_mask) for name in MATCHED}
+            alike, known = matched(seen, shown, self.pixel_mask), [one for one in METRICS.values() if one.matched]
+            scores |= {oracle_column(one.name): one.function(alike, shown, self.pixel_mask) for one in known}
         return scores
 
+    def named_scores(self, movie: Tensor, names: Sequence[str]) -> Scores:
+        """Return named scores `[B]` of movies `[B,C,T,H,W]`, each of those that compare with the true movies."""
+        seen, shown, every = self._scored(movie), self._scored(self.batch.movie), self.perceptual.every
+        few = (seen[:, :, ::every], shown[:, :, ::every])
+        pairs = {name: few if name in self.perceptual.scores else (seen, shown) for name in names}
+        return {name: self._compared(METRICS[name], *pair) for name, pair in pairs.items()}
+
+    def _compared(self, metric: Metric, seen: Tensor, shown: Tensor) -> Tensor:
+        if metric.needs == "gallery":
+            return metric.function(seen, self.gallery, range(len(seen)), pixel_mask=self.pixel_mask)
+        if metric.needs == "scale":
+            pitch, rate = self.recording.degrees_per_pixel, self.recording.frame_rate
+            return metric.function(seen, shown, self.pixel_mask, degrees_per_pixel=pitch, frame_rate=rate)
+        return metric.function(seen, shown, self.pixel_mask)
+
+    @cached_property
+    def gallery(self) -> Gallery:
+        """The true movies of the table, those of this batch first, at the frames of the perceptual scores."""
+        trials, tail = (*self.batch.trials, *self.others), self.batch.frames - self.end
+        movies = [trial.movie[:, self.first : trial.movie.shape[1] - tail : self.perceptual.every] for trial in trials]
+        return Gallery(movies, [trial.video_id or f"trial {trial.index}" for trial in trials])
+
     def coverage(self, movie: Tensor, uncertainty: Uncertainty | None) -> Scores:
-        """Return the share `[B]` of scored pixels inside a sampler's nominal 90 % intervals; empty for others."""
+        """Return the scores `[B]` of a sampler's draws, such as the coverage of their intervals; empty for others."""
         if uncertainty is None:
             return {}
         seen, deviation, shown = map(self._scored, (movie, uncertainty.deviation, self.batch.movie))
-        return {
-            "coverage_90": interval_coverage(
-                seen, deviation, shown, draws=uncertainty.draws, pixel_mask=self.pixel_mask
-            )
-        }
+        options = {"draws": uncertainty.draws, "pixel_mask": self.pixel_mask}
+        return {metric.name: metric.function(seen, deviation, shown, **options) for metric in ranked("draws")}
 
     def curves(self, movie: Tensor) -> dict[str, Any]:
         """Return correlations resolved by spatial (cycles/degree) and temporal (Hz) frequency, per trial."""
@@ -99,24 +122,22 @@ class Scorer:
         }
 
     def response_scores(self, movie: Tensor, problem: Problem) -> Scores:
-        """Return correlations `[B]` of predicted with fitted responses, for the movie and the truth.
+        """Return scores `[B]` of predicted against fitted responses, for the movie and the truth.
 
         With a mask, also with grey outside the scored pixels; the difference is the contribution of the pixels outside.
         """
-        movies = {"response_correlation": movie, "response_correlation_true": self.batch.movie}
+        scores = _beside_true(self._fitted(movie, problem), self._fitted(self.batch.movie, problem))
         if self.masked and self.pixel_mask is not None:
-            pairs = list(movies.items())
-            movies |= {masked_column(name): torch.where(self.pixel_mask, seen, GREY) for name, seen in pairs}
-        return {name: self._fitted(seen, problem) for name, seen in movies.items()}
+            grey = [torch.where(self.pixel_mask, seen, GREY) for seen in (movie, self.batch.movie)]
+            masked = _beside_true(*(self._fitted(seen, problem) for seen in grey))
+            scores |= {masked_column(name): values for name, values in masked.items()}
+        return scores
 
     def heldout_scores(self, movie: Tensor, encoders: Sequence[Encoder], *, key: str) -> Scores:
-        """Return correlations `[B]` with the recorded responses of *report* neurons, for the movie and the truth."""
+        """Return scores `[B]` against the recorded responses of *report* neurons, for the movie and the truth."""
         if key not in self.true_scores:
-            self.true_scores[key] = {"heldout": self._heldout(self.batch.movie, encoders)}
-        return {
-            "heldout_neuron_correlation": self._heldout(movie, encoders),
-            "heldout_neuron_correlation_true": self.true_scores[key]["heldout"],
-        }
+            self.true_scores[key] = self._heldout(self.batch.movie, encoders)
+        return _beside_true(self._heldout(movie, encoders), self.true_scores[key])
 
     def judge_scores(self, movie: Tensor, *, repeats: bool) -> tuple[Scores, str]:
         """Return the judge's scores and their reference; `repeats`: the other repeats are unseen by the method.
@@ -125,17 +146,23 @@ class Scorer:
         the *report* neurons.
         """
         if self.judge is None:
-            nothing = torch.full((len(movie),), torch.nan)
-            return {"judge_correlation": nothing, "judge_correlation_true": nothing}, "no judge"
+            nothing = {metric.name: torch.full((len(movie),), torch.nan) for metric in ranked("judge")}
+            return _beside_true(nothing, nothing), "no judge"
         reference, neurons, about = self._reference(repeats)
         key = f"judge:{about}"
         if key not in self.true_scores:
-            self.true_scores[key] = {"judge": self._judged(self.batch.movie, reference, neurons)}
-        scores = {
-            "judge_correlation": self._judged(movie, reference, neurons),
-            "judge_correlation_true": self.true_scores[key]["judge"],
-        }
-        return scores, f"judged against {about}"
+            self.true_scores[key] = self._judged(self.judge, self.batch.movie, reference, neurons)
+        scores = self._judged(self.judge, movie, reference, neurons)
+        return _beside_true(scores, self.true_scores[key]), f"judged against {about}"
+
+    def undefined(self, scores: Scores, clip: int) -> list[str]:
+        """Return the reasons why scores of a clip are undefined."""
+        missing = [name for name, values in scores.items() if not bool(torch.isfinite(values[clip]))]
+        size = self.recording.frame_size
+        known = {name: METRICS[name].unavailable(size) for name in missing if name in METRICS}
+        absent = [f"{name} {why}" for name, why in known.items() if why]
+        constant = [name for name in missing if not known.get(name) and not name.endswith(true_column(""))]
+        return absent + ([f"undefined because something is constant: {', '.join(constant)}"] if constant else [])
 
     @property
     def recording(self) -> SensoriumRecording:
@@ -155,29 +182,32 @@ class Scorer:
         counted[self.first : self.end] = True
         return counted
 
-    def _fitted(self, movie: Tensor, problem: Problem) -> Tensor:
-        scores = []
+    def _fitted(self, movie: Tensor, problem: Problem) -> Scores:
+        found = []
         for observation in problem.observations:
             known = observation.measurement
             behavior = None if known.behavior is None else known.behavior.cpu()
             rates = self._rates(observation.encoder, movie, behavior)
-            scores.append(response_correlation(rates, known.responses.cpu(), known.neurons.cpu(), self._frames()))
-        return torch.stack(scores).mean(0)
+            found.append(self._answered("responses", rates, known.responses.cpu(), known.neurons.cpu()))
+        return _mean(found)
 
-    def _heldout(self, movie: Tensor, encoders: Sequence[Encoder]) -> Tensor:
+    def _heldout(self, movie: Tensor, encoders: Sequence[Encoder]) -> Scores:
         responses, behavior = self.batch.recorded
-        scores = []
+        found = []
         for encoder in encoders:
             rates = self._rates(encoder, movie, behavior)
             known = responses / response_scale(self.recording, encoder)
-            scores.append(response_correlation(rates, known, self.sets["report"], self._frames()))
-        return torch.stack(scores).mean(0)
+            found.append(self._answered("heldout", rates, known, self.sets["report"]))
+        return _mean(found)
 
-    def _judged(self, movie: Tensor, reference: Tensor, neurons: Tensor | None) -> Tensor:
-        if self.judge is None:
-            return torch.full((len(movie),), torch.nan)
-        rates = clip_rates(self.judge, movie, self.batch.recorded[1], window=self.window)
-        return response_correlation(rates, reference, neurons, self._frames())
+    def _judged(self, judge: Encoder, movie: Tensor, reference: Tensor, neurons: Tensor | None) -> Scores:
+        rates = clip_rates(judge, movie, self.batch.recorded[1], window=self.window)
+        return self._answered("judge", rates, reference, neurons)
+
+    def _answered(self, needs: str, rates: Tensor, reference: Tensor, neurons: Tensor | None) -> Scores:
+        """Return the scores `[B]` of predicted responses that need such rates and such a reference `[B,N,T]`."""
+        frames = self._frames()
+        return {metric.name: metric.function(rates, reference, neurons, frames) for metric in ranked(needs)}
 
     def _rates(self, encoder: Encoder, movie: Tensor, behavior: Tensor | None) -> Tensor:
         """Return the rates for movies `[B,C,T,H,W]`, cached for the several scores that use them."""
@@ -199,12 +229,28 @@ class Scorer:
         return self.batch.recorded[0], self.sets["report"], "report neurons"
 
 
+def _beside_true(scores: Scores, true: Scores) -> Scores:
+    """Return scores and, in columns of their own, those of the true movies."""
+    return scores | {true_column(name): values for name, values in true.items()}
+
+
+def _mean(found: Sequence[Scores]) -> Scores:
+    return {name: torch.stack([scores[name] for scores in found]).mean(0) for name in found[0]}
+
+
 def _same(first: Tensor | None, second: Tensor | None) -> bool:
     return first is second or (first is not None and second is not None and torch.equal(first, second))
 
 
-def make_scorer(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor], judge: Encoder | None) -> Scorer:
-    """Return the scorer of a batch, with the frames and pixels of the settings.
+def make_scorer(
+    settings: Settings,
+    batch: Batch,
+    *,
+    sets: Mapping[str, Tensor],
+    judge: Encoder | None,
+    others: tuple[Trial, ...] = (),
+) -> Scorer:
+    """Return the scorer of a batch, with the frames and pixels of the settings; `others`: trials of other batches.
 
     Still images (clips of one frame) have no correlation over time: scores that need it are NaN.
     """
@@ -226,6 +272,8 @@ def make_scorer(settings: Settings, batch: Batch, *, sets: Mapping[str, Tensor],
         poolings=settings.poolings,
         matched=settings.matched,
         masked=settings.mask is not None,
+        perceptual=settings.perceptual,
+        others=others,
     )
 
 
@@ -246,11 +294,3 @@ def scored_pixels(settings: Settings, frame_size: tuple[int, int]) -> Tensor | N
     if not bool(scored.any()):
         raise InputError("mask: expected pixels to score, got none; lower mask.evaluate or widen region")
     return scored
-
-
-def undefined(scores: Scores, clip: int) -> list[str]:
-    """Return the reasons why scores of a clip are undefined."""
-    missing = [name for name, values in scores.items() if not bool(torch.isfinite(values[clip]))]
-    absent = [f"{name} not available" for name in missing if name == "lpips" and lpips_reason()]
-    constant = [name for name in missing if name != "lpips" and not name.endswith("_true")]
-    return absent + ([f"undefined because something is constant: {', '.join(constant)}"] if constant else [])

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from recon.errors import InputError
 from recon.methods.combined import gaussian_filter
-from recon.metrics import METRICS
+from recon.metrics import primary, ranked
+from recon.metrics.metric import OF_MOVIES
 from recon.ranges import Count, NonNegative
 from recon.run.trace import drop_lines, read_trace
 from recon.run.watch import folder_name
@@ -38,13 +39,13 @@ class Search:
     space: Mapping[str, list[Any]] = field(default_factory=dict)
     iterations: tuple[Count, ...] = ()
     sigma: tuple[Sigma, ...] = ((0.0, 0.0, 0.0),)
-    objective: Mapping[str, float] = field(default_factory=lambda: {"video_correlation": 1.0, "ssim": 1.0})
+    objective: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(primary(), 1.0))
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.objective) - set(METRICS))
+        known = [metric.name for metric in ranked(*OF_MOVIES)]
+        unknown = sorted(set(self.objective) - set(known))
         if unknown or not self.objective:
-            known = ", ".join(METRICS)
-            raise InputError(f"objective: expected metrics out of {known}, got {unknown or 'none'}; add one")
+            raise InputError(f"objective: expected metrics out of {', '.join(known)}, got {unknown or 'none'}; add one")
 
     def combinations(self) -> list[dict[str, Any]]:
         """Return every combination of the space's values.
@@ -68,7 +69,7 @@ class Searches:
     budget: Count
     only: tuple[str, ...] = ()
     sigma: tuple[Sigma, ...] = ((0.0, 0.0, 0.0),)
-    objective: Mapping[str, float] = field(default_factory=lambda: {"video_correlation": 1.0, "ssim": 1.0})
+    objective: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(primary(), 1.0))
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.only) - set(self.of))
@@ -145,10 +146,6 @@ class Readings:
             file.write(json.dumps({"step": step, "readings": readings}) + "\n")
 
     def _scores(self, movie: Tensor) -> dict[str, list[float | None]]:
-        judge = self.judge
-        span = slice(judge.first, judge.end)
-        seen, shown = movie[:, :, span], judge.batch.movie[:, :, span]
-        scores: dict[str, Any] = {
-            name: METRICS[name](seen, shown, judge.pixel_mask).double().tolist() for name in self.search.objective
-        }
+        found = self.judge.named_scores(movie, list(self.search.objective))
+        scores: dict[str, Any] = {name: values.double().tolist() for name, values in found.items()}
         return {name: [value if value == value else None for value in row] for name, row in scores.items()}

@@ -10,6 +10,7 @@ from typing import Any
 from recon.data.measurement import Bins
 from recon.encoders.runtime.precision import Precision
 from recon.errors import InputError
+from recon.metrics import METRICS, ranked
 from recon.metrics.pooling import Pooling
 from recon.problem.clips import Clips
 from recon.problem.conditions import Condition, Words
@@ -25,11 +26,6 @@ def pooled_column(name: str) -> str:
     'frame_correlation_9x9'
     """
     return f"frame_correlation_{name}"
-
-
-MATCHED = ("ssim", "psnr")
-"""Scores that depend on luminance and contrast; `matched` adds them after both are matched."""
-FITTED = ("response_correlation", "response_correlation_true")
 
 
 def oracle_column(name: str) -> str:
@@ -76,6 +72,27 @@ class Mask:
     file: Path
     update: float = 0.5
     evaluate: float = 1.0
+
+
+@dataclass(frozen=True)
+class Perceptual:
+    """Perceptual scores that a run asks for, of every `every`-th scored frame: networks take time.
+
+    Weights that are absent are downloaded by torchvision's own code, or the run is refused before it starts.
+    """
+
+    scores: tuple[str, ...] = ()
+    every: Count = 1
+
+    def __post_init__(self) -> None:
+        known = [metric.name for metric in ranked() if metric.network is not None]
+        if unknown := sorted(set(self.scores) - set(known)):
+            raise InputError(f"scores: expected names out of {', '.join(known)}, got {unknown}; correct them")
+
+    def prepare(self) -> None:
+        """Raise InputError where the weights of a network are neither on this machine nor to be had."""
+        for network in filter(None, (METRICS[name].network for name in self.scores)):
+            network.fetched()
 
 
 @dataclass(frozen=True)
@@ -165,9 +182,9 @@ class Settings:
     torch. `animals`: others that saw the same clips, for rows that add their activity. `region` (first row, end row,
     first column, end column): scored pixels; `mask`: a transparency mask of scored and optimised pixels. `poolings`:
     adds columns `frame_correlation_<name>` at coarser resolutions. `matched`: adds scores with luminance and contrast
-    of the true movie (*oracle*). `information`: adds a map of the Fisher information per pixel to the page. `cluster`:
-    resources of each task. `device`: where the movie is optimised; `devices`: copies of the encoders, which process
-    windows and ensemble members in turn.
+    of the true movie (*oracle*). `perceptual`: adds scores by pretrained networks. `information`: adds a map of the
+    Fisher information per pixel to the page. `cluster`: resources of each task. `device`: where the movie is optimised;
+    `devices`: copies of the encoders, which process windows and ensemble members in turn.
     """
 
     run: Path
@@ -191,6 +208,7 @@ class Settings:
     mask: Mask | None = None
     poolings: Mapping[str, Pooling] = field(default_factory=dict)
     matched: bool = False
+    perceptual: Perceptual = field(default_factory=Perceptual)
     information: bool = False
     trace_every: Count = 5
     artefacts: Path = Path("runs/artefacts")
@@ -216,12 +234,13 @@ class Settings:
     @property
     def oracle_columns(self) -> tuple[str, ...]:
         """Names of the columns that `matched` adds."""
-        return tuple(oracle_column(name) for name in MATCHED) if self.matched else ()
+        return tuple(oracle_column(metric.name) for metric in METRICS.values() if metric.matched and self.matched)
 
     @property
     def masked_columns(self) -> tuple[str, ...]:
         """Names of the columns that a mask adds."""
-        return tuple(masked_column(name) for name in FITTED) if self.mask is not None else ()
+        fitted = [column for metric in ranked("responses") for column in metric.columns]
+        return tuple(masked_column(column) for column in fitted) if self.mask is not None else ()
 
     @property
     def pooled_columns(self) -> tuple[str, ...]:

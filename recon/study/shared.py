@@ -20,9 +20,10 @@ from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, freeze, resolve_device
 from recon.encoders.identity import state_hash
-from recon.files import digest
+from recon.files import digest, file_hash
 from recon.methods.base import Method
 from recon.methods.named_files import content_named_in
+from recon.metrics import METRICS
 from recon.problem.animals import Animal
 from recon.problem.clips import Batch, batches, choose_clips, validation_clips
 from recon.problem.fidelities.base import Likelihood
@@ -63,6 +64,7 @@ class Bench:
     def __post_init__(self) -> None:
         for name in (self.settings.device, *self.settings.devices):
             resolve_device(name)  # before a recording is simulated, which may take minutes
+        self.settings.perceptual.prepare()
 
     @cached_property
     def device(self) -> torch.device:
@@ -126,6 +128,10 @@ class Bench:
     def common(self) -> dict[str, Any]:
         """The part of a task's key that all tasks share."""
         settings = self.settings
+        perceived: dict[str, Any] = {"weights": found} if (found := self._weights()) else {}
+        if settings.perceptual.scores:  # a reconstruction is identified among all clips of the table
+            trials = [trial.index for batch in self.batches for trial in batch.trials]
+            perceived |= {"perceptual": repr(settings.perceptual), "gallery": trials}
         return {
             "recording": self.recording.fingerprint(),
             "judge": None if self.judge is None else state_hash(self.judge),
@@ -137,13 +143,22 @@ class Bench:
             "neurons": asdict(settings.neurons),
             "window": settings.window,
             "precision": [settings.precision, settings.compile],
+            **perceived,
         }
 
     def scorer(self, batch: Batch) -> Scorer:
         """Return the scorer of a batch, shared by all rows."""
         if id(batch) not in self.scorers:
-            self.scorers[id(batch)] = make_scorer(self.settings, batch, sets=self.sets, judge=self.judge)
+            others = tuple(trial for other in self.batches if other is not batch for trial in other.trials)
+            made = make_scorer(self.settings, batch, sets=self.sets, judge=self.judge, others=others)
+            self.scorers[id(batch)] = made
         return self.scorers[id(batch)]
+
+    def _weights(self) -> dict[str, str]:
+        """Return the hashes of the networks' weights, by network, of all scores of the run that have them here."""
+        chosen = (one for one in METRICS.values() if not one.asked or one.name in self.settings.perceptual.scores)
+        networks = {metric.network for metric in chosen if metric.network is not None}
+        return {one.title: file_hash(path) for one in networks if (path := one.located()) is not None}
 
     def _encoder(self, tree: Named, where: str, recording: SensoriumRecording | None = None) -> Encoder:
         arithmetic = Arithmetic(self.device, self.settings.precision, self.settings.compile)

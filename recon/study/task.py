@@ -29,7 +29,6 @@ from recon.run.watch import TaskFolders, Watch, folder_name
 from recon.study.outputs import movie_file, to_yaml
 from recon.study.provenance import artefacts_of, learning_time, planned_iterations
 from recon.study.saw import Saw, saw_by
-from recon.study.scorer import undefined
 from recon.study.shared import Bench, Plan
 from recon.study.store import Store
 from recon.types import Reconstruction
@@ -233,7 +232,7 @@ class Task:
         return [
             self._about(result, clip)
             | {name: float(values[clip]) for name, values in scores.items()}
-            | {"message": "; ".join(filter(None, [result.ending(clip)[1], about, *undefined(scores, clip)]))}
+            | {"message": "; ".join(filter(None, [result.ending(clip)[1], about, *scorer.undefined(scores, clip)]))}
             for clip in range(len(movie))
         ]
 

@@ -30,7 +30,7 @@ def main(path: str, *overrides: str) -> None:
     for batch in Bench(replace(settings, rows=settings.rows[:1]), [], progress=True).batches:
         scored = slice(settings.frames.warmup, batch.frames - settings.frames.tail)
         others = stack(batch.strangers)[0]
-        values.append(METRICS["video_correlation"](others[:, :, scored], batch.movie[:, :, scored], None))
+        values.append(METRICS["video_correlation"].function(others[:, :, scored], batch.movie[:, :, scored], None))
     every = torch.cat(values).numpy()
     low, high = bootstrap_interval(every, generator=np.random.default_rng(0))
     sys.stdout.write(f"{len(every)} clips: {every.mean():.3f} [{low:.3f}, {high:.3f}]\n")

@@ -13,7 +13,7 @@ from worlds.bench import make_world
 from recon import cli, commands
 from recon.commands.benchmark import table
 from recon.files import write_table
-from recon.study.outputs import COLUMNS
+from recon.study.outputs import columns
 
 LIGHT = """
 import contextlib, io, sys
@@ -145,7 +145,7 @@ def test_the_table_has_means_and_intervals(tmp_path: Path) -> None:
         {"method": "a", "trial": i, "video_correlation": 0.1 * i, "ssim": None, "oracle": True, "seconds": 20.0}
         for i in range(5)
     ]
-    write_table(tmp_path / "results.csv", rows, COLUMNS)
+    write_table(tmp_path / "results.csv", rows, columns())
     header, line = table(tmp_path / "results.csv")
     assert header.split("  ")[0] == "method" and line.startswith("a (oracle)  5")
     assert "0.200 ± 0.1" in line and "–" in line and line.endswith("20")

@@ -77,9 +77,7 @@ def leaves(annotation: Any) -> Iterator[Any]:
 def numbers() -> dict[str, tuple[Any, list[Any]]]:
     """Every field with numbers of every record that YAML or a weights file fills: annotation, and its leaves."""
     waiting = [getattr(importlib.import_module(module), name) for module, names in RECORDS.items() for name in names]
-    waiting += [
-        entry for kind, entries in config.registries().items() if kind != "metric" for entry in entries.values()
-    ]
+    waiting += [entry for entries in config.registries().values() for entry in entries.values()]
     found: dict[str, tuple[Any, list[Any]]] = {}
     seen: set[Any] = set()
     while waiting:

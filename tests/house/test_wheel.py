@@ -39,7 +39,7 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 """Import names that are not the distribution's name."""
-EXTRAS = ("text", "language", "cluster", "diffusion")
+EXTRAS = ("text", "language", "perceptual", "cluster", "diffusion")
 """Extras that users install; what is imported only inside functions may be in one of these."""
 
 INDIRECT = {"pandas": "pyarrow's `to_pandas`"}

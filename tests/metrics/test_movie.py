@@ -15,7 +15,8 @@ from recon.correlation import pearson
 from recon.metrics import METRICS
 from recon.metrics.movie import frame_correlation, matched, pixel_correlation, psnr, ssim, video_correlation
 
-LOCAL = [name for name in METRICS if name != "lpips"]
+OF_PAIRS = [name for name, metric in METRICS.items() if metric.needs in ("movies", "scale")]
+LOCAL = [name for name in OF_PAIRS if METRICS[name].network is None]
 
 
 def movies(batch: int = 2, size: tuple[int, int, int] = (7, 20, 26), seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -107,7 +108,7 @@ def test_masked_ssim_is_the_mean_of_the_reference_map() -> None:
 def test_equal_movies() -> None:
     _, y = movies(size=(16, 20, 26))
     for name in LOCAL:
-        value = METRICS[name](y, y, None)
+        value = METRICS[name].function(y, y, None)
         assert value.shape == (2,) and value.dtype == torch.float32
         torch.testing.assert_close(value, torch.full((2,), math.inf if name == "psnr" else 1.0))
 
@@ -116,37 +117,37 @@ def test_equal_movies() -> None:
 def test_samples_alone_and_pixels_outside(name: str) -> None:
     """A batch gives what its samples give alone; what lies far outside the mask changes nothing."""
     x, y = movies(3, (16, 36, 36))
-    together = METRICS[name](x, y, None)
-    alone = torch.cat([METRICS[name](x[i : i + 1], y[i : i + 1], None) for i in range(3)])
+    together = METRICS[name].function(x, y, None)
+    alone = torch.cat([METRICS[name].function(x[i : i + 1], y[i : i + 1], None) for i in range(3)])
     torch.testing.assert_close(together, alone)
     everything = torch.ones(36, 36, dtype=torch.bool)
-    torch.testing.assert_close(METRICS[name](x, y, everything), together)
+    torch.testing.assert_close(METRICS[name].function(x, y, everything), together)
     if name == "motion_energy_correlation":
         return
     pixels = torch.zeros(36, 36, dtype=torch.bool)
     pixels[8:20, 8:20] = True
     other = x.clone()
     other[..., 28:] = 0.9
-    torch.testing.assert_close(METRICS[name](other, y, pixels), METRICS[name](x, y, pixels))
+    torch.testing.assert_close(METRICS[name].function(other, y, pixels), METRICS[name].function(x, y, pixels))
 
 
 @pytest.mark.parametrize("name", [name for name in LOCAL if "correlation" in name])
 def test_undefined_is_nan(name: str) -> None:
     _, y = movies(size=(16, 20, 26))
-    assert METRICS[name](torch.full_like(y, 0.3), y, None).isnan().all()
-    assert METRICS[name](torch.full_like(y, math.nan), y, None).isnan().all()
-    assert METRICS[name](y, y, torch.zeros(20, 26, dtype=torch.bool)).isnan().all()
+    assert METRICS[name].function(torch.full_like(y, 0.3), y, None).isnan().all()
+    assert METRICS[name].function(torch.full_like(y, math.nan), y, None).isnan().all()
+    assert METRICS[name].function(y, y, torch.zeros(20, 26, dtype=torch.bool)).isnan().all()
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", OF_PAIRS)
 def test_refusals(name: str) -> None:
     x, y = movies()
     with pytest.raises(ValueError, match="expected two of equal shape"):
-        METRICS[name](x[:, :, 1:], y, None)
+        METRICS[name].function(x[:, :, 1:], y, None)
     with pytest.raises(ValueError, match="expected a bool mask"):
-        METRICS[name](x, y, torch.ones(20, 25, dtype=torch.bool))
+        METRICS[name].function(x, y, torch.ones(20, 25, dtype=torch.bool))
     with pytest.raises(ValueError, match="expected a bool mask"):
-        METRICS[name](x, y, torch.ones(20, 26))
+        METRICS[name].function(x, y, torch.ones(20, 26))
 
 
 def test_matched_has_the_truths_luminance_and_contrast() -> None:

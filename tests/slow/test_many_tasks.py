@@ -17,7 +17,7 @@ from worlds.jobs import Nothing
 
 from recon.files import digest, write_table
 from recon.study.executors.local import Crew
-from recon.study.outputs import COLUMNS
+from recon.study.outputs import columns
 from recon.study.store import Store
 
 TASKS = int(os.environ.get("RECON_TASKS", "100000"))
@@ -34,7 +34,7 @@ def write_finished(store: Store, key: str, number: int) -> None:
     """Write a finished task as `publish` leaves it, without waiting for the disk."""
     folder = store.directory(key)
     folder.mkdir(parents=True)
-    row = {"trial": number, "method": "empty", "status": "finished", **dict.fromkeys(COLUMNS[11:25], number / 7)}
+    row = {"trial": number, "method": "empty", "status": "finished", **dict.fromkeys(columns()[11:25], number / 7)}
     files = {"row.json": json.dumps({"rows": [row], "artefacts": []}), "trace.jsonl": "{}\n"}
     for name, content in files.items():
         (folder / name).write_text(content)
@@ -54,7 +54,7 @@ def accounted(folder: Path, count: int) -> dict[str, float]:
     store.select(keys)
     assert all(store.current(key, folder) for key in keys)
     found = time.perf_counter()
-    write_table(folder / "results.csv", store.rows(keys), COLUMNS)
+    write_table(folder / "results.csv", store.rows(keys), columns())
     return {"naming": named - began, "resuming": found - named, "writing": time.perf_counter() - found}
 
 

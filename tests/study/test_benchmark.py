@@ -22,7 +22,7 @@ from recon import config
 from recon.code_version import library_versions
 from recon.correlation import pearson
 from recon.study.benchmark import benchmark
-from recon.study.outputs import COLUMNS, columns
+from recon.study.outputs import columns
 from recon.study.settings import Settings
 
 MAP = {"preset": "map_spectrum", "iterations": 2}
@@ -37,7 +37,7 @@ def test_every_clip_of_every_row_is_in_the_table_and_on_disk(tree: dict[str, Any
     run = benchmark(tree)
     rows = rows_of(run)
     assert [row["method"] for row in rows] == ["ridge"] * 3 + ["map"] * 3
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == columns()
     assert json.loads((run / "recording.json").read_text())["activity"] == "simulated"
     packages = json.loads((run / "environment.json").read_text())["packages"]
     assert packages == {"recon": packages["recon"]} | library_versions() and packages["safetensors"]

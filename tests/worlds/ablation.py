@@ -15,7 +15,7 @@ from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.study.ablation.ablate import conclude
 from recon.study.ablation.rows import MEAN, PRIOR, SILENT_PRIOR, Ablation
-from recon.study.outputs import COLUMNS
+from recon.study.outputs import columns
 
 SHARES = (0.5, 0.6, 0.66, 0.8, 0.75, 0.62, 0.64, 0.3, 0.15, 0.1, 0.05)
 """Share of the ground truth in each row's reconstruction, in row order."""
@@ -62,7 +62,7 @@ def make_ablation(folder: Path, *, clips: int = 5) -> Path:
             ask_no_encoder(task)
         own = json.loads((task / "row.json").read_text())["rows"]
         rows += [row | {"judge_correlation": None} if made["label"] == MEAN else row for row in own]
-    write_table(run / "results.csv", rows, COLUMNS)
+    write_table(run / "results.csv", rows, columns())
     seal_run(run)
     conclude(ablation, run)
     return run

@@ -1,6 +1,5 @@
 // Paired comparisons of methods over clips, and quality against cost.
 
-const COMPARED = { video_correlation: "Video r", ssim: "SSIM" };
 const signed = (value) => (value < 0 ? "" : "+") + decimals(value, 3);
 
 function differenceCells(entry) {
@@ -12,12 +11,12 @@ function differenceCells(entry) {
 }
 
 function drawDifferences(page, table, baseline) {
-  const keys = Object.keys(COMPARED).filter((key) => page.comparisons[baseline] && page.comparisons[baseline][key]);
+  const keys = Object.keys(page.compared).filter((key) => page.comparisons[baseline] && page.comparisons[baseline][key]);
   const methods = page.methods.filter((method, index) => index !== baseline && keys.some((key) => page.comparisons[baseline][key][index]));
   const lead = keys[0], over = (method) => { const entry = page.comparisons[baseline][lead][method.index]; return entry ? entry[0] : -Infinity; };
   methods.sort((one, other) => over(other) - over(one));
   const title = (text) => html("th", { scope: "col" }, html("span", {}, text));
-  const head = html("tr", {}, title("Method"), ...keys.flatMap((key) => [title(`Δ ${COMPARED[key]}`), title("p, corrected")]));
+  const head = html("tr", {}, title("Method"), ...keys.flatMap((key) => [title(`Δ ${page.compared[key]}`), title("p, corrected")]));
   const rows = methods.map((method) => html("tr", { "data-method": method.label },
     html("th", { scope: "row" }, html("span", { class: "who" }, dot(method), html("span", {}, method.name), ...tags(method))),
     ...keys.flatMap((key) => differenceCells(page.comparisons[baseline][key][method.index]))));
@@ -37,7 +36,7 @@ function drawComparisons(page) {
   if (!section("compare", page.methods.length > 1)) return;
   const baseline = document.getElementById("baseline"), axis = document.getElementById("cost"), key = document.getElementById("quality");
   baseline.append(...page.methods.map((method) => html("option", { value: method.index }, method.name)));
-  key.append(...Object.entries(COMPARED).map(([name, title]) => html("option", { value: name }, title)));
+  key.append(...Object.entries(page.compared).map(([name, title]) => html("option", { value: name }, title)));
   document.querySelector("#compare .legend").append(...legend(page.methods));
   const draw = () => drawDifferences(page, document.getElementById("differences"), Number(baseline.value));
   const plot = () => drawPareto(page, axis.value, key.value);

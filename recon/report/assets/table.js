@@ -11,7 +11,7 @@ const decimals = (value, digits) => value.toFixed(digits).replace("-", "−").re
 function scoreCell(score, column) {
   if (!score) return html("td", {}, "–");
   const cell = html("td", {}, html("b", {}, decimals(score.mean, column.digits)));
-  if (score.interval && !["evaluations", "denoiser_evaluations", "seconds", "learning_seconds"].includes(column.key)) {
+  if (score.interval && !column.cost) {
     cell.append(html("small", {}, `${decimals(score.interval[0], column.digits)} to ${decimals(score.interval[1], column.digits)}`));
   }
   if (isNumber(score.true)) cell.append(html("small", {}, `true ${decimals(score.true, column.digits)}`));

@@ -12,6 +12,7 @@ import numpy as np
 from recon import config
 from recon.errors import InputError
 from recon.files import write_json
+from recon.metrics import METRICS
 from recon.study.ablation.numbers import Findings, findings
 from recon.study.ablation.rows import Ablation
 from recon.study.benchmark import Say, benchmark
@@ -52,6 +53,12 @@ def prepared(tree: Mapping[str, Any]) -> tuple[Ablation, dict[str, Any]]:
             "as in configs/ablation.yaml, or use `recon benchmark`"
         )
     ablation = config.record(Ablation, tree.pop("ablation"), where="ablation")
+    asked = (tree.get("perceptual") or {}).get("scores", ())
+    if METRICS[ablation.metric].asked and ablation.metric not in asked:
+        raise InputError(
+            f"perceptual.scores: expected {ablation.metric}, the metric of the ablation, got {list(asked) or 'none'}; "
+            "add it"
+        )
     return ablation, {**tree, "rows": [*ablation.rows(), *(tree.get("rows") or [])]}
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from recon.data.measurement import Bins
 from recon.errors import InputError
+from recon.metrics import primary, ranked
+from recon.metrics.metric import OF_MOVIES
 from recon.ranges import Seed
 from recon.study.ablation.trees import (
     decoded_text,
@@ -33,10 +35,10 @@ SILENT_PRIOR = "prior only, no text"
 NULL = "shuffled activity"
 MEAN = "mean"
 
-METRICS = ("video_correlation", "ssim")
-"""Scores always reported."""
-OTHERS = ("frame_correlation", "pixel_correlation", "motion_energy_correlation")
-"""Scores allowed as the primary one: higher is better, 1 is a perfect movie."""
+
+def similarities() -> list[str]:
+    """Return the scores allowed as the primary one: higher is better, 1 is a perfect movie."""
+    return [metric.name for metric in ranked(*OF_MOVIES) if metric.higher and metric.best == 1.0]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Ablation:
     reference: Mapping[str, Named] = field(default_factory=dict)
     prior_only: Named | None = None
     sweep: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    metric: str = METRICS[0]
+    metric: str = "video_correlation"
 
     def __post_init__(self) -> None:
         for key, tree in (("method", self.method), ("prior_only", self.prior_only)):
@@ -71,16 +73,16 @@ class Ablation:
                 )
         if not self.typed.strip():
             raise InputError("typed: expected a caption, got an empty text; write a sentence about some movie")
-        if self.metric not in (*METRICS, *OTHERS):
+        if self.metric not in similarities():
             raise InputError(
-                f"metric: expected one of {', '.join((*METRICS, *OTHERS))}, got {self.metric!r}; the numbers compare "
+                f"metric: expected one of {', '.join(similarities())}, got {self.metric!r}; the numbers compare "
                 "scores of at most 1, the higher the better"
             )
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Reported scores, the primary one first."""
-        return tuple(dict.fromkeys((self.metric, *METRICS)))
+        return tuple(dict.fromkeys((self.metric, *primary())))
 
     @property
     def full(self) -> dict[str, Any]:
