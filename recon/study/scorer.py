@@ -68,13 +68,11 @@ class Scorer:
 
     def movie_scores(self, movie: Tensor) -> Scores:
         """Return every score `[B]` of movies `[B,C,T,H,W]` by the true movies alone, over scored frames and pixels."""
-        chosen = [
-            metric.name for metric in ranked(*OF_MOVIES) if not metric.asked or metric.name in self.perceptual.scores
-        ]
+        asked = self.perceptual.scores
+        chosen = [metric.name for metric in ranked(*OF_MOVIES) if not metric.asked or metric.name in asked]
         scores = self.named_scores(movie, chosen)
         seen, shown = self._scored(movie), self._scored(self.batch.movie)
-        pooled = self.poolings.items()
-        scores |= {pooled_column(name): pooling(seen, shown, self.pixel_mask) for name, pooling in pooled}
+        scores |= {pooled_column(name): by(seen, shown, self.pixel_mask) for name, by in self.poolings.items()}
         if self.matched:
             alike, known = matched(seen, shown, self.pixel_mask), [one for one in METRICS.values() if one.matched]
             scores |= {oracle_column(one.name): one.function(alike, shown, self.pixel_mask) for one in known}
@@ -158,11 +156,15 @@ class Scorer:
     def undefined(self, scores: Scores, clip: int) -> list[str]:
         """Return the reasons why scores of a clip are undefined."""
         missing = [name for name, values in scores.items() if not bool(torch.isfinite(values[clip]))]
-        size = self.recording.frame_size
-        known = {name: METRICS[name].unavailable(size) for name in missing if name in METRICS}
+        known = {name: self._unavailable(METRICS[name], clip) for name in missing if name in METRICS}
         absent = [f"{name} {why}" for name, why in known.items() if why]
         constant = [name for name in missing if not known.get(name) and not name.endswith(true_column(""))]
         return absent + ([f"undefined because something is constant: {', '.join(constant)}"] if constant else [])
+
+    def _unavailable(self, metric: Metric, clip: int) -> str:
+        if metric.needs == "gallery" and not self.gallery.rivals(clip, 0):
+            return "undefined without a clip of another video"
+        return metric.unavailable(self.recording.frame_size)
 
     @property
     def recording(self) -> SensoriumRecording:
