@@ -150,7 +150,7 @@ def test_the_wheel_works_alone_beside_a_users_own_encoders(installed: Path, tmp_
     assert not found["early"], "import recon waits for no torch"
     assert found["commit"] is None, "the user's own repository is not ours"
     assert found["version"] == recon.__version__ and f"recon {recon.__version__}" in printed
-    assert found["stop"] == found["list"] == 0 and any("map" in line for line in printed)
+    assert found["stop"] == found["list"] == 0 and any("ridge" in line for line in printed)
     assert found["methods"][0].startswith("Gradient(") and "Ridge(" in found["methods"][1]
     assert found["encoder"] and found["demo"] == "runs/demo" and not found["own"]
     outside = {name: file for name, file in found["files"].items() if not Path(file).is_relative_to(installed)}
