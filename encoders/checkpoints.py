@@ -15,7 +15,7 @@ from torch import Tensor
 from recon.encoders.base import Encoder, Spec
 from recon.errors import InputError
 from recon.files import write_bytes
-from recon.weights import built, find_weights, from_json, from_mapping, read_tensors
+from recon.files.weights import built, find_weights, from_json, from_mapping, read_tensors
 
 FORMAT = "recon-encoder-1"
 SHIPPED = Path(__file__).parent / "weights"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.errors import InputError
-from recon.weights import check_tensors
+from recon.files.weights import check_tensors
 
 Shape = tuple[int, int, int]
 """Frames, height and width of a movie."""

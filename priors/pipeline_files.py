@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from recon.errors import InputError
+from recon.files.weights import check_tensors
 from recon.priors.pipelines import FAMILIES, Family, Pipeline
-from recon.weights import check_tensors
 
 Precision = Literal["float32", "bfloat16", "float16"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.files import write_bytes
-from recon.weights import find_weights, from_json, from_mapping, read_tensors
+from recon.files.weights import find_weights, from_json, from_mapping, read_tensors
 
 Settings = TypeVar("Settings")
 SHIPPED = Path(__file__).parent / "weights"

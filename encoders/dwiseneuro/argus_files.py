@@ -29,7 +29,7 @@ from recon.encoders.dwiseneuro.network import (
 )
 from recon.errors import InputError
 from recon.files import write_bytes
-from recon.weights import check_tensors, from_json, from_mapping, read_tensors
+from recon.files.weights import check_tensors, from_json, from_mapping, read_tensors
 
 KEYS = ("model_name", "params", "nn_state_dict")
 ARCHITECTURE = "dwiseneuro"

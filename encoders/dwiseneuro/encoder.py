@@ -18,7 +18,7 @@ from recon.encoders.dwiseneuro.network import NEURONS, DwiseNetwork, Subject, bu
 from recon.encoders.dwiseneuro.passes import Passes, Sums, in_passes
 from recon.encoders.wrap import chosen_behavior
 from recon.errors import InputError
-from recon.weights import check_tensors
+from recon.files.weights import check_tensors
 
 FRAME_SIZE = (36, 64)
 Checkpointing = Literal["auto", "always", "never"]

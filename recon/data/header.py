@@ -13,9 +13,9 @@ from pydantic import Field
 
 from recon.data.layout import TIERS_FILE, Array, load_array
 from recon.errors import InputError
+from recon.files.weights import from_json, from_mapping
 from recon.ranges import Count, NonNegative, Positive, Some, Whole
 from recon.types import AcquisitionTimes
-from recon.weights import from_json, from_mapping
 
 Record = TypeVar("Record")
 HEADER_FILE = Path("meta/recording.json")

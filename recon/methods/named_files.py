@@ -10,8 +10,8 @@ from pathlib import Path
 from recon.code_version import parts_of
 from recon.data.content import content_of
 from recon.encoders.checkpoints import SHIPPED as ENCODERS
+from recon.files.weights import places
 from recon.priors.weights_file import SHIPPED as PRIORS
-from recon.weights import places
 
 DECODERS = Path(__file__).parent / "neural/weights"
 WEIGHTS, ARTEFACT = "weights", "artefact"

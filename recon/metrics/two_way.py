@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from recon.metrics.correlation import mean_defined, pearson
+from recon.correlation import mean_defined, pearson
 from recon.metrics.networks import Network, loaded
 from recon.metrics.perceptual import images_of
 

@@ -21,13 +21,13 @@ from recon.encoders.checkpoints import architectures, load_encoder, save_encoder
 from recon.encoders.core_readout.model import CoreReadout
 from recon.encoders.dwiseneuro.argus_files import read_state
 from recon.errors import InputError
+from recon.files.weights import check_tensors, described
 from recon.methods.named_files import DECODERS
 from recon.methods.neural.weights_file import architecture_of, dropout_of, find_decoder, read_decoder
 from recon.priors.movie_autoencoder import MovieAutoencoder, load_autoencoder, save_autoencoder
 from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.weights_file import SHIPPED as PRIORS
-from recon.weights import check_tensors, described
 
 Load = Callable[[Path], object]
 NESTED = "[" * 10_000 + "]" * 10_000

@@ -18,7 +18,7 @@ from recon.methods.base import Method
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(file for name in ("recon", "encoders", "priors") for file in (ROOT / name).rglob("*.py"))
 LAYERS = (
-    ("errors", "ranges", "weights", "files", "correlation"),
+    ("errors", "ranges", "files", "correlation"),
     ("encoders", "priors"),
     ("types", "media", "code_version"),
     ("data", "metrics"),
@@ -32,7 +32,7 @@ LAYERS = (
     ("cli",),
 )
 """From the bottom to the top: a package or module below recon/ imports from its own layer or from lower ones."""
-UNITS = 23
+UNITS = 22
 REGISTRIES = (
     "recon.encoders.registry.ENCODERS",
     "recon.priors.PRIORS",

@@ -31,7 +31,6 @@ READ = {".py", ".typed", ".json", ".safetensors", ".html", ".js", ".css", ".yaml
 MEGABYTES = 40
 
 DISTRIBUTIONS = {
-    "pydantic_core": "pydantic",
     "PIL": "pillow",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",

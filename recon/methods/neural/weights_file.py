@@ -13,10 +13,10 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.files import write_bytes
+from recon.files.weights import find_weights, from_json, from_mapping, read_tensors
 from recon.methods.named_files import DECODERS
 from recon.methods.neural.network import DecoderArchitecture
 from recon.methods.training_set import TrainingSet
-from recon.weights import find_weights, from_json, from_mapping, read_tensors
 
 SHIPPED = DECODERS
 FORMAT = "recon-decoder-1"
