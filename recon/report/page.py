@@ -187,8 +187,8 @@ def _behavior(methods: Sequence[Mapping[str, Any]]) -> str:
 
 def _seen(methods: Sequence[Mapping[str, Any]]) -> str:
     """Return an HTML definition list of what each method was allowed to see."""
-    lines = {method["label"]: method["seen"] for method in methods if method["seen"]}
-    return "".join(f"<dt>{html.escape(label)}</dt><dd>{html.escape(said)}.</dd>" for label, said in lines.items())
+    lines = dict.fromkeys((method["label"], method["seen"]) for method in methods if method["seen"])
+    return "".join(f"<dt>{html.escape(label)}</dt><dd>{html.escape(said)}.</dd>" for label, said in lines)
 
 
 _SEEN = {"Seen by": True, "Not seen by": False, "Not recorded for": None}
