@@ -41,9 +41,12 @@ DISTRIBUTIONS = {
 EXTRAS = ("text", "language", "perceptual", "cluster", "diffusion")
 """Extras that users install; what is imported only inside functions may be in one of these."""
 
-INDIRECT = {"pandas": "pyarrow's `to_pandas`"}
+INDIRECT = {
+    "pandas": "pyarrow's `to_pandas`",
+    "ipython": "stlpips-pytorch, which does not declare it",
+    "torchsummary": "stlpips-pytorch, which does not declare it",
+}
 """Packages that only another one imports, at a call of ours."""
-UNUSED = {"einops", "kornia", "torchvision"}  # until they are put to work
 
 Files = dict[str, Path]
 
@@ -207,7 +210,7 @@ def test_every_import_is_declared() -> None:
 def test_every_declared_package_is_imported() -> None:
     files = (file for name in ("recon", "encoders", "priors") for file in (ROOT / name).rglob("*.py"))
     used = set().union(*(foreign(ast.parse(file.read_bytes())) for file in files))
-    assert declared(*EXTRAS) - used - set(INDIRECT) - UNUSED == set(), "import what setup.cfg declares, or drop it"
+    assert declared(*EXTRAS) - used - set(INDIRECT) == set(), "import what setup.cfg declares, or drop it"
 
 
 def test_an_undeclared_import_is_seen() -> None:
