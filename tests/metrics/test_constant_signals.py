@@ -15,9 +15,10 @@ from recon.analysis.language.significance import clip_products
 from recon.correlation import CONSTANT, pearson, pearson_of_sums
 from recon.data.noise_ceiling import explainable_variance, normalised_correlation, oracle_correlation, split_half
 from recon.encoders.training.clips import moments
-from recon.metrics import METRICS, motion_energy_correlation, spatial_frequency_correlation
-from recon.metrics import temporal_frequency_correlation as temporal_correlation
+from recon.metrics import METRICS
 from recon.metrics.activity import pooled_response_correlation, response_correlation
+from recon.metrics.frequency import motion_energy_correlation, spatial_frequency_correlation
+from recon.metrics.frequency import temporal_frequency_correlation as temporal_correlation
 from recon.metrics.movie import matched
 
 SHAPE = (2, 1, 12, 16, 20)
@@ -34,7 +35,7 @@ def random(shape: tuple[int, ...]) -> Tensor:
 
 
 MOVIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    **{name: METRICS[name] for name in ("video_correlation", "frame_correlation", "pixel_correlation")},
+    **{name: METRICS[name].function for name in ("video_correlation", "frame_correlation", "pixel_correlation")},
     "motion": motion_energy_correlation,
     "spatial": lambda x, y: spatial_frequency_correlation(x, y)[1],
     "temporal": lambda x, y: temporal_correlation(x, y)[1],

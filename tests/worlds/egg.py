@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,9 +13,8 @@ from torch import Tensor
 from recon.encoders.base import freeze
 from recon.encoders.linear import Linear
 from recon.methods.artefacts import save_artefact
-from recon.methods.diffusion.priors import ConditionedDenoiser
-from recon.methods.training_set import TrainingSet
 from recon.priors.base import Denoiser
+from recon.priors.prior import Prior
 from recon.priors.spectrum import Spectrum
 from recon.problem.problem import Observation, Problem
 from recon.types import Measurement, State
@@ -46,16 +47,15 @@ class TinyNetwork(Denoiser):
 
 
 @dataclass(frozen=True)
-class TinyPrior:
-    """The network as a method's denoiser."""
+class TinyPrior(Prior):
+    """The network as a prior."""
 
-    def fit(self, training: TrainingSet) -> TinyPrior:
-        """Return itself."""
-        return self
+    learnt: ClassVar[bool] = False
+    takes_text: ClassVar[bool] = False
 
-    def load(self, spectrum: Spectrum, problem: Problem) -> ConditionedDenoiser:
-        """Return the network without a condition."""
-        return ConditionedDenoiser(TinyNetwork(), None)
+    def denoiser(self, shape: Sequence[int], spectrum: Spectrum | None) -> Denoiser:
+        """Return the network."""
+        return TinyNetwork()
 
 
 def filters() -> tuple[Tensor, Tensor]:
