@@ -27,6 +27,7 @@ UNCOUNTED = (
     "recon.code_version",
     "recon.data.content",
     "recon.files",
+    "recon.files.locks",
     "recon.files.sealed",
     "recon.methods.named_files",
     "recon.run.watch",
@@ -242,8 +243,8 @@ def _imports(module: str, package: Path) -> frozenset[str]:
     """Return the modules of this project that a module imports and that count."""
     known = _module(module, package)
     found = (_origin(base, name, package) for base, name in (known.imported if known else ()))
-    barred = (*UNCOUNTED, *filter(None, [UNFOLLOWED.get(module)]))
-    return frozenset(name for name in found if name and not name.startswith(barred))
+    unfollowed = tuple(filter(None, [UNFOLLOWED.get(module)]))
+    return frozenset(name for name in found if name and name not in UNCOUNTED and not name.startswith(unfollowed))
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,7 @@ def test_the_log_of_an_interrupted_training_has_no_seam(tmp_path: Path, monkeypa
         patched.setattr("recon.encoders.training.loop.rate_factor", interrupt_after(33))
         learn(model(), loss, settings, generator=draws(), validate=score, checkpoint=place, log=tmp_path / "cut")
     assert saved[-1] == 17
+    time.sleep(1.1)  # TensorBoard orders files by the second in their names
     learn(model(), loss, settings, generator=draws(), validate=score, checkpoint=place, log=tmp_path / "cut")
     for tag in ("loss", "validation", "gradient_norm"):
         assert shown(tmp_path / "cut", tag) == shown(tmp_path / "whole", tag)
