@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from recon.errors import InputError
-from recon.files import file_hash, write_json
+from recon.files import digest, file_hash, write_json
 
 MANIFEST = "manifest.json"
 RUN = "run"
@@ -18,13 +18,12 @@ def seal(folder: Path, names: Iterable[str], *, of: str) -> None:
     """Record the checksums (SHA-256) of files just written to a folder; those of its other files stay."""
     known = _read(folder, of) or {}
     files = {**known, **{name: file_hash(folder / name) for name in names}}
-    write_json(folder / MANIFEST, {"of": of, "files": dict(sorted(files.items()))})
+    _write(folder, files, of)
 
 
 def unseal(folder: Path, name: str, *, of: str) -> None:
     """Record no checksum of a file any more, before it is written many times."""
-    files = {known: value for known, value in (_read(folder, of) or {}).items() if known != name}
-    write_json(folder / MANIFEST, {"of": of, "files": files})
+    _write(folder, {known: value for known, value in (_read(folder, of) or {}).items() if known != name}, of)
 
 
 def harm(folder: Path, *, of: str, needs: Iterable[str]) -> str:
@@ -70,6 +69,11 @@ def _changed(path: Path, known: str) -> str:
     return "" if file_hash(path) == known else f"{path.name} is damaged or was changed"
 
 
+def _write(folder: Path, files: Mapping[str, str], of: str) -> None:
+    content = {"of": of, "files": dict(sorted(files.items()))}
+    write_json(folder / MANIFEST, {**content, "sum": digest(content)})
+
+
 def _read(folder: Path, of: str) -> dict[str, str] | None:
     """Return the files of a manifest with their checksums; None for a missing or damaged one, or one `of` another."""
     try:
@@ -79,4 +83,5 @@ def _read(folder: Path, of: str) -> dict[str, str] | None:
     if not isinstance(found, Mapping) or found.get("of") != of or not isinstance(found.get("files"), Mapping):
         return None
     files = {str(name): str(known) for name, known in found["files"].items()}
-    return files if all(name == Path(name).name for name in files) else None
+    whole = found.get("sum") == digest({"of": of, "files": files})
+    return files if whole and all(name == Path(name).name for name in files) else None

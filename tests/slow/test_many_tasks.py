@@ -39,7 +39,8 @@ def write_finished(store: Store, key: str, number: int) -> None:
     for name, content in files.items():
         (folder / name).write_text(content)
     known = {name: hashlib.sha256(content.encode()).hexdigest() for name, content in files.items()}
-    (folder / "manifest.json").write_text(json.dumps({"of": key, "files": known}))
+    content = {"of": key, "files": known}
+    (folder / "manifest.json").write_text(json.dumps({**content, "sum": digest(content)}))
 
 
 def key_of(number: int) -> str:

@@ -87,6 +87,15 @@ def test_a_damaged_task_is_named_set_aside_and_computed_again(
     assert main(["report", str(folder)]) == 0
 
 
+def test_a_damaged_name_in_the_runs_manifest_is_written_again(original: Run, run: Run) -> None:
+    folder, tree = run
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("information", "informatioN"))
+    assert main(["report", str(folder)]) == 2
+    benchmark(tree)
+    assert compared(folder) == compared(original[0])
+
+
 @pytest.mark.parametrize(
     "name", ["results.csv", "config.yaml", "environment.json", "neuron_sets.json", "clips.h5", "information.json"]
 )
