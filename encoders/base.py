@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from recon.errors import InputError
-from recon.ranges import Count, Positive, UnitId, Whole
+from recon.errors.ranges import Count, Positive, UnitId, Whole
 
 BEHAVIOR_CHANNELS = ("pupil_dilation", "running_speed", "pupil_x", "pupil_y")
 """Channel order of a behavior tensor `[B,4,T]`; units are those of the recording's files."""

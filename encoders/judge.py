@@ -15,7 +15,7 @@ from recon.encoders.core_readout.behavior import BehaviorGain
 from recon.encoders.core_readout.readout import Keeper, Matrix, SparseReadout, sparse_matrix
 from recon.encoders.wrap import chosen_behavior
 from recon.errors import InputError
-from recon.ranges import Count, Positive
+from recon.errors.ranges import Count, Positive
 
 SPAN = 45
 """Frames per matrix product of the temporal filters."""

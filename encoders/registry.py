@@ -11,7 +11,7 @@ from recon.encoders.ensemble import Ensemble
 from recon.encoders.sensorium.movies2023 import Statistics
 from recon.encoders.sensorium.static2022 import Normalisation
 from recon.errors import InputError, did_you_mean
-from recon.ranges import Whole
+from recon.errors.ranges import Whole
 
 
 def core_readout(weights: str) -> Encoder:

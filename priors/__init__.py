@@ -1,4 +1,4 @@
-"""Priors over movies: energies and denoisers. Imports only `recon.errors`, `recon.ranges` and `recon.files.weights`."""
+"""Priors over movies: energies and denoisers. Imports only `recon.errors` and `recon.files.weights`."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from einops import rearrange
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.errors.ranges import Count, NonNegative, Whole
 from recon.priors.autoencoder import Shape, enlarged, reduced
 from recon.priors.base import Denoiser
 from recon.priors.overlapping_windows import by_windows
@@ -21,7 +22,6 @@ from recon.priors.pipeline_files import Precision, load_pipeline
 from recon.priors.pipelines import Pipeline
 from recon.priors.prior import Conditioning, Prior, TextSource
 from recon.priors.spectrum import Spectrum, cosine_matrix
-from recon.ranges import Count, NonNegative, Whole
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.errors import InputError
+from recon.errors.ranges import Count
 from recon.files.weights import built
 from recon.priors.autoencoder import Autoencoder, Shape
 from recon.priors.weights_file import load_prior, save_prior, settings_of
-from recon.ranges import Count
 
 FORMAT = "recon-autoencoder-1"
 

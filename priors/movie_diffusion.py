@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recon.errors import InputError
+from recon.errors.ranges import Whole
 from recon.files.weights import check_shapes, described
 from recon.priors.base import Denoiser
 from recon.priors.movie_unet import MovieUnet, MovieUnetSettings
@@ -23,7 +24,6 @@ from recon.priors.spectrum import GaussianDenoiser, Spectrum
 from recon.priors.still_images import Still
 from recon.priors.text import TextEncoder
 from recon.priors.weights_file import load_prior, save_prior, settings_of
-from recon.ranges import Whole
 
 FORMAT = "recon-movie-diffusion-1"
 MOVIE_SD, GREY = 0.25, 0.5

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.errors import InputError
-from recon.ranges import Count, Depth, Levels
+from recon.errors.ranges import Count, Depth, Levels
 
 CHANNELS_LAST = torch.channels_last
 FREQUENCIES = 16

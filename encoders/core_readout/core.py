@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recon.ranges import Count
+from recon.errors.ranges import Count
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from recon.encoders.core_readout.readout import (
 )
 from recon.encoders.wrap import chosen_behavior
 from recon.errors import InputError
-from recon.ranges import Positive
+from recon.errors.ranges import Positive
 
 SPAN = 45
 """Frames per pass through the core: their features fit into the processor's cache."""

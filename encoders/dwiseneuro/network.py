@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from recon.encoders.canvas import centred
 from recon.encoders.dwiseneuro.blocks import Readout, Shape, ShuffleLayer, blocks, run_layers, stem
 from recon.errors import InputError
+from recon.errors.ranges import Count, Decay, Positive, Some, UnitId
 from recon.files.weights import check_shapes, described, from_mapping
-from recon.ranges import Count, Decay, Positive, Some, UnitId
 
 NEURONS = {
     "dynamic29515-10-12-Video-9b4f6a1a067fe51e15306b9628efea20": 7863,

@@ -20,7 +20,7 @@ from torch import Tensor
 from recon.encoders.dwiseneuro.network import DwiseSettings, Subject, stacked
 from recon.encoders.training.clips import TrainingClip
 from recon.errors import InputError
-from recon.ranges import Count, Fraction, Positive, Seed, Whole
+from recon.errors.ranges import Count, Fraction, Positive, Seed, Whole
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ from recon.encoders.runtime.precision import autocast
 from recon.encoders.training.state import moments_of, other_training, read_parts, set_moments, write_parts
 from recon.encoders.training.watch import TrainingWatch
 from recon.errors import InputError
+from recon.errors.ranges import Count, Decay, Fraction, NonNegative, Positive, Whole
 from recon.files.sealed import whole
-from recon.ranges import Count, Decay, Fraction, NonNegative, Positive, Whole
 
 RATED_BATCH = 4
 """Batch size to which the base learning rate refers."""

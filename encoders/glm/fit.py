@@ -20,7 +20,7 @@ from recon.encoders.glm.model import FLOOR, Glm, separable_drive
 from recon.encoders.training.clips import TrainingClip, draw_chunks, evaluate
 from recon.encoders.training.loop import TrainingOutcome
 from recon.errors import InputError
-from recon.ranges import Count, NonNegative, Positive, Seed, Some
+from recon.errors.ranges import Count, NonNegative, Positive, Seed, Some
 
 REACH = 12.0
 """Largest exponent of the envelope: exp(−12) is negligible and still a safe divisor in float32."""

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from recon.encoders.base import Encoder, Spec
 from recon.errors import InputError
-from recon.ranges import Count, Positive
+from recon.errors.ranges import Count, Positive
 
 FLOOR = 1e-6
 """Lowest rate (responses per frame); keeps the Poisson likelihood finite."""

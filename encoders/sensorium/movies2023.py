@@ -22,7 +22,7 @@ from recon.encoders.dwiseneuro.argus_files import read_state
 from recon.encoders.sensorium.cores2023 import FrameCore, Recurrence, SpaceTimeCore, core_kind
 from recon.encoders.sensorium.static2022 import GaussianReadout, Pair, belongs, shifter_of
 from recon.errors import InputError
-from recon.ranges import Positive
+from recon.errors.ranges import Positive
 
 WHITE = 255.0
 FRAME_SIZE = (36, 64)

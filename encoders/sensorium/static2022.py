@@ -22,7 +22,7 @@ from recon.encoders.base import Encoder, Spec, with_neurons
 from recon.encoders.dwiseneuro.argus_files import read_state
 from recon.encoders.sensorium.fixed_readout import FixedReadout
 from recon.errors import InputError
-from recon.ranges import Positive
+from recon.errors.ranges import Positive
 
 Kind = Literal["cnn", "ln"]
 Pair = tuple[float, float]

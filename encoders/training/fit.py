@@ -14,7 +14,7 @@ from recon.encoders.base import Encoder, device_of
 from recon.encoders.core_readout.prepare import prepare
 from recon.encoders.training.clips import TrainingClip, draw_chunks, evaluate
 from recon.encoders.training.loop import Learning, TrainingOutcome, learn
-from recon.ranges import Count, Decay, NonNegative, Positive, Seed, Whole
+from recon.errors.ranges import Count, Decay, NonNegative, Positive, Seed, Whole
 
 
 @dataclass(frozen=True)

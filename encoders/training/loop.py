@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from recon.encoders.training.state import moments_of, read_parts, set_moments, write_parts
 from recon.encoders.training.watch import TrainingWatch
 from recon.errors import InputError
+from recon.errors.ranges import Count, Decay, NonNegative, Positive, Whole
 from recon.files.sealed import whole
-from recon.ranges import Count, Decay, NonNegative, Positive, Whole
 
 SAVE_SECONDS = 5.0
 SCALARS = ("score", "best_step", "step", "seconds")

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from recon import config
-from recon.code_version import code_version, modules_of
 from recon.data.hdf5 import Hdf5, open_hdf5
 from recon.data.open import open_recording
 from recon.encoders.base import device_of, resolve_device
 from recon.errors import InputError
+from recon.errors.ranges import Count, Fraction, Positive, Seed
 from recon.files import check_ours, claim, digest, write_bytes
+from recon.files.code_version import code_version, modules_of
 from recon.files.locks import one_writer
 from recon.media import (
     SCALE,
@@ -40,7 +41,6 @@ from recon.priors.base import Denoiser
 from recon.priors.guidance import ClassifierFree, falling
 from recon.priors.prior import Prior
 from recon.priors.spectrum import Spectrum
-from recon.ranges import Count, Fraction, Positive, Seed
 from recon.study.outputs import hdf5_file, to_yaml
 
 Draws = NDArray[np.float16]

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from recon import config
 from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, device_of, freeze, resolve_device
+from recon.errors.ranges import Count, Part, Seed, Whole
 from recon.files import write_bytes
-from recon.ranges import Count, Part, Seed, Whole
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 Array = NDArray[np.float64]

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from recon.data.layout import TIERS_FILE, Array, load_array
 from recon.errors import InputError
+from recon.errors.ranges import Count, NonNegative, Positive, Some, Whole
 from recon.files.weights import from_json, from_mapping
-from recon.ranges import Count, NonNegative, Positive, Some, Whole
 from recon.types import AcquisitionTimes
 
 Record = TypeVar("Record")

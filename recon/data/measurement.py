@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon.data.layout import Array
 from recon.errors import InputError
-from recon.ranges import Count
+from recon.errors.ranges import Count
 from recon.types import Acquisition, AcquisitionTimes, Measurement, Recording, stack
 
 Bins = Count | Literal["acquisition"]

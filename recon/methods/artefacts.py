@@ -8,9 +8,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from recon.code_version import code_version, library_versions
 from recon.errors import InputError
 from recon.files import digest
+from recon.files.code_version import code_version, library_versions
 from recon.files.sealed import DamagedFileError, read_sealed, write_sealed
 
 SECONDS, LIBRARIES = "seconds", "libraries"

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.errors.ranges import NonNegative, Seed, Some
 from recon.methods.base import Method, fitted
 from recon.methods.facts import Sees, Strength, united
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
-from recon.ranges import NonNegative, Seed, Some
 from recon.types import Iterate, State
 
 

@@ -7,9 +7,9 @@ from dataclasses import fields, is_dataclass
 from glob import escape
 from pathlib import Path
 
-from recon.code_version import parts_of
 from recon.data.content import content_of
 from recon.encoders.checkpoints import SHIPPED as ENCODERS
+from recon.files.code_version import parts_of
 from recon.files.weights import places
 from recon.priors.weights_file import SHIPPED as PRIORS
 

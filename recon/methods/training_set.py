@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recon.code_version import modules_of
 from recon.encoders.base import Encoder, device_of
 from recon.encoders.identity import state_hash
 from recon.encoders.training.loop import seconds_spent
 from recon.errors import InputError
+from recon.files.code_version import modules_of
 from recon.files.locks import one_at_a_time
 from recon.files.sealed import whole
 from recon.methods.artefacts import artefact_path, save_artefact

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from recon.errors import InputError
+from recon.errors.ranges import Count
 from recon.metrics.movie import check_movies, frame_correlation
-from recon.ranges import Count
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from recon.correlation import pearson
 from recon.data.folds import fold_trials
 from recon.data.sensorium import SensoriumRecording
 from recon.errors import InputError
-from recon.ranges import Count, Whole
+from recon.errors.ranges import Count, Whole
 from recon.types import Trial, stack
 
 Presentation = tuple[Tensor, Tensor | None]

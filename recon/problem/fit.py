@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recon.code_version import code_version, modules_of
 from recon.data.measurement import Bins, binning
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
 from recon.errors import InputError
 from recon.files import digest
+from recon.files.code_version import code_version, modules_of
 from recon.files.sealed import whole
 from recon.problem.conditions import clip_rates, response_scale
 from recon.problem.fidelities import load, save

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from recon.code_version import code_version
 from recon.files import digest, file_hash, finite, read_json, write_bytes
+from recon.files.code_version import code_version
 from recon.media import encode_png
 from recon.metrics import METRICS, primary
 from recon.metrics.statistics import bootstrap_interval

@@ -11,10 +11,10 @@ from types import FunctionType
 import torch
 from torch import Tensor, nn
 
-from recon.code_version import code_version
 from recon.encoders.base import Encoder
 from recon.encoders.identity import state_hash, weights_hash
 from recon.encoders.runtime.devices import original
+from recon.files.code_version import code_version
 from recon.problem.problem import Problem
 
 ENGINE = ("recon.run.runner", "recon.problem.problem")

@@ -18,7 +18,7 @@ from torch import Tensor
 from recon.data.writer import RecordingWriter
 from recon.encoders.base import Encoder
 from recon.errors import InputError
-from recon.ranges import Count, NonNegative, Region, Seed, Whole
+from recon.errors.ranges import Count, NonNegative, Region, Seed, Whole
 from recon.simulate.films import SUFFIXES, read_film
 from recon.simulate.movies import make_clip
 from recon.simulate.sources import SPLITS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recon.errors import InputError
-from recon.ranges import Count, Fraction, Part, Positive, Seed, Whole
+from recon.errors.ranges import Count, Fraction, Part, Positive, Seed, Whole
 from recon.simulate.movies import DEGREES_PER_PIXEL
 
 ACQUISITIONS = ("frame", "8hz")

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recon.code_version import code_version, modules_of
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, device_of
 from recon.files import digest, write_json
+from recon.files.code_version import code_version, modules_of
 from recon.study.manifest import RUN, intact, seal
 from recon.study.shared import Bench
 

@@ -16,9 +16,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from recon.code_version import SOURCE, installed_version, library_versions
 from recon.errors import InputError
 from recon.files import read_table, write_bytes, write_json
+from recon.files.code_version import SOURCE, installed_version, library_versions
 from recon.metrics import COSTS, METRICS
 from recon.problem.clips import Batch
 from recon.study.manifest import RUN, check_file, seal

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
-from recon.code_version import parts_of
+from recon.files.code_version import parts_of
 from recon.methods.artefacts import learning_seconds
 
 

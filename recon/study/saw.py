@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from recon.code_version import parts_of
+from recon.errors.ranges import Part
+from recon.files.code_version import parts_of
 from recon.methods.base import Method
 from recon.methods.facts import GIVEN, NOTHING, Sees
 from recon.problem.conditions import Condition, Words
-from recon.ranges import Part
 from recon.study.settings import Row
 
 ORACLES = ("predicted", "noise_free")

@@ -14,10 +14,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from recon.errors import InputError
+from recon.errors.ranges import Count, NonNegative
 from recon.methods.combined import gaussian_filter
 from recon.metrics import primary, ranked
 from recon.metrics.metric import OF_MOVIES
-from recon.ranges import Count, NonNegative
 from recon.run.trace import drop_lines, read_trace
 from recon.run.watch import folder_name
 from recon.study.scorer import Scorer

@@ -10,11 +10,11 @@ from typing import Any
 from recon.data.measurement import Bins
 from recon.encoders.runtime.precision import Precision
 from recon.errors import InputError
+from recon.errors.ranges import Count, Fraction, NonNegative, Part, Positive, Region, Seed, Whole
 from recon.metrics import METRICS, ranked
 from recon.metrics.pooling import Pooling
 from recon.problem.clips import Clips
 from recon.problem.conditions import Condition, Words
-from recon.ranges import Count, Fraction, NonNegative, Part, Positive, Region, Seed, Whole
 
 Named = Mapping[str, Any]
 

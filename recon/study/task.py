@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from recon.code_version import code_version, library_versions, modules_of
 from recon.data.measurement import binning
 from recon.data.neuron_sets import left_out_neurons
 from recon.encoders.base import Encoder
 from recon.encoders.runtime.devices import replicate
 from recon.files import digest, write_bytes, write_json
+from recon.files.code_version import code_version, library_versions, modules_of
 from recon.methods.base import Method, fitted
 from recon.methods.named_files import content_named
 from recon.methods.training_set import TrainingSet

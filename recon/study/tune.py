@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from recon import config
-from recon.code_version import code_version
 from recon.data.limits import gunzip
 from recon.encoders.runtime.precision import products
 from recon.errors import InputError
 from recon.files import claim, finite, write_bytes, write_json
+from recon.files.code_version import code_version
 from recon.methods.named_files import content_named
 from recon.run.runner import reconstruct
 from recon.study.folders import check_run

@@ -16,10 +16,10 @@ from recon.data.open import open_recording
 from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.errors import InputError
+from recon.errors.ranges import Count, NonNegative, Seed
 from recon.methods.neural.chunks import as_bytes, chunk
 from recon.metrics.movie import SSIM_RADIUS, psnr, ssim, video_correlation
 from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
-from recon.ranges import Count, NonNegative, Seed
 from recon.train.card import PYTHON, Command, identified, origin
 from recon.train.identity import identity
 from recon.types import Recording

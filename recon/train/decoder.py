@@ -13,12 +13,12 @@ import torch
 from recon import config
 from recon.encoders.runtime.precision import products
 from recon.errors import InputError
+from recon.errors.ranges import Seed
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import validation_pairs
 from recon.methods.neural.chunks import decoding_score
 from recon.methods.neural.convolutional import Convolutional
 from recon.methods.neural.weights_file import save_decoder
-from recon.ranges import Seed
 from recon.study.provenance import learning_time
 from recon.study.settings import Settings
 from recon.study.shared import Bench, plan

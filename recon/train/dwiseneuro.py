@@ -17,8 +17,8 @@ from recon.encoders.dwiseneuro.network import DwiseSettings, Subject, to_params
 from recon.encoders.dwiseneuro.sampling import Mouse, epoch_steps, places
 from recon.encoders.dwiseneuro.train import DwiseRun, Recipe, train_dwise
 from recon.errors import InputError
+from recon.errors.ranges import Count, NonNegative, Whole
 from recon.files import digest
-from recon.ranges import Count, NonNegative, Whole
 from recon.train.card import PYTHON, Command, identified, origin
 from recon.train.encoder import scores_of
 from recon.train.trial_cache import GIB, KeptClips, Room, watching

@@ -19,7 +19,7 @@ from recon.encoders.training.clips import TrainingClip, evaluate
 from recon.encoders.training.fit import TrainingSettings, train
 from recon.encoders.training.loop import TrainingOutcome
 from recon.errors import InputError
-from recon.ranges import Count, NonNegative, Part
+from recon.errors.ranges import Count, NonNegative, Part
 from recon.train.card import PYTHON, Command, identified, origin
 from recon.train.identity import identity
 from recon.train.trial_cache import GIB, KeptClips, Room, clip_of, watching

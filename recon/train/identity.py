@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from recon.code_version import code_version
 from recon.files import digest
+from recon.files.code_version import code_version
 
 ASIDE = ("recording", "output", "artefacts", "memory")
 """Settings that change no weight: places, the data being known by their content."""

@@ -21,10 +21,10 @@ from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, freeze
 from recon.errors import InputError
+from recon.errors.ranges import Count, Fraction, NonNegative, Positive, Seed, Whole
 from recon.files import write_bytes
 from recon.methods.combined import gaussian_filter
 from recon.problem.conditions import response_scale
-from recon.ranges import Count, Fraction, NonNegative, Positive, Seed, Whole
 from recon.study.encoders import check_encoder
 from recon.types import Trial, stack
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from recon.encoders.base import device_of
 from recon.encoders.training.loop import Learning, Loss, draw_weights, fresh, learn
 from recon.errors import InputError
+from recon.errors.ranges import Count, Fraction, Positive, Seed
 from recon.files import digest
 from recon.methods.diffusion.sampling import drawn, steps_down
 from recon.methods.named_files import content_named_in
@@ -24,7 +25,6 @@ from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion, s
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from recon.priors.text import EMBEDDED, TextEncoder
-from recon.ranges import Count, Fraction, Positive, Seed
 from recon.train.card import PYTHON, Command, origin
 from recon.train.identity import identity
 

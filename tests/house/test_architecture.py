@@ -18,9 +18,9 @@ from recon.methods.base import Method
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(file for name in ("recon", "encoders", "priors") for file in (ROOT / name).rglob("*.py"))
 LAYERS = (
-    ("errors", "ranges", "files", "correlation"),
+    ("errors", "files", "correlation"),
     ("encoders", "priors"),
-    ("types", "media", "code_version"),
+    ("types", "media"),
     ("data", "metrics"),
     ("simulate", "problem"),
     ("methods",),

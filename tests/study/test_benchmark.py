@@ -19,8 +19,8 @@ import pytest
 import torch
 
 from recon import config
-from recon.code_version import library_versions
 from recon.correlation import pearson
+from recon.files.code_version import library_versions
 from recon.study.benchmark import benchmark
 from recon.study.outputs import columns
 from recon.study.settings import Settings

@@ -16,7 +16,7 @@ from worlds.code import copied, edit
 from worlds.linear import training
 
 from recon import config
-from recon.code_version import PACKAGE, all_modules, code_version, imported_modules, library_versions
+from recon.files.code_version import PACKAGE, all_modules, code_version, imported_modules, library_versions
 from recon.methods import METHODS
 from recon.methods import training_set as training_sets
 from recon.methods.artefacts import artefact_path, save_artefact
@@ -225,7 +225,14 @@ def test_a_task_depends_on_its_method_engine_and_encoders_alone(world: Path) -> 
     assert "recon.priors.spectrum" in found["dps"] and "recon.priors.movie_diffusion" not in found["dps"]
     learnt_prior = {"recon.priors.text", "recon.priors.movie_diffusion", "recon.priors.spectrum"}
     assert learnt_prior | {"recon.methods.text.decoder"} <= found["told"]
-    others = ("recon.report", "recon.commands", "recon.cli", "recon.analysis", "recon.train", "recon.code_version")
+    others = (
+        "recon.report",
+        "recon.commands",
+        "recon.cli",
+        "recon.analysis",
+        "recon.train",
+        "recon.files.code_version",
+    )
     assert not [name for modules in found.values() for name in modules if name.startswith(others)]
 
 

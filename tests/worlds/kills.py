@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from recon.code_version import code_version
 from recon.encoders.training import loop
+from recon.files.code_version import code_version
 from recon.run import runner
 from recon.study.benchmark import benchmark
 

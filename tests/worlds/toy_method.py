@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import torch
 
+from recon.errors.ranges import NonNegative
 from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees
 from recon.methods.facts import Sees, Strength
 from recon.methods.optimise.gradient import movie_spectrum
@@ -16,7 +17,6 @@ from recon.methods.training_set import TrainingSet
 from recon.priors.gaussian import GaussianPrior
 from recon.priors.prior import PixelPrior
 from recon.problem.problem import Problem
-from recon.ranges import NonNegative
 from recon.types import Iterate, State
 
 

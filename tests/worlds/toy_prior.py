@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from recon.errors.ranges import Fraction, Positive
 from recon.priors.base import Denoiser
 from recon.priors.prior import PixelPrior
 from recon.priors.spectrum import Spectrum
-from recon.ranges import Fraction, Positive
 
 
 class TowardsGrey(Denoiser):

@@ -18,6 +18,7 @@ from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import resolve_device
 from recon.encoders.runtime.precision import products
 from recon.errors import InputError
+from recon.errors.ranges import Count, Seed, Some, Whole
 from recon.files import check_ours, claim, write_table
 from recon.methods.text.decoder import Decoded
 from recon.methods.text.examples import embedded
@@ -25,7 +26,6 @@ from recon.methods.training_set import TrainingSet
 from recon.metrics.identification import cosine_similarity
 from recon.priors.text import TextEncoder
 from recon.problem.clips import Clips, choose_clips
-from recon.ranges import Count, Seed, Some, Whole
 from recon.study.benchmark import Say
 from recon.study.encoders import Arithmetic, ready_encoder
 from recon.study.settings import Named, Neurons

@@ -20,14 +20,14 @@ from torch.nn import functional
 from recon import config
 from recon.analysis.identification.circular_shift_null import against_chance, turned_worlds
 from recon.analysis.identification.scores import IDENTIFICATION, SCORED, scores
-from recon.code_version import code_version
 from recon.data.ceilings import read_areas, read_responses
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.errors import InputError
+from recon.errors.ranges import Count, Folds, Seed, Some, Whole
 from recon.files import check_ours, claim, digest, write_table
+from recon.files.code_version import code_version
 from recon.methods.neural.towers import info_nce
 from recon.metrics.identification import cosine_similarity
-from recon.ranges import Count, Folds, Seed, Some, Whole
 from recon.study.benchmark import Say
 
 COUNTED = ("top1", "near")

@@ -23,12 +23,12 @@ from recon.data.arrays import read_array
 from recon.data.open import open_recording
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.errors import InputError
+from recon.errors.ranges import Count, Decay, Part, Seed, Some, Whole
 from recon.files import check_ours, claim, write_table
 from recon.methods.linear.lags import Lags
 from recon.methods.linear.regression import regressed
 from recon.methods.neural.towers import Towers, TowerSettings
 from recon.metrics.identification import cosine_similarity
-from recon.ranges import Count, Decay, Part, Seed, Some, Whole
 from recon.study.benchmark import Say
 from recon.study.shared import make_recording
 

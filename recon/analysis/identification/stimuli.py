@@ -17,18 +17,18 @@ from torch import Tensor
 
 from recon import config
 from recon.analysis.identification.scores import SCORED, TASKS, scores
-from recon.code_version import parts_of
 from recon.correlation import pearson
 from recon.data.hdf5 import open_hdf5
 from recon.encoders.base import Encoder
 from recon.encoders.runtime.precision import products
 from recon.errors import InputError
+from recon.errors.ranges import Positive, Some, Whole
 from recon.files import write_table
+from recon.files.code_version import parts_of
 from recon.methods.neural.alignment import Alignment
 from recon.metrics.identification import cosine_similarity, segments
 from recon.problem.clips import Batch
 from recon.problem.conditions import clip_rates, response_scale
-from recon.ranges import Positive, Some, Whole
 from recon.study.benchmark import Say, benchmark
 from recon.study.settings import Settings
 from recon.study.shared import Bench, plan

@@ -22,8 +22,8 @@ from recon.data.noise_ceiling import correlation_ceiling, joined_repeats
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.errors import InputError
+from recon.errors.ranges import Count, Folds, Positive, Seed, Some
 from recon.methods.text.captioner_source import captions_by
-from recon.ranges import Count, Folds, Positive, Seed, Some
 from recon.study.settings import Named
 
 

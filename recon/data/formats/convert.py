@@ -17,7 +17,7 @@ from recon.data.resize import resize_area
 from recon.data.sensorium import SensoriumRecording
 from recon.data.writer import RecordingWriter
 from recon.errors import InputError
-from recon.ranges import Count, Fraction, NonNegative, Positive
+from recon.errors.ranges import Count, Fraction, NonNegative, Positive
 
 RATE = 30.0
 """Default frame rate in Hz, if neither settings nor session give one."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.errors.ranges import Count, NonNegative, Positive
 from recon.methods.base import Method, fitted
 from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees, starting_movie
 from recon.methods.diffusion.sampling import ancestral, renoised, steps_down
@@ -26,7 +27,6 @@ from recon.priors.guidance import falling
 from recon.priors.prior import PixelPrior
 from recon.priors.spectrum import Spectrum
 from recon.problem.problem import Problem
-from recon.ranges import Count, NonNegative, Positive
 from recon.types import Iterate, State
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.errors.ranges import Count, Fraction, NonNegative, Positive
 from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees
 from recon.methods.diffusion.sampling import begin, pulled, renoised, steps_down, terms_of
 from recon.methods.facts import Sees, Strength
@@ -21,7 +22,6 @@ from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import falling
 from recon.priors.prior import Prior
 from recon.problem.problem import Problem
-from recon.ranges import Count, Fraction, NonNegative, Positive
 from recon.types import Iterate, State
 
 

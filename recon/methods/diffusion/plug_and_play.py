@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 
 from recon.errors import InputError
+from recon.errors.ranges import Count, Positive
 from recon.methods.base import Method, fitted
 from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees, starting_movie
 from recon.methods.facts import Sees, Strength
@@ -22,7 +23,6 @@ from recon.methods.training_set import TrainingSet
 from recon.priors.gaussian import GaussianPrior
 from recon.priors.prior import PixelPrior
 from recon.problem.problem import Problem
-from recon.ranges import Count, Positive
 from recon.types import Iterate, State
 
 

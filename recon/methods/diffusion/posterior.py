@@ -11,11 +11,11 @@ from einops import rearrange, reduce
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.errors.ranges import Count
 from recon.methods.base import Method, fitted
 from recon.methods.facts import Sees, Strength
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
-from recon.ranges import Count
 from recon.types import Iterate, State, Uncertainty
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.errors.ranges import Count, NonNegative, Positive
 from recon.methods.base import Method, fitted
 from recon.methods.diffusion.priors import ConditionedDenoiser, conditioned, load_spectrum, sampler_sees, starting_movie
 from recon.methods.facts import Sees, Strength
@@ -22,7 +23,6 @@ from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import falling
 from recon.priors.prior import PixelPrior
 from recon.problem.problem import Problem
-from recon.ranges import Count, NonNegative, Positive
 from recon.types import Iterate, State
 
 

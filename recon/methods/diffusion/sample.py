@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 
 from recon.errors import InputError
+from recon.errors.ranges import Count, Fraction, Positive
 from recon.methods.base import Method, fitted
 from recon.methods.diffusion.priors import conditioned, load_spectrum, prior_sees, starting_movie
 from recon.methods.diffusion.sampling import begin, steps_down, unguided
@@ -21,7 +22,6 @@ from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import falling
 from recon.priors.prior import Prior
 from recon.problem.problem import Problem
-from recon.ranges import Count, Fraction, Positive
 from recon.types import Iterate, State
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.errors.ranges import Count, NonNegative, Positive, Whole
 from recon.methods.base import Method, fitted
 from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees, starting_movie
 from recon.methods.diffusion.sampling import ancestral, renoised, steps_down
@@ -25,7 +26,6 @@ from recon.priors.base import Denoiser
 from recon.priors.gaussian import GaussianPrior
 from recon.priors.prior import PixelPrior
 from recon.problem.problem import Problem
-from recon.ranges import Count, NonNegative, Positive, Whole
 from recon.types import Iterate, State, Uncertainty
 
 TARGET_ACCEPTANCE = 0.57

@@ -11,13 +11,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from recon.errors.ranges import Count
 from recon.methods.facts import Sees, Strength
 from recon.methods.linear.decode import decoded_once
 from recon.methods.linear.encoder_gradients import linear_model
 from recon.methods.linear.lags import Lags, Scaling, training_pairs
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
-from recon.ranges import Count
 from recon.types import Iterate, State
 
 EVERY = 8

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from recon.errors import InputError
+from recon.errors.ranges import Count, Index
 from recon.methods.training_set import TrainingSet
-from recon.ranges import Count, Index
 
 REACH = 300
 """Longest lag (frames): no trial is longer, so that responses further away are padding."""

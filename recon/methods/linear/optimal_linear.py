@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from recon.errors.ranges import Count, NonNegative
 from recon.methods.facts import Sees, Strength
 from recon.methods.linear.decode import decoded_once
 from recon.methods.linear.encoder_gradients import LinearModel, linear_model
@@ -17,7 +18,6 @@ from recon.methods.linear.lags import Lags
 from recon.methods.linear.regression import Moments, fold_moments, solved
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
-from recon.ranges import Count, NonNegative
 from recon.types import Iterate, State
 
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.errors.ranges import Folds, NonNegative, Positive, Some
 from recon.methods.facts import PAIRS, Sees, Strength
 from recon.methods.linear.decode import decoded_once
 from recon.methods.linear.lags import Lags, measure_scaling, training_pairs
 from recon.methods.linear.regression import regressed
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
-from recon.ranges import Folds, NonNegative, Positive, Some
 from recon.types import Iterate, State
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.errors import InputError
+from recon.errors.ranges import Count, Decay, Folds, NonNegative, Some
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import POSING, only_iterate, responses_of, validation_pairs
 from recon.methods.facts import PAIRS, VALIDATED, Sees, Strength
@@ -27,7 +28,6 @@ from recon.methods.neural.library import Pieces, blended, pieces_of, window_star
 from recon.methods.neural.towers import Towers, TowerSettings, info_nce
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
-from recon.ranges import Count, Decay, Folds, NonNegative, Some
 from recon.types import Iterate, State
 
 SEGMENT = 30

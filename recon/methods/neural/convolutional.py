@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, fresh, learn
 from recon.errors import InputError
+from recon.errors.ranges import Count, Decay, Fraction, NonNegative, Whole
 from recon.files.weights import built
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import POSING, only_iterate, responses_of, validation_pairs
@@ -28,7 +29,6 @@ from recon.metrics.movie import SSIM_RADIUS, ssim
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.fidelities.mixture import Mixture
 from recon.problem.problem import Problem
-from recon.ranges import Count, Decay, Fraction, NonNegative, Whole
 from recon.types import Iterate, State
 
 DROPOUT = 0.1

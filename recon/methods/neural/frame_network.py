@@ -10,11 +10,11 @@ from torch.nn import functional
 
 from recon.encoders.training.loop import draw_weights, fresh
 from recon.errors import InputError
+from recon.errors.ranges import Count, Depth
 from recon.methods.linear.lags import Lags
 from recon.methods.neural.critic import Rivals, with_critic
 from recon.methods.neural.network import movie_from_cells
 from recon.methods.neural.read_in import Maps, ReadIn
-from recon.ranges import Count, Depth
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from recon.encoders.identity import weights_hash
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
+from recon.errors.ranges import Count, Decay, Folds, NonNegative, Some
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of
 from recon.methods.facts import PAIRS, Sees, Strength
@@ -25,7 +26,6 @@ from recon.methods.training_set import TrainingSet
 from recon.priors.autoencoder import Autoencoder, load_image_autoencoder
 from recon.priors.movie_autoencoder import load_autoencoder
 from recon.problem.problem import Problem
-from recon.ranges import Count, Decay, Folds, NonNegative, Some
 from recon.types import Iterate, State, Trial
 
 

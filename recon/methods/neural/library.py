@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.errors.ranges import Count, NonNegative
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of
 from recon.methods.facts import Sees, Strength
 from recon.methods.neural.chunks import as_bytes
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
-from recon.ranges import Count, NonNegative
 from recon.types import Iterate, State
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from recon.encoders.training.clips import TrainingClip
 from recon.encoders.training.loop import Learning, fresh, learn
 from recon.errors import InputError
+from recon.errors.ranges import Count, Decay, Whole
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import POSING, only_iterate, responses_of, validation_pairs
 from recon.methods.facts import PAIRS, VALIDATED, Sees, Strength
@@ -23,7 +24,6 @@ from recon.methods.neural.most_exciting import pictures
 from recon.methods.training_set import TrainingSet
 from recon.metrics.movie import SSIM_RADIUS, ssim
 from recon.problem.problem import Problem
-from recon.ranges import Count, Decay, Whole
 from recon.types import Iterate, State
 
 FLOOR = 1e-3

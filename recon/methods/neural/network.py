@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from recon.encoders.training.loop import draw_weights, fresh
 from recon.errors import InputError
+from recon.errors.ranges import Count, Depth, Levels
 from recon.methods.linear.lags import Lags
 from recon.methods.neural.read_in import GridWeights, ReadIn
-from recon.ranges import Count, Depth, Levels
 
 CHANNELS_LAST = torch.channels_last
 """Channels-last memory format: space and time are mixed without copies."""

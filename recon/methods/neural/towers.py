@@ -12,10 +12,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recon.errors.ranges import Count
 from recon.methods.linear.lags import Lags
 from recon.methods.neural.read_in import NONLINEARITIES, Transform
 from recon.metrics.identification import cosine_similarity
-from recon.ranges import Count
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.errors.ranges import Count, NonNegative
 from recon.methods.optimise.first_order import Evaluation, terms_in
 from recon.methods.optimise.lbfgs import Lbfgs
 from recon.methods.optimise.parameterise import Whitened
 from recon.priors.spectrum import Spectrum, cosine_transform
 from recon.problem.problem import Problem
-from recon.ranges import Count, NonNegative
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from recon.ranges import Decay, Positive, Whole
+from recon.errors.ranges import Decay, Positive, Whole
 
 TERM = "term."
 """Prefix of the terms in an optimiser's memory."""

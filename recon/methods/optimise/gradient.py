@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recon.encoders.canvas import centred
 from recon.errors import InputError
+from recon.errors.ranges import Count, Fraction, NonNegative
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import POSING, Method, fitted, last_iterate
 from recon.methods.facts import ENCODER, NOTHING, SPECTRUM, Sees, Strength, united
@@ -25,7 +26,6 @@ from recon.methods.training_set import TrainingSet
 from recon.priors.energies import weighted_energies
 from recon.priors.spectrum import Spectrum, estimate_spectrum, residual_spectrum
 from recon.problem.problem import Problem
-from recon.ranges import Count, Fraction, NonNegative
 from recon.types import Iterate, State
 
 RESIDUALS = "residuals of another method on validation clips"

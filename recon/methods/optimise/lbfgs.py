@@ -13,8 +13,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from recon.errors.ranges import Count, Decay, Positive, Whole
 from recon.methods.optimise.first_order import Evaluate, Evaluation, Optimiser, Project, unconstrained
-from recon.ranges import Count, Decay, Positive, Whole
 
 
 @dataclass(frozen=True)

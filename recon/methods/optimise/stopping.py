@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from recon.errors.ranges import Count
 from recon.problem.problem import Problem
-from recon.ranges import Count
 
 STOP = "stop_term."
 """Prefix of the best iterate's terms in the memory."""

@@ -9,13 +9,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from recon.errors.ranges import Count, Positive
 from recon.problem.fidelities.independent import Gaussian, Poisson
 from recon.problem.fidelities.mixture import Mixture
 from recon.problem.problem import Problem
 from recon.problem.subclips import subclip_gradients
 from recon.problem.subclips_published import published_gradients
 from recon.problem.windows import Frames
-from recon.ranges import Count, Positive
 
 SEPARABLE = (Poisson, Gaussian, Mixture)
 """Fidelities that are sums over frames."""

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from recon.encoders.training.loop import Learning, fresh
 from recon.errors import InputError
+from recon.errors.ranges import Count, Decay, Whole
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import responses_of
 from recon.methods.facts import DECODED, Sees
@@ -30,7 +31,6 @@ from recon.priors.text import EMBEDDED, TextEncoder
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.fidelities.mixture import Mixture
 from recon.problem.problem import Problem
-from recon.ranges import Count, Decay, Whole
 
 PENALTIES = tuple(float(10 ** (power / 2)) for power in range(-4, 7))
 """Ridge penalties, in units of the features' mean variance times the number of windows."""

@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from recon.errors import InputError
+from recon.errors.ranges import Count, Index
 from recon.methods.text.captioner_source import Spoken
 from recon.methods.text.generated_clips import FIRST, FRAMES, Raster, drawn_clips
 from recon.methods.training_set import TrainingSet
 from recon.priors.text import TextEncoder
 from recon.problem.fidelities.base import Likelihood, SamplingLikelihood
-from recon.ranges import Count, Index
 from recon.simulate.render import FRAME_RATE
 from recon.types import Caption
 

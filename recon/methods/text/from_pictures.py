@@ -13,11 +13,11 @@ from torch.nn import functional
 
 from recon.encoders.runtime.precision import autocast
 from recon.errors import InputError
+from recon.errors.ranges import Count, Folds, NonNegative, Some
 from recon.methods.linear.lags import Lags, Scaling, measure_scaling, training_pairs
 from recon.methods.linear.regression import regressed
 from recon.methods.text.examples import Windows
 from recon.methods.training_set import TrainingSet
-from recon.ranges import Count, Folds, NonNegative, Some
 
 GROUPS = 4
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from recon.code_version import library_versions
 from recon.errors import InputError
+from recon.files.code_version import library_versions
 from recon.files.sealed import DamagedFileError, read_sealed, write_sealed
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.fidelities.independent import Gaussian, Poisson

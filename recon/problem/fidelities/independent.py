@@ -8,8 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
+from recon.errors.ranges import Count, Positive
 from recon.problem.fidelities.base import Likelihood, by_neuron, counted, fitted
-from recon.ranges import Count, Positive
 
 STD_FLOOR = 0.01
 """A neuron's noise is at least this fraction of the population's, as the field floors the std of responses."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.errors.ranges import Count, Decay, Positive, Whole
 from recon.problem.fidelities.base import Likelihood, counted, fitted
 from recon.problem.fidelities.independent import Gaussian
-from recon.ranges import Count, Decay, Positive, Whole
 
 
 @final

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.errors.ranges import Count
 from recon.problem.fidelities.base import Likelihood, by_neuron, counted, fitted
-from recon.ranges import Count
 
 ZERO = 1e-3
 """Responses count as at least this fraction of the floor's scale, where the gamma density is still finite."""

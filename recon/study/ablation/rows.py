@@ -8,9 +8,9 @@ from typing import Any
 
 from recon.data.measurement import Bins
 from recon.errors import InputError
+from recon.errors.ranges import Seed
 from recon.metrics import primary, ranked
 from recon.metrics.metric import OF_MOVIES
-from recon.ranges import Seed
 from recon.study.ablation.trees import (
     decoded_text,
     guided,

@@ -17,8 +17,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from recon.code_version import all_modules, code_version
 from recon.errors import InputError
+from recon.files.code_version import all_modules, code_version
 from recon.study.executors.jobs import ATTEMPTS, Do, JobOutcome, Ledger, News, done
 from recon.study.settings import Share
 

@@ -19,12 +19,12 @@ from torch import nn
 
 from recon.files import digest
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 SOURCE = PACKAGE.resolve().parent
 PROJECT = "recon"
 
 UNCOUNTED = (
-    "recon.code_version",
+    "recon.files.code_version",
     "recon.data.content",
     "recon.files",
     "recon.files.locks",
