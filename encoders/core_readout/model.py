@@ -89,6 +89,8 @@ class CoreReadout(Encoder):
             self.readout.bias.zero_()
             if self.gain is not None:
                 self.gain.initialise(generator)
+            if self.shifter is not None:
+                self.shifter.initialise(generator)
 
     @torch.no_grad()
     def place(self, positions: Tensor, level: Tensor) -> None:

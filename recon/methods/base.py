@@ -54,6 +54,19 @@ class Learner(Protocol):
         ...
 
 
+@runtime_checkable
+class Iterative(Protocol):
+    """A method that knows beforehand how many iterates it yields at most, for each encoder if it takes them in turn."""
+
+    @property
+    def iterates(self) -> int | None: ...
+
+
+def planned_iterates(method: object) -> int | None:
+    """Return the largest number of iterates that a method yields; None where it is not known beforehand."""
+    return method.iterates if isinstance(method, Iterative) else None
+
+
 def fitted(method: Method, training: TrainingSet) -> Method:
     """Return the method ready to run: fitted if it learns, else unchanged."""
     return method.fit(training) if isinstance(method, Learner) else method

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self, final
 
 import torch
 from torch import Tensor
 
 from recon.errors import InputError
 from recon.errors.ranges import NonNegative, Seed, Some
-from recon.methods.base import Method, fitted
+from recon.methods.base import Method, fitted, planned_iterates
 from recon.methods.facts import Sees, Strength, united
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
@@ -20,18 +21,18 @@ from recon.types import Iterate, State
 
 
 @dataclass(frozen=True)
-class Smoothed:
-    """Another method's movie after a Gaussian filter of standard deviations `sigma` (frames, pixels down, across).
+class Around(ABC):
+    """A method around another one: it sees what that one sees, learns by it, and yields as many iterates."""
 
-    The published post-processing is (0.5, 0.5, 0.5). Wider filters score better; widths are chosen on validation clips.
-    Borders are mirrored, as in SciPy's `gaussian_filter` with truncation at four standard deviations.
-    """
-
-    title: ClassVar[str] = "Gaussian smoothing"
+    title: ClassVar[str]
     strength: ClassVar[Strength | None] = None
 
     method: Method
-    sigma: tuple[NonNegative, NonNegative, NonNegative] = (0.5, 0.5, 0.5)
+
+    @property
+    def iterates(self) -> int | None:
+        """Those of the method inside."""
+        return planned_iterates(self.method)
 
     @property
     def sees(self) -> Sees:
@@ -43,9 +44,27 @@ class Smoothed:
         """True if each sample of a batch gives what it gives alone."""
         return self.method.separable
 
-    def fit(self, training: TrainingSet) -> Smoothed:
-        """Fit the inner method."""
+    def fit(self, training: TrainingSet) -> Self:
+        """Fit the method inside."""
         return replace(self, method=fitted(self.method, training))
+
+    @abstractmethod
+    def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
+        """Yield iterates made of those of the method inside."""
+
+
+@final
+@dataclass(frozen=True)
+class Smoothed(Around):
+    """Another method's movie after a Gaussian filter of standard deviations `sigma` (frames, pixels down, across).
+
+    The published post-processing is (0.5, 0.5, 0.5). Wider filters score better; widths are chosen on validation clips.
+    Borders are mirrored, as in SciPy's `gaussian_filter` with truncation at four standard deviations.
+    """
+
+    title: ClassVar[str] = "Gaussian smoothing"
+
+    sigma: tuple[NonNegative, NonNegative, NonNegative] = (0.5, 0.5, 0.5)
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield each iterate, smoothed; the inner state is passed on untouched.
@@ -78,6 +97,13 @@ class Average:
             raise InputError(f"average: expected weights with a sum above 0, got {dict(self.weights)}; raise one")
 
     @property
+    def iterates(self) -> int | None:
+        """Those of all methods and the mean, where each knows its own."""
+        each = [planned_iterates(method) for method in self.methods.values()]
+        known = [count for count in each if count is not None]
+        return sum(known) + 1 if len(known) == len(each) else None
+
+    @property
     def sees(self) -> Sees:
         """What decides the movie."""
         return united(*(method.sees for name, method in self.methods.items() if self.weights[name]))
@@ -97,28 +123,17 @@ class Average:
         yield from _in_turn(parts, generator, state)
 
 
+@final
 @dataclass(frozen=True)
-class ReconstructionEnsemble:
+class ReconstructionEnsemble(Around):
     """One reconstruction per encoder of the problem, averaged (reconstruction ensembling, Bauer et al. 2026)."""
 
     title: ClassVar[str] = "mean over encoders"
-    strength: ClassVar[Strength | None] = None
-
-    method: Method
 
     @property
     def sees(self) -> Sees:
         """What decides the movie."""
         return self.method.sees | Sees(animals=self.method.sees.responses)
-
-    @property
-    def separable(self) -> bool:
-        """True if each sample of a batch gives what it gives alone."""
-        return self.method.separable
-
-    def fit(self, training: TrainingSet) -> ReconstructionEnsemble:
-        """Fit the inner method."""
-        return replace(self, method=fitted(self.method, training))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the iterates for each encoder in turn, then the mean."""
@@ -126,17 +141,16 @@ class ReconstructionEnsemble:
         yield from _in_turn(parts, generator, state)
 
 
+@final
 @dataclass(frozen=True)
-class DeepEnsemble:
+class DeepEnsemble(Around):
     """Mean of one method learnt once with each of `seeds` (Lakshminarayanan et al. 2017).
 
     Artefacts are shared with rows that use the method alone with these seeds.
     """
 
     title: ClassVar[str] = "mean over seeds"
-    strength: ClassVar[Strength | None] = None
 
-    method: Method
     seeds: Annotated[tuple[Seed, ...], Some] = (0, 1, 2)
     members: tuple[Method, ...] = ()
 
@@ -145,14 +159,10 @@ class DeepEnsemble:
             raise InputError(f"deep_ensemble: expected different seeds, got {self.seeds}; leave out the repeats")
 
     @property
-    def sees(self) -> Sees:
-        """That of the method inside."""
-        return self.method.sees
-
-    @property
-    def separable(self) -> bool:
-        """True if each sample of a batch gives what it gives alone."""
-        return self.method.separable
+    def iterates(self) -> int | None:
+        """Those of all members."""
+        inner = planned_iterates(self.method)
+        return None if inner is None else inner * len(self.seeds)
 
     def fit(self, training: TrainingSet) -> DeepEnsemble:
         """Learn the inner method with every seed."""

@@ -21,15 +21,6 @@ def artefacts_of(method: object) -> set[Path]:
     return {path for path in found if isinstance(path, Path)}
 
 
-def planned_iterations(method: object) -> int | None:
-    """Return the maximum number of iterates, where the method or the one inside it states it."""
-    values = dict(_entries(method))
-    iterations = values.get("iterations")
-    if isinstance(iterations, int):
-        return iterations
-    return planned_iterations(values["method"]) if "method" in values else None
-
-
 def _entries(record: object) -> Iterator[tuple[str, object]]:
     if is_dataclass(record):
         yield from ((field.name, getattr(record, field.name)) for field in fields(record))

@@ -15,7 +15,7 @@ from recon.encoders.base import Encoder
 from recon.encoders.runtime.devices import replicate
 from recon.files import digest, write_bytes, write_json
 from recon.files.code_version import code_version, library_versions, modules_of
-from recon.methods.base import Method, fitted
+from recon.methods.base import Method, fitted, planned_iterates
 from recon.methods.named_files import content_named
 from recon.methods.training_set import TrainingSet
 from recon.problem.animals import Animal
@@ -27,7 +27,7 @@ from recon.run.runner import reconstruct
 from recon.run.trace import GroundTruth
 from recon.run.watch import TaskFolders, Watch, folder_name
 from recon.study.outputs import movie_file, to_yaml
-from recon.study.provenance import artefacts_of, learning_time, planned_iterations
+from recon.study.provenance import artefacts_of, learning_time
 from recon.study.saw import Saw, saw_by
 from recon.study.shared import Bench, Plan
 from recon.study.store import Store
@@ -103,7 +103,7 @@ class Task:
     @property
     def effort(self) -> int:
         """Relative cost: planned iterations × clips."""
-        return (planned_iterations(self.plan.method) or 1) * len(self.batch.clips)
+        return (planned_iterates(self.plan.method) or 1) * len(self.batch.clips)
 
     @cached_property
     def left_out(self) -> Tensor:
@@ -280,7 +280,7 @@ class Task:
             frame_rate=recording.frame_rate,
             every=settings.trace_every,
             title=f"{title} {self.label}",
-            total=planned_iterations(self.plan.method),
+            total=planned_iterates(self.plan.method),
             progress=self.bench.progress,
         )
 

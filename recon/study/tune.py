@@ -21,11 +21,11 @@ from recon.encoders.runtime.precision import products
 from recon.errors import InputError
 from recon.files import claim, finite, write_bytes, write_json
 from recon.files.code_version import code_version
+from recon.methods.base import planned_iterates
 from recon.methods.named_files import content_named
 from recon.run.runner import reconstruct
 from recon.study.folders import check_run
 from recon.study.manifest import RUN
-from recon.study.provenance import planned_iterations
 from recon.study.search import Place, Readings, Search, Searches
 from recon.study.settings import Settings
 from recon.study.shared import Bench, Plan, plan
@@ -193,7 +193,7 @@ def _run(bench: Bench, search: Search, tree: Mapping[str, Any], chosen: Mapping[
         task = Task(bench, planned, batch)
         folder = bench.settings.run / "tuning" / task.key
         with Readings(folder / "readings.jsonl", search, bench.scorer(batch), title=str(dict(chosen))) as readings:
-            readings.bar.total = planned_iterations(planned.method)
+            readings.bar.total = planned_iterates(planned.method)
             result = reconstruct(
                 task.method(),
                 task.pose(),

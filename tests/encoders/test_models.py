@@ -257,6 +257,17 @@ def test_load_names_what_it_knows() -> None:
         encoders.load("resnet")
 
 
+@pytest.mark.parametrize("name", ["core_readout", "shifter", "judge"])
+def test_initial_weights_come_from_the_generator_alone(name: str) -> None:
+    """Also those of the shifter, which neuralpredictors draws from torch's global generator."""
+    weights = []
+    for seed in (1, 2):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            weights.append(ALL[name]().state_dict())
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
 @pytest.mark.usefixtures("computes_bfloat16")
 @pytest.mark.parametrize("make", [*ALL.values(), lambda: core_readout(neurons=600)], ids=[*ALL, "readout by places"])
 def test_the_gradient_goes_back_through_bfloat16(make: Callable[[], Encoder]) -> None:

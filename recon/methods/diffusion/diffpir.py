@@ -64,6 +64,11 @@ class DiffPir:
             )
 
     @property
+    def iterates(self) -> int:
+        """One per noise level."""
+        return self.levels
+
+    @property
     def sees(self) -> Sees:
         """What decides the movie."""
         return sampler_sees(self.denoiser, strength=self.data.beta, start=self.start)

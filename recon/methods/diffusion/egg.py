@@ -58,6 +58,11 @@ class Egg:
             )
 
     @property
+    def iterates(self) -> int:
+        """One per noise level."""
+        return self.levels
+
+    @property
     def sees(self) -> Sees:
         """What decides the movie."""
         return sampler_sees(self.denoiser, strength=self.scale)

@@ -52,6 +52,11 @@ class PlugAndPlay:
             )
 
     @property
+    def iterates(self) -> int:
+        """One per iteration."""
+        return self.iterations
+
+    @property
     def sees(self) -> Sees:
         """What decides the movie."""
         return sampler_sees(self.denoiser, strength=self.data.beta, start=self.start)

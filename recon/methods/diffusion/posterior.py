@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, final
 
 import torch
 from einops import rearrange, reduce
@@ -12,43 +12,26 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.errors.ranges import Count
-from recon.methods.base import Method, fitted
-from recon.methods.facts import Sees, Strength
-from recon.methods.training_set import TrainingSet
+from recon.methods.combined import Around
 from recon.problem.problem import Problem
 from recon.types import Iterate, State, Uncertainty
 
 
+@final
 @dataclass(frozen=True)
-class Posterior:
+class Posterior(Around):
     """Mean and standard deviation per pixel of `draws` parallel draws of a stochastic sampler.
 
     The calibration of the deviation is that of the sampler: see its bias, and the coverage of its intervals.
     """
 
     title: ClassVar[str] = "posterior mean of draws"
-    strength: ClassVar[Strength | None] = None
 
-    method: Method
     draws: Count = 8
 
     def __post_init__(self) -> None:
         if self.draws < 2:
             raise InputError(f"posterior: expected at least 2 draws, got {self.draws}; raise it")
-
-    @property
-    def sees(self) -> Sees:
-        """That of the sampler."""
-        return self.method.sees
-
-    @property
-    def separable(self) -> bool:
-        """True if each sample of a batch gives what it gives alone."""
-        return self.method.separable
-
-    def fit(self, training: TrainingSet) -> Posterior:
-        """Fit the inner method."""
-        return replace(self, method=fitted(self.method, training))
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the mean over draws of each iterate; the inner state is passed on untouched.

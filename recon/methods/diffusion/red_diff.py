@@ -58,6 +58,11 @@ class RedDiff:
             )
 
     @property
+    def iterates(self) -> int:
+        """One per iteration."""
+        return self.iterations
+
+    @property
     def sees(self) -> Sees:
         """What decides the movie."""
         return sampler_sees(self.denoiser if self.prior else None, strength=self.beta, start=self.start)

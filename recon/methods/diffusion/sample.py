@@ -53,6 +53,11 @@ class Sample:
             raise InputError(f"sample: expected noise in 0–1, got {self.noise:g}; correct it")
 
     @property
+    def iterates(self) -> int:
+        """One per noise level."""
+        return self.levels
+
+    @property
     def sees(self) -> Sees:
         """What decides the movie."""
         return prior_sees(self.denoiser) | (Sees(learnt=(MEAN_FRAME,)) if self.start is None else self.start.sees)

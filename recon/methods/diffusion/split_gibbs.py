@@ -68,6 +68,11 @@ class SplitGibbs:
         list(steps_down(self.levels, self.rho, self.lowest))
 
     @property
+    def iterates(self) -> int:
+        """One per iteration."""
+        return self.iterations
+
+    @property
     def sees(self) -> Sees:
         """What decides the movie."""
         return sampler_sees(self.denoiser, strength=self.beta, start=self.start)

@@ -81,6 +81,11 @@ class Gradient:
             )
 
     @property
+    def iterates(self) -> int:
+        """One per iteration."""
+        return self.iterations
+
+    @property
     def sees(self) -> Sees:
         """What decides the movie; the centre replaces the training movies by its residuals."""
         known = {"spectrum": SPECTRUM if self.centre is None else RESIDUALS, "power_law": POWER_LAW}

@@ -10,15 +10,10 @@ import torch
 from torch import Tensor
 
 from recon.errors.ranges import Count, Positive
-from recon.problem.fidelities.independent import Gaussian, Poisson
-from recon.problem.fidelities.mixture import Mixture
 from recon.problem.problem import Problem
 from recon.problem.subclips import subclip_gradients
 from recon.problem.subclips_published import published_gradients
 from recon.problem.windows import Frames
-
-SEPARABLE = (Poisson, Gaussian, Mixture)
-"""Fidelities that are sums over frames."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ class SubClips:
         self, problem: Problem, movie: Tensor, spans: list[Frames], index: int
     ) -> Iterator[tuple[Frames, Tensor, Tensor]]:
         """Yield each sub-clip's (first, end), energy `[B]` and unit gradient, for one observation."""
-        separable = isinstance(problem.fidelity_of(problem.observations[index]), SEPARABLE)
+        separable = problem.fidelity_of(problem.observations[index]).by_frame
         if self.norm == "all_inputs":
             published = published_gradients(problem, movie, spans, observation=index, separable=separable)
             for span, energy, gradient, norm in published:

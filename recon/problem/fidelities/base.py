@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -16,7 +16,12 @@ from recon.errors import InputError
 
 @dataclass(frozen=True)
 class Likelihood(ABC):
-    """A negative log likelihood of responses given rates, up to terms independent of the rates."""
+    """A negative log likelihood of responses given rates, up to terms independent of the rates.
+
+    `by_frame`: whether it is a sum over frames, so that the gradient of a movie is that of its parts.
+    """
+
+    by_frame: ClassVar[bool]
 
     @abstractmethod
     def __call__(self, rates: Tensor, responses: Tensor, mask: Tensor) -> Tensor:

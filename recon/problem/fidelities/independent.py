@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ class Poisson(Likelihood):
     >>> Poisson()(rates, torch.zeros(1, 1, 2), torch.ones(1, 1, 2, dtype=torch.bool))
     tensor([3.])
     """
+
+    by_frame: ClassVar[bool] = True
 
     epsilon: Positive = 1e-8
 
@@ -56,6 +58,8 @@ class Gaussian(Likelihood):
 
     `intercept` a and `slope` b `[N]` are fitted; a is at least `floor` times the neuron's mean squared residual.
     """
+
+    by_frame: ClassVar[bool] = True
 
     floor: Positive = 0.05
     samples: Count = 4000

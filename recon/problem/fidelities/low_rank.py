@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ class LowRank(Likelihood):
     sample's counted neurons counts for none. `nugget` shrinks ρ(τ > 0), since interpolated responses have a nearly
     singular C. With U = 0, d = 1, ρ(τ > 0) = 0 it is `Gaussian`. Factor analysis: Rubin & Thayer 1982.
     """
+
+    by_frame: ClassVar[bool] = False
 
     rank: Whole = 8
     order: Count = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -37,6 +37,8 @@ class Mixture(Likelihood):
     `floor_scale` s, `amplitude` A and `shape` k > 1, all `[N]`, are fitted; responses below zero count as zero.
     `steps` of Adam see at most `samples` bins, evenly spaced over the training trials.
     """
+
+    by_frame: ClassVar[bool] = True
 
     steps: Count = 40
     samples: Count = 1000
