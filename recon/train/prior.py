@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from recon.encoders.base import device_of
 from recon.encoders.training.loop import Learning, Loss, draw_weights, fresh, learn
 from recon.errors import InputError
-from recon.errors.ranges import Count, Fraction, Positive, Seed
+from recon.errors.ranges import Count, Decay, Fraction, Positive, Seed
 from recon.files import digest
 from recon.methods.diffusion.sampling import drawn, steps_down
 from recon.methods.named_files import content_named_in
@@ -25,6 +25,7 @@ from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion, s
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from recon.priors.text import EMBEDDED, TextEncoder
+from recon.train.augment import enlarged
 from recon.train.card import PYTHON, Command, origin
 from recon.train.identity import identity
 
@@ -54,7 +55,8 @@ class PriorTraining:
 
     Chunks of `frames` frames of one scene are noised with ln σ ~ N(`level`, `log_sd`²) and denoised. The squared error
     is divided by the posterior variance under a Gaussian of the same spectrum, as in Karras et al. 2022. A fraction
-    `silent` of the chunks has no caption (Ho & Salimans 2021). Without `gaussian` the spectrum is taken as white. With
+    `silent` of the chunks has no caption (Ho & Salimans 2021). With `zoom`, chunks are shifted and enlarged at random,
+    at most to 1 / (1 − zoom). Without `gaussian` the spectrum is taken as white. With
     `start` the network is initialised from another prior except for its last layer: next to an exact Gaussian denoiser
     only the nonlinear part remains to be learnt, which a new network hardly finds.
     """
@@ -68,6 +70,7 @@ class PriorTraining:
     level: float = -1.0
     log_sd: Positive = 1.3
     silent: Fraction = 0.15
+    zoom: Decay = 0.0
     text: str = EMBEDDED
     precision: str = "bfloat16"
     gaussian: bool = True
@@ -155,6 +158,7 @@ def denoising_loss(chosen: PriorTraining, shown: Captioned) -> Loss:
 
     def loss(network: Any, draws: torch.Generator) -> Tensor:
         movie, text = shown.drawn(draws, batch=chosen.batch, frames=chosen.frames)
+        movie = enlarged(movie, chosen.zoom, draws)
         text = torch.where(torch.rand(len(text), 1, generator=draws) < chosen.silent, torch.nan, text)
         sigma = (chosen.level + chosen.log_sd * torch.randn(len(movie), generator=draws)).exp()
         parts = (movie, text, sigma, torch.randn(movie.shape, generator=draws))
