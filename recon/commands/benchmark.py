@@ -39,19 +39,19 @@ def table(results: Path) -> list[str]:
 
     Runs with poolings show pooled frame r instead of the other scores; the page shows all columns.
     """
-    from recon.report.tables import costs, headings, over_seeds
+    from recon.report.tables import also_seen, costs, headings, over_seeds
     from recon.study.outputs import read_results
 
     rows = over_seeds(read_results(results))
     methods = list(dict.fromkeys(row["method"] for row in rows))
     scores, spent = headings(rows, "summary"), costs(rows, "summary")
-    cells = [["method", "clips", *scores.values(), *spent.values()]]
+    cells = [["method", "clips", *scores.values(), *spent.values(), "also saw"]]
     for method in methods:
         own = [row for row in rows if row["method"] == method]
         marks = " (oracle)" if own[0]["oracle"] == "True" else ""
         known = {name: [float(row[name]) for row in own if row[name]] for name in (*scores, *spent)}
         numbers = [*(_mean(known[name]) for name in scores), *(_cost(known[name]) for name in spent)]
-        cells.append([method + marks, str(len(own)), *numbers])
+        cells.append([method + marks, str(len(own)), *numbers, also_seen(own[0])])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 

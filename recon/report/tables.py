@@ -49,11 +49,25 @@ def markdown(*results: Path, baseline: str = "ridge") -> str:
     differences = [key for key in scores if against and (key in primary() or key.startswith(POOLED))]
     spent = costs(rows, "summary", "tables")
     head = ["method", *scores.values(), *(f"Δ {scores[key]} to {baseline}" for key in differences), *spent.values()]
+    seen = {name: also_seen(own[0]) for name, own in methods.items()}
+    head += ["also saw"] * any(seen.values())
     lines = [head, ["---"] * len(head)]
     for name, own in methods.items():
         cells = [_mean(own, key) for key in scores] + [_difference(own, against, key) for key in differences]
-        lines.append([name + _mark(own), *cells, *(_cost(own, key) for key in spent)])
+        cells += [_cost(own, key) for key in spent] + [seen[name]] * any(seen.values())
+        lines.append([name + _mark(own), *cells])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def also_seen(row: Mapping[str, str]) -> str:
+    """Return what a method saw beside responses of its animal and training movies; results of old versions lack some.
+
+    >>> also_seen({"behavior": "True", "text": "decoded", "animals": "second", "pretrained": ""})
+    'behavior, text (decoded), other animals (second)'
+    """
+    kinds = {"text": "text", "animals": "other animals", "pretrained": "pretrained"}
+    told = [f"{kind} ({row[column]})" for column, kind in kinds.items() if row.get(column)]
+    return ", ".join((["behavior"] if row.get("behavior") == "True" else []) + told)
 
 
 def over_seeds(rows: Rows) -> list[dict[str, str]]:

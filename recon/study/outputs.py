@@ -39,7 +39,7 @@ FIRST = (
     "status",
     "iterations",
 )
-LAST = ("behavior", "oracle", "message")
+LAST = ("behavior", "text", "animals", "pretrained", "oracle", "message")
 """Columns of results.csv before and after those of costs and scores."""
 
 

@@ -35,6 +35,12 @@ class Saw:
         return self.sees.behavior
 
     @property
+    def text(self) -> tuple[str, ...]:
+        """The texts that decided the movie: captions, decoded text, or a typed caption in quotes."""
+        given = () if self.words == "none" else (f"{self.words} captions",)
+        return tuple(word for source in self.sees.text for word in (given if source == GIVEN else (source,)))
+
+    @property
     def truth(self) -> bool:
         """True if the method was given something of the true movie: its rates or its own captions."""
         captioned = GIVEN in self.sees.text and self.words == "true"

@@ -268,6 +268,9 @@ class Task:
             "denoiser_evaluations": result.denoiser_evaluations or None,
             "seconds": result.seconds,
             "behavior": self.saw.behavior,
+            "text": ", ".join(self.saw.text),
+            "animals": ", ".join(self.saw.animals),
+            "pretrained": ", ".join(self.saw.sees.pretrained),
             "oracle": self.saw.truth,
         }
 

@@ -45,6 +45,15 @@ def test_poolings_take_the_place_of_other_scores(tmp_path: Path) -> None:
     assert "ridge (oracle) | 0.250" in markdown(path)
 
 
+def test_a_last_column_says_what_methods_saw_beside_responses(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    head = "method,trial,oracle,evaluations,seconds,ssim,behavior,text,animals,pretrained\n"
+    path.write_text(f"{head}mean,0,False,1,1,0.1,False,,,\nrefined,0,False,1,1,0.2,True,decoded,,prior movies\n")
+    head, _, mean, refined = markdown(path).splitlines()
+    assert head.endswith("| also saw |") and mean.endswith("|  |")
+    assert refined.endswith("| behavior, text (decoded), pretrained (prior movies) |")
+
+
 def test_an_empty_table_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     path.write_text("method,trial\n")
