@@ -92,8 +92,12 @@ def responses_of(problem: Problem, neurons: Tensor) -> Tensor:
 
 
 def _mean_responses(problem: Problem) -> Tensor:
-    own = problem.observations[0].animal
-    measurements = [seen.measurement for seen in problem.observations if seen.animal == own]
+    measurements = [seen.measurement for seen in problem.observations if not seen.animal]
+    if not measurements:
+        raise InputError(
+            f"decoder: expected responses of its own animal, got those of {problem.observations[0].animal!r}; "
+            "decode each animal by itself, or use a method that is guided by encoders"
+        )
     counts = {measurement.responses.shape[1] for measurement in measurements}
     if len(counts) != 1:
         raise InputError(f"decoder: expected the same neurons in all observations, got {sorted(counts)}; run one each")

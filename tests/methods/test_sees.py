@@ -23,6 +23,7 @@ from worlds.toy_method import ToyMethod
 from recon.encoders.base import Encoder, freeze
 from recon.methods import METHODS, fitted
 from recon.methods.base import Method, last_iterate
+from recon.methods.combined import ReconstructionEnsemble
 from recon.methods.facts import GIVEN
 from recon.methods.optimise.data_step import DataStep
 from recon.methods.text.decoder import Decoded
@@ -203,3 +204,9 @@ def test_a_sampler_sees_what_its_prior_and_text_see(cell: Any, tmp_path: Path) -
 @pytest.mark.parametrize("cell", cells(quick=False), ids="-".join)
 def test_every_sampler_prior_and_text(cell: Any, tmp_path: Path) -> None:
     check(cell, tmp_path)
+
+
+def test_a_decoder_is_never_given_another_animals_responses(ready: dict[str, Any]) -> None:
+    """In an ensemble over encoders each problem has one observation, whose neurons may happen to be as many."""
+    with pytest.raises(ValueError, match="decoder: expected responses of its own animal, got those of 'b'"):
+        movie_of(ReconstructionEnsemble(ready["ridge"]), BASE)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recon.errors.ranges import Count, Positive
+from recon.problem.fidelities.base import Likelihood
 from recon.problem.problem import Problem
 from recon.problem.subclips import subclip_gradients
 from recon.problem.subclips_published import published_gradients
@@ -65,7 +66,8 @@ class SubClips:
         self, problem: Problem, movie: Tensor, spans: list[Frames], index: int
     ) -> Iterator[tuple[Frames, Tensor, Tensor]]:
         """Yield each sub-clip's (first, end), energy `[B]` and unit gradient, for one observation."""
-        separable = problem.fidelity_of(problem.observations[index]).by_frame
+        fidelity = problem.fidelity_of(problem.observations[index])
+        separable = isinstance(fidelity, Likelihood) and fidelity.by_frame
         if self.norm == "all_inputs":
             published = published_gradients(problem, movie, spans, observation=index, separable=separable)
             for span, energy, gradient, norm in published:
