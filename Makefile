@@ -31,8 +31,8 @@ test: $(INSTALLED)  ## six minutes on two cores: style, types, tests, doctests, 
 		wait $$types; types=$$?; cat .mypy.log; rm -f .mypy.log; exit $$((tests | types))
 
 test-slow: $(INSTALLED)  ## forty minutes: what takes minutes each: kills, Ray, notebooks, full scale, a fresh environment
-	@$(PYTEST) -m "slow and not alone" --durations=20
-	@$(ONE_THREAD) $(BIN)/pytest -m "slow and alone" --durations=10
+	@$(PYTEST) -m "slow and not alone" --durations=20; together=$$?; \
+		$(ONE_THREAD) $(BIN)/pytest -m "slow and alone" --durations=10; alone=$$?; exit $$((together | alone))
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check

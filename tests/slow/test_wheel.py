@@ -98,7 +98,7 @@ def test_import_comes_from_the_environment_and_lists_everything(run: Run, enviro
     assert Path(where).is_relative_to(environment)
     assert run("recon", "--version").startswith("recon ")
     listed = run("recon", "list")
-    assert all(name in listed for name in ("core_readout", "map", "pretrained", "ridge"))
+    assert all(name in listed for name in ("core_readout", "gradient", "pretrained", "ridge"))
 
 
 def test_every_module_can_be_imported(run: Run) -> None:
