@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
 
@@ -23,5 +22,5 @@ def enlarged(movie: Tensor, zoom: float, draws: torch.Generator) -> Tensor:
     matrix = torch.zeros(len(movie), 2, 3)
     matrix[:, 0, 0] = matrix[:, 1, 1] = 1 / size
     matrix[:, :, 2] = -corner / size[:, None]
-    frames = warp_affine(movie[:, 0], matrix.to(movie), (height, width), padding_mode="border", align_corners=True)
-    return rearrange(frames, "b t h w -> b 1 t h w")
+    frames: Tensor = warp_affine(movie[:, 0], matrix.to(movie), (height, width), padding_mode="border", align_corners=True)
+    return frames[:, None]
