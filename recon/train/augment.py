@@ -22,5 +22,7 @@ def enlarged(movie: Tensor, zoom: float, draws: torch.Generator) -> Tensor:
     matrix = torch.zeros(len(movie), 2, 3)
     matrix[:, 0, 0] = matrix[:, 1, 1] = 1 / size
     matrix[:, :, 2] = -corner / size[:, None]
-    frames: Tensor = warp_affine(movie[:, 0], matrix.to(movie), (height, width), padding_mode="border", align_corners=True)
+    frames: Tensor = warp_affine(
+        movie[:, 0], matrix.to(movie), (height, width), padding_mode="border", align_corners=True
+    )
     return frames[:, None]
