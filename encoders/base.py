@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from recon.encoders.summary import as_html, as_text, card_facts, screen
 from recon.errors import InputError
 from recon.errors.ranges import Count, Positive, UnitId, Whole
 
@@ -46,6 +49,8 @@ class Encoder(nn.Module, ABC):
 
     spec: Spec
     padded_in_time: bool = True
+    card: Mapping[str, Any] = MappingProxyType({})
+    """What a weights file says of itself: its data, the command that trained it, held-out correlations."""
 
     @property
     def canvas(self) -> tuple[int, int]:
@@ -58,6 +63,24 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
         """Return rates `[B,N,T]` for movie `[B,C,T,H,W]` and behavior `[B,4,T]` (see `BEHAVIOR_CHANNELS`)."""
+
+    def _facts(self) -> dict[str, object]:
+        spec, (before, after) = self.spec, self.spec.context
+        size = sum(parameter.numel() for parameter in self.parameters())
+        return {
+            "neurons": f"{len(spec.neuron_ids)}, rates {spec.response_transform}",
+            "movie": screen(spec.frame_size, spec.degrees_per_pixel, spec.frame_rate),
+            "context": f"{before} frames before, {after} after",
+            "behavior": ", ".join(spec.behavior) or "none",
+            "network": f"{size} parameters on {device_of(self)}",
+            **card_facts(self.card),
+        }
+
+    def __repr__(self) -> str:
+        return as_text(f"Encoder {type(self).__name__}", self._facts())
+
+    def _repr_html_(self) -> str:
+        return as_html(f"Encoder {type(self).__name__}", self._facts())
 
 
 @runtime_checkable

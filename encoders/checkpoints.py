@@ -52,13 +52,18 @@ def load_encoder(weights: str | Path, *, architecture: str | None = None) -> Enc
         raise InputError(f"{path}: expected weights of {architecture!r}, got {found!r}; load it as {found!r}")
     encoder = _build(path, header, tensors)
     encoder.load_state_dict({name: value.to(encoder.state_dict()[name].dtype) for name, value in tensors.items()})
+    encoder.card = _card(path, header)
     return encoder.eval()
 
 
 def read_card(weights: str | Path) -> dict[str, Any]:
     """Return the card of a file or shipped name: data, training, scores, command."""
     path = find_weights(weights, SHIPPED, what="an encoder", remedy=REMEDY)
-    card = from_json(read_tensors(path)[0].get("card", "{}"), where=f"{path}: card")
+    return _card(path, read_tensors(path)[0])
+
+
+def _card(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
+    card = from_json(header.get("card", "{}"), where=f"{path}: card")
     if not isinstance(card, dict):
         raise InputError(f"{path}: card: expected a mapping, got {type(card).__name__}; retrain it")
     return card

@@ -83,6 +83,15 @@ def content_of(path: Path) -> str:
     return digest(content_hashes(path))
 
 
+def cache_folder() -> Path | None:
+    """Return the cache folder of this user; None without a home folder and without `$RECON_CACHE`."""
+    named, base = os.environ.get(CACHE, ""), Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        return Path(named) if named else (base if base.is_absolute() else Path.home() / ".cache") / "recon"
+    except RuntimeError:
+        return None
+
+
 def distrust() -> None:
     """Trust no hash that was computed before now, in this process and in those that it starts."""
     os.environ[SINCE] = str(_now())
@@ -168,12 +177,8 @@ def _now() -> int:
 
 def _manifest(root: Path) -> Path | None:
     """Return the place of the manifest of a folder or file, named by its absolute path; None without a home."""
-    named, base = os.environ.get(CACHE, ""), Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        folder = Path(named) if named else (base if base.is_absolute() else Path.home() / ".cache") / "recon"
-        return folder / "content" / f"{digest(str(root.resolve()))}.json"
-    except RuntimeError:
-        return None
+    folder = cache_folder()
+    return folder and folder / "content" / f"{digest(str(root.resolve()))}.json"
 
 
 def _remembered(manifest: Path) -> dict[str, Known]:
