@@ -1,8 +1,59 @@
-"""Reconstruct the movie an animal saw from the recorded activity of its visual cortex."""
+"""Reconstruct the movie an animal saw from the recorded activity of its visual cortex.
+
+The names below are imported when they are first used; `import recon` alone loads no torch.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recon.api.encoder import load_encoder as load_encoder
+    from recon.api.example import example as example
+    from recon.api.reconstruct import reconstruct as reconstruct
+    from recon.api.recording import ClipSet as ClipSet
+    from recon.api.recording import OpenRecording as OpenRecording
+    from recon.api.recording import from_arrays as from_arrays
+    from recon.api.recording import open_recording as open_recording
+    from recon.api.result import Result as Result
+    from recon.encoders.base import Encoder as Encoder
+    from recon.encoders.base import Spec as Spec
+    from recon.encoders.wrap import wrap as wrap
+    from recon.errors import InputError as InputError
+    from recon.run.runner import Budget as Budget
 
 # A file, not a constant: setup.cfg reads the same one, and a release must not change the identity of the code.
 __version__ = (Path(__file__).parent / "VERSION").read_text(encoding="utf-8").strip()
+
+PUBLIC = {
+    "Budget": "recon.run.runner",
+    "ClipSet": "recon.api.recording",
+    "Encoder": "recon.encoders.base",
+    "InputError": "recon.errors",
+    "OpenRecording": "recon.api.recording",
+    "Result": "recon.api.result",
+    "Spec": "recon.encoders.base",
+    "example": "recon.api.example",
+    "from_arrays": "recon.api.recording",
+    "load_encoder": "recon.api.encoder",
+    "open_recording": "recon.api.recording",
+    "reconstruct": "recon.api.reconstruct",
+    "wrap": "recon.encoders.wrap",
+}
+"""Public names and the modules that define them; `recon.methods`, a package, lists the presets when it is called."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "methods":
+        return import_module("recon.methods")
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'recon' has no attribute {name!r}; public names: methods, {', '.join(PUBLIC)}")
+    value = getattr(import_module(PUBLIC[name]), name)
+    globals()[name] = value  # found without this function from now on
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *PUBLIC, "methods"})

@@ -1,0 +1,87 @@
+"""`reconstruct`: one method on some clips, from Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recon.api.asked import FRAMES, NEURONS, FidelityLike, MethodLike, fidelity_of, frames_of, method_of, neurons_of
+from recon.api.encoder import EncoderLike, load_encoder
+from recon.api.engine import AtHand, Follow, Log, is_watched, solve, tasks_of
+from recon.api.places import kept_artefacts
+from recon.api.recording import ClipSet
+from recon.api.result import Result
+from recon.encoders.runtime.precision import Precision, products
+from recon.problem.conditions import Condition, Words
+from recon.run.runner import Budget
+from recon.study.settings import Frames, Neurons, Row, Settings
+from recon.study.shared import Plan
+
+BATCH = 24
+"""Clips optimised together, unless stated."""
+
+
+def reconstruct(
+    clips: ClipSet,
+    encoder: EncoderLike,
+    method: MethodLike,
+    *,
+    label: str = "",
+    text: str | None = None,
+    judge: EncoderLike | None = None,
+    fidelity: FidelityLike = "poisson",
+    condition: Condition = "recorded",
+    words: Words = "none",
+    frames: Frames | tuple[int, int] = FRAMES,
+    neurons: Neurons | tuple[float, float] = NEURONS,
+    window: int = 0,
+    precision: Precision = "float32",
+    budget: Budget | None = None,
+    trace: Path | str | None = None,
+    artefacts: Path | str | None = None,
+    batch: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool = True,
+) -> Result:
+    """Reconstruct clips by a method: the name of a preset, a method object, or a configuration.
+
+    `text` is told to the method's prior. `judge` is an encoder that scores and that no method uses. `frames` are the
+    unscored frames at the start and the end; `neurons` the fractions held back for *selection* and *report*. `budget`
+    limits seconds, evaluations or iterations. `trace` is a TensorBoard folder. What the method learns beforehand goes
+    to the folder `artefacts`, by default in the cache. `batch` clips are optimised together. `condition`, `words`,
+    `fidelity`, `window` and `precision` are those of a row of `recon benchmark`, which computes the same numbers.
+
+    >>> import recon
+    >>> mouse, encoder = recon.example(), recon.load_encoder("example", device="cpu")
+    >>> quick = {"preset": "map_spectrum", "iterations": 2}
+    >>> result = recon.reconstruct(mouse.clips("test", count=1), encoder, quick, device="cpu", progress=False)
+    >>> result.status, tuple(result.movie.shape)
+    ('finished', (1, 1, 180, 36, 64))
+    """
+    asked = method_of(method, label=label, text=text)
+    likelihood, about = fidelity_of(fidelity)
+    settings = Settings(
+        run=Path(),
+        recording=clips.recording.path,
+        encoders={"encoder": {}},
+        rows=(Row(asked.label, asked.about, fidelity=about, condition=condition, words=words),),
+        clips=clips.choice,
+        frames=frames_of(frames),
+        neurons=neurons_of(neurons),
+        seed=seed,
+        device=device,
+        batch=batch or BATCH,
+        window=window,
+        precision=precision,
+        artefacts=Path(artefacts) if artefacts else kept_artefacts(),
+    )
+    at_hand = AtHand(clips, load_encoder(encoder, device=device), None if judge is None else load_encoder(judge))
+    shown = progress and is_watched()
+    with products(precision):
+        tasks = tasks_of(settings, Plan(settings.rows[0], asked.method, likelihood, seed), at_hand, progress=shown)
+        log = Log(Path(trace)) if trace else None
+        solved = []
+        for number, task in enumerate(tasks, 1):
+            part = f"part {number}" if len(tasks) > 1 else ""
+            solved.append(solve(task, Follow(task, log=log, progress=shown, part=part), budget))
+    return Result.of(asked.label, repr(asked.method), clips, settings.frames, solved)

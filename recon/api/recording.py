@@ -1,0 +1,251 @@
+"""Recordings as Python objects: opened from disk, made of arrays, and their clips."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from recon.api.places import kept_recordings
+from recon.data.arrays import ArrayLike
+from recon.data.content import content_of
+from recon.data.formats.arrays_import import import_arrays
+from recon.data.layout import ABSENT, MAX_FRAMES, TEST, TRAIN, VALIDATION, is_canonical
+from recon.data.open import bar
+from recon.data.open import open_recording as open_reader
+from recon.data.sensorium import SensoriumRecording
+from recon.encoders.summary import as_html, as_text, screen
+from recon.files import digest
+from recon.problem.clips import Batch, Clip, Clips, batches, choose_clips
+from recon.types import Trial
+
+TIERS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+"""Short names of the field's tiers."""
+
+
+@dataclass(frozen=True, repr=False)
+class OpenRecording:
+    """One session of one animal, read lazily. `reader` reads its trials from disk.
+
+    >>> import recon
+    >>> mouse = recon.example()
+    >>> mouse  # doctest: +ELLIPSIS
+    Recording example, simulated
+      neurons  200
+      trials   12 train, 6 oracle (validation), 12 live_test_main (test)
+      movie    36 × 64 pixels, 70° × 124° (1.94° per pixel), 30 Hz
+      folder   ...
+    """
+
+    reader: SensoriumRecording
+
+    @property
+    def name(self) -> str:
+        """Name of the animal or session."""
+        return self.reader.name
+
+    @property
+    def path(self) -> Path:
+        """Folder of the recording."""
+        return self.reader.path
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons."""
+        return len(self.reader.unit_ids)
+
+    @property
+    def trials(self) -> dict[str, int]:
+        """Number of trials by tier."""
+        return dict(Counter(tier for tier in self.reader.tiers if tier != ABSENT))
+
+    def trial(self, index: int) -> Trial:
+        """Return a trial: movie `[C,T,H,W]` in [0,1], responses `[N,T]`, behavior `[4,T]` or None, caption."""
+        return self.reader.trial(index)
+
+    def clips(
+        self,
+        tier: str = "test",
+        count: int = 2,
+        *,
+        skip: int = 0,
+        trials: Sequence[int] = (),
+        stimulus: str = "",
+    ) -> ClipSet:
+        """Return clips to reconstruct: the first presentations of `count` different videos of a tier.
+
+        `tier` is "test", "validation" or "train", or the field's own name, such as "final_test_main". `trials` names
+        trials instead. `stimulus` restricts the tier to one kind of stimulus, where the recording states kinds.
+
+        >>> import recon
+        >>> recon.example().clips("test", count=2).trials
+        (18, 21)
+        """
+        chosen = Clips(TIERS.get(tier, tier), count, skip, trials=tuple(trials), stimulus=stimulus)
+        found = ClipSet(self, chosen)
+        len(found)  # reads the clips, so that a wrong tier is refused here
+        return found
+
+    @property
+    def _facts(self) -> dict[str, object]:
+        short = {name: f"{name} ({alias})" for alias, name in TIERS.items() if alias != name}
+        reader = self.reader
+        return {
+            "neurons": self.neurons,
+            "trials": ", ".join(f"{count} {short.get(tier, tier)}" for tier, count in self.trials.items()),
+            "movie": screen(reader.frame_size, reader.degrees_per_pixel, reader.frame_rate),
+            "folder": self.path,
+        }
+
+    def __repr__(self) -> str:
+        return as_text(f"Recording {self.name}, {self.reader.activity}", self._facts)
+
+    def _repr_html_(self) -> str:
+        return as_html(f"Recording {self.name}, {self.reader.activity}", self._facts)
+
+
+@dataclass(frozen=True, repr=False)
+class ClipSet:
+    """Clips of a recording, chosen to be reconstructed."""
+
+    recording: OpenRecording
+    choice: Clips
+
+    @cached_property
+    def chosen(self) -> tuple[Clip, ...]:
+        """The clips with their trials, read from disk."""
+        return choose_clips(self.recording.reader, self.choice)
+
+    @property
+    def trials(self) -> tuple[int, ...]:
+        """Numbers of the trials."""
+        return tuple(clip.trial.index for clip in self.chosen)
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """Captions of the clips; "" for a clip without one."""
+        return tuple(clip.trial.caption for clip in self.chosen)
+
+    @property
+    def movies(self) -> tuple[Tensor, ...]:
+        """The movies that were shown, each `[C,T,H,W]` in [0,1]; no method sees them."""
+        return tuple(clip.trial.movie for clip in self.chosen)
+
+    def batches(self, size: int) -> list[Batch]:
+        """Return the clips in batches of at most `size` clips of equal length."""
+        return batches(self.recording.reader, self.chosen, size=size)
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ClipSet, (self.recording, self.choice)
+
+    @property
+    def _facts(self) -> dict[str, object]:
+        rate = self.recording.reader.frame_rate
+        return {
+            f"trial {clip.trial.index}": f"{clip.trial.movie.shape[1] / rate:.1f} s, shown {1 + len(clip.repeats)} ×"
+            + (f": {clip.trial.caption}" if clip.trial.caption else "")
+            for clip in self.chosen
+        }
+
+    def __repr__(self) -> str:
+        return as_text(f"{len(self)} clips of {self.recording.name}", self._facts)
+
+    def _repr_html_(self) -> str:
+        return as_html(f"{len(self)} clips of {self.recording.name}", self._facts)
+
+
+def open_recording(path: Path | str) -> OpenRecording:
+    """Open a recording: a folder of Sensorium 2023, a .zip of one, or a file of another known format.
+
+    Other formats are converted once, to `NAME.recording` beside them.
+
+    >>> import recon
+    >>> recon.open_recording(recon.example().path).name
+    'example'
+    """
+    return OpenRecording(open_reader(path))
+
+
+def from_arrays(
+    movie: ArrayLike,
+    responses: ArrayLike,
+    *,
+    degrees_per_pixel: float,
+    frame_rate: float = 30.0,
+    behavior: ArrayLike | None = None,
+    pupil_center: ArrayLike | None = None,
+    axes: str = "thw",
+    movie_range: tuple[float, float] | None = None,
+    frame_size: tuple[int, int] | None = None,
+    trial_frames: int = MAX_FRAMES,
+    validation: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+    name: str = "arrays",
+    folder: Path | str | None = None,
+) -> OpenRecording:
+    """Return a recording of arrays in memory or files: a movie `(T,H,W)` and the responses to it, `(N,T)` or `(T,N)`.
+
+    The same as `recon data import`, whose tiers it makes: trials of `trial_frames` frames, fractions `validation` and
+    `test` held out. `degrees_per_pixel` is the visual angle of a pixel of `movie`. It is written to `folder`, or to the
+    cache folder under a name that is made of its content, so that the same arrays are imported once.
+
+    >>> import recon
+    >>> random = np.random.default_rng(0)
+    >>> movie, responses = random.random((600, 9, 16)), random.random((20, 600))
+    >>> recon.from_arrays(movie, responses, degrees_per_pixel=8.0, trial_frames=60).trials
+    {'train': 8, 'oracle': 1, 'live_test_main': 1}
+    """
+    arrays = {"movie": movie, "responses": responses, "behavior": behavior, "pupil_center": pupil_center}
+    given = {key: _plain(value) for key, value in arrays.items() if value is not None}
+    form = (degrees_per_pixel, frame_rate, axes, movie_range, frame_size, trial_frames, validation, test, seed, name)
+    place = Path(folder) if folder else kept_recordings() / f"{name}-{_content(given, form)}"
+    if folder is None and is_canonical(place):
+        return OpenRecording(SensoriumRecording(place))
+    return OpenRecording(
+        import_arrays(
+            place,
+            movie=given["movie"],
+            responses=given["responses"],
+            behavior=given.get("behavior"),
+            pupil_center=given.get("pupil_center"),
+            frame_rate=frame_rate,
+            degrees_per_pixel=degrees_per_pixel,
+            axes=axes,
+            movie_range=movie_range,
+            frame_size=frame_size,
+            trial_frames=trial_frames,
+            validation=validation,
+            test=test,
+            seed=seed,
+            name=name,
+            progress=bar,
+        )
+    )
+
+
+def _plain(value: Any) -> ArrayLike:
+    return value if isinstance(value, str | Path) else np.asarray(value)
+
+
+def _content(arrays: dict[str, ArrayLike], form: object) -> str:
+    """Return a hash of the content of arrays and of what is made of them."""
+    return digest([{name: _hash(value) for name, value in arrays.items()}, repr(form)])[:12]
+
+
+def _hash(value: ArrayLike) -> str:
+    if isinstance(value, np.ndarray):
+        about = f"{value.dtype}{value.shape}".encode()
+        return hashlib.sha256(about + np.ascontiguousarray(value).tobytes()).hexdigest()
+    file, _, key = str(value).partition(":")
+    return f"{content_of(Path(file))}:{key}"
