@@ -5,20 +5,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import json
 import operator
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import PydanticUserError, Tag, TypeAdapter, ValidationError
-
+from recon.config import objects
+from recon.config.objects import check_object, is_object, refuse_inscribed
+from recon.config.plain import plain, tagged, tree_of
 from recon.config.tree import Tree, inert, merged, read_yaml, tuned_method
 from recon.errors import InputError, did_you_mean
 
 Registry = Mapping[str, Callable[..., Any]]
 Record = TypeVar("Record")
+UNIONS = (Union, types.UnionType)
 
 CONFIGS = (Path(__file__).parents[1] / "configs").resolve()
 """Packaged presets, studies and example configurations."""
@@ -127,15 +128,30 @@ def expand(tree: Any, folders: Sequence[Path] = (), *, within: tuple[Path, ...] 
         return {**_preset(str(tree["preset"]), folders, within), **own} if "preset" in tree else own
     if isinstance(tree, list | tuple):
         return [expand(value, folders, within=within) for value in tree]
-    return inert(tree)
+    return objects.in_words(tree, nouns(), _named) if is_object(tree) else inert(tree)
 
 
 def build(kind: str, tree: Any, *, where: str = "") -> Any:
-    """Build an object from a mapping: `name` selects the registry entry, the other keys are its arguments."""
+    """Build an object from a mapping: `name` selects the registry entry, the other keys are its arguments.
+
+    An object built in Python is returned as it is.
+    """
+    if is_object(tree):
+        check_object(
+            tree, tuple(cls for cls, known in nouns().items() if known == registries()[kind]), where=where or kind
+        )
+        return tree
     return _named(registries()[kind], tree, where or kind)
 
 
+def inscribed(tree: Any) -> Any:
+    """Return a tree for a file: Python objects as the settings that build them, or marked as what no file can hold."""
+    return objects.inscribed(tree, nouns())
+
+
 def _named(registry: Registry, tree: Any, where: str) -> Any:
+    if isinstance(tree, Mapping):
+        refuse_inscribed(tree, where=where)
     if not isinstance(tree, Mapping) or not isinstance(tree.get("name"), str):
         names = ", ".join(registry)
         raise InputError(f"{where}: expected a mapping with a `name` or a `preset`, got {tree!r}; names: {names}")
@@ -176,43 +192,29 @@ def record(cls: type[Record], tree: Any, *, where: str) -> Record:
 def convert(annotation: Any, value: Any, *, where: str) -> Any:
     """Convert a YAML value to the annotated type without coercion: "3" is not a number, 3.5 not an integer.
 
-    Objects of a registered or record type are returned as they are.
+    Objects of a registered or record type are returned as they are, also inside a mapping that is built later.
     """
+    members = get_args(annotation) if get_origin(annotation) in UNIONS else (annotation,)
+    if Tree in members and value is not None:
+        return tree_of(tuple(kind for kind in members if kind in nouns()), value, where)
     choice = _choose(annotation, value)
     if isinstance(choice, type) and (registry := nouns().get(choice)) is not None:
-        return value if _is_object(value, choice) else _named(registry, value, where)
+        if is_object(value):
+            check_object(value, (choice,), where=where)
+            return value
+        return _named(registry, value, where)
     if isinstance(choice, dict):
-        return value if _is_object(value, *choice.values()) else _named(choice, value, where)
+        return value if is_object(value, *choice.values()) else _named(choice, value, where)
     if isinstance(choice, type) and dataclasses.is_dataclass(choice):
-        return value if _is_object(value, choice) else record(choice, value, where=where)
+        return value if is_object(value, choice) else record(choice, value, where=where)
     origin, arguments = get_origin(choice), get_args(choice)
     if origin is tuple and _is_built(arguments[0]) and isinstance(value, list | tuple):
         return tuple(convert(arguments[0], item, where=f"{where}[{i}]") for i, item in enumerate(value))
-    if origin in (dict, Mapping) and _is_built(arguments[1]) and isinstance(value, Mapping):
+    if origin in (dict, Mapping) and _is_built(arguments[1]):
+        if not isinstance(value, Mapping):
+            raise InputError(f"{where}: expected a mapping, got {value!r}; correct this value")
         return {key: convert(arguments[1], item, where=f"{where}.{key}") for key, item in value.items()}
-    return _plain(choice, value, where)
-
-
-def _is_object(value: Any, *kinds: type[Any]) -> bool:
-    """Return whether a value is no YAML but an object of one of these types, built in Python."""
-    return not isinstance(value, Mapping | list | tuple | str | Path) and isinstance(value, kinds)
-
-
-def _plain(annotation: Any, value: Any, where: str) -> Any:
-    """Validate with pydantic's strict JSON mode: lists become tuples, strings paths, integers floats."""
-    try:
-        text = json.dumps(value, default=str, allow_nan=False)
-    except ValueError as error:  # no record takes infinity, and NaN would pass every comparison
-        raise InputError(f"{where}: expected finite numbers, got {value!r}; correct this value") from error
-    try:
-        return TypeAdapter(annotation).validate_json(text, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-        expected = first["msg"].replace("Input should be ", "").replace("a valid ", "")
-        raise InputError(f"{where}{place}: expected {expected}, got {first['input']!r}; correct this value") from error
-    except PydanticUserError as error:
-        raise InputError(f"{where}: expected no value here, got {value!r}; only Python sets it: remove it") from error
+    return plain(choice, value, where)
 
 
 def _choose(annotation: Any, value: Any) -> Any:
@@ -220,21 +222,14 @@ def _choose(annotation: Any, value: Any) -> Any:
 
     A tagged union of records, `Annotated[A, Tag("a")] | Annotated[B, Tag("b")]`, gives a mapping from tag to record.
     """
-    if get_origin(annotation) not in (Union, types.UnionType):
+    if get_origin(annotation) not in UNIONS:
         return annotation
     built = [member for member in get_args(annotation) if _is_built(member)]
-    plain = [member for member in get_args(annotation) if member not in built]
+    others = [member for member in get_args(annotation) if member not in built]
     scalar = value is None or isinstance(value, bool | int | float | str | Path)
-    if plain and (scalar or not built):
-        return functools.reduce(operator.or_, plain)
-    return built[0] if len(built) == 1 else dict(map(_tagged, built))
-
-
-def _tagged(member: Any) -> tuple[str, type[Any]]:
-    """Return the tag and the record of a member of a tagged union."""
-    record, *about = get_args(member)
-    (tag,) = [note.tag for note in about if isinstance(note, Tag)]
-    return tag, record
+    if others and (scalar or not built):
+        return functools.reduce(operator.or_, others)
+    return built[0] if len(built) == 1 else dict(map(tagged, built))
 
 
 def _is_built(annotation: Any) -> bool:

@@ -10,7 +10,6 @@ from functools import cache
 from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import resolve_name
 from pathlib import Path
 from pkgutil import get_importer
 from typing import NamedTuple
@@ -18,6 +17,8 @@ from typing import NamedTuple
 from torch import nn
 
 from recon.files import digest
+from recon.files.own_code import names_of, own_modules
+from recon.files.syntax import behaviour, imported
 
 PACKAGE = Path(__file__).parents[1]
 SOURCE = PACKAGE.resolve().parent
@@ -28,7 +29,9 @@ UNCOUNTED = (
     "recon.data.content",
     "recon.files",
     "recon.files.locks",
+    "recon.files.own_code",
     "recon.files.sealed",
+    "recon.files.syntax",
     "recon.methods.named_files",
     "recon.run.watch",
     "recon.study.provenance",
@@ -57,6 +60,9 @@ Converted and simulated recordings count by their fingerprint. Analyses import o
 writers from the study.
 """
 
+CALLERS = ("recon.api", "recon.commands", "recon.cli")
+"""What a user's own module imports to call this project, and not to compute with it."""
+
 LIBRARIES = (
     "torch",
     "torchvision",
@@ -81,13 +87,24 @@ LIBRARIES = (
 """Libraries whose versions are recorded with runs and artefacts."""
 
 
-@cache
 def code_version(*modules: str, package: Path = PACKAGE) -> str:
     """Return a hash of the syntax of modules and of all modules that they import from this project.
 
     Comments, docstrings and layout do not count. Names count as modules (`recon.encoders.base`), not files, so that a
-    checkout and an installed wheel agree. Source is read from the folder `package` once per process.
+    checkout and an installed wheel agree. Source is read from the folder `package` once per process. A user's own
+    modules count likewise, with all that they import, and are read each time: a notebook may import them anew. Other
+    installed packages count by their version, those in `LIBRARIES` not at all.
     """
+    own = own_modules(modules)
+    used = {_origin(base, name, package) for base, name in own.project if base != PROJECT or name}
+    counted = {name for name in used if name and name != PROJECT and not name.startswith(CALLERS)} - {*UNCOUNTED}
+    version = _project_version(*sorted({*modules, *counted}), package=package)
+    behaviours = {name: known for name, known in own.behaviours.items() if known.partition(" ")[0] not in LIBRARIES}
+    return digest([version, behaviours]) if behaviours else version
+
+
+@cache
+def _project_version(*modules: str, package: Path = PACKAGE) -> str:
     found = {name: _module(name, package) for name in imported_modules(*modules, package=package)}
     return digest({name: module.behaviour for name, module in found.items() if module})
 
@@ -119,7 +136,7 @@ def all_modules(package: Path = PACKAGE) -> tuple[str, ...]:
 
 def modules_of(*parts: object) -> set[str]:
     """Return the names of the modules that define records and torch modules, and everything inside them."""
-    return {type(part).__module__ for root in parts for part in parts_of(root)}
+    return {name for root in parts for part in parts_of(root) for name in names_of(type(part))}
 
 
 def parts_of(root: object) -> Iterator[object]:
@@ -185,57 +202,14 @@ def _module(module: str, package: Path) -> ModuleSource | None:
     source = spec.loader.get_source(module) if spec and isinstance(spec.loader, InspectLoader) else None
     if spec is None or source is None:
         return None
-    tree, parts = ast.parse(source), list[str]()
-    _write(tree, parts)
+    tree = ast.parse(source)
     inside = module if spec.submodule_search_locations else module.rpartition(".")[0]
     handed = tree.body if spec.submodule_search_locations else []
     return ModuleSource(
-        digest("".join(parts)),
-        tuple((base, name) for base, name, _ in _imported(ast.walk(tree), inside)),
-        {alias: (base, name) for base, name, alias in _imported(handed, inside) if base != module},
+        behaviour(tree),
+        tuple((base, name) for base, name, _ in imported(ast.walk(tree), inside)),
+        {alias: (base, name) for base, name, alias in imported(handed, inside) if base != module},
     )
-
-
-def _imported(nodes: Iterable[ast.AST], inside: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (module, name, own name) of each import in a package; the names are empty for a whole module."""
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, "", "") for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = resolve_name("." * node.level + (node.module or ""), inside)
-            yield from ((base, alias.name, alias.asname or alias.name) for alias in node.names)
-
-
-def _write(node: object, parts: list[str]) -> None:
-    """Append a syntax tree as text that is the same in every version of Python."""
-    if isinstance(node, ast.AST):
-        parts.append(f"{type(node).__name__}(")
-        for name, value in ast.iter_fields(_plain(node)):
-            if value is not None and value != [] and name not in ("ctx", "kind"):
-                parts.append(f"{name}=")
-                _write(value, parts)
-        parts.append(")")
-    elif isinstance(node, list):
-        parts.append("[")
-        for item in node:
-            if not _idle(item):
-                _write(item, parts)
-        parts.append("]")
-    else:
-        # ASCII, because Python's table of printable characters grows.
-        parts.append(f"{node!a},")
-
-
-def _plain(node: ast.AST) -> ast.AST:
-    """Return an f-string without the empty parts that Python 3.12 adds; any other node as it is."""
-    if not isinstance(node, ast.JoinedStr):
-        return node
-    return ast.JoinedStr([part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")])
-
-
-def _idle(node: object) -> bool:
-    """True for statements without effect: `pass`, docstrings, strings that document a field."""
-    return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 
 @cache

@@ -14,7 +14,7 @@ NUMBERS = {
     "gain": ("Gain", "full method − the same with a Gaussian prior"),
     "survives": (
         "Survives without activity",
-        "(prior conditioned on the decoded words − mean frame) / (full method − mean frame); 0: all from activity, "
+        "(prior with the same words and no activity − mean frame) / (full method − mean frame); 0: all from activity, "
         "1: all from prior and words",
     ),
     "sensitivity": ("Sensitivity to words", "full method − the same conditioned on another clip's caption"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import FunctionType
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from recon.encoders.base import Encoder
 from recon.encoders.identity import state_hash, weights_hash
 from recon.encoders.runtime.devices import original
-from recon.files.code_version import code_version
+from recon.files.code_version import code_version, modules_of, parts_of
+from recon.files.own_code import is_own, names_of
 from recon.problem.problem import Problem
 
 ENGINE = ("recon.run.runner", "recon.problem.problem")
@@ -33,7 +34,7 @@ def identity(method: object, problem: Problem, seed: int) -> dict[str, str]:
     for seen in problem.observations:
         encoder = original(seen.encoder)
         asked.add([state_hash(encoder), seen.measurement, seen.weight, seen.fidelity, seen.animal])
-        asked.modules |= {type(part).__module__ for part in encoder.modules()}
+        asked.modules |= modules_of(encoder)
     modules = sorted({*asked.modules, *answered.modules, *ENGINE})
     return {
         "method": answered.digest,
@@ -41,6 +42,15 @@ def identity(method: object, problem: Problem, seed: int) -> dict[str, str]:
         "seed": str(seed),
         "code": code_version(*modules),
     }
+
+
+def own_content(records: Sequence[object]) -> str:
+    """Return a hash of records with a class from outside this project: their text may leave fields out; else empty."""
+    if not any(is_own(type(part).__module__) for record in records for part in parts_of(record)):
+        return ""
+    content = _Content()
+    content.add(list(records))
+    return content.digest
 
 
 @dataclass
@@ -84,7 +94,7 @@ class _Content:
     def _other(self, value: object) -> None:
         """Add a plain value by its repr; functions and objects whose repr is an address by name and attributes."""
         if isinstance(value, FunctionType):
-            self.modules.add(value.__module__)
+            self.modules |= names_of(value)
             self._write(value.__module__, value.__qualname__)
         elif type(value).__repr__ is object.__repr__:
             self._named(value)
@@ -93,7 +103,7 @@ class _Content:
             self._write(repr(value))
 
     def _named(self, value: object) -> None:
-        self.modules.add(type(value).__module__)
+        self.modules |= names_of(type(value))
         self._write(type(value).__module__, type(value).__qualname__)
 
     def _write(self, *words: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from recon.run.tensorboard import TensorBoardTrace
 from recon.run.trace import GroundTruth, JsonlTrace
-from recon.types import Iterate
+from recon.types import Iterate, Trace
 
 LONGEST = 120
 """Longest name of a folder in bytes, without its hash; file systems take 143 or 255."""
@@ -34,6 +35,40 @@ class TaskFolders:
     def checkpoint(self) -> Path:
         """File with the state of an interrupted task."""
         return self.task / "state.safetensors"
+
+
+class Bar:
+    """A trace that shows a progress bar with the remaining time, for a `with` block."""
+
+    def __init__(self, title: str, total: int | None, shown: bool) -> None:
+        self.bar = tqdm(total=total, desc=title, unit="step", leave=False, disable=not (shown and is_watched()))
+
+    def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
+        self.bar.update(step - self.bar.n)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self.bar.close()
+
+
+@dataclass(frozen=True)
+class Both:
+    """Two traces as one."""
+
+    first: Trace
+    second: Trace
+
+    def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
+        self.first(step, iterate, rates)
+        self.second(step, iterate, rates)
 
 
 class Watch:
@@ -55,13 +90,12 @@ class Watch:
             shutil.rmtree(places.events, ignore_errors=True)
         self.log = JsonlTrace(places.task / "trace.jsonl", every=every, truth=truth)
         self.events = TensorBoardTrace(places.events, every=every, truth=truth, labels=labels, frame_rate=frame_rate)
-        # disable=None: no bar where standard error is no terminal.
-        self.bar = tqdm(total=total, desc=title, unit="step", leave=False, disable=None if progress else True)
+        self.bar = Bar(title, total, progress)
 
     def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
         self.log(step, iterate, rates)
         self.events(step, iterate, rates)
-        self.bar.update(step - self.bar.n)
+        self.bar(step, iterate, rates)
 
     def __enter__(self) -> Watch:
         return self
@@ -72,6 +106,11 @@ class Watch:
         self.bar.close()
         self.log.close()
         self.events.close()
+
+
+def is_watched() -> bool:
+    """Return whether a person sees a progress bar: in a terminal or a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 def folder_name(label: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,12 +28,17 @@ class Arithmetic:
     compiled: bool = False
 
 
-def ready_encoder(tree: Mapping[str, Any], recording: Recording, arithmetic: Arithmetic, *, where: str) -> Encoder:
+def ready_encoder(
+    tree: Mapping[str, Any] | Encoder, recording: Recording, arithmetic: Arithmetic, *, where: str
+) -> Encoder:
     """Return the encoder of a configuration, frozen and on its device; raises InputError where it does not fit.
 
     No setting of the process changes: products are rounded as `precision.products` says where the encoder is called.
+    An encoder built in Python is copied: the user's own stays on its device, and goes on learning where it did.
     """
     encoder: Encoder = config.build("encoder", tree, where=where)
+    if encoder is tree:
+        encoder = copy.deepcopy(encoder)
     if isinstance(encoder, Unnamed) and len(encoder.spec.neuron_ids) == len(recording.unit_ids):
         encoder.for_neurons(recording.unit_ids)
     check_encoder(encoder, recording, where)

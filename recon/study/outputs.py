@@ -16,6 +16,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from recon import config
 from recon.errors import InputError
 from recon.files import read_table, write_bytes, write_json
 from recon.files.code_version import SOURCE, installed_version, library_versions
@@ -112,7 +113,7 @@ def write_inputs(
     """Write the resolved configuration, the environment, and the recording's name, neuron sets and clips, sealed."""
     run, recording = settings.run, batches[0].recording
     write_json(run / "recording.json", {"name": recording.name, "activity": recording.activity})
-    write_bytes(run / "config.yaml", to_yaml(tree))
+    write_bytes(run / "config.yaml", to_yaml(config.inscribed(tree)))
     write_json(run / "environment.json", environment(device))
     write_json(run / "neuron_sets.json", {name: mask.nonzero().flatten().tolist() for name, mask in sets.items()})
     write_bytes(run / "clips.h5", clips_file(batches, settings))

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from recon.data.measurement import Bins
+from recon.encoders.base import Encoder
 from recon.encoders.runtime.precision import Precision
 from recon.errors import InputError
 from recon.errors.ranges import Count, Fraction, NonNegative, Part, Positive, Region, Seed, Whole
+from recon.methods.base import Method
 from recon.metrics import METRICS, ranked
 from recon.metrics.pooling import Pooling
 from recon.problem.clips import Clips
 from recon.problem.conditions import Condition, Words
+from recon.problem.fidelities.base import Likelihood
 
 Named = Mapping[str, Any]
+"""Settings from which an object is built: the `name` of a registry's entry, and its arguments."""
 
 
 def pooled_column(name: str) -> str:
@@ -117,7 +121,7 @@ class OtherAnimal:
     """Another animal that saw the same clips: its recording, simulated if absent, and its encoder."""
 
     recording: Path
-    encoder: Named
+    encoder: Named | Encoder
     simulate: Named | None = None
 
 
@@ -136,9 +140,9 @@ class Row:
     """
 
     label: str
-    method: Named
+    method: Named | Method
     encoders: tuple[str, ...] = ()
-    fidelity: Named = field(default_factory=lambda: {"name": "poisson"})
+    fidelity: Named | Likelihood = field(default_factory=lambda: {"name": "poisson"})
     condition: Condition = "recorded"
     bins: Bins = 1
     population: PopulationSettings = field(default_factory=PopulationSettings)
@@ -189,9 +193,9 @@ class Settings:
 
     run: Path
     recording: Path
-    encoders: Mapping[str, Named]
+    encoders: Mapping[str, Named | Encoder]
     rows: tuple[Row, ...]
-    judge: Named | None = None
+    judge: Named | Encoder | None = None
     simulate: Named | None = None
     animals: Mapping[str, OtherAnimal] = field(default_factory=dict)
     clips: Clips = field(default_factory=Clips)

@@ -160,7 +160,7 @@ class Bench:
         networks = {metric.network for metric in chosen if metric.network is not None}
         return {one.title: file_hash(path) for one in networks if (path := one.located()) is not None}
 
-    def _encoder(self, tree: Named, where: str, recording: SensoriumRecording | None = None) -> Encoder:
+    def _encoder(self, tree: Named | Encoder, where: str, recording: SensoriumRecording | None = None) -> Encoder:
         arithmetic = Arithmetic(self.device, self.settings.precision, self.settings.compile)
         return ready_encoder(tree, recording or self.recording, arithmetic, where=where)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from torch import Tensor
 
@@ -13,8 +15,8 @@ from recon.data.measurement import binning
 from recon.data.neuron_sets import left_out_neurons
 from recon.encoders.base import Encoder
 from recon.encoders.runtime.devices import replicate
-from recon.files import digest, write_bytes, write_json
-from recon.files.code_version import code_version, library_versions, modules_of
+from recon.files import digest
+from recon.files.code_version import code_version, modules_of
 from recon.methods.base import Method, fitted, planned_iterates
 from recon.methods.named_files import content_named
 from recon.methods.training_set import TrainingSet
@@ -23,15 +25,12 @@ from recon.problem.clips import Batch
 from recon.problem.conditions import Condition, common_scale, pose
 from recon.problem.fit import fit_fidelity
 from recon.problem.problem import Observation, Problem
-from recon.run.runner import reconstruct
-from recon.run.trace import GroundTruth
-from recon.run.watch import TaskFolders, Watch, folder_name
-from recon.study.outputs import movie_file, to_yaml
-from recon.study.provenance import artefacts_of, learning_time
+from recon.run.identity import own_content
+from recon.run.runner import Budget, reconstruct
+from recon.study.objects import unnamed
 from recon.study.saw import Saw, saw_by
 from recon.study.shared import Bench, Plan
-from recon.study.store import Store
-from recon.types import Reconstruction
+from recon.types import Reconstruction, Trace
 
 ENGINE = (
     "recon.study.task",
@@ -53,12 +52,26 @@ JUDGED_ANEW = ("recorded", "wrong_clip", "predicted", "noise_free")
 
 
 @dataclass(frozen=True)
+class Solved:
+    """A reconstruction, the problem that it answers, and the fitted method."""
+
+    result: Reconstruction
+    problem: Problem
+    method: Method
+
+
+@dataclass(frozen=True)
 class Task:
     """One row of the table on one batch of clips."""
 
     bench: Bench
     plan: Plan
     batch: Batch
+
+    @cached_property
+    def unnamed(self) -> str:
+        """Why no key names the result, which is then computed anew by every run; empty where one does."""
+        return unnamed(self.plan.method, self.plan.fidelity, *self.seeing)
 
     @cached_property
     def key(self) -> str:
@@ -80,6 +93,8 @@ class Task:
             **({"words": row.words} if row.words != "none" else {}),
             **({"files": files} if (files := content_named([self.plan.method, self.plan.fidelity])) else {}),
             **({"animals": [animal.hash for animal in self.animals]} if row.animals else {}),
+            **({"own": own} if (own := own_content([self.plan.method, self.plan.fidelity])) else {}),
+            **({"unnamed": uuid4().hex} if self.unnamed else {}),
             "code": code_version(*self.modules),
         }
         return digest(self.bench.common | own)
@@ -87,8 +102,13 @@ class Task:
     @property
     def modules(self) -> set[str]:
         """Names of the modules whose code, with all that they import, decides the result."""
-        seeing = (*self.encoders.values(), *(animal.encoder for animal in self.animals), self.bench.judge)
-        return {*modules_of(self.plan.method, self.plan.fidelity, *seeing), *ENGINE}
+        return {*modules_of(self.plan.method, self.plan.fidelity, *self.seeing), *ENGINE}
+
+    @property
+    def seeing(self) -> list[Encoder]:
+        """The encoders that fit or judge the result."""
+        judge = () if self.bench.judge is None else (self.bench.judge,)
+        return [*self.encoders.values(), *(animal.encoder for animal in self.animals), *judge]
 
     @property
     def label(self) -> str:
@@ -124,22 +144,14 @@ class Task:
         """The other animals of the row."""
         return [self.bench.animals[name] for name in self.plan.row.animals]
 
-    def run(self, store: Store, *, title: str = "") -> Reconstruction:
-        """Reconstruct the batch, score it and publish the result."""
-        name = folder_name(self.plan.row.label)
-        if len(self.plan.row.seeds) > 1:
-            name += f"/seed {self.plan.seed}"
-        if len(self.bench.batches) > 1:
-            name += f"/from trial {self.batch.trials[0].index}"
-        places = TaskFolders(store.partial(self.key), store.root / "tensorboard" / name)
+    def solve(
+        self, *, trace: Trace | None = None, checkpoint: Path | None = None, budget: Budget | None = None
+    ) -> Solved:
+        """Fit the method, pose the problem and reconstruct the batch; writes nothing but artefacts and checkpoint."""
         method, problem = self.method(), self.pose()
-        with self._watch(places, title) as watch:
-            seed = self.plan.seed
-            posed = self._on_devices(problem)
-            result = reconstruct(method, posed, seed=seed, trace=watch, checkpoint=places.checkpoint)
-        self._write(places.task, result, problem, method)
-        store.publish(self.key, drop=[places.checkpoint.name])
-        return result
+        posed, seed = self._on_devices(problem), self.plan.seed
+        result = reconstruct(method, posed, seed=seed, budget=budget, trace=trace, checkpoint=checkpoint)
+        return Solved(result, problem, method)
 
     def method(self) -> Method:
         """Return the method, fitted on the training trials where it learns."""
@@ -221,6 +233,11 @@ class Task:
             found += animal.observations(batch, condition, fidelity, bins=bins, device=device, window=settings.window)
         return found
 
+    @property
+    def _fidelity_name(self) -> str:
+        given, built = self.plan.row.fidelity, self.plan.fidelity
+        return str(given["name"]) if isinstance(given, Mapping) else type(built).__name__.lower()
+
     def rows(self, result: Reconstruction, problem: Problem) -> list[dict[str, Any]]:
         """Return one row of the table per clip, with the reason of every undefined score."""
         scorer, movie, row = self.bench.scorer(self.batch), result.movie.cpu(), self.plan.row
@@ -257,7 +274,7 @@ class Task:
             "video_id": trial.video_id,
             "method": row.label,
             "encoder": "+".join([*self.encoders, *self.plan.row.animals]),
-            "fidelity": str(row.fidelity["name"]),
+            "fidelity": self._fidelity_name,
             "bins": row.bins,
             "neurons": sum(int(fit.sum()) for fit in fitted_neurons),
             "seed": self.plan.seed,
@@ -273,28 +290,3 @@ class Task:
             "pretrained": ", ".join(self.saw.sees.pretrained),
             "oracle": self.saw.truth,
         }
-
-    def _watch(self, places: TaskFolders, title: str) -> Watch:
-        settings, recording, scorer = self.bench.settings, self.bench.recording, self.bench.scorer(self.batch)
-        return Watch(
-            places,
-            GroundTruth(self.batch.movie, settings.frames.warmup, settings.frames.tail, scorer.pixel_mask),
-            labels=[f"trial {trial.index}" for trial in self.batch.trials],
-            frame_rate=recording.frame_rate,
-            every=settings.trace_every,
-            title=f"{title} {self.label}",
-            total=planned_iterates(self.plan.method),
-            progress=self.bench.progress,
-        )
-
-    def _write(self, folder: Path, result: Reconstruction, problem: Problem, method: Method) -> None:
-        movie = result.movie.cpu()
-        described = asdict(self.plan.row) | {"seed": self.plan.seed}
-        write_bytes(folder / "config.yaml", to_yaml(described))
-        write_bytes(folder / "movie.h5", movie_file(self.batch, movie, result.uncertainty))
-        write_json(folder / "curves.json", self.bench.scorer(self.batch).curves(movie))
-        rows = [row | {"learning_seconds": learning_time(method)} for row in self.rows(result, problem)]
-        own = self.bench.settings.artefacts  # shipped weights lie elsewhere
-        learnt = sorted(path.name for path in artefacts_of(method) if path.parent == own)
-        made = {"saw": asdict(self.saw), "artefacts": learnt, "libraries": library_versions()}
-        write_json(folder / "row.json", {"rows": rows, **made})

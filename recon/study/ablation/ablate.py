@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recon import config
+from recon.data.open import open_recording
 from recon.errors import InputError
 from recon.files import write_json
 from recon.metrics import METRICS
+from recon.problem.clips import Clips, choose_clips
 from recon.study.ablation.numbers import Findings, findings
 from recon.study.ablation.rows import Ablation
+from recon.study.ablation.trees import decoded_text
 from recon.study.benchmark import Say, benchmark
 from recon.study.executors.places import HERE, Place
 from recon.study.manifest import RUN, seal
@@ -39,8 +42,14 @@ def ablate(
     """Run the unfinished rows of an ablation, as `benchmark` does, and write the findings.
 
     The configuration is a benchmark's with a section `ablation`; further `rows` are run besides those of the ablation.
+    Without captions of the clips and training trials the rows with text are left out, and `say` is told.
     """
     ablation, tree = prepared(tree)
+    if ablation.text == "none":
+        say(
+            f"{tree['recording']}: no captions of all clips and some training trials; the rows with text are left out. "
+            "Write meta/trials/captions.jsonl, or type a text: --typed"
+        )
     return conclude(ablation, benchmark(tree, say=say, progress=progress, on=on))
 
 
@@ -53,6 +62,8 @@ def prepared(tree: Mapping[str, Any]) -> tuple[Ablation, dict[str, Any]]:
             "as in configs/ablation.yaml, or use `recon benchmark`"
         )
     ablation = config.record(Ablation, tree.pop("ablation"), where="ablation")
+    if ablation.text == "auto":
+        ablation = replace(ablation, text="decoded" if _captioned(tree, ablation) else "none")
     asked = (tree.get("perceptual") or {}).get("scores", ())
     if METRICS[ablation.metric].asked and ablation.metric not in asked:
         raise InputError(
@@ -62,9 +73,25 @@ def prepared(tree: Mapping[str, Any]) -> tuple[Ablation, dict[str, Any]]:
     return ablation, {**tree, "rows": [*ablation.rows(), *(tree.get("rows") or [])]}
 
 
+def _captioned(tree: Mapping[str, Any], ablation: Ablation) -> bool:
+    """Return whether all clips and some training trials have captions; a recording yet to be simulated will.
+
+    A decoder may read other captions of the training trials.
+    """
+    place = Path(str(tree.get("recording", "")))
+    if not place.exists():
+        return True
+    recording = open_recording(place)
+    clips = choose_clips(recording, config.record(Clips, tree.get("clips") or {}, where="clips"))
+    spoken = all(recording.spoken(clip.trial.index) for clip in clips)
+    if spoken and decoded_text(ablation.tree).get("said"):
+        return True
+    return spoken and any(recording.spoken(index) for index in recording.trials("train"))
+
+
 def conclude(ablation: Ablation, run: Path) -> Ablated:
     """Return the findings of a finished run, and write them to its folder."""
-    found = [findings(metric, scores(run, metric)) for metric in ablation.metrics]
+    found = [findings(metric, scores(run, metric), ablation.roles) for metric in ablation.metrics]
     write_json(run / ABLATION, _written(ablation, run, found))
     seal(run, [ABLATION], of=RUN)
     return Ablated(run, found)
@@ -87,7 +114,7 @@ def _written(ablation: Ablation, run: Path, found: Sequence[Findings]) -> dict[s
         for rows in [scores(run, metric)]
     }
     return {
-        "settings": asdict(ablation),
+        "settings": config.inscribed(vars(ablation)),
         "fidelity": FIDELITY,
         "findings": [asdict(each) for each in found],
         "points": {label: {metric: own[label] for metric, own in means.items()} for label in means[FIDELITY]},

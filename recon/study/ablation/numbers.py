@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.metrics.statistics import bootstrap_interval, bootstrap_ratio
-from recon.study.ablation.rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR
+from recon.study.ablation.rows import GAUSSIAN, MEAN, NULL, PRIOR, ROLES, SILENT_PRIOR, TYPED_PRIOR, Roles
 
 Scores = Mapping[str, Mapping[str, float]]
 """Row label → clip → score; NaN or absent where undefined."""
@@ -20,10 +20,10 @@ MARGIN = 0.05
 HALF = 0.5
 FEWEST = 6
 """Minimum number of clips for p < 0.05 in a sign-flip test: 2/2⁶ = 0.031."""
-CONTROLS = (PRIOR, SILENT_PRIOR, NULL)
-"""Rows that do not see the clip's activity (the first sees it through the decoded words)."""
+DECODED = ROLES["decoded"]
 _SOURCE = {
     PRIOR: "the decoded words and the prior suffice for that",
+    TYPED_PRIOR: "the typed words and the prior suffice for that, without any activity",
     SILENT_PRIOR: "the prior suffices for that, without any activity",
     NULL: "responses to another clip suffice for that",
 }
@@ -60,20 +60,21 @@ class Findings:
     warnings: Sequence[str]
 
 
-def findings(metric: str, scores: Scores) -> Findings:
+def findings(metric: str, scores: Scores, roles: Roles = DECODED) -> Findings:
     """Return the findings from the scores of all rows."""
-    controls = {label: difference(scores, label, MEAN) for label in CONTROLS}
+    controls = {label: difference(scores, label, MEAN) for label in roles.controls}
     against = {label: difference(scores, label, GAUSSIAN) for label in scores if label != GAUSSIAN}
-    gain, left = difference(scores, FULL, GAUSSIAN), survives(scores)
+    gain, left = difference(scores, roles.full, GAUSSIAN), survives(scores, roles)
+    told = difference(scores, roles.full, roles.shuffled) if roles.shuffled else _undefined("no row has other words")
     return Findings(
         metric,
         gain,
         left,
-        difference(scores, FULL, SHUFFLED_TEXT),
+        told,
         controls,
         against,
         [verdict(label, number) for label, number in controls.items()],
-        warnings(gain, left, controls),
+        warnings(gain, left, controls, words=roles.words),
     )
 
 
@@ -86,15 +87,15 @@ def difference(scores: Scores, first: str, second: str) -> Number:
     return Number(float((one - other).mean()), low, high, len(one), "" if len(one) > 1 else "one clip: no interval")
 
 
-def survives(scores: Scores) -> Number:
+def survives(scores: Scores, roles: Roles = DECODED) -> Number:
     """Return the fraction of the full method's gain over the mean frame that survives without activity.
 
-    [q(prior only, decoded text) − q(mean)] / [q(full) − q(mean)], a ratio of means over clips with a bootstrap interval
+    [q(prior only, same words) − q(mean)] / [q(full) − q(mean)], a ratio of means over clips with a bootstrap interval
     of the ratio. Undefined unless the interval of the denominator lies above 0.
     """
-    prior, full, mean = paired(scores, PRIOR, FULL, MEAN)
+    prior, full, mean = paired(scores, roles.alone, roles.full, MEAN)
     if not len(full):
-        return _undefined(_missing(scores, PRIOR, FULL, MEAN))
+        return _undefined(_missing(scores, roles.alone, roles.full, MEAN))
     low, high = bootstrap_interval(full - mean, generator=np.random.default_rng(0))
     if not low > 0:
         ends = "one clip has no interval" if math.isnan(low) else f"95 % {low:+.3f} to {high:+.3f}"
@@ -115,7 +116,7 @@ def verdict(label: str, number: Number) -> str:
     return f"{bound}, {'below' if number.high < MARGIN else 'not below'} the margin of {MARGIN:+.2f}"
 
 
-def warnings(gain: Number, left: Number, controls: Mapping[str, Number]) -> list[str]:
+def warnings(gain: Number, left: Number, controls: Mapping[str, Number], *, words: str = DECODED.words) -> list[str]:
     """Return warnings where a reconstruction owes more to the prior than to the activity, or clips are too few."""
     found = []
     if 0 < gain.clips < FEWEST:
@@ -126,7 +127,7 @@ def warnings(gain: Number, left: Number, controls: Mapping[str, Number]) -> list
     if left.value > HALF:
         found.append(
             f"{left.value:.0%} of the full method's gain over the mean frame survives with "
-            "the decoded words alone: the reconstruction owes more to the prior than to the activity."
+            f"{words or 'the prior'} alone: the reconstruction owes more to the prior than to the activity."
         )
     if math.isnan(left.value) and left.clips:
         found.append(f"The fraction that survives without activity is undefined: {left.reason}.")

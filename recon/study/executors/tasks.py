@@ -11,6 +11,7 @@ import torch
 from recon import config
 from recon.encoders.runtime.malloc import keep_freed_memory
 from recon.encoders.runtime.precision import products
+from recon.study.publish import run_task
 from recon.study.settings import Settings
 from recon.study.shared import Bench, plan
 from recon.study.store import Store
@@ -41,7 +42,7 @@ class Tasks:
         store = Store(self.bench.settings.run)
         title = f"[{number + 1}/{len(self.tasks)}]"
         with products(self.bench.settings.precision):
-            result = self.tasks[number].run(store, title=title)
+            result = run_task(self.tasks[number], store, title=title)
         return f"{self.title(number)}: {_describe(result)}"
 
 

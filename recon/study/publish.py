@@ -1,0 +1,74 @@
+"""One task of a run on disk: watched, scored, written aside and published."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from recon import config
+from recon.files import write_bytes, write_json
+from recon.files.code_version import library_versions
+from recon.methods.base import planned_iterates
+from recon.run.trace import GroundTruth
+from recon.run.watch import TaskFolders, Watch, folder_name
+from recon.study.outputs import movie_file, to_yaml
+from recon.study.provenance import artefacts_of, learning_time
+from recon.study.store import Store
+from recon.study.task import Solved, Task
+from recon.types import Reconstruction
+
+
+def run_task(task: Task, store: Store, *, title: str = "") -> Reconstruction:
+    """Reconstruct the batch of a task, score it and publish the result; an interrupted task resumes."""
+    places = TaskFolders(store.partial(task.key), store.root / "tensorboard" / event_folder(task))
+    with watch(task, places, title=f"{title} {task.label}") as trace:
+        solved = task.solve(trace=trace, checkpoint=places.checkpoint)
+    _write(task, places.task, solved)
+    store.publish(task.key, drop=[places.checkpoint.name])
+    return solved.result
+
+
+def scored(task: Task, solved: Solved) -> list[dict[str, Any]]:
+    """Return the rows of the table of a solved task, one per clip."""
+    seconds = learning_time(solved.method)
+    return [row | {"learning_seconds": seconds} for row in task.rows(solved.result, solved.problem)]
+
+
+def event_folder(task: Task) -> str:
+    """Return the name of the folder of a task's events, below those of all tasks."""
+    name = folder_name(task.plan.row.label)
+    if len(task.plan.row.seeds) > 1:
+        name += f"/seed {task.plan.seed}"
+    if len(task.bench.batches) > 1:
+        name += f"/from trial {task.batch.trials[0].index}"
+    return name
+
+
+def watch(task: Task, places: TaskFolders, *, title: str) -> Watch:
+    """Return the traces of a task, for a `with` block: events for TensorBoard, a log and a progress bar."""
+    settings, recording, scorer = task.bench.settings, task.bench.recording, task.bench.scorer(task.batch)
+    return Watch(
+        places,
+        GroundTruth(task.batch.movie, settings.frames.warmup, settings.frames.tail, scorer.pixel_mask),
+        labels=[f"trial {trial.index}" for trial in task.batch.trials],
+        frame_rate=recording.frame_rate,
+        every=settings.trace_every,
+        title=title,
+        total=planned_iterates(task.plan.method),
+        progress=task.bench.progress,
+    )
+
+
+def _write(task: Task, folder: Path, solved: Solved) -> None:
+    result, method = solved.result, solved.method
+    movie = result.movie.cpu()
+    described = config.inscribed({**vars(task.plan.row), "seed": task.plan.seed})
+    write_bytes(folder / "config.yaml", to_yaml(described))
+    write_bytes(folder / "movie.h5", movie_file(task.batch, movie, result.uncertainty))
+    write_json(folder / "curves.json", task.bench.scorer(task.batch).curves(movie))
+    rows = scored(task, solved)
+    own = task.bench.settings.artefacts  # shipped weights lie elsewhere
+    learnt = sorted(path.name for path in artefacts_of(method) if path.parent == own)
+    made = {"saw": asdict(task.saw), "artefacts": learnt, "libraries": library_versions()}
+    write_json(folder / "row.json", {"rows": rows, **made})
