@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from recon.api.ablate import PriorAblation as PriorAblation
+    from recon.api.ablate import ablate as ablate
+    from recon.api.compare import compare as compare
+    from recon.api.comparison import Comparison as Comparison
     from recon.api.encoder import load_encoder as load_encoder
     from recon.api.example import example as example
     from recon.api.reconstruct import reconstruct as reconstruct
@@ -30,11 +34,15 @@ __version__ = (Path(__file__).parent / "VERSION").read_text(encoding="utf-8").st
 PUBLIC = {
     "Budget": "recon.run.runner",
     "ClipSet": "recon.api.recording",
+    "Comparison": "recon.api.comparison",
     "Encoder": "recon.encoders.base",
     "InputError": "recon.errors",
     "OpenRecording": "recon.api.recording",
+    "PriorAblation": "recon.api.ablate",
     "Result": "recon.api.result",
     "Spec": "recon.encoders.base",
+    "ablate": "recon.api.ablate",
+    "compare": "recon.api.compare",
     "example": "recon.api.example",
     "from_arrays": "recon.api.recording",
     "load_encoder": "recon.api.encoder",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,14 @@ from tqdm import tqdm
 from recon.api.recording import ClipSet
 from recon.encoders.base import Encoder, Unnamed, freeze
 from recon.encoders.runtime.precision import in_precision
+from recon.methods.base import planned_iterates
 from recon.problem.clips import Batch
 from recon.run.runner import Budget
-from recon.run.runner import reconstruct as run_method
 from recon.run.tensorboard import TensorBoardTrace
 from recon.run.trace import GroundTruth
 from recon.run.watch import folder_name
 from recon.study.encoders import check_encoder
-from recon.study.provenance import learning_time, planned_iterations
+from recon.study.publish import scored
 from recon.study.settings import Settings
 from recon.study.shared import Bench, Plan
 from recon.study.task import Task
@@ -74,12 +73,9 @@ def _ready(encoder: Encoder, bench: Bench, clips: ClipSet, where: str) -> Encode
 
 def solve(task: Task, follow: Follow, budget: Budget | None) -> Part:
     """Reconstruct a batch and score it."""
-    method, problem = task.method(), task.pose()
     with follow:
-        result = run_method(method, problem, seed=task.plan.seed, budget=budget, trace=follow)
-    seconds = learning_time(method)
-    rows = [row | {"learning_seconds": seconds} for row in task.rows(result, problem)]
-    return Part(task.batch, result, rows)
+        solved = task.solve(trace=follow, budget=budget)
+    return Part(task.batch, solved.result, scored(task, solved))
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ class Follow:
             labels=[f"trial {trial.index}" for trial in batch.trials],
             frame_rate=task.bench.recording.frame_rate,
         )
-        total = planned_iterations(task.plan.method)
+        total = planned_iterates(task.plan.method)
         self._bar = tqdm(total=total, desc=f"{label} {part}".strip(), unit="step", leave=False, disable=not progress)
 
     def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
@@ -120,8 +116,3 @@ class Follow:
         self._bar.close()
         if self._log is not None:
             self._log.close()
-
-
-def is_watched() -> bool:
-    """Return whether a person sees a progress bar: in a terminal or a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from recon.api.asked import FRAMES, NEURONS, FidelityLike, MethodLike, fidelity_of, frames_of, method_of, neurons_of
 from recon.api.encoder import EncoderLike, load_encoder
-from recon.api.engine import AtHand, Follow, Log, is_watched, solve, tasks_of
+from recon.api.engine import AtHand, Follow, Log, solve, tasks_of
 from recon.api.places import kept_artefacts
 from recon.api.recording import ClipSet
 from recon.api.result import Result
 from recon.encoders.runtime.precision import Precision, products
 from recon.problem.conditions import Condition, Words
 from recon.run.runner import Budget
+from recon.run.watch import is_watched
 from recon.study.settings import Frames, Neurons, Row, Settings
 from recon.study.shared import Plan
 

@@ -34,6 +34,7 @@ def benchmark(options: argparse.Namespace, write: Write) -> None:
 
 def table(results: Path) -> list[str]:
     """Return the lines of the table of a run's results.csv."""
-    from recon.report.summary import table
+    from recon.report import summary
+    from recon.study.outputs import read_results
 
-    return table(results)
+    return summary.table(read_results(results))

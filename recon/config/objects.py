@@ -100,16 +100,16 @@ def registered(value: object, known: Mapping[type[Any], Registry]) -> str:
 
 def check_object(value: object, kinds: tuple[type[Any], ...], *, where: str) -> None:
     """Raise InputError for an object that is none of these kinds, naming what it lacks."""
+    if isinstance(value, type):
+        raise InputError(f"{where}: expected an object, got the class {value.__name__}; call it: {value.__name__}(…)")
     if isinstance(value, kinds):
         return
     titles = " or ".join(dict.fromkeys(kind.__name__ for kind in kinds))
-    if isinstance(value, type):
-        raise InputError(f"{where}: expected an object, got the class {value.__name__}; call it: {value.__name__}(…)")
     wanted = {name for kind in kinds for name in (*inspect.get_annotations(kind), *vars(kind)) if name[0] != "_"}
     lacking = sorted(name for name in wanted - {*dir(value)} if name not in vars(object))
     without = f" without {', '.join(lacking)}" if lacking else ""
     raise InputError(
-        f"{where}: expected a name, its settings or a {titles}, got a {type(value).__name__}{without}; see {titles} in "
+        f"{where}: expected a name, its settings or a {titles}, got {type(value).__name__}{without}; see {titles} in "
         f"{kinds[0].__module__}"
     )
 

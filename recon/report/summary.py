@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from recon.metrics.statistics import bootstrap_interval
-from recon.report.tables import also_seen, costs, headings, over_seeds
+from recon.report.tables import Rows, also_seen, costs, headings, over_seeds
 from recon.study.ablation.numbers import Findings
-from recon.study.outputs import read_results
 
 
-def table(results: Path) -> list[str]:
-    """Return the lines of a table: per method, the mean over clips ± half the width of its 95 % interval.
+def cells(rows: Rows) -> list[list[str]]:
+    """Return the cells of a table, its heading first: per method, means over clips ± half their 95 % interval.
 
     Runs with poolings show pooled frame r instead of the other scores; the page shows all columns.
     """
-    rows = over_seeds(read_results(results))
+    rows = over_seeds(rows)
     methods = list(dict.fromkeys(row["method"] for row in rows))
     scores, spent = headings(rows, "summary"), costs(rows, "summary")
-    cells = [["method", "clips", *scores.values(), *spent.values(), "also saw"]]
+    found = [["method", "clips", *scores.values(), *spent.values(), "also saw"]]
     for method in methods:
         own = [row for row in rows if row["method"] == method]
         marks = " (oracle)" if own[0]["oracle"] == "True" else ""
         known = {name: [float(row[name]) for row in own if row[name]] for name in (*scores, *spent)}
         numbers = [*(_mean(known[name]) for name in scores), *(_cost(known[name]) for name in spent)]
-        cells.append([method + marks, str(len(own)), *numbers, also_seen(own[0])])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+        found.append([method + marks, str(len(own)), *numbers, also_seen(own[0])])
+    return found
+
+
+def table(rows: Rows) -> list[str]:
+    """Return the lines of a table of means, in columns."""
+    found = cells(rows)
+    widths = [max(map(len, column)) for column in zip(*found, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in found]
 
 
 def told(found: Findings) -> Iterator[str]:

@@ -98,7 +98,7 @@ class _Content:
             self._write(value.__module__, value.__qualname__)
         elif type(value).__repr__ is object.__repr__:
             self._named(value)
-            self._all(sorted(vars(value).items()))
+            self._all(sorted(getattr(value, "__dict__", {}).items()))
         else:
             self._write(repr(value))
 

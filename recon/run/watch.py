@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from recon.run.tensorboard import TensorBoardTrace
 from recon.run.trace import GroundTruth, JsonlTrace
-from recon.types import Iterate, Trace
+from recon.types import Iterate
 
 LONGEST = 120
 """Longest name of a folder in bytes, without its hash; file systems take 143 or 255."""
@@ -35,40 +35,6 @@ class TaskFolders:
     def checkpoint(self) -> Path:
         """File with the state of an interrupted task."""
         return self.task / "state.safetensors"
-
-
-class Bar:
-    """A trace that shows a progress bar with the remaining time, for a `with` block."""
-
-    def __init__(self, title: str, total: int | None, shown: bool) -> None:
-        self.bar = tqdm(total=total, desc=title, unit="step", leave=False, disable=not (shown and is_watched()))
-
-    def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
-        self.bar.update(step - self.bar.n)
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Remove the bar."""
-        self.bar.close()
-
-
-@dataclass(frozen=True)
-class Both:
-    """Two traces as one."""
-
-    first: Trace
-    second: Trace
-
-    def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
-        self.first(step, iterate, rates)
-        self.second(step, iterate, rates)
 
 
 class Watch:
@@ -90,12 +56,13 @@ class Watch:
             shutil.rmtree(places.events, ignore_errors=True)
         self.log = JsonlTrace(places.task / "trace.jsonl", every=every, truth=truth)
         self.events = TensorBoardTrace(places.events, every=every, truth=truth, labels=labels, frame_rate=frame_rate)
-        self.bar = Bar(title, total, progress)
+        shown = progress and is_watched()
+        self.bar = tqdm(total=total, desc=title, unit="step", leave=False, disable=not shown)
 
     def __call__(self, step: int, iterate: Iterate, rates: Mapping[str, float]) -> None:
         self.log(step, iterate, rates)
         self.events(step, iterate, rates)
-        self.bar(step, iterate, rates)
+        self.bar.update(step - self.bar.n)
 
     def __enter__(self) -> Watch:
         return self

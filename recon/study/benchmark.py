@@ -24,6 +24,7 @@ from recon.study.executors.tasks import Tasks, in_worker
 from recon.study.fisher_information import write_information
 from recon.study.folders import check_run
 from recon.study.manifest import RUN, seal, unseal
+from recon.study.objects import check_portable
 from recon.study.outputs import RESULTS, columns, write_inputs
 from recon.study.settings import Settings
 from recon.study.store import Store
@@ -41,7 +42,8 @@ def benchmark(
     Finished tasks are recognised by their key (data, settings, seed, code) and kept; unfinished ones resume at their
     checkpoint, so that the same call after an interruption gives the same numbers. A task whose artefacts were deleted
     is computed again. `say` receives one line per task. `on`: where tasks run, one after another in this process, or
-    in parallel. A failed task becomes a row with its status, and the others continue.
+    in parallel. A failed task becomes a row with its status, and the others continue. The configuration may hold Python
+    objects in place of settings: those that no key can name are computed anew each time, and `say` is told.
     """
     tree = config.expand(tree)
     check_run(config.record(Settings, tree, where="benchmark"))
@@ -53,13 +55,15 @@ def benchmark(
 def _run(known: Tasks, tree: Mapping[str, Any], say: Say, on: Place) -> Path:
     bench, settings = known.bench, known.bench.settings
     device = ", ".join(map(str, bench.devices or [bench.device]))  # unknown names are refused before any task runs
+    if on != HERE:
+        check_portable(tree, known.unnamed)
     results = Results(known)
     for batch in bench.batches:
         bench.scorer(batch)  # refuses frames and pixels that leave nothing to score before anything is written
     claim(settings.run, RUN)
     with one_writer(settings.run):
         results.store.select(results.keys)
-        for line in results.set_aside():
+        for line in (*results.set_aside(), *known.unnamed):
             say(line)
         write_inputs(settings, tree, sets=bench.sets, batches=bench.batches, device=device)
         current = [results.store.current(key, settings.artefacts) for key in results.keys]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import inspect
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import FunctionType
 
 from torch import Tensor, nn
 
+from recon.config.objects import is_object
 from recon.encoders.base import Encoder
 from recon.encoders.wrap import Wrapped
+from recon.errors import InputError
 from recon.files.code_version import parts_of
-from recon.files.own_code import unknown
+from recon.files.own_code import MAIN, unknown
 
 PLAIN = (str, int, float, bool, type(None), Path, Tensor, nn.Module)
 """Values of fields that count by their content."""
@@ -25,6 +29,36 @@ def unnamed(*parts: object) -> str:
     """
     found = (reason for part in parts for reason in _reasons(part))
     return next(found, "")
+
+
+def check_portable(tree: object, lines: Sequence[str] = ()) -> None:
+    """Raise InputError for Python objects that no other process can have: unnamed ones, and those of a script.
+
+    `lines`: why rows are unnamed. Other processes import a class from its module, and must find the same source.
+    """
+    for value in _objects(tree):
+        kinds = {type(part) for part in (value, *parts_of(value))}
+        scripts = sorted(kind.__qualname__ for kind in kinds if kind.__module__ in MAIN)
+        if scripts or lines:
+            raise InputError(
+                f"on: expected objects that other processes can import, got {lines[0] if lines else scripts[0]}; move "
+                "the class to a module, or compute here"
+            )
+        try:
+            pickle.dumps(value)
+        except (pickle.PicklingError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"on: expected objects that can be pickled for other processes, got {type(value).__qualname__}: "
+                f"{error}; compute here"
+            ) from error
+
+
+def _objects(tree: object) -> Iterator[object]:
+    if is_object(tree):
+        yield tree
+    elif isinstance(tree, Mapping | list | tuple):
+        for value in tree.values() if isinstance(tree, Mapping) else tree:
+            yield from _objects(value)
 
 
 def _reasons(part: object) -> Iterator[str]:
@@ -55,7 +89,9 @@ def _value(value: object, where: str) -> Iterator[str]:
     elif isinstance(value, tuple | list):
         inner = list(enumerate(value))
     elif is_dataclass(value) and not isinstance(value, type):
-        yield from () if type(value).__dataclass_params__.frozen else (f"{where} is no frozen dataclass",)
+        yield from (
+            () if inspect.getattr_static(value, "__dataclass_params__").frozen else (f"{where} is no frozen dataclass",)
+        )
         inner = [(field.name, getattr(value, field.name)) for field in fields(value)]
     elif isinstance(value, FunctionType) and not unknown(value) and "<lambda>" not in value.__qualname__:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,24 @@ from worlds.bench import configuration
 from worlds.finished_run import embedded
 
 from recon import cli
+from recon.errors import InputError
+from recon.study.ablation import ablate as ablations
 from recon.study.ablation.ablate import ablate, prepared, scores
-from recon.study.ablation.rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR, TRUE_TEXT
+from recon.study.ablation.rows import (
+    FULL,
+    GAUSSIAN,
+    MEAN,
+    NO_PRIOR,
+    NO_TEXT,
+    NULL,
+    PRIOR,
+    SHUFFLED_TEXT,
+    SILENT_PRIOR,
+    TRUE_TEXT,
+    TYPED_PRIOR,
+    TYPED_TEXT,
+)
+from recon.study.ablation.trees import with_text
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +125,34 @@ def test_a_row_that_has_a_label_of_the_ablation_is_refused(tree: dict[str, Any])
 def test_an_unknown_knob_is_named_before_anything_is_run(tree: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="sweep: expected one of guidance, beta, got 'scale'"):
         prepared({**tree, "ablation": {**tree["ablation"], "sweep": {"scale": [1.0]}}})
+
+
+def labels(tree: dict[str, Any], **changed: Any) -> list[str]:
+    _, made = prepared({**tree, "ablation": {**tree["ablation"], **changed}, "rows": []})
+    return [row["label"] for row in made["rows"]]
+
+
+def test_without_captions_the_rows_with_text_are_left_out(tree: dict[str, Any], tmp_path: Path) -> None:
+    bare = shutil.copytree(tree["recording"], tmp_path / "bare")
+    (bare / "meta/trials/captions.jsonl").unlink()
+    tree = {**tree, "recording": str(bare)}
+    silent = [NO_PRIOR, GAUSSIAN, NO_TEXT, SILENT_PRIOR, NULL, MEAN]
+    assert labels(tree) == [*silent, "beta 3"], "without text no guidance is swept"
+    assert labels(tree, text="decoded")[3:6] == [TRUE_TEXT, FULL, SHUFFLED_TEXT]
+    decoded = {"name": "decoded", "said": "captions.csv:somebody"}
+    assert labels(tree, text="auto", method=with_text(tree["ablation"]["method"], decoded))[3] != TRUE_TEXT
+    typed = [NO_PRIOR, GAUSSIAN, NO_TEXT, TYPED_TEXT, TYPED_PRIOR, SILENT_PRIOR, NULL, MEAN]
+    assert labels(tree, text="typed", no_prior=None) == [*typed[1:], "guidance 0", "beta 3"]
+    with pytest.raises(ValueError, match="typed: expected a caption for text typed, got none"):
+        labels(tree, text="typed", typed=None)
+
+
+def test_the_command_tells_the_prior_a_typed_text(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(ablations, "ablate", lambda tree, **_: asked.append(tree["ablation"]) or stop())
+    assert cli.main(["ablate", str(config), "--typed", "a disc"]) == 2
+    assert (asked[0]["typed"], asked[0]["text"]) == ("a disc", "typed")
+
+
+def stop() -> None:
+    raise InputError("stopped")

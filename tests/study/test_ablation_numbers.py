@@ -9,7 +9,7 @@ import pytest
 
 from recon.metrics.statistics import bootstrap_ratio
 from recon.study.ablation.numbers import Number, difference, findings, survives, verdict, warnings
-from recon.study.ablation.rows import FULL, GAUSSIAN, MEAN, NULL, PRIOR, SHUFFLED_TEXT, SILENT_PRIOR
+from recon.study.ablation.rows import FULL, GAUSSIAN, MEAN, NO_TEXT, NULL, PRIOR, ROLES, SHUFFLED_TEXT, SILENT_PRIOR
 
 CLIPS = [f"{index}" for index in range(12)]
 LEVEL = np.random.default_rng(1).normal(0.1, 0.05, len(CLIPS))
@@ -115,3 +115,12 @@ def test_warnings_come_where_they_must_and_only_there() -> None:
     said = warnings(good, fine, {PRIOR: loud, SILENT_PRIOR: loud, NULL: wide})
     assert ["the decoded words" in said[0], "without any activity" in said[1]] == [True, True]
     assert "+0.100 is not ruled out: too few clips" in said[2]
+
+
+def test_without_captions_the_prior_without_text_is_the_full_method() -> None:
+    scores = {NO_TEXT if label == FULL else label: own for label, own in world().items() if label != PRIOR}
+    found = findings("ssim", scores, ROLES["none"])
+    assert (found.gain.value, found.survives.value) == pytest.approx((0.1, 0.025))
+    assert list(found.controls) == [SILENT_PRIOR, NULL] and found.sensitivity.reason == "no row has other words"
+    strong = {**scores, SILENT_PRIOR: scores[NO_TEXT]}
+    assert any("survives with the prior alone" in text for text in findings("ssim", strong, ROLES["none"]).warnings)

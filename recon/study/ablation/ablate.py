@@ -47,8 +47,8 @@ def ablate(
     ablation, tree = prepared(tree)
     if ablation.text == "none":
         say(
-            f"{tree['recording']}: no captions of all clips and some training trials; the rows with text are left out. "
-            "Write meta/trials/captions.jsonl, or type a text: --typed"
+            f"{tree['recording']}: captions of the clips or of the training trials are missing; the rows with text are "
+            "left out. Write meta/trials/captions.jsonl, or give the prior a sentence of your own: `typed`"
         )
     return conclude(ablation, benchmark(tree, say=say, progress=progress, on=on))
 

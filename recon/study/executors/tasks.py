@@ -33,6 +33,12 @@ class Tasks:
         bench = Bench(settings, plan(settings), progress)
         return cls(bench, tuple(Task(bench, row, batch) for row in bench.plans for batch in bench.batches))
 
+    @property
+    def unnamed(self) -> list[str]:
+        """One line for each row that is computed anew each time, and why."""
+        reasons = {task.label: task.unnamed for task in self.tasks if task.unnamed}
+        return [f"{label}: computed anew each time, without cache: {reason}" for label, reason in reasons.items()]
+
     def title(self, number: int) -> str:
         """Return a task's place and label."""
         return f"[{number + 1}/{len(self.tasks)}] {self.tasks[number].label}"
