@@ -25,9 +25,12 @@ def load_encoder(name: EncoderLike, *, device: str = "auto") -> Encoder:
     >>> import recon
     >>> recon.load_encoder("example", device="cpu")  # doctest: +ELLIPSIS
     Encoder CoreReadout
-      neurons  200, rates raw
-      movie    36 × 64 pixels, 70° × 124° (1.94° per pixel), 30 Hz
+      neurons       200, rates raw
+      movie         36 × 64 pixels, 70° × 124° (1.94° per pixel), 30 Hz
       ...
+      held-out r    0.240
+      noise-free r  0.596
+      command       recon train encoder configs/train/example.yaml
     """
     found = name if isinstance(name, Encoder) else _made(name)
     return freeze(found).to(resolve_device(device))

@@ -92,12 +92,16 @@ class Follow:
     def __init__(self, task: Task, *, log: Log | None, progress: bool, part: str = "") -> None:
         settings, batch, label = task.bench.settings, task.batch, task.plan.row.label
         scorer = task.bench.scorer(batch)
-        self._log = log and TensorBoardTrace(
-            log.folder / folder_name(label) / part,
-            every=log.every,
-            truth=GroundTruth(batch.movie, settings.frames.warmup, settings.frames.tail, scorer.pixel_mask),
-            labels=[f"trial {trial.index}" for trial in batch.trials],
-            frame_rate=task.bench.recording.frame_rate,
+        self._log = (
+            None
+            if log is None
+            else TensorBoardTrace(
+                log.folder / folder_name(label) / part,
+                every=log.every,
+                truth=GroundTruth(batch.movie, settings.frames.warmup, settings.frames.tail, scorer.pixel_mask),
+                labels=[f"trial {trial.index}" for trial in batch.trials],
+                frame_rate=task.bench.recording.frame_rate,
+            )
         )
         total = planned_iterates(task.plan.method)
         self._bar = tqdm(total=total, desc=f"{label} {part}".strip(), unit="step", leave=False, disable=not progress)

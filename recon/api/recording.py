@@ -39,7 +39,7 @@ class OpenRecording:
     >>> mouse  # doctest: +ELLIPSIS
     Recording example, simulated
       neurons  200
-      trials   12 train, 6 oracle (validation), 12 live_test_main (test)
+      trials   15 train, 9 oracle (validation), 12 live_test_main (test)
       movie    36 × 64 pixels, 70° × 124° (1.94° per pixel), 30 Hz
       folder   ...
     """
@@ -86,7 +86,7 @@ class OpenRecording:
 
         >>> import recon
         >>> recon.example().clips("test", count=2).trials
-        (18, 21)
+        (24, 27)
         """
         chosen = Clips(TIERS.get(tier, tier), count, skip, trials=tuple(trials), stimulus=stimulus)
         found = ClipSet(self, chosen)

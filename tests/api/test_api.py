@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import subprocess
 import sys
@@ -111,6 +112,19 @@ def test_a_result_is_shown_and_saved(result: recon.Result, tmp_path: Path) -> No
     assert result.save(tmp_path / "clip.mp4", beside=result).stat().st_size > 1000
     with pytest.raises(recon.InputError, match=r"expected a name that ends in .mp4, .npy or .h5, got .gif"):
         result.save(tmp_path / "clip.gif")
+
+
+def test_what_is_shown_is_escaped(result: recon.Result) -> None:
+    first = dataclasses.replace(result.shown[0], caption="<script>alert(1)</script>")
+    page = dataclasses.replace(result, shown=(first,), method="<b>").show().html
+    assert "<script" not in page and "<b>," not in page and "&lt;script&gt;" in page
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RECON_CACHE", str(tmp_path / "file"))
+    with pytest.raises(recon.InputError, match=r"cache: expected to write to .*; set RECON_CACHE to a folder"):
+        recon.from_arrays(np.zeros((60, 4, 4)), np.ones((5, 60)), degrees_per_pixel=1.0)
 
 
 def test_clips_of_several_lengths_and_small_batches(mouse: recon.OpenRecording) -> None:
