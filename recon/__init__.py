@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from recon.api.ablate import PriorAblation as PriorAblation
     from recon.api.ablate import ablate as ablate
     from recon.api.compare import compare as compare
-    from recon.api.comparison import Comparison as Comparison
+    from recon.api.comparison import ComparisonTable as ComparisonTable
     from recon.api.encoder import load_encoder as load_encoder
     from recon.api.example import example as example
     from recon.api.reconstruct import reconstruct as reconstruct
@@ -34,7 +34,7 @@ __version__ = (Path(__file__).parent / "VERSION").read_text(encoding="utf-8").st
 PUBLIC = {
     "Budget": "recon.run.runner",
     "ClipSet": "recon.api.recording",
-    "Comparison": "recon.api.comparison",
+    "ComparisonTable": "recon.api.comparison",
     "Encoder": "recon.encoders.base",
     "InputError": "recon.errors",
     "OpenRecording": "recon.api.recording",

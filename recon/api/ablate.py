@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from recon import config
-from recon.api.asked import FRAMES, NEURONS, FidelityLike, MethodLike
-from recon.api.compare import NOTHING, Said
-from recon.api.comparison import Comparison
-from recon.api.configuration import configuration, encoders_of, rows_of, settings_of
+from recon.api.asked import FidelityLike, MethodLike
+from recon.api.compare import NOTHING, Notes
+from recon.api.comparison import ComparisonTable
+from recon.api.configuration import Options, configuration, rows_of, settings_of
 from recon.api.encoder import EncoderLike
 from recon.api.recording import ClipSet
 from recon.encoders.summary import as_rows
@@ -20,7 +20,6 @@ from recon.study.ablation.ablate import ablate as run_ablation
 from recon.study.ablation.numbers import Findings, Number
 from recon.study.ablation.trees import guided, with_text
 from recon.study.executors.places import place_of
-from recon.study.settings import Frames, Neurons
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -33,7 +32,7 @@ SAMPLE = {"name": "sample", "levels": 20, "highest": 10.0, "lowest": 0.05}
 class PriorAblation:
     """The table of an ablation and its findings by score, the primary score first."""
 
-    table: Comparison
+    table: ComparisonTable
     found: tuple[Findings, ...]
 
     def findings(self) -> DataFrame:
@@ -48,11 +47,11 @@ class PriorAblation:
         return DataFrame(cells).set_index(["metric", "number"])
 
     def scores(self) -> DataFrame:
-        """Return the scores of the rows, as `Comparison.scores`."""
+        """Return the scores of the rows, as `ComparisonTable.scores`."""
         return self.table.scores()
 
     def page(self, path: Path | str | None = None) -> Path:
-        """Write the page, as `Comparison.page`."""
+        """Write the page, as `ComparisonTable.page`."""
         return self.table.page(path)
 
     def __repr__(self) -> str:
@@ -74,19 +73,11 @@ def ablate(
     prior_only: MethodLike | None = None,
     sweep: Mapping[str, Sequence[float]] = NOTHING,
     metric: str = "video_correlation",
-    judge: EncoderLike | None = None,
     fidelity: FidelityLike = "poisson",
-    frames: Frames | tuple[int, int] = FRAMES,
-    neurons: Neurons | tuple[float, float] = NEURONS,
     report: Path | str | None = None,
-    run: Path | str | None = None,
-    artefacts: Path | str | None = None,
-    settings: Mapping[str, Any] = NOTHING,
-    batch: int | None = None,
-    seed: int = 0,
-    device: str = "auto",
     on: str = "here",
     progress: bool = True,
+    **options: Unpack[Options],
 ) -> PriorAblation:
     """Take the prior of a method apart, as `recon ablate` does, and return the table with its findings.
 
@@ -96,34 +87,21 @@ def ablate(
     a note says so. `typed` is a text that the prior is told instead. `no_prior` and `reference` are further methods to
     compare with, `sweep` values of guidance or of the method's own strength. Other arguments are those of `compare`.
     """
-    full = config.expand(settings_of(method))
+    full, tree = config.expand(settings_of(method)), configuration(clips, encoder, **options)
     section = {
         "method": full,
         "prior_only": _alone(full) if prior_only is None else settings_of(prior_only),
         "reference": {row["label"]: row["method"] for row in rows_of(reference, fidelity)} if reference else {},
         "fidelity": {"name": fidelity} if isinstance(fidelity, str) else fidelity,
-        "encoders": list(encoders_of(encoder))[:1],
+        "encoders": list(tree["encoders"])[:1],
         "sweep": {knob: list(values) for knob, values in sweep.items()},
         "metric": metric,
         **({} if typed is None else {"typed": typed, "text": "typed"}),
         **({} if no_prior is None else {"no_prior": settings_of(no_prior)}),
     }
-    tree = configuration(
-        clips,
-        encoder,
-        run=run,
-        judge=judge,
-        frames=frames,
-        neurons=neurons,
-        artefacts=artefacts,
-        settings=settings,
-        batch=batch,
-        seed=seed,
-        device=device,
-    )
-    said = Said()
-    done = run_ablation({**tree, "ablation": section}, say=said, progress=progress, on=place_of(on, device))
-    found = PriorAblation(Comparison.of(done.run, said.notes), tuple(done.found))
+    notes = Notes()
+    done = run_ablation({**tree, "ablation": section}, say=notes, progress=progress, on=place_of(on, tree["device"]))
+    found = PriorAblation(ComparisonTable.of(done.run, notes.kept), tuple(done.found))
     if report is not None:
         found.page(report)
     return found

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from recon.api.asked import FRAMES, NEURONS, FidelityLike, MethodLike
-from recon.api.comparison import Comparison
+from recon.api.comparison import ComparisonTable
 from recon.api.configuration import configuration, rows_of
 from recon.api.encoder import EncoderLike
 from recon.api.recording import ClipSet
@@ -38,7 +38,7 @@ def compare(
     device: str = "auto",
     on: str = "here",
     progress: bool = True,
-) -> Comparison:
+) -> ComparisonTable:
     """Run several methods on the same clips, as `recon benchmark` does, and return the table.
 
     `methods` are labels with methods: the name of a preset, a method object, settings, or a whole row of a benchmark,
@@ -72,21 +72,23 @@ def compare(
         seed=seed,
         device=device,
     )
-    said = Said()
-    done = benchmark({**tree, "rows": rows_of(methods, fidelity)}, say=said, progress=progress, on=place_of(on, device))
-    table = Comparison.of(done, said.notes)
+    notes = Notes()
+    done = benchmark(
+        {**tree, "rows": rows_of(methods, fidelity)}, say=notes, progress=progress, on=place_of(on, device)
+    )
+    table = ComparisonTable.of(done, notes.kept)
     if report is not None:
         table.page(report)
     return table
 
 
-class Said:
+class Notes:
     """What a run says: lines about its tasks are logged, others are kept as notes and shown as warnings."""
 
     def __init__(self) -> None:
-        self.notes: list[str] = []
+        self.kept: list[str] = []
 
     def __call__(self, line: str) -> None:
         task = line.startswith("[")
         logging.getLogger("recon").log(logging.INFO if task else logging.WARNING, "%s", line)
-        self.notes += [] if task else [line]
+        self.kept += [] if task else [line]

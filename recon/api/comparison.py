@@ -1,4 +1,4 @@
-"""`Comparison`: the table of several methods on the same clips, with its page."""
+"""`ComparisonTable`: the table of several methods on the same clips, with its page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WHOLE = ("trial", "seed", "neurons", "iterations")
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class ComparisonTable:
     """The table of a run, one row per method, seed and clip; prints as means over clips with 95 % intervals.
 
     `run` is the run's folder, `notes` what was said about it, such as methods that are computed anew each time.
@@ -39,7 +39,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, run: Path, notes: Sequence[str] = ()) -> Comparison:
+    def of(cls, run: Path, notes: Sequence[str] = ()) -> ComparisonTable:
         """Return the table of a finished run."""
         return cls(run, tuple(read_results(run / RESULTS)), tuple(notes))
 

@@ -8,12 +8,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from torch import nn
 
 from recon import config
-from recon.api.asked import FidelityLike, MethodLike, frames_of, neurons_of
+from recon.api.asked import FRAMES, NEURONS, FidelityLike, MethodLike, frames_of, neurons_of
 from recon.api.encoder import EncoderLike, load_encoder
 from recon.api.places import kept_artefacts
 from recon.api.recording import ClipSet
@@ -29,33 +29,41 @@ SETTINGS = ("name", "preset", "tuned")
 """Keys of a method's settings; a mapping with `method` and none of these is a row."""
 
 
+class Options(TypedDict, total=False):
+    """What `compare` and `ablate` may be told about a run; see `compare`."""
+
+    judge: EncoderLike | None
+    frames: Frames | tuple[int, int]
+    neurons: Neurons | tuple[float, float]
+    run: Path | str | None
+    artefacts: Path | str | None
+    settings: Mapping[str, Any]
+    batch: int | None
+    seed: int
+    device: str
+
+
 def configuration(
-    clips: ClipSet,
-    encoder: EncoderLike | Mapping[str, EncoderLike],
-    *,
-    run: Path | str | None,
-    judge: EncoderLike | None,
-    frames: Frames | tuple[int, int],
-    neurons: Neurons | tuple[float, float],
-    artefacts: Path | str | None,
-    settings: Mapping[str, Any],
-    **plain: Any,
+    clips: ClipSet, encoder: EncoderLike | Mapping[str, EncoderLike], **options: Unpack[Options]
 ) -> dict[str, Any]:
-    """Return the configuration of a benchmark without its rows; `settings` are further keys, `plain` those with values.
+    """Return the configuration of a benchmark without its rows.
 
     Without `run` the run is in a temporary folder, removed when Python ends.
     """
+    judge, batch = options.get("judge"), options.get("batch")
     return {
-        "run": str(run or _temporary()),
+        "run": str(options.get("run") or _temporary()),
         "recording": str(clips.recording.path),
         "clips": {key: value for key, value in asdict(clips.choice).items() if value is not None},
         "encoders": encoders_of(encoder),
         **({} if judge is None else {"judge": _encoder(judge)}),
-        "frames": asdict(frames_of(frames)),
-        "neurons": asdict(neurons_of(neurons)),
-        "artefacts": str(artefacts or kept_artefacts()),
-        **{key: value for key, value in plain.items() if value is not None},
-        **settings,
+        "frames": asdict(frames_of(options.get("frames", FRAMES))),
+        "neurons": asdict(neurons_of(options.get("neurons", NEURONS))),
+        "artefacts": str(options.get("artefacts") or kept_artefacts()),
+        **({} if batch is None else {"batch": batch}),
+        "seed": options.get("seed", 0),
+        "device": options.get("device", "auto"),
+        **options.get("settings", {}),
     }
 
 

@@ -143,7 +143,8 @@ def _globals_used(node: ast.AST, code: Code) -> Iterator[tuple[str, Any]]:
 
 
 def _constant(name: str, value: object, code: Code) -> str:
-    if _is_plain(value) or not is_own(type(value).__module__):
+    kind = type(value)
+    if _is_plain(value) or not (is_own(kind.__module__) or kind.__repr__ is object.__repr__):
         return repr(value)
     raise UnknownSourceError(f"{code.__qualname__} uses the variable {name}, which is no plain value")
 

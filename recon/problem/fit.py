@@ -17,7 +17,7 @@ from recon.files import digest
 from recon.files.code_version import code_version, modules_of
 from recon.files.sealed import whole
 from recon.problem.conditions import clip_rates, response_scale
-from recon.problem.fidelities import load, save
+from recon.problem.fidelities import FIDELITIES, load, save
 from recon.problem.fidelities.base import Likelihood
 from recon.types import Trial, stack
 
@@ -44,7 +44,7 @@ def fit_fidelity(
 ) -> Likelihood:
     """Return the fidelity fitted to the encoders' rates of training trials; cached in `artefacts`.
 
-    The cache is named by data, settings and code, as are all artefacts.
+    The cache is named by data, settings and code, as are all artefacts. A user's own fidelity is fitted each time.
     """
     if not needs_fit(fidelity):
         return fidelity
@@ -53,12 +53,15 @@ def fit_fidelity(
     key = digest([repr(fidelity), recording.fingerprint(), hashes, neurons, frames, bins, TRIALS, code])
     path = artefacts / f"fidelity-{key}.safetensors"
     if not whole(path):
-        artefacts.mkdir(parents=True, exist_ok=True)
         trials = training_trials(recording, frames)
         pairs = [_pair(recording, trials, encoder, bins, window) for encoder in encoders.values()]
         rates, responses, counted = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         mask = counted & ~sets["report"][:, None]
-        save(fidelity.fit(rates, responses, mask), path)
+        fitted = fidelity.fit(rates, responses, mask)
+        if type(fidelity) not in FIDELITIES.values():
+            return fitted
+        artefacts.mkdir(parents=True, exist_ok=True)
+        save(fitted, path)
     return load(path)
 
 

@@ -50,21 +50,21 @@ def encoders(world: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def table(world: Path, clips: recon.ClipSet, encoders: Any, how: dict[str, Any]) -> recon.Comparison:
+def table(world: Path, clips: recon.ClipSet, encoders: Any, how: dict[str, Any]) -> recon.ComparisonTable:
     methods = {"ridge": Ridge(), "map": QUICK}
     return recon.compare(clips, encoders, methods, run=world / "py", report=world / "page.html", **how)
 
 
-def test_python_and_yaml_compute_the_same_numbers(world: Path, table: recon.Comparison) -> None:
+def test_python_and_yaml_compute_the_same_numbers(world: Path, table: recon.ComparisonTable) -> None:
     run = benchmark(configuration(world))
-    ours, theirs = table.frame(), recon.Comparison.of(run).frame()
+    ours, theirs = table.frame(), recon.ComparisonTable.of(run).frame()
     assert ours.drop(columns=TIMES).equals(theirs.drop(columns=TIMES))
     files = sorted(path.relative_to(run) for path in run.glob("tasks/*/movie.h5"))
     assert len(files) == 2, "and the keys are the same"
     assert all((table.run / name).read_bytes() == (run / name).read_bytes() for name in files)
 
 
-def test_a_table_is_a_data_frame_a_page_and_prints_itself(world: Path, table: recon.Comparison) -> None:
+def test_a_table_is_a_data_frame_a_page_and_prints_itself(world: Path, table: recon.ComparisonTable) -> None:
     scores, frame = table.scores(), table.frame()
     assert scores.index.names == ["method", "trial"] and scores.shape[0] == 6 and table.methods == ("ridge", "map")
     np.testing.assert_array_equal(scores["video_correlation"], frame["video_correlation"])

@@ -22,6 +22,7 @@ from recon.encoders.wrap import wrap
 from recon.errors import InputError
 from recon.methods import Gradient, Mean, Smoothed
 from recon.priors.gaussian import GaussianPrior
+from recon.problem.fidelities.base import Likelihood
 from recon.problem.fidelities.independent import Gaussian, Poisson
 from recon.study.executors.places import place_of
 from recon.study.objects import check_portable, unnamed
@@ -63,6 +64,26 @@ def row(method: str, fidelity: Any) -> dict[str, Any]:
 def test_objects_stand_inside_settings_and_in_records(world: Path) -> None:
     inside = {"name": "smoothed", "method": ToyMethod(GaussianPrior())}
     assert task_of(world, inside).plan.method == Smoothed(ToyMethod(GaussianPrior()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaled(Likelihood):
+    """A user's own fidelity, with a fitted scale."""
+
+    by_frame = True
+    scale: float | None = None
+
+    def __call__(self, rates: torch.Tensor, responses: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return ((rates * (self.scale or 1) - responses) ** 2 * mask).sum((1, 2))
+
+    def fit(self, rates: torch.Tensor, responses: torch.Tensor, mask: torch.Tensor) -> Any:
+        return dataclasses.replace(self, scale=float(responses[mask].mean() / rates[mask].mean()))
+
+
+def test_an_own_fidelity_is_fitted(world: Path) -> None:
+    task = task_of(world, None, rows=[row("mean", Scaled())])
+    assert isinstance(fidelity := task.pose().fidelity, Scaled) and fidelity.scale
+    assert not task.unnamed and task.key != task_of(world, None, rows=[row("mean", Scaled(1.0))]).key
 
 
 def test_an_encoder_is_copied_and_named_by_its_state(world: Path) -> None:
