@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from importlib.abc import InspectLoader
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
-from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -238,14 +237,13 @@ def _distribution(top: str) -> str:
 
 
 def _spec(name: str) -> ModuleSpec | None:
-    """Return where a module is found; None for a name that is no module."""
-    loaded = sys.modules.get(name)
-    if loaded is not None:
+    """Return where a module is found, without importing anything; None for a name that is no module."""
+    if (loaded := sys.modules.get(name)) is not None:
         return loaded.__spec__
-    try:
-        return find_spec(name)
-    except (ImportError, ValueError, AttributeError):
-        return None
+    parent = name.rpartition(".")[0]
+    above = _spec(parent) if parent else None
+    places = above.submodule_search_locations if above else None
+    return None if parent and places is None else PathFinder.find_spec(name, places)
 
 
 def _read(name: str) -> ast.Module | None:

@@ -20,6 +20,7 @@ from recon.encoders.base import Spec
 from recon.encoders.checkpoints import load_encoder
 from recon.encoders.wrap import wrap
 from recon.errors import InputError
+from recon.files.code_version import code_version
 from recon.methods import Gradient, Mean, Smoothed
 from recon.priors.gaussian import GaussianPrior
 from recon.problem.fidelities.base import Likelihood
@@ -115,6 +116,17 @@ def test_a_class_counts_by_its_fields_and_its_source(world: Path, lab: ModuleTyp
     own_lab.write(tmp_path, "my_lab", helper=("* 1.0", "* 0.9"))
     used = task_of(world, own_lab.imported(tmp_path, "my_lab").Grey()).key
     assert len({first, changed, used}) == 3
+
+
+def test_naming_a_class_imports_nothing(tmp_path: Path, lab: ModuleType) -> None:
+    own_lab.write(
+        tmp_path, "my_lab", lab=("import torch\n", "import torch\nif torch is None:\n    import my_lab_never\n")
+    )
+    (tmp_path / "my_lab_never.py").write_text("raise SystemExit")
+    lab = own_lab.imported(tmp_path, "my_lab")
+    before = code_version("my_lab")
+    (tmp_path / "my_lab_never.py").write_text("raise SystemExit(1)")
+    assert unnamed(lab.Grey()) == "" and code_version("my_lab") != before and "my_lab_never" not in sys.modules
 
 
 def test_a_file_that_was_changed_after_its_import_names_nothing(world: Path, lab: ModuleType, tmp_path: Path) -> None:
