@@ -22,11 +22,10 @@ FRAMES, NEURONS = Frames(), Neurons()
 
 
 class Asked(NamedTuple):
-    """A method, the label of its results, and its name in tables of settings."""
+    """A method and the label of its results."""
 
     label: str
     method: Method
-    about: Mapping[str, Any]
 
 
 def method_of(method: MethodLike, *, label: str = "", text: str | None = None) -> Asked:
@@ -36,13 +35,12 @@ def method_of(method: MethodLike, *, label: str = "", text: str | None = None) -
     ('map_spectrum', 3)
     """
     if isinstance(method, Method):
-        name, made, about = type(method).__name__, method, {"name": type(method).__name__}
+        name, made = type(method).__name__, method
     else:
         tree = {"preset": method} if isinstance(method, str) else method
-        about = config.expand(tree)
-        made = config.build("method", about)
-        name = str(tree.get("preset", about["name"]))
-    return Asked(label or name, made if text is None else with_text(made, text), about)
+        settings = config.expand(tree)
+        name, made = str(tree.get("preset", settings.get("name"))), config.build("method", settings)
+    return Asked(label or name, made if text is None else with_text(made, text))
 
 
 def with_text(method: Method, text: str) -> Method:
@@ -74,13 +72,12 @@ def _changed(parts: Mapping[str, Any], text: Typed) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not parts[name]}
 
 
-def fidelity_of(fidelity: FidelityLike) -> tuple[Likelihood, Mapping[str, Any]]:
-    """Return a fidelity and its name in tables of settings."""
+def fidelity_of(fidelity: FidelityLike) -> Likelihood | Mapping[str, Any]:
+    """Return a fidelity for a row: an object as it is, a name as its settings."""
     if isinstance(fidelity, Likelihood):
-        return fidelity, {"name": type(fidelity).__name__}
-    tree = {"name": fidelity} if isinstance(fidelity, str) else config.expand(fidelity)
-    made: Likelihood = config.build("fidelity", tree)
-    return made, tree
+        return fidelity
+    tree: Mapping[str, Any] = {"name": fidelity} if isinstance(fidelity, str) else config.expand(fidelity)
+    return tree
 
 
 def frames_of(frames: Frames | tuple[int, int]) -> Frames:

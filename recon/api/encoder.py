@@ -36,6 +36,11 @@ def load_encoder(name: EncoderLike, *, device: str = "auto") -> Encoder:
     return freeze(found).to(resolve_device(device))
 
 
+def encoder_of(encoder: EncoderLike, *, device: str = "auto") -> Encoder:
+    """Return an encoder as it is, so that the user's own goes on learning; anything else as `load_encoder` does."""
+    return encoder if isinstance(encoder, Encoder) else load_encoder(encoder, device=device)
+
+
 def _made(name: str | Path | Mapping[str, Any]) -> Encoder:
     if isinstance(name, Mapping):
         made: Encoder = config.build("encoder", config.expand(name))

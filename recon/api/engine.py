@@ -11,28 +11,17 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from recon.api.recording import ClipSet
-from recon.encoders.base import Encoder, Unnamed, freeze
-from recon.encoders.runtime.precision import in_precision
 from recon.methods.base import planned_iterates
 from recon.problem.clips import Batch
 from recon.run.runner import Budget
 from recon.run.tensorboard import TensorBoardTrace
 from recon.run.trace import GroundTruth
 from recon.run.watch import folder_name
-from recon.study.encoders import check_encoder
 from recon.study.publish import scored
 from recon.study.settings import Settings
-from recon.study.shared import Bench, Plan
+from recon.study.shared import Bench, plan
 from recon.study.task import Task
 from recon.types import Iterate, Reconstruction
-
-
-class AtHand(NamedTuple):
-    """Objects that a benchmark would read by name: clips, encoder and judge."""
-
-    clips: ClipSet
-    encoder: Encoder
-    judge: Encoder | None = None
 
 
 class Part(NamedTuple):
@@ -43,32 +32,14 @@ class Part(NamedTuple):
     rows: list[dict[str, Any]]
 
 
-def tasks_of(settings: Settings, plan: Plan, at_hand: AtHand, *, progress: bool) -> list[Task]:
-    """Return the tasks of one row on the batches of clips; raises InputError for an encoder that does not fit.
-
-    They are those of a benchmark with these settings, so that both give the same numbers.
-    """
-    bench = Bench(settings, [plan], progress)
-    reader = at_hand.clips.recording.reader
-    (name,) = settings.encoders
-    found = {
-        "recording": reader,
-        "batches": at_hand.clips.batches(settings.batch),
-        "encoders": {name: _ready(at_hand.encoder, bench, at_hand.clips, "encoder")},
-        "judge": None if at_hand.judge is None else _ready(at_hand.judge, bench, at_hand.clips, "judge"),
-    }
-    vars(bench).update(found)  # a bench reads what its settings name, when it is first needed; here it is at hand
+def tasks_of(settings: Settings, clips: ClipSet, *, progress: bool) -> list[Task]:
+    """Return the tasks of a benchmark on its clips; raises InputError before anything is computed."""
+    bench = Bench(settings, plan(settings), progress)
+    # The clips have been read. Opening their recording again would hash every video again where no file has its id.
+    vars(bench).update(recording=clips.recording.reader, batches=clips.batches(settings.batch))
     for batch in bench.batches:
-        bench.scorer(batch)  # refuses frames that leave nothing to score before anything is computed
-    return [Task(bench, plan, batch) for batch in bench.batches]
-
-
-def _ready(encoder: Encoder, bench: Bench, clips: ClipSet, where: str) -> Encoder:
-    reader = clips.recording.reader
-    if isinstance(encoder, Unnamed) and len(encoder.spec.neuron_ids) == len(reader.unit_ids):
-        encoder.for_neurons(reader.unit_ids)
-    check_encoder(encoder, reader, where)
-    return in_precision(freeze(encoder).to(bench.device), bench.settings.precision)
+        bench.scorer(batch)  # refuses frames that leave nothing to score
+    return [Task(bench, entry, batch) for entry in bench.plans for batch in bench.batches]
 
 
 def solve(task: Task, follow: Follow, budget: Budget | None) -> Part:

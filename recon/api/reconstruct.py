@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from recon.api.asked import FRAMES, NEURONS, FidelityLike, MethodLike, fidelity_of, frames_of, method_of, neurons_of
-from recon.api.encoder import EncoderLike, load_encoder
-from recon.api.engine import AtHand, Follow, Log, solve, tasks_of
+from recon.api.encoder import EncoderLike, encoder_of
+from recon.api.engine import Follow, Log, solve, tasks_of
 from recon.api.places import kept_artefacts
 from recon.api.recording import ClipSet
 from recon.api.result import Result
@@ -15,7 +15,6 @@ from recon.problem.conditions import Condition, Words
 from recon.run.runner import Budget
 from recon.run.watch import is_watched
 from recon.study.settings import Frames, Neurons, Row, Settings
-from recon.study.shared import Plan
 
 BATCH = 24
 """Clips optimised together, unless stated."""
@@ -60,12 +59,12 @@ def reconstruct(
     ('finished', (1, 1, 180, 36, 64))
     """
     asked = method_of(method, label=label, text=text)
-    likelihood, about = fidelity_of(fidelity)
     settings = Settings(
         run=Path(),
         recording=clips.recording.path,
-        encoders={"encoder": {}},
-        rows=(Row(asked.label, asked.about, fidelity=about, condition=condition, words=words),),
+        encoders={"encoder": encoder_of(encoder, device=device)},
+        judge=None if judge is None else encoder_of(judge, device=device),
+        rows=(Row(asked.label, asked.method, fidelity=fidelity_of(fidelity), condition=condition, words=words),),
         clips=clips.choice,
         frames=frames_of(frames),
         neurons=neurons_of(neurons),
@@ -76,10 +75,9 @@ def reconstruct(
         precision=precision,
         artefacts=Path(artefacts) if artefacts else kept_artefacts(),
     )
-    at_hand = AtHand(clips, load_encoder(encoder, device=device), None if judge is None else load_encoder(judge))
     shown = progress and is_watched()
     with products(precision):
-        tasks = tasks_of(settings, Plan(settings.rows[0], asked.method, likelihood, seed), at_hand, progress=shown)
+        tasks = tasks_of(settings, clips, progress=shown)
         log = Log(Path(trace)) if trace else None
         solved = []
         for number, task in enumerate(tasks, 1):

@@ -163,6 +163,12 @@ def test_an_encoder_is_found_by_name_file_folder_and_configuration(mouse: recon.
         recon.load_encoder("v1_sed0")
 
 
+def test_an_own_encoder_stays_as_it_was(mouse: recon.OpenRecording) -> None:
+    encoder = recon.load_encoder(mouse.path.parent / "encoder0.safetensors", device="cpu").train().requires_grad_(True)
+    recon.reconstruct(mouse.clips(count=1), encoder, {**QUICK, "iterations": 1}, **HOW)
+    assert encoder.training and all(parameter.requires_grad for parameter in encoder.parameters())
+
+
 def test_what_does_not_fit_is_refused_before_anything_is_computed(mouse: recon.OpenRecording) -> None:
     with pytest.raises(recon.InputError, match=r"encoder: expected 24 neurons as in .*, got 1000"):
         recon.reconstruct(mouse.clips(count=1), "v1_seed0", QUICK, **HOW)
