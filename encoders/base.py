@@ -51,6 +51,10 @@ class Encoder(nn.Module, ABC):
     padded_in_time: bool = True
     card: Mapping[str, Any] = MappingProxyType({})
     """What a weights file says of itself: its data, the command that trained it, held-out correlations."""
+    source_modules: tuple[str, ...] = ()
+    """Modules that built the encoder, where its classes do not tell: their code counts as that of its classes."""
+    source_digest: str = ""
+    """Hash of what built the encoder, and with which settings; empty where class, Spec and weights tell all."""
 
     @property
     def canvas(self) -> tuple[int, int]:

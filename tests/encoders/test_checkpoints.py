@@ -17,6 +17,7 @@ from recon.encoders.core_readout.core import CoreSettings
 from recon.encoders.core_readout.model import CoreReadout, CoreReadoutSettings
 from recon.encoders.judge import Judge, JudgeSettings
 from recon.encoders.linear import Linear
+from recon.encoders.wrap import Wrapped
 from recon.files import write_bytes
 
 SPEC = Spec((8, 12), (4, 7, 9), degrees_per_pixel=1.94, behavior=("running_speed",))
@@ -124,7 +125,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
 
 
 def test_what_has_no_settings_cannot_be_saved(tmp_path: Path) -> None:
-    wrapped = encoders.wrap(torch.nn.Identity(), SPEC)
+    wrapped = Wrapped(torch.nn.Identity(), SPEC)
     with pytest.raises(ValueError, match="save its module yourself"):
         save_encoder(wrapped, tmp_path / "x.safetensors", card={})
 

@@ -248,8 +248,8 @@ def test_wrap_refuses_what_cannot_be() -> None:
     movie, _ = stimulus(6)
     with pytest.raises(ValueError, match="context"):
         encoders.wrap(_Frames(), Spec((9, 12), (1, 2, 3), context=(2, 0)), frame_by_frame=True)
-    with pytest.raises(ValueError, match="rates: expected"):
-        encoders.wrap(_Movies(), Spec((9, 12), (1, 2)))(movie)
+    with pytest.raises(ValueError, match="movie: expected"):
+        encoders.wrap(_Movies(), Spec((9, 12), (1, 2, 3)))(movie[..., :-1])
 
 
 def test_load_names_what_it_knows() -> None:
