@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from pkgutil import get_importer
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -134,9 +134,18 @@ def all_modules(package: Path = PACKAGE) -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".__init__") for name in found))
 
 
+@runtime_checkable
+class Sourced(Protocol):
+    """A part that knows the modules that built it, beside that of its class."""
+
+    source_modules: tuple[str, ...]
+
+
 def modules_of(*parts: object) -> set[str]:
-    """Return the names of the modules that define records and torch modules, and everything inside them."""
-    return {name for root in parts for part in parts_of(root) for name in names_of(type(part))}
+    """Return the names of the modules that define or built records and torch modules, and everything inside them."""
+    found = [part for root in parts for part in parts_of(root)]
+    built = {name for part in found if isinstance(part, Sourced) for name in part.source_modules}
+    return {name for part in found for name in names_of(type(part))} | built
 
 
 def parts_of(root: object) -> Iterator[object]:

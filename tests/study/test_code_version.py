@@ -255,6 +255,7 @@ def test_an_artefact_is_named_by_the_code_of_all_that_learns_it(
 
     monkeypatch.setattr(training_sets, "artefact_path", path)
     known = training(tmp_path)
+    monkeypatch.setattr(type(known.recording), "__module__", "recon.data.sensorium")  # a test's module counts too
     code = ["recon.methods.linear.regression"]
     known.artefact("x", (Poisson(), Movies()), lambda checkpoint: {}, code=code)
     known.artefact("x", "nothing", lambda checkpoint: {}, code=code, uses=("encoders",))
