@@ -15,12 +15,13 @@ EncoderLike = Encoder | str | Path | Mapping[str, Any]
 """An encoder, or what `load_encoder` makes one of."""
 
 
-def load_encoder(name: EncoderLike, *, device: str = "auto") -> Encoder:
+def load_encoder(name: EncoderLike, *, device: str = "auto", **settings: Any) -> Encoder:
     """Return an encoder, frozen and on a device: "auto" is CUDA if available, else the CPU.
 
     `name` is a shipped name, a weights file, a folder with one, a configuration such as `{"name": "dwiseneuro",
     "weights": "model.pth", "mouse": "dynamic29515"}`, or an encoder. An encoder of the user's own comes from
-    `recon.wrap(module, spec)`, or by "module:factory", which imports and runs that module.
+    `recon.wrap(module, spec)`, or by "module:factory", which imports and runs that module. `settings` are those of a
+    configuration, checked as in YAML: `load_encoder("my_lab:build", weights="theirs.pth", neurons=200)`.
 
     >>> import recon
     >>> recon.load_encoder("example", device="cpu")  # doctest: +ELLIPSIS
@@ -32,13 +33,25 @@ def load_encoder(name: EncoderLike, *, device: str = "auto") -> Encoder:
       noise-free r  0.596
       command       recon train encoder configs/train/example.yaml
     """
-    found = name if isinstance(name, Encoder) else _made(name)
+    chosen = {"name": _registered(name, settings), **settings} if settings else name
+    found = chosen if isinstance(chosen, Encoder) else _made(chosen)
     return freeze(found).to(resolve_device(device))
 
 
 def encoder_of(encoder: EncoderLike, *, device: str = "auto") -> Encoder:
     """Return an encoder as it is, so that the user's own goes on learning; anything else as `load_encoder` does."""
     return encoder if isinstance(encoder, Encoder) else load_encoder(encoder, device=device)
+
+
+def _registered(name: EncoderLike, settings: Mapping[str, Any]) -> str:
+    """Return a name that takes settings; raises InputError for a file, a mapping or an encoder."""
+    if isinstance(name, str) and name in config.registries()["encoder"]:
+        return name
+    given = ", ".join(settings)
+    raise InputError(
+        f"load_encoder: expected no settings beside {name!r}, got {given}; only names of `recon list` and "
+        "module:factory take them"
+    )
 
 
 def _made(name: str | Path | Mapping[str, Any]) -> Encoder:

@@ -23,6 +23,8 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser("rerun", help=about, description=about)
     parser.add_argument("run", type=Path, help="the run's folder")
     parser.add_argument("--to", type=Path, help="the folder of the new run (`NAME again`, next to the old one)")
+    trust = "import the modules that the configuration names (module:factory): their code is executed"
+    parser.add_argument("--trust-code", action="store_true", help=trust)
     add_place(parser)
     add_verify(parser)
     parser.set_defaults(command=rerun, computes=True)
@@ -33,7 +35,8 @@ def rerun(options: argparse.Namespace, write: Write) -> int:
     from recon.study.executors.places import place_of
     from recon.study.rerun import rerun as run_again
 
-    folder, found = run_again(options.run, options.to, say=write, progress=True, on=place_of(options.on))
+    place, trusted = place_of(options.on), options.trust_code
+    folder, found = run_again(options.run, options.to, say=write, progress=True, on=place, trust_code=trusted)
     write(f"again: {folder}")
     for line in compared(found):
         write(line)

@@ -13,11 +13,12 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from recon.config import objects
 from recon.config.objects import check_object, is_object, refuse_inscribed
+from recon.config.own_code import check_code
 from recon.config.plain import plain, tagged, tree_of
+from recon.config.registry import Registry
 from recon.config.tree import Tree, inert, merged, read_yaml, tuned_method
 from recon.errors import InputError, did_you_mean
 
-Registry = Mapping[str, Callable[..., Any]]
 Record = TypeVar("Record")
 UNIONS = (Union, types.UnionType)
 
@@ -26,19 +27,24 @@ CONFIGS = (Path(__file__).parents[1] / "configs").resolve()
 
 
 def registries() -> dict[str, Registry]:
-    """Return all registries by kind."""
+    """Return all registries by kind; installed packages add to the first three by entry points."""
     from recon.encoders import ENCODERS
+    from recon.encoders.base import Encoder
     from recon.methods import METHODS, OPTIMISERS, TEXTS
+    from recon.methods.base import Method
+    from recon.methods.optimise.first_order import Optimiser
     from recon.priors import PRIORS
+    from recon.priors.prior import Prior, TextSource
     from recon.problem.fidelities import FIDELITIES
+    from recon.problem.fidelities.base import Likelihood
 
     return {
-        "method": METHODS,
-        "encoder": ENCODERS,
-        "prior": PRIORS,
-        "text": TEXTS,
-        "fidelity": FIDELITIES,
-        "optimiser": OPTIMISERS,
+        "method": Registry(METHODS, "recon.methods", Method),
+        "encoder": Registry(ENCODERS, "recon.encoders", Encoder),
+        "prior": Registry(PRIORS, "recon.priors", Prior),
+        "text": Registry(TEXTS, "recon.texts", TextSource),
+        "fidelity": Registry(FIDELITIES, "recon.fidelities", Likelihood),
+        "optimiser": Registry(OPTIMISERS, "recon.optimisers", Optimiser),
     }
 
 
@@ -47,44 +53,35 @@ def nouns() -> dict[type[Any], Registry]:
 
     The types are compared by identity. Several may share a registry: `PixelPrior` takes the priors of that class.
     """
-    from recon.encoders.base import Encoder
-    from recon.methods.base import Method
-    from recon.methods.optimise.first_order import Optimiser
-    from recon.priors.prior import PixelPrior, Prior, TextSource
-    from recon.problem.fidelities.base import Likelihood
+    from recon.priors import PRIORS
+    from recon.priors.prior import PixelPrior
 
-    known = registries()
-    priors = known.get("prior", {})
-    of_pixels = [name for name, prior in priors.items() if isinstance(prior, type) and issubclass(prior, PixelPrior)]
-    return {
-        Method: known.get("method", {}),
-        Encoder: known.get("encoder", {}),
-        Prior: priors,
-        PixelPrior: {name: priors[name] for name in of_pixels},
-        TextSource: known.get("text", {}),
-        Likelihood: known.get("fidelity", {}),
-        Optimiser: known.get("optimiser", {}),
+    of_pixels = {
+        name: prior for name, prior in PRIORS.items() if isinstance(prior, type) and issubclass(prior, PixelPrior)
     }
+    found = {registry.product: registry for registry in registries().values()}
+    return {**found, PixelPrior: Registry(of_pixels, "recon.priors", PixelPrior)}
 
 
 def listing() -> list[tuple[str, str, str]]:
     """Return (kind, name, first line of the docstring) of every registry entry, and the meanings of the metrics."""
     from recon.metrics import METRICS
 
-    found = [
-        (kind, name, (inspect.getdoc(entry) or "").partition("\n")[0])
-        for kind, registry in registries().items()
-        for name, entry in registry.items()
-    ]
+    found = [(kind, name, registry.about(name)) for kind, registry in registries().items() for name in registry.names]
     return found + [("metric", metric.name, f"{metric.meaning}.") for metric in METRICS.values()]
 
 
-def load(path: Path | str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def load(path: Path | str, overrides: Sequence[str] = (), *, trust_code: bool = False) -> dict[str, Any]:
     """Read a YAML file and resolve overrides (`section.key=value`), interpolations and presets.
 
-    A path that does not exist may name a packaged configuration: `demo`, `configs/demo.yaml`, `tune/map_spectrum`.
+    A path that does not exist may name a packaged configuration: `demo`, `configs/demo.yaml`, `tune/map_spectrum`. A
+    file in a folder of results may come from somebody else: `module:factory` in it is refused without `trust_code`.
     """
-    return _loaded(_located(Path(path)), overrides, ())
+    located = _located(Path(path))
+    tree = _loaded(located, overrides, ())
+    if not trust_code:
+        check_code(located, tree)
+    return tree
 
 
 def _loaded(path: Path, overrides: Sequence[str], within: tuple[Path, ...]) -> dict[str, Any]:
@@ -149,17 +146,22 @@ def inscribed(tree: Any) -> Any:
     return objects.inscribed(tree, nouns())
 
 
-def _named(registry: Registry, tree: Any, where: str) -> Any:
+def _named(registry: Mapping[str, Callable[..., Any]], tree: Any, where: str) -> Any:
     if isinstance(tree, Mapping):
         refuse_inscribed(tree, where=where)
+    known = registry.names if isinstance(registry, Registry) else tuple(registry)
     if not isinstance(tree, Mapping) or not isinstance(tree.get("name"), str):
-        names = ", ".join(registry)
+        names = ", ".join(known)
         raise InputError(f"{where}: expected a mapping with a `name` or a `preset`, got {tree!r}; names: {names}")
     name = tree["name"]
     if name not in registry:
-        raise InputError(f"{where}.name: {_expected(name, registry)}, got {name!r}; `recon list` explains the names")
+        raise InputError(
+            f"{where}.name: {_expected(name, known)}, got {name!r}; `recon list` explains the names, and "
+            "package.module:function names code of your own"
+        )
     arguments = {key: value for key, value in tree.items() if key != "name"}
-    return call(registry[name], arguments, where=where, also_valid=("preset",))
+    made = call(registry[name], arguments, where=where, also_valid=("preset",))
+    return registry.checked(name, made, where) if isinstance(registry, Registry) else made
 
 
 def call(entry: Callable[..., Record], tree: Tree, *, where: str, also_valid: Sequence[str] = ()) -> Record:
@@ -168,14 +170,16 @@ def call(entry: Callable[..., Record], tree: Tree, *, where: str, also_valid: Se
     `also_valid`: keys handled by the caller; listed in the error for an unknown key.
     """
     parameters = inspect.signature(entry, eval_str=True).parameters
+    named = {key: one for key, one in parameters.items() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
     for key in tree:
-        if key not in parameters:
-            known = _expected(str(key), [*parameters, *also_valid])
+        if key not in named and not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+            known = _expected(str(key), [*named, *also_valid])
             raise InputError(f"{where}: {known}, got key {key!r}; correct or remove it")
-    missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in tree]
+    missing = [p.name for p in named.values() if p.default is p.empty and p.name not in tree]
     if missing:
         raise InputError(f"{where}: expected the key {missing[0]!r}, got {sorted(tree) or 'nothing'}; add it")
-    arguments = {key: convert(parameters[key].annotation, tree[key], where=f"{where}.{key}") for key in tree}
+    annotations = {key: named[key].annotation if key in named else Any for key in tree}
+    arguments = {key: convert(annotations[key], tree[key], where=f"{where}.{key}") for key in tree}
     try:
         return entry(**arguments)
     except InputError as error:
@@ -192,8 +196,11 @@ def record(cls: type[Record], tree: Any, *, where: str) -> Record:
 def convert(annotation: Any, value: Any, *, where: str) -> Any:
     """Convert a YAML value to the annotated type without coercion: "3" is not a number, 3.5 not an integer.
 
-    Objects of a registered or record type are returned as they are, also inside a mapping that is built later.
+    Objects of a registered or record type are returned as they are, also inside a mapping that is built later; so is
+    everything without an annotation.
     """
+    if annotation in (Any, inspect.Parameter.empty):
+        return value
     members = get_args(annotation) if get_origin(annotation) in UNIONS else (annotation,)
     if Tree in members and value is not None:
         return tree_of(tuple(kind for kind in members if kind in nouns()), value, where)

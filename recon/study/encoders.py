@@ -11,6 +11,8 @@ import torch
 
 from recon import config
 from recon.encoders.base import Encoder, Unnamed, freeze
+from recon.encoders.dry_run import dry_run
+from recon.encoders.identity import is_users
 from recon.encoders.runtime.precision import Precision, in_precision
 from recon.errors import InputError
 from recon.types import Recording
@@ -34,18 +36,29 @@ def ready_encoder(
     """Return the encoder of a configuration, frozen and on its device; raises InputError where it does not fit.
 
     No setting of the process changes: products are rounded as `precision.products` says where the encoder is called.
-    An encoder built in Python is copied: the user's own stays on its device, and goes on learning where it did.
+    An encoder built in Python is copied: the user's own stays on its device, and goes on learning where it did. One of
+    a class of the user's is called on a few frames, see `dry_run`.
     """
     encoder: Encoder = config.build("encoder", tree, where=where)
-    if encoder is tree:
+    given = encoder is tree
+    if given:
         encoder = copy.deepcopy(encoder)
     if isinstance(encoder, Unnamed) and len(encoder.spec.neuron_ids) == len(recording.unit_ids):
         encoder.for_neurons(recording.unit_ids)
     check_encoder(encoder, recording, where)
+    if given and is_users(encoder):
+        _try(encoder, where)
     ready = in_precision(freeze(encoder).to(arithmetic.device), arithmetic.precision)
     if arithmetic.compiled:
         ready.compile()
     return ready
+
+
+def _try(encoder: Encoder, where: str) -> None:
+    try:
+        dry_run(encoder)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def check_encoder(encoder: Encoder, recording: Recording, where: str) -> None:
@@ -60,7 +73,8 @@ def check_encoder(encoder: Encoder, recording: Recording, where: str) -> None:
         first = next(i for i, pair in enumerate(zip(spec.neuron_ids, units, strict=True)) if pair[0] != pair[1])
         raise InputError(
             f"{where}: expected neuron {units[first]} at place {first} as in {recording.path}, got "
-            f"{spec.neuron_ids[first]}; train an encoder on this recording"
+            f"{spec.neuron_ids[first]}; train an encoder on this recording, or wrap a module whose neurons are in its "
+            "order with in_recording_order=True"
         )
     if spec.frame_size != recording.frame_size or spec.frame_rate != recording.frame_rate:
         raise InputError(

@@ -44,11 +44,18 @@ class RunComparison:
 
 
 def rerun(
-    folder: Path, to: Path | None = None, *, say: Say = lambda line: None, progress: bool = False, on: Place = HERE
+    folder: Path,
+    to: Path | None = None,
+    *,
+    say: Say = lambda line: None,
+    progress: bool = False,
+    on: Place = HERE,
+    trust_code: bool = False,
 ) -> tuple[Path, RunComparison]:
     """Repeat a run from its saved configuration, training included, and compare the tables.
 
-    The new run is written to `to` (default: "NAME again" beside the old one), and resumes after an interruption.
+    The new run is written to `to` (default: "NAME again" beside the old one), and resumes after an interruption. A run
+    may come from somebody else: `module:factory` in its configuration is imported with `trust_code` only.
     """
     before = RunFolder.of(folder)
     target = to or before.folder.with_name(f"{before.folder.name} again")
@@ -57,7 +64,7 @@ def rerun(
             f"{target}: expected a folder other than the run's own, which would be overwritten; name another"
         )
     manifest.check(before.folder, of=manifest.RUN, needs=INPUTS)
-    tree = config.load(before.folder / "config.yaml")
+    tree = config.load(before.folder / "config.yaml", trust_code=trust_code)
     anew = {"run": str(target), "artefacts": str(target / "artefacts")}
     after = RunFolder.of(benchmark({**tree, **anew}, say=say, progress=progress, on=on))
     return after.folder, compare(before, after)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from recon import config
+from recon.config.own_code import imported, is_reference
 from recon.data.mask_files import read_mask
 from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
@@ -21,6 +22,7 @@ from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, freeze, resolve_device
 from recon.encoders.identity import state_hash
 from recon.files import digest, file_hash
+from recon.files.code_version import code_version
 from recon.methods.base import Method
 from recon.methods.named_files import content_named_in
 from recon.metrics import METRICS
@@ -198,6 +200,9 @@ def make_recording(path: Path, wanted: Mapping[str, Any], *, progress: bool) -> 
 
 
 def encoder_content(tree: Mapping[str, Any]) -> dict[str, str]:
-    """Return {"encoder": hash of the files that its configuration names}; empty if there is none."""
-    files = content_named_in(tree)
+    """Return {"encoder": hash of the files that its configuration names, and of a user's code}; empty for neither."""
+    files, name = content_named_in(tree), str(tree.get("name"))
+    if is_reference(name):
+        imported(name)  # found in the current folder too
+        files.append(code_version(name.partition(":")[0]))
     return {"encoder": digest(files)} if files else {}

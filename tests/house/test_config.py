@@ -11,6 +11,8 @@ import pytest
 from pydantic import Tag
 
 from recon import config
+from recon.config.registry import Registry
+from recon.encoders.base import Encoder
 from recon.errors import InputError
 from recon.methods import Mean
 from recon.methods.base import Method
@@ -65,7 +67,7 @@ def make_encoder(weights: str, *, scale: float = 1.0) -> tuple[str, float]:
 
 @pytest.fixture(autouse=True)
 def small_registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {"method": {"walk": Walk}, "encoder": {"file": make_encoder}}
+    known = {"method": Registry({"walk": Walk}, "", Method), "encoder": Registry({"file": make_encoder}, "", Encoder)}
     monkeypatch.setattr(config, "registries", lambda: known)
 
 

@@ -42,12 +42,13 @@ def test_a_method_is_in_the_table_and_on_the_page(tree: dict[str, Any]) -> None:
     assert f"<dt>mine</dt><dd>{said}" in write_report(run).read_text()
 
 
-def test_a_method_is_ablated_and_its_strength_swept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["toy", "worlds.toy_method:ToyMethod"])
+def test_a_method_is_ablated_and_its_strength_swept(name: str, tmp_path: Path) -> None:
     denoiser = {"name": "diffusion", "weights": write_prior(tmp_path / "prior.safetensors")}
-    chosen = {"method": {"name": "toy", "denoiser": denoiser}, "typed": "a disc", "no_prior": {"name": "mean"}}
+    chosen = {"method": {"name": name, "denoiser": denoiser}, "typed": "a disc", "no_prior": {"name": "mean"}}
     made = config.record(Ablation, chosen | {"sweep": {"beta": []}}, where="ablation")
     rows = {row["label"]: row["method"] for row in made.rows()}
-    assert rows["prior only, no text"] == {"name": "toy", "denoiser": denoiser, "beta": 0.0}
+    assert rows["prior only, no text"] == {"name": name, "denoiser": denoiser, "beta": 0.0}
     assert [rows[label]["beta"] for label in ("beta 0.001", "beta 0.01")] == [0.001, 0.01]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from recon import config
 from recon.errors import InputError
-from recon.methods import METHODS, Method
+from recon.methods import Method
 from recon.methods.facts import Strength
 from recon.priors.prior import Prior
 
@@ -149,9 +150,10 @@ def _knob(method: Tree, knob: str) -> Strength | None:
 
 
 def _strength(method: Tree) -> Strength | None:
-    """Return the declared strength of a method; None if it has none, or is not registered."""
-    cls = METHODS.get(str(method.get("name")))
-    return cls.strength if cls else None
+    """Return the declared strength of a method; None if it has none, or its name is none of a class."""
+    cls = config.registries()["method"].get(str(method.get("name")))
+    declared: Strength | None = getattr(cls, "strength", None) if inspect.isclass(cls) else None
+    return declared
 
 
 def _is_guided(tree: Tree) -> bool:
