@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import PydanticUserError, Tag, TypeAdapter, ValidationError
 
+from recon.config.parameters import parameters_of
 from recon.config.tree import Tree, inert, merged, read_yaml, tuned_method
 from recon.errors import InputError, did_you_mean
 
@@ -151,7 +152,7 @@ def call(entry: Callable[..., Record], tree: Tree, *, where: str, also_valid: Se
 
     `also_valid`: keys handled by the caller; listed in the error for an unknown key.
     """
-    parameters = inspect.signature(entry, eval_str=True).parameters
+    parameters = parameters_of(entry)
     for key in tree:
         if key not in parameters:
             known = _expected(str(key), [*parameters, *also_valid])
