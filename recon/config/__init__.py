@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from recon.config import objects
 from recon.config.objects import check_object, is_object, refuse_inscribed
 from recon.config.own_code import check_code
+from recon.config.parameters import parameters_of
 from recon.config.plain import plain, tagged, tree_of
 from recon.config.registry import Registry
 from recon.config.tree import Tree, inert, merged, read_yaml, tuned_method
@@ -169,7 +170,7 @@ def call(entry: Callable[..., Record], tree: Tree, *, where: str, also_valid: Se
 
     `also_valid`: keys handled by the caller; listed in the error for an unknown key.
     """
-    parameters = inspect.signature(entry, eval_str=True).parameters
+    parameters = parameters_of(entry)
     named = {key: one for key, one in parameters.items() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
     for key in tree:
         if key not in named and not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):

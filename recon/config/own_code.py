@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from recon.config.parameters import parameters_of
 from recon.encoders.base import Encoder, Spec
 from recon.encoders.description import description
 from recon.encoders.foreign import finished
@@ -155,13 +156,12 @@ class EncoderFactory:
     @property
     def __signature__(self) -> inspect.Signature:
         """The arguments of the factory, and `weights`."""
-        signature = inspect.signature(self.factory, eval_str=True)
-        known = list(signature.parameters.values())
-        if "weights" not in signature.parameters:
+        known = list(parameters_of(self.factory).values())
+        if all(one.name != "weights" for one in known):
             place = next((i for i, one in enumerate(known) if one.kind is one.VAR_KEYWORD), len(known))
             weights = inspect.Parameter("weights", inspect.Parameter.KEYWORD_ONLY, default="", annotation=str)
             known.insert(place, weights)
-        return signature.replace(parameters=known)
+        return inspect.Signature(known)
 
     def __call__(self, **arguments: Any) -> Encoder:
         """Return the encoder, its weights loaded, after a dry run; it knows what built it."""

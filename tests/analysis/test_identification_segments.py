@@ -145,6 +145,7 @@ def test_bad_input_is_explained(override: str, message: str, session: Path, caps
     assert re.search(message, error), error
 
 
+@pytest.mark.slow  # published figures on recorded data
 @pytest.mark.real
 def test_recorded_v1_identifies_segments_and_hippocampus_does_not(real_data: Path, tmp_path: Path) -> None:
     from recon.analysis.identification.segments import identify_segments

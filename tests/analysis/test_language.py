@@ -124,6 +124,7 @@ def test_what_is_said_reaches_its_frames_and_later_bins() -> None:
 CONCEPTS = "words: full\nconcepts: {object: [disc, square, triangle, star, bar, ring], large or small: [large, small]}"
 
 
+@pytest.mark.slow  # a whole study
 def test_the_study_finds_the_order_of_captioners(
     recording: SensoriumRecording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -104,6 +104,7 @@ def test_candidates_equal_plain_correlation(films: list[Movie]) -> None:
     assert list(candidates([first, second])) == [(0, 1, max(best, key=best.__getitem__))] == [(0, 1, 31)]
 
 
+@pytest.mark.slow  # scale
 def test_seven_hundred_trials_of_ten_seconds_are_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """244,650 pairs are correlated in blocks of 64 by 64 videos, and hardly any is compared in detail."""
     rng = np.random.default_rng(0)

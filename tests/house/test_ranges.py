@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import inspect
 import math
 from collections.abc import Iterator
 from typing import Annotated, Any, get_args, get_origin
@@ -12,6 +11,7 @@ from typing import Annotated, Any, get_args, get_origin
 import pytest
 
 from recon import config
+from recon.config.parameters import parameters_of
 from recon.errors import InputError
 
 RECORDS = {
@@ -85,7 +85,7 @@ def numbers() -> dict[str, tuple[Any, list[Any]]]:
         if record in seen:
             continue
         seen.add(record)
-        for name, parameter in inspect.signature(record, eval_str=True).parameters.items():
+        for name, parameter in parameters_of(record).items():
             parts = list(leaves(parameter.annotation))
             waiting += [part for part in parts if isinstance(part, type) and dataclasses.is_dataclass(part)]
             used = [part for part in parts if part in (int, float) or get_origin(part) is Annotated]

@@ -52,7 +52,8 @@ def test_map_is_the_posterior_mean(world: tuple[Problem, Path], optimiser, itera
     assert float(error) < 0.02 * float(scale)
 
 
-@pytest.mark.parametrize("sigma", [pytest.param(0.25, marks=pytest.mark.slow), 0.4])
+@pytest.mark.slow
+@pytest.mark.parametrize("sigma", [0.25, 0.4])
 def test_plug_and_play_with_the_wiener_denoiser_comes_to_rest_at_the_map_movie(world, sigma: float) -> None:
     problem, artefact = world
     data = DataStep(steps=12, optimiser=Lbfgs(backtracks=24))

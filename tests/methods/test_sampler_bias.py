@@ -77,6 +77,7 @@ def test_egg_spreads_in_what_activity_constrains_as_far_as_its_last_step(world: 
     assert few.most > 1.7 and fine.most < 0.9
 
 
+@pytest.mark.slow  # many draws
 def test_dps_comes_nearer_with_levels_as_far_as_noise_is_drawn_anew(world: Any) -> None:
     coarse, fine = (found(world, Dps(levels=levels, highest=HIGH)) for levels in (20, 150))
     still = found(world, Dps(levels=150, highest=HIGH, noise=0.0))
@@ -116,6 +117,7 @@ def test_plug_and_play_is_the_posterior_mean_without_a_spread(world: Any) -> Non
     assert rest.mean < 0.02 and rest.spread == 0 and rest.coverage == 0
 
 
+@pytest.mark.slow  # many draws
 def test_split_gibbs_spreads_by_its_rho_too_far_and_no_further(world: Any) -> None:
     """In all directions by ρ: the variance of x is what the prior's and ρ² together leave, in pixels."""
     rho = 0.2

@@ -253,7 +253,9 @@ def test_half_precision_is_near_to_single() -> None:
     assert torch.allclose(estimate, whole(x, SIGMA, told), atol=0.2)
 
 
-@pytest.mark.parametrize("sampler", [Dps, Egg, Sample])
+@pytest.mark.parametrize(
+    "sampler", [pytest.param(Dps, marks=pytest.mark.slow), pytest.param(Egg, marks=pytest.mark.slow), Sample]
+)
 def test_samplers_work_in_latent_space(sampler: type[Dps], tmp_path: Path) -> None:
     """With random weights: every sample has a data gradient, text changes the result, movies stay finite."""
     problem, training = worlds.problem(), worlds.training(tmp_path)

@@ -110,6 +110,7 @@ def test_decoders_read_their_own_animal_and_whatever_has_encoders_reads_both(wor
     assert all(line.endswith("done already") for line in said)
 
 
+@pytest.mark.slow  # two optimisations
 def test_two_animals_tell_more_than_one(world: Path) -> None:
     """A movie that is sought from both animals' noise-free rates is nearer to the truth than from one's."""
     found = {}

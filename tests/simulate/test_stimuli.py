@@ -42,6 +42,7 @@ def test_gratings_have_their_frequencies() -> None:
         assert cycles == pytest.approx(float(space), abs=0.004), clip.name
 
 
+@pytest.mark.slow  # spectra of whole clips
 def test_noise_has_its_scales() -> None:
     """White noise behind a Gaussian filter of width σ correlates with itself at distance d by exp(−d²/4σ²)."""
     for clip in stimulus_set("noise", frames=300, frame_size=SIZE, degrees_per_pixel=PITCH, attributes=1):

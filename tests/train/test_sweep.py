@@ -23,6 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow  # processes with torch, beside each other
 def test_each_value_is_trained_with_beside_each_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.set_num_threads(1)
     train = ["train", "encoder", str(folder / "train.yaml")]

@@ -1,0 +1,23 @@
+"""Parameters of what a configuration builds, with their types."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, get_type_hints
+
+
+def parameters_of(entry: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a function or class by name, annotations resolved.
+
+    A dataclass may inherit fields from another module: each annotation is resolved in the module that states it. An
+    object that is called states its own signature, resolved already.
+    """
+    if not isinstance(entry, type | FunctionType):
+        return dict(inspect.signature(entry, eval_str=True).parameters)
+    described = entry if dataclasses.is_dataclass(entry) or not isinstance(entry, type) else entry.__init__
+    hints = get_type_hints(described, include_extras=True)
+    known = inspect.signature(entry).parameters
+    return {name: known[name].replace(annotation=hints.get(name, Any)) for name in known}
