@@ -59,4 +59,4 @@ def test_the_refined_method_runs_on_it() -> None:
     clips = mouse.clips("test", count=1)
     text = "a large disc moves to the left"
     result = recon.reconstruct(clips, "example", "refined", text=text)
-    assert result.scores()["video_correlation"].min() > 0.4
+    assert result.scores()["video_correlation"].min() > 0.35
