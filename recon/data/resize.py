@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -14,6 +15,7 @@ Size = tuple[int, int]
 """Height and width in pixels."""
 
 
+@lru_cache(maxsize=32)
 def area_matrix(size: int, new: int) -> Array:
     """Return the averaging matrix `[new, size]`; each row holds the overlaps of a new pixel with the old ones, sum 1.
 

@@ -41,11 +41,13 @@ def _tiers(lengths: dict[str, list[int]]) -> list[str]:
 def _scored(lengths: Sequence[int]) -> list[str]:
     """Return a sentence if the default frames at both ends, which are not scored, leave nothing of a test clip."""
     frames = Frames()
-    short = [length for length in lengths if length < frames.warmup + frames.tail + FEWEST_SCORED]
+    least = frames.warmup + frames.tail + FEWEST_SCORED
+    short = [length for length in lengths if length < least]
     if not short:
         return []
+    which = "all test clips" if len(short) == len(lengths) else f"{len(short)} of {len(lengths)} test clips"
     return [
-        f"{len(short)} of {len(lengths)} test clips have {_span(short)} frames: the first {frames.warmup} and the last "
+        f"{which} are shorter than {least} frames ({_span(short)}): the first {frames.warmup} and the last "
         f"{frames.tail} are not scored by default; set frames.warmup and frames.tail lower"
     ]
 

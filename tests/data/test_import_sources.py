@@ -288,5 +288,5 @@ def test_the_command_says_what_it_changed(tmp_path: Path, capsys: pytest.Capture
         assert part in said
     assert cli.main(["data", "check", str(tmp_path / "r")]) == 0
     said = capsys.readouterr().out
-    assert "test clips have 39 frames: the first 50 and the last 8 are not scored" in said
+    assert "all test clips are shorter than 60 frames (39): the first 50 and the last 8 are not scored" in said
     assert "no captions" in said and "no test clip was shown twice" in said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from recon.data.arrays import ArrayLike, open_source
 from recon.data.colour import Luma, in_words, known_luma
 from recon.data.duplicates.find import Progress, duplicate_groups, leaks, signature, split_by_content
 from recon.data.formats.channels import TrialAlignment, TrialChannels, agreed, check_values, open_channels
-from recon.data.formats.movies import MovieForm, MovieSource, Range, Several, open_movies, value_range
+from recon.data.formats.movies import MovieForm, MovieSource, Range, Several, open_movies, value_ranges
 from recon.data.formats.trial_list import Trials, listed_trials
 from recon.data.formats.trial_slices import Cut, TrialSlice, check_split, cut_continuous, cut_trials
 from recon.data.layout import DEGREES_PER_PIXEL, MAX_FRAMES, TEST, VALIDATION, Array, grey_levels
@@ -24,6 +24,8 @@ from recon.errors import InputError
 
 PAIRS = {"behavior": "pupil dilation and running speed", "pupil_center": "pupil centre x and y"}
 """The two channels of each kind of behavior."""
+KEPT = 2**28
+"""Bytes of videos that are kept in memory, so that video files are decoded once."""
 FASTEST = 10_000.0
 """Highest frame rate in Hz."""
 
@@ -35,22 +37,27 @@ class Inputs:
     movies: tuple[MovieSource, ...]
     shown: tuple[int, ...]
     channels: Mapping[str, TrialChannels]
-    ranges: Mapping[str, Range]
+    ranges: Sequence[Range]
     resizing: Resizing
+    kept: dict[tuple[int, int, int], Array] = field(default_factory=dict)
+    """Videos made already, by movie, first and end frame: for the split, and to be written."""
 
     def video(self, piece: TrialSlice) -> Array:
         """Return a trial's frames `(T,H,W)` uint8, cropped, resized by area and rounded to grey levels."""
-        movie = self.movies[self.shown[piece.source]]
-        low, high = self.ranges[movie.label]
-        parts = []
-        for raw in movie.read(piece.first, piece.end):
-            if not (raw.min() >= low and raw.max() <= high):
-                raise InputError(
-                    f"movie: expected values in {low}–{high}, got {raw.min()} to {raw.max()}; set movie_range"
-                )
-            levels = (raw.astype(np.float32) - low) * (255 / (high - low))
-            parts.append(grey_levels(self.resizing.apply(levels)))
-        return np.concatenate(parts)
+        key = self.shown[piece.source], piece.first, piece.end
+        if key in self.kept:
+            return self.kept[key]
+        blocks = self.movies[key[0]].read(piece.first, piece.end)
+        found = np.concatenate([self._levels(raw, self.ranges[key[0]]) for raw in blocks])
+        if found.nbytes + sum(video.nbytes for video in self.kept.values()) <= KEPT:
+            self.kept[key] = found
+        return found
+
+    def _levels(self, raw: Array, movie_range: Range) -> Array:
+        low, high = movie_range
+        if not (raw.min() >= low and raw.max() <= high):
+            raise InputError(f"movie: expected values in {low}–{high}, got {raw.min()} to {raw.max()}; set movie_range")
+        return grey_levels(self.resizing.apply((raw.astype(np.float32) - low) * (255 / (high - low))))
 
     def behavior(self, name: str, piece: TrialSlice) -> Array | None:
         """Return a trial's behavior or pupil centre `(2,T)`; zeros if only the other was recorded, else None."""
@@ -134,7 +141,7 @@ def import_arrays(
         places = None if coordinates is None else _table("coordinates", coordinates, (count, 3), stack)
         for one in channels.values():
             check_values(one, frames)
-        inputs = Inputs(movies, listed.movies, channels, value_range(movies, movie_range), framed)
+        inputs = Inputs(movies, listed.movies, channels, value_ranges(movies, movie_range), framed)
         split = _tiers(inputs, cut.pieces, fractions, seed=seed, progress=progress)
         notes = [*_movie_notes(inputs, weights, degrees_per_pixel), *_missing(channels), *trimmed, *cut.notes]
         writer = RecordingWriter(
@@ -146,7 +153,7 @@ def import_arrays(
             name=name,
             made_by={
                 "command": "recon data import",
-                "movie_range": list(inputs.ranges[movies[0].label]),
+                "movie_range": list(inputs.ranges[0]),
                 "seed": seed,
                 "luma": weights if any(one.colour for one in movies) else "",
                 "degrees_per_source_pixel": degrees_per_pixel,

@@ -21,6 +21,8 @@ Range = tuple[float, float]
 """Values of black and white."""
 Several = ArrayLike | Sequence[ArrayLike]
 """One array or path, or a list with one for each movie or trial."""
+FILE_RANGE = (0.0, 255.0)
+"""Black and white of video files."""
 BLOCK = 2**22
 """Values per block that is read at once."""
 RATE_ERROR = 0.01
@@ -150,14 +152,14 @@ def each(value: Several) -> Sequence[ArrayLike]:
     return value if isinstance(value, list | tuple) else [cast(ArrayLike, value)]
 
 
-def value_range(movies: Sequence[MovieSource], given: Range | None) -> dict[str, Range]:
-    """Return the values of black and white by label: given, 0–255 for video files, or inferred for all arrays alike."""
+def value_ranges(movies: Sequence[MovieSource], given: Range | None) -> tuple[Range, ...]:
+    """Return black and white of each movie: given, 0–255 for video files, or inferred for all arrays together."""
     if given is not None and not given[0] < given[1]:
         raise InputError(f"movie_range: expected (black, white) with black < white, got {given}; correct it")
     arrays = [movie for movie in movies if isinstance(movie, ArrayMovie)]
-    inferred = given or (find_range(arrays) if arrays else (0.0, 255.0))
-    known = given or (0.0, 255.0)
-    return {movie.label: known if isinstance(movie, VideoMovie) else inferred for movie in movies}
+    coded = given or FILE_RANGE
+    inferred = given or (find_range(arrays) if arrays else FILE_RANGE)
+    return tuple(coded if isinstance(movie, VideoMovie) else inferred for movie in movies)
 
 
 def find_range(movies: Sequence[ArrayMovie]) -> Range:
