@@ -27,12 +27,13 @@ def add_parser(commands: Commands) -> None:
 
 
 def check(options: argparse.Namespace, write: Write) -> None:
-    """Print the findings of the checks; the command fails if any is an error."""
+    """Print the findings of the checks and what methods will miss; the command fails if any is an error."""
     from recon.data.check import check as check_recording
     from recon.data.open import bar, open_recording
     from recon.files import finite
+    from recon.study.foresight import foreseen
 
-    report = check_recording(open_recording(options.folder), progress=bar)
+    report = check_recording(open_recording(options.folder), progress=bar, also=[foreseen])
     write(json.dumps(finite(report.plain()), indent=1, ensure_ascii=False) if options.json else str(report))
     if not report.ok:
         raise InputError(f"{options.folder}: expected a readable recording, got the errors above; mend these files")

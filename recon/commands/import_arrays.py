@@ -1,4 +1,4 @@
-"""`recon data import`: plain arrays to a recording."""
+"""`recon data import`: plain arrays and video files to a recording."""
 
 from __future__ import annotations
 
@@ -7,27 +7,50 @@ from pathlib import Path
 
 from recon.commands.arguments import Commands, Write
 
+SIZE = ("ROWS", "COLUMNS")
+SOURCES = {
+    "--movie": "(T,H,W), (R,T,H,W) in trials, with colours (…,3), or video files",
+    "--responses": "(N,T), (R,N,T), or a file for each trial",
+    "--behavior": "(2,T): pupil dilation, running speed",
+    "--pupil": "(2,T): pupil centre x, y",
+}
+"""Options that take one file, or one for each movie or trial."""
+ABOUT = "convert a movie (arrays .npy, .npz, .h5, .mat, or video files) and responses to a recording"
+EXAMPLES = """examples:
+  recon data import recordings/mine --movie movie.npy --responses responses.npy --frame-rate 30 --degrees-per-pixel 1.9
+  recon data import recordings/mine --movie film.mp4 --responses spikes.npy --behavior run_pupil.npy --trim \\
+    --frame-rate 60 --degrees-per-pixel 0.12 --frame-size 36 64
+  recon data import recordings/mine --movie a.mp4 b.mp4 --trials trials.csv --responses spikes.npy \\
+    --frame-rate 30 --degrees-per-pixel 0.12 --frame-size 36 64
+
+trials.csv has a line for each trial: movie,start,tier (a.mp4,0,train); start and tier may be left out."""
+
 
 def add_parser(verbs: Commands) -> None:
     """Add `import` to the verbs of `recon data`."""
-    verb = verbs.add_parser("import", help="convert plain arrays (.npy, .npz, .h5) to a recording")
-    files, form, tiers = (verb.add_argument_group(name) for name in ("arrays: FILE, or FILE:NAME", "form", "tiers"))
+    verb = verbs.add_parser("import", help=ABOUT, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    files, form, tiers = (verb.add_argument_group(name) for name in ("sources: FILE, or FILE:NAME", "form", "tiers"))
     verb.add_argument("folder", type=Path, help="the folder of the new recording")
-    files.add_argument("--movie", required=True, metavar="FILE", help="(T,H,W), or (R,T,H,W) in trials")
-    files.add_argument("--responses", required=True, metavar="FILE", help="(N,T) or (T,N)")
-    files.add_argument("--behavior", metavar="FILE", help="(2,T): pupil dilation, running speed")
-    files.add_argument("--pupil", metavar="FILE", help="(2,T): pupil centre x, y")
+    for option, about in SOURCES.items():
+        needed = option in ("--movie", "--responses")
+        files.add_argument(option, required=needed, nargs="+", metavar="FILE", help=about)
+    files.add_argument("--trials", type=Path, metavar="CSV", help="the movie of each trial, its start and tier")
     files.add_argument("--unit-ids", metavar="FILE", help="(N,)")
     files.add_argument("--coordinates", metavar="FILE", help="(N,3) in micrometres")
     form.add_argument("--frame-rate", type=float, required=True, metavar="HZ")
-    form.add_argument("--degrees-per-pixel", type=float, required=True, metavar="DEGREES")
-    form.add_argument("--axes", default="thw", help="the movie's axes: t time, h rows, w columns, r trials (thw)")
-    form.add_argument("--response-axes", default="", help="nt or tn, with r for trials (inferred from the lengths)")
-    form.add_argument("--packed", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="frames are packed bits")
+    form.add_argument(
+        "--degrees-per-pixel", type=float, required=True, metavar="DEGREES", help="of a pixel of the source"
+    )
+    form.add_argument("--axes", default="", help="the movie's: t time, h rows, w columns, c colours, r trials")
+    form.add_argument("--response-axes", default="", help="nt or tn, without that of trials (found by the lengths)")
+    form.add_argument("--packed", type=int, nargs=2, metavar=SIZE, help="frames are packed bits")
     form.add_argument("--movie-range", type=float, nargs=2, metavar=("BLACK", "WHITE"))
-    form.add_argument("--frame-size", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="resize to this")
-    form.add_argument("--trial-frames", type=int, default=300, metavar="T", help="frames per trial (300)")
-    form.add_argument("--name", default="")
+    form.add_argument("--luma", default="rec601", help="weights of colours: rec601 (default) or rec709")
+    form.add_argument("--frame-size", type=int, nargs=2, metavar=SIZE, help="resize to this, of equal aspect ratio")
+    form.add_argument("--crop", action="store_true", help="crop centrally to the aspect ratio of the frame size")
+    form.add_argument("--trim", action="store_true", help="lengths may differ by one frame, which is cut off")
+    form.add_argument("--trial-frames", type=int, default=300, metavar="T", help="longest trial in frames (300)")
+    form.add_argument("--name", default="", help="of the animal or session")
     form.add_argument("--overwrite", action="store_true")
     tiers.add_argument("--train-frames", type=int, metavar="T", help="train on the first T frames, test on the rest")
     tiers.add_argument("--validation", type=float, default=0.1, metavar="SHARE")
@@ -37,7 +60,7 @@ def add_parser(verbs: Commands) -> None:
 
 
 def import_arrays(options: argparse.Namespace, write: Write) -> None:
-    """Convert plain arrays to a recording."""
+    """Convert arrays or video files to a recording, and print notes on what was changed and a summary."""
     from recon.data.check import info
     from recon.data.formats.arrays_import import import_arrays as make
     from recon.data.open import bar
@@ -48,6 +71,7 @@ def import_arrays(options: argparse.Namespace, write: Write) -> None:
         responses=options.responses,
         behavior=options.behavior,
         pupil_center=options.pupil,
+        trials=options.trials,
         unit_ids=options.unit_ids,
         coordinates=options.coordinates,
         frame_rate=options.frame_rate,
@@ -56,7 +80,10 @@ def import_arrays(options: argparse.Namespace, write: Write) -> None:
         response_axes=options.response_axes,
         packed=options.packed and tuple(options.packed),
         movie_range=options.movie_range and tuple(options.movie_range),
+        luma=options.luma,
         frame_size=options.frame_size and tuple(options.frame_size),
+        crop=options.crop,
+        trim=options.trim,
         trial_frames=options.trial_frames,
         train_frames=options.train_frames,
         validation=options.validation,
@@ -66,5 +93,7 @@ def import_arrays(options: argparse.Namespace, write: Write) -> None:
         overwrite=options.overwrite,
         progress=bar,
     )
+    for note in recording.made_by["notes"]:
+        write(f"note: {note}")
     write(f"recording: {recording.path}")
     write(info(recording, progress=bar))

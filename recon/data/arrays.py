@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ class Stored(Protocol):
 
 @dataclass(frozen=True)
 class ArraySource:
-    """A stored array with one letter per axis: r trials, t frames, h rows, w columns, n channels (neurons).
+    """A stored array with one letter per axis: r trials, t frames, h rows, w columns, c colours, n channels (neurons).
 
     With `bits` (two sizes), the last stored axis is packed bits, 8 pixels per byte (numpy.packbits), and represents
     the last two letters of `axes`.
@@ -62,49 +61,31 @@ def open_source(
     name: str, value: ArrayLike, *, axes: str, stack: ExitStack, bits: tuple[int, int] | None = None
 ) -> ArraySource:
     """Open an array for import; files stay open until `stack` closes."""
-    stored = value if isinstance(value, np.ndarray) else _open(str(value), stack)
+    return with_axes(name, open_stored(value, stack), axes, bits)
+
+
+def with_axes(name: str, stored: Stored, axes: str, bits: tuple[int, int] | None = None) -> ArraySource:
+    """Return a stored array with named axes; raises InputError for another number of axes."""
     expected = len(axes) - (bits is not None)
-    if name == "movie" and sorted(axes.replace("r", "", 1)) != ["h", "t", "w"]:
-        raise InputError(f"axes: expected the letters t, h, w and perhaps r, each once, got {axes!r}")
     if len(stored.shape) != expected:
         raise InputError(
             f"{name}: expected {expected} axes ({axes}), got shape {tuple(stored.shape)}; "
-            "say which axis is which (r trials, t frames, h rows, w columns, n channels)"
+            "say which axis is which (r trials, t frames, h rows, w columns, c colours, n channels)"
         )
     if bits is not None and not -7 <= bits[0] * bits[1] - 8 * stored.shape[-1] <= 0:
         raise InputError(f"{name}: expected {bits[0]}×{bits[1]} pixels in packed bits, got {8 * stored.shape[-1]} bits")
     return ArraySource(name, stored, axes, bits)
 
 
-def open_channels(name: str, value: ArrayLike, *, movie: ArraySource, stack: ExitStack, axes: str = "") -> ArraySource:
-    """Open channels over time, `(N,T)` or `(T,N)`, with a leading trial axis if the movie has one.
-
-    The time axis is named by `axes` ("nt" or "tn"), or found as the axis as long as the movie.
-    """
-    if axes not in ("", "nt", "tn"):
-        raise InputError(f"{name}: expected axes 'nt' or 'tn', got {axes!r}; leave out the trial axis, it is first")
-    stored = value if isinstance(value, np.ndarray) else _open(str(value), stack)
-    lead = "r" if "r" in movie.axes else ""
-    named = [lead + axes] if axes else [lead + "nt", lead + "tn"]
-    fitting = [one for one in named if _fits(stored.shape, one, movie)]
-    if not fitting:
-        wanted = f"{movie.size('r')} trials of {movie.size('t')} frames" if lead else f"{movie.size('t')} frames"
-        raise InputError(f"{name}: expected {wanted} as the movie has, got {tuple(stored.shape)}; cut both alike")
-    if len(fitting) == 2:
-        raise InputError(f"{name}: expected one axis of {movie.size('t')} frames, got two; name it (response_axes)")
-    return ArraySource(name, stored, fitting[0])
+def open_stored(value: ArrayLike, stack: ExitStack) -> Stored:
+    """Return an array in memory as it is, or open the file of a path; it stays open until `stack` closes."""
+    return _open(str(value), stack) if isinstance(value, str | Path) else np.asarray(value)
 
 
 def read_array(value: str) -> Array:
     """Return a whole array from a file: `spikes.npy`, `all.npz:spikes`, `session.mat:act`."""
     with ExitStack() as stack:
         return np.asarray(_open(value, stack)[...])
-
-
-def _fits(shape: Sequence[int], axes: str, movie: ArraySource) -> bool:
-    if len(shape) != len(axes) or shape[axes.index("t")] != movie.size("t"):
-        return False
-    return "r" not in axes or shape[0] == movie.size("r")
 
 
 def _open(value: str, stack: ExitStack) -> Stored:

@@ -30,13 +30,18 @@ class Finding:
     text: str
 
 
+Foresight = Callable[[SensoriumRecording, Survey], Sequence[str]]
+"""Returns what methods will miss in a recording, by its survey."""
+
+
 @dataclass(frozen=True)
 class Report:
-    """Findings of a check, and facts as plain values; `str(report)` gives one line per finding."""
+    """Findings of a check, facts as plain values, and what is foreseen; `str(report)` gives one line for each."""
 
     name: str
     findings: tuple[Finding, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    foreseen: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -46,17 +51,23 @@ class Report:
     def plain(self) -> dict[str, Any]:
         """Return the report as a JSON-serialisable mapping."""
         found = [{"level": finding.level, "text": finding.text} for finding in self.findings]
-        return {"recording": self.name, "usable": self.ok, "findings": found, "facts": dict(self.facts)}
+        facts, foreseen = dict(self.facts), list(self.foreseen)
+        return {"recording": self.name, "usable": self.ok, "findings": found, "facts": facts, "foreseen": foreseen}
 
     def __str__(self) -> str:
         lines = [f"{finding.level:8s}{finding.text}" for finding in self.findings]
+        lines += [f"{'note':8s}{text}" for text in self.foreseen]
         return "\n".join([f"{self.name}: {'usable' if self.ok else 'has errors'}", *lines])
 
 
-def check(recording: SensoriumRecording, *, progress: Progress = iter) -> Report:
-    """Read every file of a recording and report all problems; a damaged file does not stop the check."""
+def check(recording: SensoriumRecording, *, progress: Progress = iter, also: Sequence[Foresight] = ()) -> Report:
+    """Read every file of a recording and report all problems; a damaged file does not stop the check.
+
+    `also`: what the caller foresees that methods will miss.
+    """
     found = survey(recording, progress=progress)
-    return Report(recording.name, tuple(findings(recording, found)), facts(recording, found))
+    foreseen = tuple(text for one in also for text in one(recording, found))
+    return Report(recording.name, tuple(findings(recording, found)), facts(recording, found), foreseen)
 
 
 def facts(recording: SensoriumRecording, found: Survey) -> dict[str, Any]:

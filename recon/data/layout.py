@@ -27,6 +27,10 @@ MAX_FRAMES = 300
 """Maximum length of a trial; further frames in the files are ignored."""
 TRAIN, VALIDATION, TEST, ABSENT = "train", "oracle", "live_test_main", "none"
 TIERS = (TRAIN, VALIDATION, TEST, "live_test_bonus", "final_test_main", "final_test_bonus", ABSENT)
+SHORT_TIERS = {"validation": VALIDATION, "test": TEST}
+"""Tiers by plain words, where a person names them."""
+DEGREES_PER_PIXEL = 1.45
+"""Degrees per pixel of the Sensorium movies (36×64 pixels): assumed where a recording states none."""
 TIERS_FILE = Path("meta/trials/tiers.npy")
 GROUPS_FILE = Path("meta/trials/content_groups.json")
 """Content groups of the trials, written by `recon data duplicates --write`; derived from the videos."""

@@ -25,6 +25,8 @@ from recon.files.locks import one_at_a_time
 IGNORED = "__MACOSX"
 MARK = ".unpacked.json"
 """File in an unpacked folder with the content hash of its archive."""
+FRAMES = "aspect ratio kept"
+"""How frames are resized; what was converted in another way is converted again."""
 
 
 def bar(items: Sequence[int]) -> Iterable[int]:
@@ -93,7 +95,7 @@ def _open_subfolder(root: Path, progress: Progress) -> SensoriumRecording:
 def _converted(source: Path, kind: str, progress: Progress) -> SensoriumRecording:
     """Return the recording converted from a source of another format; convert if it is missing or outdated."""
     folder = source.with_name(f"{source.name}.recording")
-    state = {"opened": source.name, "format": kind, "content": content_of(source)}
+    state = {"opened": source.name, "format": kind, "content": content_of(source), "frames": FRAMES}
     with one_at_a_time(folder):
         if _made_by(folder).items() >= state.items():
             return SensoriumRecording(folder)

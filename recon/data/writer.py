@@ -154,7 +154,7 @@ class RecordingWriter:
             raise InputError(f"coordinates: expected shape ({count}, 3) in µm, got {self.coordinates.shape}")
         if self.acquisition is not None and len(self.acquisition.plane) != count:
             raise InputError(f"acquisition: expected a plane for {count} neurons, got {len(self.acquisition.plane)}")
-        _check_destination(self.destination, overwrite=self.overwrite)
+        check_destination(self.destination, overwrite=self.overwrite)
 
     def _check_trial(self, index: int, tier: str, video: Array, arrays: Mapping[str, Array | None]) -> None:
         if tier not in TIERS or tier == ABSENT:
@@ -196,7 +196,7 @@ class RecordingWriter:
         """
         if not self.overwrite and self._is_made():
             return
-        _check_destination(self.destination, overwrite=self.overwrite)
+        check_destination(self.destination, overwrite=self.overwrite)
         flush_all(self._aside)
         if self.destination.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{self.destination.name}.old-", dir=self.destination.parent))
@@ -228,7 +228,7 @@ class RecordingWriter:
             ) from error
 
 
-def _check_destination(destination: Path, *, overwrite: bool) -> None:
+def check_destination(destination: Path, *, overwrite: bool) -> None:
     """Raise InputError unless the destination is new, or to be overwritten and a recording with nothing else in it."""
     if destination.exists() and not overwrite and (not destination.is_dir() or any(destination.iterdir())):
         raise InputError(f"{destination}: expected a new folder, got one with content; choose another or overwrite it")

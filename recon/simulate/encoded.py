@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.data.video import SUFFIXES
 from recon.data.writer import RecordingWriter
 from recon.encoders.base import Encoder
 from recon.errors import InputError
 from recon.errors.ranges import Count, NonNegative, Region, Seed, Whole
-from recon.simulate.films import SUFFIXES, read_film
+from recon.simulate.films import read_film
 from recon.simulate.movies import make_clip
 from recon.simulate.sources import SPLITS
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recon.data.content import content_hashes
-from recon.data.resize import resize_area
+from recon.data.resize import resizing
+from recon.data.video import SUFFIXES, decoded
 from recon.errors import InputError
 from recon.files import digest
 from recon.simulate.movies import SceneRecord, SimulatedClip
 
 Array = np.ndarray[Any, Any]
 
-SUFFIXES = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".gif")
 FRAME_RATE = 30
 
 
@@ -67,11 +65,11 @@ def read_film(path: Path, *, frame_size: tuple[int, int], limit: float = 60.0) -
     repeats or skips frames.
     """
     times, pictures = [], []
-    for time, picture in _decoded(path):
+    for time, picture in decoded(path):
         if time > limit:
             break
         times.append(time)
-        pictures.append(resize_area(_cut(picture, frame_size)[None], frame_size)[0].astype(np.float32))
+        pictures.append(resizing(_size(picture), frame_size, crop=True).apply(picture[None])[0])
     if len(pictures) < 2:
         raise InputError(f"{path}: expected a film of at least 2 frames, got {len(pictures)}; check the file")
     wanted = np.arange(times[0], times[-1], 1 / FRAME_RATE)
@@ -79,24 +77,5 @@ def read_film(path: Path, *, frame_size: tuple[int, int], limit: float = 60.0) -
     return np.stack(pictures)[np.maximum(shown, 0)]
 
 
-def _decoded(path: Path) -> Iterator[tuple[float, Array]]:
-    import av
-
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            rate = stream.average_rate or Fraction(FRAME_RATE)
-            for number, frame in enumerate(container.decode(stream)):
-                time = frame.time if frame.time is not None else float(number / rate)
-                yield float(time), frame.to_ndarray(format="gray").astype(np.float32)
-    except (av.error.FFmpegError, IndexError) as error:
-        raise InputError(f"{path}: expected a film that FFmpeg reads, got: {error}; convert it to mp4") from error
-
-
-def _cut(picture: Array, frame_size: tuple[int, int]) -> Array:
-    """Crop a picture centrally to the screen's aspect ratio."""
-    height, width = picture.shape
-    kept_width = min(width, round(height * frame_size[1] / frame_size[0]))
-    kept_height = min(height, round(width * frame_size[0] / frame_size[1]))
-    top, left = (height - kept_height) // 2, (width - kept_width) // 2
-    return picture[top : top + kept_height, left : left + kept_width]
+def _size(picture: Array) -> tuple[int, int]:
+    return int(picture.shape[0]), int(picture.shape[1])

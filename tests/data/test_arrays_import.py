@@ -192,7 +192,7 @@ def test_repeated_videos_never_stand_on_both_sides(tmp_path, seed):
 
 def test_an_explicit_split_that_leaks_is_refused(tmp_path):
     movie = np.concatenate([MOVIE[:300], MOVIE[:300]])
-    with pytest.raises(ValueError, match="leave train_frames out to split by content"):
+    with pytest.raises(ValueError, match="leave tiers and train_frames out to split by content"):
         import_arrays(tmp_path / "r", movie=movie, responses=COUNTS, train_frames=400, trial_frames=100, **SCALE)
     assert list(tmp_path.iterdir()) == []
 
@@ -227,7 +227,6 @@ def test_large_mapped_input_is_read_in_pieces(tmp_path):
         ({"movie": np.where(MOVIE > 250, np.nan, MOVIE)}, "movie: expected finite values"),
         ({"movie_range": (0, 200)}, "expected values in 0–200"),
         ({"movie_range": (1, 0)}, "black < white"),
-        ({"behavior": np.zeros((2, 600))}, "expected both or neither"),
         ({"behavior": np.zeros((3, 600)), "pupil_center": np.zeros((2, 600))}, "behavior: expected 2 channels"),
         ({"behavior": np.zeros((2, 500)), "pupil_center": np.zeros((2, 600))}, "behavior: expected 600 frames"),
         ({"unit_ids": np.arange(8)}, r"unit_ids: expected shape \(9,\)"),
@@ -251,7 +250,8 @@ def test_bad_files_are_refused(tmp_path):
     (tmp_path / "broken.h5").write_bytes(b"no")
     (tmp_path / "broken.npy.gz").write_bytes(b"no")
     (tmp_path / "broken.mat").write_bytes(b"MATLAB 5.0 MAT-file, cut short")
-    (tmp_path / "movie.avi").write_bytes(b"no")
+    for name in ("movie.avi", "movie.tif"):
+        (tmp_path / name).write_bytes(b"no")
     with h5py.File(tmp_path / "group.h5", "w") as file:
         file["stimulus/movie"] = MOVIE
     cases = {
@@ -260,7 +260,8 @@ def test_bad_files_are_refused(tmp_path):
         "broken.h5": "expected an HDF5 file",
         "broken.mat": "expected a whole MATLAB file",
         "broken.npy.gz": "expected complete numpy arrays",
-        "movie.avi": r"expected \.npy, .* got \.avi",
+        "movie.avi": "expected a video that FFmpeg reads as .avi",
+        "movie.tif": r"expected \.npy, .* got \.tif",
         "group.h5:stimulus": "got the group 'stimulus'",
     }
     for name, match in cases.items():

@@ -171,6 +171,12 @@ def test_the_report_as_json(repeated, capsys):
             "repeats": [list(range(3, 15))],
             "withheld": [],
         },
+        "foreseen": [
+            "no test clip (tier 'live_test_main'): the null takes the activity of another clip",
+            "no test clip was shown twice: no noise ceiling, and no rows that average or join repeats",
+            "no captions (meta/trials/captions.jsonl): text decoders cannot be trained, and ablations leave out their "
+            "text rows",
+        ],
     }
 
 

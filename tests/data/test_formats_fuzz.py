@@ -12,9 +12,12 @@ import pytest
 from worlds import formats as worlds
 from worlds import formats_nwb
 
+from recon.media import write_mp4
+
 SCRIPT = """
 import sys, warnings
 from pathlib import Path
+import numpy as np
 from recon.data.check import check
 from recon.data.formats.convert import Conversion, convert
 from recon.data.formats import FORMATS
@@ -44,12 +47,15 @@ def arrays(case):
     if refused:
         raise max(refused, key=lambda error: len(str(error)))
 
+def video(case):
+    import_arrays(case.with_suffix(".made"), movie=case, responses=np.ones((2, 90)), frame_rate=30, trial_frames=20)
+
 for case in sorted(source.iterdir()):
     try:
         if kind in FORMATS:
             convert(FORMATS[kind].read(case), case.with_suffix(".made"), settings)
         else:
-            (arrays if kind == "arrays" else mouse)(case)
+            {"arrays": arrays, "video": video}.get(kind, mouse)(case)
         print(case.name, "read")
     except ValueError as error:
         print(case.name, "refused" if len(str(error)) < 2000 else "long")
@@ -79,7 +85,7 @@ def files_of(source: Path) -> list[Path]:
     return [source] if source.is_file() else sorted(file for file in source.rglob("*") if file.is_file())
 
 
-KINDS = ("experanto", "allen", "nwb", "twin", "sensorium2022", "mouse", "zip", "arrays")
+KINDS = ("experanto", "allen", "nwb", "twin", "sensorium2022", "mouse", "zip", "arrays", "video")
 
 
 def written(kind: str, folder: Path) -> Path:
@@ -88,6 +94,9 @@ def written(kind: str, folder: Path) -> Path:
     if kind == "zip":
         worlds.write_mouse(folder / "mouse", films)
         return Path(shutil.make_archive(str(folder / "one"), "zip", folder, "mouse"))
+    if kind == "video":
+        movie = np.random.default_rng(0).integers(0, 256, (90, 16, 24), dtype=np.uint8)
+        return write_mp4(folder / "one.mp4", movie, frame_rate=30.0)
     if kind == "allen":
         return formats_nwb.write_allen(folder / "one.nwb")[0]
     if kind == "sensorium2022":

@@ -18,8 +18,9 @@ from recon.data.duplicates.find import Match, Signature, leaks, matches, signatu
 from recon.data.duplicates.groups import find_groups, trial_groups
 from recon.data.duplicates.shifted import candidates, copies
 from recon.data.open import open_recording
+from recon.data.video import SUFFIXES
 from recon.data.writer import RecordingWriter
-from recon.simulate.films import SUFFIXES, read_film
+from recon.simulate.films import read_film
 from recon.simulate.movies import make_clip
 
 

@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def own_files(folder: Path, name: str) -> None:
     """Write the file that a line about a format names."""
     films = [worlds.film(4, rate=30.0, start=1 + 6 * k, seed=10 + k) for k in range(9)]
     if name == "movie.npy":
-        recording = SensoriumRecording(simulate(folder / "source", TINY, progress=False))
+        recording = SensoriumRecording(simulate(folder / "source", replace(TINY, frame_size=(18, 32)), progress=False))
         trials = [recording.trial(index) for tier in ("train", "oracle") for index in recording.trials(tier)]
         np.save(folder / name, np.concatenate([trial.movie[0].numpy() for trial in trials]) * 255)
         np.save(folder / "responses.npy", np.concatenate([trial.responses.numpy() for trial in trials], 1))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recon.data.formats.session import grey
+from recon.data.colour import grey
 from recon.methods.combined import gaussian_filter
 from recon.methods.neural.distillation import views
 from recon.metrics.movie import psnr, ssim

@@ -1,77 +1,92 @@
-"""Import of plain arrays (movie, responses, optional behavior and pupil) as a recording in the canonical layout."""
+"""Import of plain arrays and video files (movie, responses, behavior) as a recording in the canonical layout."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from recon.data.arrays import ArrayLike, ArraySource, open_channels, open_source
+from recon.data.arrays import ArrayLike, open_source
+from recon.data.colour import Luma, in_words, known_luma
 from recon.data.duplicates.find import Progress, duplicate_groups, leaks, signature, split_by_content
-from recon.data.layout import MAX_FRAMES, TEST, TRAIN, VALIDATION, Array, grey_levels
-from recon.data.resize import resize_area
+from recon.data.formats.channels import TrialAlignment, TrialChannels, agreed, check_values, open_channels
+from recon.data.formats.movies import MovieForm, MovieSource, Range, Several, open_movies, value_ranges
+from recon.data.formats.trial_list import Trials, listed_trials
+from recon.data.formats.trial_slices import Cut, TrialSlice, check_split, cut_continuous, cut_trials
+from recon.data.layout import DEGREES_PER_PIXEL, MAX_FRAMES, TEST, VALIDATION, Array, grey_levels
+from recon.data.resize import Resizing, Size, resizing
 from recon.data.sensorium import SensoriumRecording
-from recon.data.writer import RecordingWriter
+from recon.data.writer import RecordingWriter, check_destination
 from recon.errors import InputError
 
-Range = tuple[float, float]
-BLOCK = 1024
-"""Frames per read in the search for the value range."""
-
-
-@dataclass(frozen=True)
-class TrialSlice:
-    """A trial to be written: frames [first, end) of input trial `source`, and the requested tier ("" if open)."""
-
-    source: int
-    first: int
-    end: int
-    tier: str = ""
+PAIRS = {"behavior": "pupil dilation and running speed", "pupil_center": "pupil centre x and y"}
+"""The two channels of each kind of behavior."""
+KEPT = 2**28
+"""Bytes of videos that are kept in memory, so that video files are decoded once."""
+FASTEST = 10_000.0
+"""Highest frame rate in Hz."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The opened arrays, and the value range and frame size that convert the movie to frames of 0–255."""
+    """The opened sources: movies with their values of black and white, the movie of each trial, channels by name."""
 
-    movie: ArraySource
-    responses: ArraySource
-    behavior: ArraySource | None
-    pupil_center: ArraySource | None
-    movie_range: Range
-    frame_size: tuple[int, int]
+    movies: tuple[MovieSource, ...]
+    shown: tuple[int, ...]
+    channels: Mapping[str, TrialChannels]
+    ranges: Sequence[Range]
+    resizing: Resizing
+    kept: dict[tuple[int, int, int], Array] = field(default_factory=dict)
+    """Videos made already, by movie, first and end frame: for the split, and to be written."""
 
     def video(self, piece: TrialSlice) -> Array:
-        """Return a trial's frames `(T,H,W)` uint8, resized by area and rounded to grey levels."""
-        low, high = self.movie_range
-        raw = self.movie.read(piece.source, (piece.first, piece.end), "thw").astype(np.float32)
+        """Return a trial's frames `(T,H,W)` uint8, cropped, resized by area and rounded to grey levels."""
+        key = self.shown[piece.source], piece.first, piece.end
+        if key in self.kept:
+            return self.kept[key]
+        blocks = self.movies[key[0]].read(piece.first, piece.end)
+        found = np.concatenate([self._levels(raw, self.ranges[key[0]]) for raw in blocks])
+        if found.nbytes + sum(video.nbytes for video in self.kept.values()) <= KEPT:
+            self.kept[key] = found
+        return found
+
+    def _levels(self, raw: Array, movie_range: Range) -> Array:
+        low, high = movie_range
         if not (raw.min() >= low and raw.max() <= high):
             raise InputError(f"movie: expected values in {low}–{high}, got {raw.min()} to {raw.max()}; set movie_range")
-        return np.ascontiguousarray(grey_levels(resize_area((raw - low) * (255 / (high - low)), self.frame_size)))
+        return grey_levels(self.resizing.apply((raw.astype(np.float32) - low) * (255 / (high - low))))
 
-    def channels(self, source: ArraySource | None, piece: TrialSlice) -> Array | None:
-        """Return a trial's channels over time `(N,T)`; None without a source."""
-        return None if source is None else source.read(piece.source, (piece.first, piece.end), "nt")
+    def behavior(self, name: str, piece: TrialSlice) -> Array | None:
+        """Return a trial's behavior or pupil centre `(2,T)`; zeros if only the other was recorded, else None."""
+        if name in self.channels:
+            return self.channels[name].read(piece.source, (piece.first, piece.end))
+        return np.zeros((2, piece.end - piece.first), np.float32) if len(self.channels) > 1 else None
 
 
 def import_arrays(
     destination: Path | str,
     *,
-    movie: ArrayLike,
-    responses: ArrayLike,
+    movie: Several,
+    responses: Several,
     frame_rate: float,
-    degrees_per_pixel: float,
-    behavior: ArrayLike | None = None,
-    pupil_center: ArrayLike | None = None,
+    degrees_per_pixel: float | None = None,
+    behavior: Several | None = None,
+    pupil_center: Several | None = None,
+    trials: Trials | None = None,
+    tiers: Sequence[str] | None = None,
     unit_ids: ArrayLike | None = None,
     coordinates: ArrayLike | None = None,
-    axes: str = "thw",
+    axes: str = "",
     response_axes: str = "",
     packed: tuple[int, int] | None = None,
     movie_range: Range | None = None,
-    frame_size: tuple[int, int] | None = None,
+    luma: str = "rec601",
+    frame_size: Size | None = None,
+    crop: bool = False,
+    trim: bool = False,
     trial_frames: int = MAX_FRAMES,
     train_frames: int | None = None,
     validation: float = 0.1,
@@ -81,156 +96,163 @@ def import_arrays(
     overwrite: bool = False,
     progress: Progress = iter,
 ) -> SensoriumRecording:
-    """Import a movie and the responses to it, cut into trials and tiers, and return the recording.
+    """Import movies and the responses to them, cut into trials and tiers, and return the recording.
 
-    Arrays are in memory or paths (`FILE`, `FILE:NAME`). `axes` names the movie's axes: t frames, h rows, w columns and
-    optionally r trials, first ("thw", "hwt", "rthw" …). Responses are `(N,T)` or `(T,N)`; behavior (pupil dilation,
-    running speed) and pupil_center are `(2,T)` or `(T,2)`; all have a leading trial axis if the movie has one. The time
-    axis is found by its length, or named for the responses by `response_axes` ("nt" or "tn"). `movie_range` (black,
-    white) maps to 0–255; the default is [0,1] or [0,255], inferred from the extremes. `packed` (rows, columns): frames
-    are packed bits. A continuous movie is split by time blocks; separate trials are drawn with `seed`. Equal and nearly
-    equal videos always share a tier. With `train_frames`, the first frames are for training (validation at their end)
-    and all others for testing.
+    **Movies**: arrays in memory, paths (`FILE`, `FILE:NAME`) or video files. One of shape `(T,H,W)` is a continuous
+    movie; `(R,T,H,W)`, or a list of movies of any length, are trials. A colour axis of three is converted to grey with
+    the weights `luma`. `axes` names the axes where shapes do not tell: t frames, h rows, w columns, c colours, and r
+    trials ("thw", "hwt", "rthw", "thwc" …). `movie_range` (black, white) maps to 0–255; the default is 0–1 or 0–255,
+    inferred from the extremes. `packed` (rows, columns): frames are packed bits.
+
+    **Trials**: `trials` lists the movie that each trial showed, by number or file name, or is a CSV file with the
+    columns movie, start and tier. `tiers` are theirs ("train", "validation", "test").
+
+    **Channels**: responses `(N,T)`, behavior (pupil dilation, running speed) and pupil_center `(2,T)`, all trials one
+    after the other (or from `start` in the list), `(R,N,T)`, or a list with one for each trial. The time axis is found
+    by its length, or named by `response_axes` ("nt", "tn"). With `trim`, lengths may differ by one frame. If only one
+    of behavior and pupil_center is given, the other is zero.
+
+    **Scale**: `degrees_per_pixel` of the source; it is rescaled with `frame_size`, which keeps the aspect ratio, or
+    crops centrally with `crop`.
+
+    A continuous movie is split by time blocks; separate trials are drawn with `seed`. Equal and nearly equal videos
+    always share a tier. With `train_frames`, the first frames of a continuous movie are for training (validation at
+    their end) and all others for testing. Sentences about everything that was changed are in `made_by["notes"]`.
     """
+    weights = known_luma(luma)
+    _check_scale(frame_rate, degrees_per_pixel)
+    check_destination(Path(destination).absolute(), overwrite=overwrite)
     with ExitStack() as stack:
-        opened = open_source("movie", movie, axes=axes, bits=packed, stack=stack)
-        inputs = _open_inputs(
-            stack,
-            opened,
-            responses=open_channels("responses", responses, movie=opened, stack=stack, axes=response_axes),
-            behavior=behavior,
-            pupil_center=pupil_center,
-            movie_range=movie_range,
-            frame_size=frame_size,
+        movies = open_movies(movie, MovieForm(axes, packed, weights, frame_rate), stack)
+        framed = resizing(movies[0].size, frame_size, crop=crop)
+        listed = listed_trials(trials, tiers, labels=[one.label for one in movies])
+        lengths = tuple(movies[number].frames for number in listed.movies)
+        named = {"responses": responses, "behavior": behavior, "pupil_center": pupil_center}
+        alignment = TrialAlignment(
+            lengths, listed.starts, response_axes, trim, movies[0].size if len(movies) == 1 else ()
         )
-        pieces = cut_trials(opened, trial_frames=trial_frames, train_frames=train_frames, validation=validation)
-        count = inputs.responses.size("n")
+        channels = _open_channels(named, alignment, stack)
+        frames, trimmed = agreed(lengths, channels, trim=trim)
+        cut = _cut(frames, listed.tiers, trial_frames, train_frames=train_frames, validation=validation)
+        fractions = {VALIDATION: validation, TEST: test}
+        check_split(cut.pieces, fractions)
+        count = channels["responses"].count
+        ids = range(count) if unit_ids is None else _table("unit_ids", unit_ids, (count,), stack)
+        places = None if coordinates is None else _table("coordinates", coordinates, (count, 3), stack)
+        for one in channels.values():
+            check_values(one, frames)
+        inputs = Inputs(movies, listed.movies, channels, value_ranges(movies, movie_range), framed)
+        split = _tiers(inputs, cut.pieces, fractions, seed=seed, progress=progress)
+        notes = [*_movie_notes(inputs, weights, degrees_per_pixel), *_missing(channels), *trimmed, *cut.notes]
         writer = RecordingWriter(
             destination,
-            unit_ids=range(count) if unit_ids is None else _table("unit_ids", unit_ids, (count,), stack),
-            coordinates=None if coordinates is None else _table("coordinates", coordinates, (count, 3), stack),
+            unit_ids=ids,
+            coordinates=places,
             frame_rate=frame_rate,
-            degrees_per_pixel=degrees_per_pixel,
+            degrees_per_pixel=framed.degrees(degrees_per_pixel) if degrees_per_pixel else DEGREES_PER_PIXEL,
             name=name,
-            made_by={"command": "recon data import", "movie_range": list(inputs.movie_range), "seed": seed},
+            made_by={
+                "command": "recon data import",
+                "movie_range": list(inputs.ranges[0]),
+                "seed": seed,
+                "luma": weights if any(one.colour for one in movies) else "",
+                "degrees_per_source_pixel": degrees_per_pixel,
+                "notes": notes,
+            },
             overwrite=overwrite,
         )
         with writer:
-            groups = duplicate_groups([signature(inputs.video(pieces[i])) for i in progress(range(len(pieces)))])
-            fractions = {VALIDATION: validation, TEST: test}
-            tiers = _tiers(pieces, groups, fractions, seed if opened.size("r") > 1 else None)
-            for i in progress(range(len(pieces))):
-                _write(writer, i, inputs=inputs, piece=pieces[i], tier=tiers[i])
+            for index in progress(range(len(split))):
+                _write(writer, index, inputs=inputs, piece=cut.pieces[index], tier=split[index])
     return SensoriumRecording(writer.destination)
 
 
-def cut_trials(
-    movie: ArraySource, *, trial_frames: int, train_frames: int | None, validation: float
-) -> tuple[TrialSlice, ...]:
-    """Return the trials cut from a movie; a remainder shorter than a quarter of a trial is dropped.
-
-    With `train_frames`, no trial crosses that frame, and the last fraction `validation` of the training trials is
-    assigned to validation.
-    """
-    length, sources = movie.size("t"), movie.size("r")
-    if not 1 <= trial_frames <= MAX_FRAMES:
-        raise InputError(f"trial_frames: expected 1–{MAX_FRAMES}, got {trial_frames}; the layout ends there")
-    if train_frames is None:
-        return tuple(TrialSlice(r, *span) for r in range(sources) for span in _spans(0, length, trial_frames))
-    if "r" in movie.axes or not 0 < train_frames < length:
-        raise InputError(f"train_frames: expected 1–{length - 1} of a movie without trials, got {train_frames}")
-    training, testing = _spans(0, train_frames, trial_frames), _spans(train_frames, length, trial_frames)
-    held_out = max(round(validation * len(training)), 1) if validation > 0 else 0
-    if held_out >= len(training):
-        raise InputError(f"train_frames: expected at least two training trials, got {len(training)}; cut shorter")
-    marked = [TRAIN] * (len(training) - held_out) + [VALIDATION] * held_out
-    pieces = [TrialSlice(0, *span, tier) for span, tier in zip(training, marked, strict=True)]
-    return (*pieces, *(TrialSlice(0, *span, TEST) for span in testing))
+def _open_channels(
+    named: Mapping[str, Several | None], alignment: TrialAlignment, stack: ExitStack
+) -> dict[str, TrialChannels]:
+    found = {}
+    for name, value in named.items():
+        if value is not None:
+            axes = alignment if name == "responses" else replace(alignment, axes="")
+            found[name] = open_channels(name, value, axes, stack)
+            if name in PAIRS and found[name].count != 2:
+                raise InputError(
+                    f"{name}: expected 2 channels over time, {PAIRS[name]}, got {found[name].count}; fill a missing "
+                    "one with zeros"
+                )
+    return found
 
 
-def find_range(movie: ArraySource) -> Range:
-    """Return the values of black and white, (0, 1) or (0, 255), inferred from a movie's extremes."""
-    if movie.bits is not None:
-        return (0.0, 1.0)
-    blocks = [(r, t) for r in range(movie.size("r")) for t in range(0, movie.size("t"), BLOCK)]
-    extremes = [_extremes(movie.read(r, (t, t + BLOCK), "thw")) for r, t in blocks]
-    low, high = min(e[0] for e in extremes), max(e[1] for e in extremes)
-    if low >= 0 and high <= 1:
-        return (0.0, 1.0)
-    if low >= 0 and high <= 255:
-        return (0.0, 255.0)
-    raise InputError(f"movie: expected values in 0–1 or 0–255, got {low} to {high}; set movie_range to (black, white)")
+def _cut(
+    frames: tuple[int, ...], tiers: tuple[str, ...], trial_frames: int, *, train_frames: int | None, validation: float
+) -> Cut:
+    if len(frames) == 1 and not tiers:
+        return cut_continuous(frames[0], trial_frames, train_frames=train_frames, validation=validation)
+    if train_frames is not None:
+        raise InputError(f"train_frames: expected one continuous movie, got {len(frames)} trials; give tiers instead")
+    return cut_trials(frames, tiers, trial_frames)
 
 
-def _open_inputs(
-    stack: ExitStack,
-    movie: ArraySource,
-    *,
-    responses: ArraySource,
-    behavior: ArrayLike | None,
-    pupil_center: ArrayLike | None,
-    movie_range: Range | None,
-    frame_size: tuple[int, int] | None,
-) -> Inputs:
-    if (behavior is None) != (pupil_center is None):
-        raise InputError("behavior and pupil_center: expected both or neither, got one; give constants for the other")
-    if movie_range is not None and not movie_range[0] < movie_range[1]:
-        raise InputError(f"movie_range: expected (black, white) with black < white, got {movie_range}")
-    return Inputs(
-        movie,
-        responses,
-        None if behavior is None else _pair("behavior", behavior, movie, stack),
-        None if pupil_center is None else _pair("pupil_center", pupil_center, movie, stack),
-        movie_range or find_range(movie),
-        frame_size or (movie.size("h"), movie.size("w")),
-    )
+def _check_scale(frame_rate: float, degrees_per_pixel: float | None) -> None:
+    if not 0 < frame_rate <= FASTEST:
+        raise InputError(f"frame_rate: expected above 0 and at most {FASTEST:g} Hz, got {frame_rate:g}; correct it")
+    if degrees_per_pixel is not None and not 0 < degrees_per_pixel <= 360:
+        raise InputError(
+            f"degrees_per_pixel: expected above 0 and at most 360 for a pixel of the source, got {degrees_per_pixel:g};"
+            " correct it"
+        )
 
 
-def _pair(name: str, value: ArrayLike, movie: ArraySource, stack: ExitStack) -> ArraySource:
-    source = open_channels(name, value, movie=movie, stack=stack)
-    if source.size("n") != 2:
-        raise InputError(f"{name}: expected 2 channels over time, got {source.size('n')}; see the layout in README")
-    return source
+def _movie_notes(inputs: Inputs, luma: Luma, degrees: float | None) -> list[str]:
+    framed, (height, width) = inputs.resizing, inputs.resizing.size
+    colour = any(movie.colour for movie in inputs.movies)
+    notes = [f"movie: colour is converted to grey levels, {in_words(luma)}"] * colour + framed.notes()
+    if degrees is None:
+        return [*notes, f"degrees per pixel are unknown: {DEGREES_PER_PIXEL:g} is assumed"]
+    new = framed.degrees(degrees)
+    shown = f"the movie covers {height * new:.4g}×{width * new:.4g}°"
+    rescaled = f"degrees per pixel: {degrees:g} in the source, {new:.4g} after resizing; {shown}"
+    return [*notes, rescaled] if framed.size != framed.kept else notes
+
+
+def _missing(channels: Mapping[str, TrialChannels]) -> list[str]:
+    missing = [name for name in PAIRS if name not in channels] if len(channels) == 2 else []
+    return [f"{name}: not recorded, zero in all frames" for name in missing]
 
 
 def _tiers(
-    pieces: Sequence[TrialSlice], groups: Sequence[int], fractions: dict[str, float], seed: int | None
+    inputs: Inputs, pieces: Sequence[TrialSlice], fractions: dict[str, float], *, seed: int, progress: Progress
 ) -> list[str]:
+    """Return the tiers that were asked for, unless they leak, or a split by content."""
+    shown = [(inputs.shown[piece.source], piece.first, piece.end) for piece in pieces]
+    first = {key: index for index, key in reversed(list(enumerate(shown)))}
+    unique = sorted(first.values())
+    signatures = [signature(inputs.video(pieces[index])) for index in progress(unique)]
+    known = dict(zip((shown[index] for index in unique), signatures, strict=True))
+    groups = duplicate_groups([known[key] for key in shown])
     if not pieces[0].tier:
-        return list(split_by_content(groups, fractions, seed=seed))
+        continuous = len({piece.source for piece in pieces}) == 1
+        return list(split_by_content(groups, fractions, seed=None if continuous else seed))
     asked = [piece.tier for piece in pieces]
     found = leaks(asked, groups, range(len(asked)))
     if found:
         raise InputError(
-            f"train_frames: expected different videos in training and test, got {len(found)} training trials (first: "
+            f"tiers: expected different videos in training and test, got {len(found)} training trials (first: "
             f"{found[0].trial}) that occur in {found[0].tier} (trial {found[0].other}); "
-            "leave train_frames out to split by content"
+            "leave tiers and train_frames out to split by content"
         )
     return asked
 
 
 def _write(writer: RecordingWriter, index: int, *, inputs: Inputs, piece: TrialSlice, tier: str) -> None:
-    responses = inputs.channels(inputs.responses, piece)
     writer.write_trial(
         index,
         tier=tier,
         video=inputs.video(piece),
-        responses=responses,
-        behavior=inputs.channels(inputs.behavior, piece),
-        pupil_center=inputs.channels(inputs.pupil_center, piece),
+        responses=inputs.channels["responses"].read(piece.source, (piece.first, piece.end)),
+        behavior=inputs.behavior("behavior", piece),
+        pupil_center=inputs.behavior("pupil_center", piece),
     )
-
-
-def _spans(first: int, end: int, length: int) -> list[tuple[int, int]]:
-    spans = [(t, min(t + length, end)) for t in range(first, end, length)]
-    return spans if len(spans) == 1 or 4 * (spans[-1][1] - spans[-1][0]) >= length else spans[:-1]
-
-
-def _extremes(block: Array) -> Range:
-    low, high = float(block.min()), float(block.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise InputError("movie: expected finite values, got NaN or infinity; cut those frames out")
-    return low, high
 
 
 def _table(name: str, value: ArrayLike, shape: tuple[int, ...], stack: ExitStack) -> Array:

@@ -2,48 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from recon.data.duplicates.find import Progress, duplicate_groups, signature, split_by_content
 from recon.data.formats.clocks import frame_times, frames_on, interpolated, long_frames, responses_at
 from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes
-from recon.data.layout import ABSENT, MAX_FRAMES, TEST, TIERS, VALIDATION, Array, grey_levels
-from recon.data.resize import resize_area
+from recon.data.layout import ABSENT, DEGREES_PER_PIXEL, MAX_FRAMES, TEST, TIERS, VALIDATION, Array, grey_levels
+from recon.data.resize import Resizing, Size, largest_within, resizing
 from recon.data.sensorium import SensoriumRecording
 from recon.data.writer import RecordingWriter
 from recon.errors import InputError
-from recon.errors.ranges import Count, Fraction, NonNegative, Positive
+from recon.errors.ranges import Count, Fraction, NonNegative
 
 RATE = 30.0
 """Default frame rate in Hz, if neither settings nor session give one."""
-DEGREES = 1.45
-"""Degrees per pixel of the Sensorium movies: the default if the session gives none."""
+LARGEST_FRAME = (36, 64)
+"""Default bound of the frame size: that of the Sensorium movies."""
+Resizings = Mapping[Size, Resizing]
+"""Crop and resizing by the size of the presented frames."""
 
 
 @dataclass(frozen=True)
 class Conversion:
     """Settings of a conversion: frames of `frame_size` (H, W) at `rate` Hz, at most `trial_frames` frames per trial.
 
+    The default frame size is the largest within 36×64 with the aspect ratio of the source. Another aspect ratio is
+    refused, unless `crop` keeps the central part that has it.
+
     `rate` 0 means the session's rate, or 30 if its streams have their own clocks. Every still image is one trial.
 
     The responses of a frame are read `lag` seconds after its onset. Gaps in behavior of up to `fill` seconds are
     interpolated. A trial ends at longer gaps and at missing responses; pieces below `shortest` frames are dropped.
-    `degrees_per_pixel` is used if the session gives none. Presentations without a tier are split by content into the
-    fractions `validation` and `test`, and training.
+    `degrees_per_pixel`: of a pixel of the source, if the session gives none; 0 if unknown. Presentations without a tier
+    are split by content into the fractions `validation` and `test`, and training.
     """
 
     rate: NonNegative = 0.0
-    frame_size: tuple[Count, Count] = (36, 64)
+    frame_size: tuple[Count, Count] | None = None
+    crop: bool = False
     trial_frames: Count = MAX_FRAMES
     shortest: Count = 60
     lag: float = 0.0
     fill: NonNegative = 1.0
-    degrees_per_pixel: Positive = DEGREES
+    degrees_per_pixel: Annotated[NonNegative, Field(le=360)] = 0.0
     validation: Fraction = 0.1
     test: Fraction = 0.1
 
@@ -87,7 +95,8 @@ def convert(
     InputError if no trial is left.
     """
     chosen = suited(settings or Conversion(), session)
-    notes = [*session.notes, *_notes_on(session, chosen)]
+    screen = resizings(session, chosen)
+    notes = [*session.notes, *_notes_on(session, chosen, screen)]
     numbers = list(range(len(session.shown)))
     pieces, lost = list[PresentationSlice](), 0
     for number in progress(numbers):
@@ -105,7 +114,7 @@ def convert(
         unit_ids=session.unit_ids,
         coordinates=session.coordinates,
         frame_rate=chosen.rate,
-        degrees_per_pixel=session.degrees_per_pixel or chosen.degrees_per_pixel,
+        degrees_per_pixel=_degrees(session, chosen, screen),
         name=session.name,
         made_by={
             "command": "recon data convert",
@@ -118,9 +127,11 @@ def convert(
     with writer:
         if session.areas:
             writer.write_areas(session.areas)
-        tiers = _tiers(session, pieces, chosen)
+        tiers = _tiers(session, pieces, chosen, screen)
         for index in progress(range(len(pieces))):
-            _write(writer, index, session=session, piece=pieces[index], tier=tiers[index], settings=chosen)
+            piece = pieces[index]
+            video = _video(session.shown[piece.shown], piece, chosen, screen)
+            _write(writer, index, video=video, session=session, piece=piece, tier=tiers[index], settings=chosen)
     return SensoriumRecording(writer.destination)
 
 
@@ -130,6 +141,17 @@ def suited(settings: Conversion, session: Session) -> Conversion:
     if not session.stills:
         return replace(settings, rate=rate)
     return replace(settings, rate=session.rate, shortest=1, trial_frames=1)
+
+
+def resizings(session: Session, settings: Conversion) -> Resizings:
+    """Return the resizing of each size of the presented frames, from the first frame of every presentation."""
+    sizes = dict.fromkeys(_size(np.asarray(shown.read(np.zeros(1, dtype=np.int64)))) for shown in session.shown)
+    size = settings.frame_size
+    if size is None and sizes:
+        first = next(iter(sizes))
+        fits = first[0] <= LARGEST_FRAME[0] and first[1] <= LARGEST_FRAME[1]
+        size = first if fits else largest_within(first, LARGEST_FRAME)
+    return {source: resizing(source, size, crop=settings.crop) for source in sizes}
 
 
 def aligned(
@@ -179,7 +201,7 @@ def _runs(known: Array) -> Iterator[tuple[int, int]]:
         yield int(first), int(end)
 
 
-def _video(shown: ShownStimulus, piece: PresentationSlice, settings: Conversion) -> Array:
+def _video(shown: ShownStimulus, piece: PresentationSlice, settings: Conversion, screen: Resizings) -> Array:
     """Return a trial's frames `(T,H,W)` uint8; each presented frame is read and resized once."""
     times = frame_times(shown, settings.rate)[piece.first : piece.end]
     numbers, place = np.unique(frames_on(shown, times, settings.rate), return_inverse=True)
@@ -189,10 +211,12 @@ def _video(shown: ShownStimulus, piece: PresentationSlice, settings: Conversion)
             f"presentation {shown.content}: expected grey levels 0–255, got {frames.min():g} to {frames.max():g}; "
             "rescale the movie"
         )
-    return np.ascontiguousarray(grey_levels(resize_area(frames, settings.frame_size))[place])
+    if _size(frames) not in screen:
+        raise InputError(f"presentation {shown.content}: expected frames of one size, got {_size(frames)}; repair it")
+    return np.ascontiguousarray(grey_levels(screen[_size(frames)].apply(frames))[place])
 
 
-def _tiers(session: Session, pieces: Sequence[PresentationSlice], settings: Conversion) -> list[str]:
+def _tiers(session: Session, pieces: Sequence[PresentationSlice], settings: Conversion, screen: Resizings) -> list[str]:
     """Return the publisher's tiers, or a split by content, which reads all movies."""
     asked = [session.shown[piece.shown].tier for piece in pieces]
     wrong = sorted({tier for tier in asked if tier and (tier not in TIERS or tier == ABSENT)})
@@ -202,28 +226,45 @@ def _tiers(session: Session, pieces: Sequence[PresentationSlice], settings: Conv
         return asked
     if any(asked):
         raise InputError(f"{session.name}: expected a tier for all presentations or for none, got both; complete them")
-    groups = duplicate_groups([signature(_video(session.shown[piece.shown], piece, settings)) for piece in pieces])
+    videos = (_video(session.shown[piece.shown], piece, settings, screen) for piece in pieces)
+    groups = duplicate_groups([signature(video) for video in videos])
     return list(split_by_content(groups, {VALIDATION: settings.validation, TEST: settings.test}, seed=None))
 
 
 def _write(
-    writer: RecordingWriter, index: int, *, session: Session, piece: PresentationSlice, tier: str, settings: Conversion
+    writer: RecordingWriter,
+    index: int,
+    *,
+    video: Array,
+    session: Session,
+    piece: PresentationSlice,
+    tier: str,
+    settings: Conversion,
 ) -> None:
-    shown = session.shown[piece.shown]
-    found = aligned(session, shown, settings, span=(piece.first, piece.end))
+    found = aligned(session, session.shown[piece.shown], settings, span=(piece.first, piece.end))
     writer.write_trial(
         index,
         tier=tier,
-        video=_video(shown, piece, settings),
+        video=video,
         responses=found.responses,
         behavior=None if found.behavior is None else found.behavior[:2],
         pupil_center=None if found.behavior is None else found.behavior[2:],
     )
 
 
-def _notes_on(session: Session, settings: Conversion) -> list[str]:
+def _size(frames: Array) -> Size:
+    return int(frames.shape[1]), int(frames.shape[2])
+
+
+def _degrees(session: Session, settings: Conversion, screen: Resizings) -> float:
+    """Return the degrees of a pixel of the recording; frames of several sizes are taken to fill the same screen."""
+    known = session.degrees_per_pixel or settings.degrees_per_pixel
+    return next(iter(screen.values())).degrees(known) if known and screen else DEGREES_PER_PIXEL
+
+
+def _notes_on(session: Session, settings: Conversion, screen: Resizings) -> list[str]:
     late = [long_frames(shown) for shown in session.shown]
-    notes = []
+    notes = [note for framed in screen.values() for note in framed.notes()]
     if sum(late):
         notes.append(
             f"{sum(late)} frames of {sum(map(bool, late))} presentations were shown for more than 1.5 intervals "
@@ -232,8 +273,8 @@ def _notes_on(session: Session, settings: Conversion) -> list[str]:
     missing = [name for name in BEHAVIOR if name not in session.behavior]
     if missing and any(name in session.behavior for name in BEHAVIOR[:2]):
         notes.append(f"{', '.join(missing)} not recorded: zero")
-    if not session.degrees_per_pixel:
-        notes.append(f"degrees per pixel are unknown: {settings.degrees_per_pixel:g} is assumed")
+    if not (session.degrees_per_pixel or settings.degrees_per_pixel):
+        notes.append(f"degrees per pixel are unknown: {DEGREES_PER_PIXEL:g} is assumed")
     if isinstance(session.responses, Spikes):
         notes.append("responses are spikes per frame")
     return notes

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from recon.data.formats.session import Session, ShownStimulus, Spikes, Stream, grey
+from recon.data.colour import grey
+from recon.data.formats.session import Session, ShownStimulus, Spikes, Stream
 from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
 from recon.data.limits import check_unpacked
 from recon.errors import InputError

@@ -11,8 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+from recon.data.colour import grey, in_words
 from recon.data.formats.fluorescence import RELATIVE, RelativeFluorescence
-from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes, Stream, grey
+from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes, Stream
 from recon.data.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
 from recon.data.layout import Array
 from recon.errors import InputError
@@ -191,6 +192,8 @@ def _presentations(file: Hdf5, where: NwbMapping, notes: list[str]) -> Iterator[
     movie = file.values(f"{movies[0]}/data")
     if len(movie.shape) not in (3, 4) or (len(movie.shape) == 4 and movie.shape[-1] != 3):
         raise InputError(f"{movie.name}: expected frames (T,H,W) or (T,H,W,3), got {movie.shape}; name another series")
+    if len(movie.shape) == 4:
+        notes.append(f"movie: colour is converted to grey levels, {in_words('rec601')}")
     tables = [name for pattern in where.intervals for name in file.children(pattern)]
     if where.frame:
         yield from (one for table in tables for one in _template(file, where, table, movie))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from recon.data.colour import grey
 from recon.data.formats.joined import presentations, stream
-from recon.data.formats.session import Session, Stream, grey
+from recon.data.formats.session import Session, Stream
 from recon.data.layout import TEST, TIERS_FILE, TRAIN, VALIDATION, Array, data_file, load_array
 from recon.errors import InputError
 

@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 
 from recon.data.arrays import Stored
 from recon.data.layout import Array
@@ -16,7 +15,6 @@ from recon.errors import InputError
 
 BEHAVIOR = ("pupil_dilation", "running_speed", "pupil_x", "pupil_y")
 """Behavior streams, in the order of a trial's rows."""
-"""Luma weights of red, green and blue (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True)
@@ -97,19 +95,3 @@ class Session:
     rate: float = 0.0
     stills: bool = False
     origin: Mapping[str, Any] = field(default_factory=dict)
-
-
-def grey(frames: Array) -> Array:
-    """Return frames `(k,H,W)` or RGB `(k,H,W,3)` as grey levels `(k,H,W)`; RGB in float64, with the weights of BT.601.
-
-    >>> grey(np.full((1, 1, 1, 3), 10.0)).round(6).tolist()
-    [[[10.0]]]
-    """
-    if frames.ndim < 4:
-        return frames
-    from kornia.color import rgb_to_grayscale
-
-    # float64, because kornia rounds 8-bit pictures to 8 bits before they are averaged over pixels.
-    planes = torch.tensor(np.moveaxis(frames, -1, 1), dtype=torch.float64)
-    levels: Array = rgb_to_grayscale(planes)[:, 0].numpy()
-    return levels
