@@ -10,7 +10,7 @@ import operator
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import PydanticUserError, Tag, TypeAdapter, ValidationError
 
@@ -151,7 +151,7 @@ def call(entry: Callable[..., Record], tree: Tree, *, where: str, also_valid: Se
 
     `also_valid`: keys handled by the caller; listed in the error for an unknown key.
     """
-    parameters = inspect.signature(entry, eval_str=True).parameters
+    parameters, hints = inspect.signature(entry).parameters, _hints(entry)
     for key in tree:
         if key not in parameters:
             known = _expected(str(key), [*parameters, *also_valid])
@@ -159,11 +159,17 @@ def call(entry: Callable[..., Record], tree: Tree, *, where: str, also_valid: Se
     missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in tree]
     if missing:
         raise InputError(f"{where}: expected the key {missing[0]!r}, got {sorted(tree) or 'nothing'}; add it")
-    arguments = {key: convert(parameters[key].annotation, tree[key], where=f"{where}.{key}") for key in tree}
+    arguments = {key: convert(hints.get(key, Any), tree[key], where=f"{where}.{key}") for key in tree}
     try:
         return entry(**arguments)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+
+
+def _hints(entry: Callable[..., Any]) -> dict[str, Any]:
+    """Return the types of parameters; those of inherited fields are read in the module of their own class."""
+    plain = isinstance(entry, type) and not dataclasses.is_dataclass(entry)
+    return get_type_hints(inspect.getattr_static(entry, "__init__") if plain else entry, include_extras=True)
 
 
 def record(cls: type[Record], tree: Any, *, where: str) -> Record:
