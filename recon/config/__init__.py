@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 from pydantic import PydanticUserError, Tag, TypeAdapter, ValidationError
 
 from recon.config.tree import Tree, inert, merged, read_yaml, tuned_method
-from recon.errors import InputError, did_you_mean
+from recon.errors import InputError, did_you_mean, within
 
 Registry = Mapping[str, Callable[..., Any]]
 Record = TypeVar("Record")
@@ -163,7 +163,7 @@ def call(entry: Callable[..., Record], tree: Tree, *, where: str, also_valid: Se
     try:
         return entry(**arguments)
     except InputError as error:
-        raise InputError(f"{where}: {error}") from error
+        raise within(error, where) from error
 
 
 def _hints(entry: Callable[..., Any]) -> dict[str, Any]:
