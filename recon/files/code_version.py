@@ -32,6 +32,7 @@ UNCOUNTED = (
     "recon.methods.named_files",
     "recon.run.watch",
     "recon.study.provenance",
+    "recon.study.setups",
     "recon.study.store",
 )
 """Modules that name, watch or store a result, and do not compute it."""

@@ -29,6 +29,7 @@ from recon.run.watch import TaskFolders, Watch, folder_name
 from recon.study.outputs import movie_file, to_yaml
 from recon.study.provenance import artefacts_of, learning_time
 from recon.study.saw import Saw, saw_by
+from recon.study.setups import setup_of
 from recon.study.shared import Bench, Plan
 from recon.study.store import Store
 from recon.types import Reconstruction
@@ -283,6 +284,7 @@ class Task:
             frame_rate=recording.frame_rate,
             every=settings.trace_every,
             title=f"{title} {self.label}",
+            setup=setup_of(self.plan, self.batch, plans=self.bench.plans, behavior=self.saw.behavior),
             total=planned_iterates(self.plan.method),
             progress=self.bench.progress,
         )

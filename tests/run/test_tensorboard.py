@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recon.run.tensorboard import EventFile, as_record
+from recon.run.events import EventFile, as_record
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 4099])
