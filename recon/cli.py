@@ -8,9 +8,10 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from recon.commands.parser import parser
+from recon.commands.parser import BEGIN, parser
+from recon.commands.usage import BAD_INPUT
 
-BAD_INPUT, INTERRUPTED = 2, 130
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,13 +42,15 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the arguments; unlike plain argparse, also accept overrides after an option. `line` is the command."""
     known = parser()
     given = sys.argv[1:] if arguments is None else arguments
+    if not given:
+        known.exit(BAD_INPUT, BEGIN)
     options, rest = known.parse_known_args(given)
     options.line = shlex.join(["recon", *given])
     late = [argument for argument in rest if "=" in argument and not argument.startswith("-")]
     if late != rest or (rest and "overrides" not in options):
-        known.error(f"unrecognized arguments: {' '.join(rest)}")
+        options.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
-        options.overrides += rest
+        options.overrides = [*options.overrides, *rest]
     return options
 
 

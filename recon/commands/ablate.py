@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from recon.commands import planned
 from recon.commands.arguments import Commands, Write, add_configuration, add_place
 from recon.commands.benchmark import table
 
@@ -17,7 +18,7 @@ def add_parser(commands: Commands) -> None:
     """Add `ablate` to the commands."""
     about = "ablate a method's prior, text and activity, and report the contribution of the prior"
     parser = commands.add_parser("ablate", help=about, description=about)
-    add_configuration(parser, ablate)
+    add_configuration(parser, ablate, planned.ablate)
     add_place(parser)
 
 

@@ -10,7 +10,8 @@ from recon.commands.arguments import Commands, Write
 
 def add_parser(commands: Commands) -> None:
     """Add `encoders convert` to the commands."""
-    verbs = commands.add_parser("encoders", help="convert published weights").add_subparsers(required=True)
+    about = "convert published weights"
+    verbs = commands.add_parser("encoders", help=about).add_subparsers(required=True, metavar="WHAT")
     about = "convert a published .pth to .safetensors with a card, or back, without executing pickled code"
     verb = verbs.add_parser("convert", help=about)
     verb.add_argument("source", type=Path, metavar="IN")
