@@ -12,6 +12,8 @@ from recon.commands.parser import BEGIN, parser
 from recon.commands.usage import BAD_INPUT
 
 INTERRUPTED = 130
+NO_MEMORY = ("can't allocate memory", "out of memory")
+"""In the messages of torch where memory runs out, on the CPU and on a GPU."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +67,13 @@ def _is_input(error: Exception) -> bool:
     from recon.errors import InputError
     from recon.files import disk_full
 
-    return isinstance(error, InputError | OSError | MemoryError) or disk_full(error)
+    return isinstance(error, InputError | OSError) or _no_memory(error) or disk_full(error)
+
+
+def _no_memory(error: BaseException) -> bool:
+    """Return whether memory ran out; torch has no exception class for it on the CPU."""
+    told = isinstance(error, RuntimeError) and any(text in str(error) for text in NO_MEMORY)
+    return told or isinstance(error, MemoryError)
 
 
 def _explain(error: BaseException) -> str:
@@ -76,7 +84,7 @@ def _explain(error: BaseException) -> str:
             f"disk full: expected room for the results, got {_one_line(error)}; free some space and run the same "
             "command again: finished work is kept"
         )
-    if isinstance(error, MemoryError):
+    if _no_memory(error):
         return "memory: expected room for the arrays, got too little; use fewer clips or a smaller batch"
     return _one_line(error)
 
