@@ -23,10 +23,10 @@ class Setup:
     description: str = ""
     captions: Sequence[str] = ()
 
-    def beginning(self, metrics: Sequence[str]) -> list[Any]:
+    def beginning(self, metrics: Mapping[str, str]) -> list[Any]:
         """Return the summaries at the start of a run: the columns of the table, and this row of it.
 
-        `metrics` are the tags of the scores to compare.
+        `metrics` are the tags of the scores to compare, with their titles.
         """
         return [_experiment(self.rows or [self.values], metrics), _session(self.values)]
 
@@ -41,7 +41,7 @@ def ending(*, finished: bool) -> Any:
     return _summary(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=ended))
 
 
-def _experiment(rows: Sequence[Values], metrics: Sequence[str]) -> Any:
+def _experiment(rows: Sequence[Values], metrics: Mapping[str, str]) -> Any:
     from tensorboard.plugins.hparams import metadata
     from tensorboard.plugins.hparams.api_pb2 import Experiment, MetricInfo, MetricName
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -49,7 +49,9 @@ def _experiment(rows: Sequence[Values], metrics: Sequence[str]) -> Any:
     names = dict.fromkeys(name for row in rows for name in row)
     experiment = Experiment(
         hparam_infos=[_column(name, [row[name] for row in rows if name in row]) for name in names],
-        metric_infos=[MetricInfo(name=MetricName(group="", tag=tag), display_name=tag) for tag in metrics],
+        metric_infos=[
+            MetricInfo(name=MetricName(group="", tag=tag), display_name=title) for tag, title in metrics.items()
+        ],
         time_created_secs=time.time(),
     )
     return _summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment))

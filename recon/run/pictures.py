@@ -8,22 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from recon.media import (
-    SPACER,
-    Pixels,
-    encode_gif,
-    encode_png,
-    film_strip,
-    labelled,
-    side_by_side,
-    spread_frames,
-    upscale,
-)
+from recon.media import SPACER, Pixels, encode_gif, encode_png, side_by_side, spread_frames, upscale
 
-FRAMES, SCALE, GAP = 4, 3, 4
-"""Frames of a film strip, side of a frame pixel, and gap between frames: readable in a card of TensorBoard."""
-TITLE, TIMES = 18, 14
-"""Sizes of the fonts, in pixels of the picture."""
+FRAMES, GAP = 3, 4
+"""Frames of a film strip, and the gap between pictures."""
+WIDTH = 390
+"""Width of a picture, about that of a card: TensorBoard shrinks what is wider, labels included."""
+SIZE, LEAST = 13, 8
+"""Size of the font, and the least that a long title is shrunk to."""
 GREYS = 32
 """Grey levels of a movie: noise in the last bits would make it three times as large."""
 RATE = 15.0
@@ -40,28 +32,32 @@ class Shown:
 
 
 def strip_png(movies: Sequence[Pixels], names: Sequence[str], shown: Shown, *, title: str) -> bytes:
-    """Return a film strip as PNG: one row per movie `[T,H,W]` with its name, the time above each column."""
+    """Return a film strip as PNG: one row per movie `[T,H,W]`, below its name and the times of its frames."""
     frames = spread_frames(len(movies[0]), count=FRAMES, first=shown.first, end=shown.end)
-    strip = film_strip(movies, frames=frames, scale=SCALE, gap=GAP)
-    named = labelled(strip, names, gap=GAP)
-    left, width = named.shape[1] - strip.shape[1], movies[0].shape[2] * SCALE
-    times = _band(named.shape[1], TIMES)
-    for column, frame in enumerate(frames):
-        _write(times, left + column * (width + GAP), f"{frame / shown.rate:.2f} s", TIMES)
-    return encode_png(_under_title([np.asarray(times, dtype=np.uint8), named], title))
+    factor = _factor(movies[0], len(frames))
+    rows: list[Pixels] = []
+    for movie, name in zip(movies, names, strict=True):
+        row = side_by_side([upscale(movie[None, frame], factor) for frame in frames], gap=GAP)[0]
+        labels = [f"{frame / shown.rate:.2f} s" for frame in frames]
+        rows += [_band([f"{name}, {labels[0]}", *labels[1:]], row.shape[1]), row]
+    return encode_png(_under_title(rows, title))
 
 
 def movie_gif(movies: Sequence[Pixels], names: Sequence[str], shown: Shown, *, title: str) -> bytes:
     """Return movies `[T,H,W]` side by side as a looping GIF, each below its name."""
     stride = max(1, round(shown.rate / RATE))
-    cut = [_coarse(movie[shown.first : shown.end : stride]) for movie in movies]
-    moving = upscale(side_by_side(cut, gap=GAP // 2), 2)
-    band = _band(moving.shape[2], TIMES)
-    for column, name in enumerate(names):
-        _write(band, column * (2 * movies[0].shape[2] + GAP), name, TIMES)
-    head = _under_title([np.asarray(band, dtype=np.uint8)], title)
+    factor = _factor(movies[0], len(movies))
+    moving = side_by_side(
+        [upscale(_coarse(movie[shown.first : shown.end : stride]), factor) for movie in movies], gap=GAP
+    )
+    head = _under_title([_band(names, moving.shape[2])], title)
     whole = np.concatenate([np.broadcast_to(head, (len(moving), *head.shape)), moving], axis=1)
     return encode_gif(whole, frame_rate=shown.rate / stride)
+
+
+def _factor(movie: Pixels, columns: int) -> int:
+    """Return how often a pixel is repeated, so that all columns fill the width of a picture."""
+    return max(1, round((WIDTH / columns - GAP) / movie.shape[2]))
 
 
 def _coarse(movie: Pixels) -> Pixels:
@@ -71,21 +67,18 @@ def _coarse(movie: Pixels) -> Pixels:
 
 
 def _under_title(parts: Sequence[Pixels], title: str) -> Pixels:
-    """Return pictures of one width below each other, under a title that is shrunk to their width."""
-    width = parts[0].shape[1]
-    size = next((size for size in range(TITLE, 8, -1) if _length(title, size) <= width), 8)
-    band = _band(width, size)
-    _write(band, 0, title, size)
-    return np.concatenate([np.asarray(band, dtype=np.uint8), *parts], axis=0)
+    """Return pictures of one width below each other, under a title."""
+    return np.concatenate([_band([title], parts[0].shape[1]), *parts], axis=0)
 
 
-def _band(width: int, size: int) -> Image.Image:
-    return Image.new("L", (width, size + 6), SPACER)
-
-
-def _write(picture: Image.Image, left: int, text: str, size: int) -> None:
-    font = ImageFont.load_default(size)
-    ImageDraw.Draw(picture).text((left, picture.height / 2), text, fill=0, font=font, anchor="lm")
+def _band(texts: Sequence[str], width: int) -> Pixels:
+    """Return a white band `[h,width]` with a text above each column, shrunk to fit."""
+    column = (width + GAP) // len(texts)
+    size = next((size for size in range(SIZE, LEAST, -1) if max(_length(one, size) for one in texts) <= column), LEAST)
+    band, font = Image.new("L", (width, size + 6), SPACER), ImageFont.load_default(size)
+    for place, one in enumerate(texts):
+        ImageDraw.Draw(band).text((place * column, band.height / 2), one, fill=0, font=font, anchor="lm")
+    return np.asarray(band, dtype=np.uint8)
 
 
 def _length(text: str, size: int) -> float:

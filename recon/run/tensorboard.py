@@ -11,25 +11,28 @@ from typing import Any
 from torch import Tensor
 
 from recon.media import to_uint8
+from recon.metrics import METRICS
 from recon.run.events import EventFile, picture, plain, scalar, text
 from recon.run.hparams import Setup, ending
 from recon.run.pictures import Shown, movie_gif, strip_png
 from recon.run.trace import GroundTruth, at_least_one, is_milestone, is_scored
 from recon.types import Iterate
 
-OBJECTIVE, SCORES, COSTS = "objective", "scores", "spent"
-"""Groups of scalars. TensorBoard sorts groups by name and opens the first two, `objective` and `scores`."""
-BY_CLIP, STRIPS, MOVIES = "by clip", "strips", "video"
-"""Groups of single clips and of pictures; all of them come after `scores`."""
+SCORES, OBJECTIVE = "scores", "the objective"
+"""Groups of means over clips. TensorBoard sorts groups by name and opens the first two: these."""
+BY_CLIP, STRIPS, MOVIES, COSTS = "values by clip", "video strips", "videos", "work"
+"""Groups of single clips, of pictures, and of what a run spends and how it steps."""
+STEPPING = ("gradient_norm", "langevin_step", "accepted")
+"""Terms that describe a step and are no part of the objective."""
 
 
 class TensorBoardTrace:
     """Writes scalars, film strips and movies of a running reconstruction for TensorBoard.
 
-    Scalars are written every `every` steps: `scores/…` and `objective/…` are means over clips, `scores by clip/…` and
-    `terms by clip/…` those of each. Film strips (truth above reconstruction) of the first `clips` clips are written at
-    steps 1, 2, 5, 10, 20 …, movies at the end. `setup` fills the tabs HPARAMS and TEXT. Scores and the upper row of a
-    strip need the true movie; no method sees it.
+    Scalars are written every `every` steps: `scores/…` and `the objective/…` are means over clips, one card per score
+    or term; `values by clip/…` has a card for each clip. Film strips (truth above reconstruction) of the first `clips`
+    clips are written at steps 1, 2, 5, 10, 20 …, movies at the end. `setup` fills the tabs HPARAMS and TEXT. Scores,
+    and truth in the pictures, need the true movie; no method sees it.
     """
 
     def __init__(
@@ -86,10 +89,10 @@ class TensorBoardTrace:
         self._writer = EventFile(self.folder)
         self._writer.begin(step)
         if self.setup:
-            metrics = [f"{SCORES}/{name}" for name in self.truth.metrics] if self.truth else []
+            metrics = {f"{SCORES}/{name}": METRICS[name].title for name in self.truth.metrics} if self.truth else {}
             self._write(step, [*self.setup.beginning(metrics), text("method", self.setup.description)])
         if self.labels:
-            self._write(step, [text("clips", "\n".join(f"1. {line}" for line in self._clip_lines()))])
+            self._write(step, [text("shown", "\n".join(f"1. {line}" for line in self._clip_lines()))])
 
     def _clip_lines(self) -> list[str]:
         captions = self.setup.captions if self.setup else ()
@@ -98,27 +101,27 @@ class TensorBoardTrace:
 
     def _log(self, step: int, iterate: Iterate, rates: Mapping[str, float], *, scored: bool) -> None:
         scalars = {f"{COSTS}/{name}": float(value) for name, value in rates.items()}
-        self._write_scalars(step, scalars | self._terms(OBJECTIVE, f"terms {BY_CLIP}", iterate.terms))
+        self._write_scalars(step, scalars | self._terms(OBJECTIVE, iterate.terms))
         self._logged = step
         if scored:
             self._score(step, iterate)
 
     def _score(self, step: int, iterate: Iterate) -> None:
         if self.truth:
-            self._write_scalars(step, self._terms(SCORES, f"{SCORES} {BY_CLIP}", self.truth.of(iterate)))
+            self._write_scalars(step, self._terms(SCORES, self.truth.of(iterate)))
         self._scored = step
 
     def _write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
         self._write(step, [scalar(tag, value) for tag, value in scalars.items()])
 
-    def _terms(self, group: str, by_clip: str, terms: Mapping[str, Tensor]) -> dict[str, float]:
+    def _terms(self, group: str, terms: Mapping[str, Tensor]) -> dict[str, float]:
         scalars: dict[str, float] = {}
         for name, tensor in terms.items():
             values = tensor.detach().double().cpu().flatten().tolist()
             known = [value for value in values if not math.isnan(value)]
-            scalars[f"{group}/{name}"] = sum(known) / len(known) if known else math.nan
+            scalars[f"{COSTS if name in STEPPING else group}/{name}"] = sum(known) / len(known) if known else math.nan
             if len(values) > 1:
-                scalars |= {f"{by_clip}/{name}, {self._name(clip)}": value for clip, value in enumerate(values)}
+                scalars |= {f"{BY_CLIP}/{name}, {self._name(clip)}": value for clip, value in enumerate(values)}
         return scalars
 
     def _name(self, clip: int) -> str:

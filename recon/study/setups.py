@@ -10,7 +10,7 @@ from recon.methods.base import passes_of
 from recon.problem.clips import Batch
 from recon.run.events import plain
 from recon.run.hparams import Setup
-from recon.study.presets import Setting, cost_of, family_of, settings_of, training_steps
+from recon.study.presets import cost_of, settings_of, training_steps
 from recon.study.saw import saw_by
 from recon.study.seen import seen_by
 from recon.study.shared import Plan
@@ -20,7 +20,7 @@ LONGEST = 40
 
 
 def setup_of(entry: Plan, batch: Batch, *, plans: Sequence[Plan], behavior: bool) -> Setup:
-    """Return what TensorBoard shows of a row beside its scores; `plans`: all rows, `behavior`: whether it saw some."""
+    """Return what TensorBoard shows of a row beside its scores; `plans`: all rows, `behavior`: whether it was seen."""
     others = [one for one in plans if one is not entry]
     own, *rest = comparable([values_of(one) for one in (entry, *others)])
     captions = tuple(trial.caption for trial in batch.trials)
@@ -28,7 +28,7 @@ def setup_of(entry: Plan, batch: Batch, *, plans: Sequence[Plan], behavior: bool
 
 
 def values_of(entry: Plan) -> dict[str, str]:
-    """Return the values of a row by column: what it is, and all settings that differ from the defaults.
+    """Return the values of a row by column: what it is, and the settings of its method, without those of inner parts.
 
     Settings of a smoothed method have the names that they have without the smoothing.
     """
@@ -36,7 +36,6 @@ def values_of(entry: Plan) -> dict[str, str]:
     fixed = {
         "row": row.label,
         "method": entry.method.title,
-        "family": family_of(entry.method),
         "condition": row.condition,
         "words": row.words,
         "fidelity": type(entry.fidelity).__name__,
@@ -46,29 +45,32 @@ def values_of(entry: Plan) -> dict[str, str]:
         "data": f"{row.data:g}",
         "seed": str(entry.seed),
     }
-    shown = ((setting.name.removeprefix("method."), setting.value[:LONGEST]) for setting in changed(entry))
-    return fixed | {f"method.{name}" if name in fixed else name: value for name, value in shown}
-
-
-def changed(entry: Plan) -> Iterator[Setting]:
-    """Yield the settings of a row's method that differ from its defaults."""
-    yield from (setting for setting in settings_of(entry.method) if setting.changed)
+    named = ((setting.name.removeprefix("method."), setting.value[:LONGEST]) for setting in settings_of(entry.method))
+    own = {name: value for name, value in named if "." not in name and name != "method"}
+    return fixed | {f"method.{name}" if name in fixed else name: value for name, value in own.items()}
 
 
 def comparable(tables: Sequence[Mapping[str, str]]) -> list[dict[str, float | str]]:
-    """Return rows with the columns that differ between them, and `row`; numbers where a column holds no text.
+    """Return rows with `row`, `method` and the columns that two rows have and in which two rows differ.
+
+    A column holds numbers where it holds no text.
 
     >>> comparable([{"row": "a", "beta": "0.1", "seed": "0"}, {"row": "b", "beta": "1.0", "seed": "0"}])
     [{'row': 'a', 'beta': 0.1}, {'row': 'b', 'beta': 1.0}]
     """
     names = dict.fromkeys(name for table in tables for name in table)
     columns = {name: [table.get(name) for table in tables] for name in names}
-    kept = {name: values for name, values in columns.items() if name in ("row", "method") or len(set(values)) > 1}
+    kept = {name: values for name, values in columns.items() if name in ("row", "method") or _differ(values)}
     typed = {name: _typed(values) for name, values in kept.items()}
     return [
         {name: value for name, values in typed.items() if (value := values[place]) is not None}
         for place in range(len(tables))
     ]
+
+
+def _differ(values: Sequence[str | None]) -> bool:
+    known = [value for value in values if value not in (None, "null")]
+    return len(known) > 1 and len(set(known)) > 1
 
 
 def _typed(values: Sequence[str | None]) -> list[float | str | None]:
