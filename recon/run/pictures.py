@@ -32,14 +32,14 @@ class Shown:
 
 
 def strip_png(movies: Sequence[Pixels], names: Sequence[str], shown: Shown, *, title: str) -> bytes:
-    """Return a film strip as PNG: one row per movie `[T,H,W]`, below its name and the times of its frames."""
+    """Return a film strip as PNG: one row per movie `[T,H,W]`, below its name; the first row has the times."""
     frames = spread_frames(len(movies[0]), count=FRAMES, first=shown.first, end=shown.end)
     factor = _factor(movies[0], len(frames))
+    times = [f"{frame / shown.rate:.2f} s" for frame in frames]
     rows: list[Pixels] = []
     for movie, name in zip(movies, names, strict=True):
         row = side_by_side([upscale(movie[None, frame], factor) for frame in frames], gap=GAP)[0]
-        labels = [f"{frame / shown.rate:.2f} s" for frame in frames]
-        rows += [_band([f"{name}, {labels[0]}", *labels[1:]], row.shape[1]), row]
+        rows += [_band([name] if rows else [f"{name}, {times[0]}", *times[1:]], row.shape[1]), row]
     return encode_png(_under_title(rows, title))
 
 
@@ -57,7 +57,7 @@ def movie_gif(movies: Sequence[Pixels], names: Sequence[str], shown: Shown, *, t
 
 def _factor(movie: Pixels, columns: int) -> int:
     """Return how often a pixel is repeated, so that all columns fill the width of a picture."""
-    return max(1, round((WIDTH / columns - GAP) / movie.shape[2]))
+    return max(1, round((WIDTH / columns - GAP) / int(movie.shape[2])))
 
 
 def _coarse(movie: Pixels) -> Pixels:

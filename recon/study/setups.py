@@ -17,6 +17,8 @@ from recon.study.shared import Plan
 
 LONGEST = 40
 """Longest text of a column, in characters."""
+FLAGS = ("true", "false")
+"""Values that are left to the tab TEXT: a column of them compares little."""
 
 
 def setup_of(entry: Plan, batch: Batch, *, plans: Sequence[Plan], behavior: bool) -> Setup:
@@ -46,7 +48,7 @@ def values_of(entry: Plan) -> dict[str, str]:
         "seed": str(entry.seed),
     }
     named = ((setting.name.removeprefix("method."), setting.value[:LONGEST]) for setting in settings_of(entry.method))
-    own = {name: value for name, value in named if "." not in name and name != "method"}
+    own = {name: value for name, value in named if "." not in name and name != "method" and value not in FLAGS}
     return fixed | {f"method.{name}" if name in fixed else name: value for name, value in own.items()}
 
 

@@ -226,10 +226,9 @@ class Task:
         """Return one row of the table per clip, with the reason of every undefined score."""
         scorer, movie, row = self.bench.scorer(self.batch), result.movie.cpu(), self.plan.row
         judged, about = scorer.judge_scores(movie, repeats=row.condition in JUDGED_ANEW)
-        names = "+".join(self.encoders)
         scores = scorer.movie_scores(movie) | scorer.response_scores(movie, problem) | judged
         scores |= scorer.coverage(movie, result.uncertainty)
-        scores |= scorer.heldout_scores(movie, list(self.encoders.values()), key=names)
+        scores |= scorer.heldout_scores(movie, list(self.encoders.values()), key="+".join(self.encoders))
         return [
             self._about(result, clip)
             | {name: float(values[clip]) for name, values in scores.items()}
@@ -291,8 +290,7 @@ class Task:
 
     def _write(self, folder: Path, result: Reconstruction, problem: Problem, method: Method) -> None:
         movie = result.movie.cpu()
-        described = asdict(self.plan.row) | {"seed": self.plan.seed}
-        write_bytes(folder / "config.yaml", to_yaml(described))
+        write_bytes(folder / "config.yaml", to_yaml(asdict(self.plan.row) | {"seed": self.plan.seed}))
         write_bytes(folder / "movie.h5", movie_file(self.batch, movie, result.uncertainty))
         write_json(folder / "curves.json", self.bench.scorer(self.batch).curves(movie))
         rows = [row | {"learning_seconds": learning_time(method)} for row in self.rows(result, problem)]

@@ -41,7 +41,7 @@ class Features(Protocol):
 
 
 @dataclass(frozen=True)
-class Matrix:
+class FeatureMatrix:
     """Features that are in memory `[T,F]`."""
 
     values: Tensor
@@ -131,7 +131,8 @@ def dual_bytes(frames: int, features: int, pixels: int, *, bumps: int = 1) -> in
 
 def _weighted(kernels: Tensor, penalty: Tensor) -> Tensor:
     """Return the kernel whose ridge is the identity: each bump's divided by its penalty."""
-    return torch.tensordot(1 / penalty.to(kernels).expand(len(kernels)), kernels, dims=1)
+    weighted: Tensor = torch.tensordot(1 / penalty.to(kernels).expand(len(kernels)), kernels, dims=1)
+    return weighted
 
 
 def _coefficients(kernel: Tensor, targets: Tensor) -> Tensor:
@@ -145,7 +146,7 @@ def _coefficients(kernel: Tensor, targets: Tensor) -> Tensor:
 def _error(dual: Dual, kernel: Tensor, signs: Tensor) -> float:
     """Return the squared error over held-out folds, less the variance of the targets, which no penalty changes."""
     mixed, total = dual.targets @ signs.to(dual.targets), 0.0
-    for fold in dual.folds.unique():
+    for fold in range(int(dual.folds.max()) + 1):
         held = dual.folds == fold
         learnt = _coefficients(kernel[~held][:, ~held], mixed[~held])
         predicted = kernel[held][:, ~held] @ learnt

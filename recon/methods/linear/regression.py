@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
-from recon.methods.linear.dual import Dual, Features, Matrix, dual_ridge
+from recon.methods.linear.dual import Dual, FeatureMatrix, Features, dual_ridge
 from recon.methods.linear.memory import refuse_more
 
 BLOCKS = 8
@@ -121,7 +121,7 @@ def _few(pairs: Iterable[Pair]) -> tuple[list[Pair], Iterator[Pair] | None]:
 
 def _dual(held: Sequence[Pair], folds: int, *, bumps: int) -> Dual:
     numbers = torch.cat([torch.full((len(y),), index % folds) for index, (_, y) in enumerate(held)])
-    trials = [Matrix(x) if isinstance(x, Tensor) else x for x, _ in held]
+    trials = [FeatureMatrix(x) if isinstance(x, Tensor) else x for x, _ in held]
     return Dual(trials, torch.cat([y for _, y in held]), numbers, bumps)
 
 
