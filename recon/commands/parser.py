@@ -58,7 +58,9 @@ BEGIN = """recon reconstructs the movie an animal saw from the recorded activity
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; parsed options hold that of the command as `parser`."""
-    top = CommandParser(prog="recon", description="Reconstruct the movie an animal saw from brain activity.")
+    top: argparse.ArgumentParser = CommandParser(
+        prog="recon", description="Reconstruct the movie an animal saw from brain activity."
+    )
     top.set_defaults(computes=False)
     top.add_argument("--version", action="version", version=f"recon {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")

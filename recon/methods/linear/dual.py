@@ -92,13 +92,14 @@ class Dual:
 
     def weights(self, coefficients: Tensor, penalty: Tensor) -> tuple[Tensor, Tensor]:
         """Return weights `[F,P]` and intercept `[P]` from the coefficients `[S,P]` of the frames."""
-        scale = 1 / penalty.to(coefficients)
-        parts, mean = [], self.targets.mean(0)
-        for _, block in self.columns():
-            part = (block.T @ coefficients) * scale.repeat(block.shape[1] // self.bumps)[:, None]
+        scale, mean = 1 / penalty.to(coefficients), self.targets.mean(0)
+        weights = coefficients.new_empty(self.trials[0].shape[1], coefficients.shape[1])
+        for first, block in self.columns():
+            part = weights[first : first + block.shape[1]]
+            torch.mm(block.T, coefficients, out=part)
+            part *= scale.repeat(len(part) // self.bumps)[:, None]
             mean = mean - block.mean(0) @ part
-            parts.append(part)
-        return torch.cat(parts), mean
+        return weights, mean
 
 
 def dual_ridge(dual: Dual, tried: Sequence[Tensor], signs: Tensor) -> dict[str, Tensor]:
@@ -121,7 +122,8 @@ def dual_ridge(dual: Dual, tried: Sequence[Tensor], signs: Tensor) -> dict[str, 
 def dual_bytes(frames: int, features: int, pixels: int, *, bumps: int = 1) -> int:
     """Return the peak memory of the dual form in bytes, without the recorded responses: float32.
 
-    Kernels, three matrices of their size while one is solved, a block of features, targets twice, and weights twice.
+    Kernels, three matrices of their size while one is solved, a block of features, targets twice, and the weights, in
+    memory and once more while they are written.
 
     >>> round(dual_bytes(18000, 100000, 2304) / 1e9, 1)
     7.5
