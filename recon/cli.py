@@ -8,9 +8,12 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from recon.commands.parser import parser
+from recon.commands.parser import BEGIN, parser
+from recon.commands.usage import BAD_INPUT
 
-BAD_INPUT, INTERRUPTED = 2, 130
+INTERRUPTED = 130
+NO_MEMORY = ("can't allocate memory", "out of memory")
+"""In the messages of torch where memory runs out, on the CPU and on a GPU."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,13 +44,15 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the arguments; unlike plain argparse, also accept overrides after an option. `line` is the command."""
     known = parser()
     given = sys.argv[1:] if arguments is None else arguments
+    if not given:
+        known.exit(BAD_INPUT, BEGIN)
     options, rest = known.parse_known_args(given)
     options.line = shlex.join(["recon", *given])
     late = [argument for argument in rest if "=" in argument and not argument.startswith("-")]
     if late != rest or (rest and "overrides" not in options):
-        known.error(f"unrecognized arguments: {' '.join(rest)}")
+        options.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
-        options.overrides += rest
+        options.overrides = [*options.overrides, *rest]
     return options
 
 
@@ -62,7 +67,13 @@ def _is_input(error: Exception) -> bool:
     from recon.errors import InputError
     from recon.files import disk_full
 
-    return isinstance(error, InputError | OSError | MemoryError) or disk_full(error)
+    return isinstance(error, InputError | OSError) or _no_memory(error) or disk_full(error)
+
+
+def _no_memory(error: BaseException) -> bool:
+    """Return whether memory ran out; torch has no exception class for it on the CPU."""
+    told = isinstance(error, RuntimeError) and any(text in str(error) for text in NO_MEMORY)
+    return told or isinstance(error, MemoryError)
 
 
 def _explain(error: BaseException) -> str:
@@ -73,7 +84,7 @@ def _explain(error: BaseException) -> str:
             f"disk full: expected room for the results, got {_one_line(error)}; free some space and run the same "
             "command again: finished work is kept"
         )
-    if isinstance(error, MemoryError):
+    if _no_memory(error):
         return "memory: expected room for the arrays, got too little; use fewer clips or a smaller batch"
     return _one_line(error)
 

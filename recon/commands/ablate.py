@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from recon.commands import planned
 from recon.commands.arguments import Commands, Write, add_configuration, add_place
 from recon.commands.benchmark import table
 
@@ -12,7 +13,7 @@ def add_parser(commands: Commands) -> None:
     """Add `ablate` to the commands."""
     about = "ablate a method's prior, text and activity, and report the contribution of the prior"
     parser = commands.add_parser("ablate", help=about, description=about)
-    add_configuration(parser, ablate)
+    add_configuration(parser, ablate, planned.ablate)
     typed = "tell the prior this sentence, in place of captions decoded from the activity"
     parser.add_argument("--typed", metavar="TEXT", help=typed)
     add_place(parser)

@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """The commands of a parser, or the verbs of a command; `add_parser` adds another one."""
 Write: TypeAlias = Callable[[str], None]
 """Writes one line of output."""
+Command: TypeAlias = Callable[[argparse.Namespace, Write], None]
+Planned: TypeAlias = Callable[[dict[str, Any]], Iterator[str]]
+"""Yields the lines of a dry run of a configuration."""
 
 OVERRIDES = "section.key=value"
 
 
-def add_configuration(parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace, Write], None]) -> None:
-    """Add a configuration with overrides to the parser of a command that computes."""
+def add_configuration(parser: argparse.ArgumentParser, command: Command, planned: Planned) -> None:
+    """Add a configuration with overrides to the parser of a command that computes; `planned` is its dry run."""
     parser.add_argument(
         "config", type=Path, metavar="CONFIG", help="a YAML file, or the name of a packaged one, for example demo"
     )
-    parser.add_argument("overrides", nargs="*", metavar=OVERRIDES, help="change single settings")
+    parser.add_argument("overrides", nargs="*", default=(), metavar=OVERRIDES, help="change single settings")
+    about = "say what would be computed, what is done already and what is learnt first; compute nothing"
+    parser.add_argument("--dry-run", action="store_true", help=about)
+    about = "write the configuration with overrides, presets and interpolations resolved; compute nothing"
+    parser.add_argument("--print-config", action="store_true", help=about)
     add_verify(parser)
-    parser.set_defaults(command=command, computes=True)
+    parser.set_defaults(command=partial(_configured, command, planned), computes=True)
+
+
+def _configured(command: Command, planned: Planned, options: argparse.Namespace, write: Write) -> None:
+    if not (options.print_config or options.dry_run):
+        command(options, write)
+        return
+    from recon.config import load
+    from recon.study.outputs import to_yaml
+
+    tree = load(options.config, options.overrides)
+    for line in [to_yaml(tree).decode().rstrip()] if options.print_config else planned(tree):
+        write(line)
 
 
 def add_verify(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from recon.commands import planned
 from recon.commands.arguments import Commands, Write, add_configuration, add_place
 
 
@@ -12,7 +13,7 @@ def add_parser(commands: Commands) -> None:
     """Add `reconstruct` and `benchmark` to the commands; both do the same."""
     for name, about in (("reconstruct", "same as benchmark"), ("benchmark", "run the methods of a YAML file")):
         parser = commands.add_parser(name, help=about, description=about)
-        add_configuration(parser, benchmark)
+        add_configuration(parser, benchmark, planned.benchmark)
         add_place(parser)
 
 

@@ -15,7 +15,7 @@ def add_parser(verbs: Commands) -> None:
     verb = verbs.add_parser("convert", help=about)
     verb.add_argument("source", type=Path, help="an experanto folder or an .nwb file")
     verb.add_argument("folder", type=Path, help="the folder of the new recording")
-    verb.add_argument("overrides", nargs="*", metavar="key=value", help="settings, for example lag=0.1")
+    verb.add_argument("overrides", nargs="*", default=(), metavar="key=value", help="settings, for example lag=0.1")
     verb.add_argument("--format", choices=("experanto", "allen", "nwb"), help="format of the source (detected)")
     verb.add_argument("--mapping", type=Path, metavar="YAML", help="locations of responses and movie in an NWB 2 file")
     verb.add_argument("--overwrite", action="store_true")

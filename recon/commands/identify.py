@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from recon.commands import planned
 from recon.commands.arguments import Commands, Write, add_configuration
 
 SHOWN = {
@@ -34,7 +35,7 @@ FORMATS = {"chance_top1": ".3f", "top5": ".3f", "median_rank": ".1f", "near": ".
 def add_parser(commands: Commands) -> None:
     """Add `identify` to the commands."""
     about = "identify held-out segments from responses, and responses from segments"
-    add_configuration(commands.add_parser("identify", help=about, description=about), identify)
+    add_configuration(commands.add_parser("identify", help=about, description=about), identify, planned.identify)
 
 
 def identify(options: argparse.Namespace, write: Write) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from recon.commands import planned
 from recon.commands.arguments import Commands, Write, add_configuration
 
 SHOWN = {
@@ -25,7 +26,7 @@ FORMS = {"normalised": ".3f", "told": ".3f", "shared": ".3f"}
 def add_parser(commands: Commands) -> None:
     """Add `language` to the commands."""
     about = "predict neurons from captions of the movies, and compare the captioners"
-    add_configuration(commands.add_parser("language", help=about, description=about), language)
+    add_configuration(commands.add_parser("language", help=about, description=about), language, planned.language)
 
 
 def language(options: argparse.Namespace, write: Write) -> None:

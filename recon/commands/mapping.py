@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from recon.commands import planned
 from recon.commands.arguments import Commands, Write, add_configuration
 from recon.commands.progress import bar
 
@@ -11,7 +12,8 @@ from recon.commands.progress import bar
 def add_parser(commands: Commands) -> None:
     """Add `map fields` to the commands."""
     verbs = commands.add_parser("map", help="map receptive fields").add_subparsers(required=True, metavar="WHAT")
-    add_configuration(verbs.add_parser("fields", help="map the receptive fields of an encoder's neurons"), fields)
+    verb = verbs.add_parser("fields", help="map the receptive fields of an encoder's neurons")
+    add_configuration(verb, fields, planned.fields)
 
 
 def fields(options: argparse.Namespace, write: Write) -> None:

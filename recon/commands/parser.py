@@ -26,6 +26,8 @@ from recon.commands import (
     tune,
 )
 from recon.commands.arguments import Commands
+from recon.commands.completion import SHELLS, PrintCompletion
+from recon.commands.usage import CommandParser, parsers_of
 
 PARSERS: tuple[Callable[[Commands], None], ...] = (
     data.add_parser,
@@ -46,15 +48,29 @@ PARSERS: tuple[Callable[[Commands], None], ...] = (
     rerun.add_parser,
     listing.add_parser,
 )
+BEGIN = """recon reconstructs the movie an animal saw from the recorded activity of its visual cortex. Begin with:
+
+  recon benchmark demo       simulate a recording, reconstruct its movies in several ways, write a page
+  recon data import FOLDER   make a recording of your own arrays; then `recon data check FOLDER`
+  recon list                 list the methods; then `recon list map_spectrum`
+
+`recon --help` names all commands, `recon COMMAND --help` explains one.
+"""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
-    top = argparse.ArgumentParser(prog="recon", description="Reconstruct the movie an animal saw from brain activity.")
+    """Return the parser of all commands; parsed options hold that of the command as `parser`."""
+    top: argparse.ArgumentParser = CommandParser(
+        prog="recon", description="Reconstruct the movie an animal saw from brain activity."
+    )
     top.set_defaults(computes=False)
     top.add_argument("--version", action="version", version=f"recon {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    about = f"write the script of a shell that completes commands ({', '.join(SHELLS)})"
+    top.add_argument("--print-completion", action=PrintCompletion, choices=SHELLS, metavar="SHELL", help=about)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for add_parser in PARSERS:
         add_parser(commands)
+    for each in parsers_of(top):
+        each.set_defaults(parser=each)
     return top

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
+from recon.commands import planned
 from recon.commands.arguments import Commands, Write, add_configuration
 
 
 def add_parser(commands: Commands) -> None:
     """Add `sample` to the commands."""
     about = "sample clips from a prior, with and without captions"
-    add_configuration(commands.add_parser("sample", help=about, description=about), sample)
+    add_configuration(commands.add_parser("sample", help=about, description=about), sample, planned.sample)
 
 
 def sample(options: argparse.Namespace, write: Write) -> None:

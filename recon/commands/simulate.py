@@ -12,7 +12,8 @@ def add_parser(commands: Commands) -> None:
     """Add `simulate` to the commands."""
     parser = commands.add_parser("simulate", help="make a simulated recording with known truth")
     parser.add_argument("folder", type=Path, help="the recording's folder, for example recordings/simulated")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings, for example neurons=1000")
+    about = "settings, for example neurons=1000"
+    parser.add_argument("overrides", nargs="*", default=(), metavar="key=value", help=about)
     parser.set_defaults(command=simulate)
 
 

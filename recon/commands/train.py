@@ -7,6 +7,7 @@ import shlex
 from functools import partial
 from pathlib import Path
 
+from recon.commands import planned
 from recon.commands.arguments import Commands, Write, add_configuration, add_place
 from recon.commands.progress import bar
 from recon.errors import InputError
@@ -17,16 +18,17 @@ def add_parser(commands: Commands) -> None:
     about = "train an encoder, a decoder, an autoencoder, a prior or a mask"
     verbs = commands.add_parser("train", help=about).add_subparsers(required=True, metavar="WHAT")
     kinds = {
-        "encoder": "train an encoder",
-        "decoder": "train a decoder of responses",
-        "autoencoder": "train an autoencoder of movies",
-        "prior": "train a text-conditioned prior of movies",
+        "encoder": (planned.encoder, "train an encoder"),
+        "decoder": (planned.decoder, "train a decoder of responses"),
+        "autoencoder": (planned.autoencoder, "train an autoencoder of movies"),
+        "prior": (planned.prior, "train a text-conditioned prior of movies"),
     }
-    for kind, about in kinds.items():
+    for kind, (plan, about) in kinds.items():
         verb = verbs.add_parser(kind, help=about)
-        add_configuration(verb, partial(train, kind))
+        add_configuration(verb, partial(train, kind), plan)
         _add_sweep(verb)
-    add_configuration(verbs.add_parser("mask", help="learn the transparency mask of a population"), mask)
+    about = "learn the transparency mask of a population"
+    add_configuration(verbs.add_parser("mask", help=about), mask, planned.mask)
 
 
 def _add_sweep(parser: argparse.ArgumentParser) -> None:

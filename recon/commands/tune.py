@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 
+from recon.commands import planned
 from recon.commands.arguments import Commands, Write, add_configuration
 
 
 def add_parser(commands: Commands) -> None:
     """Add `tune` to the commands."""
-    add_configuration(commands.add_parser("tune", help="choose a method's settings on validation clips"), tune)
+    parser = commands.add_parser("tune", help="choose a method's settings on validation clips")
+    add_configuration(parser, tune, planned.tune)
 
 
 def tune(options: argparse.Namespace, write: Write) -> None:

@@ -25,6 +25,8 @@ UNIONS = (Union, types.UnionType)
 
 CONFIGS = (Path(__file__).parents[1] / "configs").resolve()
 """Packaged presets, studies and example configurations."""
+ABOUT = "about"
+"""Key of a preset's sentence, beside the settings of its method."""
 
 
 def registries() -> dict[str, Registry]:
@@ -88,7 +90,10 @@ def load(path: Path | str, overrides: Sequence[str] = (), *, trust_code: bool = 
 def _loaded(path: Path, overrides: Sequence[str], within: tuple[Path, ...]) -> dict[str, Any]:
     """Read a configuration; `within`: the files whose presets led to it."""
     methods = path.parent if path.parent.name == "methods" else path.parent / "methods"
-    expanded: dict[str, Any] = expand(read_yaml(path, overrides), (methods,), within=(*within, path.resolve()))
+    tree = read_yaml(path, overrides)
+    if within or path.parent == methods:
+        tree.pop(ABOUT, None)
+    expanded: dict[str, Any] = expand(tree, (methods,), within=(*within, path.resolve()))
     return expanded
 
 

@@ -36,6 +36,7 @@ UNCOUNTED = (
     "recon.methods.requirements",
     "recon.run.watch",
     "recon.study.provenance",
+    "recon.study.setups",
     "recon.study.store",
 )
 """Modules that name, check, watch or store a result, and do not compute it."""

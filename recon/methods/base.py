@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recon.errors import InputError
-from recon.methods.facts import Sees, Strength
+from recon.methods.facts import Passes, Sees, Strength
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
@@ -65,6 +65,19 @@ class Iterative(Protocol):
 def planned_iterates(method: object) -> int | None:
     """Return the largest number of iterates that a method yields; None where it is not known beforehand."""
     return method.iterates if isinstance(method, Iterative) else None
+
+
+@runtime_checkable
+class Costed(Protocol):
+    """A method that plans more than one pass, or none; any other one passes the encoder once, for its misfit."""
+
+    @property
+    def passes(self) -> Passes: ...
+
+
+def passes_of(method: object) -> Passes:
+    """Return the planned passes of a method over a clip: of each encoder, and of a denoiser."""
+    return method.passes if isinstance(method, Costed) else Passes(1.0)
 
 
 def fitted(method: Method, training: TrainingSet) -> Method:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.errors.ranges import NonNegative, Seed, Some
-from recon.methods.base import Method, fitted, planned_iterates
-from recon.methods.facts import Sees, Strength, united
+from recon.methods.base import Method, fitted, passes_of, planned_iterates
+from recon.methods.facts import Passes, Sees, Strength, united
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
@@ -43,6 +43,11 @@ class Around(ABC):
     def separable(self) -> bool:
         """True if each sample of a batch gives what it gives alone."""
         return self.method.separable
+
+    @property
+    def passes(self) -> Passes:
+        """Planned passes over a clip."""
+        return passes_of(self.method)
 
     def fit(self, training: TrainingSet) -> Self:
         """Fit the method inside."""
@@ -113,6 +118,11 @@ class Average:
         """True if each sample of a batch gives what it gives alone."""
         return all(method.separable for method in self.methods.values())
 
+    @property
+    def passes(self) -> Passes:
+        """Planned passes over a clip."""
+        return sum(map(passes_of, self.methods.values()), Passes())
+
     def fit(self, training: TrainingSet) -> Average:
         """Fit every inner method."""
         return replace(self, methods={name: fitted(method, training) for name, method in self.methods.items()})
@@ -163,6 +173,11 @@ class DeepEnsemble(Around):
         """Those of all members."""
         inner = planned_iterates(self.method)
         return None if inner is None else inner * len(self.seeds)
+
+    @property
+    def passes(self) -> Passes:
+        """Planned passes over a clip."""
+        return passes_of(self.method) * len(self.seeds)
 
     def fit(self, training: TrainingSet) -> DeepEnsemble:
         """Learn the inner method with every seed."""

@@ -56,6 +56,24 @@ ENCODER = Sees(responses=True, behavior=True, animals=True)
 
 
 @dataclass(frozen=True)
+class Passes:
+    """Planned passes over a clip, of each encoder and of a denoiser; a rule may stop a method earlier.
+
+    >>> Passes(2.0) + Passes(1.0, 3.0) * 2
+    Passes(encoder=4.0, denoiser=6.0)
+    """
+
+    encoder: float = 0.0
+    denoiser: float = 0.0
+
+    def __add__(self, other: Passes) -> Passes:
+        return Passes(self.encoder + other.encoder, self.denoiser + other.denoiser)
+
+    def __mul__(self, times: float) -> Passes:
+        return Passes(self.encoder * times, self.denoiser * times)
+
+
+@dataclass(frozen=True)
 class Strength:
     """The setting that weighs the activity against the prior: its dotted name in a configuration, values of a sweep.
 

@@ -36,6 +36,7 @@ class TrainingSet:
     returns the problems of all validation clips, posed as the row's, each with its true movie; `posed_as` identifies
     these problems. `share`: fraction of the training trials to read, from the first. `artefacts`: folder for what is
     learnt. `seed`: random seed. `device`: device for training networks.
+    `asked`: in a dry run, collects the paths of artefacts; none is learnt.
     """
 
     recording: Recording
@@ -50,6 +51,7 @@ class TrainingSet:
     seed: int = 0
     device: torch.device = CPU
     progress: bool = False
+    asked: list[Path] | None = None
 
     def trials(self) -> Iterator[Trial]:
         """Read the training trials in order; raises InputError if there are none."""
@@ -109,7 +111,9 @@ class TrainingSet:
         parts = (settings, self.encoders if "encoders" in uses else ())
         modules = {*code, __name__, type(self.recording).__module__, *modules_of(*parts)}
         path = artefact_path(self.artefacts, name, inputs, code=modules)
-        if not whole(path):
+        if self.asked is not None:
+            self.asked.append(path)
+        elif not whole(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with one_at_a_time(path):  # one process trains, others wait for its result
                 _learn(learn, path)

@@ -17,9 +17,9 @@ from recon.data.hdf5 import Hdf5, open_hdf5
 from recon.errors import InputError
 from recon.media import Pixels, encode_png, sprite_sheet, to_uint8
 from recon.metrics import COSTS, Metric, ranked
-from recon.report.seen import seen_in
 from recon.report.traces import curves_of, finite_numbers, rounded, trace_of
 from recon.run.trace import read_trace
+from recon.study.seen import seen_in
 from recon.study.settings import masked_column, oracle_column
 from recon.study.store import read_task
 

@@ -1,85 +1,38 @@
-"""Event files of TensorBoard, written in the calling thread, which thus gets the error of a full disk."""
+"""The trace of a run for TensorBoard: what matters in the first two groups, then clip by clip, pictures and costs."""
 
 from __future__ import annotations
 
-import html
-import itertools
 import math
-import os
 import re
-import socket
-import struct
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from recon.media import Pixels, encode_gif, encode_png, film_strip, side_by_side, spread_frames, to_uint8, upscale
+from recon.media import to_uint8
+from recon.metrics import METRICS
+from recon.run.events import EventFile, picture, plain, scalar, text
+from recon.run.hparams import Setup, ending
+from recon.run.pictures import Shown, movie_gif, strip_png
 from recon.run.trace import GroundTruth, at_least_one, is_milestone, is_scored
 from recon.types import Iterate
 
-VERSION = "brain.Event:2"
-"""Version in the first event of a file."""
-_NUMBERS = itertools.count()
-
-
-class EventFile:
-    """An event file; every event is flushed to the operating system before the call returns."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
-        self._stream = (folder / name).open("wb")
-        self._event(file_version=VERSION)
-
-    def begin(self, step: int) -> None:
-        """Mark the start of a run: TensorBoard drops earlier events at this step and later."""
-        from tensorboard.compat.proto.event_pb2 import SessionLog
-
-        self._event(step=step, session_log=SessionLog(status=SessionLog.START))
-
-    def add(self, step: int, values: Sequence[Any]) -> None:
-        """Add values of a summary at a step."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        self._event(step=step, summary=Summary(value=values))
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
-
-    def _event(self, **parts: Any) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-
-        self._stream.write(as_record(Event(wall_time=time.time(), **parts).SerializeToString()))
-        self._stream.flush()
-
-
-def as_record(data: bytes) -> bytes:
-    """Return data as a TFRecord: its length, the length's checksum, the data and their checksum.
-
-    TensorBoard's own writer makes the same bytes, but takes seconds for the checksum of a picture that moves: it sums
-    in Python, byte by byte.
-    """
-    length = struct.pack("<Q", len(data))
-    return length + _checksum(length) + data + _checksum(data)
-
-
-def _checksum(data: bytes) -> bytes:
-    """Return the CRC-32C of data, masked as TFRecord does: rotated by 15 bits, plus a constant."""
-    from google_crc32c import value
-
-    found = value(data)
-    return struct.pack("<I", ((found >> 15 | found << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+SCORES, OBJECTIVE = "scores", "the objective"
+"""Groups of means over clips. TensorBoard sorts groups by name and opens the first two: these."""
+BY_CLIP, STRIPS, MOVIES, COSTS = "values by clip", "video strips", "videos", "work"
+"""Groups of single clips, of pictures, and of what a run spends and how it steps."""
+STEPPING = ("gradient_norm", "langevin_step", "accepted")
+"""Terms that describe a step and are no part of the objective."""
 
 
 class TensorBoardTrace:
     """Writes scalars, film strips and movies of a running reconstruction for TensorBoard.
 
-    Scalars are written every `every` steps, film strips (truth above reconstruction) at steps 0, 1, 2, 5, 10, 20 …,
-    movies at 0, 10, 100 … and at the end. Everything that needs the true movie has a tag below "oracle/".
+    Scalars are written every `every` steps: `scores/…` and `the objective/…` are means over clips, one card per score
+    or term; `values by clip/…` has a card for each clip. Film strips (truth above reconstruction) of the first `clips`
+    clips are written at steps 1, 2, 5, 10, 20 …, movies at the end. `setup` fills the tabs HPARAMS and TEXT. Scores,
+    and truth in the pictures, need the true movie; no method sees it.
     """
 
     def __init__(
@@ -90,10 +43,11 @@ class TensorBoardTrace:
         truth: GroundTruth | None = None,
         labels: Sequence[str] = (),
         frame_rate: float = 30.0,
-        clips: int = 4,
+        clips: int = 3,
+        setup: Setup | None = None,
     ) -> None:
         self.folder, self.every, self.truth = folder, at_least_one(every), truth
-        self.labels, self.frame_rate, self.clips = tuple(labels), frame_rate, clips
+        self.labels, self.frame_rate, self.clips, self.setup = tuple(labels), frame_rate, clips, setup
         self._names = _tag_names(self.labels)
         self._writer: Any = None
         self._last: tuple[int, Iterate, Mapping[str, float]] | None = None
@@ -106,7 +60,7 @@ class TensorBoardTrace:
         if step % self.every == 0 or is_milestone(step):
             self._log(step, iterate, rates, scored=is_scored(step, self.every))
         if is_milestone(step):
-            self._show(step, iterate, with_movie=_is_power_of_ten(step))
+            self._show(step, iterate)
 
     def close(self) -> None:
         """Log and show the last iterate and close the event file; a later call opens a new one."""
@@ -117,8 +71,11 @@ class TensorBoardTrace:
             self._log(step, iterate, rates, scored=False)
         if self._scored != step:
             self._score(step, iterate)
-        if self._shown != step or not _is_power_of_ten(step):
-            self._show(step, iterate, with_movie=True)
+        if self._shown != step:
+            self._show(step, iterate)
+        self._write(step, [self._movie(clip, step, iterate) for clip in self._clips(iterate)])
+        if self.setup:
+            self._write(step, [ending(finished=True)])
         self._writer.close()
         self._writer = None
 
@@ -131,66 +88,77 @@ class TensorBoardTrace:
     def _open(self, step: int) -> None:
         self._writer = EventFile(self.folder)
         self._writer.begin(step)
+        if self.setup:
+            metrics = {f"{SCORES}/{name}": METRICS[name].title for name in self.truth.metrics} if self.truth else {}
+            self._write(step, [*self.setup.beginning(metrics), text("method", self.setup.description)])
         if self.labels:
-            self._write(step, [text("clips", "\n".join(f"1. {plain(label)}" for label in self.labels))])
+            self._write(step, [text("shown", "\n".join(f"1. {line}" for line in self._clip_lines()))])
+
+    def _clip_lines(self) -> list[str]:
+        captions = self.setup.captions if self.setup else ()
+        told = [*captions, *[""] * len(self.labels)]
+        return [plain(f"{label}: {said}" if said else label) for label, said in zip(self.labels, told, strict=False)]
 
     def _log(self, step: int, iterate: Iterate, rates: Mapping[str, float], *, scored: bool) -> None:
-        scalars = {f"run/{name}": float(value) for name, value in rates.items()}
-        self._write_terms(step, scalars | self._terms("energy", iterate.terms))
+        scalars = {f"{COSTS}/{name}": float(value) for name, value in rates.items()}
+        self._write_scalars(step, scalars | self._terms(OBJECTIVE, iterate.terms))
         self._logged = step
         if scored:
             self._score(step, iterate)
 
     def _score(self, step: int, iterate: Iterate) -> None:
         if self.truth:
-            self._write_terms(step, self._terms("oracle", self.truth.of(iterate)))
+            self._write_scalars(step, self._terms(SCORES, self.truth.of(iterate)))
         self._scored = step
 
-    def _write_terms(self, step: int, scalars: Mapping[str, float]) -> None:
+    def _write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
         self._write(step, [scalar(tag, value) for tag, value in scalars.items()])
 
     def _terms(self, group: str, terms: Mapping[str, Tensor]) -> dict[str, float]:
         scalars: dict[str, float] = {}
         for name, tensor in terms.items():
             values = tensor.detach().double().cpu().flatten().tolist()
-            scalars[f"{group}/{name}"] = sum(values) / len(values)
+            known = [value for value in values if not math.isnan(value)]
+            scalars[f"{COSTS if name in STEPPING else group}/{name}"] = sum(known) / len(known) if known else math.nan
             if len(values) > 1:
-                clips = enumerate(values)
-                scalars |= {f"{group}/{name} per clip/{self._name(clip)}": value for clip, value in clips}
+                scalars |= {f"{BY_CLIP}/{name}, {self._name(clip)}": value for clip, value in enumerate(values)}
         return scalars
 
     def _name(self, clip: int) -> str:
         return self._names[clip] if clip < len(self._names) else f"clip {clip}"
 
-    def _show(self, step: int, iterate: Iterate, *, with_movie: bool) -> None:
-        values = []
-        for clip in range(min(self.clips, len(iterate.movie))):
-            movies = [to_uint8(movie[clip].mean(0).detach().float().cpu()) for movie in self._movies(iterate)]
-            values.append(picture(self._tag("film strip", clip), encode_png(self._strip(movies)), kind="png"))
-            if with_movie:
-                gif = encode_gif(upscale(side_by_side(movies), 2), frame_rate=self.frame_rate)
-                values.append(picture(self._tag("movie", clip), gif, kind="gif"))
-        self._write(step, values)
+    def _clips(self, iterate: Iterate) -> range:
+        return range(min(self.clips, len(iterate.movie)))
+
+    def _show(self, step: int, iterate: Iterate) -> None:
+        self._write(step, [self._strip(clip, step, iterate) for clip in self._clips(iterate)])
         self._shown = step
 
-    def _movies(self, iterate: Iterate) -> list[Tensor]:
-        return [self.truth.movie, iterate.movie] if self.truth else [iterate.movie]
+    def _strip(self, clip: int, step: int, iterate: Iterate) -> Any:
+        movies, names, shown = self._shown_of(clip, iterate)
+        encoded = strip_png(movies, names, shown, title=self._title(clip, step))
+        return picture(f"{STRIPS}/{self._name(clip)}", encoded, kind="png")
 
-    def _strip(self, movies: Sequence[Pixels]) -> Pixels:
-        frames = len(movies[0])
+    def _movie(self, clip: int, step: int, iterate: Iterate) -> Any:
+        movies, names, shown = self._shown_of(clip, iterate)
+        encoded = movie_gif(movies, names, shown, title=self._title(clip, step))
+        return picture(f"{MOVIES}/{self._name(clip)}", encoded, kind="gif")
+
+    def _title(self, clip: int, step: int) -> str:
+        """Return the title of a picture: method, clip and step."""
+        method = str(self.setup.values.get("row", "")) if self.setup else ""
+        return ", ".join(filter(None, [method, self._name(clip), f"step {step}"]))
+
+    def _shown_of(self, clip: int, iterate: Iterate) -> tuple[list[Any], list[str], Shown]:
+        """Return the grey movies `[T,H,W]` of a clip, their names and the frames to show."""
+        known = {"truth": self.truth.movie} if self.truth else {}
+        movies = known | {"reconstruction": iterate.movie}
+        grey = [to_uint8(movie[clip].mean(0).detach().float().cpu()) for movie in movies.values()]
         first, tail = (self.truth.warmup, self.truth.tail) if self.truth else (0, 0)
-        labels = ("truth", "reconstruction") if self.truth else ()
-        return film_strip(movies, frames=spread_frames(frames, first=first, end=frames - tail), labels=labels)
-
-    def _tag(self, kind: str, clip: int) -> str:
-        return f"{'oracle/' if self.truth else ''}{kind}/{self._name(clip)}"
+        return grey, list(movies), Shown(first, len(grey[0]) - tail, self.frame_rate)
 
     def _write(self, step: int, values: Sequence[Any]) -> None:
         self._writer.add(step, values)
-
-
-def _is_power_of_ten(step: int) -> bool:
-    return step == 0 or step == 10 ** round(math.log10(step))
 
 
 def _tag_names(labels: Sequence[str]) -> tuple[str, ...]:
@@ -201,46 +169,3 @@ def _tag_names(labels: Sequence[str]) -> tuple[str, ...]:
     """
     names = [re.sub(r"[^\w .-]+", "_", label)[:60] for label in labels]
     return tuple(name if names.count(name) == 1 else f"{index} {name}" for index, name in enumerate(names))
-
-
-def plain(text: str) -> str:
-    """Return text as one line, with Markdown and HTML escaped.
-
-    >>> plain("<b> *x*")
-    '&lt;b&gt; \\\\*x\\\\*'
-    """
-    return re.sub(r"([\\`*_{}\[\]()#+.!|~-])", r"\\\1", html.escape(" ".join(text.split())))
-
-
-def scalar(tag: str, value: float) -> Any:
-    """Return one number under a tag."""
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    return Summary.Value(tag=tag, simple_value=value)
-
-
-def picture(tag: str, encoded: bytes, *, kind: str) -> Any:
-    """Return an encoded grey picture under a tag; `kind` is "png", or "gif" for a movie."""
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    width, height = _size(encoded, kind)
-    image = Summary.Image(height=height, width=width, colorspace=1, encoded_image_string=encoded)
-    return Summary.Value(tag=tag, image=image)
-
-
-def _size(encoded: bytes, kind: str) -> tuple[int, int]:
-    if kind == "gif":
-        return int.from_bytes(encoded[6:8], "little"), int.from_bytes(encoded[8:10], "little")
-    return int.from_bytes(encoded[16:20], "big"), int.from_bytes(encoded[20:24], "big")
-
-
-def text(tag: str, content: str) -> Any:
-    """Return Markdown under a tag; text of users must be escaped with `plain`."""
-    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-    from tensorboard.compat.proto.tensor_pb2 import TensorProto
-    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-
-    plugin = SummaryMetadata.PluginData(plugin_name="text")
-    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
-    tensor = TensorProto(dtype="DT_STRING", string_val=[content.encode()], tensor_shape=shape)
-    return Summary.Value(tag=f"{tag}/text_summary", metadata=SummaryMetadata(plugin_data=plugin), tensor=tensor)

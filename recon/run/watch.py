@@ -14,6 +14,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from recon.run.hparams import Setup
 from recon.run.tensorboard import TensorBoardTrace
 from recon.run.trace import GroundTruth, JsonlTrace
 from recon.types import Iterate
@@ -49,13 +50,16 @@ class Watch:
         frame_rate: float,
         every: int = 1,
         title: str = "",
+        setup: Setup | None = None,
         total: int | None = None,
         progress: bool = False,
     ) -> None:
         if not places.checkpoint.exists():
             shutil.rmtree(places.events, ignore_errors=True)
         self.log = JsonlTrace(places.task / "trace.jsonl", every=every, truth=truth)
-        self.events = TensorBoardTrace(places.events, every=every, truth=truth, labels=labels, frame_rate=frame_rate)
+        self.events = TensorBoardTrace(
+            places.events, every=every, truth=truth, labels=labels, frame_rate=frame_rate, setup=setup
+        )
         shown = progress and is_watched()
         self.bar = tqdm(total=total, desc=title, unit="step", leave=False, disable=not shown)
 

@@ -14,6 +14,7 @@ from recon.run.trace import GroundTruth
 from recon.run.watch import TaskFolders, Watch, folder_name
 from recon.study.outputs import movie_file, to_yaml
 from recon.study.provenance import artefacts_of, learning_time
+from recon.study.setups import setup_of
 from recon.study.store import Store
 from recon.study.task import Solved, Task
 from recon.types import Reconstruction
@@ -55,6 +56,7 @@ def watch(task: Task, places: TaskFolders, *, title: str) -> Watch:
         frame_rate=recording.frame_rate,
         every=settings.trace_every,
         title=title,
+        setup=setup_of(task.plan, task.batch, plans=task.bench.plans, behavior=task.saw.behavior),
         total=planned_iterates(task.plan.method),
         progress=task.bench.progress,
     )

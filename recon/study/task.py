@@ -242,10 +242,9 @@ class Task:
         """Return one row of the table per clip, with the reason of every undefined score."""
         scorer, movie, row = self.bench.scorer(self.batch), result.movie.cpu(), self.plan.row
         judged, about = scorer.judge_scores(movie, repeats=row.condition in JUDGED_ANEW)
-        names = "+".join(self.encoders)
         scores = scorer.movie_scores(movie) | scorer.response_scores(movie, problem) | judged
         scores |= scorer.coverage(movie, result.uncertainty)
-        scores |= scorer.heldout_scores(movie, list(self.encoders.values()), key=names)
+        scores |= scorer.heldout_scores(movie, list(self.encoders.values()), key="+".join(self.encoders))
         return [
             self._about(result, clip)
             | {name: float(values[clip]) for name, values in scores.items()}

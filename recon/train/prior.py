@@ -252,7 +252,7 @@ def seen(network: Any, held_out: Captioned) -> list[Any]:
     The noise is the same at every validation, so only the weights change pictures and curves.
     """
     from recon.media import contact_sheet, encode_gif, encode_png, side_by_side, to_uint8, upscale
-    from recon.run.tensorboard import picture, scalar
+    from recon.run.events import picture, scalar
 
     places = held_out.scored(2)
     captions = ["", *(held_out.captions[place] for place in places)]

@@ -41,7 +41,7 @@ def test_help_version_and_wrong_arguments_import_nothing_heavy() -> None:
 def test_every_command_has_a_file_with_its_parser() -> None:
     folder = Path(commands.__path__[0])
     without = {file.stem for file in folder.glob("*.py") if "def add_parser(" not in file.read_text(encoding="utf-8")}
-    shared = {"__init__", "arguments", "parser", "process", "progress", "tables"}
+    shared = {"__init__", "arguments", "completion", "parser", "planned", "process", "progress", "tables", "usage"}
     assert without == shared, "these serve several commands"
 
 
@@ -128,11 +128,14 @@ def test_debug_shows_where_an_error_arose(tmp_path: Path) -> None:
         cli.main(["--debug", "benchmark", str(tmp_path / "none.yaml")])
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 40 GB")]
+)
 def test_too_little_memory_has_a_remedy(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     def greedy(*_: object, **__: object) -> None:
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr("recon.study.benchmark.benchmark", greedy)
     (tmp_path / "bench.yaml").write_text("run: x\n")

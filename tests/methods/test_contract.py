@@ -12,6 +12,7 @@ from worlds.method_table import ITERATIVE, METHOD_TABLE
 from worlds.toy_method import ToyMethod
 
 from recon.methods import METHODS, DiffPir, Gradient, Method, PlugAndPlay, RedDiff, fitted
+from recon.methods.base import passes_of
 from recon.methods.optimise.first_order import Adam
 from recon.methods.optimise.stopping import SelectionStop
 from recon.priors.energies import weighted_energies
@@ -236,3 +237,12 @@ def test_interrupted_inside_an_evaluation_equals_uninterrupted(name: str, ready:
     assert not checkpoint.exists()
     moment = Random(name).randint(1, evaluations[0])
     assert plain(resumed(ready[name], problem, [moment], checkpoint)) == plain(whole), f"evaluation {moment}"
+
+
+@pytest.mark.parametrize("name", METHOD_TABLE)
+def test_a_method_takes_about_the_passes_that_it_plans(name: str, ready: dict) -> None:
+    problem, planned = worlds.problem(), passes_of(METHOD_TABLE[name])
+    iterates(ready[name], problem)
+    samples, frames = problem.shape[0], problem.shape[2]
+    assert 0.5 * planned.encoder <= problem.meter.frames / (samples * frames) <= 2 * planned.encoder + 1
+    assert problem.meter.denoised / samples == planned.denoiser

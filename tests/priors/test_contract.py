@@ -23,9 +23,9 @@ from recon.priors.latent_diffusion import Pretrained
 from recon.priors.movie_diffusion import Diffusion, MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.prior import PixelPrior, Prior
-from recon.report.seen import seen_by
 from recon.run.runner import reconstruct
 from recon.study.saw import saw_by
+from recon.study.seen import seen_by
 from recon.study.settings import Row
 
 SHAPE = (2, 1, worlds.FRAMES, worlds.HEIGHT, worlds.WIDTH)

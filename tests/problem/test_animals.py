@@ -13,10 +13,10 @@ from worlds.bench import configuration, make_world, write_encoder
 from recon.config import expand, record
 from recon.data.sensorium import SensoriumRecording
 from recon.metrics.movie import video_correlation
-from recon.report.seen import seen_by
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
 from recon.study.benchmark import benchmark
+from recon.study.seen import seen_by
 from recon.study.settings import Settings
 from recon.study.shared import Bench, plan
 from recon.study.task import Task

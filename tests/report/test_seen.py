@@ -13,8 +13,8 @@ from worlds.finished_run import embedded, make_run, seal_run
 from recon import config
 from recon.report.data import read_tasks, standings
 from recon.report.page import write_report
-from recon.report.seen import seen_by, seen_in
 from recon.study.saw import Saw, saw_by
+from recon.study.seen import seen_by, seen_in
 from recon.study.settings import Row
 
 DIFFUSION = {"name": "diffusion", "weights": "w"}

@@ -16,9 +16,9 @@ from torch import Tensor
 from recon.errors import InputError
 from recon.errors.ranges import Count, NonNegative, Positive
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees, starting_movie
+from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_passes, sampler_sees, starting_movie
 from recon.methods.diffusion.sampling import ancestral, renoised, steps_down
-from recon.methods.facts import Sees, Strength
+from recon.methods.facts import Passes, Sees, Strength
 from recon.methods.optimise.data_step import DataStep, left_uncertain
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.requirements import Needs
@@ -79,6 +79,12 @@ class DiffPir:
     def separable(self) -> bool:
         """True if each sample of a batch gives what it gives alone."""
         return not self.noise and not self.carried and (self.start is None or self.start.separable)
+
+    @property
+    def passes(self) -> Passes:
+        """Planned passes over a clip."""
+        each = self.data.passes
+        return sampler_passes(self.denoiser, self.levels * each, self.levels, start=self.start)
 
     def fit(self, training: TrainingSet) -> DiffPir:
         """Estimate the spectrum of the training movies; fit the start method and the denoiser's text decoder."""

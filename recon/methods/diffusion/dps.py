@@ -13,9 +13,9 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.errors.ranges import Count, Fraction, NonNegative, Positive
-from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees
+from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_passes, sampler_sees
 from recon.methods.diffusion.sampling import begin, pulled, renoised, steps_down, terms_of
-from recon.methods.facts import Sees, Strength
+from recon.methods.facts import Passes, Sees, Strength
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
@@ -67,6 +67,11 @@ class Dps:
     def sees(self) -> Sees:
         """What decides the movie."""
         return sampler_sees(self.denoiser, strength=self.beta)
+
+    @property
+    def passes(self) -> Passes:
+        """Planned passes over a clip."""
+        return sampler_passes(self.denoiser, (self.levels + 1) * bool(self.beta), self.levels)
 
     def fit(self, training: TrainingSet) -> Dps:
         """Estimate the spectrum of the training movies, whose mean is the start; fit the denoiser's text decoder."""

@@ -13,9 +13,9 @@ import torch
 
 from recon.errors import InputError
 from recon.errors.ranges import Count, Fraction, NonNegative, Positive
-from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees
+from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_passes, sampler_sees
 from recon.methods.diffusion.sampling import ancestral, begin, pulled, renoised, steps_down, terms_of, unit
-from recon.methods.facts import Sees, Strength
+from recon.methods.facts import Passes, Sees, Strength
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
@@ -68,6 +68,11 @@ class Egg:
     def sees(self) -> Sees:
         """What decides the movie."""
         return sampler_sees(self.denoiser, strength=self.scale)
+
+    @property
+    def passes(self) -> Passes:
+        """Planned passes over a clip."""
+        return sampler_passes(self.denoiser, self.levels * bool(self.scale), self.levels)
 
     def fit(self, training: TrainingSet) -> Egg:
         """Estimate the spectrum of the training movies, whose mean is the start; fit the denoiser's text decoder."""

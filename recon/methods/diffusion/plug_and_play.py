@@ -15,8 +15,8 @@ import torch
 from recon.errors import InputError
 from recon.errors.ranges import Count, Positive
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees, starting_movie
-from recon.methods.facts import Sees, Strength
+from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_passes, sampler_sees, starting_movie
+from recon.methods.facts import Passes, Sees, Strength
 from recon.methods.optimise.data_step import DataStep
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.requirements import Needs
@@ -67,6 +67,12 @@ class PlugAndPlay:
     def separable(self) -> bool:
         """True if each sample of a batch gives what it gives alone."""
         return self.start is None or self.start.separable
+
+    @property
+    def passes(self) -> Passes:
+        """Planned passes over a clip."""
+        encoder = self.iterations * self.data.passes
+        return sampler_passes(self.denoiser, encoder, self.iterations, start=self.start)
 
     def fit(self, training: TrainingSet) -> PlugAndPlay:
         """Estimate the spectrum of the training movies; fit the start method and the denoiser's text decoder."""

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.errors.ranges import Count
+from recon.methods.base import passes_of
 from recon.methods.combined import Around
+from recon.methods.facts import Passes
 from recon.problem.problem import Problem
 from recon.types import Iterate, State, Uncertainty
 
@@ -32,6 +34,11 @@ class Posterior(Around):
     def __post_init__(self) -> None:
         if self.draws < 2:
             raise InputError(f"posterior: expected at least 2 draws, got {self.draws}; raise it")
+
+    @property
+    def passes(self) -> Passes:
+        """Planned passes over a clip."""
+        return passes_of(self.method) * self.draws
 
     def __call__(self, problem: Problem, generator: torch.Generator, state: State | None = None) -> Iterator[Iterate]:
         """Yield the mean over draws of each iterate; the inner state is passed on untouched.

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from recon.methods.artefacts import load_artefact
-from recon.methods.base import Method, last_iterate
-from recon.methods.facts import ENCODER, NOTHING, SPECTRUM, Sees, united
+from recon.methods.base import Method, last_iterate, passes_of
+from recon.methods.facts import ENCODER, NOTHING, SPECTRUM, Passes, Sees, united
 from recon.priors.base import Denoiser
 from recon.priors.guidance import ClassifierFree
 from recon.priors.prior import Prior
@@ -51,6 +51,12 @@ def sampler_sees(prior: Prior | None, *, strength: float, start: Method | None =
     """Return what a method with a prior sees; at strength 0 no activity but that of its start and its text."""
     parts = [*([prior_sees(prior)] if prior else []), *([start.sees] if start else [])]
     return united(ENCODER if strength else NOTHING, Sees(learnt=(SPECTRUM,)), *parts)
+
+
+def sampler_passes(prior: Prior, encoder: float, denoiser: float, *, start: Method | None = None) -> Passes:
+    """Return the planned passes of a sampler and of its start; with text each denoising takes two."""
+    own = Passes(encoder, denoiser * (1 if prior.conditioning.text is None else 2))
+    return own if start is None else passes_of(start) + own
 
 
 def load_spectrum(artefact: Path | None, device: torch.device, *, method: str) -> Spectrum:

@@ -14,8 +14,15 @@ from torch import Tensor
 from recon.errors import InputError
 from recon.errors.ranges import Count, NonNegative, Positive
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import ConditionedDenoiser, conditioned, load_spectrum, sampler_sees, starting_movie
-from recon.methods.facts import Sees, Strength
+from recon.methods.diffusion.priors import (
+    ConditionedDenoiser,
+    conditioned,
+    load_spectrum,
+    sampler_passes,
+    sampler_sees,
+    starting_movie,
+)
+from recon.methods.facts import Passes, Sees, Strength
 from recon.methods.optimise.first_order import Adam, Evaluation, terms_in
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.requirements import Needs
@@ -68,6 +75,12 @@ class RedDiff:
     def sees(self) -> Sees:
         """What decides the movie."""
         return sampler_sees(self.denoiser if self.prior else None, strength=self.beta, start=self.start)
+
+    @property
+    def passes(self) -> Passes:
+        """Planned passes over a clip."""
+        count = self.iterations + 1
+        return sampler_passes(self.denoiser, count * bool(self.beta), count, start=self.start)
 
     def fit(self, training: TrainingSet) -> RedDiff:
         """Estimate the mean of the training movies; fit the start method and the denoiser's text decoder."""

@@ -13,9 +13,9 @@ import torch
 from recon.errors import InputError
 from recon.errors.ranges import Count, Fraction, Positive
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import conditioned, load_spectrum, prior_sees, starting_movie
+from recon.methods.diffusion.priors import conditioned, load_spectrum, prior_sees, sampler_passes, starting_movie
 from recon.methods.diffusion.sampling import begin, steps_down, unguided
-from recon.methods.facts import MEAN_FRAME, Sees, Strength
+from recon.methods.facts import MEAN_FRAME, Passes, Sees, Strength
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
@@ -63,6 +63,11 @@ class Sample:
     def sees(self) -> Sees:
         """What decides the movie."""
         return prior_sees(self.denoiser) | (Sees(learnt=(MEAN_FRAME,)) if self.start is None else self.start.sees)
+
+    @property
+    def passes(self) -> Passes:
+        """Planned passes over a clip."""
+        return sampler_passes(self.denoiser, 1, self.levels, start=self.start)
 
     def fit(self, training: TrainingSet) -> Sample:
         """Estimate the mean of the training movies; fit the start method and the denoiser's text decoder."""

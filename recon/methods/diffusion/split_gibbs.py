@@ -17,9 +17,9 @@ from torch import Tensor
 from recon.errors import InputError
 from recon.errors.ranges import Count, NonNegative, Positive, Whole
 from recon.methods.base import Method, fitted
-from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_sees, starting_movie
+from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_passes, sampler_sees, starting_movie
 from recon.methods.diffusion.sampling import ancestral, renoised, steps_down
-from recon.methods.facts import Sees, Strength
+from recon.methods.facts import Passes, Sees, Strength
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
@@ -78,6 +78,12 @@ class SplitGibbs:
     def sees(self) -> Sees:
         """What decides the movie."""
         return sampler_sees(self.denoiser, strength=self.beta, start=self.start)
+
+    @property
+    def passes(self) -> Passes:
+        """Planned passes over a clip."""
+        count = self.iterations
+        return sampler_passes(self.denoiser, count * (self.langevin + 1) + 1, count * self.levels, start=self.start)
 
     def fit(self, training: TrainingSet) -> SplitGibbs:
         """Estimate the spectrum of the training movies; fit the start method and the denoiser's text decoder."""

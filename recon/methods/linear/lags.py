@@ -87,7 +87,35 @@ def measure_scaling(training: TrainingSet, *, root: bool) -> Scaling:
     return Scaling(mean.float(), std.clamp_min(0.01 * float(std.mean())).float(), root)
 
 
+@dataclass(frozen=True)
+class Lagged:
+    """Lagged responses of a trial, computed from standardised responses `[N,T]` when they are needed."""
+
+    values: Tensor
+    lags: Lags
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Frames, and features: neurons × bumps."""
+        return self.values.shape[1], len(self.values) * self.unit
+
+    @property
+    def unit(self) -> int:
+        """Bumps: the features of a neuron belong together."""
+        return len(self.lags.kernels())
+
+    def columns(self, first: int, end: int) -> Tensor:
+        """Return the features of some neurons `[T,end-first]`; both ends are multiples of the bumps."""
+        return self.lags.apply(self.values[first // self.unit : end // self.unit])
+
+
 def training_pairs(training: TrainingSet, *, lags: Lags, scaling: Scaling) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield features `[T, N·bases]` and frames `[T, H·W]` of each training trial."""
+    for features, frames in lagged_pairs(training, lags=lags, scaling=scaling):
+        yield features.columns(0, features.shape[1]), frames
+
+
+def lagged_pairs(training: TrainingSet, *, lags: Lags, scaling: Scaling) -> Iterator[tuple[Lagged, Tensor]]:
+    """Yield the pairs of `training_pairs`, with features that are not in memory."""
     for trial in training.trials():
-        yield lags.apply(scaling.apply(training.responses(trial))), trial.movie[0].flatten(1)
+        yield Lagged(scaling.apply(training.responses(trial)), lags), trial.movie[0].flatten(1)

@@ -1,19 +1,22 @@
 """Ridge regression, in one place: from moments accumulated over trials, and from samples by eigendecomposition.
 
 From moments the design matrix is never in memory, and a Cholesky factor per penalty is the cheapest for few penalties.
+With fewer frames than features the dual form (`recon.methods.linear.dual`) gives the same from a smaller matrix.
 An eigendecomposition, several times the cost of a factor, serves any number of penalties, or one per target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import torch
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.methods.linear.dual import Dual, FeatureMatrix, Features, dual_ridge
+from recon.methods.linear.memory import refuse_more
 
 BLOCKS = 8
 """Blocks per axis of a symmetric product; those below the diagonal are copied."""
@@ -65,8 +68,12 @@ class Moments:
         return self.targets[: weights.shape[1]] / self.count - (self.features / self.count) @ weights
 
 
+Pair = tuple[Tensor | Features, Tensor]
+"""Features and targets of a trial."""
+
+
 def regressed(
-    pairs: Iterable[tuple[Tensor, Tensor]],
+    pairs: Iterable[Pair],
     penalties: tuple[float, ...],
     *,
     folds: int,
@@ -75,10 +82,16 @@ def regressed(
     """Return `weights`, `mean`, the selected `penalty` and the `errors` of all penalties, by cross-validated ridge.
 
     `pairs` are the (x, y) of each trial. With `bands` the penalty is a vector, one entry per band of a neuron's
-    consecutive features.
+    consecutive features. With fewer frames than features in all trials the dual form computes the same from matrices
+    frames × frames; otherwise matrices features × features are accumulated trial by trial.
     """
-    parts = fold_moments(pairs, folds)
     tried = [penalty * torch.tensor(band) for band in bands or ((1.0,),) for penalty in penalties]
+    held, rest = _few(pairs)
+    if rest is None and len(held) > 1:
+        return dual_ridge(_dual(held, folds, bumps=len(tried[0])), tried, mixing(held[0][1].shape[1]))
+    if held:
+        refuse_more(primal_bytes(held[0][0].shape[1], held[0][1].shape[1], folds=folds))
+    parts = fold_moments(chain(held, rest or ()), folds)
     errors = cross_validate(parts, tried)
     penalty = tried[int(errors.argmin())]
     total = sum_of(parts)
@@ -86,10 +99,40 @@ def regressed(
     return {"weights": weights, "mean": mean, "errors": errors, "penalty": penalty.squeeze(0)}
 
 
-def fold_moments(pairs: Iterable[tuple[Tensor, Tensor]], folds: int) -> list[Moments]:
+def primal_bytes(features: int, pixels: int, *, folds: int) -> int:
+    """Return the peak memory of the primal form in bytes: float32 moments per fold, their sum, and two while solving.
+
+    >>> round(primal_bytes(100000, 2304, folds=3) / 1e9)
+    246
+    """
+    return 4 * (folds + 3) * features * (features + pixels)
+
+
+def _few(pairs: Iterable[Pair]) -> tuple[list[Pair], Iterator[Pair] | None]:
+    """Return all pairs and None if they have fewer frames than features, else the first ones and the rest."""
+    held, frames, following = list[Pair](), 0, iter(pairs)
+    for pair in following:
+        held.append(pair)
+        frames += pair[0].shape[0]
+        if frames >= pair[0].shape[1]:
+            return held, following
+    return held, None
+
+
+def _dual(held: Sequence[Pair], folds: int, *, bumps: int) -> Dual:
+    numbers = torch.cat([torch.full((len(y),), index % folds) for index, (_, y) in enumerate(held)])
+    trials = [FeatureMatrix(x) if isinstance(x, Tensor) else x for x, _ in held]
+    return Dual(trials, torch.cat([y for _, y in held]), numbers, bumps)
+
+
+def _whole(x: Tensor | Features) -> Tensor:
+    return x if isinstance(x, Tensor) else x.columns(0, x.shape[1])
+
+
+def fold_moments(pairs: Iterable[Pair], folds: int) -> list[Moments]:
     """Return the moments of each fold; trials are assigned to folds in turn and multiplied in blocks of eight."""
     sums: list[_Sums | None] = [None] * folds
-    waiting: list[list[tuple[Tensor, Tensor]]] = [[] for _ in sums]
+    waiting: list[list[Pair]] = [[] for _ in sums]
     for index, pair in enumerate(pairs):
         fold = index % folds
         waiting[fold].append(pair)
@@ -105,9 +148,10 @@ def fold_moments(pairs: Iterable[tuple[Tensor, Tensor]], folds: int) -> list[Mom
 class _Sums:
     """Moments accumulated in place; of the symmetric Gram matrix only blocks on and above the diagonal are computed."""
 
-    def __init__(self, features: int, targets: int) -> None:
-        self.gram, self.cross = torch.zeros(features, features), torch.zeros(features, targets)
-        self.targets, self.features, self.count = torch.zeros(targets), torch.zeros(features), 0
+    def __init__(self, features: int, targets: int, dtype: torch.dtype) -> None:
+        self.gram, self.cross = (torch.zeros(features, width, dtype=dtype) for width in (features, targets))
+        self.targets, self.features = (torch.zeros(width, dtype=dtype) for width in (targets, features))
+        self.count = 0
         self.edges = [features * block // BLOCKS for block in range(BLOCKS + 1)]
 
     def add(self, features: Tensor, targets: Tensor) -> None:
@@ -124,10 +168,11 @@ class _Sums:
         return Moments(self.gram, self.cross, self.targets, self.features, self.count)
 
 
-def _added(done: _Sums | None, pairs: list[tuple[Tensor, Tensor]]) -> _Sums:
+def _added(done: _Sums | None, pairs: list[Pair]) -> _Sums:
     if pairs:
-        features, targets = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-        done = done or _Sums(features.shape[1], targets.shape[1])
+        features = torch.cat([_whole(x) for x, _ in pairs])
+        targets = torch.cat([y for _, y in pairs])
+        done = done or _Sums(features.shape[1], targets.shape[1], features.dtype)
         done.add(features, targets)
     if done is None:
         raise InputError("ridge: expected training trials in every fold, got none; use fewer folds")
@@ -157,7 +202,12 @@ def _weights(gram: Tensor, cross: Tensor, penalty: float | Tensor) -> Tensor:
 
 def solved(gram: Tensor, cross: Tensor) -> Tensor:
     """Return the weights `[features,out]` of the normal equations; `gram` is positive definite."""
-    return torch.cholesky_solve(cross, torch.linalg.cholesky(gram))
+    try:
+        return torch.cholesky_solve(cross, torch.linalg.cholesky(gram))
+    except torch.linalg.LinAlgError as error:
+        raise InputError(
+            "penalties: expected penalties that leave one solution, got a singular matrix of features; raise the lowest"
+        ) from error
 
 
 def cross_validate(folds: list[Moments], penalties: Sequence[float | Tensor], *, mixtures: int = 64) -> Tensor:
@@ -166,7 +216,7 @@ def cross_validate(folds: list[Moments], penalties: Sequence[float | Tensor], *,
     Random-sign mixtures of all pixels (fixed seed) need the solution of 64 right-hand sides instead of thousands.
     """
     targets = folds[0].cross.shape[1]
-    signs = torch.randint(0, 2, (targets, mixtures), generator=torch.Generator().manual_seed(0)) * 2.0 - 1.0
+    signs = mixing(targets, mixtures).to(folds[0].cross)
     mixed = [replace(f, cross=f.cross @ signs, targets=f.targets @ signs) for f in folds]
     total = sum_of(mixed)
     errors = torch.zeros(len(penalties))
@@ -176,6 +226,11 @@ def cross_validate(folds: list[Moments], penalties: Sequence[float | Tensor], *,
             weights = _weights(*learning, penalty)
             errors[index] += float(((gram @ weights) * weights).sum() - 2 * (cross * weights).sum())
     return errors
+
+
+def mixing(targets: int, mixtures: int = 64) -> Tensor:
+    """Return the random signs `[targets,mixtures]` with which cross-validation mixes pixels; always the same."""
+    return torch.randint(0, 2, (targets, mixtures), generator=torch.Generator().manual_seed(0)) * 2.0 - 1.0
 
 
 @dataclass(frozen=True)

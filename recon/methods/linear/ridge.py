@@ -14,7 +14,7 @@ from recon.errors import InputError
 from recon.errors.ranges import Folds, NonNegative, Positive, Some
 from recon.methods.facts import PAIRS, Sees, Strength
 from recon.methods.linear.decode import decoded_once
-from recon.methods.linear.lags import Lags, measure_scaling, training_pairs
+from recon.methods.linear.lags import Lags, lagged_pairs, measure_scaling
 from recon.methods.linear.regression import regressed
 from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
@@ -29,7 +29,8 @@ class Ridge:
     The penalty, in units of the features' variance per training frame, is the best of `penalties` by `folds`-fold
     cross-validation over training trials. `root` decodes from square roots of responses. With `bands` each bump of the
     lags has its own penalty (banded ridge; Nunez-Elizalde, Huth & Gallant 2019): an entry holds one factor per bump,
-    and cross-validation selects among all combinations of entry and penalty.
+    and cross-validation selects among all combinations of entry and penalty. With fewer training frames than features
+    (20,000 neurons: 100,000 features) the dual form gives the same weights in a tenth of the memory.
     """
 
     title: ClassVar[str] = "ridge regression"
@@ -56,7 +57,7 @@ class Ridge:
 
         def learn(checkpoint: Path) -> dict[str, Tensor]:
             scaling = measure_scaling(training, root=self.root)
-            pairs = training_pairs(training, lags=self.lags, scaling=scaling)
+            pairs = lagged_pairs(training, lags=self.lags, scaling=scaling)
             learnt = regressed(pairs, self.penalties, folds=self.folds, bands=self.bands)
             return learnt | {"scale_mean": scaling.mean, "scale_std": scaling.std, "neurons": training.neurons}
 

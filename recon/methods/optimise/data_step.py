@@ -35,6 +35,11 @@ class DataStep:
                 "raise them"
             )
 
+    @property
+    def passes(self) -> int:
+        """Planned passes of the encoder."""
+        return self.steps + 1 if self.beta else 0
+
     def __call__(
         self, problem: Problem, guess: Tensor, covariance: Tensor, *, start: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:

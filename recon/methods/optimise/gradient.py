@@ -16,8 +16,8 @@ from recon.encoders.canvas import centred
 from recon.errors import InputError
 from recon.errors.ranges import Count, Fraction, NonNegative
 from recon.methods.artefacts import load_artefact
-from recon.methods.base import POSING, Method, fitted, last_iterate
-from recon.methods.facts import ENCODER, NOTHING, SPECTRUM, Sees, Strength, united
+from recon.methods.base import POSING, Method, fitted, last_iterate, passes_of
+from recon.methods.facts import ENCODER, NOTHING, SPECTRUM, Passes, Sees, Strength, united
 from recon.methods.optimise.first_order import Adam, Evaluation, Optimiser, terms_in
 from recon.methods.optimise.parameterise import Parameterisation, Pixels, Pyramid, Whitened, power_law
 from recon.methods.optimise.stopping import SelectionStop
@@ -105,6 +105,12 @@ class Gradient:
     def separable(self) -> bool:
         """False with a stop rule, which ends a batch together."""
         return self.stop is None and all(method.separable for method in (self.start, self.centre) if method is not None)
+
+    @property
+    def passes(self) -> Passes:
+        """Planned passes over a clip; a line search that goes back, and a stop rule that looks, take more."""
+        own = Passes((self.iterations + 1) * (self.subclips.passes if self.subclips else 1.0))
+        return sum((passes_of(method) for method in (self.start, self.centre) if method is not None), own)
 
     def fit(self, training: TrainingSet) -> Gradient:
         """Fit the inner methods; estimate the spectrum of training clips or of residuals around the centre."""

@@ -49,6 +49,11 @@ class SubClips:
         starts = list(range(0, last + 1, self.shift))
         return starts if starts[-1] == last and not self.repeat_last else [*starts, last]
 
+    @property
+    def passes(self) -> float:
+        """Planned passes of the encoder per step: sub-clips that cover a frame of a long clip."""
+        return self.length / self.shift
+
     def value_and_gradient(self, problem: Problem, movie: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean misfit of the sub-clips `[B]` and the averaged unit gradient, shaped like the movie."""
         frames = movie.shape[2]
