@@ -31,9 +31,17 @@ COLUMN, LINES = 24, 4
 """Caption labels: minimum characters per line; long captions widen the lines to fit about `LINES` of them."""
 
 
-MP4_ENCODERS = {"libx264": {"crf": "16"}, "mpeg4": {"b": "8000000"}}
+MP4_ENCODERS = {"libx264": {"crf": "16", "preset": "fast"}, "mpeg4": {"b": "8000000"}}
 """Encoders of MP4 files with their options, the best first."""
-VP9 = {"crf": "22", "deadline": "good", "cpu-used": "3", "g": "60", "lag-in-frames": "25", "auto-alt-ref": "1"}
+VP9 = {
+    "crf": "8",
+    "deadline": "good",
+    "cpu-used": "3",
+    "g": "60",
+    "lag-in-frames": "25",
+    "auto-alt-ref": "1",
+    "threads": "1",
+}
 """Options of the page's movies; a key frame every 60 frames keeps seeking fast."""
 
 
@@ -193,7 +201,6 @@ def _encoded(
     with av.open(buffer, mode="w", format=container, options={"fflags": "+bitexact"}) as target:
         rate = Fraction(frame_rate).limit_denominator(1001)
         stream: Any = target.add_stream(name, rate=rate, options=dict(encoders[name]))
-        stream.thread_count = 1
         stream.pix_fmt = "yuv420p"
         for number, frame in enumerate(frames):
             # yuv420p subsamples the colour planes by 2, so both sides must be even.
