@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from recon.media import Pixels, encode_png, encode_webm, side_by_side, spread_frames, sprite_sheet
+from recon.media import Pixels, encode_png, encode_webm, film_strip, spread_frames, sprite_sheet
 
 MOVIE_BYTES = 5_000_000
 """Maximum size of all movies of a page, in base64."""
@@ -38,7 +38,8 @@ def embed(
     """
     order = [[place for place, method in enumerate(methods) if clip["trial"] in method["movies"]] for clip in clips]
     tiles: list[dict[str, int]] = [{} for _ in methods]
-    shown, elements = [], []
+    shown: list[Clip] = []
+    elements: list[str] = []
     for number, (clip, places) in enumerate(zip(clips, order, strict=True)):
         trial = clip["trial"]
         movies = [truths[trial], *(methods[place]["movies"][trial] for place in places)]
@@ -69,13 +70,6 @@ def mosaic(movies: Sequence[Pixels]) -> Iterator[Pixels]:
         yield sprite_sheet(pictures, columns=layout["columns"])
 
 
-def still_frames(movies: Sequence[Pixels], frames: Sequence[int]) -> Pixels:
-    """Return a picture `[h,w]` of single frames of movies `[T,H,W]`: a row per movie, a column per frame, no gaps."""
-    return side_by_side(
-        [np.concatenate(list(movie[list(frames)]), axis=1)[None] for movie in movies], gap=0, below=True
-    )[0]
-
-
 def _bit_rate(clip: Clip, clips: int) -> int:
     """Return the bits per second with which all clips together stay below the maximum; base64 adds a third."""
     return int(MOVIE_BYTES * 0.75 * 8 / clips / (clip["frames"] / clip["frame_rate"]))
@@ -84,8 +78,9 @@ def _bit_rate(clip: Clip, clips: int) -> int:
 def _elements(
     number: int, movies: Sequence[Pixels], frames: Sequence[int], *, bit_rate: int, rate: float
 ) -> tuple[str, str]:
+    stills = film_strip(movies, frames=frames, scale=1, gap=0)
     video = encode_webm(mosaic(movies), frame_rate=rate, bit_rate=bit_rate)
-    return _inert(f"movie-{number}", video), _inert(f"stills-{number}", encode_png(still_frames(movies, frames)))
+    return _inert(f"movie-{number}", video), _inert(f"stills-{number}", encode_png(stills))
 
 
 def _inert(name: str, content: bytes) -> str:

@@ -16,7 +16,8 @@ MARGIN, LINE, GAP = 16, 28, 12
 """Pixels: around the picture, per line of text, between movies."""
 PAPER, INK, SOFT = 22, 238, 165
 """Grey values of the background, of text and of remarks."""
-FONT = 17
+LARGE, SMALL = 17, 13
+"""Font sizes in pixels; the smallest that names take before they are cut."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,12 @@ def lettered(layout: Panels, title: str, names: Sequence[tuple[str, str]]) -> Pi
     height, width = layout.size
     page = Image.new("L", (width, height), PAPER)
     pen, across = ImageDraw.Draw(page), layout.width * layout.scale
-    _write(pen, (MARGIN, MARGIN), title, width - 2 * MARGIN - 13 * FONT, grey=SOFT)
+    _write(pen, (MARGIN, MARGIN + LARGE), title, width - 2 * MARGIN - 13 * LARGE, grey=SOFT)
     for number, (name, remark) in enumerate(names):
         top, left = layout.corner(number)
-        reserved = _font().getlength(remark) + FONT if remark else 0.0
-        _write(pen, (left, top - LINE + 3), name, across - reserved)
-        pen.text((left + across, top - LINE + 3), remark, fill=SOFT, font=_font(), anchor="ra")
+        reserved = _font().getlength(remark) + LARGE if remark else 0.0
+        _write(pen, (left, top - 8), name, across - reserved)
+        pen.text((left + across, top - 8), remark, fill=SOFT, font=_font(), anchor="rs")
     return np.asarray(page, dtype=np.uint8)
 
 
@@ -84,25 +85,28 @@ def filled(layout: Panels, lettering: Pixels, frames: Sequence[Pixels], *, clock
     for number, frame in enumerate(frames):
         top, left = layout.corner(number)
         page.paste(Image.fromarray(upscale(frame, layout.scale)), (left, top))
-    ImageDraw.Draw(page).text((page.width - MARGIN, MARGIN), clock, fill=INK, font=_font(), anchor="ra")
+    ImageDraw.Draw(page).text((page.width - MARGIN, MARGIN + LARGE), clock, fill=INK, font=_font(), anchor="rs")
     return np.asarray(page, dtype=np.uint8)
 
 
-def shortened(text: str, room: float) -> str:
-    """Return text that is at most `room` pixels wide, with an ellipsis where it had to be cut.
+def fitted(text: str, room: float) -> tuple[str, int]:
+    """Return text and the font size at which it is at most `room` pixels wide; cut with an ellipsis where none is.
 
-    >>> shortened("map_spectrum", 500), shortened("map_spectrum", 60)
-    ('map_spectrum', 'map_…')
+    >>> fitted("map_spectrum", 500), fitted("map_spectrum", 98)[1] < 17, fitted("map_spectrum", 60)
+    (('map_spectrum', 17), True, ('map_sp…', 13))
     """
-    if _font().getlength(text) <= room:
-        return text
-    kept = max((end for end in range(len(text)) if _font().getlength(f"{text[:end]}…") <= room), default=0)
-    return f"{text[:kept].rstrip()}…"
+    for size in range(LARGE, SMALL - 1, -1):
+        if _font(size).getlength(text) <= room:
+            return text, size
+    kept = max((end for end in range(len(text)) if _font(SMALL).getlength(f"{text[:end]}…") <= room), default=0)
+    return f"{text[:kept].rstrip()}…", SMALL
 
 
 def _write(pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, room: float, *, grey: int = INK) -> None:
-    pen.text(place, shortened(text, room), fill=grey, font=_font())
+    """Write text on the baseline at `place`."""
+    shown, size = fitted(text, room)
+    pen.text(place, shown, fill=grey, font=_font(size), anchor="ls")
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(FONT)
+def _font(size: int = LARGE) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -136,7 +136,7 @@ def _scores(tasks: Sequence[FinishedTask]) -> dict[tuple[str, str], float]:
 
 def _lettered(excerpts: Sequence[Excerpt], layout: Panels) -> Iterator[tuple[Excerpt, Pixels]]:
     for excerpt in excerpts:
-        scores = {name: f"r {score:.2f}".replace("-", "−") for name, score in excerpt.scores.items()}
+        scores = {name: f"r {score:.2f}" for name, score in excerpt.scores.items()}
         names = [("true movie", ""), *((name, scores.get(name, "")) for name in excerpt.movies)]
         yield excerpt, lettered(layout, excerpt.title, names)
 

@@ -147,11 +147,12 @@ function createPlayer(page) {
     return [truth, ...others];
   }
 
-  // Integer multiples of the stored pixels, as large as four movies per row allow (three or two on narrow screens).
+  // Four movies per row (three or two on narrow screens): integer multiples of the stored pixels where that costs little room.
   function fit() {
     const room = movies.clientWidth, across = room < 560 ? 2 : room < 860 ? 3 : 4;
     const cell = (room - 14 * (across - 1)) / across, pixel = state.clip.width / (window.devicePixelRatio || 1);
-    movies.style.setProperty("--cell", `${cell < pixel ? cell : Math.floor(cell / pixel) * pixel}px`);
+    const whole = Math.floor(cell / pixel) * pixel;
+    movies.style.setProperty("--cell", `${whole > 0.88 * cell ? whole : cell}px`);
   }
 
   function load(clip, number) {

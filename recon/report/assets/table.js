@@ -6,7 +6,10 @@ const GROUPS = [
   ["nulls", "Null · another clip's whole measurement"],
 ];
 
-const decimals = (value, digits) => value.toFixed(digits).replace("-", "−").replace(/^(−?)0\./, "$1.");
+const decimals = (value, digits) => {
+  const text = value.toFixed(digits).replace("-", "−");
+  return digits > 1 ? text.replace(/^(−?)0\./, "$1.") : text;
+};
 
 function scoreCell(score, column) {
   if (!score) return html("td", {}, "–");
@@ -14,7 +17,7 @@ function scoreCell(score, column) {
   if (score.interval && !column.cost) {
     cell.append(html("small", {}, `${decimals(score.interval[0], column.digits)} to\u00a0${decimals(score.interval[1], column.digits)}`));
   }
-  if (isNumber(score.true)) cell.append(html("small", {}, `true ${decimals(score.true, column.digits)}`));
+  if (isNumber(score.true)) cell.append(html("small", {}, `true\u00a0${decimals(score.true, column.digits)}`));
   return cell;
 }
 
