@@ -9,8 +9,9 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .PHONY: demo check test test-slow table bench gpu lint clean help
 
-demo: $(INSTALLED)  ## reconstruct held-out clips of the simulated recording and write runs/demo/report.html; then what a prior adds
+demo: $(INSTALLED)  ## reconstruct held-out clips of the simulated recording and write runs/demo/report.html and demo.mp4; then what a prior adds
 	@$(BIN)/recon benchmark configs/demo.yaml
+	@$(BIN)/recon report runs/demo --video runs/demo/demo.mp4
 	@echo "now what a learnt prior adds to two of these clips, two minutes:"
 	@$(BIN)/recon ablate configs/demo_prior.yaml
 

@@ -1,8 +1,9 @@
-"""Movies as pictures and files: film strips, sprite sheets, PNG, GIF and MP4."""
+"""Movies as pictures and files: film strips, mosaics, PNG, GIF, MP4 and WebM."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
@@ -28,6 +29,20 @@ SCALE, GAP = 2, 8
 
 COLUMN, LINES = 24, 4
 """Caption labels: minimum characters per line; long captions widen the lines to fit about `LINES` of them."""
+
+
+MP4_ENCODERS = {"libx264": {"crf": "16", "preset": "fast"}, "mpeg4": {"b": "8000000"}}
+"""Encoders of MP4 files with their options, the best first."""
+VP9 = {
+    "crf": "8",
+    "deadline": "good",
+    "cpu-used": "3",
+    "g": "60",
+    "lag-in-frames": "25",
+    "auto-alt-ref": "1",
+    "threads": "1",
+}
+"""Options of the page's movies; a key frame every 60 frames keeps seeking fast."""
 
 
 def to_uint8(movie: ArrayLike) -> Pixels:
@@ -146,22 +161,55 @@ def write_gif(path: Path, movie: Pixels, *, frame_rate: float) -> Path:
     return path
 
 
-def write_mp4(path: Path, movie: Pixels, *, frame_rate: float) -> Path:
-    """Write a movie `[T,H,W]` as H.264 MP4 and return the path; odd sizes are padded by one repeated row or column."""
+def write_mp4(path: Path, movie: Iterable[Pixels], *, frame_rate: float) -> Path:
+    """Write a movie `[T,H,W]`, or its frames one by one, as MP4 that common players play, and return the path.
+
+    H.264 with 4:2:0 subsampling; MPEG-4 Part 2 where the installed PyAV lacks an H.264 encoder (see `encoder_among`).
+    Odd sizes are padded by one repeated row or column.
+    """
+    write_bytes(path, _encoded(movie, container="mp4", encoders=MP4_ENCODERS, frame_rate=frame_rate))
+    return path
+
+
+def encode_webm(movie: Iterable[Pixels], *, frame_rate: float, bit_rate: int) -> bytes:
+    """Encode a movie `[T,H,W]` as VP9 WebM of constant quality, at most `bit_rate` bits per second.
+
+    VP9 is decoded by Chromium, Firefox and Safari, also by builds without licensed codecs.
+    """
+    options = {**VP9, "b": str(bit_rate)}
+    return _encoded(movie, container="webm", encoders={"libvpx-vp9": options}, frame_rate=frame_rate)
+
+
+def encoder_among(names: Iterable[str]) -> str:
+    """Return the first video encoder of some that the installed PyAV has; raises InputError where it has none."""
+    from av.codec.codec import Codec, UnknownCodecError
+
+    wanted = list(names)
+    for name in wanted:
+        with suppress(UnknownCodecError):
+            return str(Codec(name, "w").name)
+    raise InputError(f"PyAV: expected an encoder among {', '.join(wanted)}, got none; pip install av brings them")
+
+
+def _encoded(
+    frames: Iterable[Pixels], *, container: str, encoders: Mapping[str, Mapping[str, str]], frame_rate: float
+) -> bytes:
     import av
 
-    # yuv420p subsamples the colour planes by 2, so both sides must be even.
-    even = np.pad(movie, ((0, 0), (0, movie.shape[1] % 2), (0, movie.shape[2] % 2)), mode="edge")
-    buffer = BytesIO()
-    with av.open(buffer, mode="w", format="mp4") as container:
-        stream: Any = container.add_stream("libx264", rate=Fraction(frame_rate).limit_denominator(1001))
-        stream.height, stream.width, stream.pix_fmt = even.shape[1], even.shape[2], "yuv420p"
-        stream.options = {"crf": "16"}
-        for frame in even:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
-        container.mux(stream.encode())
-    write_bytes(path, buffer.getvalue())
-    return path
+    name, buffer = encoder_among(encoders), BytesIO()
+    # bitexact: without random identifiers, so that equal movies give equal files.
+    with av.open(buffer, mode="w", format=container, options={"fflags": "+bitexact"}) as target:
+        rate = Fraction(frame_rate).limit_denominator(1001)
+        stream: Any = target.add_stream(name, rate=rate, options=dict(encoders[name]))
+        stream.pix_fmt = "yuv420p"
+        for number, frame in enumerate(frames):
+            # yuv420p subsamples the colour planes by 2, so both sides must be even.
+            even = np.pad(frame, [(0, side % 2) for side in frame.shape], mode="edge")
+            if not number:
+                stream.height, stream.width = even.shape
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="gray")))
+        target.mux(stream.encode())
+    return buffer.getvalue()
 
 
 def _same_shape(movies: Sequence[Pixels]) -> None:

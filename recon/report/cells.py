@@ -57,17 +57,19 @@ def grid(heads: Sequence[str], body: Sequence[Sequence[str]], *, wide: bool = Fa
     """Return an HTML table with escaped cells; `wide` is for cells that contain sentences.
 
     >>> grid(["a"], [["<b>"]]).split("<tbody>")[1]
-    '<tr><th>&lt;b&gt;</th></tr></tbody></table></div>'
+    '<tr><th scope="row">&lt;b&gt;</th></tr></tbody></table></div>'
     """
-    top = "".join(f"<th>{html.escape(head)}</th>" for head in heads)
+    top = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in heads)
     lines = "".join(f"<tr>{_cells(row)}</tr>" for row in body)
     kind = "grid wide" if wide else "grid"
     return f"<div class='{kind}'><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>"
 
 
 def _cells(row: Sequence[str]) -> str:
-    tags = ["th", *["td"] * (len(row) - 1)]
-    return "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for tag, cell in zip(tags, row, strict=True))
+    if not row:
+        return ""
+    lead, *others = (html.escape(str(cell)) for cell in row)
+    return f'<th scope="row">{lead}</th>' + "".join(f"<td>{cell}</td>" for cell in others)
 
 
 def section(title: str, says: str, body: str) -> str:

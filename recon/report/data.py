@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +14,9 @@ import torch
 from recon.correlation import pearson
 from recon.data.hdf5 import Hdf5, open_hdf5
 from recon.errors import InputError
-from recon.media import Pixels, encode_png, sprite_sheet, to_uint8
+from recon.media import Pixels, to_uint8
 from recon.metrics import COSTS, Metric, ranked
+from recon.report.movies import Clip, clips_that_fit
 from recon.report.traces import curves_of, finite_numbers, rounded, trace_of
 from recon.run.trace import read_trace
 from recon.study.seen import seen_in
@@ -26,12 +26,6 @@ from recon.study.store import read_task
 Row = Mapping[str, Any]
 Interval = Callable[[Sequence[float]], tuple[float, float]]
 """Values over clips → bounds of the 95 % interval of their mean."""
-Clip = dict[str, Any]
-
-MOVIE_BYTES = 22_000_000
-"""Maximum size of all movies of a page."""
-BYTES_PER_PIXEL = 0.8
-"""Size of a reconstruction as PNG in base64; measured 0.5–0.9."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +135,7 @@ def read_clips(
             raise InputError(f"{path}: expected clips, got none; run it again")
         trials = sorted(there, key=lambda name: list(known).index(name) if name in known else len(known))
         pixels = file.values(f"{trials[0]}/truth", axes=3)[:max_frames].size
-        named, light = sum(name in there for name in known), int(MOVIE_BYTES / (pixels * movies * BYTES_PER_PIXEL))
+        named, light = sum(name in there for name in known), clips_that_fit(pixels * movies)
         # Limits the size of a page with `movies` movies per clip, but keeps the clips of `first`.
         fitting = max(1, min(max_clips, max(named, light)))
         truths = {trial: file.values(f"{trial}/truth", axes=3)[:max_frames] for trial in trials[:fitting]}
@@ -159,8 +153,6 @@ def _clip(file: Hdf5, trial: str, truth: Pixels) -> Clip:
         "warmup": min(int(file.number(trial, key="warmup", default=0)), frames),
         "tail": max(0, int(file.number(trial, key="tail", default=0)) - (total - frames)),
         "total": total,
-        "columns": _columns(truth),
-        "sprite": _sprite(truth),
     } | dict(zip(("frames", "height", "width"), truth.shape, strict=True))
 
 
@@ -210,7 +202,7 @@ def _method(tasks: Sequence[FinishedTask], truths: Mapping[str, Pixels], interva
         "seeds": len({row.get("seed") for row in rows}),
         "failures": sorted({_failure(row) for row in rows} - {""}),
         "scores": {column.key: score for column in columns_of(rows[0]) if (score := _score(rows, column, interval))},
-        "movies": {trial: _sprite(movie) for trial, movie in movies.items()},
+        "movies": movies,
         "frame_correlation": {trial: _frame_correlation(movie, truths[trial]) for trial, movie in movies.items()},
         "trace": trace_of([read_trace(folder / "trace.jsonl") for folder in folders]),
         "curves": curves_of([folder / "curves.json" for folder in folders]),
@@ -258,17 +250,6 @@ def _movies(path: Path, truths: Mapping[str, Pixels]) -> dict[str, Pixels]:
         shown = {trial: stored[trial][: len(truths[trial])] for trial in there}
     movies = {trial: to_uint8(movie) for trial, movie in shown.items()}
     return {trial: movie for trial, movie in movies.items() if movie.shape == truths[trial].shape}
-
-
-def _columns(movie: Pixels) -> int:
-    """Return the columns of a roughly square sprite sheet: browsers limit the sides of a picture."""
-    frames, height, width = movie.shape
-    return int(max(1, min(frames, round(math.sqrt(frames * height / width)))))
-
-
-def _sprite(movie: Pixels) -> str:
-    png = encode_png(sprite_sheet(movie, columns=_columns(movie)))
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
 def _frame_correlation(movie: Pixels, truth: Pixels) -> list[float | None]:

@@ -23,6 +23,7 @@ from recon.report.ablation import ablation_of
 from recon.report.cells import read_table
 from recon.report.comparisons import comparisons
 from recon.report.data import columns_of, read_clips, read_methods, read_tasks, standings
+from recon.report.movies import embed
 from recon.study import manifest
 from recon.study.outputs import INPUT_FILES
 
@@ -49,6 +50,7 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
     first = standings(tasks)
     clips, truths = read_clips(run, max_clips=max_clips, max_frames=max_frames, movies=lines + 1, first=first)
     methods = read_methods(tasks, truths, interval=_interval)
+    clips, methods, movies = embed(clips, truths, methods)
     page: dict[str, Any] = {
         "name": run.resolve().name,
         "columns": _shown_columns(methods),
@@ -61,7 +63,7 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
         "given_up": list(_given_up(run)),
     }
     path = run / "report.html"
-    text = _fill(run, page)
+    text = _fill(run, page, movies)
     write_bytes(path, f"{text}{_stamp(made_from, text)}".encode())
     return path
 
@@ -125,7 +127,7 @@ def _shown_columns(methods: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
     return [asdict(column) for column in columns_of(shown) if column.key in shown]
 
 
-def _fill(run: Path, page: Mapping[str, Any]) -> str:
+def _fill(run: Path, page: Mapping[str, Any], movies: str) -> str:
     assets = resources.files("recon.report") / "assets"
     style, *scripts = ((assets / name).read_text(encoding="utf-8") for name in ASSETS)
     return Template((assets / TEMPLATE).read_text(encoding="utf-8")).substitute(
@@ -138,6 +140,7 @@ def _fill(run: Path, page: Mapping[str, Any]) -> str:
         style=style,
         script="\n".join(scripts),
         data=_json(page),
+        movies=movies,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from worlds.browser import choose, opened
+from worlds.browser import choose, opened, wait_for
 from worlds.finished_run import EVIL
 
 from recon.media import to_uint8
@@ -24,13 +24,6 @@ def browser(page: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[An
         yield driver
 
 
-def wait_for(holds: Any, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "the page did not get there in time"
-        time.sleep(0.05)
-
-
 def pixels(driver: Any, name: str) -> np.ndarray:
     script = """const all = [...document.querySelectorAll('canvas')];
         const canvas = all.find((each) => each.dataset.name === arguments[0]);
@@ -40,12 +33,25 @@ def pixels(driver: Any, name: str) -> np.ndarray:
     return np.array(data).reshape(height, width, 4)[..., :3]
 
 
-def scrub(driver: Any, frame: int) -> None:
+def alike(shown: np.ndarray, movie: np.ndarray) -> bool:
+    """Return whether a canvas shows a frame, apart from what compression loses."""
+    grey = shown.astype(float)
+    assert np.array_equal(shown, shown[..., :1].repeat(3, -1)), "grey"
+    return bool(np.abs(grey[..., 0] - movie).mean() < 2.5)
+
+
+def scrub(driver: Any, number: int) -> None:
     driver.execute_script(
         "const slider = document.getElementById('frame'); slider.value = arguments[0];"
         "slider.dispatchEvent(new Event('input', {bubbles: true}));",
-        frame,
+        number,
     )
+    wait_for(lambda: drawn(driver) == number)
+
+
+def drawn(driver: Any) -> int:
+    """Return the frame on the canvases; it follows the slider's once the video is there."""
+    return int(driver.execute_script("return document.getElementById('movies').dataset.frame ?? -1"))
 
 
 def frame(driver: Any) -> int:
@@ -67,7 +73,7 @@ def shown(run: Path) -> list[str]:
     return list(standings(read_tasks(run)))
 
 
-def test_scrubbing_shows_the_stored_grey_values_of_that_frame(browser: Any, run: Path) -> None:
+def test_scrubbing_shows_that_frame_of_every_movie(browser: Any, run: Path) -> None:
     first = shown(run)[0]
     with h5py.File(run / "clips.h5") as file:
         truth = file[first]["truth"][:]
@@ -75,7 +81,9 @@ def test_scrubbing_shows_the_stored_grey_values_of_that_frame(browser: Any, run:
         scrub(browser, number)
         assert frame(browser) == number
         for name, movie in (("true movie", truth), ("ridge", stored(run, first, "ridge"))):
-            assert np.array_equal(pixels(browser, name), movie[number][..., None].repeat(3, -1))
+            others = [each for each in range(len(movie)) if abs(each - number) > 4]
+            assert alike(pixels(browser, name), movie[number]), name
+            assert not any(alike(pixels(browser, name), movie[each]) for each in others)
 
 
 def test_unscored_frames_are_marked(browser: Any) -> None:
@@ -93,11 +101,12 @@ def test_playing_advances_all_movies_together_and_pause_stops(browser: Any, run:
     wait_for(lambda: frame(browser) >= 3)
     click(browser, "#play")
     stopped = frame(browser)
+    wait_for(lambda: drawn(browser) == stopped)
     time.sleep(0.2)
-    assert frame(browser) == stopped
+    assert frame(browser) == drawn(browser) == stopped
     assert not np.array_equal(pixels(browser, "ridge"), before)
     for label in ("ridge", "mean"):
-        assert np.array_equal(pixels(browser, label)[..., 0], stored(run, shown(run)[0], label)[stopped])
+        assert alike(pixels(browser, label), stored(run, shown(run)[0], label)[stopped])
 
 
 def test_space_plays_and_arrows_step(browser: Any) -> None:
@@ -123,7 +132,7 @@ def test_another_clip_brings_its_movies_and_caption(browser: Any, run: Path) -> 
     click(browser, f"#clips button:nth-child({other})")
     with h5py.File(run / "clips.h5") as file:
         truth = file["7"]["truth"][frame(browser)]
-    wait_for(lambda: np.array_equal(pixels(browser, "true movie")[..., 0], truth))
+    wait_for(lambda: alike(pixels(browser, "true movie"), truth))
     assert "dark ball" in browser.execute_script("return document.getElementById('caption').textContent")
     pills = browser.execute_script("return [...document.querySelectorAll('#clips button')].map((b) => b.textContent)")
     assert pills == ["best clip", "median clip", "worst clip"]
@@ -196,14 +205,6 @@ def test_plots_are_drawn_and_follow_their_controls(browser: Any) -> None:
     )
     assert browser.execute_script(drawn) != before
     assert "NaN" not in browser.execute_script("return document.querySelector('main').innerHTML")
-
-
-def test_the_page_fits_a_telephone(browser: Any) -> None:
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    )
-    assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_the_console_stays_clean(browser: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 from worlds.finished_run import EVIL, embedded, make_run, seal_run
 
 from recon.report.data import group_of, read_tasks
+from recon.report.movies import BYTES_PER_PIXEL
 from recon.report.page import write_report
 
 
@@ -49,7 +50,7 @@ def test_nothing_that_a_user_wrote_becomes_markup(page: Path) -> None:
 
 def test_the_page_needs_no_network(page: Path) -> None:
     text = page.read_text()
-    assert "default-src 'none'" in text
+    assert "default-src 'none'; img-src data:; media-src blob:; style-src" in text
     assert 'src="http' not in text
     assert "@import" not in text
     assert "url(http" not in text
@@ -146,7 +147,7 @@ def test_a_long_table_shows_fewer_clips(tmp_path: Path, monkeypatch: pytest.Monk
     """As many as the page can bear, but the best, the median and the worst in any case."""
     run = make_run(tmp_path / "run", clips=6, shape=(16, 6, 8), warmup=2)
     for bearable, shown in ((4.5, 4), (1.5, 3)):
-        monkeypatch.setattr("recon.report.data.MOVIE_BYTES", bearable * 8 * 16 * 6 * 8 * 0.8)
+        monkeypatch.setattr("recon.report.movies.MOVIE_BYTES", bearable * 8 * 16 * 6 * 8 * BYTES_PER_PIXEL)
         clips = embedded(write_report(run))["clips"]
         assert [clip["standing"] for clip in clips] == ["best", "median", "worst", ""][:shown]
     two = make_run(tmp_path / "two", clips=2, shape=(16, 6, 8), warmup=2)

@@ -33,7 +33,7 @@ SHORT = (
     "ablation.method.data.steps=1",
     "ablation.method.start.iterations=2",
     "ablation.prior_only.levels=2",
-    "ablation.no_prior.method.iterations=2",
+    "ablation.no_prior.iterations=2",
 )
 
 pytestmark = pytest.mark.slow

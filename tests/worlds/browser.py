@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,14 @@ def opened(page: Path, profile: Path) -> Iterator[Any]:
         yield driver
     finally:
         driver.quit()
+
+
+def wait_for(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait until something holds; fail after some seconds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "the page did not get there in time"
+        time.sleep(0.05)
 
 
 def choose(driver: Any, selector: str, value: str) -> None:

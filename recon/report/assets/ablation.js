@@ -4,7 +4,7 @@ const minus = (text) => text.replace(/-(?=\d)/g, "−");
 
 function numberCell(number) {
   if (number.value === null) return html("td", {}, "–", html("small", { class: "reason" }, minus(number.reason)));
-  const ends = number.interval ? `${signed(number.interval[0])} to ${signed(number.interval[1])}` : number.reason;
+  const ends = number.interval ? `${signed(number.interval[0])} to\u00a0${signed(number.interval[1])}` : number.reason;
   return html("td", {}, html(number.sure ? "b" : "span", {}, signed(number.value)), html("small", {}, `${ends} · ${number.clips} clips`));
 }
 

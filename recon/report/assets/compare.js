@@ -6,7 +6,7 @@ function differenceCells(entry) {
   if (!entry) return [html("td", {}, "–"), html("td", {}, "–")];
   const [difference, low, high, p] = entry;
   const sure = low > 0 || high < 0;
-  const cell = html("td", {}, html(sure ? "b" : "span", {}, signed(difference)), html("small", {}, `${signed(low)} to ${signed(high)}`));
+  const cell = html("td", {}, html(sure ? "b" : "span", {}, signed(difference)), html("small", {}, `${signed(low)} to\u00a0${signed(high)}`));
   return [cell, html("td", {}, p < 0.001 ? "< .001" : decimals(p, 3))];
 }
 
@@ -18,7 +18,7 @@ function drawDifferences(page, table, baseline) {
   const title = (text) => html("th", { scope: "col" }, html("span", {}, text));
   const head = html("tr", {}, title("Method"), ...keys.flatMap((key) => [title(`Δ ${page.compared[key]}`), title("p, corrected")]));
   const rows = methods.map((method) => html("tr", { "data-method": method.label },
-    html("th", { scope: "row" }, html("span", { class: "who" }, dot(method), html("span", {}, method.name), ...tags(method))),
+    html("th", { scope: "row" }, html("span", { class: "who" }, dot(method), html("span", { class: "name" }, ...breakable(method.name)), ...tags(method))),
     ...keys.flatMap((key) => differenceCells(page.comparisons[baseline][key][method.index]))));
   table.replaceChildren(html("thead", {}, head), html("tbody", {}, ...rows));
 }

@@ -73,9 +73,20 @@ function nameMethods(methods) {
   });
 }
 
+// Everything folded is printed; afterwards it is folded as before.
+function readyForPaper() {
+  let folded = [];
+  window.addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")];
+    for (const part of folded) part.open = true;
+  });
+  window.addEventListener("afterprint", () => folded.forEach((part) => { part.open = false; }));
+}
+
 function start() {
   const page = JSON.parse(document.getElementById("data").textContent);
   nameMethods(page.methods);
+  drawSummary(page, document.getElementById("summary"));
   createPlayer(page);
   buildTable(page, document.getElementById("table"));
   drawAblation(page);
@@ -84,6 +95,7 @@ function start() {
   drawCurves(page);
   drawTraces(page);
   document.getElementById("failures").append(...page.methods.flatMap((method) => method.failures.map((text) => html("li", {}, `${method.name}, ${text}`))), ...page.given_up.map((text) => html("li", {}, text)));
+  readyForPaper();
   document.getElementById("theme").addEventListener("click", () => {
     const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)").matches;
     const now = root.style.colorScheme || (dark ? "dark" : "light");

@@ -16,6 +16,12 @@ function html(name, attributes = {}, ...children) {
   return node;
 }
 
+// Text that may break inside words of more than 20 letters, after _ . / or - if there is one; shorter words stay whole.
+function breakable(text) {
+  const pieces = (word) => word.length > 20 ? word.match(/[^_./-]{1,20}[_./-]?|[_./-]/g).flatMap((piece) => [piece, html("wbr")]) : [word];
+  return text.split(/(\s+)/).flatMap(pieces);
+}
+
 const DASHES = ["", "7 3", "2 3", "9 3 2 3"];
 
 // Colour and dash of a method: eight colours, then the same colours dashed; nulls are grey and dotted.

@@ -6,15 +6,18 @@ const GROUPS = [
   ["nulls", "Null · another clip's whole measurement"],
 ];
 
-const decimals = (value, digits) => value.toFixed(digits).replace("-", "−").replace(/^(−?)0\./, "$1.");
+const decimals = (value, digits) => {
+  const text = value.toFixed(digits).replace("-", "−");
+  return digits > 1 ? text.replace(/^(−?)0\./, "$1.") : text;
+};
 
 function scoreCell(score, column) {
   if (!score) return html("td", {}, "–");
   const cell = html("td", {}, html("b", {}, decimals(score.mean, column.digits)));
   if (score.interval && !column.cost) {
-    cell.append(html("small", {}, `${decimals(score.interval[0], column.digits)} to ${decimals(score.interval[1], column.digits)}`));
+    cell.append(html("small", {}, `${decimals(score.interval[0], column.digits)} to\u00a0${decimals(score.interval[1], column.digits)}`));
   }
-  if (isNumber(score.true)) cell.append(html("small", {}, `true ${decimals(score.true, column.digits)}`));
+  if (isNumber(score.true)) cell.append(html("small", {}, `true\u00a0${decimals(score.true, column.digits)}`));
   return cell;
 }
 
@@ -32,7 +35,7 @@ function dot(method) {
 }
 
 function methodCell(method) {
-  const who = html("span", { class: "who" }, dot(method), html("span", {}, method.label), ...tags(method));
+  const who = html("span", { class: "who" }, dot(method), html("span", { class: "name" }, ...breakable(method.label)), ...tags(method));
   const seeds = method.seeds > 1 ? ` · ${method.seeds} seeds` : "";
   const behavior = { true: " · saw behavior", false: " · no behavior" }[String(method.behavior)] || "";
   const encoder = [method.encoder, method.fidelity].filter(Boolean).map((word) => `${word} · `).join("");
@@ -82,7 +85,7 @@ function buildTable(page, table) {
     const rows = methods.map((method) => html("tr", { "data-method": method.name }, methodCell(method),
       html("td", { class: "forest" }, html("div", {}, forest(method, column, domain))),
       ...page.columns.map((each) => scoreCell(method.scores[each.key], each))));
-    if (title) rows.unshift(html("tr", { class: "group" }, html("th", { colspan: page.columns.length + 2 }, title)));
+    if (title) rows.unshift(html("tr", { class: "group" }, html("th", { scope: "rowgroup", colspan: page.columns.length + 2 }, html("span", {}, title))));
     return [html("tbody", { class: group }, ...rows)];
   }
 
@@ -90,9 +93,23 @@ function buildTable(page, table) {
     const column = page.columns.find((each) => each.key === state.key);
     const scores = page.methods.map((method) => method.scores[column.key]).filter(Boolean);
     const domain = spread([0, ...scores.flatMap((score) => Object.values(score.values))], [0, 1]);
-    const over = html("th", { scope: "col" }, html("span", {}, `${column.title}, clip by clip`), forestAxis(domain));
+    const over = html("th", { scope: "col", class: "forest" }, html("span", {}, `${column.title}, clip by clip`), forestAxis(domain));
     const head = html("thead", {}, html("tr", {}, html("th", { scope: "col" }, html("span", {}, "Method")), over, ...page.columns.map(heading)));
     table.replaceChildren(head, ...GROUPS.flatMap((group) => body(group, column, domain)));
   }
   draw();
+}
+
+// The main score of a few methods, for narrow screens: the table is far below the movies there.
+function drawSummary(page, place) {
+  const column = page.columns[0], scored = page.methods.filter((method) => method.scores[column.key]);
+  const shown = ["results", "references", "nulls"].flatMap((group) => scored.filter((method) => method.group === group).slice(0, group === "results" ? 6 : 1));
+  const lines = shown.map((method) => {
+    const { mean, interval } = method.scores[column.key];
+    const ends = interval ? html("small", {}, `${decimals(interval[0], column.digits)} to\u00a0${decimals(interval[1], column.digits)}`) : "";
+    return html("li", {}, dot(method), html("span", { class: "name" }, ...breakable(method.name)), ...tags(method), html("b", {}, decimals(mean, column.digits)), ends);
+  });
+  const more = scored.length > shown.length ? `All ${scored.length} rows and all scores` : "All scores";
+  place.replaceChildren(html("h2", { id: "summary-title" }, `${column.title}, mean over clips`), html("ol", {}, ...lines), html("a", { href: "#scores" }, more));
+  section(place.id, lines.length > 0);
 }
