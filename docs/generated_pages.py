@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import pkgutil
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from itertools import groupby
@@ -31,21 +33,48 @@ ROOMS = {
     "recon.encoders": "forward models: movie (and behavior) to rates",
     "recon.priors": "movie statistics: energies, denoisers, text",
 }
-"""Modules of the reference, with one line each; their submodules have pages of their own."""
+"""Rooms of the reference with one line each: a page for each, with all modules below it."""
+
+
+NOTEBOOK = re.compile(r"\[([^\]]+)\]\((?:\.\./)+notebooks/(\w+)\.ipynb\)")
 
 
 def setup(app: Any) -> dict[str, bool]:
     """Write the pages before Sphinx looks for documents."""
     write_pages(Path(app.confdir) / "reference" / "generated")
+    app.connect("source-read", linked)
+    app.setup_extension("sphinx.ext.autodoc")
+    app.connect("autodoc-process-docstring", plain)
     return {"parallel_read_safe": True}
+
+
+def linked(app: Any, docname: str, source: list[str]) -> None:
+    """Links to notebooks, which are right on disk, become links to their pages."""
+    source[0] = NOTEBOOK.sub(r"{doc}`\1 </notebooks/\2>`", source[0])
+
+
+def plain(app: Any, what: str, name: str, item: Any, options: Any, lines: list[str]) -> None:
+    """Docstrings are plain text with `code`: everything that reStructuredText would take for markup is escaped."""
+    paragraphs = "\n".join(lines).split("\n\n")
+    lines[:] = "\n\n".join(text if ">>>" in text else escaped(text) for text in paragraphs).split("\n")
+
+
+def escaped(text: str) -> str:
+    """Return a paragraph with its code as literals and all else without markup; a list keeps its bullets."""
+    parts = re.split(r"`+([^`]*)`+", text)
+    for place, part in enumerate(parts):
+        marked = re.sub(r"(?<!\\)([|]|(?<=\S)\*|\*(?=\S)|(?<=\w)_(?!\w))", r"\\\1", part)
+        parts[place] = f"``{part}``" if place % 2 else marked
+    return "".join(parts)
 
 
 def write_pages(folder: Path) -> None:
     """Write the generated pages; an unchanged page keeps its time, so that a second build is short."""
-    folder.mkdir(parents=True, exist_ok=True)
-    pages = {"python": python_page(), "command_line": command_page(), "names": names_page(), "rooms": rooms_page()}
+    pages = {"python": python_page(), "command_line": command_page(), "names": names_page()}
+    pages |= {f"rooms/{name}": room_page(name) for name in ROOMS}
     for name, text in pages.items():
         file = folder / f"{name}.md"
+        file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             file.write_text(text, encoding="utf-8")
 
@@ -54,13 +83,19 @@ def python_page() -> str:
     """Return the page of the names in `recon.__all__`."""
     names = [name for name in getattr(recon, "__all__", ()) if not name.startswith("_")]
     parts = ["# Python", "`import recon` loads no torch; each name is imported at its first use.\n"]
-    parts += [_directive(f"recon.{name}", getattr(recon, name)) for name in names]
-    return "\n".join(parts)
+    return "\n".join([*parts, *(_name(name, getattr(recon, name)) for name in names)])
 
 
-def _directive(path: str, item: object) -> str:
+def _name(name: str, item: object) -> str:
+    """Return the section of a name; what is defined in a room has its entry in the index there."""
     kind = "autoclass" if inspect.isclass(item) else "autofunction" if callable(item) else "autodata"
-    return f"## {path}\n\n```{{eval-rst}}\n.. {kind}:: {path}\n```\n"
+    own = getattr(item, "__module__", "").startswith("recon.api")
+    options = ["   :members:"] * inspect.isclass(item) + ["   :no-index:"] * (not own)
+    return _rst(f"## {name}", "\n".join([f".. {kind}:: recon.{name}", *options]))
+
+
+def _rst(heading: str, text: str) -> str:
+    return f"{heading}\n\n```{{eval-rst}}\n{text}\n```\n"
 
 
 def command_page() -> str:
@@ -102,11 +137,13 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("[", "\\[").replace("*", "\\*")
 
 
-def rooms_page() -> str:
-    """Return the page of the modules, with their submodules by autosummary."""
-    parts = ["# Rooms", "Every module of the package, from its docstrings.\n", "| room | content |", "|---|---|"]
-    parts += [f"| `{name}` | {about} |" for name, about in ROOMS.items()]
-    listed = "\n".join(f"   {name}" for name in ROOMS if import_module(name))
-    tree = ".. autosummary::\n   :toctree: modules\n   :recursive:\n   :template: module.rst\n\n"
-    parts.append(f"\n```{{eval-rst}}\n{tree}{listed}\n```\n")
-    return "\n".join(parts)
+def room_page(name: str) -> str:
+    """Return the page of a package or module: itself and all modules below it, by their docstrings."""
+    module = import_module(name)
+    below = pkgutil.walk_packages(getattr(module, "__path__", ()), f"{name}.")
+    parts = [f"# {name}", f"{ROOMS[name].capitalize()}.\n", _module(name)]
+    return "\n".join([*parts, *(_module(found.name) for found in below)])
+
+
+def _module(name: str) -> str:
+    return _rst(f"## {name}", f".. automodule:: {name}\n   :members:\n   :ignore-module-all:")
