@@ -37,20 +37,22 @@ ROOMS = {
 
 
 NOTEBOOK = re.compile(r"\[([^\]]+)\]\((?:\.\./)+notebooks/(\w+)\.ipynb\)")
+INTERVAL = re.compile(r"(?<= )\[[-+−]?[\d.]+, [-+−]?[\d.]+\]")
 
 
 def setup(app: Any) -> dict[str, bool]:
     """Write the pages before Sphinx looks for documents."""
     write_pages(Path(app.confdir) / "reference" / "generated")
-    app.connect("source-read", linked)
+    app.connect("source-read", written)
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", plain)
     return {"parallel_read_safe": True}
 
 
-def linked(app: Any, docname: str, source: list[str]) -> None:
-    """Links to notebooks, which are right on disk, become links to their pages."""
+def written(app: Any, docname: str, source: list[str]) -> None:
+    """Links to notebooks, which are right on disk, become links to their pages; an interval stays on one line."""
     source[0] = NOTEBOOK.sub(r"{doc}`\1 </notebooks/\2>`", source[0])
+    source[0] = INTERVAL.sub(lambda found: found[0].replace("-", "−").replace(", ", ",\N{NO-BREAK SPACE}"), source[0])
 
 
 def plain(app: Any, what: str, name: str, item: Any, options: Any, lines: list[str]) -> None:
