@@ -62,11 +62,13 @@ def plain(app: Any, what: str, name: str, item: Any, options: Any, lines: list[s
 
 
 def escaped(text: str) -> str:
-    """Return a paragraph with its code as literals and all else without markup; a list keeps its bullets."""
-    parts = re.split(r"`+([^`]*)`+", text)
+    """Return a paragraph with its code as literals, **bold** as it is, and no other markup."""
+    parts = re.split(r"(`+[^`]*`+|\*\*\w[^*]*\*\*)", text)
     for place, part in enumerate(parts):
-        marked = re.sub(r"(?<!\\)([|]|(?<=\S)\*|\*(?=\S)|(?<=\w)_(?!\w))", r"\\\1", part)
-        parts[place] = f"``{part}``" if place % 2 else marked
+        if place % 2:
+            parts[place] = f"``{part.strip('`')}``" if part.startswith("`") else part
+        else:
+            parts[place] = re.sub(r"(?<!\\)([|]|(?<=\S)\*|\*(?=\S)|(?<=\w)_(?!\w))", r"\\\1", part)
     return "".join(parts)
 
 
