@@ -84,8 +84,9 @@ def write_pages(folder: Path) -> None:
 
 
 def python_page() -> str:
-    """Return the page of the names in `recon.__all__`."""
-    names = [name for name in getattr(recon, "__all__", ()) if not name.startswith("_")]
+    """Return the page of the public names of `recon`."""
+    public = getattr(recon, "__all__", None) or getattr(recon, "PUBLIC", ())
+    names = [name for name in public if not name.startswith("_") and not inspect.ismodule(getattr(recon, name))]
     parts = ["# Python", "`import recon` loads no torch; each name is imported at its first use.\n"]
     return "\n".join([*parts, *(_name(name, getattr(recon, name)) for name in names)])
 
