@@ -37,7 +37,9 @@ ROOMS = {
 
 
 NOTEBOOK = re.compile(r"\[([^\]]+)\]\((?:\.\./)+notebooks/(\w+)\.ipynb\)")
-INTERVAL = re.compile(r"(?<= )\[[-+−]?[\d.]+, [-+−]?[\d.]+\]")
+ROW = re.compile(r"^\|.*\|$", re.M)
+MINUS = re.compile(r"(?<=[ \[])-(?=[\d.])")
+INTERVAL = re.compile(r"\[([-+−]?[\d.]+), ([-+−]?[\d.]+)\]")
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -50,9 +52,11 @@ def setup(app: Any) -> dict[str, bool]:
 
 
 def written(app: Any, docname: str, source: list[str]) -> None:
-    """Links to notebooks, which are right on disk, become links to their pages; an interval stays on one line."""
-    source[0] = NOTEBOOK.sub(r"{doc}`\1 </notebooks/\2>`", source[0])
-    source[0] = INTERVAL.sub(lambda found: found[0].replace("-", "−").replace(", ", ",\N{NO-BREAK SPACE}"), source[0])
+    """Links to notebooks, which are right on disk, become links to their pages; in tables an interval is one word."""
+    if docname.startswith("notebooks/"):
+        return
+    text = NOTEBOOK.sub(r"{doc}`\1 </notebooks/\2>`", source[0])
+    source[0] = ROW.sub(lambda row: INTERVAL.sub("[\\1,\N{NO-BREAK SPACE}\\2]", MINUS.sub("−", row[0])), text)
 
 
 def plain(app: Any, what: str, name: str, item: Any, options: Any, lines: list[str]) -> None:

@@ -21,6 +21,8 @@ def run(path: Path) -> None:
     NotebookClient(notebook, timeout=1800, kernel_name="python3", record_timing=False, resources=resources).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":  # progress bars and warnings name the machine that ran them
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     notebook.metadata["language_info"] = {"name": "python"}
     nbformat.write(notebook, path)
 
