@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 # Tests run in two processes; one thread each keeps them from getting in each other's way.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo check test test-slow table bench gpu lint clean help
+.PHONY: demo check test test-slow table bench gpu lint docs notebooks clean help
 
 demo: $(INSTALLED)  ## reconstruct held-out clips of the simulated recording and write runs/demo/report.html and demo.mp4; then what a prior adds
 	@$(BIN)/recon benchmark configs/demo.yaml
@@ -39,7 +39,7 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
 
-table: $(INSTALLED)  ## the full table of README.md; takes as long as it needs
+table: $(INSTALLED)  ## the full table of docs/results/simulated_v1.md; takes as long as it needs
 	@$(BIN)/recon benchmark configs/table.yaml
 
 # On all cores, unlike the tests. QUICK=1: tiny, in two minutes; PART=settings: some tables; SIZES='frames=64'.
@@ -52,6 +52,16 @@ bench: $(INSTALLED)  ## measure speed and memory and rewrite BENCHMARKS.md: half
 # PART=numbers|speed|settings|prior: at most four minutes each; without it the first two. A CPU runs tiny and says so.
 gpu: $(INSTALLED)  ## on a GPU: numbers against the CPU's, speed against the plain loop; figures go to BENCHMARKS.md
 	@$(BIN)/python tests/gpu/run.py $(if $(PART),--part $(PART))
+
+# Offline once the packages are there: no inventories of other projects, no remote fonts.
+docs: $(INSTALLED)  ## build the pages and the reference into docs/_build/html, without network and without warnings
+	@$(BIN)/python -c "import furo, myst_nb" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --nitpicky --jobs auto docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+# ONLY=01_reconstruct_a_clip for one of them.
+notebooks: $(INSTALLED)  ## run the tutorials and store them with their outputs: a quarter of an hour on two cores
+	@$(BIN)/python docs/run_notebooks.py $(ONLY)
 
 clean:  ## remove the environment; recordings and runs stay
 	rm -rf .venv

@@ -1,16 +1,20 @@
-"""README keeps its word: files that it names exist, commands that it shows are known."""
+"""README and the pages of docs/ keep their word: files that they name exist, commands that they show are known."""
 
+import argparse
+import ast
 import re
 import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import yaml
 from worlds import formats as worlds
 from worlds import formats_nwb
+from worlds.pages import README, ROOT, TEXTS, blocks, lines
 
 from recon.cli import main
 from recon.commands.parser import parser
@@ -19,39 +23,76 @@ from recon.data.sensorium import SensoriumRecording
 from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
 
-ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```\n(.*?)```", TEXT, re.S)
-SHOWN = [line.strip() for block in BLOCKS for line in block.splitlines()]
-COMMANDS = sorted({line for line in SHOWN if line.startswith(("recon ", "make "))})
+TEXT = "\n".join(TEXTS.values())
+PROGRAMS = ("recon", "make", "pip", "pytest", "python", "tensorboard")
+FILL_IN = {"CONFIG", "RUN", "FOLDER", "COMMAND", "FILE.zip"}
+"""Words that stand for something of the reader's."""
+
+
+COMMANDS = sorted({line for text in TEXTS.values() for line in lines(text)})
 COMMANDS += sorted(set(re.findall(r"`((?:recon|make) [a-z][^`…]*)`", TEXT)))
+
+
+def names(parent: argparse.ArgumentParser) -> set[str]:
+    """The full names of all commands and verbs below a parser."""
+    children = [action.choices for action in parent._actions if isinstance(action, argparse._SubParsersAction)]
+    below = [child for choices in children for child in choices.values()]
+    return {child.prog for child in below}.union(*map(names, below))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_a_command_is_known(command: str) -> None:
     program, *words = shlex.split(command)
+    assert program in PROGRAMS
     if program == "make":
         rules = re.findall(r"^([a-z_-]+):", (ROOT / "Makefile").read_text(), re.M)
         assert {word for word in words if "=" not in word} <= set(rules)
-    elif not {"CONFIG", "RUN", "FOLDER"} & set(words) and "--help" not in words:
-        assert parser().parse_args(words).command
+    elif program == "recon" and not FILL_IN & set(words) and "--help" not in words and command not in names(parser()):
+        options, overrides = parser().parse_known_args(words)
+        assert options.command and all("=" in word for word in overrides)
 
 
-LINKS = re.findall(r"\]\(([\w/.-]+\.\w+)\)", TEXT)
-FILES = re.findall(r"`((?:configs|recon|encoders|notebooks)/[\w/.-]+\.\w+)`", TEXT)
+def test_readme_is_short() -> None:
+    text = TEXTS[README]
+    assert len(text.splitlines()) <= 200 and len(text.split()) <= 1500
+
+
+def test_readme_shows_ten_lines_of_python() -> None:
+    (block,) = blocks(TEXTS[README], "python")
+    assert len(ast.parse(block).body) == len(block.splitlines()) == 10
+
+
+FILES = re.findall(r"`((?:configs|recon|encoders|notebooks|tests|docs)/[\w/.-]+\.\w+)`", TEXT)
+LINKS = re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXTS[README])
+WRITTEN = {"configs/mine.yaml", "configs/methods/NAME.yaml", "docs/_build/html/index.html"}
 
 
 @pytest.mark.parametrize("name", sorted({*LINKS, *FILES}))
 def test_a_file_that_is_named_exists(name: str) -> None:
-    assert (ROOT / name).exists() or name == "configs/mine.yaml"
+    assert (ROOT / name).exists() or name in WRITTEN
+
+
+def test_links_to_other_sites_are_well_formed() -> None:
+    for link in re.findall(r"\]\((https?:[^)]*)\)", TEXT):
+        parts = urlsplit(link)
+        assert parts.scheme == "https" and re.fullmatch(r"[a-z0-9.-]+\.[a-z]{2,}", parts.netloc), link
 
 
 def test_nothing_is_left_to_fill_in() -> None:
     assert "@@" not in TEXT
 
 
-OWN = TEXT[TEXT.index("## Use your own data") : TEXT.index("A mapping says where things are:")]
-LINES = [line for line in OWN.split("```")[1].splitlines() if line]
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_table_has_equal_rows(name: str) -> None:
+    """A row of another length loses or invents a number where it is drawn."""
+    for table in re.findall(r"(?:^\|.*\|\n)+", TEXTS[name], re.M):
+        cells = {len(re.split(r"(?<!\\)\|", re.sub(r"`[^`]*`", "code", row))) for row in table.splitlines()}
+        assert len(cells) == 1, table.splitlines()[0]
+
+
+OWN = TEXTS["docs/how-to/own_data.md"]
+RECIPE = TEXTS[README][TEXTS[README].index("## Your own data") :]
+LINES = lines(RECIPE[: RECIPE.index("\n## ", 1)])
 ROWS = re.findall(r"^\| (?!format)(.+?) \| `(recon [^`]+)` \|$", OWN, re.M)
 
 
@@ -100,15 +141,15 @@ def test_every_format_has_its_line_and_they_are_few() -> None:
 def test_the_lines_from_plain_arrays_to_a_reconstruction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own_files(tmp_path, "movie.npy")
     monkeypatch.chdir(tmp_path)
-    demo = (ROOT / "configs/demo.yaml").read_text(encoding="utf-8")
-    mine = yaml.safe_load(demo) | {"recording": "recordings/mine", "judge": None, "run": "runs/mine"}
-    mine.pop("simulate", None)
-    mine |= {"rows": [{"label": "ridge", "method": {"preset": "ridge"}}], "clips": {"count": 1}}
-    mine |= {"encoders": {"own": {"name": "core_readout", "weights": "weights/mine.safetensors"}}}
-    Path("configs").mkdir()
-    Path("configs/mine.yaml").write_text(yaml.safe_dump(mine))
-    shutil.copytree(ROOT / "configs/train", "configs/train")
-    short = ["training.steps=2", "training.validate_every=2", "training.frames=20", "training.batch=2"]
+    short = {
+        "train": ["training.steps=2", "training.validate_every=2", "training.frames=20", "training.batch=2"],
+        "benchmark": ["rows[2].method.iterations=2"],
+    }
     for line in LINES:
-        assert main(shlex.split(line)[1:] + (short if " train " in line else [])) == 0, line
+        _, command, *words = shlex.split(line)
+        assert main([command, *words, *short.get(command, [])]) == 0, line
     assert Path("runs/mine/report.html").exists()
+
+
+def test_the_guide_shows_the_same_lines() -> None:
+    assert lines(OWN)[: len(LINES)] == LINES

@@ -1,6 +1,6 @@
 """Bad input: one line that says expected, got and remedy, exit code 2, and everything as it was.
 
-The cases are the table of README.md.
+The cases are the table of docs/how-to/errors.md.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def no_frames_left(world: Path) -> list[str]:
     return ["frames.warmup=85"]
 
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/how-to/errors.md"
 CASES: dict[Callable[[Path], list[str]], tuple[str, ...]] = {
     missing_folder: ("expected the folder of a recording", "got nothing", "check the path"),
     truncated_array: ("responses", "expected a complete .npy file", "got a damaged one", "copy or unpack"),
@@ -138,23 +138,23 @@ NAMED = {
     truncated_array: "a truncated .npy file",
     nan_in_valid_frames: "NaN inside valid frames",
     behavior_of_another_length: "behavior of another length",
-    fewer_neurons_in_the_encoder: "an encoder of another number of neurons",
+    fewer_neurons_in_the_encoder: "an encoder with another number of neurons",
     unknown_key: "an unknown key in YAML",
     wrong_type: "a wrong type in YAML",
     unknown_name: "an unknown name in YAML",
     checkpoint_of_another_architecture: "an encoder checkpoint of another architecture",
     truncated_checkpoint: "a truncated checkpoint",
-    too_many_clips: "more clips than there are",
-    no_frames_left: "clips shorter than what is not scored",
+    too_many_clips: "more clips than available",
+    no_frames_left: "clips shorter than their unscored frames",
 }
 FULL_DISK = "a full disk"
 
 
 def promised(case: str) -> re.Pattern[str]:
-    """The error that README.md promises for a case; … stands for anything."""
-    rows = re.findall(r"^\| (.+?) \| `(.+)` \|$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    """The error that docs/how-to/errors.md promises for a case; … stands for anything."""
+    rows = re.findall(r"^\| (.+?) \| `(.+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     errors = dict(rows)
-    assert case in errors, f"README.md, table of bad input: expected a row {case!r}"
+    assert case in errors, f"docs/how-to/errors.md: expected a row {case!r}"
     return re.compile("recon: " + ".*".join(map(re.escape, errors[case].split("…"))) + "\n")
 
 

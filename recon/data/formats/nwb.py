@@ -47,7 +47,7 @@ class NwbMapping:
         if bool(self.responses) == bool(self.units) or not self.movie or unknown:
             raise InputError(
                 "mapping: expected responses or units, a movie, and behavior of "
-                f"{', '.join(BEHAVIOR)}, got {self}; see README, Use your own data"
+                f"{', '.join(BEHAVIOR)}, got {self}; see docs/how-to/own_data.md"
             )
 
 
@@ -88,7 +88,7 @@ def known_mapping(file: Hdf5) -> NwbMapping:
             return mapping
     raise InputError(
         f"{file.path}: expected a MICrONS scan or an Allen Neuropixels session, got another NWB file; say in a mapping "
-        "where responses and movie are (--mapping FILE.yaml, see README, Use your own data)"
+        "where responses and movie are (--mapping FILE.yaml, see docs/how-to/own_data.md)"
     )
 
 
