@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recon.api.ablate import PriorAblation as PriorAblation
     from recon.api.ablate import ablate as ablate
+    from recon.api.arrays import from_arrays as from_arrays
     from recon.api.compare import compare as compare
     from recon.api.comparison import ComparisonTable as ComparisonTable
     from recon.api.encoder import load_encoder as load_encoder
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from recon.api.reconstruct import reconstruct as reconstruct
     from recon.api.recording import ClipSet as ClipSet
     from recon.api.recording import OpenRecording as OpenRecording
-    from recon.api.recording import from_arrays as from_arrays
     from recon.api.recording import open_recording as open_recording
     from recon.api.result import Result as Result
     from recon.encoders.base import Encoder as Encoder
@@ -44,7 +44,7 @@ PUBLIC = {
     "ablate": "recon.api.ablate",
     "compare": "recon.api.compare",
     "example": "recon.api.example",
-    "from_arrays": "recon.api.recording",
+    "from_arrays": "recon.api.arrays",
     "load_encoder": "recon.api.encoder",
     "open_recording": "recon.api.recording",
     "reconstruct": "recon.api.reconstruct",

@@ -1,8 +1,7 @@
-"""Recordings as Python objects: opened from disk, made of arrays, and their clips."""
+"""Recordings as Python objects: opened from disk, and their clips."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,19 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
-from recon.api.places import kept_recordings
-from recon.data.arrays import ArrayLike
-from recon.data.content import content_of
-from recon.data.formats.arrays_import import import_arrays
-from recon.data.layout import ABSENT, MAX_FRAMES, TEST, TRAIN, VALIDATION, is_canonical
-from recon.data.open import bar
+from recon.data.layout import ABSENT, TEST, TRAIN, VALIDATION
 from recon.data.open import open_recording as open_reader
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.summary import as_html, as_text, screen
-from recon.files import digest
 from recon.problem.clips import Batch, Clip, Clips, batches, choose_clips
 from recon.types import Trial
 
@@ -174,78 +166,3 @@ def open_recording(path: Path | str) -> OpenRecording:
     'example'
     """
     return OpenRecording(open_reader(path))
-
-
-def from_arrays(
-    movie: ArrayLike,
-    responses: ArrayLike,
-    *,
-    degrees_per_pixel: float,
-    frame_rate: float = 30.0,
-    behavior: ArrayLike | None = None,
-    pupil_center: ArrayLike | None = None,
-    axes: str = "thw",
-    movie_range: tuple[float, float] | None = None,
-    frame_size: tuple[int, int] | None = None,
-    trial_frames: int = MAX_FRAMES,
-    validation: float = 0.1,
-    test: float = 0.1,
-    seed: int = 0,
-    name: str = "arrays",
-    folder: Path | str | None = None,
-) -> OpenRecording:
-    """Return a recording of arrays in memory or files: a movie `(T,H,W)` and the responses to it, `(N,T)` or `(T,N)`.
-
-    The same as `recon data import`, whose tiers it makes: trials of `trial_frames` frames, fractions `validation` and
-    `test` held out. `degrees_per_pixel` is the visual angle of a pixel of `movie`. It is written to `folder`, or to the
-    cache folder under a name that is made of its content, so that the same arrays are imported once.
-
-    >>> import recon
-    >>> random = np.random.default_rng(0)
-    >>> movie, responses = random.random((600, 9, 16)), random.random((20, 600))
-    >>> recon.from_arrays(movie, responses, degrees_per_pixel=8.0, trial_frames=60).trials
-    {'train': 8, 'oracle': 1, 'live_test_main': 1}
-    """
-    arrays = {"movie": movie, "responses": responses, "behavior": behavior, "pupil_center": pupil_center}
-    given = {key: _plain(value) for key, value in arrays.items() if value is not None}
-    form = (degrees_per_pixel, frame_rate, axes, movie_range, frame_size, trial_frames, validation, test, seed, name)
-    place = Path(folder) if folder else kept_recordings() / f"{name}-{_content(given, form)}"
-    if folder is None and is_canonical(place):
-        return OpenRecording(SensoriumRecording(place))
-    return OpenRecording(
-        import_arrays(
-            place,
-            movie=given["movie"],
-            responses=given["responses"],
-            behavior=given.get("behavior"),
-            pupil_center=given.get("pupil_center"),
-            frame_rate=frame_rate,
-            degrees_per_pixel=degrees_per_pixel,
-            axes=axes,
-            movie_range=movie_range,
-            frame_size=frame_size,
-            trial_frames=trial_frames,
-            validation=validation,
-            test=test,
-            seed=seed,
-            name=name,
-            progress=bar,
-        )
-    )
-
-
-def _plain(value: Any) -> ArrayLike:
-    return value if isinstance(value, str | Path) else np.asarray(value)
-
-
-def _content(arrays: dict[str, ArrayLike], form: object) -> str:
-    """Return a hash of the content of arrays and of what is made of them."""
-    return digest([{name: _hash(value) for name, value in arrays.items()}, repr(form)])[:12]
-
-
-def _hash(value: ArrayLike) -> str:
-    if isinstance(value, np.ndarray):
-        about = f"{value.dtype}{value.shape}".encode()
-        return hashlib.sha256(about + np.ascontiguousarray(value).tobytes()).hexdigest()
-    file, _, key = str(value).partition(":")
-    return f"{content_of(Path(file))}:{key}"

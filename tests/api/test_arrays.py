@@ -1,0 +1,39 @@
+"""`recon.from_arrays` takes what `recon data import` takes, and makes the same recording once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import recon
+from recon.data.formats.arrays_import import import_arrays
+from recon.media import write_mp4
+
+RANDOM = np.random.default_rng(0)
+MOVIES = [RANDOM.integers(0, 256, (frames, 8, 12), dtype=np.uint8) for frames in (40, 30, 50, 35)]
+COUNTS = [RANDOM.poisson(1.0, (6, len(movie))) for movie in MOVIES]
+TIERS = ["train", "validation", "test", "train"]
+
+
+def test_lists_of_trials_make_the_recording_of_the_importer(tmp_path: Path) -> None:
+    how = {"tiers": TIERS, "frame_rate": 30.0, "degrees_per_pixel": 4.0}
+    made = recon.from_arrays(MOVIES, COUNTS, behavior=[np.ones((2, len(movie))) for movie in MOVIES], **how)
+    again = recon.from_arrays(MOVIES, COUNTS, behavior=[np.ones((2, len(movie))) for movie in MOVIES], **how)
+    behavior = [np.ones((2, len(movie))) for movie in MOVIES]
+    direct = import_arrays(tmp_path / "direct", movie=MOVIES, responses=COUNTS, behavior=behavior, **how)
+    assert made.path == again.path and made.reader.learning_fingerprint() == direct.learning_fingerprint()
+    assert made.trials == {"train": 2, "oracle": 1, "live_test_main": 1}
+    assert recon.from_arrays(MOVIES, COUNTS, **how).path != made.path
+
+
+def test_a_video_file_whose_content_changes_is_imported_again(tmp_path: Path) -> None:
+    movie, counts = np.concatenate(MOVIES), np.concatenate(COUNTS, 1)
+    write_mp4(tmp_path / "film.mp4", movie, frame_rate=30.0)
+    first = recon.from_arrays(tmp_path / "film.mp4", counts[:, :-1], trim=True, trial_frames=30, animal="mouse")
+    assert first.name == "mouse" and any("1 frame is cut off" in note for note in first.reader.made_by["notes"])
+    write_mp4(tmp_path / "film.mp4", movie[::-1], frame_rate=30.0)
+    assert recon.from_arrays(tmp_path / "film.mp4", counts[:, :-1], trim=True, trial_frames=30).path != first.path
+    with pytest.raises(recon.InputError, match="let trim cut the one frame"):
+        recon.from_arrays(tmp_path / "film.mp4", counts[:, :-1], trial_frames=30)
