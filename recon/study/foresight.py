@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from recon import config
 from recon.data.check import repeat_sets
 from recon.data.layout import TEST, TRAIN, VALIDATION
 from recon.data.sensorium import SensoriumRecording
 from recon.data.survey import Survey
+from recon.methods.requirements import Supply, unmet
 from recon.study.settings import Frames
 
 TEXTLESS = "text decoders cannot be trained, and ablations leave out their text rows"
@@ -19,7 +21,31 @@ FEWEST_SCORED = 2
 def foreseen(recording: SensoriumRecording, found: Survey) -> list[str]:
     """Return one sentence for everything that is missing for a method, a score or an ablation."""
     lengths = {tier: responding(recording, found, tier) for tier in (TRAIN, VALIDATION, TEST)}
-    return [*_tiers(lengths), *_scored(lengths[TEST]), *_repeats(recording, found), *_captions(recording, found)]
+    general = [*_tiers(lengths), *_scored(lengths[TEST]), *_repeats(recording, found), *_captions(recording, found)]
+    return [*general, *_methods(supplied(recording, lengths))]
+
+
+def supplied(recording: SensoriumRecording, lengths: Mapping[str, Sequence[int]]) -> Supply:
+    """Return what a recording offers to methods; captions, and what a row gives, are taken to be there."""
+    clips = Counter(lengths[TEST] or lengths[VALIDATION] or lengths[TRAIN])
+    return Supply(
+        recording.name,
+        tuple(lengths[TRAIN]),
+        clips.most_common(1)[0][0] if clips else 0,
+        recording.frame_rate,
+        validation=tuple(lengths[VALIDATION]),
+        captions=True,
+        words=True,
+    )
+
+
+def _methods(supply: Supply) -> list[str]:
+    """Return a sentence for every requirement of packaged methods that is not met, after the names of the methods."""
+    missing: dict[str, list[str]] = {}
+    for file in sorted((config.CONFIGS / "methods").glob("*.yaml")):
+        for text in dict.fromkeys(unmet(config.build("method", config.load(file)), supply)):
+            missing.setdefault(text, []).append(file.stem)
+    return [f"{', '.join(names)}: {text}" for text, names in missing.items()]
 
 
 def responding(recording: SensoriumRecording, found: Survey, tier: str) -> list[int]:
