@@ -17,7 +17,8 @@ def parameters_of(entry: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """
     if not isinstance(entry, type | FunctionType):
         return dict(inspect.signature(entry, eval_str=True).parameters)
-    described = entry if dataclasses.is_dataclass(entry) or not isinstance(entry, type) else entry.__init__
+    plain = isinstance(entry, type) and not dataclasses.is_dataclass(entry)
+    described = inspect.getattr_static(entry, "__init__") if plain else entry
     hints = get_type_hints(described, include_extras=True)
     known = inspect.signature(entry).parameters
     return {name: known[name].replace(annotation=hints.get(name, Any)) for name in known}
