@@ -30,7 +30,7 @@ NOTES = "notes"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Shown:
+class ReconstructedClip:
     """One clip: its trial, its caption, the true movie and its reconstruction, both `[C,T,H,W]` in [0,1].
 
     `deviation` `[C,T,H,W]` is the standard deviation over a sampler's draws. `row` holds scores, costs and status.
@@ -53,7 +53,7 @@ class Result:
     recording: str
     frame_rate: float
     frames: Frames
-    shown: tuple[Shown, ...]
+    shown: tuple[ReconstructedClip, ...]
 
     @classmethod
     def of(cls, method: str, settings: str, clips: ClipSet, frames: Frames, solved: Sequence[Part]) -> Result:
@@ -166,11 +166,13 @@ class Result:
         return as_html(f"Result of {self.method}", self._facts)
 
 
-def _shown(part: Part) -> list[Shown]:
+def _shown(part: Part) -> list[ReconstructedClip]:
     movies, known = part.reconstruction.movie.cpu(), part.reconstruction.uncertainty
     deviations = [None] * len(movies) if known is None else list(known.deviation.cpu())
     every = zip(part.batch.trials, movies, part.rows, deviations, strict=True)
-    return [Shown(t.index, t.caption, t.movie, movie.clone(), row, spread) for t, movie, row, spread in every]
+    return [
+        ReconstructedClip(t.index, t.caption, t.movie, movie.clone(), row, spread) for t, movie, row, spread in every
+    ]
 
 
 def _titles(every: Sequence[Result], clip: int) -> list[str]:
