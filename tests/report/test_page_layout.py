@@ -108,3 +108,11 @@ def test_paper_has_still_frames_whole_tables_and_nothing_to_press(browser: Any) 
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     paper = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
     assert base64.b64decode(paper["data"]).startswith(b"%PDF")
+
+
+def test_a_browser_that_cannot_decode_the_video_shows_still_frames(browser: Any) -> None:
+    browser.execute_script("document.getElementById('video').dispatchEvent(new Event('error'))")
+    visible = "return [...document.querySelectorAll(arguments[0])].map((node) => node.checkVisibility())"
+    for selector, shown in ((".stills", True), (".moving", False), ("#undecodable", True)):
+        assert set(browser.execute_script(visible, selector)) == {shown}, selector
+    assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
