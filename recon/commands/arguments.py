@@ -15,12 +15,19 @@ Write: TypeAlias = Callable[[str], None]
 Command: TypeAlias = Callable[[argparse.Namespace, Write], None]
 Planned: TypeAlias = Callable[[dict[str, Any]], Iterator[str]]
 """Yields the lines of a dry run of a configuration."""
+Adjusted: TypeAlias = Callable[[dict[str, Any], argparse.Namespace], dict[str, Any]]
+"""Applies the options of a command to its configuration."""
 
 OVERRIDES = "section.key=value"
 
 
-def add_configuration(parser: argparse.ArgumentParser, command: Command, planned: Planned) -> None:
-    """Add a configuration with overrides to the parser of a command that computes; `planned` is its dry run."""
+def add_configuration(
+    parser: argparse.ArgumentParser, command: Command, planned: Planned, *, adjusted: Adjusted | None = None
+) -> None:
+    """Add a configuration with overrides to the parser of a command that computes.
+
+    `planned` is its dry run; `adjusted` applies options of the command to the configuration that is shown.
+    """
     parser.add_argument(
         "config", type=Path, metavar="CONFIG", help="a YAML file, or the name of a packaged one, for example demo"
     )
@@ -30,10 +37,12 @@ def add_configuration(parser: argparse.ArgumentParser, command: Command, planned
     about = "write the configuration with overrides, presets and interpolations resolved; compute nothing"
     parser.add_argument("--print-config", action="store_true", help=about)
     add_verify(parser)
-    parser.set_defaults(command=partial(_configured, command, planned), computes=True)
+    parser.set_defaults(command=partial(_configured, command, planned, adjusted), computes=True)
 
 
-def _configured(command: Command, planned: Planned, options: argparse.Namespace, write: Write) -> None:
+def _configured(
+    command: Command, planned: Planned, adjusted: Adjusted | None, options: argparse.Namespace, write: Write
+) -> None:
     if not (options.print_config or options.dry_run):
         command(options, write)
         return
@@ -41,6 +50,7 @@ def _configured(command: Command, planned: Planned, options: argparse.Namespace,
     from recon.study.outputs import to_yaml
 
     tree = load(options.config, options.overrides)
+    tree = tree if adjusted is None else adjusted(tree, options)
     for line in [to_yaml(tree).decode().rstrip()] if options.print_config else planned(tree):
         write(line)
 

@@ -52,9 +52,9 @@ BEGIN = """recon reconstructs the movie an animal saw from the recorded activity
 
   recon benchmark demo       simulate a recording, reconstruct its movies in several ways, write a page
   recon data import FOLDER   make a recording of your own arrays; then `recon data check FOLDER`
-  recon list                 list the methods; then `recon list map_spectrum`
+  recon init FOLDER          write a configuration for a recording; then `recon benchmark NAME.yaml`
 
-`recon --help` names all commands, `recon COMMAND --help` explains one.
+`recon list` names the methods, `recon --help` all commands, `recon COMMAND --help` the options of one.
 """
 
 

@@ -14,7 +14,7 @@ from recon.media import to_uint8
 from recon.metrics import METRICS
 from recon.run.events import EventFile, picture, plain, scalar, text
 from recon.run.hparams import Setup, ending
-from recon.run.pictures import Shown, movie_gif, strip_png
+from recon.run.pictures import FramesShown, movie_gif, strip_png
 from recon.run.trace import GroundTruth, at_least_one, is_milestone, is_scored
 from recon.types import Iterate
 
@@ -149,13 +149,13 @@ class TensorBoardTrace:
         method = str(self.setup.values.get("row", "")) if self.setup else ""
         return ", ".join(filter(None, [method, self._name(clip), f"step {step}"]))
 
-    def _shown_of(self, clip: int, iterate: Iterate) -> tuple[list[Any], list[str], Shown]:
+    def _shown_of(self, clip: int, iterate: Iterate) -> tuple[list[Any], list[str], FramesShown]:
         """Return the grey movies `[T,H,W]` of a clip, their names and the frames to show."""
         known = {"truth": self.truth.movie} if self.truth else {}
         movies = known | {"reconstruction": iterate.movie}
         grey = [to_uint8(movie[clip].mean(0).detach().float().cpu()) for movie in movies.values()]
         first, tail = (self.truth.warmup, self.truth.tail) if self.truth else (0, 0)
-        return grey, list(movies), Shown(first, len(grey[0]) - tail, self.frame_rate)
+        return grey, list(movies), FramesShown(first, len(grey[0]) - tail, self.frame_rate)
 
     def _write(self, step: int, values: Sequence[Any]) -> None:
         self._writer.add(step, values)

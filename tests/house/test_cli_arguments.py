@@ -21,7 +21,7 @@ ERRORS = {
     "data chek x": "recon data: WHAT: expected one of check, .*mean 'check'.*, got 'chek'; see `recon data --help`",
     "benchmark": r"recon benchmark: expected CONFIG \(a YAML file.*\), got none; see `recon benchmark --help`",
     "data": r"recon data: expected WHAT \(check, .*\), got none; see `recon data --help`",
-    "encoders": r"recon encoders: expected WHAT \(convert\), got none; .*",
+    "encoders": r"recon encoders: expected WHAT \(convert, .*\), got none; .*",
     "runs rm": r"recon runs rm: expected run \(the runs' folders\), got none; .*",
     "data import x": r"recon data import: expected --movie .*and --responses .*and --frame-rate.*, got none; .*",
     "benchmark demo --dry-rum": "recon benchmark: expected known options .*'--dry-run'.*, got --dry-rum; .*",
@@ -96,6 +96,11 @@ def test_a_dry_run_says_what_is_left_and_writes_nothing(tmp_path: Path, capsys: 
     assert cli.main([*command, "rows[1].method.iterations=9", "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert "[1/2] ridge: done already" in shown and "about 20 encoder" in shown and "learnt already: spectrum-" in shown
+
+
+def test_a_printed_ablation_has_the_typed_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["ablate", "demo_prior", "--typed", "a large disc", "--print-config"]) == 0
+    assert "typed: a large disc" in capsys.readouterr().out
 
 
 def test_a_dry_run_of_the_demo_does_not_simulate(

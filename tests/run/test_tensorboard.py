@@ -6,11 +6,13 @@ import io
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from recon.run.events import EventFile, as_record
 from recon.run.hparams import Setup
+from recon.run.pictures import FramesShown, movie_gif, strip_png
 from recon.run.tensorboard import TensorBoardTrace
 from recon.run.trace import GroundTruth
 from recon.types import Iterate
@@ -67,3 +69,14 @@ def test_the_log_opens_on_scores_and_objective_and_compares_rows(tmp_path: Path)
     (shown,) = seen.Tensors("shown/text_summary")
     assert shown.tensor_proto.string_val[0].decode() == "1. trial 1: a cat\n1. trial 2: a \\*dog\\*"
     assert b"| beta | 0.1 |" in seen.Tensors("method/text_summary")[0].tensor_proto.string_val[0]
+
+
+def test_the_pictures_of_the_demo_take_at_most_thirty_megabytes() -> None:
+    """Seven rows, three clips: one movie each, strips at seven steps; noise as the reconstruction is the largest."""
+    noise = np.random.default_rng(0).integers(0, 256, (300, 36, 64), dtype=np.uint8)
+    across = np.arange(300)[:, None, None] + np.arange(36)[:, None] + np.arange(64)
+    truth = (127 + 120 * np.sin(across / 9)).astype(np.uint8)
+    shown, names = FramesShown(50, 292, 30.0), ("truth", "reconstruction")
+    movie = len(movie_gif([truth, noise], names, shown, title="bauer2025, trial 3, step 60"))
+    strip = len(strip_png([truth, noise], names, shown, title="bauer2025, trial 3, step 60"))
+    assert 7 * 3 * (movie + 7 * strip) < 30e6
