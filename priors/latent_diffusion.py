@@ -18,7 +18,7 @@ from recon.errors.ranges import Count, NonNegative, Whole
 from recon.priors.autoencoder import Shape, enlarged, reduced
 from recon.priors.base import Denoiser
 from recon.priors.overlapping_windows import by_windows
-from recon.priors.pipeline_files import Precision, load_pipeline
+from recon.priors.pipeline_files import Precision, check_pipeline, load_pipeline
 from recon.priors.pipelines import Pipeline
 from recon.priors.prior import Conditioning, Prior, TextSource
 from recon.priors.spectrum import Spectrum, cosine_matrix
@@ -228,6 +228,10 @@ class Pretrained(Prior):
     def fit(self, training: Any) -> Self:
         """Fit the caption decoder, if it is the source of the text."""
         return replace(self, text=self.text and self.text.fit(training))
+
+    def check_weights(self, training: Any) -> None:
+        """Raise InputError where the pipeline is absent."""
+        check_pipeline(self.source)
 
     @property
     def pretrained(self) -> str:

@@ -22,7 +22,7 @@ from recon.priors.overlapping_windows import by_windows
 from recon.priors.prior import Conditioning, PixelPrior, TextSource
 from recon.priors.spectrum import GaussianDenoiser, Spectrum
 from recon.priors.still_images import Still
-from recon.priors.text import TextEncoder
+from recon.priors.text import TextEncoder, check_text_encoder
 from recon.priors.weights_file import load_prior, save_prior, settings_of
 
 FORMAT = "recon-movie-diffusion-1"
@@ -183,6 +183,12 @@ class Diffusion(PixelPrior):
     def fit(self, training: Any) -> Self:
         """Fit the caption decoder, if it is the source of the text."""
         return replace(self, text=self.text and self.text.fit(training))
+
+    def check_weights(self, training: Any) -> None:
+        """Raise InputError where the weights, or the text encoder that they need, are absent."""
+        model = load_movie_diffusion(self.weights)
+        if self.text is not None:
+            check_text_encoder(model.text)
 
     @property
     def pretrained(self) -> str:

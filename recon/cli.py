@@ -79,6 +79,10 @@ def _explain(error: BaseException) -> str:
 
 
 def _one_line(error: BaseException) -> str:
+    from recon.errors import InputError
+
+    if isinstance(error, InputError) and error.problems:
+        return str(error)  # one line each
     text = " ".join(str(error).split())
     return text or type(error).__name__
 

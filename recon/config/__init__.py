@@ -16,7 +16,7 @@ from pydantic import PydanticUserError, Tag, TypeAdapter, ValidationError
 
 from recon.config.parameters import parameters_of
 from recon.config.tree import Tree, inert, merged, read_yaml, tuned_method
-from recon.errors import InputError, did_you_mean
+from recon.errors import InputError, did_you_mean, placed
 
 Registry = Mapping[str, Callable[..., Any]]
 Record = TypeVar("Record")
@@ -164,7 +164,7 @@ def call(entry: Callable[..., Record], tree: Tree, *, where: str, also_valid: Se
     try:
         return entry(**arguments)
     except InputError as error:
-        raise InputError(f"{where}: {error}") from error
+        raise placed(error, where) from error
 
 
 def record(cls: type[Record], tree: Any, *, where: str) -> Record:

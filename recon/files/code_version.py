@@ -30,11 +30,12 @@ UNCOUNTED = (
     "recon.files.locks",
     "recon.files.sealed",
     "recon.methods.named_files",
+    "recon.methods.requirements",
     "recon.run.watch",
     "recon.study.provenance",
     "recon.study.store",
 )
-"""Modules that name, watch or store a result, and do not compute it."""
+"""Modules that name, check, watch or store a result, and do not compute it."""
 
 UNFOLLOWED = {
     "recon.analysis.identification.segments": "recon.study.",

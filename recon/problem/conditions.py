@@ -75,6 +75,8 @@ def spoken(batch: Batch, words: Words) -> tuple[tuple[Caption, ...], ...]:
     """Return the captions given to a method: none, the clip's own, or those of its null clip."""
     if words == "none":
         return ()
+    if words == "shuffled":
+        _check_strangers(batch, "words shuffled")
     trials = batch.trials if words == "true" else batch.strangers
     said = tuple(batch.recording.spoken(trial.index) for trial in trials)
     if not all(said):
@@ -143,9 +145,14 @@ def _noise_free(batch: Batch) -> Tensor:
     return torch.stack(rates)
 
 
+def _check_strangers(batch: Batch, what: str) -> None:
+    """Refuse a clip that would be its own null."""
+    if any(other.index == trial.index for other, trial in zip(batch.strangers, batch.trials, strict=True)):
+        raise InputError(f"{what}: expected at least 2 clips of equal length, got 1; raise clips.count")
+
+
 def _of_strangers(batch: Batch) -> Presentation:
-    if batch.strangers[0].index == batch.trials[0].index:
-        raise InputError("condition wrong_clip: expected at least 2 clips of equal length, got 1; raise clips.count")
+    _check_strangers(batch, "condition wrong_clip")
     return stack(batch.strangers)[1:]
 
 

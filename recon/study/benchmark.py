@@ -25,8 +25,8 @@ from recon.study.fisher_information import write_information
 from recon.study.folders import check_run
 from recon.study.manifest import RUN, seal, unseal
 from recon.study.outputs import RESULTS, columns, write_inputs
-from recon.study.settings import Settings
 from recon.study.store import Store
+from recon.study.validation import Check
 
 Say = Callable[[str], None]
 SHARE_SPENT_WORKING = 20
@@ -34,9 +34,17 @@ SHARE_SPENT_WORKING = 20
 
 
 def benchmark(
-    tree: Mapping[str, Any], *, say: Say = lambda line: None, progress: bool = False, on: Place = HERE
+    tree: Mapping[str, Any],
+    *,
+    say: Say = lambda line: None,
+    progress: bool = False,
+    on: Place = HERE,
+    checks: Sequence[Check] = (),
 ) -> Path:
     """Compute every unfinished task of a benchmark's configuration; return the run's folder.
+
+    What cannot run is refused before anything is computed, in one InputError that lists all problems; `checks` yield
+    further ones.
 
     Finished tasks are recognised by their key (data, settings, seed, code) and kept; unfinished ones resume at their
     checkpoint, so that the same call after an interruption gives the same numbers. A task whose artefacts were deleted
@@ -44,8 +52,7 @@ def benchmark(
     in parallel. A failed task becomes a row with its status, and the others continue.
     """
     tree = config.expand(tree)
-    check_run(config.record(Settings, tree, where="benchmark"))
-    known = Tasks.of(tree, progress=progress)
+    known = Tasks.of(tree, progress=progress, settled=check_run, checks=checks)
     with products(known.bench.settings.precision):
         return _run(known, tree, say, on)
 

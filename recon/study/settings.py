@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recon.data.measurement import Bins
 from recon.encoders.runtime.precision import Precision
-from recon.errors import InputError
+from recon.errors import InputError, listed
 from recon.errors.ranges import Count, Fraction, NonNegative, Part, Positive, Region, Seed, Whole
 from recon.metrics import METRICS, ranked
 from recon.metrics.pooling import Pooling
@@ -221,15 +221,14 @@ class Settings:
             raise InputError(f"rows: expected different labels, got {twice or 'no rows'}; name each row once")
         if not self.encoders:
             raise InputError("encoders: expected at least one, got none; name one, for example seed0")
-        for row in self.rows:
-            for kind, used, known in (
-                ("encoders", row.encoders, self.encoders),
-                ("animals", row.animals, self.animals),
-            ):
-                if unknown := sorted(set(used) - set(known)):
-                    raise InputError(
-                        f"row {row.label}: expected {kind} of {sorted(known)}, got {unknown}; add or correct them"
-                    )
+        if unknown := [problem for row in self.rows for problem in self._unknown(row)]:
+            raise listed(unknown, where="rows")
+
+    def _unknown(self, row: Row) -> Iterator[str]:
+        """Yield a sentence about encoders, and about animals, that a row names and the settings lack."""
+        for kind, used, known in (("encoders", row.encoders, self.encoders), ("animals", row.animals, self.animals)):
+            if unknown := sorted(set(used) - set(known)):
+                yield f"row {row.label}: expected {kind} of {sorted(known)}, got {unknown}; add or correct them"
 
     @property
     def oracle_columns(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from recon.data.mask_files import read_mask
 from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
+from recon.data.training_facts import TrainingFacts
 from recon.encoders.base import Encoder, freeze, resolve_device
 from recon.encoders.identity import state_hash
 from recon.files import digest, file_hash
@@ -44,12 +45,15 @@ class Plan:
 
 def plan(settings: Settings) -> list[Plan]:
     """Return the plans of all rows and seeds; raises InputError for a wrong name or type in any row."""
-    plans = []
-    for number, row in enumerate(settings.rows):
-        method = config.build("method", row.method, where=f"rows[{number}].method")
-        fidelity = config.build("fidelity", row.fidelity, where=f"rows[{number}].fidelity")
-        plans += [Plan(row, method, fidelity, seed) for seed in row.seeds or (settings.seed,)]
-    return plans
+    rows = enumerate(settings.rows)
+    return [one for number, row in rows for one in planned(row, where=f"rows[{number}]", seed=settings.seed)]
+
+
+def planned(row: Row, *, where: str, seed: int) -> list[Plan]:
+    """Return the plans of a row, one for each of its seeds; `seed` is that of the benchmark."""
+    method = config.build("method", row.method, where=f"{where}.method")
+    fidelity = config.build("fidelity", row.fidelity, where=f"{where}.fidelity")
+    return [Plan(row, method, fidelity, own) for own in row.seeds or (seed,)]
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class Bench:
     plans: list[Plan]
     progress: bool = False
     scorers: dict[int, Scorer] = field(default_factory=dict)
+    loaded: dict[str, Encoder] = field(default_factory=dict)
+    met: dict[str, Animal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in (self.settings.device, *self.settings.devices):
@@ -99,14 +105,27 @@ class Bench:
     @cached_property
     def encoders(self) -> dict[str, Encoder]:
         """The encoders that the rows use, checked against the recording and frozen."""
-        used = dict.fromkeys(name for entry in self.plans for name in self.settings.names(entry.row))
-        return {name: self._encoder(self.settings.encoders[name], f"encoders.{name}") for name in used}
+        return {name: self.encoder(name) for name in self.used_encoders}
 
     @cached_property
     def animals(self) -> dict[str, Animal]:
         """The other animals that the rows use."""
-        used = dict.fromkeys(name for entry in self.plans for name in entry.row.animals)
-        return {name: self._animal(name, self.settings.animals[name]) for name in used}
+        return {name: self.animal(name) for name in self.used_animals}
+
+    @property
+    def used_encoders(self) -> tuple[str, ...]:
+        """Names of the encoders that the rows use."""
+        return tuple(dict.fromkeys(name for entry in self.plans for name in self.settings.names(entry.row)))
+
+    @property
+    def used_animals(self) -> tuple[str, ...]:
+        """Names of the other animals that the rows use."""
+        return tuple(dict.fromkeys(name for entry in self.plans for name in entry.row.animals))
+
+    @cached_property
+    def facts(self) -> TrainingFacts:
+        """What the training trials offer."""
+        return TrainingFacts(self.recording)
 
     @cached_property
     def judge(self) -> Encoder | None:
@@ -145,6 +164,18 @@ class Bench:
             "precision": [settings.precision, settings.compile],
             **perceived,
         }
+
+    def encoder(self, name: str) -> Encoder:
+        """Return an encoder of the settings, checked against the recording and frozen."""
+        if name not in self.loaded:
+            self.loaded[name] = self._encoder(self.settings.encoders[name], f"encoders.{name}")
+        return self.loaded[name]
+
+    def animal(self, name: str) -> Animal:
+        """Return another animal of the settings, its encoder checked against its recording."""
+        if name not in self.met:
+            self.met[name] = self._animal(name, self.settings.animals[name])
+        return self.met[name]
 
     def scorer(self, batch: Batch) -> Scorer:
         """Return the scorer of a batch, shared by all rows."""

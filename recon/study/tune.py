@@ -9,7 +9,8 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from recon.study.search import Place, Readings, Search, Searches
 from recon.study.settings import Settings
 from recon.study.shared import Bench, Plan, plan
 from recon.study.task import Task
+from recon.study.validation import Problems, validated
 
 VALIDATION = "oracle"
 
@@ -45,16 +47,40 @@ def tune(tree: Mapping[str, Any], *, say: Callable[[str], None] = lambda line: N
     if "searches" in tree:
         return _all(config.record(Searches, tree.pop("searches"), where="tune.searches"), tree, say)
     search = config.record(Search, tree.pop("search", None), where="tune.search")
+    bench = _validated(search, tree)
+    with products(bench.settings.precision):
+        return _search(bench, search, tree, say)
+
+
+def _validated(search: Search, tree: Mapping[str, Any]) -> Bench:
+    """Return the bench of a search; raises InputError that lists what cannot run in any of its combinations."""
     settings = config.record(Settings, tree, where="tune")
-    plans = plan(settings)
-    if settings.clips.tier != VALIDATION or len(plans) != 1:
+    if settings.clips.tier != VALIDATION or len(settings.rows) != 1 or len(settings.rows[0].seeds) > 1:
+        seeds = sum(max(len(row.seeds), 1) for row in settings.rows)
         raise InputError(
-            f"tune: expected one row (and one seed) on clips of tier {VALIDATION}, got {len(plans)} on tier "
+            f"tune: expected one row (and one seed) on clips of tier {VALIDATION}, got {seeds} on tier "
             f"{settings.clips.tier}; settings are never chosen on test clips"
         )
-    check_run(settings)
-    with products(settings.precision):
-        return _search(Bench(settings, plans), search, tree, say)
+    named = {f" with {chosen}" if chosen else "": chosen for chosen in search.combinations() or [{}]}
+    label = settings.rows[0].label
+    rows = [with_settings(tree["rows"][0], chosen) | {"label": label + name} for name, chosen in named.items()]
+    places = [f"rows[0]{name}" for name in named]
+    every = {**tree, "rows": rows}
+    validated(every, where="tune", places=places, settled=check_run, checks=[partial(_unreached, search)])
+    return Bench(settings, plan(settings))
+
+
+def _unreached(search: Search, bench: Bench) -> Iterator[str]:
+    """Yield combinations whose run ends before an iteration at which it is read."""
+    last = max(search.iterations, default=0)
+    for entry in bench.plans:
+        each = planned_iterates(entry.method)
+        steps = None if each is None else each * len(bench.settings.names(entry.row))
+        if steps is not None and last > steps:
+            yield (
+                f"search.iterations: expected at most {steps}, the iterates of {entry.row.label}, got {last}; raise "
+                "the iterations of the method"
+            )
 
 
 def _search(bench: Bench, search: Search, tree: Mapping[str, Any], say: Callable[[str], None]) -> Path:
@@ -74,6 +100,12 @@ def _search(bench: Bench, search: Search, tree: Mapping[str, Any], say: Callable
 
 
 def _all(searches: Searches, tree: Mapping[str, Any], say: Callable[[str], None]) -> Path:
+    problems = Problems()
+    for name, entry in searches.named():
+        asked = config.record(Search, entry, where=f"tune.{name}")
+        row = {"rows": [searches.of[name]["row"]]}
+        problems.tried(partial(_validated, asked, {**tree, **row}), about=f"{name}: ")
+    problems.refuse("tune")
     for name, search in searches.named():
         say(f"search: {name}")
         tune({**tree, "rows": [searches.of[name]["row"]], "search": search}, say=say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -19,6 +21,7 @@ from worlds.commands import RUN, children, rows_of
 from worlds.jobs import BREAKS, DIES, DIES_ONCE, REFUSES, Full, Jobs, never_ready
 
 from recon.cli import main
+from recon.data.sensorium import SensoriumRecording
 from recon.report.page import write_report
 from recon.study.benchmark import benchmark
 from recon.study.executors.jobs import ATTEMPTS, in_turn
@@ -106,12 +109,16 @@ def tree(world: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
 
 
 def test_beside_each_other_gives_the_table_of_one_after_another(tree: dict[str, Any], tmp_path: Path) -> None:
+    tree |= {"recording": str(shutil.copytree(tree["recording"], tmp_path / "recording"))}
+    tree["rows"] = [row | {"data": 0.5} for row in tree["rows"]]
+    last = SensoriumRecording(tmp_path / "recording").trials("train")[-1]
+    path = tmp_path / f"recording/data/responses/{last}.npy"
+    responses = np.load(path).astype(np.float32)
+    responses[3, 10] = np.nan
+    np.save(path, responses)
     one = rows_of(benchmark(tree))
     said: list[str] = []
-    failing = {
-        "label": "latent",
-        "method": {"name": "latent", "autoencoder": {"name": "movies", "weights": str(tmp_path / "none.safetensors")}},
-    }
+    failing = {"label": "all trials", "method": {"name": "mean"}}
     beside = tree | {"run": str(tmp_path / "beside"), "artefacts": str(tmp_path / "beside/artefacts")}
     beside["rows"] = [failing, *tree["rows"]]
     run = benchmark(beside, say=said.append, on=Place(2))

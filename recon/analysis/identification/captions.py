@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,11 +16,13 @@ from recon.analysis.identification.scores import IDENTIFICATION, SCORED, scores
 from recon.data.neuron_sets import neuron_sets
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
+from recon.data.training_facts import TrainingFacts
 from recon.encoders.base import resolve_device
 from recon.encoders.runtime.precision import products
 from recon.errors import InputError
 from recon.errors.ranges import Count, Seed, Some, Whole
 from recon.files import check_ours, claim, write_table
+from recon.methods.requirements import Supply, unmet
 from recon.methods.text.decoder import Decoded
 from recon.methods.text.examples import embedded
 from recon.methods.training_set import TrainingSet
@@ -30,6 +33,7 @@ from recon.study.benchmark import Say
 from recon.study.encoders import Arithmetic, ready_encoder
 from recon.study.settings import Named, Neurons
 from recon.study.shared import make_recording
+from recon.study.validation import Problems
 from recon.types import Caption
 
 COLUMNS = ("recording", "tier", "approach", "task", "segments", "clips", *SCORED)
@@ -67,6 +71,7 @@ def identify_captions(tree: Mapping[str, Any], *, say: Say = lambda line: None, 
         make_recording(chosen.recording, chosen.simulate, progress=progress)
     recording = open_recording(chosen.recording)
     training = _training(chosen, recording, progress=progress)
+    _check(chosen.captions, recording, training)
     scenes = list(spoken_scenes(recording, chosen))
     rows: list[dict[str, Any]] = []
     claim(chosen.run, IDENTIFICATION)
@@ -75,6 +80,23 @@ def identify_captions(tree: Mapping[str, Any], *, say: Say = lambda line: None, 
         write_table(chosen.run / "identification.csv", rows, COLUMNS)
         say(f"captions, {name}: done")
     return chosen.run / "identification.csv"
+
+
+def _check(decoders: Mapping[str, Decoded], recording: SensoriumRecording, training: TrainingSet) -> None:
+    """Raise InputError that lists what the decoders miss, before any is fitted."""
+    facts, problems = TrainingFacts(recording).read(), Problems()
+    supply = Supply(
+        str(recording.path),
+        facts.lengths,
+        training.frames,
+        recording.frame_rate,
+        withheld=facts.withheld,
+        captions=facts.captioned,
+    )
+    for name, decoder in decoders.items():
+        problems.found += [f"captions.{name}: {text}" for text in unmet(decoder, supply)]
+        problems.tried(partial(decoder.check_weights, training), about=f"captions.{name}: ")
+    problems.refuse("identify")
 
 
 def spoken_scenes(recording: SensoriumRecording, chosen: CaptionIdentification) -> Iterator[tuple[int, Caption]]:

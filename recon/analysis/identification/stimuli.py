@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -91,7 +92,7 @@ def identify(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress:
     tree = dict(config.expand(tree))
     asked = config.record(Identify, tree.pop("identify", {}), where="identify")
     settings = config.record(Settings, tree, where="identify")
-    run = benchmark(tree, say=say, progress=progress)
+    run = benchmark(tree, say=say, progress=progress, checks=[partial(lacks, asked)])
     bench = Bench(settings, plan(settings), progress)
     rows: list[dict[str, Any]] = []
     with products(settings.precision):
@@ -99,6 +100,22 @@ def identify(tree: Mapping[str, Any], *, say: Say = lambda line: None, progress:
             rows += list(_scores(approach, views, batch, bench, asked))
             write_table(run / "identification.csv", rows, COLUMNS)
     return run / "identification.csv"
+
+
+def lacks(asked: Identify, bench: Bench) -> Iterator[str]:
+    """Yield what identification lacks: validation clips for the weights of neurons, clips of some asked length."""
+    if not bench.facts.validation:
+        yield (
+            f"encoding: expected validation clips (tier oracle) in {bench.recording.path} for the weights of neurons, "
+            "got none; import some"
+        )
+    frames, rate = bench.settings.frames, bench.recording.frame_rate
+    scored = max(batch.frames for batch in bench.batches) - frames.warmup - frames.tail
+    if round(min(asked.lengths) * rate) > scored:
+        yield (
+            f"identify.lengths: expected segments of at most {scored / rate:.2f} s, the scored part of the clips, got "
+            f"{min(asked.lengths):g} s and longer; lower them"
+        )
 
 
 def approaches(bench: Bench) -> Iterator[tuple[str, Views, Batch]]:

@@ -21,6 +21,7 @@ from recon.methods.diffusion.sampling import ancestral, renoised, steps_down
 from recon.methods.facts import Sees, Strength
 from recon.methods.optimise.data_step import DataStep, left_uncertain
 from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import falling
@@ -44,6 +45,7 @@ class DiffPir:
 
     title: ClassVar[str] = "half-quadratic splitting with a denoiser"
     strength: ClassVar[Strength | None] = Strength("data.beta", (0.1, 0.3, 1.0, 3.0))
+    needs: ClassVar[Needs] = Needs(clips=2)
 
     denoiser: PixelPrior = field(default_factory=GaussianPrior)
     levels: Count = 10

@@ -17,6 +17,7 @@ from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_s
 from recon.methods.diffusion.sampling import begin, pulled, renoised, steps_down, terms_of
 from recon.methods.facts import Sees, Strength
 from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import falling
@@ -37,6 +38,7 @@ class Dps:
 
     title: ClassVar[str] = "diffusion posterior sampling"
     strength: ClassVar[Strength | None] = Strength("beta", (0.1, 0.3, 1.0, 3.0))
+    needs: ClassVar[Needs] = Needs(clips=2)
     separable: ClassVar[bool] = False
 
     denoiser: Prior = field(default_factory=GaussianPrior)

@@ -17,6 +17,7 @@ from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_s
 from recon.methods.diffusion.sampling import ancestral, begin, pulled, renoised, steps_down, terms_of, unit
 from recon.methods.facts import Sees, Strength
 from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import falling
@@ -39,6 +40,7 @@ class Egg:
 
     title: ClassVar[str] = "energy-guided diffusion"
     strength: ClassVar[Strength | None] = Strength("scale", (0.3, 1.0, 3.0, 10.0))
+    needs: ClassVar[Needs] = Needs(clips=2)
     separable: ClassVar[bool] = False
 
     denoiser: Prior = field(default_factory=GaussianPrior)

@@ -19,6 +19,7 @@ from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_s
 from recon.methods.facts import Sees, Strength
 from recon.methods.optimise.data_step import DataStep
 from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.priors.gaussian import GaussianPrior
 from recon.priors.prior import PixelPrior
@@ -36,6 +37,7 @@ class PlugAndPlay:
 
     title: ClassVar[str] = "plug-and-play ADMM"
     strength: ClassVar[Strength | None] = Strength("data.beta", (0.1, 0.3, 1.0, 3.0))
+    needs: ClassVar[Needs] = Needs(clips=2)
 
     denoiser: PixelPrior = field(default_factory=GaussianPrior)
     iterations: Count = 30

@@ -18,6 +18,7 @@ from recon.methods.diffusion.priors import ConditionedDenoiser, conditioned, loa
 from recon.methods.facts import Sees, Strength
 from recon.methods.optimise.first_order import Adam, Evaluation, terms_in
 from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import falling
@@ -38,6 +39,7 @@ class RedDiff:
 
     title: ClassVar[str] = "score distillation"
     strength: ClassVar[Strength | None] = Strength("beta", (0.1, 0.3, 1.0, 3.0))
+    needs: ClassVar[Needs] = Needs(clips=2)
     separable: ClassVar[bool] = False
 
     denoiser: PixelPrior = field(default_factory=GaussianPrior)

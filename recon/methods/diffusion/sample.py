@@ -17,6 +17,7 @@ from recon.methods.diffusion.priors import conditioned, load_spectrum, prior_see
 from recon.methods.diffusion.sampling import begin, steps_down, unguided
 from recon.methods.facts import MEAN_FRAME, Sees, Strength
 from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import falling
@@ -37,6 +38,7 @@ class Sample:
 
     title: ClassVar[str] = "sample of the prior"
     strength: ClassVar[Strength | None] = None
+    needs: ClassVar[Needs] = Needs(clips=2)
     separable: ClassVar[bool] = False
 
     denoiser: Prior = field(default_factory=GaussianPrior)

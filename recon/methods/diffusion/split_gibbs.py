@@ -21,6 +21,7 @@ from recon.methods.diffusion.priors import conditioned, load_spectrum, sampler_s
 from recon.methods.diffusion.sampling import ancestral, renoised, steps_down
 from recon.methods.facts import Sees, Strength
 from recon.methods.optimise.gradient import movie_spectrum
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.priors.base import Denoiser
 from recon.priors.gaussian import GaussianPrior
@@ -45,6 +46,7 @@ class SplitGibbs:
 
     title: ClassVar[str] = "split Gibbs sampling"
     strength: ClassVar[Strength | None] = Strength("beta", (0.1, 0.3, 1.0, 3.0))
+    needs: ClassVar[Needs] = Needs(clips=2)
     separable: ClassVar[bool] = False
 
     denoiser: PixelPrior = field(default_factory=GaussianPrior)

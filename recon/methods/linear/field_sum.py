@@ -16,6 +16,7 @@ from recon.methods.facts import Sees, Strength
 from recon.methods.linear.decode import decoded_once
 from recon.methods.linear.encoder_gradients import linear_model
 from recon.methods.linear.lags import Lags, Scaling, training_pairs
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
@@ -34,6 +35,7 @@ class FieldSum:
 
     title: ClassVar[str] = "receptive-field sum"
     strength: ClassVar[Strength | None] = None
+    needs: ClassVar[Needs] = Needs(trials=1, context=True)
     sees: ClassVar[Sees] = Sees(
         responses=True, learnt=("receptive fields of the encoder", "gain and noise from training responses")
     )

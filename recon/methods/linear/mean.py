@@ -13,6 +13,7 @@ from torch import Tensor
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate
 from recon.methods.facts import MEAN_FRAME, Sees, Strength
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
@@ -24,6 +25,7 @@ class Mean:
 
     title: ClassVar[str] = "mean training frame"
     strength: ClassVar[Strength | None] = None
+    needs: ClassVar[Needs] = Needs(trials=1)
     sees: ClassVar[Sees] = Sees(learnt=(MEAN_FRAME,))
     separable: ClassVar[bool] = True
 

@@ -16,6 +16,7 @@ from recon.methods.linear.decode import decoded_once
 from recon.methods.linear.encoder_gradients import LinearModel, linear_model
 from recon.methods.linear.lags import Lags
 from recon.methods.linear.regression import Moments, fold_moments, solved
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
@@ -32,6 +33,7 @@ class OptimalLinear:
 
     title: ClassVar[str] = "optimal linear estimator"
     strength: ClassVar[Strength | None] = None
+    needs: ClassVar[Needs] = Needs(trials=2, context=True)
     sees: ClassVar[Sees] = Sees(
         responses=True,
         learnt=("receptive fields of the encoder", "statistics of training movies", "noise from training responses"),

@@ -16,6 +16,7 @@ from recon.methods.facts import PAIRS, Sees, Strength
 from recon.methods.linear.decode import decoded_once
 from recon.methods.linear.lags import Lags, measure_scaling, training_pairs
 from recon.methods.linear.regression import regressed
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
@@ -33,6 +34,7 @@ class Ridge:
 
     title: ClassVar[str] = "ridge regression"
     strength: ClassVar[Strength | None] = None
+    needs: ClassVar[Needs] = Needs(trials=2)
     sees: ClassVar[Sees] = Sees(responses=True, learnt=(PAIRS,))
     separable: ClassVar[bool] = True
 

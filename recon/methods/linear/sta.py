@@ -13,6 +13,7 @@ from torch import Tensor
 from recon.methods.facts import PAIRS, Sees, Strength
 from recon.methods.linear.decode import decoded_once
 from recon.methods.linear.lags import Lags, measure_scaling, training_pairs
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
@@ -24,6 +25,7 @@ class Sta:
 
     title: ClassVar[str] = "spike-triggered sum"
     strength: ClassVar[Strength | None] = None
+    needs: ClassVar[Needs] = Needs(trials=1)
     sees: ClassVar[Sees] = Sees(responses=True, learnt=(PAIRS,))
     separable: ClassVar[bool] = True
 

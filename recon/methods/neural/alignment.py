@@ -26,6 +26,7 @@ from recon.methods.facts import PAIRS, VALIDATED, Sees, Strength
 from recon.methods.neural.chunks import chunk, mean_frame, recorded
 from recon.methods.neural.library import Pieces, blended, pieces_of, window_starts
 from recon.methods.neural.towers import Towers, TowerSettings, info_nce
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
@@ -66,6 +67,11 @@ class Alignment:
                 f"alignment: expected window and stride to be multiples of {step} frames, batches of at least 2 and "
                 f"some length of frames, got {self.window}, {self.stride}, {self.batch}, {self.frames}; correct them"
             )
+
+    @property
+    def needs(self) -> Needs:
+        """Training trials with pieces of the window's length."""
+        return Needs(trials=1, frames=self.window)
 
     def fit(self, training: TrainingSet) -> Alignment:
         """Train the towers and embed the training movies; an interrupted training resumes from its checkpoint."""

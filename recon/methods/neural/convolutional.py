@@ -24,11 +24,13 @@ from recon.methods.neural.critic import Rivals, rivalry, with_critic
 from recon.methods.neural.distillation import distilled, drawn_chunk
 from recon.methods.neural.network import Decoder, DecoderArchitecture, initialised
 from recon.methods.neural.weights_file import architecture_of, dropout_of, find_decoder, read_decoder
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.metrics.movie import SSIM_RADIUS, ssim
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.fidelities.mixture import Mixture
 from recon.problem.problem import Problem
+from recon.simulate.render import FRAME_RATE
 from recon.types import Iterate, State
 
 DROPOUT = 0.1
@@ -96,6 +98,18 @@ class Convolutional:
         predicted = ("responses predicted by the encoders",) if self.distilled else ()
         drawn = ("generated movies",) if self.generated else ()
         return Sees(responses=True, learnt=(PAIRS, *predicted, *drawn, VALIDATED))
+
+    @property
+    def needs(self) -> Needs:
+        """Training trials, unless trained before; generated movies have a frame rate of their own."""
+        if self.weights:
+            return Needs()
+        return Needs(trials=1, rate=FRAME_RATE if self.generated else 0.0)
+
+    def check_weights(self, training: TrainingSet) -> None:
+        """Raise InputError for weights that are absent, or of other neurons or frames."""
+        if self.weights:
+            find_decoder(self.weights.replace("{seed}", str(training.seed)), training)
 
     def fit(self, training: TrainingSet) -> Convolutional:
         """Train the network, or find its file; an interrupted training resumes from its checkpoint."""

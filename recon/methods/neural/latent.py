@@ -22,6 +22,7 @@ from recon.methods.facts import PAIRS, Sees, Strength
 from recon.methods.linear.lags import Lags, Scaling, measure_scaling
 from recon.methods.linear.regression import regressed
 from recon.methods.neural.towers import NeuralTower, TowerSettings, info_nce
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.priors.autoencoder import Autoencoder, load_image_autoencoder
 from recon.priors.movie_autoencoder import load_autoencoder
@@ -110,6 +111,15 @@ class Latent:
     def sees(self) -> Sees:
         """What decides the movie."""
         return Sees(responses=True, learnt=(PAIRS,)) | self.autoencoder.sees
+
+    @property
+    def needs(self) -> Needs:
+        """Training trials; two for cross-validation."""
+        return Needs(trials=2 if isinstance(self.reader, RidgeReader) else 1)
+
+    def check_weights(self, training: TrainingSet) -> None:
+        """Raise InputError where the autoencoder is absent."""
+        self.autoencoder.load()
 
     def fit(self, training: TrainingSet) -> Latent:
         """Encode the training movies, then train the reader."""

@@ -16,6 +16,7 @@ from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of
 from recon.methods.facts import Sees, Strength
 from recon.methods.neural.chunks import as_bytes
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.problem.problem import Problem
 from recon.types import Iterate, State
@@ -50,6 +51,11 @@ class Library:
                 f"library: expected window, stride and best of at least 1 and beta of at least 0, got {self.window}, "
                 f"{self.stride}, {self.best}, {self.beta:g}; correct them"
             )
+
+    @property
+    def needs(self) -> Needs:
+        """Training trials with pieces of the window's length."""
+        return Needs(trials=1, frames=self.window)
 
     def fit(self, training: TrainingSet) -> Library:
         """Collect all training movies and the encoders' rates for them, at mean behavior."""

@@ -21,6 +21,7 @@ from recon.methods.neural.chunks import Reading, chunk, decoded, decoding_score,
 from recon.methods.neural.critic import Rivals, rivalry
 from recon.methods.neural.frame_network import FrameArchitecture, FrameDecoder, rivals
 from recon.methods.neural.most_exciting import pictures
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.metrics.movie import SSIM_RADIUS, ssim
 from recon.problem.problem import Problem
@@ -41,6 +42,7 @@ class Meicoder:
 
     title: ClassVar[str] = "MEIcoder"
     strength: ClassVar[Strength | None] = None
+    needs: ClassVar[Needs] = Needs(trials=1)
     sees: ClassVar[Sees] = Sees(responses=True, learnt=(PAIRS, "most exciting inputs of the encoder", VALIDATED))
     separable: ClassVar[bool] = True
 

@@ -22,6 +22,7 @@ from recon.methods.optimise.first_order import Adam, Evaluation, Optimiser, term
 from recon.methods.optimise.parameterise import Parameterisation, Pixels, Pyramid, Whitened, power_law
 from recon.methods.optimise.stopping import SelectionStop
 from recon.methods.optimise.subclip_steps import SubClips
+from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.priors.energies import weighted_energies
 from recon.priors.spectrum import Spectrum, estimate_spectrum, residual_spectrum
@@ -92,6 +93,13 @@ class Gradient:
         learnt = (known[self.parameterisation],) if self.parameterisation in known else ()
         inner = (method.sees for method in (self.start, self.centre) if method is not None)
         return united(ENCODER if self.beta or self.stop else NOTHING, Sees(learnt=learnt), *inner)
+
+    @property
+    def needs(self) -> Needs:
+        """Training clips for a spectrum, or validation clips for residuals around a centre."""
+        learnt = self.parameterisation == "spectrum"
+        centred_on = self.centre is not None
+        return Needs(clips=2 * (learnt and not centred_on), validation=centred_on, canvas=self.canvas)
 
     @property
     def separable(self) -> bool:

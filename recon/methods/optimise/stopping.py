@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from recon.errors.ranges import Count
+from recon.methods.requirements import Needs
 from recon.problem.problem import Problem
 
 STOP = "stop_term."
@@ -22,6 +24,8 @@ class SelectionStop:
     Per sample, the iterate of the lowest misfit is kept with its terms. A run ends when no sample has improved for
     `patience` measurements.
     """
+
+    needs: ClassVar[Needs] = Needs(selection=True)
 
     every: Count = 2
     patience: Count = 3

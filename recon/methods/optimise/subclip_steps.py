@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from recon.errors.ranges import Count, Positive
+from recon.methods.requirements import Needs
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.problem import Problem
 from recon.problem.subclips import subclip_gradients
@@ -27,6 +28,8 @@ class SubClips:
     gradient per grey level of 255, behavior included; and with `repeat_last` the sub-clip that is flush with the end
     is added even where a regular one is, and counts twice.
     """
+
+    needs: ClassVar[Needs] = Needs(by_frame=True)
 
     length: Count = 32
     shift: Count = 8

@@ -20,6 +20,7 @@ from recon.methods.artefacts import load_artefact
 from recon.methods.base import responses_of
 from recon.methods.facts import DECODED, Sees
 from recon.methods.linear.regression import Decomposed, shrunk
+from recon.methods.requirements import Needs
 from recon.methods.text.captioner_source import Spoken, spoken_by
 from recon.methods.text.contrastive import Layers, tell_apart
 from recon.methods.text.examples import Examples, Windows, examples, generated, recorded, spoken_digest
@@ -27,10 +28,11 @@ from recon.methods.text.from_pictures import PictureReader, Pictures
 from recon.methods.training_set import TrainingSet
 from recon.priors.base import Denoiser
 from recon.priors.prior import TextSource
-from recon.priors.text import EMBEDDED, TextEncoder
+from recon.priors.text import EMBEDDED, TextEncoder, check_text_encoder
 from recon.problem.fidelities.base import Likelihood
 from recon.problem.fidelities.mixture import Mixture
 from recon.problem.problem import Problem
+from recon.simulate.render import FRAME_RATE
 
 PENALTIES = tuple(float(10 ** (power / 2)) for power in range(-4, 7))
 """Ridge penalties, in units of the features' mean variance times the number of windows."""
@@ -81,6 +83,18 @@ class Decoded(TextSource):
         """The decoded text, and what its decoder is trained on."""
         more = ("generated movies with captions", "responses predicted by the encoders") if self.generated else ()
         return Sees(text=(DECODED,), learnt=("captions of training trials", *more))
+
+    @property
+    def needs(self) -> Needs:
+        """Captions of training trials, unless a table has them; generated movies have a frame rate of their own."""
+        trials = 2 if self.reader == "pictures" else 1
+        return Needs(trials=trials, captions=not self.said, rate=FRAME_RATE if self.generated else 0.0)
+
+    def check_weights(self, training: TrainingSet) -> None:
+        """Raise InputError where the text encoder or a table of captions is absent."""
+        check_text_encoder(self.encoder)
+        if self.said:
+            spoken_by(training.recording, self.said)
 
     def fit(self, training: TrainingSet) -> Self:
         """Train on the captioned training trials of a recording."""

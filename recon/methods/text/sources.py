@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from recon.errors import InputError
 from recon.methods.facts import GIVEN, Sees
+from recon.methods.requirements import Needs
 from recon.methods.text.examples import embedded, over_time
 from recon.methods.training_set import TrainingSet
 from recon.priors.base import Denoiser
@@ -21,6 +22,8 @@ from recon.problem.problem import Problem
 @dataclass(frozen=True)
 class Given(TextSource):
     """Text from the row's `words`: the clip's own captions, scene by scene, or another clip's."""
+
+    needs: ClassVar[Needs] = Needs(words=True)
 
     @property
     def sees(self) -> Sees:

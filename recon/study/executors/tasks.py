@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from recon.study.settings import Settings
 from recon.study.shared import Bench, plan
 from recon.study.store import Store
 from recon.study.task import Task
+from recon.study.validation import Check, validated
 from recon.types import Reconstruction
 
 
@@ -26,10 +27,20 @@ class Tasks:
     tasks: tuple[Task, ...]
 
     @classmethod
-    def of(cls, tree: Mapping[str, Any], *, progress: bool = False) -> Tasks:
-        """Plan the tasks; a wrong name or type anywhere in the configuration is an InputError."""
-        settings = config.record(Settings, tree, where="benchmark")
-        bench = Bench(settings, plan(settings), progress)
+    def of(
+        cls,
+        tree: Mapping[str, Any],
+        *,
+        progress: bool = False,
+        settled: Callable[[Settings], None] = lambda settings: None,
+        checks: Sequence[Check] = (),
+    ) -> Tasks:
+        """Plan the tasks; one InputError lists all that cannot run, before anything is computed (see `validated`)."""
+        return cls.on(validated(tree, progress=progress, settled=settled, checks=checks))
+
+    @classmethod
+    def on(cls, bench: Bench) -> Tasks:
+        """Return the tasks of a bench."""
         return cls(bench, tuple(Task(bench, row, batch) for row in bench.plans for batch in bench.batches))
 
     def title(self, number: int) -> str:
@@ -48,7 +59,8 @@ class Tasks:
 def in_worker(tree: Mapping[str, Any], *, threads: int) -> Tasks:
     """Plan the tasks in a process that does nothing else, with `threads` threads, and keep its freed memory."""
     torch.set_num_threads(threads)
-    known = Tasks.of(tree)
+    settings = config.record(Settings, tree, where="benchmark")
+    known = Tasks.on(Bench(settings, plan(settings)))  # validated by the process that started this one
     if known.bench.device.type == "cpu":
         keep_freed_memory()
     return known
