@@ -55,6 +55,18 @@ def load_encoder(weights: str | Path, *, architecture: str | None = None) -> Enc
     return encoder.eval()
 
 
+def architecture_name(weights: str | Path) -> str:
+    """Return the name of the architecture in a file or shipped name; raises InputError for a file of another kind."""
+    path = find_weights(weights, SHIPPED, what="an encoder", remedy=REMEDY)
+    found, known = read_tensors(path)[0].get("architecture", "none"), architectures()
+    if found not in known:
+        raise InputError(
+            f"{path}: expected weights of {', '.join(known)}, got {found!r}; write the section `encoders` yourself for "
+            "another encoder"
+        )
+    return found
+
+
 def read_card(weights: str | Path) -> dict[str, Any]:
     """Return the card of a file or shipped name: data, training, scores, command."""
     path = find_weights(weights, SHIPPED, what="an encoder", remedy=REMEDY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,11 @@ class EncoderTraining:
     """Configuration of `recon train encoder`: recording, architecture, learning and output.
 
     `architecture` holds the settings of the architecture `encoder`; the movies' mean and standard deviation are
-    estimated from the training trials. `behavior` names the channels that modulate rates, ignored if the recording has
-    no behavior. A `glm` uses `fit`, all others use `training`. `validations` trials control early stopping; the card's
-    scores use all validation trials. Training uses the first fraction `data` of the training trials. Trials are read on
-    demand and cached up to `memory` GiB.
+    estimated from the training trials. `history` (seconds) sets its lags and `cell` (degrees) its blocks at the scale
+    of the recording, unless `architecture` does; 0 leaves them alone. `behavior` names the channels that modulate
+    rates, ignored if the recording has no behavior. A `glm` uses `fit`, all others use `training`. `validations` trials
+    control early stopping; the card's scores use all validation trials. Training uses the first fraction `data` of the
+    training trials. Trials are read on demand and cached up to `memory` GiB.
     """
 
     recording: Path
@@ -42,6 +43,8 @@ class EncoderTraining:
     encoder: str = "core_readout"
     behavior: tuple[str, ...] = ("pupil_dilation", "running_speed")
     architecture: dict[str, Any] = field(default_factory=dict)
+    history: NonNegative = 0.0
+    cell: NonNegative = 0.0
     training: TrainingSettings = field(default_factory=TrainingSettings)
     fit: GlmFit | None = None
     validations: Count = 24
@@ -59,9 +62,11 @@ def train_encoder(config: Mapping[str, Any], *, log: Path | None = None, command
     recording = open_recording(chosen.recording)
     training, validation = _trials(recording, "train"), _trials(recording, "oracle")
     room = Room(chosen.memory * GIB)
+    watched = KeptClips(recording, watching(recording, chosen.validations), room)
+    if chosen.fit is None:
+        _check_warmup(recording, watched.indices, chosen.training.warmup_frames)
     clips = KeptClips(recording, training[: max(round(len(training) * chosen.data), 1)], room)
     encoder = build_encoder(chosen, recording, clips)
-    watched = KeptClips(recording, watching(recording, chosen.validations), room)
     outcome = learn(encoder, clips, watched, chosen, log=log, about=identity(chosen, recording.learning_fingerprint()))
     card = origin(chosen.output, identified(recording), command) | _card(chosen, outcome)
     card |= scores_of(encoder, recording, validation, chosen.training.warmup_frames)
@@ -104,7 +109,8 @@ def build_encoder(chosen: EncoderTraining, recording: Recording, training: Seque
     if chosen.encoder not in known:
         names = ", ".join((*known, "dwiseneuro"))
         raise InputError(f"encoder: expected one of {names}, got {chosen.encoder!r}; choose one of them")
-    settings = from_mapping(known[chosen.encoder].settings, chosen.architecture, where="train.architecture")
+    sized = scaled(chosen, recording, known[chosen.encoder].settings)
+    settings = from_mapping(known[chosen.encoder].settings, sized, where="train.architecture")
     seen = [(clip.movie.flatten()[::7].clone(), clip.behavior is not None) for clip in training]
     pixels, with_behavior = torch.cat([some for some, _ in seen]), all(known for _, known in seen)
     spec = Spec(
@@ -116,6 +122,34 @@ def build_encoder(chosen: EncoderTraining, recording: Recording, training: Seque
     )
     settings = replace(settings, mean=round(float(pixels.mean()), 4), std=round(float(pixels.std()), 4))
     return known[chosen.encoder].build(spec, settings)
+
+
+def scaled(chosen: EncoderTraining, recording: Recording, settings: type[Any]) -> dict[str, Any]:
+    """Return the settings of an architecture, with lags in frames and blocks in pixels of a recording.
+
+    A block is at most an eighth of the shorter side of a frame.
+    """
+    asked: dict[str, Any] = {}
+    if chosen.history:
+        asked["lags"] = max(round(chosen.history * recording.frame_rate), 1)
+    if chosen.cell:
+        pixels = round(chosen.cell / recording.degrees_per_pixel)
+        asked["block"] = max(min(pixels, min(recording.frame_size) // 8), 1)
+    given = chosen.architecture
+    if "core" not in (entry.name for entry in fields(settings)):
+        return asked | given
+    core = given.get("core", {})
+    return {**given, "core": asked | core} if isinstance(core, dict) else given
+
+
+def _check_warmup(recording: Recording, indices: Sequence[int], warmup: int) -> None:
+    """Refuse a warm-up that leaves nothing of the validation trials: no weights would be the best."""
+    longest = max(recording.length(index) for index in indices)
+    if longest < warmup + 2:
+        raise InputError(
+            f"training.warmup_frames: expected at most {max(longest - 2, 0)}, so that validation trials of {longest} "
+            f"frames are scored, got {warmup}; lower it"
+        )
 
 
 def _trials(recording: Recording, tier: str) -> tuple[int, ...]:
