@@ -18,7 +18,7 @@ from recon.config.parameters import parameters_of
 from recon.config.plain import plain, tagged, tree_of
 from recon.config.registry import Registry
 from recon.config.tree import Tree, inert, merged, read_yaml, tuned_method
-from recon.errors import InputError, did_you_mean, within
+from recon.errors import InputError, did_you_mean, placed
 
 Record = TypeVar("Record")
 UNIONS = (Union, types.UnionType)
@@ -189,7 +189,7 @@ def call(entry: Callable[..., Record], tree: Tree, *, where: str, also_valid: Se
     try:
         return entry(**arguments)
     except InputError as error:
-        raise within(error, where) from error
+        raise placed(error, where) from error
 
 
 def record(cls: type[Record], tree: Any, *, where: str) -> Record:

@@ -34,7 +34,7 @@ def listed(problems: Sequence[str], *, where: str) -> InputError:
     return error
 
 
-def within(error: InputError, where: str) -> InputError:
+def placed(error: InputError, where: str) -> InputError:
     """Return an error with a place in front of each of its problems."""
     if not error.problems:
         return InputError(f"{where}: {error}")

@@ -51,12 +51,13 @@ def test_the_command_writes_a_configuration_that_runs(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(world / "recording", "my recordings/mine")
     encoder = str(world / "encoder0.safetensors")
-    command = ["init", "my recordings/mine", "--encoder", encoder]
+    command = ["init", "my recordings/mine", "--encoder", encoder, "--judge", str(world / "encoder1.safetensors")]
     assert main(command) == 0
     said = capsys.readouterr().out
     assert said.endswith("next: recon benchmark mine.yaml\n")
     tree = config.load(tmp_path / "mine.yaml")
     assert [row["label"] for row in tree["rows"]] == ["mean", "ridge", "map_spectrum", "map_spectrum, wrong clip"]
+    assert tree["judge"]["name"] == "core_readout"
     assert tree["run"] == "runs/mine" and tree["clips"] == {"tier": "live_test_main", "count": 3}
     assert tree["frames"] == {"warmup": 50, "tail": 8} and tree["batch"] == 3
     validated(tree)
@@ -82,8 +83,6 @@ def test_every_commented_row_is_valid(world: Path) -> None:
 def test_without_an_encoder_the_weights_to_be_trained_are_named(world: Path) -> None:
     found = drafted(world / "recording")
     assert found.tree["encoders"] == {"own": {"name": "core_readout", "weights": "weights/mine.safetensors"}}
-    judged = drafted(world / "recording", judge=str(world / "encoder1.safetensors"))
-    assert judged.tree["judge"]["name"] == "core_readout"
 
 
 def test_another_frame_rate_has_other_lags_and_frames(world: Path, tmp_path: Path) -> None:
