@@ -15,10 +15,9 @@ def parameters_of(entry: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     A dataclass may inherit fields from another module: each annotation is resolved in the module that states it. An
     object that is called states its own signature, resolved already.
     """
-    if not isinstance(entry, type | FunctionType):
+    inherits = isinstance(entry, type) and dataclasses.is_dataclass(entry)
+    if not inherits and not isinstance(entry, FunctionType):
         return dict(inspect.signature(entry, eval_str=True).parameters)
-    plain = isinstance(entry, type) and not dataclasses.is_dataclass(entry)
-    described = inspect.getattr_static(entry, "__init__") if plain else entry
-    hints = get_type_hints(described, include_extras=True)
+    hints = get_type_hints(entry, include_extras=True)
     known = inspect.signature(entry).parameters
     return {name: known[name].replace(annotation=hints.get(name, Any)) for name in known}
