@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from recon.errors import InputError
 from recon.errors.ranges import Count
+from recon.files.scale import Scale
 from recon.files.weights import built
 from recon.priors.autoencoder import Autoencoder, Shape
 from recon.priors.weights_file import load_prior, save_prior, settings_of
@@ -106,10 +107,12 @@ class MovieAutoencoder(Autoencoder):
         return values.reshape(1, -1, 1, 1, 1)
 
 
-def save_autoencoder(model: MovieAutoencoder, path: Path, *, card: Mapping[str, Any]) -> None:
-    """Write half-precision weights with settings and card in the header, and a copy of the card as .json."""
+def save_autoencoder(
+    model: MovieAutoencoder, path: Path, *, card: Mapping[str, Any], scale: Scale | None = None
+) -> None:
+    """Write half-precision weights with settings, scale and card in the header, and a copy of the card as .json."""
     settings = dataclasses.asdict(model.settings)
-    about = {"settings": json.dumps(settings)}
+    about = {"settings": json.dumps(settings), **(scale.header() if scale else {})}
     save_prior(model.state_dict(), path, kind=FORMAT, about=about, card={"settings": settings, **card})
 
 

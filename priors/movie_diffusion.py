@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from recon.errors import InputError
 from recon.errors.ranges import Whole
+from recon.files.scale import Scale, check_scale
 from recon.files.weights import check_shapes, described
 from recon.priors.base import Denoiser
 from recon.priors.movie_unet import MovieUnet, MovieUnetSettings
@@ -23,7 +24,7 @@ from recon.priors.prior import Conditioning, PixelPrior, TextSource
 from recon.priors.spectrum import GaussianDenoiser, Spectrum
 from recon.priors.still_images import Still
 from recon.priors.text import TextEncoder, check_text_encoder
-from recon.priors.weights_file import load_prior, save_prior, settings_of
+from recon.priors.weights_file import load_prior, save_prior, scale_of, settings_of
 
 FORMAT = "recon-movie-diffusion-1"
 MOVIE_SD, GREY = 0.25, 0.5
@@ -124,10 +125,12 @@ def _resampled(power: Tensor, length: int, axis: int) -> Tensor:
     return lower + share * (upper - lower)
 
 
-def save_movie_diffusion(model: MovieDiffusion, path: Path, *, card: Mapping[str, Any]) -> None:
-    """Write half-precision weights with settings and card in the header, and a copy of the card as .json."""
+def save_movie_diffusion(
+    model: MovieDiffusion, path: Path, *, card: Mapping[str, Any], scale: Scale | None = None
+) -> None:
+    """Write half-precision weights with settings, scale and card in the header, and a copy of the card as .json."""
     settings = dataclasses.asdict(model.network.settings)
-    about = {"settings": json.dumps(settings), "text": model.text}
+    about = {"settings": json.dumps(settings), "text": model.text, **(scale.header() if scale else {})}
     card = {"settings": settings, "text": model.text, **card}
     save_prior(model.state_dict(), path, kind=FORMAT, about=about, card=card)
 
@@ -162,7 +165,8 @@ class Diffusion(PixelPrior):
 
     `guidance` is the scale s of uncond + s·(cond − uncond); text has no effect at s = 0. Clips longer than `window`
     frames are denoised in windows (0: whole clips). With `stills`, and for clips of one frame, frames are denoised
-    independently.
+    independently. Movies of another visual angle or rate than those of its training are refused, unless `any_scale`
+    is set, which results then say.
     """
 
     learnt: ClassVar[bool] = False
@@ -173,6 +177,7 @@ class Diffusion(PixelPrior):
     guidance: float = 1.0
     window: Whole = 0
     stills: bool = False
+    any_scale: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
 
     def denoiser(self, shape: Sequence[int], spectrum: Spectrum | None) -> Denoiser:
@@ -185,15 +190,25 @@ class Diffusion(PixelPrior):
         return replace(self, text=self.text and self.text.fit(training))
 
     def check_weights(self, training: Any) -> None:
-        """Raise InputError where the weights, or the text encoder that they need, are absent."""
+        """Raise InputError where the weights or the text encoder that they need are absent, or are of another scale."""
         model = load_movie_diffusion(self.weights)
         if self.text is not None:
             check_text_encoder(model.text)
+        if not self.any_scale:
+            seen = training.recording
+            check_scale(
+                scale_of(self.weights, what="a diffusion prior of movies"),
+                Scale(seen.frame_size, seen.frame_rate, seen.degrees_per_pixel),
+                what=f"prior {self.weights}",
+                remedy="take the prior gaussian, which is estimated from the recording, train one (`recon train prior` "
+                "with its raster), or set any_scale",
+                moving=not self.stills,
+            )
 
     @property
     def pretrained(self) -> str:
-        """Weights of the prior."""
-        return self.weights
+        """Weights of the prior, and whether they may be of another scale."""
+        return f"{self.weights}, of whatever scale" if self.any_scale else self.weights
 
     @property
     def conditioning(self) -> Conditioning:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.files import write_bytes
-from recon.files.weights import find_weights, from_json, from_mapping, read_tensors
+from recon.files.scale import Scale, scale_in
+from recon.files.weights import find_weights, from_json, from_mapping, read_header, read_tensors
 
 Settings = TypeVar("Settings")
 SHIPPED = Path(__file__).parent / "weights"
@@ -20,7 +21,10 @@ SHIPPED = Path(__file__).parent / "weights"
 def save_prior(
     tensors: Mapping[str, Tensor], path: Path, *, kind: str, about: Mapping[str, str], card: Mapping[str, Any]
 ) -> None:
-    """Write weights of a `kind` with header entries `about`, and `card` to a .json file beside them, atomically."""
+    """Write weights of a `kind` with header entries `about`, and `card` to a .json file beside them, atomically.
+
+    The entry of a `Scale` among `about` says which movies they were trained on.
+    """
     from safetensors.torch import save
 
     stored = {name: value.detach().cpu().half().contiguous() for name, value in tensors.items()}
@@ -33,6 +37,12 @@ def settings_of(cls: type[Settings], header: Mapping[str, str], weights: str | P
     """Return the settings in a prior's header, a dataclass; keys, types and ranges are checked."""
     where = f"{weights}: settings"
     return from_mapping(cls, from_json(header.get("settings", "null"), where=where), where=where)
+
+
+def scale_of(weights: str | Path, *, what: str) -> Scale | None:
+    """Return the scale of the movies that a file or shipped name was trained on; None where it does not say."""
+    path = find_weights(weights, SHIPPED, what=what, remedy="name another")
+    return scale_in(read_header(path), path)
 
 
 def load_prior(weights: str | Path, *, kind: str, what: str, command: str) -> tuple[dict[str, Tensor], dict[str, str]]:

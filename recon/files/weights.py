@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -55,17 +56,29 @@ def _is_file(path: Path) -> bool:
 
 def read_tensors(path: Path, *, infinite: tuple[str, ...] = ()) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Return header and tensors of a safetensors file; values must be finite, see `check_tensors`."""
+    with _opened(path) as file:
+        header, names = dict(file.metadata() or {}), list(file.keys())
+        tensors = {name: file.get_tensor(name) for name in names}
+    check_tensors(path, tensors, infinite=infinite)
+    return header, tensors
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """Return the header of a safetensors file."""
+    with _opened(path) as file:
+        return dict(file.metadata() or {})
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(str(path), framework="pt") as file:
-            header, names = dict(file.metadata() or {}), list(file.keys())
-            tensors = {name: file.get_tensor(name) for name in names}
+            yield file
     except (SafetensorError, OSError) as error:
         raise InputError(
             f"{path}: expected a whole safetensors file, got {error}; pickled or truncated weights are not read: "
             "copy the file again or retrain it"
         ) from error
-    check_tensors(path, tensors, infinite=infinite)
-    return header, tensors
 
 
 def check_tensors(path: Path | str, tensors: Mapping[str, Tensor], *, infinite: tuple[str, ...] = ()) -> None:

@@ -18,6 +18,7 @@ from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.errors import InputError
 from recon.errors.ranges import Count, NonNegative, Seed
 from recon.methods.neural.chunks import as_bytes, chunk
+from recon.methods.neural.weights_file import recorded_scale
 from recon.metrics.movie import SSIM_RADIUS, psnr, ssim, video_correlation
 from recon.priors.movie_autoencoder import AutoencoderSettings, MovieAutoencoder, save_autoencoder
 from recon.train.card import PYTHON, Command, identified, origin
@@ -80,7 +81,7 @@ def train_autoencoder(tree: Mapping[str, Any], *, log: Path | None = None, comma
     card = origin(chosen.output, identified(recording), command)
     card |= {"training": asdict(chosen) | {"recording": str(chosen.recording), "output": chosen.output.name}}
     card |= asdict(outcome) | scores(model, held_out)
-    save_autoencoder(model, chosen.output, card=card)
+    save_autoencoder(model, chosen.output, card=card, scale=recorded_scale(recording))
     chosen.output.with_suffix(".training").unlink(missing_ok=True)
     return chosen.output
 

@@ -63,7 +63,7 @@ def train_decoder(tree: Mapping[str, Any], *, command: Command = PYTHON) -> Path
         "validation_video_correlation_plus_ssim": round(decoding_score(network, known), 4),
     }
     learnt = load_artefact(method.artefact, method="convolutional")
-    save_decoder(learnt, chosen.output, unit_ids=training.recording.unit_ids, card=card)
+    save_decoder(learnt, chosen.output, recording=training.recording, card=card)
     return chosen.output
 
 

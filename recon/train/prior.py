@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,24 +15,20 @@ from recon.encoders.base import device_of
 from recon.encoders.training.loop import Learning, Loss, draw_weights, fresh, learn
 from recon.errors import InputError
 from recon.errors.ranges import Count, Decay, Fraction, Positive, Seed
-from recon.files import digest
+from recon.files.scale import Scale
 from recon.methods.diffusion.sampling import drawn, steps_down
 from recon.methods.named_files import content_named_in
-from recon.methods.text.generated_clips import FIRST, drawn_clips
+from recon.methods.text.generated_clips import STANDARD, Raster
 from recon.metrics.statistics import bootstrap_interval
 from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum, estimate_spectrum
 from recon.priors.text import EMBEDDED, TextEncoder
 from recon.train.augment import enlarged
+from recon.train.captioned import HELD_OUT, Captioned, captioned
 from recon.train.card import PYTHON, Command, origin
 from recon.train.identity import identity
 
-HELD_OUT = 48
-"""Number of validation clips for the errors on the card."""
-HELD_OUT_FRAMES = 180
-LENGTH = 60
-"""Frames per scene for the errors; shorter scenes are excluded."""
 WATCHED = 8
 """Number of validation scenes that select the weights."""
 MEASURED = 600
@@ -53,12 +48,13 @@ FRAME_RATE = 30.0
 class PriorTraining:
     """Configuration of `recon train prior`: number of clips (10 s each), architecture, learning and output.
 
-    Chunks of `frames` frames of one scene are noised with ln σ ~ N(`level`, `log_sd`²) and denoised. The squared error
-    is divided by the posterior variance under a Gaussian of the same spectrum, as in Karras et al. 2022. A fraction
-    `silent` of the chunks has no caption (Ho & Salimans 2021). With `zoom`, chunks are shifted and enlarged at random,
-    at most to 1 / (1 − zoom). Without `gaussian` the spectrum is taken as white. With
-    `start` the network is initialised from another prior except for its last layer: next to an exact Gaussian denoiser
-    only the nonlinear part remains to be learnt, which a new network hardly finds.
+    Chunks of `frames` frames of one scene are noised with ln σ ~ N(`level`, `log_sd`²) and denoised. The squared
+    error is divided by the posterior variance under a Gaussian of the same spectrum, as in Karras et al. 2022. A
+    fraction `silent` of the chunks has no caption (Ho & Salimans 2021). With `zoom`, chunks are shifted and
+    enlarged at random, at most to 1 / (1 − zoom). `raster` is the size and visual angle of the movies, at 30 Hz.
+    Without `gaussian` the spectrum is taken as white. With `start` the network is initialised from another prior
+    except for its last layer: next to an exact Gaussian denoiser only the nonlinear part remains to be learnt,
+    which a new network hardly finds.
     """
 
     output: Path
@@ -67,6 +63,7 @@ class PriorTraining:
     clips: Count = 1000
     batch: Count = 8
     frames: Count = 32
+    raster: Raster = STANDARD
     level: float = -1.0
     log_sd: Positive = 1.3
     silent: Fraction = 0.15
@@ -79,53 +76,16 @@ class PriorTraining:
     artefacts: Path = Path("runs/artefacts")
 
 
-@dataclass(frozen=True)
-class Captioned:
-    """Clips as bytes `[K,T,H,W]`, their scenes (clip, first, end), and embeddings of the scenes' captions `[S,P,D]`.
-
-    `captions` holds the first phrasing of each scene's caption.
-    """
-
-    movies: Tensor
-    scenes: tuple[tuple[int, int, int], ...]
-    embeddings: Tensor
-    captions: tuple[str, ...]
-
-    def fingerprint(self) -> str:
-        """Return a short hash of the movies, their scenes and captions."""
-        movies = hashlib.sha256(self.movies.numpy().data).hexdigest()
-        return digest([movies, self.scenes, self.captions])[:12]
-
-    def scored(self, most: int = 0) -> list[int]:
-        """Return the indices of the first `most` scenes (0: all) that are long enough to be scored."""
-        long = [place for place, (_, first, end) in enumerate(self.scenes) if end - first >= LENGTH]
-        return long[: most or None]
-
-    def chunk(self, place: int) -> Tensor:
-        """Return the first `LENGTH` frames of a scene `[1,1,LENGTH,H,W]` in [0,1]."""
-        clip, first, _ = self.scenes[place]
-        return self.movies[clip, first : first + LENGTH].float()[None, None] / 255
-
-    def drawn(self, generator: torch.Generator, *, batch: int, frames: int) -> tuple[Tensor, Tensor]:
-        """Return random chunks `[B,1,F,H,W]` in [0,1], each from one scene, with the embedding of one phrasing."""
-        chosen = torch.randint(len(self.scenes), (batch,), generator=generator).tolist()
-        phrased = torch.randint(self.embeddings.shape[1], (batch,), generator=generator)
-        parts = []
-        for clip, first, end in (self.scenes[index] for index in chosen):
-            late = max(end - first - frames, 0)
-            start = first + int(torch.randint(late + 1, (1,), generator=generator))
-            start = min(start, self.movies.shape[1] - frames)
-            parts.append(self.movies[clip, start : start + frames])
-        return torch.stack(parts)[:, None].float() / 255, self.embeddings[torch.tensor(chosen), phrased]
-
-
 def train_prior(tree: Mapping[str, Any], *, log: Path | None = None, command: Command = PYTHON) -> Path:
     """Train from a configuration and return the path of the weights; the card is saved next to them."""
     from recon import config
 
     chosen = config.record(PriorTraining, tree, where="train")
     encoder = TextEncoder(chosen.text)
-    shown, held_out = captioned("train", chosen, encoder), captioned("validation", chosen, encoder)
+    shown, held_out = (
+        captioned(split, chosen.clips, encoder, artefacts=chosen.artefacts, raster=chosen.raster)
+        for split in ("train", "validation")
+    )
     generator = torch.Generator().manual_seed(chosen.seed)
     power = estimate_spectrum(shown.chunk(place)[0, 0] for place in shown.scored(MEASURED))
     model = started(chosen, generator, power if chosen.gaussian else None)
@@ -144,8 +104,10 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None, command: Co
     )
     card = origin(chosen.output, {"recording": "generated movies", "fingerprint": shown.fingerprint()}, command)
     card |= {"training": asdict(chosen) | {"output": chosen.output.name, "artefacts": ""}} | asdict(outcome)
-    save_movie_diffusion(model, chosen.output, card=card)  # saved first: the errors take minutes
-    save_movie_diffusion(model, chosen.output, card=card | {"held_out_squared_error": report(model, power, held_out)})
+    scale = Scale(chosen.raster.size, FRAME_RATE, chosen.raster.degrees)
+    save_movie_diffusion(model, chosen.output, card=card, scale=scale)  # saved first: the errors take minutes
+    card |= {"held_out_squared_error": report(model, power, held_out)}
+    save_movie_diffusion(model, chosen.output, card=card, scale=scale)
     chosen.output.with_suffix(".training").unlink(missing_ok=True)
     return chosen.output
 
@@ -196,24 +158,6 @@ def go_on(model: MovieDiffusion, known: MovieDiffusion) -> None:
 
 def _starts_at_zero(name: str) -> bool:
     return "time.weight" in name or "leave.weight" in name
-
-
-def captioned(split: str, chosen: PriorTraining, encoder: TextEncoder) -> Captioned:
-    """Return the captioned clips of a split; generation is cached in parts, so an interrupted call can be resumed."""
-    count, first, frames = (chosen.clips, FIRST, 300) if split == "train" else (HELD_OUT, 0, HELD_OUT_FRAMES)
-    movies: list[Tensor] = []
-    scenes: list[tuple[int, int, int]] = []
-    texts: list[tuple[str, ...]] = []
-    source = drawn_clips(split, count, first=first, frames=frames, artefacts=chosen.artefacts, progress=True)
-    for number, clip in enumerate(source):
-        movies.append(clip.movie)
-        scenes += [(number, caption.first, caption.end) for caption in clip.spoken]
-        texts += [caption.texts for caption in clip.spoken]
-    phrasings = min(map(len, texts))
-    distinct = sorted({text for captions in texts for text in captions})
-    known = dict(zip(distinct, encoder(distinct), strict=True))
-    embeddings = torch.stack([torch.stack([known[text] for text in captions[:phrasings]]) for captions in texts])
-    return Captioned(torch.stack(movies), tuple(scenes), embeddings, tuple(captions[0] for captions in texts))
 
 
 @torch.no_grad()

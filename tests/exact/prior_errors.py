@@ -19,8 +19,9 @@ from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion
 from recon.priors.spectrum import GaussianDenoiser
 from recon.priors.text import TextEncoder
 from recon.simulate.films import film_clips
+from recon.train.captioned import captioned
 from recon.train.prior import SIGMAS as HELD_OUT_SIGMAS
-from recon.train.prior import PriorTraining, captioned, report
+from recon.train.prior import PriorTraining, report
 
 SIGMAS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 LENGTH = 60
@@ -62,7 +63,7 @@ def films_table(model: MovieDiffusion, folder: Path) -> list[str]:
 def captions_table(model: MovieDiffusion) -> list[str]:
     """Return the table of the scenes on which the card of a prior was scored: errors × 1000."""
     chosen = config.record(PriorTraining, config.load(TRAINED), where="train")
-    held_out = captioned("validation", chosen, TextEncoder(chosen.text))
+    held_out = captioned("validation", chosen.clips, TextEncoder(chosen.text), artefacts=chosen.artefacts)
     found = report(model, model.gaussian(held_out.chunk(held_out.scored(1)[0]).shape), held_out)
     levels = [f"{sigma:g}" for sigma in HELD_OUT_SIGMAS]
     lines = [f"{found['scenes']} scenes", "", "| σ | " + " | ".join(levels) + " |", "| --- " * (len(levels) + 1) + "|"]

@@ -16,7 +16,8 @@ from recon.methods.diffusion.sampling import drawn, steps_down
 from recon.methods.optimise.parameterise import power_law
 from recon.priors.movie_diffusion import MovieDiffusion
 from recon.priors.movie_unet import MovieUnetSettings
-from recon.train.prior import Captioned, PriorTraining, denoising_loss, started
+from recon.train.captioned import Captioned
+from recon.train.prior import PriorTraining, denoising_loss, started
 
 PRECISIONS = ("float32", "bfloat16")
 CLIPS, HIGHEST, LOWEST, SIGMA = 8, 10.0, 0.03, 0.4

@@ -106,7 +106,7 @@ def test_a_file_says_with_which_share_of_the_neurons_it_was_trained(tmp_path: Pa
     learnt = {**method.trained(training).state_dict(), "neurons": training.neurons}
     for name, card in (("said", {"dropout": 0.25}), ("usual", {})):
         path = tmp_path / f"{name}.safetensors"
-        save_decoder(learnt, path, unit_ids=training.recording.unit_ids, card={"seconds": 1, "method": card})
+        save_decoder(learnt, path, recording=training.recording, card={"seconds": 1, "method": card})
     shares = [
         Convolutional(weights=str(tmp_path / f"{name}.safetensors")).fit(training).load()[0].read_in.kept_share
         for name in ("said", "usual")
@@ -241,7 +241,7 @@ def test_a_trained_decoder_becomes_a_file_that_a_benchmark_uses(world: Path, tmp
 def test_a_decoder_of_other_neurons_is_refused(tmp_path: Path) -> None:
     training = worlds.training(tmp_path)
     learnt = {"neurons": ~training.neurons, "mean": torch.zeros(6, 8)}
-    save_decoder(learnt, tmp_path / "other.safetensors", unit_ids=training.recording.unit_ids, card={"seconds": 1})
+    save_decoder(learnt, tmp_path / "other.safetensors", recording=training.recording, card={"seconds": 1})
     with pytest.raises(ValueError, match="got one of 5 other neurons"):
         Convolutional(weights=str(tmp_path / "other.safetensors")).fit(training)
     with pytest.raises(ValueError, match="a file or a shipped name"):

@@ -16,7 +16,8 @@ from recon.encoders.training.loop import Learning, learn
 from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.text import TextEncoder
-from recon.train.prior import PriorTraining, captioned, errors, started, train_prior
+from recon.train.captioned import captioned
+from recon.train.prior import PriorTraining, errors, started, train_prior
 
 TINY = MovieUnetSettings(widths=(4, 6, 8), depth=1, text=5, steering=8)
 
@@ -24,9 +25,9 @@ TINY = MovieUnetSettings(widths=(4, 6, 8), depth=1, text=5, steering=8)
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Text embeddings of length 3, and few clips."""
-    monkeypatch.setattr("recon.train.prior.HELD_OUT", 3)
-    monkeypatch.setattr("recon.train.prior.HELD_OUT_FRAMES", 12)
-    monkeypatch.setattr("recon.train.prior.LENGTH", 10)
+    monkeypatch.setattr("recon.train.captioned.HELD_OUT", 3)
+    monkeypatch.setattr("recon.train.captioned.HELD_OUT_FRAMES", 12)
+    monkeypatch.setattr("recon.train.captioned.LENGTH", 10)
     monkeypatch.setattr("recon.train.prior.MEASURED", 4)
 
 
@@ -87,8 +88,8 @@ def test_tensorboard_shows_draws_and_errors_while_a_prior_learns(
 def test_chunks_lie_in_one_scene_and_carry_its_caption(tmp_path: Path, short: None) -> None:
     chosen = PriorTraining(tmp_path / "t", TINY, clips=2, frames=8, artefacts=tmp_path)
     encoder = TextEncoder()
-    shown = captioned("train", chosen, encoder)
-    again = captioned("train", chosen, encoder)
+    shown = captioned("train", chosen.clips, encoder, artefacts=chosen.artefacts)
+    again = captioned("train", chosen.clips, encoder, artefacts=chosen.artefacts)
     assert torch.equal(shown.movies, again.movies) and shown.scenes == again.scenes
     movie, text = shown.drawn(torch.Generator().manual_seed(0), batch=6, frames=8)
     assert movie.shape == (6, 1, 8, 36, 64) and text.shape == (6, 384)
@@ -104,7 +105,7 @@ def test_chunks_lie_in_one_scene_and_carry_its_caption(tmp_path: Path, short: No
 def test_errors_are_those_of_the_noise_that_is_left(tmp_path: Path, short: None) -> None:
     """The identity denoiser has error σ²; right and wrong captions get the same noise."""
     chosen = PriorTraining(tmp_path / "t", TINY, artefacts=tmp_path)
-    held_out = captioned("validation", chosen, TextEncoder())
+    held_out = captioned("validation", chosen.clips, TextEncoder(), artefacts=chosen.artefacts)
 
     class Nothing(MovieDiffusion):
         def forward(self, x: torch.Tensor, sigma: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:

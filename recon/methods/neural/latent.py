@@ -16,16 +16,19 @@ from torch.nn import functional
 from recon.encoders.identity import weights_hash
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.errors.ranges import Count, Decay, Folds, NonNegative, Some
+from recon.files.scale import check_scale
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import only_iterate, responses_of
 from recon.methods.facts import PAIRS, Sees, Strength
 from recon.methods.linear.lags import Lags, Scaling, measure_scaling
 from recon.methods.linear.regression import regressed
 from recon.methods.neural.towers import NeuralTower, TowerSettings, info_nce
+from recon.methods.neural.weights_file import recorded_scale
 from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.priors.autoencoder import Autoencoder, load_image_autoencoder
 from recon.priors.movie_autoencoder import load_autoencoder
+from recon.priors.weights_file import scale_of
 from recon.problem.problem import Problem
 from recon.types import Iterate, State, Trial
 
@@ -118,8 +121,15 @@ class Latent:
         return Needs(trials=2 if isinstance(self.reader, RidgeReader) else 1)
 
     def check_weights(self, training: TrainingSet) -> None:
-        """Raise InputError where the autoencoder is absent."""
+        """Raise InputError where the autoencoder is absent, or was trained on movies of another scale."""
         self.autoencoder.load()
+        if isinstance(self.autoencoder, Movies):
+            check_scale(
+                scale_of(self.autoencoder.weights, what="an autoencoder of movies"),
+                recorded_scale(training.recording),
+                what=f"autoencoder {self.autoencoder.weights}",
+                remedy="train one on this recording with `recon train autoencoder`",
+            )
 
     def fit(self, training: TrainingSet) -> Latent:
         """Encode the training movies, then train the reader."""

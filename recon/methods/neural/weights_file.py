@@ -13,10 +13,12 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.files import write_bytes
+from recon.files.scale import Scale, check_scale, scale_in
 from recon.files.weights import find_weights, from_json, from_mapping, read_tensors
 from recon.methods.named_files import DECODERS
 from recon.methods.neural.network import DecoderArchitecture
 from recon.methods.training_set import TrainingSet
+from recon.types import Recording
 
 SHIPPED = DECODERS
 FORMAT = "recon-decoder-1"
@@ -24,17 +26,21 @@ UNUSED = (".std",)
 """Deviations of the responses: infinite for a constant neuron, which then contributes nothing."""
 
 
-def save_decoder(
-    learnt: Mapping[str, Tensor], path: Path, *, unit_ids: tuple[int, ...], card: Mapping[str, Any]
-) -> None:
-    """Write a decoder's tensors and the recording's unit ids, and the model card to a .json file of the same name."""
+def save_decoder(learnt: Mapping[str, Tensor], path: Path, *, recording: Recording, card: Mapping[str, Any]) -> None:
+    """Write a decoder's tensors, the unit ids and scale of its recording, and the card to a .json of the same name."""
     from safetensors.torch import save
 
     tensors = {name: value.half() if value.is_floating_point() else value for name, value in learnt.items()}
-    tensors["unit_ids"] = torch.tensor(unit_ids)
+    tensors["unit_ids"] = torch.tensor(recording.unit_ids)
     stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(path, save(stored, {"format": FORMAT, "card": json.dumps(dict(card)), "seconds": str(card["seconds"])}))
+    about = {"format": FORMAT, "card": json.dumps(dict(card)), "seconds": str(card["seconds"])}
+    write_bytes(path, save(stored, about | recorded_scale(recording).header()))
     write_bytes(path.with_suffix(".json"), (json.dumps(dict(card), indent=2) + "\n").encode())
+
+
+def recorded_scale(recording: Recording) -> Scale:
+    """Return the scale of a recording's movies."""
+    return Scale(recording.frame_size, recording.frame_rate, recording.degrees_per_pixel)
 
 
 def architecture_of(path: Path) -> DecoderArchitecture:
@@ -67,7 +73,7 @@ def dropout_of(path: Path, default: float) -> float:
 
 
 def find_decoder(weights: str, training: TrainingSet) -> Path:
-    """Return the path of a file or shipped name; raises InputError for a decoder of other neurons."""
+    """Return the path of a file or shipped name; raises InputError for other neurons or another scale."""
     path = find_weights(weights, SHIPPED, what="a decoder", remedy="leave out `weights` to train one")
     header, tensors = read_tensors(path, infinite=UNUSED)
     found = header.get("format")
@@ -82,4 +88,10 @@ def find_decoder(weights: str, training: TrainingSet) -> Path:
             f"{training.recording.name}, got one of {int(neurons.sum())} other neurons; leave out `weights` to train "
             "one"
         )
+    check_scale(
+        scale_in(header, path),
+        recorded_scale(training.recording),
+        what=f"decoder {weights}",
+        remedy="leave out `weights` to train one",
+    )
     return path

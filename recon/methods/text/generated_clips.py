@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from recon.errors.ranges import Count, Positive
 from recon.files.sealed import whole
 from recon.methods.artefacts import artefact_path, load_artefact, save_artefact
 from recon.simulate.movies import DEGREES_PER_PIXEL, make_clip
@@ -28,8 +29,8 @@ PART = 50
 class Raster:
     """Frame geometry: `size` (H, W) in pixels and `degrees` per pixel."""
 
-    size: tuple[int, int] = (36, 64)
-    degrees: float = DEGREES_PER_PIXEL
+    size: tuple[Count, Count] = (36, 64)
+    degrees: Positive = DEGREES_PER_PIXEL
 
 
 STANDARD = Raster()
