@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from recon.api.recording import ClipSet
+from recon.errors import listed
 from recon.methods.base import planned_iterates
 from recon.problem.clips import Batch
 from recon.run.runner import Budget
@@ -21,6 +22,7 @@ from recon.study.publish import scored
 from recon.study.settings import Settings
 from recon.study.shared import Bench, plan
 from recon.study.task import Task
+from recon.study.validation import row_problems
 from recon.types import Iterate, Reconstruction
 
 
@@ -39,6 +41,9 @@ def tasks_of(settings: Settings, clips: ClipSet, *, progress: bool) -> list[Task
     vars(bench).update(recording=clips.recording.reader, batches=clips.batches(settings.batch))
     for batch in bench.batches:
         bench.scorer(batch)  # refuses frames that leave nothing to score
+    problems = [text for entry in bench.plans for text in row_problems(bench, entry)]
+    if problems:
+        raise listed(problems, where="reconstruct")
     return [Task(bench, entry, batch) for entry in bench.plans for batch in bench.batches]
 
 
