@@ -165,7 +165,7 @@ class Diffusion(PixelPrior):
 
     `guidance` is the scale s of uncond + s·(cond − uncond); text has no effect at s = 0. Clips longer than `window`
     frames are denoised in windows (0: whole clips). With `stills`, and for clips of one frame, frames are denoised
-    independently. Movies of another visual angle or rate than those of its training are refused, unless `any_scale`
+    independently. Movies of another scale than those of its training are refused, unless `any_scale`
     is set, which results then say.
     """
 

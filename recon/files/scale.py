@@ -42,14 +42,14 @@ def scale_in(header: Mapping[str, str], where: object) -> Scale | None:
 
 
 def check_scale(trained: Scale | None, seen: Scale, *, what: str, remedy: str, moving: bool = True) -> None:
-    """Raise InputError where movies have another rate or visual angle than those that weights were trained on.
+    """Raise InputError where movies have another size, rate or visual angle than those that weights were trained on.
 
-    Frames of another size are no other scale: networks of convolutions see part of the same world. `moving`: whether
-    the rate counts, which still images do not have.
+    `moving`: whether the rate counts, which still images do not have.
     """
     if trained is None:
         return
     pairs = [(trained.degrees_per_pixel, seen.degrees_per_pixel)]
     pairs += [(trained.frame_rate, seen.frame_rate)] * moving
-    if any(abs(known - found) > TOLERANCE * known for known, found in pairs):
+    differs = any(abs(known - found) > TOLERANCE * known for known, found in pairs)
+    if differs or trained.frame_size != seen.frame_size:
         raise InputError(f"{what}: expected movies of {trained}, as it was trained on, got {seen}; {remedy}")

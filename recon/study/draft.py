@@ -22,7 +22,6 @@ from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, device_of
 from recon.encoders.checkpoints import architecture_name, save_encoder
 from recon.encoders.core_readout.model import CoreReadout
 from recon.errors import InputError
-from recon.methods.base import Method
 from recon.study.settings import Frames, Row, Settings
 from recon.study.shared import Bench, plan, planned
 from recon.study.validation import row_problems, validated
@@ -32,8 +31,6 @@ WARMUP, TAIL = 5 / 3, 4 / 15
 """Seconds at the start and at the end of a clip that are not scored: 50 and 8 frames at 30 Hz."""
 RATE = 30.0
 """Frame rate (Hz) at which the lags of presets are stated."""
-SHIPPED_FRAME, SHIPPED_PITCH = (36, 64), 1.94
-"""Frame size and degrees per pixel of the movies on which shipped priors, autoencoders and decoders were trained."""
 SHARE_OF_MEMORY = 0.25
 COPIES = 48
 """Movies that an optimiser keeps: variable, gradient, pairs of L-BFGS, and intermediate results."""
@@ -81,7 +78,7 @@ def draft(places: Places) -> Draft:
             raise InputError(f"init: expected a method that can run on {recording.path}, got none: {why[FIRST[0]]}")
         tree |= {"frames": asdict(scored_frames(bench)), "batch": batch_that_fits(bench)}
         validated(config.expand(tree), where="init")
-        why |= {name: reason for name, reason in _other_presets(bench, recording) if name not in why}
+        why |= {name: reason for name, reason in _other_presets(bench) if name not in why}
     if not places.encoder:
         tree["encoders"] = {"own": {"name": "core_readout", "weights": str(places.weights)}}
     rows = {row["label"] for row in tree["rows"]}
@@ -185,24 +182,12 @@ def _rows(rate: float) -> Iterator[dict[str, Any]]:
             yield {"label": f"{name}, wrong clip", "method": method, "condition": "wrong_clip"}
 
 
-def _other_presets(bench: Bench, recording: SensoriumRecording) -> Iterator[tuple[str, str]]:
+def _other_presets(bench: Bench) -> Iterator[tuple[str, str]]:
     """Yield the packaged presets, each with the reason why it cannot run on the recording, or nothing."""
     for file in sorted((config.CONFIGS / "methods").glob("*.yaml")):
         tree = config.expand({"label": file.stem, "method": {"preset": file.stem}})
         (entry,) = planned(config.convert(Row, tree, where=file.stem), where=file.stem, seed=0)
-        yield file.stem, next(row_problems(bench, entry), "") or _other_scale(entry.method, recording)
-
-
-def _other_scale(method: Method, recording: SensoriumRecording) -> str:
-    """Return why the shipped weights of a method do not fit the movies of a recording; empty where they do."""
-    size, rate, pitch = recording.frame_size, recording.frame_rate, recording.degrees_per_pixel
-    same = math.isclose(rate, RATE, rel_tol=0.02) and math.isclose(pitch, SHIPPED_PITCH, rel_tol=0.05)
-    if not method.sees.pretrained or (size == SHIPPED_FRAME and same):
-        return ""
-    return (
-        f"{method.sees.pretrained[0]}: expected movies of {_scale(SHIPPED_FRAME, SHIPPED_PITCH, RATE)}, got "
-        f"{_scale(size, pitch, rate)}; train one on such movies"
-    )
+        yield file.stem, next(row_problems(bench, entry), "")
 
 
 def _scale(size: Sequence[int], pitch: float, rate: float) -> str:

@@ -21,8 +21,9 @@ from recon.priors.weights_file import SHIPPED
 TRAINED = Scale((36, 64), 30.0, 1.94)
 
 
-def recorded_at(rate: float, degrees: float) -> TrainingSet:
+def recorded_at(rate: float, degrees: float, size: tuple[int, int] = (36, 64)) -> TrainingSet:
     recording = linear.TinyRecording()
+    recording.frame_size = size
     recording.frame_rate, recording.degrees_per_pixel = rate, degrees
     return linear.training(Path("artefacts"), recording)
 
@@ -43,6 +44,12 @@ def test_movies_of_another_rate_or_angle_are_refused(rate: float, degrees: float
             part.check_weights(recorded_at(rate, degrees))
 
 
+def test_frames_of_another_size_are_refused() -> None:
+    for size in ((72, 128), (64, 64)):
+        with pytest.raises(InputError, match=f"got {size[0]} × {size[1]} pixels"):
+            Diffusion().check_weights(recorded_at(30.0, 1.94, size))
+
+
 def test_the_same_scale_passes_and_stills_have_no_rate() -> None:
     Diffusion().check_weights(recorded_at(30.0, 1.94))
     Latent(Movies()).check_weights(recorded_at(29.97, 1.94))
@@ -58,6 +65,6 @@ def test_another_scale_can_be_asked_for_and_is_said() -> None:
 def test_a_scale_survives_its_header_and_files_without_one_are_taken() -> None:
     assert scale_in(TRAINED.header(), "x") == TRAINED and scale_in({}, "x") is None
     check_scale(None, TRAINED, what="x", remedy="y")
-    check_scale(TRAINED, replace(TRAINED, frame_size=(18, 32)), what="x", remedy="y")
+    check_scale(TRAINED, replace(TRAINED, degrees_per_pixel=1.9), what="x", remedy="y")
     with pytest.raises(InputError, match="x: scale"):
         scale_in({"scale": '{"frame_size": [0, 1], "frame_rate": 30, "degrees_per_pixel": 1}'}, "x")

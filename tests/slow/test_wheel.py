@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from worlds.pages import TEXTS, blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = "simulate={minutes: 0.5, validation_clips: 1, test_clips: 2, repeats: 2, clip_frames: 90}"
@@ -99,6 +100,29 @@ def test_import_comes_from_the_environment_and_lists_everything(run: Run, enviro
     assert run("recon", "--version").startswith("recon ")
     listed = run("recon", "list")
     assert all(name in listed for name in ("core_readout", "gradient", "pretrained", "ridge"))
+
+
+ARRAYS = """
+import numpy as np
+known = recon.example().reader
+trials = [known.trial(i) for i in (*known.trials("train"), *known.trials("oracle"), *known.trials("live_test_main"))]
+movies = [(255 * trial.movie[0].numpy()).round() for trial in trials]
+tiers = [{"oracle": "validation", "live_test_main": "test"}.get(trial.tier, "train") for trial in trials]
+responses = [trial.responses.numpy() for trial in trials]
+mouse = recon.from_arrays(movies, responses, frame_rate=30, tiers=tiers, degrees_per_pixel=1.94)
+"""
+
+
+@pytest.mark.parametrize("source", ["the example", "arrays"])
+def test_readmes_ten_lines_run_as_they_stand(run: Run, source: str) -> None:
+    (script,) = blocks(TEXTS["README.md"], "python")
+    if source == "arrays":
+        lines = [line for line in script.splitlines() if not line.startswith(("refined", "recon.ablate"))]
+        (place,) = [number for number, line in enumerate(lines) if line.startswith("mouse")]
+        lines[place] = ARRAYS
+        script = "\n".join(lines).replace("beside=refined", "")
+    shown = run("python", "-c", script)
+    assert "video_correlation" in shown
 
 
 def test_every_module_can_be_imported(run: Run) -> None:
