@@ -63,7 +63,7 @@ def test_the_command_writes_a_configuration_that_runs(
     validated(tree)
     text = (tmp_path / "mine.yaml").read_text()
     assert "# - {label: sta, method: {preset: sta}}" in text and max(map(len, text.splitlines())) <= 120
-    assert "diffusion_dps" in text and "expected movies of 36×64 pixels of 1.94°" in text
+    assert "diffusion_dps" in text and "expected movies of 36 × 64 pixels of 1.94°" in text
     assert main(command) == 2
     assert "expected no file of this name, got one" in capsys.readouterr().err
     assert main([*command, "--overwrite"]) == 0

@@ -26,7 +26,7 @@ from recon.study.tune import tune
 from recon.study.validation import validated
 
 Tree = dict[str, Any]
-DIFFUSION = {"name": "diffusion"}
+DIFFUSION = {"name": "diffusion", "any_scale": True}
 
 
 @pytest.fixture
