@@ -139,6 +139,7 @@ def test_every_format_has_its_line_and_they_are_few() -> None:
     assert len(LINES) <= 5
 
 
+@pytest.mark.slow  # the recipe itself runs in tests/slow/test_own_data.py
 def test_the_lines_from_plain_arrays_to_a_reconstruction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own_files(tmp_path, "movie.npy")
     monkeypatch.chdir(tmp_path)
