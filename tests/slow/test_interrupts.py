@@ -153,8 +153,9 @@ def test_trainings_interrupted_at_ten_evaluations(
     for module in ("recon.encoders.training.loop", "recon.encoders.dwiseneuro.train"):
         monkeypatch.setattr(f"{module}.SAVE_SECONDS", -1.0)
     monkeypatch.setattr("recon.encoders.dwiseneuro.train.SAVE_SHARE", math.inf)
-    for setting, value in {"HELD_OUT": 3, "HELD_OUT_FRAMES": 12, "LENGTH": 10, "MEASURED": 4}.items():
-        monkeypatch.setattr(f"recon.train.prior.{setting}", value)
+    for setting, value in {"HELD_OUT": 3, "HELD_OUT_FRAMES": 12, "LENGTH": 10}.items():
+        monkeypatch.setattr(f"recon.train.captioned.{setting}", value)
+    monkeypatch.setattr("recon.train.prior.MEASURED", 4)
 
     def trained(folder: Path) -> dict[str, Any]:
         folder.mkdir(exist_ok=True)
