@@ -34,6 +34,7 @@ def from_arrays(
     pupil: Several | None = None,
     trials: Trials | None = None,
     tiers: Sequence[str] | None = None,
+    unit_ids: ArrayLike | None = None,
     degrees_per_pixel: float | None = None,
     frame_size: Size | None = None,
     crop: bool = False,
@@ -56,7 +57,8 @@ def from_arrays(
     trials one after the other, `(R,N,T)`, or a list. `behavior` (pupil dilation, running speed) and `pupil` (x, y):
     `(2,T)` likewise; one of them is enough. `trials`: the movie that each trial showed, by number or file name, or a
     CSV file with the columns movie, start and tier. `tiers`: "train", "validation" or "test" for each trial; without
-    them, fractions `validation` and `test` are held out, so that no video is in two tiers.
+    them, fractions `validation` and `test` are held out, so that no video is in two tiers. `unit_ids` `(N,)` are the
+    neurons' numbers, by which an encoder knows them (0, 1, … unless given).
 
     `degrees_per_pixel` is the visual angle of a pixel of `movie`. Frames are resized to `frame_size` of the same
     aspect ratio, or cropped to it with `crop`. `trim` allows for a difference of one frame between the lengths. Axes
@@ -76,7 +78,8 @@ def from_arrays(
     listed = _content(trials) if isinstance(trials, str | Path) else repr(trials if trials is None else list(trials))
     form = (frame_rate, degrees_per_pixel, frame_size, crop, trim, axes, response_axes, movie_range, luma)
     split = (listed, tiers if tiers is None else list(tiers), trial_frames, validation, test, seed, animal)
-    key = digest([sources, repr(form), repr(split), code_version(IMPORTER)])[:12]
+    named = "" if unit_ids is None else _content(unit_ids)
+    key = digest([sources, repr(form), repr(split), named, code_version(IMPORTER)])[:12]
     place = Path(folder) if folder else kept_recordings() / f"{animal}-{key}"
     if folder is None and is_canonical(place):
         return OpenRecording(SensoriumRecording(place))
@@ -88,6 +91,7 @@ def from_arrays(
         pupil_center=pupil,
         trials=trials,
         tiers=tiers,
+        unit_ids=unit_ids,
         frame_rate=frame_rate,
         degrees_per_pixel=degrees_per_pixel,
         axes=axes,

@@ -109,7 +109,9 @@ trials = [known.trial(i) for i in (*known.trials("train"), *known.trials("oracle
 movies = [(255 * trial.movie[0].numpy()).round() for trial in trials]
 tiers = [{"oracle": "validation", "live_test_main": "test"}.get(trial.tier, "train") for trial in trials]
 responses = [trial.responses.numpy() for trial in trials]
-mouse = recon.from_arrays(movies, responses, frame_rate=30, tiers=tiers, degrees_per_pixel=1.94)
+behavior, pupil = ([trial.behavior[rows].numpy() for trial in trials] for rows in (slice(0, 2), slice(2, 4)))
+about = {"tiers": tiers, "unit_ids": np.array(known.unit_ids), "degrees_per_pixel": 1.94}
+mouse = recon.from_arrays(movies, responses, behavior=behavior, pupil=pupil, frame_rate=30, **about)
 """
 
 
@@ -118,8 +120,7 @@ def test_readmes_ten_lines_run_as_they_stand(run: Run, source: str) -> None:
     (script,) = blocks(TEXTS["README.md"], "python")
     if source == "arrays":
         lines = [line for line in script.splitlines() if not line.startswith(("refined", "recon.ablate"))]
-        (place,) = [number for number, line in enumerate(lines) if line.startswith("mouse")]
-        lines[place] = ARRAYS
+        lines = [ARRAYS if line.startswith("mouse") else line for line in lines]
         script = "\n".join(lines).replace("beside=refined", "")
     shown = run("python", "-c", script)
     assert "video_correlation" in shown
