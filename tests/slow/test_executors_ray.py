@@ -132,6 +132,7 @@ def test_sixty_tasks_outlive_a_node_and_two_workers(cluster: Any, world: Path, t
 
 @pytest.mark.alone
 def test_a_ray_of_this_machine_is_started_where_none_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # for the actors' imports of the jobs
     ray.shutdown()
     monkeypatch.setenv("RAY_ADDRESS", "local")  # Ray would join the three nodes again, which fails in the same process
     try:
