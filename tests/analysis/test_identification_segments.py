@@ -50,6 +50,7 @@ def rows_of(path: Path) -> dict[tuple[str, str, str], dict[str, str]]:
         return {(row["group"], row["approach"], row["candidates"]): row for row in csv.DictReader(stream)}
 
 
+@pytest.mark.slow  # many shifts
 def test_tuned_units_identify_and_others_do_not(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["identify", str(session)]) == 0
     assert "segments seen in training" in capsys.readouterr().out

@@ -86,6 +86,8 @@ def files_of(source: Path) -> list[Path]:
 
 
 KINDS = ("experanto", "allen", "nwb", "twin", "sensorium2022", "mouse", "zip", "arrays", "video")
+QUICK = ("nwb", "sensorium2022", "arrays")
+"""Kinds that every run of the tests damages."""
 
 
 def written(kind: str, folder: Path) -> Path:
@@ -134,7 +136,9 @@ def survive(kind: str, folder: Path, count: int) -> list[str]:
     return said
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+)
 def test_damaged_files_are_refused_or_read(kind: str, tmp_path: Path) -> None:
     said = survive(kind, tmp_path, 20)
     assert sum(line.endswith("refused") for line in said) >= 5

@@ -136,6 +136,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow  # a fresh environment does it in tests/slow/test_wheel.py
 def test_the_wheel_works_alone_beside_a_users_own_encoders(installed: Path, tmp_path: Path) -> None:
     for name in ("encoders", "priors", "configs"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('this is the user\\'s own file')\n")

@@ -65,6 +65,7 @@ def test_egg_without_activity_draws_the_prior(world: Any, noise: float) -> None:
     assert prior_variance(world, method) == pytest.approx(1, abs=0.08)
 
 
+@pytest.mark.slow  # many draws
 def test_egg_is_biased_whatever_its_scale_and_levels(world: Any) -> None:
     """The best scale falls with levels, as the way that activity goes is their product, and the bias stays."""
     for levels, scales in ((15, (0.2, 0.4, 0.8)), (60, (0.1, 0.2, 0.4))):
@@ -99,6 +100,7 @@ def test_diffpir_finds_the_mean_and_spreads_too_little(world: Any) -> None:
     assert 0.6 < noisy.spread < 0.5**0.5 and noisy.mean < 0.1 and noisy.coverage < 0.77
 
 
+@pytest.mark.slow  # many draws
 def test_diffpir_that_carries_its_noise_draws_from_the_posterior(world: Any) -> None:
     method = DiffPir(highest=HIGH, carried=True, data=DataStep(steps=8))
     coarse, fine = (found(world, replace(method, levels=levels)) for levels in (12, 40))
@@ -111,6 +113,7 @@ def test_red_diff_jitters_about_a_biased_mean(world: Any) -> None:
     assert 0.1 < jitter.mean < 0.5 and 0.3 < jitter.spread < 0.55 and jitter.coverage < 0.6
 
 
+@pytest.mark.slow  # many draws
 def test_plug_and_play_is_the_posterior_mean_without_a_spread(world: Any) -> None:
     data = DataStep(steps=12, optimiser=Lbfgs(backtracks=24))
     rest = found(world, PlugAndPlay(iterations=30, sigma=0.25, data=data), 3, key="x")

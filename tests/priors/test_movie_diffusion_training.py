@@ -56,6 +56,7 @@ def test_a_prior_is_trained_saved_and_says_how_well_it_denoises(tmp_path: Path, 
     assert load_movie_diffusion(tmp_path / "tiny.safetensors").text == "minilm"
 
 
+@pytest.mark.slow  # draws of a whole training
 def test_tensorboard_shows_draws_and_errors_while_a_prior_learns(
     tmp_path: Path, short: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

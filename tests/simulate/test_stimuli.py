@@ -59,6 +59,7 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
 
 
+@pytest.mark.slow  # whole clips
 def test_a_simulation_shows_them_as_its_test_clips(tmp_path: Path) -> None:
     settings = replace(TINY, clip_frames=20, repeats=1, stimuli="gratings", frame_size=SIZE, degrees_per_pixel=PITCH)
     recording = SensoriumRecording(simulate(tmp_path / "r", settings, progress=False))

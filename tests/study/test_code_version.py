@@ -157,6 +157,7 @@ def test_a_checkout_and_an_installed_copy_agree(tmp_path: Path) -> None:
     assert code_version(*all_modules(), package=package) == code_version(*all_modules())
 
 
+@pytest.mark.slow  # a copy of the project
 def test_code_without_comments_in_another_layout_agrees(tmp_path: Path) -> None:
     package = copied(tmp_path)
     for file in package.rglob("*.py"):

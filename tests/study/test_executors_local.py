@@ -111,6 +111,7 @@ def tree(world: Path, tmp_path: Path) -> Iterator[dict[str, Any]]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow  # processes with torch, beside each other
 def test_beside_each_other_gives_the_table_of_one_after_another(tree: dict[str, Any], tmp_path: Path) -> None:
     tree |= {"recording": str(shutil.copytree(tree["recording"], tmp_path / "recording"))}
     tree["rows"] = [row | {"data": 0.5} for row in tree["rows"]]
