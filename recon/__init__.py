@@ -5,8 +5,10 @@ The names below are imported when they are first used; `import recon` alone load
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -65,3 +67,22 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *PUBLIC, "methods"})
+
+
+class _Methods(ModuleType):
+    """The package `recon.methods`; called, it returns the presets."""
+
+    def __call__(self) -> Any:
+        return import_module("recon.api.catalogue").methods()
+
+
+class _Package(ModuleType):
+    """This package, which makes `recon.methods` callable when it is imported: no lower room knows the API."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "methods":
+            value.__class__ = _Methods
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 from recon.methods.base import Learner as Learner
@@ -66,13 +63,3 @@ METHODS: dict[str, type[Any]] = {
 OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "momentum": Momentum, "lbfgs": Lbfgs}
 
 TEXTS: dict[str, type[TextSource]] = {"given": Given, "typed": Typed, "decoded": Decoded}
-
-
-class _Package(ModuleType):
-    """This package; called, `recon.methods()`, it returns the presets."""
-
-    def __call__(self) -> Any:
-        return import_module("recon.api.catalogue").methods()
-
-
-sys.modules[__name__].__class__ = _Package

@@ -58,12 +58,14 @@ def unit(module: str) -> str:
 
 
 def imports(file: Path) -> Iterator[str]:
-    """Yield every imported name, dotted, also inside functions."""
+    """Yield every imported name, dotted, also inside functions and by `import_module`."""
     for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield from (word.value for word in node.args if isinstance(word, ast.Constant))
 
 
 def functions(file: Path) -> list[ast.FunctionDef]:
