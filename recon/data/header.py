@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field
@@ -39,6 +39,7 @@ class Header:
     frame_rate: Annotated[Positive, Field(le=10_000)] = 30.0
     degrees_per_pixel: Annotated[Positive, Field(le=360)] = 1.45
     acquisition: SamplingTimes | None = None
+    signal: Literal["", "spikes", "deconvolved", "calcium"] = ""
 
 
 @dataclass(frozen=True)

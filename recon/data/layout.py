@@ -31,6 +31,8 @@ SHORT_TIERS = {"validation": VALIDATION, "test": TEST}
 """Tiers by plain words, where a person names them."""
 DEGREES_PER_PIXEL = 1.45
 """Degrees per pixel of the Sensorium movies (36×64 pixels): assumed where a recording states none."""
+SIGNALS = ("spikes", "deconvolved", "calcium")
+"""What responses are: spike counts, activity inferred from calcium, or fluorescence (also ΔF/F)."""
 TIERS_FILE = Path("meta/trials/tiers.npy")
 GROUPS_FILE = Path("meta/trials/content_groups.json")
 """Content groups of the trials, written by `recon data duplicates --write`; derived from the videos."""

@@ -62,6 +62,7 @@ class SensoriumRecording(Recording):
         header = parsed_header(self.path, entries)
         self.name = header.name or self.path.resolve().name
         self.frame_rate, self.degrees_per_pixel = header.frame_rate, header.degrees_per_pixel
+        self.signal = header.signal
         self.made_by: Mapping[str, Any] = entries["made_by"]
         self.unit_ids = read_unit_ids(self.path)
         self.coordinates = self._neuron_file("cell_motor_coordinates.npy", np.zeros((len(self.unit_ids), 3)))

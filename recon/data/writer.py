@@ -34,6 +34,7 @@ class RecordingWriter:
     """Context manager that writes trials to a hidden folder beside `destination`, which `finish` renames.
 
     `unit_ids` `(N,)` are distinct integers, `coordinates` `(N,3)` in µm (zeros if unknown), `frame_rate` in Hz.
+    `signal` is one of `recon.data.layout.SIGNALS`, "" if unknown.
     Leaving the context calls `finish`; after an error it removes the hidden folder instead.
     """
 
@@ -46,6 +47,7 @@ class RecordingWriter:
         frame_rate: float = 30.0,
         degrees_per_pixel: float = 1.45,
         name: str = "",
+        signal: str = "",
         acquisition: AcquisitionTimes | None = None,
         made_by: Mapping[str, Any] | None = None,
         overwrite: bool = False,
@@ -61,6 +63,7 @@ class RecordingWriter:
             "frame_rate": frame_rate,
             "degrees_per_pixel": degrees_per_pixel,
             "acquisition": times,
+            **({"signal": signal} if signal else {}),
             "made_by": dict(made_by or {}),
         }
         self._trials: dict[int, dict[str, Any]] = {}

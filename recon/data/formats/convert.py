@@ -116,10 +116,12 @@ def convert(
         frame_rate=chosen.rate,
         degrees_per_pixel=_degrees(session, chosen, screen),
         name=session.name,
+        signal=session.signal,
         made_by={
             "command": "recon data convert",
             "settings_of_conversion": asdict(chosen),
             "notes": notes,
+            "decided": dict(session.decided),
             **session.origin,
         },
         overwrite=overwrite,

@@ -80,7 +80,9 @@ class Session:
 
     `coordinates` `(N,3)` in µm and `areas` are optional; `notes` describe irregularities. `rate` (Hz) is the common
     frame rate of data published frame by frame, or 0 if streams have their own clocks. `stills`: every presentation is
-    one image. `origin` is the provenance stored with the recording.
+    one image. `origin` is the provenance stored with the recording. `signal` is one of
+    `recon.data.layout.SIGNALS`, "" if unknown. `decided` is what the reader chose where the source leaves a choice, by
+    topic (scale, rate, clock, tiers, missing, …), one sentence each; `recon data check` prints it.
     """
 
     name: str
@@ -95,3 +97,5 @@ class Session:
     rate: float = 0.0
     stills: bool = False
     origin: Mapping[str, Any] = field(default_factory=dict)
+    signal: str = ""
+    decided: Mapping[str, str] = field(default_factory=dict)
