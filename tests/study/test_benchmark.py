@@ -119,14 +119,15 @@ def test_a_constant_reconstruction_has_empty_scores_with_a_reason(tree: dict[str
 KILLED = """
 import sys, time
 from pathlib import Path
-import recon.run.runner, recon.methods.optimise.gradient as gradient
+import recon.run.runner
+from recon.methods.optimise.lbfgs import Lbfgs
 from recon import config
 from recon.study.benchmark import benchmark
-step = gradient.Lbfgs.step
+step = Lbfgs.step
 def slow(self, *arguments, **named):
     time.sleep(0.15)
     return step(self, *arguments, **named)
-gradient.Lbfgs.step = slow
+Lbfgs.step = slow
 recon.run.runner.reconstruct.__kwdefaults__["every"] = 0.0
 benchmark(config.load(sys.argv[1], sys.argv[2:]))
 """
@@ -145,7 +146,8 @@ def test_a_killed_run_ends_with_the_numbers_of_an_uninterrupted_one(tree: dict[s
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen([sys.executable, "-c", KILLED, str(path), f"run={run}"], env=environment) as process:
         deadline = time.monotonic() + 60
-        while not list(run.glob("partial/*/state.safetensors")) and time.monotonic() < deadline:
+        while not list(run.glob("partial/*/state.safetensors")):
+            assert process.poll() is None and time.monotonic() < deadline, "the run ended before it saved its state"
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     assert not list(run.glob("tasks/*")), "the run ended before it was killed"
