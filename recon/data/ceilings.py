@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from recon.data.arrays import read_array
-from recon.data.check import repeat_sets
 from recon.data.duplicates.find import Progress
+from recon.data.findings import repeat_sets
 from recon.data.layout import Array
 from recon.data.noise_ceiling import (
     alternating_halves,

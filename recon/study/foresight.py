@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from recon import config
-from recon.data.check import repeat_sets
+from recon.data.findings import repeat_sets
 from recon.data.layout import TEST, TRAIN, VALIDATION
 from recon.data.sensorium import SensoriumRecording
 from recon.data.survey import Survey

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from recon.data.duplicates.find import Progress, duplicate_groups, signature, split_by_content
 from recon.data.formats.clocks import frame_times, frames_on, interpolated, long_frames, responses_at
+from recon.data.formats.decided import decided
 from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes
 from recon.data.layout import ABSENT, DEGREES_PER_PIXEL, MAX_FRAMES, TEST, TIERS, VALIDATION, Array, grey_levels
 from recon.data.resize import Resizing, Size, largest_within, resizing
@@ -121,7 +122,7 @@ def convert(
             "command": "recon data convert",
             "settings_of_conversion": asdict(chosen),
             "notes": notes,
-            "decided": dict(session.decided),
+            "decided": decided(session, rate=chosen.rate, lag=chosen.lag),
             **session.origin,
         },
         overwrite=overwrite,
