@@ -33,30 +33,41 @@ def mouse(case):
     for index, tier in enumerate(recording.tiers):
         if tier != "none" and report.ok:
             recording.trial(index), recording.has_responses(index), recording.part(index, 1, 4)
+    return recording if report.ok else None
 
 def arrays(case):
     each = {".npy": ("movie.npy", "responses.npy"), ".npz": ("all.npz:movie", "all.npz:responses"),
             ".mat": ("all.mat:movie", "all.mat:responses"), ".h5": ("all.h5:stimulus/movie", "all.h5:responses")}
-    refused = []
+    refused, made = [], None
     for suffix, (movie, responses) in each.items():
         try:
-            import_arrays(case / ("made" + suffix), movie=case / movie, responses=case / responses, frame_rate=30,
-                          degrees_per_pixel=1)
+            made = import_arrays(case / ("made" + suffix), movie=case / movie, responses=case / responses,
+                                 frame_rate=30, degrees_per_pixel=1, trial_frames=60)
         except ValueError as error:
             refused.append(error)
     if refused:
         raise max(refused, key=lambda error: len(str(error)))
+    return made
 
 def video(case):
-    import_arrays(case.with_suffix(".made"), movie=case, responses=np.ones((2, 90)), frame_rate=30, trial_frames=20)
+    responses = np.ones((2, 90))
+    return import_arrays(case.with_suffix(".made"), movie=case, responses=responses, frame_rate=30, trial_frames=20)
+
+def typical(recording):
+    "Medians over trials of grey level, contrast and size of responses, which a few bad bytes do not move."
+    trials = [index for index, tier in enumerate(recording.tiers) if tier != "none"]
+    frames = [recording.frames(index) for index in trials]
+    sizes = [np.nanmedian(np.abs(recording.arrays(index)["responses"].astype(float)).mean(1)) for index in trials
+             if "responses" in recording.arrays(index)]
+    return [float(np.median(each)) for each in ([f.mean() for f in frames], [f.std() for f in frames], sizes or [0])]
 
 for case in sorted(source.iterdir()):
     try:
         if kind in FORMATS:
-            convert(FORMATS[kind].read(case), case.with_suffix(".made"), settings)
+            recording = convert(FORMATS[kind].read(case), case.with_suffix(".made"), settings)
         else:
-            {"arrays": arrays, "video": video}.get(kind, mouse)(case)
-        print(case.name, "read")
+            recording = {"arrays": arrays, "video": video}.get(kind, mouse)(case)
+        print(case.name, "read", *(typical(recording) if recording is not None else ()))
     except ValueError as error:
         print(case.name, "refused" if len(str(error)) < 2000 else "long")
 """
@@ -114,6 +125,8 @@ def cases(kind: str, folder: Path, count: int) -> Path:
     source = written(kind, folder)
     generator, made = np.random.default_rng(KINDS.index(kind)), folder / "cases"
     made.mkdir()
+    sound = made / f"sound{source.suffix}"
+    shutil.copytree(source, sound) if source.is_dir() else shutil.copy(source, sound)
     for number in range(count):
         case = made / f"{number:04d}{source.suffix}"
         shutil.copytree(source, case) if source.is_dir() else shutil.copy(source, case)
@@ -130,10 +143,19 @@ def survive(kind: str, folder: Path, count: int) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, kind, str(made)], capture_output=True, text=True, timeout=60 + count, check=False
     )
-    said = done.stdout.splitlines()
-    assert done.returncode == 0, f"after {said[-1:]}: {done.stderr[-2000:]}"
+    *said, sound = done.stdout.splitlines() or [""]
+    assert done.returncode == 0, f"after {sound}: {done.stderr[-2000:]}"
     assert len(said) == count and not any(line.endswith("long") for line in said)
+    rescaled = [line for line in said if not alike(line, sound)]
+    assert not rescaled, f"{len(rescaled)} of {count} were read at another scale than {sound}: {rescaled[:5]}"
     return said
+
+
+def alike(line: str, sound: str) -> bool:
+    """Return whether what was read has the scale of what was written: medians within a factor of two."""
+    found, true = (np.array(text.split()[2:], dtype=float) for text in (line, sound))
+    assert len(true) == 3 and " read " in sound
+    return not len(found) or bool(((found >= 0.5 * true) & (found <= 2 * true)).all())
 
 
 @pytest.mark.parametrize(
