@@ -63,6 +63,11 @@ class Recording(ABC):
     degrees_per_pixel: float
     acquisition: AcquisitionTimes | None
 
+    @property
+    def all_unit_ids(self) -> tuple[int, ...]:
+        """Unit ids of all neurons in the files, those included that are masked for missing responses."""
+        return self.unit_ids
+
     @abstractmethod
     def trial(self, index: int) -> Trial:
         """Read one trial from disk."""

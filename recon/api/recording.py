@@ -90,11 +90,16 @@ class OpenRecording:
         short = {name: f"{name} ({alias})" for alias, name in TIERS.items() if alias != name}
         reader = self.reader
         return {
-            "neurons": self.neurons,
+            "neurons": f"{self.neurons}{self._masked}",
             "trials": ", ".join(f"{count} {short.get(tier, tier)}" for tier, count in self.trials.items()),
             "movie": screen(reader.frame_size, reader.degrees_per_pixel, reader.frame_rate),
             "folder": self.path,
         }
+
+    @property
+    def _masked(self) -> str:
+        count = len(self.reader.all_unit_ids) - self.neurons
+        return f", and {count} masked for missing responses" if count else ""
 
     def __repr__(self) -> str:
         return as_text(f"Recording {self.name}, {self.reader.activity}", self._facts)

@@ -51,7 +51,7 @@ class Known(NamedTuple):
 
     def holds(self, stat: os.stat_result) -> bool:
         """True where the file is in the same state and was hashed when it was old enough, and not before `SINCE`."""
-        same = self[:5] == _state(stat)
+        same = self[:5] == state_of(stat)
         return same and max(self.modified, self.changed) + MARGIN < self.hashed and _since() <= self.hashed <= _now()
 
 
@@ -143,7 +143,7 @@ def _hashed(files: Mapping[str, tuple[Path, os.stat_result]]) -> Iterator[tuple[
 def _entry(path: Path, stat: os.stat_result, advance: Callable[[int], None]) -> Known:
     """Hash a file; one that changes meanwhile keeps its state from before, which will not be found again."""
     began = _now()
-    return Known(*_state(stat), began, _hash(path, stat.st_size, advance))
+    return Known(*state_of(stat), began, _hash(path, stat.st_size, advance))
 
 
 def _hash(path: Path, size: int, advance: Callable[[int], None] = lambda count: None) -> str:
@@ -162,7 +162,8 @@ def _hash(path: Path, size: int, advance: Callable[[int], None] = lambda count: 
     return sha.hexdigest()
 
 
-def _state(stat: os.stat_result) -> tuple[int, int, int, int, int]:
+def state_of(stat: os.stat_result) -> tuple[int, int, int, int, int]:
+    """Return size, modification time, change time (ns), inode and device of a file."""
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev
 
 
@@ -201,8 +202,11 @@ def _is_entry(entry: Any) -> bool:
 
 
 def _remember(manifest: Path, root: Path, known: Mapping[str, Known]) -> None:
+    remember(manifest, {"format": FORMAT, "root": str(root.resolve()), "sum": digest(known), "files": known})
+
+
+def remember(manifest: Path, content: Mapping[str, Any]) -> None:
     """Write a manifest; a folder that cannot be written to only costs reading again."""
-    content = {"format": FORMAT, "root": str(root.resolve()), "sum": digest(known), "files": known}
     try:
         manifest.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_bytes(manifest, json.dumps(content).encode())

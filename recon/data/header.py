@@ -40,6 +40,7 @@ class Header:
     degrees_per_pixel: Annotated[Positive, Field(le=360)] = 1.45
     acquisition: SamplingTimes | None = None
     signal: Literal["", "spikes", "deconvolved", "calcium"] = ""
+    zeros: Literal["", "counts"] = ""
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,14 @@ def read_video_ids(folder: Path, *, trials: int) -> tuple[str, ...]:
     return tuple(str(i) for i in ids)
 
 
-def check_statistic(file: Path, array: Array, *, neurons: int | None = None) -> None:
-    """Raise InputError for a training statistic that is not numbers, one row per neuron for responses, or is NaN."""
+def check_statistic(file: Path, array: Array, *, neurons: int | None = None, kept: Array | slice | None = None) -> None:
+    """Raise InputError for a training statistic that is not numbers, one row per neuron for responses, or is NaN.
+
+    Only the rows `kept` must be known; None for all.
+    """
     fits = neurons is None or array.shape[:1] == (neurons,)
-    if array.dtype.kind not in "fiu" or not fits or np.isnan(np.atleast_1d(array)[..., 0]).any():
+    known = array if kept is None or not fits else array[kept]
+    if array.dtype.kind not in "fiu" or not fits or np.isnan(np.atleast_1d(known)[..., 0]).any():
         rows = "" if neurons is None else f" in {neurons} rows"
         raise InputError(
             f"{file}: expected finite numbers{rows}, got {array.dtype} {array.shape}; delete meta/statistics and write "

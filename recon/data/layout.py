@@ -69,13 +69,13 @@ def save_array(path: Path, array: Array) -> None:
 
 
 def padded_from(array: Array) -> int:
-    """Return the first frame of padding of an array `(..., T)`: the trailing run of frames that contain NaN.
+    """Return the first frame of padding of an array `(..., T)`: the trailing run of frames that are NaN throughout.
 
     >>> padded_from(np.array([[1.0, 2.0, np.nan], [1.0, np.nan, np.nan]]))
-    1
+    2
     """
-    holed = np.isin(np.arange(array.shape[-1]), _with_nan(array))
-    return int(np.flatnonzero(~holed)[-1]) + 1 if not holed.all() else 0
+    empty = np.isin(np.arange(array.shape[-1]), _only_nan(array))
+    return int(np.flatnonzero(~empty)[-1]) + 1 if not empty.all() else 0
 
 
 def not_finite(array: Array) -> Array:
@@ -98,9 +98,9 @@ def largest(array: Array) -> float:
     return max(float(array.max()), -float(array.min()))
 
 
-def _with_nan(array: Array) -> Array:
+def _only_nan(array: Array) -> Array:
     frames = not_finite(array)
-    return frames[np.isnan(array[..., frames]).any(axis=tuple(range(array.ndim - 1)))]
+    return frames[np.isnan(array[..., frames]).all(axis=tuple(range(array.ndim - 1)))]
 
 
 def content_id(frames: Array) -> str:

@@ -26,24 +26,23 @@ from recon.data.header import (
 from recon.data.layout import (
     ABSENT,
     GROUPS_FILE,
-    LARGEST,
-    MAX_FRAMES,
     STATISTICS,
     VARIABLES,
     Array,
     content_id,
     data_file,
-    largest,
     load_array,
-    not_finite,
-    padded_from,
 )
+from recon.data.missing import check_finite, recorded, silent, valid_frames
+from recon.data.neuron_scan import masked_neurons
 from recon.data.stimulus_kinds import stimulus_kinds
 from recon.errors import InputError
 from recon.files import digest
 from recon.types import Caption, Recording, Trial
 
 LEARNT_TIERS = ("train", "oracle")
+WITHHELD = ("live_test_main", "live_test_bonus", "final_test_main", "final_test_bonus")
+"""Tiers whose responses the publisher withheld at first: zero in every trial of the tier."""
 PARTS = ("data", "meta")
 POPULATION = ("meta/neurons/", "meta/statistics/")
 """Folders that describe all trials alike."""
@@ -52,8 +51,9 @@ POPULATION = ("meta/neurons/", "meta/statistics/")
 class SensoriumRecording(Recording):
     """One mouse folder of Sensorium 2023; metadata is read on opening, arrays on request.
 
-    The valid frames of a trial end at the first padding (NaN) in any of its arrays, at most after 300 frames. Responses
-    that are absent or all zero were withheld by the publisher: the trial has a movie but no responses.
+    The valid frames of a trial end where all its arrays are padded with NaN, at most after 300 frames. `masked` are the
+    neurons with NaN inside a trial: they are left out of all arrays, `unit_ids` included. A trial has a movie but no
+    responses if their file is absent or all NaN, or was withheld by the publisher (`WITHHELD`).
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -64,16 +64,27 @@ class SensoriumRecording(Recording):
         self.frame_rate, self.degrees_per_pixel = header.frame_rate, header.degrees_per_pixel
         self.signal = header.signal
         self.made_by: Mapping[str, Any] = entries["made_by"]
-        self.unit_ids = read_unit_ids(self.path)
-        self.coordinates = self._neuron_file("cell_motor_coordinates.npy", np.zeros((len(self.unit_ids), 3)))
+        self.counts_zeros = header.zeros == "counts" or bool(self.made_by)
+        """True if zeros are counts in every tier: a recording of ours leaves out withheld responses."""
         self.tiers = read_tiers(self.path)
-        planes = np.zeros(len(self.unit_ids), dtype=np.int64)
+        self._all_unit_ids = read_unit_ids(self.path)
+        listed = [index for index, tier in enumerate(self.tiers) if tier != ABSENT]
+        count = len(self._all_unit_ids)
+        self.masked = masked_neurons(self.path, listed, count)
+        self.unit_ids = self.masked.known_ids(self.all_unit_ids, self.path)
+        self.coordinates = self._neuron_file("cell_motor_coordinates.npy", np.zeros((count, 3)))
+        planes = np.zeros(count, dtype=np.int64)
         planes = planes if header.acquisition is None else self._neuron_file("plane.npy", planes)
         self.acquisition = acquisition_times(self.path, header, planes)
         self.frame_size = self._first_frame_size()
         self._ids = read_video_ids(self.path, trials=len(self.tiers))
         self._known: dict[int, tuple[int, str]] = {}
         """Cache of the number of valid frames and the content hash of the trials read so far."""
+
+    @property
+    def all_unit_ids(self) -> tuple[int, ...]:
+        """Unit ids of the rows of all files, masked neurons included."""
+        return self._all_unit_ids
 
     @property
     def areas(self) -> tuple[str, ...]:
@@ -133,19 +144,28 @@ class SensoriumRecording(Recording):
         return np.moveaxis(arrays["videos"], -1, 0)
 
     def has_responses(self, index: int) -> bool:
-        """Return whether a trial's responses were published: the file exists and is not all zero."""
+        """Return whether a trial has responses: the file exists, is not all NaN, and its tier was not withheld."""
         file = data_file(self.path, "responses", index)
-        return self.tiers[index] != ABSENT and file.exists() and bool(np.nan_to_num(load_array(file)).any())
+        return self.tiers[index] not in {ABSENT, *self.withheld_tiers} and recorded(file)
+
+    @cached_property
+    def withheld_tiers(self) -> tuple[str, ...]:
+        """Test tiers of a published recording whose responses are zero in all trials: the publisher withheld them."""
+        asked = () if self.counts_zeros else tuple(tier for tier in WITHHELD if tier in self.tiers)
+        return tuple(tier for tier in asked if all(map(self._silent, self.trials(tier))))
+
+    def _silent(self, index: int) -> bool:
+        file = data_file(self.path, "responses", index)
+        return not file.exists() or silent(file)
 
     def trial(self, index: int) -> Trial:
         """Read one trial, with its movie scaled to [0,1] and behavior and pupil stacked to `[4,T]`."""
         arrays = self.arrays(index)
-        responses = arrays.get("responses")
-        if responses is None or not responses.any():
+        if "responses" not in arrays or self.tiers[index] in self.withheld_tiers:
             raise InputError(
                 f"{data_file(self.path, 'responses', index)}: expected responses, got "
-                f"{'none' if responses is None else 'only zeros'}; the responses of this {self.tiers[index]} trial "
-                "were withheld, so take trials of another tier"
+                f"{'only zeros' if 'responses' in arrays else 'none'}; the responses of this {self.tiers[index]} trial "
+                "were not recorded or withheld, so take trials of another tier"
             )
         frames = np.moveaxis(arrays["videos"], -1, 0)
         self._known[index] = len(frames), "" if self._ids else content_id(frames)
@@ -162,7 +182,8 @@ class SensoriumRecording(Recording):
             raise InputError(f"trial {index}: expected frames within 0–{length}, got {first}–{end}; ask for fewer")
         files = {name: data_file(self.path, name, index) for name in VARIABLES}
         mapped = {name: load_array(file, mapped=True) for name, file in files.items() if file.exists()}
-        return self._build_trial(index, {name: array[..., first:end] for name, array in mapped.items()}, (first, end))
+        cut = {name: array[..., first:end] for name, array in mapped.items()}
+        return self._build_trial(index, {**cut, "responses": cut["responses"][self.masked.kept]}, (first, end))
 
     def arrays(self, index: int) -> dict[str, Array]:
         """Return a trial's arrays by variable, checked and cut to the valid frames; absent variables are omitted."""
@@ -172,10 +193,14 @@ class SensoriumRecording(Recording):
         loaded = {name: load_array(file) for name, file in files.items() if name == "videos" or file.exists()}
         for name, array in loaded.items():
             self._check_shape(files[name], name, array)
-        end = _valid_frames({files[name]: array for name, array in loaded.items()})
+        if "responses" in loaded and not recorded(files["responses"]):
+            del loaded["responses"]
+        end = valid_frames({files[name]: array for name, array in loaded.items()})
         cut = {name: array[..., :end] for name, array in loaded.items()}
+        if "responses" in cut:
+            cut["responses"] = cut["responses"][self.masked.kept]
         for name, array in cut.items():
-            _check_finite(files[name], array)
+            check_finite(files[name], array)
         return cut
 
     def statistic(self, variable: str, name: str, *, frames: int) -> Array:
@@ -184,7 +209,11 @@ class SensoriumRecording(Recording):
             raise InputError(f"statistic: expected one of {VARIABLES} and {STATISTICS}, got {variable!r} and {name!r}")
         file = self.path / "meta/statistics" / variable / "all" / f"{name}.npy"
         array, timeless = load_array(file), 0 if variable == "videos" else 1
-        check_statistic(file, array, neurons=len(self.unit_ids) if variable == "responses" else None)
+        if variable == "responses":
+            check_statistic(file, array, neurons=len(self.all_unit_ids), kept=self.masked.kept)
+            array = array[self.masked.kept]
+        else:
+            check_statistic(file, array)
         if array.ndim == timeless:
             return np.broadcast_to(array[..., None], (*array.shape, frames))
         if array.shape[-1] < frames:
@@ -220,7 +249,8 @@ class SensoriumRecording(Recording):
             for index, tier in trials.items()
         ]
         about = (self.frame_size, self.frame_rate, self.degrees_per_pixel, repr(self.acquisition))
-        return digest([about, described, files])[:12]
+        masked = self.masked.masked.tolist()  # a neuron with NaN in a test trial alone is not learnt from either
+        return digest([about, described, files, *([masked] if masked else [])])[:12]
 
     def _first_frame_size(self) -> tuple[int, int]:
         """Return the height and width of the first readable video, so that a damaged file does not prevent opening."""
@@ -232,7 +262,8 @@ class SensoriumRecording(Recording):
         raise InputError(f"{self.path / 'data/videos'}: expected .npy videos, got none; unpack the recording again")
 
     def _neuron_file(self, name: str, default: Array) -> Array:
-        return read_neurons(self.path / "meta/neurons" / name, default, neurons=len(self.unit_ids))
+        array = read_neurons(self.path / "meta/neurons" / name, default, neurons=len(self.all_unit_ids))
+        return array[self.masked.kept]
 
     def _build_trial(self, index: int, arrays: Mapping[str, Array], span: tuple[int, int]) -> Trial:
         behavior = [arrays[name].astype(np.float32) for name in ("behavior", "pupil_center") if name in arrays]
@@ -244,45 +275,18 @@ class SensoriumRecording(Recording):
             torch.from_numpy(arrays["responses"].astype(np.float32)),
             torch.from_numpy(np.concatenate(behavior)) if len(behavior) == 2 else None,
             self._ids[index] if self._ids else self._known[index][1],
-            torch.from_numpy(load_array(rates)[..., slice(*span)].astype(np.float32)) if rates.exists() else None,
+            torch.from_numpy(self._rates(rates, span).astype(np.float32)) if rates.exists() else None,
             next(iter(self.captions(index)), ""),
         )
 
+    def _rates(self, file: Path, span: tuple[int, int]) -> Array:
+        rates: Array = load_array(file)[self.masked.kept][..., slice(*span)]
+        return rates
+
     def _check_shape(self, file: Path, variable: str, array: Array) -> None:
-        leading = {"videos": self.frame_size, "responses": (len(self.unit_ids),)}.get(variable, (2,))
+        leading = {"videos": self.frame_size, "responses": (len(self.all_unit_ids),)}.get(variable, (2,))
         if array.dtype.kind not in "fiu" or array.ndim != len(leading) + 1 or array.shape[:-1] != leading:
             raise InputError(
                 f"{file}: expected numbers of shape {(*leading, 'T')}, got {array.dtype} {array.shape}; "
                 "time is the last axis, and responses have one row for each of unit_ids.npy"
             )
-
-
-def _valid_frames(arrays: Mapping[Path, Array]) -> int:
-    """Return the number of valid frames; raises InputError for an array that ends early without padding."""
-    lengths = {file: min(array.shape[-1], MAX_FRAMES) for file, array in arrays.items()}
-    valid = {file: min(padded_from(array), MAX_FRAMES) for file, array in arrays.items()}
-    expected: int = min([max(lengths.values())] + [valid[file] for file in arrays if valid[file] < lengths[file]])
-    for file, length in lengths.items():
-        if length < expected:
-            raise InputError(
-                f"{file}: expected {expected} frames as in the trial's other files, got {length}; "
-                "cut all files of a trial alike, or leave it out (tier 'none')"
-            )
-    if expected == 0:
-        raise InputError(f"{min(arrays)}: expected valid frames, got only NaN; leave this trial out (tier 'none')")
-    return expected
-
-
-def _check_finite(file: Path, array: Array) -> None:
-    wrong = not_finite(array)
-    if len(wrong):
-        raise InputError(
-            f"{file}: expected finite values in the {array.shape[-1]} valid frames, got NaN or infinity at frame "
-            f"{wrong[0]}; fill the gap or leave this trial out (tier 'none')"
-        )
-    found = largest(array)
-    if found > LARGEST:
-        raise InputError(
-            f"{file}: expected values within ±{LARGEST:g}, got {found:g}; no instrument gives them: repair the file or "
-            "leave this trial out (tier 'none')"
-        )

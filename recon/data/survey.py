@@ -63,7 +63,7 @@ def trial_facts(recording: SensoriumRecording, index: int) -> TrialFacts:
         float(video.min()),
         float(video.max()),
         "behavior" in arrays and "pupil_center" in arrays,
-        bool(responses.any()),
+        "responses" in arrays and recording.has_responses(index),
         responses.sum(1),
         (responses**2).sum(1),
         int((responses < -1e-3 * np.abs(responses).max()).sum()),

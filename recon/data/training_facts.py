@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
-from recon.data.layout import MAX_FRAMES, TRAIN, VALIDATION, VARIABLES, Array, data_file, load_array, padded_from
+from recon.data.layout import TRAIN, VALIDATION, VARIABLES, Array, data_file, load_array
+from recon.data.missing import recorded
+from recon.data.missing import valid_frames as frames_before_padding
 from recon.data.sensorium import SensoriumRecording
 from recon.errors import InputError
 
@@ -26,12 +26,12 @@ class TrainingFacts:
     @cached_property
     def withheld(self) -> tuple[int, ...]:
         """Training trials without responses."""
-        return tuple(index for index in self.recording.trials(TRAIN) if not responded(self.recording, index))
+        return tuple(index for index in self.recording.trials(TRAIN) if not self.recording.has_responses(index))
 
     @cached_property
     def validation(self) -> tuple[int, ...]:
         """Valid frames of the validation trials with responses."""
-        trials = [index for index in self.recording.trials(VALIDATION) if responded(self.recording, index)]
+        trials = [index for index in self.recording.trials(VALIDATION) if self.recording.has_responses(index)]
         return tuple(valid_frames(self.recording, index) for index in trials)
 
     @cached_property
@@ -48,20 +48,21 @@ class TrainingFacts:
 
 
 def valid_frames(recording: SensoriumRecording, index: int) -> int:
-    """Return the number of valid frames of a trial, by the first row of each of its arrays.
+    """Return the number of valid frames of a trial, by one row of each of its arrays that holds no NaN but padding.
 
-    Padding (NaN) covers all rows alike; reading the trial checks that.
+    Reading the trial checks all rows.
     """
     files = {name: data_file(recording.path, name, index) for name in VARIABLES}
-    arrays = [_mapped(recording, name, index) for name, file in files.items() if name == "videos" or file.exists()]
-    return min(min(padded_from(array[(0,) * (array.ndim - 1)]), MAX_FRAMES) for array in arrays)
+    there = [name for name, file in files.items() if name == "videos" or file.exists()]
+    there = [name for name in there if name != "responses" or recorded(files[name])]
+    return frames_before_padding({files[name]: _one_row(recording, name, index) for name in there})
 
 
-def responded(recording: SensoriumRecording, index: int) -> bool:
-    """Return whether a trial has responses, as `has_responses` does; reading ends at the first row that is not zero."""
-    if not data_file(recording.path, "responses", index).exists():
-        return False
-    return any(bool(np.nan_to_num(row).any()) for row in _mapped(recording, "responses", index))
+def _one_row(recording: SensoriumRecording, variable: str, index: int) -> Array:
+    array = _mapped(recording, variable, index)
+    known = recording.all_unit_ids.index(recording.unit_ids[0]) if variable == "responses" else 0
+    row: Array = array[(min(known, len(array) - 1), *(0,) * (array.ndim - 2))][None]
+    return row
 
 
 def _mapped(recording: SensoriumRecording, variable: str, index: int) -> Array:

@@ -24,22 +24,34 @@ def write_statistics(root: Path, *, trials: Sequence[int], frames: int) -> None:
 
 
 def channel_statistics(root: Path, variable: str, trials: Sequence[int]) -> dict[str, Array]:
-    """Return the five statistics of every channel `(channels,)` over all frames of the trials."""
+    """Return the five statistics of every channel `(channels,)` over all frames of the trials that are not NaN."""
     arrays = [load_array(data_file(root, variable, i), mapped=True) for i in trials]
     channels = arrays[0].shape[0]
     parts = []
     for first in range(0, channels, CHUNK):
         values = np.concatenate([array[first : first + CHUNK] for array in arrays], -1).astype(np.float32)
-        parts.append(
-            [
-                values.mean(-1, dtype=np.float64),
-                values.std(-1, dtype=np.float64),
-                values.min(-1),
-                values.max(-1),
-                np.median(values, -1),
-            ]
-        )
+        parts.append(_of_rows(values))
     return {name: np.concatenate([part[row] for part in parts]) for row, name in enumerate(STATISTICS)}
+
+
+def _of_rows(values: Array) -> list[Array]:
+    """Return mean, std, min, max and median of the rows over what is not NaN; NaN for rows without a value."""
+    with np.errstate(invalid="ignore"):
+        found = np.stack(_five(values))
+    for row in np.flatnonzero(np.isnan(found[0])):
+        own = values[row][~np.isnan(values[row])]
+        found[:, row] = np.stack(_five(own[None]))[:, 0] if len(own) else np.nan
+    return list(found)
+
+
+def _five(values: Array) -> list[Array]:
+    return [
+        values.mean(-1, dtype=np.float64),
+        values.std(-1, dtype=np.float64),
+        values.min(-1),
+        values.max(-1),
+        np.median(values, -1),
+    ]
 
 
 def video_statistics(root: Path, trials: Sequence[int]) -> dict[str, Array]:

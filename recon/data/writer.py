@@ -16,6 +16,7 @@ import numpy as np
 
 from recon.data.header import read_header
 from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, content_id, data_file, save_array
+from recon.data.missing import check_responses
 from recon.data.training_statistics import write_statistics
 from recon.errors import InputError
 from recon.files import check_ours, flush_all, mark
@@ -64,6 +65,7 @@ class RecordingWriter:
             "degrees_per_pixel": degrees_per_pixel,
             "acquisition": times,
             **({"signal": signal} if signal else {}),
+            "zeros": "counts",
             "made_by": dict(made_by or {}),
         }
         self._trials: dict[int, dict[str, Any]] = {}
@@ -100,7 +102,8 @@ class RecordingWriter:
     ) -> None:
         """Write one trial: video `(T,H,W)` 0–255, responses and rates `(N,T)`, behavior and pupil_center `(2,T)`.
 
-        `responses` is None if withheld; `video_id` defaults to the content hash.
+        `responses` is None if withheld; neurons with NaN in a row of it will be masked. `video_id` defaults to
+        the content hash.
         """
         arrays = {"responses": responses, "behavior": behavior, "pupil_center": pupil_center, "rates": rates}
         self._check_trial(index, tier, video, arrays)
@@ -171,7 +174,9 @@ class RecordingWriter:
             expected = shapes.get(variable, (2, frames))
             if array is not None and array.shape != expected:
                 raise InputError(f"{variable} of trial {index}: expected {expected}, got {array.shape}; cut to fit")
-            if array is not None and not np.isfinite(array).all():
+            if variable == "responses" and array is not None:
+                check_responses(array, f"{variable} of trial {index}")
+            elif array is not None and not np.isfinite(array).all():
                 raise InputError(f"{variable} of trial {index}: expected finite values, got NaN or infinity; fill them")
 
     def _write_meta(self) -> None:

@@ -17,7 +17,6 @@ from recon import config
 from recon.data.layout import ABSENT, TEST, TIERS, TRAIN, VALIDATION
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
-from recon.data.training_facts import responded
 from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, device_of
 from recon.encoders.checkpoints import architecture_name, save_encoder
 from recon.encoders.core_readout.model import CoreReadout
@@ -160,7 +159,7 @@ def _settings(recording: SensoriumRecording, places: Places, encoder: Mapping[st
 def _tier(recording: SensoriumRecording) -> tuple[str, int]:
     """Return the tier of the clips, a test tier if any has responses, and its number of videos."""
     for tier in (TEST, *(name for name in TIERS if name not in (TRAIN, VALIDATION, TEST, ABSENT)), VALIDATION):
-        shown = {recording.video_ids[index] for index in recording.trials(tier) if responded(recording, index)}
+        shown = {recording.video_ids[index] for index in recording.trials(tier) if recording.has_responses(index)}
         if shown:
             return tier, len(shown)
     raise InputError(

@@ -13,6 +13,7 @@ from recon import config
 from recon.encoders.base import Encoder, Unnamed, freeze
 from recon.encoders.dry_run import dry_run
 from recon.encoders.identity import is_users
+from recon.encoders.of_neurons import OfNeurons
 from recon.encoders.runtime.precision import Precision, in_precision
 from recon.errors import InputError
 from recon.types import Recording
@@ -43,8 +44,9 @@ def ready_encoder(
     given = encoder is tree
     if given:
         encoder = copy.deepcopy(encoder)
-    if isinstance(encoder, Unnamed) and len(encoder.spec.neuron_ids) == len(recording.unit_ids):
-        encoder.for_neurons(recording.unit_ids)
+    if isinstance(encoder, Unnamed) and len(encoder.spec.neuron_ids) == len(recording.all_unit_ids):
+        encoder.for_neurons(recording.all_unit_ids)
+    encoder = _of_recorded(encoder, recording)
     check_encoder(encoder, recording, where)
     if given and is_users(encoder):
         _try(encoder, where)
@@ -59,6 +61,13 @@ def _try(encoder: Encoder, where: str) -> None:
         dry_run(encoder)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+
+
+def _of_recorded(encoder: Encoder, recording: Recording) -> Encoder:
+    """Return an encoder of all neurons of a recording without those that the recording masks."""
+    if recording.all_unit_ids == recording.unit_ids or encoder.spec.neuron_ids != recording.all_unit_ids:
+        return encoder
+    return OfNeurons(encoder, recording.unit_ids)
 
 
 def check_encoder(encoder: Encoder, recording: Recording, where: str) -> None:

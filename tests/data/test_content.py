@@ -71,8 +71,8 @@ def rewritten(file: Path, text: str) -> None:
 
 def same_state(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pretend a file system whose change times and inodes say nothing."""
-    state = content._state
-    monkeypatch.setattr(content, "_state", lambda stat: (*state(stat)[:2], 0, 0, 0))
+    state = content.state_of
+    monkeypatch.setattr(content, "state_of", lambda stat: (*state(stat)[:2], 0, 0, 0))
 
 
 @pytest.mark.usefixtures("later")

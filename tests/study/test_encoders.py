@@ -13,6 +13,7 @@ from recon.encoders import ENCODERS
 from recon.encoders.base import Encoder
 from recon.encoders.dwiseneuro.encoder import DwiseNeuro
 from recon.encoders.dwiseneuro.network import DwiseNetwork, DwiseSettings
+from recon.encoders.identity import state_hash
 from recon.encoders.runtime.precision import Lowered, Precision, autocast, in_precision, products
 from recon.study.encoders import Arithmetic, ready_encoder
 
@@ -54,6 +55,21 @@ def test_an_encoder_without_names_takes_the_recordings(recording: worlds.TinyRec
 def test_another_number_of_neurons_is_refused(recording: worlds.TinyRecording) -> None:
     with pytest.raises(ValueError, match=r"encoders\.a: expected 30 neurons"):
         ready_encoder({"name": "counted", "count": 7}, recording, CPU, where="encoders.a")
+
+
+def test_an_encoder_of_all_neurons_serves_a_recording_that_masks_some(recording: worlds.TinyRecording) -> None:
+    class Masking(worlds.TinyRecording):
+        all_unit_ids = recording.unit_ids
+
+    masking, movie = Masking(), worlds.movies(1)
+    masking.degrees_per_pixel, hashes = recording.degrees_per_pixel, set[str]()
+    for kept in ([1, 2, 4], [0, 2, 4]):
+        masking.unit_ids = tuple(recording.unit_ids[row] for row in kept)
+        encoder = ready_encoder({"name": "counted"}, masking, CPU, where="encoders.a")
+        assert encoder.spec.neuron_ids == masking.unit_ids and encoder.canvas == encoder.spec.frame_size
+        torch.testing.assert_close(encoder(movie), worlds.encoder()(movie)[:, kept])
+        hashes.add(state_hash(encoder))
+    assert len(hashes) == 2
 
 
 @pytest.mark.usefixtures("computes_bfloat16")

@@ -17,6 +17,7 @@ from recon.data.formats.movies import MovieForm, MovieSource, Range, Several, op
 from recon.data.formats.trial_list import Trials, listed_trials
 from recon.data.formats.trial_slices import Cut, TrialSlice, check_split, cut_continuous, cut_trials
 from recon.data.layout import DEGREES_PER_PIXEL, MAX_FRAMES, TEST, VALIDATION, Array, grey_levels
+from recon.data.missing import MaskedNeurons
 from recon.data.resize import Resizing, Size, resizing
 from recon.data.sensorium import SensoriumRecording
 from recon.data.writer import RecordingWriter, check_destination
@@ -112,6 +113,8 @@ def import_arrays(
     by its length, or named by `response_axes` ("nt", "tn"). With `trim`, lengths may differ by one frame. If only one
     of behavior and pupil_center is given, the other is zero.
 
+    A neuron that is NaN in some frames is masked: reading the recording leaves it out, and `made_by["notes"]` names it.
+
     **Scale**: `degrees_per_pixel` of the source; it is rescaled with `frame_size`, which keeps the aspect ratio, or
     crops centrally with `crop`.
 
@@ -137,13 +140,20 @@ def import_arrays(
         fractions = {VALIDATION: validation, TEST: test}
         check_split(cut.pieces, fractions)
         count = channels["responses"].count
-        ids = range(count) if unit_ids is None else _table("unit_ids", unit_ids, (count,), stack)
+        ids = np.arange(count) if unit_ids is None else _table("unit_ids", unit_ids, (count,), stack)
         places = None if coordinates is None else _table("coordinates", coordinates, (count, 3), stack)
-        for one in channels.values():
-            check_values(one, frames)
+        holed = {name: check_values(one, frames, gaps=name == "responses") for name, one in channels.items()}
+        masked = MaskedNeurons(count, len(frames), holed["responses"])
+        masked.known_ids(ids.tolist(), "responses")
         inputs = Inputs(movies, listed.movies, channels, value_ranges(movies, movie_range), framed)
         split = _tiers(inputs, cut.pieces, fractions, seed=seed, progress=progress)
-        notes = [*_movie_notes(inputs, weights, degrees_per_pixel), *_missing(channels), *trimmed, *cut.notes]
+        notes = [
+            *_movie_notes(inputs, weights, degrees_per_pixel),
+            *_missing(channels),
+            *_masked(masked, ids),
+            *trimmed,
+            *cut.notes,
+        ]
         writer = RecordingWriter(
             destination,
             unit_ids=ids,
@@ -218,6 +228,10 @@ def _movie_notes(inputs: Inputs, luma: Luma, degrees: float | None) -> list[str]
 def _missing(channels: Mapping[str, TrialChannels]) -> list[str]:
     missing = [name for name in PAIRS if name not in channels] if len(channels) == 2 else []
     return [f"{name}: not recorded, zero in all frames" for name in missing]
+
+
+def _masked(masked: MaskedNeurons, ids: Array) -> list[str]:
+    return [f"masked: {masked.named(ids.tolist())}"] if masked.rows else []
 
 
 def _tiers(

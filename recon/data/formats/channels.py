@@ -97,23 +97,33 @@ def agreed(
     return common, notes
 
 
-def check_values(channels: TrialChannels, frames: Sequence[int]) -> None:
-    """Read everything once; raises InputError for NaN, infinity and impossible magnitudes."""
+def check_values(channels: TrialChannels, frames: Sequence[int], *, gaps: bool = False) -> dict[int, tuple[int, ...]]:
+    """Read everything once; raises InputError for NaN, infinity and impossible magnitudes.
+
+    With `gaps`, channels may be NaN where others are not; their numbers are returned by trial.
+    """
+    holed = dict[int, tuple[int, ...]]()
     for trial, count in enumerate(frames):
         values = channels.read(trial, (0, count))
         if values.dtype.kind not in "fiub":
             raise InputError(f"{channels.name}: expected numbers, got {values.dtype}; convert them")
         wrong = not_finite(values)
+        if gaps and len(wrong):
+            missing = np.isnan(values)
+            wrong = np.flatnonzero(np.isinf(values).any(0) | missing.all(0))
+            holed[trial] = tuple(np.flatnonzero(missing.any(1)).tolist())
         if len(wrong):
             raise InputError(
                 f"{channels.name}: expected finite values, got NaN or infinity in trial {trial} at frame {wrong[0]}; "
                 "fill the gaps, or leave this trial out"
             )
-        if largest(values.astype(np.float64)) > LARGEST:
+        found = largest(np.nan_to_num(values.astype(np.float64)))
+        if found > LARGEST:
             raise InputError(
-                f"{channels.name}: expected values within ±{LARGEST:g}, got {largest(values):g} in trial {trial}; "
+                f"{channels.name}: expected values within ±{LARGEST:g}, got {found:g} in trial {trial}; "
                 "repair the array or rescale it"
             )
+    return holed
 
 
 def _listed(name: str, stored: Sequence[Stored], alignment: TrialAlignment) -> TrialChannels:

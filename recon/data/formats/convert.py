@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +14,7 @@ from pydantic import Field
 from recon.data.duplicates.find import Progress, duplicate_groups, signature, split_by_content
 from recon.data.formats.clocks import frame_times, frames_on, interpolated, long_frames, responses_at
 from recon.data.formats.decided import decided
+from recon.data.formats.neuron_gaps import FrameGaps, frame_gaps, masked_in, named, runs
 from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes
 from recon.data.layout import ABSENT, DEGREES_PER_PIXEL, MAX_FRAMES, TEST, TIERS, VALIDATION, Array, grey_levels
 from recon.data.resize import Resizing, Size, largest_within, resizing
@@ -40,7 +41,8 @@ class Conversion:
     `rate` 0 means the session's rate, or 30 if its streams have their own clocks. Every still image is one trial.
 
     The responses of a frame are read `lag` seconds after its onset. Gaps in behavior of up to `fill` seconds are
-    interpolated. A trial ends at longer gaps and at missing responses; pieces below `shortest` frames are dropped.
+    interpolated. A trial ends at longer gaps and where most neurons were not recorded; pieces below `shortest` frames
+    are dropped. A neuron with NaN inside a trial is masked: reading the recording leaves it out.
     `degrees_per_pixel`: of a pixel of the source, if the session gives none; 0 if unknown. Presentations without a tier
     are split by content into the fractions `validation` and `test`, and training.
     """
@@ -98,16 +100,17 @@ def convert(
     chosen = suited(settings or Conversion(), session)
     screen = resizings(session, chosen)
     notes = [*session.notes, *_notes_on(session, chosen, screen)]
-    numbers = list(range(len(session.shown)))
-    pieces, lost = list[PresentationSlice](), 0
-    for number in progress(numbers):
-        found, left_out = _pieces(session, number, chosen)
-        pieces, lost = pieces + found, lost + left_out
+    gaps = [_gaps(session, number, chosen) for number in progress(list(range(len(session.shown))))]
+    masked = masked_in(gaps, session, shortest=chosen.shortest, rate=chosen.rate)
+    notes += named(masked, gaps, session.unit_ids)
+    whole = [one.complete(masked) for one in gaps]
+    pieces = [piece for number, known in enumerate(whole) for piece in _pieces(number, known, chosen)]
     if not pieces:
         raise InputError(
             f"{session.name}: expected presentations of at least {chosen.shortest} frames with responses, got none; "
             "check the clocks of stimulus and responses, or lower shortest"
         )
+    lost = sum(map(len, whole)) - sum(piece.end - piece.first for piece in pieces)
     if lost:
         notes.append(f"{lost / chosen.rate:.1f} s of movie without responses or behavior, or too short, are left out")
     writer = RecordingWriter(
@@ -175,33 +178,22 @@ def aligned(
     return Aligned(times, responses, np.stack(rows))
 
 
-def _pieces(session: Session, number: int, settings: Conversion) -> tuple[list[PresentationSlice], int]:
-    """Return the trials of a presentation and the number of frames in no trial."""
+def _gaps(session: Session, number: int, settings: Conversion) -> FrameGaps:
     shown = session.shown[number]
-    total = len(frame_times(shown, settings.rate))
-    if total == 0:
-        return [], 0
+    if not len(frame_times(shown, settings.rate)):
+        return frame_gaps(np.empty((0, 0)), None)
     found = aligned(session, shown, settings)
-    every = found.responses if found.behavior is None else np.concatenate([found.responses, found.behavior])
-    known = np.asarray(np.isfinite(every).all(0))
-    pieces = [
+    return frame_gaps(found.responses, found.behavior)
+
+
+def _pieces(number: int, known: Array, settings: Conversion) -> list[PresentationSlice]:
+    """Return the trials of a presentation with all data in the frames `known` `(T,)`."""
+    return [
         PresentationSlice(number, first, end)
-        for low, high in _runs(known)
+        for low, high in runs(known)
         for first, end in pairwise([*range(low, high, settings.trial_frames), high])
         if end - first >= settings.shortest
     ]
-    return pieces, total - sum(piece.end - piece.first for piece in pieces)
-
-
-def _runs(known: Array) -> Iterator[tuple[int, int]]:
-    """Yield the ranges [first, end) of known frames.
-
-    >>> list(_runs(np.array([True, True, False, True])))
-    [(0, 2), (3, 4)]
-    """
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(int)))
-    for first, end in edges.reshape(-1, 2):
-        yield int(first), int(end)
 
 
 def _video(shown: ShownStimulus, piece: PresentationSlice, settings: Conversion, screen: Resizings) -> Array:

@@ -35,12 +35,21 @@ class RelativeFluorescence:
         raw = np.asarray(self.stored[begin:until], dtype=np.float64)
         knots = np.arange(low, high + 1) * self.step
         around = [raw[max(knot - self.half - begin, 0) : knot + self.half + 1 - begin] for knot in knots]
-        found = np.stack([np.nanpercentile(part, PERCENTILE, axis=0) for part in around])
+        found = np.stack([_percentile(part) for part in around])
         place = (np.arange(first, end) / self.step) - low
         lower = np.minimum(place.astype(int), len(knots) - 1)
         upper = np.minimum(lower + 1, len(knots) - 1)
         baseline = found[lower] + (place - lower)[:, None] * (found[upper] - found[lower])
-        floor = 0.01 * np.nanmean(np.abs(found), axis=0) + 1e-9
+        known = np.maximum((~np.isnan(found)).sum(0), 1)
+        floor = 0.01 * np.nansum(np.abs(found), axis=0) / known + 1e-9
         own = raw[first - begin : end - begin]
         relative: Array = np.maximum((own - baseline) / np.maximum(baseline, floor), 0)
         return relative
+
+
+def _percentile(part: Array) -> Array:
+    """Return the percentile of the columns of `(k,n)` over what is not NaN; NaN for columns without a value."""
+    known = ~np.isnan(part).all(0)
+    found = np.full(part.shape[1], np.nan)
+    found[known] = np.nanpercentile(part[:, known], PERCENTILE, axis=0)
+    return found

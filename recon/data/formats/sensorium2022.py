@@ -14,6 +14,8 @@ from recon.data.layout import TEST, TIERS_FILE, TRAIN, VALIDATION, Array, data_f
 from recon.errors import InputError
 
 TIERS = {"train": TRAIN, "validation": VALIDATION, "test": TEST, "final_test": "final_test_main"}
+WITHHELD = ("test", "final_test")
+"""Tiers whose responses the publisher withheld at first: zero in every trial of the tier."""
 RATE = 1.0
 """Nominal rate in Hz; images are published without times."""
 BEHAVIOR = {
@@ -33,7 +35,7 @@ def looks_like(path: Path) -> bool:
 def read(path: Path) -> Session:
     """Return the session of a folder: one image per second, with the publisher's tiers.
 
-    Trials with withheld responses (absent or all zero) are left out.
+    Trials with withheld responses are left out: absent, or zero in all trials of a test tier.
     """
     tiers = [str(tier) for tier in load_array(path / TIERS_FILE).astype(str)]
     unknown = sorted(set(tiers) - {*TIERS, "none"})
@@ -41,7 +43,9 @@ def read(path: Path) -> Session:
         raise InputError(f"{path / TIERS_FILE}: expected tiers of {', '.join(TIERS)}, got {unknown}; rename them")
     units = load_array(path / "meta/neurons/unit_ids.npy").ravel()
     listed = [index for index, tier in enumerate(tiers) if tier != "none"]
-    trials = [index for index in listed if _has_responses(path, index, len(units))]
+    withheld = {tier for tier in WITHHELD if _all_zero(path, tiers, tier, len(units))}
+    there = [index for index in listed if data_file(path, "responses", index).exists()]
+    trials = [index for index in there if tiers[index] not in withheld]
     if not trials:
         raise InputError(f"{path}: expected images with responses, got none; unpack the recording again")
     ones = [1] * len(trials)
@@ -71,8 +75,9 @@ def read(path: Path) -> Session:
     )
 
 
-def _has_responses(path: Path, index: int, count: int) -> bool:
-    return data_file(path, "responses", index).exists() and bool(_row(path, "responses", index, count).any())
+def _all_zero(path: Path, tiers: Sequence[str], tier: str, count: int) -> bool:
+    there = [i for i, own in enumerate(tiers) if own == tier and data_file(path, "responses", i).exists()]
+    return not any(bool(np.nan_to_num(_row(path, "responses", index, count)).any()) for index in there)
 
 
 def _row(path: Path, variable: str, index: int, count: int) -> Array:
