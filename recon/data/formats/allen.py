@@ -1,16 +1,15 @@
-"""Allen Brain Observatory, two-photon: NWB 1.0 files with natural movies; stimulus times are imaging frames."""
+"""Allen Brain Observatory, two-photon: NWB 1.0 files; stimulus times are imaging frames."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from recon.data.formats.session import Session, ShownStimulus, Stream
-from recon.data.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
+from recon.data.formats.allen_stimuli import StimulusTable, read_stimuli
+from recon.data.formats.session import Session, Stream
+from recon.data.hdf5 import Hdf5, Turned, is_hdf5, open_hdf5
 from recon.data.layout import Array
 from recon.errors import InputError
 
@@ -23,8 +22,6 @@ BEHAVIOR = {
     "pupil_x": (f"{PIPELINE}/EyeTracking/pupil_location", 0),
     "pupil_y": (f"{PIPELINE}/EyeTracking/pupil_location", 1),
 }
-PAUSE = 0.5
-"""Minimum gap in seconds between two presentations."""
 LAST = 1 / 30
 """Duration in seconds of the last frame of a movie; the movies play at 30 Hz."""
 
@@ -35,7 +32,7 @@ def looks_like(path: Path) -> bool:
 
 
 def read(path: Path) -> Session:
-    """Return the session of a file: ΔF/F, running, pupil if tracked, and every repeat of every natural movie.
+    """Return the session of a file: ΔF/F, running, pupil if tracked, movies, scenes, noise and gratings.
 
     The file has no tiers; the split by content holds out pieces of a movie with all their repeats.
     """
@@ -45,53 +42,56 @@ def read(path: Path) -> Session:
     if traces.shape[1] != len(times):
         raise InputError(f"{path}: expected {len(times)} frames, one per time, got {traces.shape}; copy the file again")
     notes: list[str] = []
-    movies = file.children("stimulus/presentation/natural_movie_*")
-    shown = [one for name in movies for one in _movie(file, name, times)]
-    if not shown:
-        raise InputError(f"{path}: expected presentations of natural movies, got none; take another session type")
+    stimuli = read_stimuli(list(_tables(file, times)), notes)
+    if not stimuli.shown:
+        got = "; ".join(stimuli.reasons()) or "none"
+        raise InputError(f"{path}: expected stimuli that can be rendered, got {got}; take another session type")
     ids = file.column(CELLS) if file.find(CELLS) is not None else np.arange(traces.shape[0])
     return Session(
         name=path.stem,
         unit_ids=[int(each) for each in ids] if len(np.unique(ids)) == traces.shape[0] else range(traces.shape[0]),
         responses=Stream(times, Turned(traces)),
-        shown=shown,
+        shown=stimuli.shown,
         behavior=_behavior(file, notes),
         notes=notes,
+        signal="calcium",
+        decided=stimuli.decided(),
+        screen=stimuli.screen,
     )
 
 
-def _movie(file: Hdf5, name: str, times: Array) -> Iterator[ShownStimulus]:
-    """Yield the repeats of a movie; a new repeat begins where the frame number decreases or after a pause."""
-    about = name.rpartition("/")[2].removesuffix("_stimulus")
-    template = file.values(f"stimulus/templates/{about}_image_stack/data", axes=3)
-    frames = file.whole(f"{name}/data")
-    frames = frames.reshape(len(frames), -1)[:, 0].astype(np.int64)
-    spans = file.whole(f"{name}/frame_duration", axes=2)
-    low, high = (int(frames.min()), int(frames.max())) if len(frames) else (0, -1)
-    if len(frames) != len(spans) or not 0 <= low <= high < template.shape[0]:
-        raise InputError(
-            f"{file.path}:{name}: expected frames 0–{template.shape[0] - 1} and a span for each, got {low} to {high} "
-            f"and {len(spans)} spans; copy the file again"
-        )
-    known = (spans[:, 0] >= 0) & (spans[:, 0] < len(times))
-    onsets = times[np.clip(spans[:, 0], 0, len(times) - 1).astype(np.int64)]
-    begins = np.flatnonzero(np.diff(frames, prepend=frames[0]) < 0)
-    pauses = np.flatnonzero(np.diff(onsets, prepend=onsets[0]) > PAUSE)
-    edges = np.unique(np.concatenate([[0], begins, pauses, [len(frames)]]))
-    for first, end in pairwise(edges):
-        own = np.flatnonzero(known[first:end]) + first
-        # If several movie frames fall in one imaging frame, keep the last.
-        own = own[np.diff(onsets[own], append=np.inf) > 0]
-        if len(own):
-            yield ShownStimulus(
-                onsets[own], float(onsets[own][-1] + LAST), partial(_template_frames, template, frames[own]), about
+def _tables(file: Hdf5, times: Array) -> Iterator[StimulusTable]:
+    """Yield the stimulus tables, with times in seconds; rows outside the imaging have none."""
+    for path in file.children("stimulus/presentation/*_stimulus"):
+        name = path.rpartition("/")[2].removesuffix("_stimulus")
+        if file.kind(f"{path}/frame_duration") != "numbers":
+            continue
+        spans = file.whole(f"{path}/frame_duration", axes=2)
+        data = file.whole(f"{path}/data") if file.kind(f"{path}/data") == "numbers" else np.zeros((len(spans), 0))
+        values = (data if data.ndim == 2 else data.reshape(-1, 1)).astype(np.float64)
+        if len(values) != len(spans) or spans.shape[1] < 2:
+            raise InputError(
+                f"{file.path}:{path}: expected a first and a last imaging frame for each of {len(values)} rows, "
+                f"got {spans.shape}; copy the file again"
             )
+        stack = f"stimulus/templates/{name}_image_stack/data"
+        template = file.values(stack, axes=3) if file.find(stack) is not None else None
+        starts, stops = (_seconds(spans[:, side], times) for side in (0, 1))
+        if "movie" in name:
+            stops = starts + LAST
+        yield StimulusTable(name, starts, stops, _columns(file, path, values), template)
 
 
-def _template_frames(template: Values, frames: Array, numbers: Array) -> Array:
-    """Return frames of the template; HDF5 requires increasing indices."""
-    distinct, place = np.unique(frames[numbers], return_inverse=True)
-    return template[list(distinct)][place]
+def _columns(file: Hdf5, path: str, values: Array) -> dict[str, Array]:
+    """Return the columns `(K,)` of a table by name: its features, or else frame and repeat."""
+    features = file.texts(f"{path}/features") if file.kind(f"{path}/features") == "texts" else ["frame", "repeat"]
+    return {name: values[:, place] for place, name in enumerate(features[: values.shape[1]])}
+
+
+def _seconds(frames: Array, times: Array) -> Array:
+    """Return the times `(K,)` of imaging frames; NaN for those that were not imaged."""
+    known = (frames >= 0) & (frames < len(times))
+    return np.where(known, times[np.where(known, frames, 0).astype(np.int64)], np.nan)
 
 
 def _behavior(file: Hdf5, notes: list[str]) -> dict[str, Stream]:

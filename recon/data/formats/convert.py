@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +14,10 @@ from pydantic import Field
 from recon.data.duplicates.find import Progress, duplicate_groups, signature, split_by_content
 from recon.data.formats.clocks import frame_times, frames_on, interpolated, long_frames, responses_at
 from recon.data.formats.decided import decided
+from recon.data.formats.framing import Framings, degrees_of, framed, framings, notes_of
 from recon.data.formats.neuron_gaps import FrameGaps, frame_gaps, masked_in, named, runs
 from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes
-from recon.data.layout import ABSENT, DEGREES_PER_PIXEL, MAX_FRAMES, TEST, TIERS, VALIDATION, Array, grey_levels
-from recon.data.resize import Resizing, Size, largest_within, resizing
+from recon.data.layout import ABSENT, MAX_FRAMES, TEST, TIERS, TRAIN, VALIDATION, Array, grey_levels
 from recon.data.sensorium import SensoriumRecording
 from recon.data.writer import RecordingWriter
 from recon.errors import InputError
@@ -25,10 +25,6 @@ from recon.errors.ranges import Count, Fraction, NonNegative
 
 RATE = 30.0
 """Default frame rate in Hz, if neither settings nor session give one."""
-LARGEST_FRAME = (36, 64)
-"""Default bound of the frame size: that of the Sensorium movies."""
-Resizings = Mapping[Size, Resizing]
-"""Crop and resizing by the size of the presented frames."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,7 @@ def convert(
     InputError if no trial is left.
     """
     chosen = suited(settings or Conversion(), session)
-    screen = resizings(session, chosen)
+    screen = framings(session, chosen.frame_size, crop=chosen.crop)
     notes = [*session.notes, *_notes_on(session, chosen, screen)]
     gaps = [_gaps(session, number, chosen) for number in progress(list(range(len(session.shown))))]
     masked = masked_in(gaps, session, shortest=chosen.shortest, rate=chosen.rate)
@@ -118,7 +114,7 @@ def convert(
         unit_ids=session.unit_ids,
         coordinates=session.coordinates,
         frame_rate=chosen.rate,
-        degrees_per_pixel=_degrees(session, chosen, screen),
+        degrees_per_pixel=degrees_of(session, chosen.degrees_per_pixel, screen),
         name=session.name,
         signal=session.signal,
         made_by={
@@ -147,17 +143,6 @@ def suited(settings: Conversion, session: Session) -> Conversion:
     if not session.stills:
         return replace(settings, rate=rate)
     return replace(settings, rate=session.rate, shortest=1, trial_frames=1)
-
-
-def resizings(session: Session, settings: Conversion) -> Resizings:
-    """Return the resizing of each size of the presented frames, from the first frame of every presentation."""
-    sizes = dict.fromkeys(_size(np.asarray(shown.read(np.zeros(1, dtype=np.int64)))) for shown in session.shown)
-    size = settings.frame_size
-    if size is None and sizes:
-        first = next(iter(sizes))
-        fits = first[0] <= LARGEST_FRAME[0] and first[1] <= LARGEST_FRAME[1]
-        size = first if fits else largest_within(first, LARGEST_FRAME)
-    return {source: resizing(source, size, crop=settings.crop) for source in sizes}
 
 
 def aligned(
@@ -196,7 +181,7 @@ def _pieces(number: int, known: Array, settings: Conversion) -> list[Presentatio
     ]
 
 
-def _video(shown: ShownStimulus, piece: PresentationSlice, settings: Conversion, screen: Resizings) -> Array:
+def _video(shown: ShownStimulus, piece: PresentationSlice, settings: Conversion, screen: Framings) -> Array:
     """Return a trial's frames `(T,H,W)` uint8; each presented frame is read and resized once."""
     times = frame_times(shown, settings.rate)[piece.first : piece.end]
     numbers, place = np.unique(frames_on(shown, times, settings.rate), return_inverse=True)
@@ -206,13 +191,14 @@ def _video(shown: ShownStimulus, piece: PresentationSlice, settings: Conversion,
             f"presentation {shown.content}: expected grey levels 0–255, got {frames.min():g} to {frames.max():g}; "
             "rescale the movie"
         )
-    if _size(frames) not in screen:
-        raise InputError(f"presentation {shown.content}: expected frames of one size, got {_size(frames)}; repair it")
-    return np.ascontiguousarray(grey_levels(screen[_size(frames)].apply(frames))[place])
+    return np.ascontiguousarray(grey_levels(framed(shown, frames, screen))[place])
 
 
-def _tiers(session: Session, pieces: Sequence[PresentationSlice], settings: Conversion, screen: Resizings) -> list[str]:
-    """Return the publisher's tiers, or a split by content, which reads all movies."""
+def _tiers(session: Session, pieces: Sequence[PresentationSlice], settings: Conversion, screen: Framings) -> list[str]:
+    """Return the publisher's tiers, or a split by content, which reads all movies; flashes are then for training.
+
+    Without movies, the flashes are split.
+    """
     asked = [session.shown[piece.shown].tier for piece in pieces]
     wrong = sorted({tier for tier in asked if tier and (tier not in TIERS or tier == ABSENT)})
     if wrong:
@@ -221,9 +207,13 @@ def _tiers(session: Session, pieces: Sequence[PresentationSlice], settings: Conv
         return asked
     if any(asked):
         raise InputError(f"{session.name}: expected a tier for all presentations or for none, got both; complete them")
-    videos = (_video(session.shown[piece.shown], piece, settings, screen) for piece in pieces)
+    # Flashed images return in random order throughout a session: held out, their trials would leak.
+    free = [place for place, piece in enumerate(pieces) if session.shown[piece.shown].paced] or range(len(pieces))
+    videos = (_video(session.shown[pieces[place].shown], pieces[place], settings, screen) for place in free)
     groups = duplicate_groups([signature(video) for video in videos])
-    return list(split_by_content(groups, {VALIDATION: settings.validation, TEST: settings.test}, seed=None))
+    split = split_by_content(groups, {VALIDATION: settings.validation, TEST: settings.test}, seed=None)
+    held = dict(zip(free, split, strict=True))
+    return [held.get(place, TRAIN) for place in range(len(pieces))]
 
 
 def _write(
@@ -247,19 +237,9 @@ def _write(
     )
 
 
-def _size(frames: Array) -> Size:
-    return int(frames.shape[1]), int(frames.shape[2])
-
-
-def _degrees(session: Session, settings: Conversion, screen: Resizings) -> float:
-    """Return the degrees of a pixel of the recording; frames of several sizes are taken to fill the same screen."""
-    known = session.degrees_per_pixel or settings.degrees_per_pixel
-    return next(iter(screen.values())).degrees(known) if known and screen else DEGREES_PER_PIXEL
-
-
-def _notes_on(session: Session, settings: Conversion, screen: Resizings) -> list[str]:
-    late = [long_frames(shown) for shown in session.shown]
-    notes = [note for framed in screen.values() for note in framed.notes()]
+def _notes_on(session: Session, settings: Conversion, screen: Framings) -> list[str]:
+    late = [long_frames(shown) for shown in session.shown if shown.paced]
+    notes = notes_of(session, settings.degrees_per_pixel, screen)
     if sum(late):
         notes.append(
             f"{sum(late)} frames of {sum(map(bool, late))} presentations were shown for more than 1.5 intervals "
@@ -268,8 +248,6 @@ def _notes_on(session: Session, settings: Conversion, screen: Resizings) -> list
     missing = [name for name in BEHAVIOR if name not in session.behavior]
     if missing and any(name in session.behavior for name in BEHAVIOR[:2]):
         notes.append(f"{', '.join(missing)} not recorded: zero")
-    if not (session.degrees_per_pixel or settings.degrees_per_pixel):
-        notes.append(f"degrees per pixel are unknown: {DEGREES_PER_PIXEL:g} is assumed")
     if isinstance(session.responses, Spikes):
         notes.append("responses are spikes per frame")
     return notes

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from recon.data.colour import grey, in_words
+from recon.data.colour import in_words
+from recon.data.formats.allen_stimuli import ReadStimuli, read_stimuli, template_frames
 from recon.data.formats.fluorescence import RELATIVE, RelativeFluorescence
+from recon.data.formats.nwb_tables import interval_rows, presentation_tables, sorted_intervals, template_repeats
 from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes, Stream
 from recon.data.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
 from recon.data.layout import Array
 from recon.errors import InputError
-
-CELLS = ("start_time", "stop_time")
 
 
 @dataclass(frozen=True)
@@ -67,12 +66,12 @@ MICRONS = NwbMapping(
 """Functional scans of MICrONS (DANDI 000402): raw fluorescence per field, clips identified by condition hash."""
 NEUROPIXELS = NwbMapping(
     units="units",
-    movie="stimulus/templates/natural_movie_one*",
-    intervals=("intervals/natural_movie_one_presentations",),
+    movie="stimulus/templates/*",
+    intervals=("intervals/*_presentations",),
     frame="frame",
     behavior={"running_speed": "processing/running/running_speed"},
 )
-"""Allen Visual Coding, Neuropixels: units by area, natural movie one as a template."""
+"""Allen Visual Coding, Neuropixels: units by area; all tables of presentations, each with the template of its name."""
 
 
 def looks_like(path: Path) -> bool:
@@ -83,7 +82,8 @@ def looks_like(path: Path) -> bool:
 def known_mapping(file: Hdf5) -> NwbMapping:
     """Return the built-in mapping that fits a file; raises InputError if none does."""
     for mapping in (MICRONS, NEUROPIXELS):
-        wanted = [*mapping.responses, mapping.units, mapping.movie, mapping.intervals[0]]
+        movie = "" if mapping is NEUROPIXELS else mapping.movie  # gratings need no template
+        wanted = [*mapping.responses, mapping.units, movie, mapping.intervals[0]]
         if all(file.children(name) for name in wanted if name):
             return mapping
     raise InputError(
@@ -98,14 +98,17 @@ def read(path: Path, mapping: NwbMapping | None = None) -> Session:
     where = mapping or known_mapping(file)
     notes: list[str] = []
     responses, ids, areas = _units(file, where, notes) if where.units else _fields(file, where, notes)
+    stimuli = _stimuli(file, where, notes)
     return Session(
         name=path.stem,
         unit_ids=ids,
         responses=responses,
-        shown=list(_presentations(file, where, notes)),
+        shown=stimuli.shown,
         behavior=_behavior(file, where, notes),
         areas=areas,
         notes=notes,
+        decided=stimuli.decided(),
+        screen=stimuli.screen,
     )
 
 
@@ -185,6 +188,17 @@ def _areas(file: Hdf5, table: str, units: int, notes: list[str]) -> Sequence[str
     return found
 
 
+def _stimuli(file: Hdf5, where: NwbMapping, notes: list[str]) -> ReadStimuli:
+    """Return the presentations: in Allen sessions of all stimuli, else of the movie that the mapping names."""
+    if where != NEUROPIXELS:
+        return ReadStimuli(list(_presentations(file, where, notes)))
+    read = read_stimuli(list(presentation_tables(file, where.intervals, where.movie)), notes)
+    if not read.shown:
+        got = "; ".join(read.reasons()) or "none"
+        raise InputError(f"{file.path}: expected stimuli that can be rendered, got {got}; name a movie in a mapping")
+    return read
+
+
 def _presentations(file: Hdf5, where: NwbMapping, notes: list[str]) -> Iterator[ShownStimulus]:
     movies = file.children(where.movie)
     if len(movies) != 1:
@@ -195,8 +209,10 @@ def _presentations(file: Hdf5, where: NwbMapping, notes: list[str]) -> Iterator[
     if len(movie.shape) == 4:
         notes.append(f"movie: colour is converted to grey levels, {in_words('rec601')}")
     tables = [name for pattern in where.intervals for name in file.children(pattern)]
+    columns = (where.content, where.tier)
     if where.frame:
-        yield from (one for table in tables for one in _template(file, where, table, movie))
+        for table in tables:
+            yield from template_repeats(file, table, movie, frame=where.frame, columns=columns, notes=notes)
         return
     clock = times_of(file, movies[0])
     if len(clock) != movie.shape[0]:
@@ -207,57 +223,23 @@ def _presentations(file: Hdf5, where: NwbMapping, notes: list[str]) -> Iterator[
     if lost:
         notes.append(f"{lost} frames of the movie have no time: they are left out")
     kept = np.flatnonzero(np.isfinite(clock))
+    back = int((np.diff(clock[kept]) < 0).sum())
+    if back:
+        notes.append(f"the frames of the movie are sorted by time; {back} came before the one above")
+    kept = kept[np.argsort(clock[kept], kind="stable")]
     kept = kept[np.diff(clock[kept], prepend=-np.inf) > 0]
     if len(kept) < 2:
         raise InputError(f"{file.path}: expected times of the movie's frames, got {len(kept)}; check the mapping")
     usual = float(np.median(np.diff(clock[kept])))
     whole = [(clock[kept[0]], clock[kept[-1]] + usual, movies[0], "")]
-    rows = [row for table in tables for row in _rows(file, where, table)] or whole
-    for start, stop, content, tier in sorted(rows):
+    rows = [row for table in tables for row in interval_rows(file, table, columns)] or whole
+    for start, stop, content, tier in sorted_intervals(rows, notes):
         own = kept[(clock[kept] >= start - 0.5 * usual) & (clock[kept] < stop - 0.5 * usual)]
         if len(own):
             end = max(min(stop, clock[own[-1]] + 2 * usual), clock[own[-1]] + 0.5 * usual)
-            yield ShownStimulus(clock[own], float(end), partial(_frames, movie, own), content, tier)
+            yield ShownStimulus(clock[own], float(end), partial(template_frames, movie, own), content, tier)
         else:
             notes.append(f"{content} at {start:.1f} s: no movie frame in this interval; left out")
-
-
-def _rows(file: Hdf5, where: NwbMapping, table: str) -> list[tuple[float, float, str, str]]:
-    """Return (start, stop, content, tier) for every row of a table of intervals."""
-    starts, stops = (file.column(f"{table}/{name}").astype(np.float64) for name in CELLS)
-    named = [
-        file.texts(f"{table}/{column}") if column and file.find(f"{table}/{column}") is not None else [""] * len(starts)
-        for column in (where.content, where.tier)
-    ]
-    if len({len(starts), len(stops), *map(len, named)}) != 1 or not np.isfinite([starts, stops]).all():
-        raise InputError(f"{file.path}:{table}: expected columns of one length with finite times; correct the table")
-    return list(zip(starts.tolist(), stops.tolist(), *named, strict=True))
-
-
-def _template(file: Hdf5, where: NwbMapping, table: str, movie: Values) -> Iterator[ShownStimulus]:
-    """Yield the repeats of a template movie from a table with one frame number per row."""
-    rows = _rows(file, where, table)
-    frames = file.column(f"{table}/{where.frame}").astype(np.float64)
-    known = np.isfinite(frames) & (frames >= 0) & (frames < movie.shape[0])
-    if len(frames) != len(rows) or not known.any():
-        raise InputError(f"{file.path}:{table}: expected frame numbers 0–{movie.shape[0] - 1} in {where.frame}")
-    order = [place for place in np.argsort([row[0] for row in rows], kind="stable") if known[place]]
-    starts = np.array([rows[place][0] for place in order])
-    numbers = frames[order].astype(np.int64)
-    usual = float(np.median(np.diff(starts))) if len(starts) > 1 else 0.0
-    breaks = (np.diff(numbers) < 0) | (np.diff(starts) > 10 * max(usual, 1e-3))
-    edges = [0, *(np.flatnonzero(breaks) + 1), len(order)]
-    for first, end in pairwise(edges):
-        own = np.arange(first, end)[np.diff(starts[first:end], append=np.inf) > 0]
-        stop = max(rows[order[own[-1]]][1], starts[own[-1]] + 1e-3)
-        content, tier = rows[order[first]][2] or table, rows[order[first]][3]
-        yield ShownStimulus(starts[own], float(stop), partial(_frames, movie, numbers[own]), content, tier)
-
-
-def _frames(movie: Values, places: Array, numbers: Array) -> Array:
-    """Return frames by number as grey levels; HDF5 requires increasing indices."""
-    distinct, back = np.unique(places[numbers], return_inverse=True)
-    return grey(movie[list(distinct)])[back]
 
 
 def times_of(file: Hdf5, series: str) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from recon.data.arrays import Stored
+from recon.data.formats.placement import Degrees
 from recon.data.layout import Array
 from recon.errors import InputError
 
@@ -56,6 +57,9 @@ class ShownStimulus:
 
     `read` returns frames by number, `(k,H,W)`, grey levels 0–255. `content` identifies the stimulus (equal for
     repeats). `tier` is the publisher's, "" if there is none.
+
+    `degrees` are height and width of a pixel of the frames in visual degrees, (0, 0) if unknown. `paced`: the frames
+    follow each other at one rate, so that a longer one is a dropped frame; False for flashes and their pauses.
     """
 
     onsets: Array
@@ -63,6 +67,8 @@ class ShownStimulus:
     read: Callable[[Array], Array]
     content: str = ""
     tier: str = ""
+    degrees: Degrees = (0.0, 0.0)
+    paced: bool = True
 
     def __post_init__(self) -> None:
         if len(self.onsets) == 0 or not bool(np.isfinite(self.onsets).all()) or not self.end > self.onsets[-1]:
@@ -82,7 +88,9 @@ class Session:
     frame rate of data published frame by frame, or 0 if streams have their own clocks. `stills`: every presentation is
     one image. `origin` is the provenance stored with the recording. `signal` is one of
     `recon.data.layout.SIGNALS`, "" if unknown. `decided` is what the reader chose where the source leaves a choice, by
-    topic (scale, rate, clock, tiers, missing, …), one sentence each; `recon data check` prints it.
+    topic (scale, rate, clock, tiers, missing, …), one sentence each; `recon data check` prints it. `screen` is the
+    visible screen (height, width) in degrees on which presentations with known `degrees` are placed; (0, 0): frames
+    fill it.
     """
 
     name: str
@@ -99,3 +107,4 @@ class Session:
     origin: Mapping[str, Any] = field(default_factory=dict)
     signal: str = ""
     decided: Mapping[str, str] = field(default_factory=dict)
+    screen: Degrees = (0.0, 0.0)
