@@ -11,6 +11,7 @@ import numpy as np
 
 from recon.data.hdf5 import open_hdf5
 from recon.data.layout import Array, load_array
+from recon.data.matlab import CLASS, INTERNAL, checked_variable, read_matlab_hdf5
 from recon.data.packed import read_archived, read_gzipped, read_matlab
 from recon.errors import InputError
 
@@ -67,6 +68,8 @@ def open_source(
 def with_axes(name: str, stored: Stored, axes: str, bits: tuple[int, int] | None = None) -> ArraySource:
     """Return a stored array with named axes; raises InputError for another number of axes."""
     expected = len(axes) - (bits is not None)
+    if expected == 1 and len(stored.shape) == 2 and 1 in stored.shape:
+        stored = np.ravel(np.asarray(stored[...]))  # MATLAB knows no vectors
     if len(stored.shape) != expected:
         raise InputError(
             f"{name}: expected {expected} axes ({axes}), got shape {tuple(stored.shape)}; "
@@ -94,7 +97,7 @@ def _open(value: str, stack: ExitStack) -> Stored:
     if not file.is_file():
         raise InputError(f"{path}: expected an array file, got none; check the path")
     if file.suffix == ".mat" and _begins(file, b"MATLAB 5.0"):
-        return read_matlab(file, key)
+        return checked_variable(value, read_matlab(file, key))
     if file.suffix in (".h5", ".hdf5", ".nwb", ".mat"):
         return _open_hdf5(file, key, stack)
     if file.suffix == ".gz":
@@ -112,14 +115,19 @@ def _begins(file: Path, mark: bytes) -> bool:
 
 
 def _open_hdf5(file: Path, key: str, stack: ExitStack) -> Stored:
-    """Return a numeric dataset, read in slices, or a text column; links to other files are refused."""
+    """Return a numeric dataset, read in slices, or texts; links to other files are refused.
+
+    Variables of MATLAB files (7.3) have MATLAB's shape, whatever the file is called.
+    """
     opened = open_hdf5(file)
     stack.callback(opened.file.close)
-    names = opened.children("*")
+    names = [name for name in opened.children("*") if not name.startswith(INTERNAL)]
     key = names[0] if not key and len(names) == 1 else key
     kind = opened.kind(key)
     if not kind:
         raise InputError(f"{file}: expected FILE:NAME with one of {names}, got {key or 'no name'}; add it")
+    if file.suffix == ".mat" or CLASS in opened.attributes(key):
+        return read_matlab_hdf5(opened, key)
     if kind == "group":
         raise InputError(f"{file}: expected a data set, got the group {key!r}; name the data set after the colon")
     return np.array(opened.texts(key)) if kind == "texts" else opened.values(key)

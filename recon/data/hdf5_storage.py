@@ -84,6 +84,12 @@ def stored_bytes(path: Path, found: h5py.Dataset) -> int:
     return min(int(found.id.get_storage_size()), path.stat().st_size)
 
 
+def referred(found: h5py.Dataset) -> list[str]:
+    """Return the names of the entries to which a dataset of references refers, in order; "" for none."""
+    names = (h5py.h5r.get_name(one, found.file.id) for one in found[()].ravel())
+    return [name.decode("utf-8", "replace") if name else "" for name in names]
+
+
 def _item_bytes(found: h5py.Dataset) -> int:
     """Return the bytes per element, of references to texts as they are stored."""
     return max(int(found.id.get_type().get_size()), REFERENCE if found.dtype.kind == "O" else found.dtype.itemsize)

@@ -90,8 +90,8 @@ def test_ranges_map_to_grey_levels(tmp_path, movie, movie_range, expected):
 
 def test_matlab_files_of_both_kinds(tmp_path):
     savemat(tmp_path / "old.mat", {"movie": MOVIE, "counts": COUNTS})
-    with h5py.File(tmp_path / "new.mat", "w") as file:
-        file["movie"], file["counts"] = MOVIE, COUNTS
+    with h5py.File(tmp_path / "new.mat", "w") as file:  # MATLAB stores the first axis first
+        file["movie"], file["counts"] = MOVIE.T, COUNTS.T
     for name in ("old", "new"):
         movie, responses = f"{tmp_path}/{name}.mat:movie", f"{tmp_path}/{name}.mat:counts"
         recording = import_arrays(tmp_path / name, movie=movie, responses=responses, trial_frames=100, **SCALE)

@@ -77,9 +77,9 @@ def mat_with_false_lengths(path: Path) -> str:
 
 
 def mat_of_cells(path: Path) -> str:
-    """Cells whose numbers are stored as bytes."""
+    """Cells whose letters are stored as bytes."""
     cells = np.empty(1, object)
-    cells[0] = np.zeros(SIZE // 8, np.uint8)
+    cells[0] = "x" * (SIZE // 8)
     savemat(path / "a.mat", {"x": cells}, do_compression=True)
     return f"{path}/a.mat:x"
 
