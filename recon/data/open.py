@@ -25,8 +25,8 @@ from recon.files.locks import one_at_a_time
 IGNORED = "__MACOSX"
 MARK = ".unpacked.json"
 """File in an unpacked folder with the content hash of its archive."""
-FRAMES = "aspect ratio kept"
-"""How frames are resized; what was converted in another way is converted again."""
+FRAMES = "aspect ratio kept, grey scale by type and extremes"
+"""How frames are read and resized; what was converted in another way is converted again."""
 
 
 def bar(items: Sequence[int]) -> Iterable[int]:

@@ -65,24 +65,25 @@ class Resizing:
         return [cropped] * (self.kept != self.source) + [resized] * (self.size != self.kept)
 
 
-def resizing(source: Size, size: Size | None, *, crop: bool = False) -> Resizing:
+def resizing(source: Size, size: Size | None, *, crop: bool = False, pixel: float = 1.0) -> Resizing:
     """Return the resizing to `size` (default: no change); raises InputError where both sides are not scaled alike.
 
-    `crop` keeps the central part of the new aspect ratio instead.
+    `crop` keeps the central part of the new aspect ratio instead. `pixel`: width of a source pixel over its height.
 
-    >>> resizing((768, 1024), (36, 64), crop=True).kept
-    (576, 1024)
+    >>> resizing((768, 1024), (36, 64), crop=True).kept, resizing((576, 720), (36, 64), crop=True, pixel=64 / 45).kept
+    ((576, 1024), (576, 720))
     """
     if size is None:
         return Resizing(source, source, source)
     if min(size) < 1:
         raise InputError(f"frame_size: expected a height and a width of at least 1 pixel, got {size}; correct it")
     height, width = source
-    kept = min(height, round(width * size[0] / size[1])), min(width, round(height * size[1] / size[0]))
+    wide = size[1] / size[0] / pixel
+    kept = min(height, round(width / wide)), min(width, round(height * wide))
     kept = max(kept[0], 1), max(kept[1], 1)
     if crop:
         return Resizing(source, kept, size)
-    if not alike(source, size):
+    if not alike((height, round(width * pixel)), size):
         raise InputError(
             f"frame_size: expected the aspect ratio of the movie ({_text(source)} pixels), got {_text(size)}, which "
             f"squashes it; take {_text(largest_within(source, size))}, or crop to the central {_text(kept)} pixels "

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from recon.data.layout import Array
 from recon.data.limits import check_unpacked
 from recon.data.resize import Size
+from recon.data.video_frames import RATE, Pixels, VideoPicture, pictures
 from recon.errors import InputError
 
 CONTAINERS = {
@@ -26,22 +27,23 @@ CONTAINERS = {
 }
 """FFmpeg's container by suffix; any other content, for example a playlist that names further files, is refused."""
 SUFFIXES = tuple(CONTAINERS)
-RATE = 30
-"""Frame rate in Hz of files that state neither a rate nor times."""
 PIXEL = 4
 """Bytes per pixel of a decoded picture."""
-Pixels = Literal["gray", "rgb24"]
 
 
 @dataclass(frozen=True)
 class VideoFile:
-    """Facts of a video file, found without decoding it: number and `size` of its frames, `rate` in Hz, colour."""
+    """Facts of a video file: number and `size` of its frames as shown, `rate` in Hz, colour.
+
+    `remarks` say what of the display metadata of the file changed its frames, or cannot be followed.
+    """
 
     path: Path
     frames: int
     size: Size
     rate: float
     colour: bool
+    remarks: tuple[str, ...] = ()
 
 
 class VideoReader:
@@ -50,16 +52,16 @@ class VideoReader:
     def __init__(self, file: VideoFile) -> None:
         self.file = file
         self._next = 0
-        self._left: Iterator[tuple[float, Array]] = iter(())
+        self._left: Iterator[VideoPicture] = iter(())
 
     def read(self, first: int, end: int) -> Iterator[Array]:
         """Yield frames [first, end), `(H,W)` or `(H,W,3)` uint8; raises InputError where the file ends early."""
         if first < self._next or self._next == 0:
             self._next, self._left = 0, decoded(self.file.path, pixels="rgb24" if self.file.colour else "gray")
-        for number, (_, picture) in enumerate(self._left, self._next):
+        for number, shown in enumerate(self._left, self._next):
             self._next = number + 1
             if number >= first:
-                yield self._checked(picture)
+                yield self._checked(shown.picture)
             if number + 1 == end:
                 return
         raise InputError(
@@ -86,29 +88,33 @@ def is_video(path: Path) -> bool:
 
 
 def open_video(path: Path) -> VideoFile:
-    """Return the facts of a video file; raises InputError for a variable rate, oblong pixels and rotated frames."""
-    times, first, stated, pixels = _index(path)
-    size = int(first.height), int(first.width)
-    if first.rotation:
-        raise InputError(f"{path}: expected upright frames, got a rotation by {first.rotation}°; encode it again")
-    if pixels not in (None, 0, 1):
+    """Return the facts of a video file; raises InputError for a variable rate and oblong pixels.
+
+    Only its first frame is decoded.
+    """
+    times, stated, tick, colour = _index(path)
+    first = next(decoded(path), None)
+    if first is None:
+        raise _unreadable(path, InputError("no frame"))
+    if first.pixel != 1:
         raise InputError(
-            f"{path}: expected square pixels, got {pixels.numerator}:{pixels.denominator}; encode it again with "
-            "`ffmpeg -i FILE -vf scale=iw*sar:ih,setsar=1 NEW`"
+            f"{path}: expected square pixels, got {first.pixel.numerator}:{first.pixel.denominator}; encode it again "
+            "with `ffmpeg -i FILE -vf scale=iw*sar:ih,setsar=1 NEW`"
         )
     steps = np.diff(times[np.isfinite(times)])
     usual = float(np.median(steps)) if len(steps) else 0.0
-    rate = float(stated) if stated else 1 / usual if usual > 0 else float(RATE)
+    rate = _rate(steps, stated, tick)
     if usual > 0 and float(np.abs(steps - usual).max()) > 0.5 * usual:
         raise InputError(
             f"{path}: expected a constant frame rate, got frames shown for {steps.min():.3g}–{steps.max():.3g} s; "
             f"encode it again with `ffmpeg -i FILE -fps_mode cfr -r {rate:g} NEW`"
         )
-    return VideoFile(path, len(times), size, rate, not first.format.name.startswith(("gray", "mono")))
+    size = int(first.picture.shape[0]), int(first.picture.shape[1])
+    return VideoFile(path, len(times), size, rate, colour, first.remarks)
 
 
-def decoded(path: Path, *, pixels: Pixels = "gray") -> Iterator[tuple[float, Array]]:
-    """Yield the time in seconds of every frame of a video file and its picture, `(H,W)` luma or `(H,W,3)` RGB, uint8.
+def decoded(path: Path, *, pixels: Pixels = "gray") -> Iterator[VideoPicture]:
+    """Yield the frames of a video file as a player shows them, luma or RGB.
 
     Raises InputError for a file that is missing, damaged or of another kind than its suffix says.
     """
@@ -116,31 +122,45 @@ def decoded(path: Path, *, pixels: Pixels = "gray") -> Iterator[tuple[float, Arr
 
     try:
         with _opened(path) as container:
-            stream = container.streams.video[0]
-            rate = stream.average_rate or Fraction(RATE)
-            for number, frame in enumerate(container.decode(stream)):
-                time = frame.time if frame.time is not None else float(number / rate)
-                yield float(time), frame.to_ndarray(format=pixels)
+            yield from pictures(path, container, _stream(path, container), pixels)
     except (av.error.FFmpegError, IndexError) as error:
         raise _unreadable(path, error) from error
 
 
-def _index(path: Path) -> tuple[Array, Any, Fraction | None, Fraction | None]:
-    """Return the times of all frames in seconds, the first frame, the stated rate and the aspect ratio of a pixel."""
+def _index(path: Path) -> tuple[Array, Fraction | None, float, bool]:
+    """Return the times of all frames in seconds, the stated rate, the clock's tick in seconds, and if it has colour."""
     import av
 
     try:
         with _opened(path) as container:
-            stream = container.streams.video[0]
-            check_unpacked(str(path), PIXEL * stream.width * stream.height, path.stat().st_size)
+            stream = _stream(path, container)
             packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
             times = [packet.dts if packet.pts is None else packet.pts for packet in packets]
             seconds = np.sort([math.nan if time is None else float(time * stream.time_base) for time in times])
-            stated, pixels = stream.average_rate, stream.sample_aspect_ratio
-        with _opened(path) as container:
-            return seconds, next(iter(container.decode(video=0))), stated, pixels
-    except (av.error.FFmpegError, IndexError, StopIteration) as error:
+            grey = str(stream.pix_fmt or "").startswith(("gray", "mono"))
+            return seconds, stream.average_rate, float(stream.time_base), not grey
+    except (av.error.FFmpegError, IndexError) as error:
         raise _unreadable(path, error) from error
+
+
+def _rate(steps: Array, stated: Fraction | None, tick: float) -> float:
+    """Return the stated rate in Hz, unless the frames' times contradict it: a last frame that stays distorts it."""
+    mean = float(steps.mean()) if len(steps) else 0.0
+    if mean <= 0:
+        return float(stated) if stated else float(RATE)
+    slack = tick / len(steps) + 1e-3 * mean
+    return float(stated) if stated and abs(1 / float(stated) - mean) <= slack else 1 / mean
+
+
+def _stream(path: Path, container: Any) -> Any:
+    """Return the first video stream that is not a cover picture; raises IndexError where there is none."""
+    from av.stream import Disposition
+
+    films = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
+    if not films:
+        raise IndexError("no video stream")
+    check_unpacked(str(path), PIXEL * films[0].width * films[0].height, path.stat().st_size)
+    return films[0]
 
 
 def _opened(path: Path) -> Any:

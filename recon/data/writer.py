@@ -69,6 +69,7 @@ class RecordingWriter:
             "made_by": dict(made_by or {}),
         }
         self._trials: dict[int, dict[str, Any]] = {}
+        self._contents: dict[str, tuple[int, str]] = {}
         self._frame_size: tuple[int, int] | None = None
         self._check_settings()
         with self._disk():
@@ -103,10 +104,13 @@ class RecordingWriter:
         """Write one trial: video `(T,H,W)` 0–255, responses and rates `(N,T)`, behavior and pupil_center `(2,T)`.
 
         `responses` is None if withheld; neurons with NaN in a row of it will be masked. `video_id` defaults to
-        the content hash.
+        the content hash, and stands for one content only.
         """
         arrays = {"responses": responses, "behavior": behavior, "pupil_center": pupil_center, "rates": rates}
         self._check_trial(index, tier, video, arrays)
+        content = content_id(video)
+        video_id = content if video_id is None else str(video_id)
+        self._check_id(index, video_id, content)
         with self._disk():
             self._save("videos", index, np.moveaxis(video, 0, -1))
             for variable, array in arrays.items():
@@ -116,7 +120,7 @@ class RecordingWriter:
         self._trials[index] = {
             "tier": tier,
             "frames": len(video),
-            "video_id": content_id(video) if video_id is None else str(video_id),
+            "video_id": video_id,
             "captions": list(captions),
             "scenes": [dict(scene) for scene in scenes],
         }
@@ -178,6 +182,14 @@ class RecordingWriter:
                 check_responses(array, f"{variable} of trial {index}")
             elif array is not None and not np.isfinite(array).all():
                 raise InputError(f"{variable} of trial {index}: expected finite values, got NaN or infinity; fill them")
+
+    def _check_id(self, index: int, video_id: str, content: str) -> None:
+        first, known = self._contents.setdefault(video_id, (index, content))
+        if known != content:
+            raise InputError(
+                f"video_id of trial {index}: expected the video of trial {first}, which has the id {video_id!r}, got "
+                "another; trials of one id count as repeats: leave the id out to have it from the content"
+            )
 
     def _write_meta(self) -> None:
         meta, last = self._aside / "meta", max(self._trials)

@@ -52,15 +52,20 @@ class EncodedSettings:
 
 
 def show_to_encoder(path: Path, settings: EncodedSettings, encoder: Encoder, *, made_by: Mapping[str, Any]) -> Path:
-    """Write the recording to `path`; raises InputError if a film has too few frames of sufficient contrast."""
+    """Write the recording to `path`: films in the order of their names, identified by content.
+
+    Raises InputError if a film has too few frames of sufficient contrast.
+    """
     spec = encoder.spec
     if spec.behavior:
         raise InputError(
             f"encoder: expected one that needs no behavior, got one of {', '.join(spec.behavior)}; films have none"
         )
-    trials = [("train", f"train-{i}", video) for i, video in enumerate(_drawn(settings, spec.frame_size, "train"))]
+    trials: list[tuple[str, str | None, Array]] = [
+        ("train", f"train-{i}", video) for i, video in enumerate(_drawn(settings, spec.frame_size, "train"))
+    ]
     trials += [("oracle", f"oracle-{i}", v) for i, v in enumerate(_drawn(settings, spec.frame_size, "validation"))]
-    trials += [("live_test_main", name, video) for name, video in film_frames(settings, spec.frame_size)]
+    trials += [("live_test_main", None, video) for _, video in film_frames(settings, spec.frame_size)]
     generator = torch.Generator().manual_seed(settings.seed)
     count = len(spec.neuron_ids)
     with RecordingWriter(
@@ -104,7 +109,7 @@ def film_frames(settings: EncodedSettings, frame_size: tuple[int, int]) -> list[
                 "lower contrast or leave the film out"
             )
         places = seen[np.linspace(0, len(seen) - 1, settings.frames).round().astype(int)]
-        chosen.append((path.stem, np.clip(film[places].round(), 0, 255).astype(np.uint8)))
+        chosen.append((path.name, np.clip(film[places].round(), 0, 255).astype(np.uint8)))
     return chosen
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recon.data.content import content_hashes
+from recon.data.layout import content_id
 from recon.data.resize import resizing
 from recon.data.video import SUFFIXES, decoded
 from recon.errors import InputError
@@ -17,6 +20,10 @@ from recon.simulate.movies import SceneRecord, SimulatedClip
 Array = np.ndarray[Any, Any]
 
 FRAME_RATE = 30
+SHOWN = "as a player shows them"
+"""How films are read; recordings of films that were read in another way are not taken for the same."""
+ROUNDED = 0.2
+"""Tolerance in frames: containers round times, Matroska to 1 ms and GIF to 10 ms."""
 
 
 def film_clips(folder: Path, *, frames: int, frame_size: tuple[int, int], per_film: int = 3) -> list[tuple[str, Array]]:
@@ -32,7 +39,7 @@ def film_clips(folder: Path, *, frames: int, frame_size: tuple[int, int], per_fi
         count = min(per_film, len(film) // frames)
         share = len(film) / max(count, 1)
         starts = [int(share * i + (share - frames) / 2) for i in range(count)]
-        clips += [(f"{path.stem}-{start}", film[start : start + frames]) for start in starts]
+        clips += [(f"{path.name}-{start}", film[start : start + frames]) for start in starts]
     if not clips:
         raise InputError(
             f"films: expected at least one film of {frames / FRAME_RATE:g} s in {folder}, got none; add a longer film"
@@ -41,13 +48,18 @@ def film_clips(folder: Path, *, frames: int, frame_size: tuple[int, int], per_fi
 
 
 def film_set(folder: Path, *, frames: int, frame_size: tuple[int, int], attributes: int) -> list[SimulatedClip]:
-    """Return the clips of a folder of films for a simulation; their content is unknown, so attributes are zero."""
+    """Return the clips of a folder of films for a simulation, named by their content.
+
+    What they show is unknown, so attributes are zero.
+    """
     clips = []
     for name, video in film_clips(folder, frames=frames, frame_size=frame_size):
         caption = f"a film, {name}"
         record = SceneRecord(0, frames, (caption,), name)
         levels = np.clip(np.round(video), 0, 255).astype(np.uint8)
-        clips.append(SimulatedClip(name, levels, np.zeros((attributes, frames), np.float32), (caption,), (record,)))
+        clips.append(
+            SimulatedClip(content_id(levels), levels, np.zeros((attributes, frames), np.float32), (caption,), (record,))
+        )
     return clips
 
 
@@ -55,26 +67,45 @@ def films_content(folder: Path) -> dict[str, str]:
     """Return {"films": hash of the names and contents of the films in a folder}; empty if there is no such folder."""
     contents = content_hashes(folder) if folder.is_dir() else {}
     films = {name: content for name, content in contents.items() if Path(name).suffix.lower() in SUFFIXES}
-    return {"films": digest(films)} if films else {}
+    return {"films": digest({"shown": SHOWN, "films": films})} if films else {}
 
 
 def read_film(path: Path, *, frame_size: tuple[int, int], limit: float = 60.0) -> Array:
     """Return the first `limit` seconds of a film as `[T,H,W]` float32 in 0–255 at 30 Hz.
 
-    Pictures are cropped centrally to the screen's aspect ratio and resized by area averaging. Resampling to 30 Hz
+    Pictures are turned and stretched as a player shows them, cropped centrally to the screen's aspect ratio and resized
+    by area averaging. Time begins with the first picture, and the last one stays for its duration. Resampling to 30 Hz
     repeats or skips frames.
     """
-    times, pictures = [], []
-    for time, picture in decoded(path):
-        if time > limit:
+    times: list[float] = []
+    pictures: list[Array] = []
+    remarks: dict[str, None] = {}
+    last = 0.0
+    for shown in decoded(path):
+        if shown.time >= limit:
+            last = limit - times[-1]
             break
-        times.append(time)
-        pictures.append(resizing(_size(picture), frame_size, crop=True).apply(picture[None])[0])
+        _check_order(path, times, shown.time)
+        whole = resizing(_size(shown.picture), frame_size, crop=True, pixel=float(shown.pixel))
+        pictures.append(whole.apply(shown.picture[None])[0])
+        times.append(shown.time)
+        remarks |= dict.fromkeys(shown.remarks)
+        last = shown.seconds
     if len(pictures) < 2:
         raise InputError(f"{path}: expected a film of at least 2 frames, got {len(pictures)}; check the file")
-    wanted = np.arange(times[0], times[-1], 1 / FRAME_RATE)
-    shown = np.searchsorted(np.array(times), wanted + 1e-6, side="right") - 1
-    return np.stack(pictures)[np.maximum(shown, 0)]
+    for remark in remarks:
+        logging.getLogger(__name__).warning("%s: %s", path, remark)
+    last = last if last > 0 else float(np.median(np.diff(times)))
+    wanted = np.arange(round(min(times[-1] + last, limit) * FRAME_RATE)) + ROUNDED
+    return np.stack(pictures)[np.searchsorted(np.array(times) * FRAME_RATE, wanted, side="right") - 1]
+
+
+def _check_order(path: Path, times: Sequence[float], time: float) -> None:
+    if times and not time >= times[-1]:
+        raise InputError(
+            f"{path}: expected frames in the order of their times, got one at {time:.3g} s after one at "
+            f"{times[-1]:.3g} s; encode it again"
+        )
 
 
 def _size(picture: Array) -> tuple[int, int]:

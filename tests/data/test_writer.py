@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from recon.data.open import open_recording
+from recon.data.shared_ids import shared_ids
+from recon.data.survey import survey
 from recon.data.writer import RecordingWriter
 from recon.types import AcquisitionTimes
 
@@ -84,9 +86,10 @@ def test_statistics_are_those_of_the_training_trials(tmp_path):
 
 
 def test_withheld_responses_and_absent_behavior(tmp_path):
+    shown = _trial()
     with RecordingWriter(tmp_path / "world", unit_ids=range(5)) as writer:
-        writer.write_trial(0, tier="train", video=_trial()["video"], responses=_trial()["responses"], video_id="x")
-        writer.write_trial(1, tier="final_test_main", video=_trial()["video"], video_id="x")
+        writer.write_trial(0, tier="train", video=shown["video"], responses=shown["responses"], video_id="x")
+        writer.write_trial(1, tier="final_test_main", video=shown["video"], video_id="x")
     recording = open_recording(tmp_path / "world")
     assert recording.trial(0).behavior is None and not recording.has_responses(1)
     assert recording.video_ids == ("x", "x")
@@ -220,3 +223,31 @@ def test_a_recording_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
     with RecordingWriter(tmp_path / "w", unit_ids=range(5)) as writer:
         writer.write_trial(0, tier="train", **_trial())
     assert renamed == [set()]
+
+
+def test_an_id_stands_for_one_content_only(tmp_path):
+    first, other = _trial(), _trial()
+    with (
+        pytest.raises(ValueError, match=r"video_id of trial 2: expected the video of trial 0, which has the id 'cats'"),
+        RecordingWriter(tmp_path / "world", unit_ids=range(5)) as writer,
+    ):
+        writer.write_trial(0, tier="train", video_id="cats", **first)
+        writer.write_trial(1, tier="train", video_id="cats", **{**other, "video": first["video"].astype(np.float32)})
+        writer.write_trial(2, tier="train", video_id="cats", **other)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ids_shared_by_other_contents_are_found(tmp_path):
+    with RecordingWriter(tmp_path / "world", unit_ids=range(5)) as writer:
+        shown = _trial()
+        for index in range(4):
+            writer.write_trial(index, tier="train", **(shown if index < 2 else _trial()))
+    recording = open_recording(tmp_path / "world")
+    assert shared_ids(recording, survey(recording)) == []
+    np.save(tmp_path / "world/meta/trials/video_ids.npy", np.array(["a", "a", "b", "b"]))
+    recording = open_recording(tmp_path / "world")
+    ((level, text),) = shared_ids(recording, survey(recording))
+    assert level == "error" and "video id 'b': expected one content, got different videos in trials 2, 3" in text
+    (tmp_path / "world/meta/trials/video_ids.npy").unlink()
+    recording = open_recording(tmp_path / "world")
+    assert shared_ids(recording, survey(recording)) == []

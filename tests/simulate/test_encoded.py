@@ -16,7 +16,7 @@ from recon.data.open import open_recording
 from recon.encoders import ENCODERS
 from recon.encoders.base import Spec, freeze
 from recon.encoders.linear import Linear
-from recon.media import write_gif
+from recon.media import write_gif, write_mp4
 from recon.report.page import write_report
 from recon.simulate import TINY, simulate
 from recon.simulate.encoded import EncodedSettings, film_frames, show_to_encoder
@@ -55,7 +55,7 @@ def test_frames_are_those_with_contrast_evenly_spread(settings: EncodedSettings)
     ((name, frames),) = film_frames(settings, SIZE)
     film = read_film(settings.films / "film.gif", frame_size=SIZE)
     seen = np.flatnonzero(film[:, 0:36, 0:64].std((1, 2)) >= 25.5)
-    assert name == "film" and frames.shape == (3, *SIZE) and frames.dtype == np.uint8
+    assert name == "film.gif" and frames.shape == (3, *SIZE) and frames.dtype == np.uint8
     for frame, place in zip(frames, (seen[0], seen[(len(seen) - 1) // 2], seen[-1]), strict=True):
         assert np.abs(frame - film[place]).max() <= 0.5
     with pytest.raises(ValueError, match=r"expected 99 frames of contrast 0\.1, got"):
@@ -149,3 +149,13 @@ def test_other_films_or_another_encoder_of_the_same_names_make_another_recording
     film.unlink(), weights.unlink()
     for folder, chosen in ((made, tree), (tmp_path / "simulated", simulated)):
         make_recording(folder, chosen, progress=False)
+
+
+def test_films_of_one_stem_are_two_contents(settings: EncodedSettings, tmp_path: Path) -> None:
+    frames = np.full((20, 18, 32), 40, np.uint8)
+    for number in range(20):
+        frames[number, number // 2 : number // 2 + 6] = 250
+    write_mp4(tmp_path / "film.mp4", frames, frame_rate=30.0)
+    recording = open_recording(shown(settings, tmp_path / "recording"))
+    tests = recording.trials("live_test_main")
+    assert len({recording.video_ids[index] for index in tests}) == len(tests) == 2

@@ -16,6 +16,7 @@ from recon.data.formats.channels import TrialAlignment, TrialChannels, agreed, c
 from recon.data.formats.movies import MovieForm, MovieSource, Range, Several, open_movies, value_ranges
 from recon.data.formats.trial_list import Trials, listed_trials
 from recon.data.formats.trial_slices import Cut, TrialSlice, check_split, cut_continuous, cut_trials
+from recon.data.grey_scale import TOLERANCE
 from recon.data.layout import DEGREES_PER_PIXEL, MAX_FRAMES, TEST, VALIDATION, Array, grey_levels
 from recon.data.missing import MaskedNeurons
 from recon.data.resize import Resizing, Size, resizing
@@ -56,7 +57,8 @@ class Inputs:
 
     def _levels(self, raw: Array, movie_range: Range) -> Array:
         low, high = movie_range
-        if not (raw.min() >= low and raw.max() <= high):
+        slack = TOLERANCE * (high - low)
+        if not (raw.min() >= low - slack and raw.max() <= high + slack):
             raise InputError(f"movie: expected values in {low}–{high}, got {raw.min()} to {raw.max()}; set movie_range")
         return grey_levels(self.resizing.apply((raw.astype(np.float32) - low) * (255 / (high - low))))
 
@@ -145,7 +147,8 @@ def import_arrays(
         holed = {name: check_values(one, frames, gaps=name == "responses") for name, one in channels.items()}
         masked = MaskedNeurons(count, len(frames), holed["responses"])
         masked.known_ids(ids.tolist(), "responses")
-        inputs = Inputs(movies, listed.movies, channels, value_ranges(movies, movie_range), framed)
+        ranges, scale = value_ranges(movies, movie_range, weights)
+        inputs = Inputs(movies, listed.movies, channels, ranges, framed)
         split = _tiers(inputs, cut.pieces, fractions, seed=seed, progress=progress)
         notes = [
             *_movie_notes(inputs, weights, degrees_per_pixel),
@@ -168,6 +171,7 @@ def import_arrays(
                 "luma": weights if any(one.colour for one in movies) else "",
                 "degrees_per_source_pixel": degrees_per_pixel,
                 "notes": notes,
+                "decided": {"scale": scale},
             },
             overwrite=overwrite,
         )
@@ -217,6 +221,7 @@ def _movie_notes(inputs: Inputs, luma: Luma, degrees: float | None) -> list[str]
     framed, (height, width) = inputs.resizing, inputs.resizing.size
     colour = any(movie.colour for movie in inputs.movies)
     notes = [f"movie: colour is converted to grey levels, {in_words(luma)}"] * colour + framed.notes()
+    notes += [f"{movie.label}: {remark}" for movie in inputs.movies for remark in movie.remarks]
     if degrees is None:
         return [*notes, f"degrees per pixel are unknown: {DEGREES_PER_PIXEL:g} is assumed"]
     new = framed.degrees(degrees)

@@ -13,8 +13,9 @@ import yaml
 
 from recon.data.colour import grey
 from recon.data.formats.session import Session, ShownStimulus, Spikes, Stream
+from recon.data.grey_scale import GreyScale, StoredMovie, agreed, kind_of, measured, scale_in_words
 from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
-from recon.data.limits import check_unpacked
+from recon.data.pictures import is_coloured, is_deep, read_picture
 from recon.errors import InputError
 
 TIERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "oracle": VALIDATION, "test": TEST}
@@ -23,10 +24,8 @@ EYE = {1: ("pupil_dilation",), 3: ("pupil_dilation", "pupil_x", "pupil_y")}
 EYE[4] = ("pupil_dilation", "", "pupil_x", "pupil_y")
 """Eye-tracker signals by their number; of four, the second (derivative of pupil dilation) is skipped."""
 PICTURES = (".png", ".jpg", ".jpeg")
-BYTES_PER_PIXEL = 4
-"""Bytes per pixel of an unpacked picture, RGBA."""
-FEW = 30
-"""Frames of the first movie that determine its range, 0–1 or 0–255."""
+STORED = (*PICTURES, ".npy")
+"""Suffixes of the files of a screen."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def read(path: Path) -> Session:
         raise InputError(f"{path}: expected a folder responses or spikes with meta.yml, got none; copy it again")
     responses = activity(folder)
     count = len(responses.times) if isinstance(responses, Spikes) else responses.values.shape[1]
-    shown = list(_presentations(path / "screen", notes))
+    shown, scale = _presentations(path / "screen", notes)
     return Session(
         name=path.resolve().name,
         unit_ids=_units(folder, count),
@@ -64,6 +63,7 @@ def read(path: Path) -> Session:
         behavior=_behavior(path, notes),
         coordinates=_coordinates(folder, count),
         notes=notes,
+        decided={"scale": scale},
     )
 
 
@@ -119,13 +119,16 @@ def _spikes(folder: Path, about: Mapping[str, Any]) -> Spikes:
     return Spikes([np.sort(part) for part in np.split(flat, edges[1:-1])], span)
 
 
-def _presentations(screen: Path, notes: list[str]) -> Iterator[ShownStimulus]:
+def _presentations(screen: Path, notes: list[str]) -> tuple[list[ShownStimulus], str]:
+    """Return the presentations of all videos and images, and their grey scales in words."""
     clock = load_array(screen / "timestamps.npy").astype(np.float64).ravel()
     pieces = sorted(_pieces(screen), key=lambda piece: piece.first)
     if not pieces:
         raise InputError(f"{screen}: expected pieces in meta/NNNNN.yml or combined_meta.json, got none; copy it again")
     usual = float(np.median(np.diff(clock))) if len(clock) > 1 else 0.0
     films = [piece for piece in pieces if piece.about.get("modality") in ("video", "image")]
+    if not films:
+        raise InputError(f"{screen}: expected a video or an image, got only blanks; copy the folder again")
     tiers = [TIERS.get(str(piece.about.get("tier")), "") for piece in films]
     known = all(tiers)
     if not known and any(tiers):
@@ -133,15 +136,18 @@ def _presentations(screen: Path, notes: list[str]) -> Iterator[ShownStimulus]:
     late = [piece.key for piece in films if piece.first + piece.count > len(clock)]
     if late:
         notes.append(f"{len(late)} pieces (first: {late[0]}) have frames without a time: these frames are left out")
-    scale = _scale(screen, films)
+    stored = [_measured(screen, piece) for piece in films]
+    scales = agreed(movie for movie, _ in stored)
+    shown = []
     for piece, tier in zip(films, tiers, strict=True):
         times = clock[piece.first : piece.first + piece.count]
         if len(times) == 0:
             continue
         after = piece.first + piece.count
         end = clock[after] if after < len(clock) and clock[after] > times[-1] else times[-1] + usual
-        frames = partial(_frames, screen, piece, scale)
-        yield ShownStimulus(times, float(end), frames, content=piece.key, tier=tier if known else "")
+        frames = partial(_frames, screen, piece, scales)
+        shown.append(ShownStimulus(times, float(end), frames, content=piece.key, tier=tier if known else ""))
+    return shown, scale_in_words(scales, "rec601" if any(colour for _, colour in stored) else None)
 
 
 def _pieces(screen: Path) -> Iterator[ScreenEntry]:
@@ -158,47 +164,47 @@ def _pieces(screen: Path) -> Iterator[ScreenEntry]:
         yield ScreenEntry(key, first, count, about)
 
 
-def _frames(screen: Path, piece: ScreenEntry, scale: float, numbers: Array) -> Array:
+def _frames(screen: Path, piece: ScreenEntry, scales: Mapping[str, GreyScale], numbers: Array) -> Array:
     """Return frames of an entry by number, `(k,H,W)` grey levels."""
     movie = _stored(screen, piece)
     if movie.shape[0] < piece.count:
         raise InputError(f"{screen}/data/{piece.key}: expected {piece.count} frames, got {movie.shape[0]}; copy again")
-    return grey(np.asarray(movie[numbers], dtype=np.float32)) * scale
+    return scales[kind_of(movie.dtype)].levels(grey(np.asarray(movie[numbers])))
+
+
+def _measured(screen: Path, piece: ScreenEntry) -> tuple[StoredMovie, bool]:
+    """Return the extremes of an entry's frames, and whether they have colour; 8-bit pictures are not unpacked."""
+    file, name = _file(screen, piece), f"{screen}/data/{piece.key}"
+    if file.suffix in PICTURES and not is_deep(file):
+        return StoredMovie(name, np.dtype(np.uint8), 0.0, 255.0), is_coloured(file)
+    movie = _stored(screen, piece)
+    return measured(name, movie, movie.dtype), movie.ndim == 4
 
 
 def _stored(screen: Path, piece: ScreenEntry) -> Array:
     """Return the stored frames of an entry, `(T,H,W)` or `(T,H,W,3)`."""
-    picture = next((f for f in (screen / "data" / f"{piece.key}{end}" for end in PICTURES) if f.is_file()), None)
-    if picture is not None:
-        return _picture(picture)
-    movie = load_array(screen / "data" / f"{piece.key}.npy", mapped=True)
+    file = _file(screen, piece)
+    if file.suffix in PICTURES:
+        return read_picture(file)
+    movie = load_array(file, mapped=True)
     single = movie.ndim == 2 or (movie.ndim == 3 and movie.shape[-1] == 3 and piece.count == 1)
     movie = movie[None] if single else movie
-    if movie.dtype.kind not in "fiu" or movie.ndim not in (3, 4) or (movie.ndim == 4 and movie.shape[-1] != 3):
+    if movie.dtype.kind not in "fiub" or movie.ndim not in (3, 4) or (movie.ndim == 4 and movie.shape[-1] != 3):
         raise InputError(
-            f"{screen}/data/{piece.key}.npy: expected frames (T,H,W) or (T,H,W,3), got {movie.dtype} {movie.shape}; "
-            "write the folder again"
+            f"{file}: expected frames (T,H,W) or (T,H,W,3), got {movie.dtype} {movie.shape}; write the folder again"
         )
     return movie
 
 
-def _picture(file: Path) -> Array:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as opened:
-            check_unpacked(str(file), BYTES_PER_PIXEL * opened.width * opened.height, file.stat().st_size)
-            return np.asarray(opened.convert("L"))[None]
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise InputError(f"{file}: expected a picture, got {error}; copy it again") from error
-
-
-def _scale(screen: Path, pieces: Sequence[ScreenEntry]) -> float:
-    """Return the factor to grey levels: 255 if the first movie holds floats of at most 1, else 1."""
-    if not pieces:
-        raise InputError(f"{screen}: expected a video or an image, got only blanks; copy the folder again")
-    first = np.asarray(_stored(screen, pieces[0])[:FEW])
-    return 255.0 if first.dtype.kind == "f" and float(np.nanmax(first)) <= 1 else 1.0
+def _file(screen: Path, piece: ScreenEntry) -> Path:
+    """Return the file of an entry; raises InputError where two have its number."""
+    found = [file for file in (screen / "data" / f"{piece.key}{end}" for end in STORED) if file.is_file()]
+    if len(found) > 1:
+        raise InputError(
+            f"{screen / 'data'}: expected one file of entry {piece.key}, got {', '.join(file.name for file in found)}; "
+            "remove those that were not shown"
+        )
+    return found[0] if found else screen / "data" / f"{piece.key}.npy"
 
 
 def _behavior(path: Path, notes: list[str]) -> dict[str, Stream]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from recon.data.arrays import ArrayLike, ArraySource, Stored, open_stored, with_axes
 from recon.data.colour import Luma, grey
+from recon.data.grey_scale import GreyScale, StoredMovie, agreed, colour_in_words, kind_of, scale_in_words
 from recon.data.layout import Array
 from recon.data.resize import Size
 from recon.data.video import VideoReader, is_video, open_video
@@ -21,8 +23,6 @@ Range = tuple[float, float]
 """Values of black and white."""
 Several = ArrayLike | Sequence[ArrayLike]
 """One array or path, or a list with one for each movie or trial."""
-FILE_RANGE = (0.0, 255.0)
-"""Black and white of video files."""
 BLOCK = 2**22
 """Values per block that is read at once."""
 RATE_ERROR = 0.01
@@ -41,7 +41,7 @@ class MovieForm:
 
 
 class MovieSource(Protocol):
-    """A movie to import: its `label`, `frames`, `size` in pixels, and whether it has colour."""
+    """A movie to import: its `label`, `frames`, `size` in pixels, whether it has colour, and remarks on its reading."""
 
     @property
     def label(self) -> str: ...
@@ -54,6 +54,9 @@ class MovieSource(Protocol):
 
     @property
     def colour(self) -> bool: ...
+
+    @property
+    def remarks(self) -> tuple[str, ...]: ...
 
     def read(self, first: int, end: int) -> Iterator[Array]:
         """Yield frames [first, end) in blocks `(t,H,W)`, grey, in the units of the source."""
@@ -84,12 +87,21 @@ class ArrayMovie:
         """True for red, green and blue."""
         return self.source.size("c") == 3
 
-    def read(self, first: int, end: int) -> Iterator[Array]:
-        """Yield frames [first, end) in blocks `(t,H,W)`, grey, in the units of the array."""
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Nothing: arrays have no display metadata."""
+        return ()
+
+    def stored(self, first: int, end: int) -> Iterator[Array]:
+        """Yield frames [first, end) in blocks `(t,H,W)` or `(t,H,W,c)` as stored."""
         step = max(BLOCK // (self.size[0] * self.size[1] * self.source.size("c")), 1)
         order = "thwc" if "c" in self.source.axes else "thw"
         for begin in range(first, end, step):
-            block = self.source.read(self.trial, (begin, min(begin + step, end)), order)
+            yield self.source.read(self.trial, (begin, min(begin + step, end)), order)
+
+    def read(self, first: int, end: int) -> Iterator[Array]:
+        """Yield frames [first, end) in blocks `(t,H,W)`, grey, in the units of the array."""
+        for block in self.stored(first, end):
             yield grey(block, self.luma) if self.colour else block.reshape(block.shape[:3])
 
 
@@ -115,6 +127,11 @@ class VideoMovie:
     def colour(self) -> bool:
         """True unless the file stores grey levels only."""
         return self.reader.file.colour
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What of the display metadata changed the frames, or cannot be followed."""
+        return self.reader.file.remarks
 
     def read(self, first: int, end: int) -> Iterator[Array]:
         """Yield frames [first, end) one by one `(1,H,W)`, grey levels 0–255."""
@@ -152,27 +169,47 @@ def each(value: Several) -> Sequence[ArrayLike]:
     return value if isinstance(value, list | tuple) else [cast(ArrayLike, value)]
 
 
-def value_ranges(movies: Sequence[MovieSource], given: Range | None) -> tuple[Range, ...]:
-    """Return black and white of each movie: given, 0–255 for video files, or inferred for all arrays together."""
+def value_ranges(movies: Sequence[MovieSource], given: Range | None, luma: Luma) -> tuple[tuple[Range, ...], str]:
+    """Return black and white of each movie, and in words: given, 0–255 for video files, or found in all arrays."""
     if given is not None and not given[0] < given[1]:
         raise InputError(f"movie_range: expected (black, white) with black < white, got {given}; correct it")
-    arrays = [movie for movie in movies if isinstance(movie, ArrayMovie)]
-    coded = given or FILE_RANGE
-    inferred = given or (find_range(arrays) if arrays else FILE_RANGE)
-    return tuple(coded if isinstance(movie, VideoMovie) else inferred for movie in movies)
+    colour = any(movie.colour for movie in movies)
+    if given is not None:
+        said = [f"as given: {given[0]:g} is black, {given[1]:g} is white"]
+        return (given,) * len(movies), "; ".join([*said, *colour_in_words(luma if colour else None)])
+    arrays: dict[int, list[ArrayMovie]] = {}
+    for movie in movies:
+        if isinstance(movie, ArrayMovie):
+            arrays.setdefault(id(movie.source), []).append(movie)
+    stored = {array: _extremes(trials) for array, trials in arrays.items()}
+    scales = _found(list(stored.values()))
+    white = {array: scales[kind_of(found.kind)].white for array, found in stored.items()}
+    files = {} if all(isinstance(movie, ArrayMovie) for movie in movies) else {"video files": GreyScale()}
+    ranges = [
+        (0.0, white[id(movie.source)] if isinstance(movie, ArrayMovie) else GreyScale().white) for movie in movies
+    ]
+    return tuple(ranges), scale_in_words(scales | files, luma if colour else None)
 
 
-def find_range(movies: Sequence[ArrayMovie]) -> Range:
-    """Return the values of black and white of arrays, (0, 1) or (0, 255), inferred from their extremes."""
-    if all(movie.source.bits is not None for movie in movies):
-        return (0.0, 1.0)
-    extremes = [_extremes(block) for movie in movies for block in movie.read(0, movie.frames)]
-    low, high = min(e[0] for e in extremes), max(e[1] for e in extremes)
-    if low >= 0 and high <= 1:
-        return (0.0, 1.0)
-    if low >= 0 and high <= 255:
-        return (0.0, 255.0)
-    raise InputError(f"movie: expected values in 0–1 or 0–255, got {low} to {high}; set movie_range to (black, white)")
+def _found(movies: Sequence[StoredMovie]) -> dict[str, GreyScale]:
+    """Return the grey scale of each type; whole numbers that are 0 or 1 throughout are black or white."""
+    scales = agreed(movies, mend="set movie_range to (black, white)")
+    whole = [movie.high for movie in movies if movie.kind.kind in "iu"]
+    two = bool(whole) and max(whole) == 1
+    return {kind: GreyScale(1.0) if two and kind != "float" else scale for kind, scale in scales.items()}
+
+
+def _extremes(trials: Sequence[ArrayMovie]) -> StoredMovie:
+    """Return the lowest and highest stored value of an array; bytes are read up to the first above 1."""
+    found = StoredMovie(f"movie {trials[0].label}", np.dtype(np.uint8), np.inf, -np.inf)
+    for block in chain.from_iterable(movie.stored(0, movie.frames) for movie in trials):
+        low, high = float(block.min()), float(block.max())
+        if not np.isfinite([low, high]).all():
+            raise InputError("movie: expected finite values, got NaN or infinity; cut those frames out")
+        found = StoredMovie(found.name, block.dtype, min(found.low, low), max(found.high, high))
+        if block.dtype == np.uint8 and found.high > 1:
+            break
+    return found
 
 
 def named_axes(shape: Sequence[int], *, listed: bool) -> str:
@@ -225,10 +262,3 @@ def _of_array(stored: Stored, label: str, form: MovieForm, *, listed: bool) -> l
 
 def _label(part: ArrayLike, number: int) -> str:
     return str(part).rpartition("/")[2] if isinstance(part, str | Path) else str(number)
-
-
-def _extremes(block: Array) -> Range:
-    low, high = float(block.min()), float(block.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise InputError("movie: expected finite values, got NaN or infinity; cut those frames out")
-    return low, high

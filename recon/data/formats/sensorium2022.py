@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from recon.data.colour import grey
 from recon.data.formats.joined import presentations, stream
 from recon.data.formats.session import Session, Stream
+from recon.data.grey_scale import GreyScale, StoredMovie, agreed, kind_of, measured, scale_in_words
 from recon.data.layout import TEST, TIERS_FILE, TRAIN, VALIDATION, Array, data_file, load_array
 from recon.errors import InputError
 
@@ -55,6 +56,8 @@ def read(path: Path) -> Session:
     behavior = {
         name: _column(path, trials, *where) for name, where in BEHAVIOR.items() if (path / "data" / where[0]).is_dir()
     }
+    stored = [_measured(path, index) for index in trials]
+    scales = agreed(image for image, _ in stored)
     coordinates = path / "meta/neurons/cell_motor_coordinates.npy"
     return Session(
         name=path.resolve().name,
@@ -63,7 +66,7 @@ def read(path: Path) -> Session:
         shown=presentations(
             ones,
             RATE,
-            lambda at: _image(path, trials[at]),
+            lambda at: _levels(path, trials[at], scales),
             contents=_contents(path, trials, len(tiers)),
             tiers=[TIERS[tiers[index]] for index in trials],
         ),
@@ -72,6 +75,7 @@ def read(path: Path) -> Session:
         rate=RATE,
         stills=True,
         notes=notes,
+        decided={"scale": scale_in_words(scales, "rec601" if any(colour for _, colour in stored) else None)},
     )
 
 
@@ -93,13 +97,25 @@ def _column(path: Path, trials: Sequence[int], variable: str, rows: int, row: in
     return stream(ones, RATE, 1, lambda at: _row(path, variable, trials[at], rows)[:, row, None])
 
 
+def _measured(path: Path, index: int) -> tuple[StoredMovie, bool]:
+    """Return the extremes of an image, and whether it has colour."""
+    image = _image(path, index)
+    return measured(str(data_file(path, "images", index)), image, image.dtype), len(image) == 3
+
+
+def _levels(path: Path, index: int, scales: Mapping[str, GreyScale]) -> Array:
+    """Return an image `(1,H,W)`, grey levels 0–255."""
+    image = _image(path, index)
+    return scales[kind_of(image.dtype)].levels(grey(np.moveaxis(image, 0, -1)[None]) if len(image) == 3 else image)
+
+
 def _image(path: Path, index: int) -> Array:
-    """Return an image `(1,H,W)`; RGB is converted to grey."""
+    """Return an image `(1,H,W)` or `(3,H,W)` as stored."""
     file = data_file(path, "images", index)
-    image = load_array(file)
-    if image.ndim != 3 or image.shape[0] not in (1, 3) or image.dtype.kind not in "fiu":
+    image = load_array(file, mapped=True)
+    if image.ndim != 3 or image.shape[0] not in (1, 3) or image.dtype.kind not in "fiub":
         raise InputError(f"{file}: expected an image (1,H,W) or (3,H,W), got {image.dtype} {image.shape}; unpack again")
-    return grey(np.moveaxis(image, 0, -1)[None]) if len(image) == 3 else image
+    return image
 
 
 def _contents(path: Path, trials: Sequence[int], count: int) -> list[str]:

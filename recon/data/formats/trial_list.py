@@ -89,7 +89,7 @@ def _parsed(line: dict[str, str | None], where: str) -> ListedTrial:
         raise InputError(
             f"{where}: expected a movie, and perhaps a start of 0 or more frames, got {movie!r} and {start!r}; mend it"
         )
-    return ListedTrial(int(movie) if movie.isdecimal() else movie, int(start) if start else None, tier)
+    return ListedTrial(movie, int(start) if start else None, tier)
 
 
 def _row(entry: int | str | ListedTrial) -> ListedTrial:
@@ -107,13 +107,23 @@ def _with_tiers(rows: Sequence[ListedTrial], tiers: Sequence[str]) -> list[Liste
 
 
 def _number(movie: int | str, labels: Sequence[str], trial: int) -> int:
-    """Return the number of a movie that is named by number, file name or file name without suffix."""
+    """Return the number of a movie that is named by number, file name or file name without suffix.
+
+    A text of digits is a number, unless a file has it as its name: then both must mean the same movie.
+    """
     if isinstance(movie, int):
         if not 0 <= movie < len(labels):
             raise InputError(f"movie of trial {trial}: expected 0–{len(labels) - 1}, got {movie}; correct the list")
         return movie
     name = movie.rpartition("/")[2]
     found = [i for i, label in enumerate(labels) if name in (label, label.rpartition(".")[0])]
+    if movie.isdecimal() and found not in ([], [int(movie)]):
+        raise InputError(
+            f"movie of trial {trial}: expected one movie, got {movie}, which is the name of {labels[found[0]]} and the "
+            f"number of {labels[int(movie)] if int(movie) < len(labels) else 'none'}; write the whole file name"
+        )
+    if movie.isdecimal() and not found:
+        return _number(int(movie), labels, trial)
     if len(found) != 1:
         raise InputError(
             f"movie of trial {trial}: expected one of {', '.join(labels[:8])}{', …' if len(labels) > 8 else ''}, got "

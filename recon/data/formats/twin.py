@@ -8,7 +8,7 @@ variables, each with one subfolder of repeats per video.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy as np
 from recon.data.colour import grey
 from recon.data.formats.joined import presentations, stream
 from recon.data.formats.session import Session, Stream
+from recon.data.grey_scale import GreyScale, StoredMovie, agreed, kind_of, measured, scale_in_words
 from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
 from recon.errors import InputError
 
@@ -68,6 +69,8 @@ def read(path: Path) -> Session:
         raise InputError(f"{path}: expected trials in {UNITS}/*.npy, got none; copy the folder again")
     frames = [_frames(trial) for trial in trials]
     count = trials[0].shape(UNITS, 2)[1]
+    scales = agreed(_measured(trial) for trial in trials)
+    colour = any(trial.shape(STIMULI, 4)[-1] == 3 for trial in trials)
     notes = ["trials have no times: each is taken as published, at 30 Hz", "behavior is in standard deviations"]
     behavior = {name: _column(trials, frames, *where) for name, where in BEHAVIOR.items() if _recorded(trials, *where)}
     notes += [f"{name} is missing in all trials" for name in BEHAVIOR if name not in behavior]
@@ -78,13 +81,14 @@ def read(path: Path) -> Session:
         shown=presentations(
             frames,
             RATE,
-            lambda number: _movie(trials[number]),
+            lambda number: _movie(trials[number], scales),
             contents=[trial.content for trial in trials],
             tiers=[trial.tier for trial in trials],
         ),
         behavior=behavior,
         rate=RATE,
         notes=notes,
+        decided={"scale": scale_in_words(scales, "rec601" if colour else None)},
     )
 
 
@@ -121,9 +125,20 @@ def _frames(trial: TwinTrial) -> int:
     return int(shown)
 
 
-def _movie(trial: TwinTrial) -> Array:
+def _measured(trial: TwinTrial) -> StoredMovie:
+    frames = load_array(trial.root / STIMULI / trial.name, mapped=True)
+    if frames.dtype.kind not in "fiub" or frames.shape[-1] not in (1, 3):
+        raise InputError(
+            f"{trial.root / STIMULI / trial.name}: expected frames (T,H,W,1) or (T,H,W,3), got {frames.dtype} "
+            f"{frames.shape}; copy the folder again"
+        )
+    return measured(str(trial.root / STIMULI / trial.name), frames, frames.dtype)
+
+
+def _movie(trial: TwinTrial, scales: Mapping[str, GreyScale]) -> Array:
+    """Return the frames of a trial `(T,H,W)`, grey levels 0–255."""
     frames = trial.load(STIMULI)
-    return grey(frames) if frames.shape[-1] == 3 else frames[..., 0]
+    return scales[kind_of(frames.dtype)].levels(grey(frames) if frames.shape[-1] == 3 else frames[..., 0])
 
 
 def _column(trials: Sequence[TwinTrial], frames: Sequence[int], variable: str, column: int) -> Stream:
