@@ -99,3 +99,8 @@ class Session:
     origin: Mapping[str, Any] = field(default_factory=dict)
     signal: str = ""
     decided: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def start(self) -> float:
+        """Onset of the first presentation in seconds: drift and the onsets of trials count from there."""
+        return min((float(shown.onsets[0]) for shown in self.shown), default=0.0)
