@@ -17,6 +17,7 @@ import numpy as np
 from recon.data.header import read_header
 from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, content_id, data_file, save_array
 from recon.data.missing import check_responses
+from recon.data.stimulus_kinds import STIMULI_FILE
 from recon.data.training_statistics import write_statistics
 from recon.errors import InputError
 from recon.files import check_ours, flush_all, mark
@@ -136,6 +137,11 @@ class RecordingWriter:
             raise InputError(f"areas: expected {len(self.unit_ids)}, one per unit, got {len(areas)}; name every unit")
         with self._disk():
             save_array(self._aside / "meta/neurons/area.npy", np.array([str(area) for area in areas]))
+
+    def write_stimuli(self, kinds: Sequence[str]) -> None:
+        """Write the stimulus kind of every trial, "" if unknown, to `meta/trials/stimulus_ids.npy`."""
+        with self._disk():
+            save_array(self._aside / STIMULI_FILE, np.array([str(kind) for kind in kinds]))
 
     def finish(self) -> Path:
         """Write metadata and statistics, move the folder to its destination and return it; idempotent."""

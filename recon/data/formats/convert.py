@@ -18,6 +18,7 @@ from recon.data.formats.framing import Framings, degrees_of, framed, framings, n
 from recon.data.formats.neuron_gaps import FrameGaps, frame_gaps, masked_in, named, runs
 from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes
 from recon.data.layout import ABSENT, MAX_FRAMES, TEST, TIERS, TRAIN, VALIDATION, Array, grey_levels
+from recon.data.onsets import ONSETS, delay
 from recon.data.sensorium import SensoriumRecording
 from recon.data.writer import RecordingWriter
 from recon.errors import InputError
@@ -36,9 +37,10 @@ class Conversion:
 
     `rate` 0 means the session's rate, or 30 if its streams have their own clocks. Every still image is one trial.
 
-    The responses of a frame are read `lag` seconds after its onset. Gaps in behavior of up to `fill` seconds are
-    interpolated. A trial ends at longer gaps and where most neurons were not recorded; pieces below `shortest` frames
-    are dropped. A neuron with NaN inside a trial is masked: reading the recording leaves it out.
+    The responses of a frame are read `lag` seconds after its onset, and `drift` ms later for every minute since the
+    first presentation. Gaps in behavior of up to `fill` seconds are interpolated. A trial ends at longer gaps and where
+    most neurons were not recorded; pieces below `shortest` frames are dropped. A neuron with NaN inside a trial is
+    masked: reading the recording leaves it out.
     `degrees_per_pixel`: of a pixel of the source, if the session gives none; 0 if unknown. Presentations without a tier
     are split by content into the fractions `validation` and `test`, and training.
     """
@@ -49,6 +51,7 @@ class Conversion:
     trial_frames: Count = MAX_FRAMES
     shortest: Count = 60
     lag: float = 0.0
+    drift: float = 0.0
     fill: NonNegative = 1.0
     degrees_per_pixel: Annotated[NonNegative, Field(le=360)] = 0.0
     validation: Fraction = 0.1
@@ -122,6 +125,7 @@ def convert(
             "settings_of_conversion": asdict(chosen),
             "notes": notes,
             "decided": decided(session, rate=chosen.rate, lag=chosen.lag),
+            **({} if session.stills else {ONSETS: _onsets(session, pieces, chosen)}),
             **session.origin,
         },
         overwrite=overwrite,
@@ -151,7 +155,8 @@ def aligned(
     """Return responses and behavior of the frames of a presentation, or of its frames `span` [first, end)."""
     times = frame_times(shown, settings.rate)
     times = times if span is None else times[span[0] : span[1]]
-    responses = responses_at(session.responses, times + settings.lag, settings.rate)
+    late = delay(times - session.start, lag=settings.lag, drift=settings.drift)
+    responses = responses_at(session.responses, times + late, settings.rate)
     if not any(name in session.behavior for name in BEHAVIOR[:2]):
         return Aligned(times, responses, None)
     rows = [
@@ -161,6 +166,10 @@ def aligned(
         for name in BEHAVIOR
     ]
     return Aligned(times, responses, np.stack(rows))
+
+
+def _onsets(session: Session, pieces: Sequence[PresentationSlice], settings: Conversion) -> list[float]:
+    return [round(float(session.shown[p.shown].onsets[0]) - session.start + p.first / settings.rate, 6) for p in pieces]
 
 
 def _gaps(session: Session, number: int, settings: Conversion) -> FrameGaps:

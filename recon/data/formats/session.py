@@ -108,3 +108,8 @@ class Session:
     signal: str = ""
     decided: Mapping[str, str] = field(default_factory=dict)
     screen: Degrees = (0.0, 0.0)
+
+    @property
+    def start(self) -> float:
+        """Onset of the first presentation in seconds: drift and the onsets of trials count from there."""
+        return min((float(shown.onsets[0]) for shown in self.shown), default=0.0)

@@ -1,0 +1,181 @@
+"""Correction of the clock of a recording: responses are read later or earlier, and trials cut where they have none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recon.data.duplicates.find import Progress
+from recon.data.layout import ABSENT, Array, data_file, load_array
+from recon.data.onsets import ONSETS, delay, session_onsets, successors
+from recon.data.sensorium import SensoriumRecording
+from recon.data.writer import RecordingWriter
+from recon.errors import InputError
+
+FEWEST = 2
+"""Frames that must be left of every trial."""
+SEQUENCES = ("responses", "rates")
+"""Arrays of a trial that keep the clock of the responses; all others keep that of the movie."""
+
+
+@dataclass(frozen=True)
+class Realignment:
+    """The response to a frame at t seconds of the session is that recorded at t + lag + drift · t.
+
+    `lag` in seconds, `drift` in ms per minute, `rate` in Hz; `whole`: shifts are rounded to whole frames, so that
+    counts stay counts.
+    """
+
+    lag: float
+    drift: float
+    rate: float
+    whole: bool = False
+
+    def places(self, onset: float, frames: int) -> Array:
+        """Return the frame `(T,)` of a trial with its onset in seconds at which the response to each frame is read.
+
+        >>> Realignment(0.1, 0.0, 30.0).places(0.0, 3).tolist()
+        [3.0, 4.0, 5.0]
+        """
+        late = delay(onset + np.arange(frames) / self.rate, lag=self.lag, drift=self.drift) * self.rate
+        nearest = np.rint(late)
+        found: Array = np.arange(frames) + np.where(self.whole | (np.abs(late - nearest) < 1e-6), nearest, late)
+        return found
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Trials in the order of their indices: lengths in frames, onsets, places of responses, frames cut at both ends."""
+
+    lengths: Mapping[int, int]
+    onsets: Mapping[int, float]
+    places: Mapping[int, Array]
+    cuts: Mapping[int, tuple[int, int]]
+    previous: Mapping[int, int]
+    following: Mapping[int, int]
+
+
+def realigned(
+    recording: SensoriumRecording,
+    destination: Path | str,
+    *,
+    lag: float = 0.0,
+    drift: float = 0.0,
+    overwrite: bool = False,
+    progress: Progress = iter,
+) -> SensoriumRecording:
+    """Write a copy of a recording whose responses are read `lag` seconds and `drift` ms per minute later; return it.
+
+    Responses between frames are interpolated linearly; spikes are shifted by whole frames. Trials that follow one
+    another without a break take missing responses from their neighbours; all others lose the same frames at both ends,
+    so that repeats stay repeats. Movie and behavior keep their clock.
+    """
+    if recording.acquisition is not None:
+        raise InputError(
+            f"{recording.path}: expected responses sampled at the frames, got those of a slower scan, whose times "
+            "would no longer hold; convert the source again with this lag"
+        )
+    plan = _planned(recording, Realignment(lag, drift, recording.frame_rate, recording.signal == "spikes"))
+    lost = sum(sum(cut) for cut in plan.cuts.values())
+    said = f"responses are read {lag:g} s and {drift:g} ms per minute later than in {recording.name}"
+    begins = {i: onset + plan.cuts[i][0] / recording.frame_rate for i, onset in plan.onsets.items()}
+    made_by = {name: value for name, value in recording.made_by.items() if name != "opened"}
+    writer = RecordingWriter(
+        destination,
+        unit_ids=recording.unit_ids,
+        coordinates=recording.coordinates,
+        frame_rate=recording.frame_rate,
+        degrees_per_pixel=recording.degrees_per_pixel,
+        name=recording.name,
+        signal=recording.signal,
+        made_by={
+            **made_by,
+            "realigned": {"recording": recording.fingerprint(), "lag": lag, "drift": drift},
+            ONSETS: [begins.get(i, 0.0) for i in range(len(recording.tiers))],
+            "notes": [*made_by.get("notes", []), f"{said}; {lost} frames at the ends of trials are left out"],
+            "decided": {**made_by.get("decided", {}), "clock": said},
+        },
+        overwrite=overwrite,
+    )
+    with writer:
+        _copy_population(writer, recording)
+        for i in progress(list(plan.lengths)):
+            _write(writer, recording, i, plan)
+    return SensoriumRecording(writer.destination)
+
+
+def _planned(recording: SensoriumRecording, change: Realignment) -> _Plan:
+    lengths = {i: recording.frames(i).shape[0] for i, tier in enumerate(recording.tiers) if tier != ABSENT}
+    onsets, timed = session_onsets(recording, lengths)
+    places = {i: change.places(onsets[i], frames) for i, frames in lengths.items()}
+    before = max([0, *(int(np.ceil(-place[0])) for place in places.values())])
+    after = max([0, *(int(np.ceil(places[i][-1])) - frames + 1 for i, frames in lengths.items())])
+    given = {i for i in lengths if recording.has_responses(i)}
+    pairs = successors(onsets, lengths, recording.frame_rate) if timed else {}
+    following = {one: other for one, other in pairs.items() if other in given and lengths[other] >= after}
+    previous = {other: one for one, other in pairs.items() if one in given and lengths[one] >= before}
+    cuts = {i: (0 if i in previous else before, 0 if i in following else after) for i in lengths}
+    short = next((i for i, frames in lengths.items() if frames - sum(cuts[i]) < FEWEST), None)
+    if short is not None:
+        raise InputError(
+            f"lag: expected a shift of less than a trial, got one that takes {sum(cuts[short])} of {lengths[short]} "
+            f"frames of trial {short}; convert the source again with this lag"
+        )
+    return _Plan(lengths, onsets, places, cuts, previous, following)
+
+
+def _write(writer: RecordingWriter, recording: SensoriumRecording, index: int, plan: _Plan) -> None:
+    first, end = plan.cuts[index][0], plan.lengths[index] - plan.cuts[index][1]
+    arrays = recording.arrays(index)
+    kept = {name: arrays[name][..., first:end] for name in ("behavior", "pupil_center") if name in arrays}
+    known = SEQUENCES if recording.has_responses(index) else ()
+    read = {name: _read(recording, name, index, plan) for name in known}
+    writer.write_trial(
+        index,
+        tier=recording.tiers[index],
+        video=np.moveaxis(arrays["videos"], -1, 0)[first:end],
+        responses=read.get("responses"),
+        rates=read.get("rates"),
+        behavior=kept.get("behavior"),
+        pupil_center=kept.get("pupil_center"),
+        captions=recording.captions(index),
+        scenes=[found for scene in recording.scenes(index) if (found := _moved(scene, first, end))],
+    )
+
+
+def _read(recording: SensoriumRecording, name: str, index: int, plan: _Plan) -> Array | None:
+    """Return responses or rates `(N,T)` of the kept frames, at their places; None if the trial has none."""
+    if not data_file(recording.path, name, index).exists():
+        return None
+    around = [i for i in (plan.previous.get(index), index, plan.following.get(index)) if i is not None]
+    parts = [_values(recording, name, i, plan.lengths[i]) for i in around]
+    begin = plan.lengths[around[0]] if index in plan.previous else 0
+    joined = np.concatenate(parts, axis=1)
+    places = plan.places[index][plan.cuts[index][0] : plan.lengths[index] - plan.cuts[index][1]] + begin
+    lower = np.clip(np.floor(places).astype(int), 0, joined.shape[1] - 1)
+    upper = np.minimum(lower + 1, joined.shape[1] - 1)
+    found: Array = joined[:, lower] + (places - lower) * (joined[:, upper] - joined[:, lower])
+    return found
+
+
+def _values(recording: SensoriumRecording, name: str, index: int, frames: int) -> Array:
+    return np.asarray(load_array(data_file(recording.path, name, index))[:, :frames], dtype=np.float64)
+
+
+def _moved(scene: Mapping[str, Any], first: int, end: int) -> dict[str, Any]:
+    """Return a scene with its frames counted from `first`, cut at `end`; empty if nothing of it is left."""
+    begin, stop = max(scene["first"] - first, 0), min(scene["end"], end) - first
+    return {**scene, "first": begin, "end": stop} if begin < stop else {}
+
+
+def _copy_population(writer: RecordingWriter, recording: SensoriumRecording) -> None:
+    if recording.areas:
+        writer.write_areas(recording.areas)
+    if any(recording.stimuli):
+        writer.write_stimuli(recording.stimuli)
+    for file in sorted((recording.path / "meta/truth").glob("*.npy")):
+        writer.write_truth(file.stem, load_array(file))
