@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -12,6 +11,7 @@ from recon.encoders.dry_run import dry_run
 from recon.encoders.specs import checked_spec
 from recon.encoders.wrap import Wrapped, wrap
 from recon.errors import InputError
+from recon.files.paths import user_path
 from recon.files.weights import check_shapes
 
 
@@ -46,7 +46,7 @@ def load_weights(module: nn.Module, weights: str) -> None:
         return
     from recon.encoders.dwiseneuro.argus_files import read_state
 
-    path, expected = Path(weights), module.state_dict()
+    path, expected = user_path(weights), module.state_dict()
     tensors = renamed(read_state(path), expected)
     check_shapes(path, expected, tensors)
     module.load_state_dict(tensors)

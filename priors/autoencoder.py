@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.errors import InputError
+from recon.files.paths import user_path
 from recon.files.weights import check_tensors
+from recon.priors.variants import weights_variant
 
 Shape = tuple[int, int, int]
 """Frames, height and width of a movie."""
@@ -106,11 +108,14 @@ def load_image_autoencoder(source: str | Path, *, scale: int = 4) -> ImageAutoen
     """
     from diffusers import AutoModel
 
-    folder = Path(source)
+    folder = user_path(source)
     inside = "vae" if (folder / "vae" / "config.json").is_file() else None
     try:
         with torch.random.fork_rng(devices=[]):
-            model: Any = AutoModel.from_pretrained(str(source), subfolder=inside, low_cpu_mem_usage=False)
+            variant = weights_variant(folder, inside)
+            model: Any = AutoModel.from_pretrained(
+                str(folder), subfolder=inside, variant=variant, torch_dtype=torch.float32, low_cpu_mem_usage=False
+            )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise InputError(
             f"autoencoder: expected a folder of diffusers weights or a hub's id, got {str(source)!r}, which is not "

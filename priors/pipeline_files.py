@@ -14,8 +14,10 @@ import torch
 from torch import nn
 
 from recon.errors import InputError
+from recon.files.paths import user_path
 from recon.files.weights import check_tensors
 from recon.priors.pipelines import FAMILIES, Family, Pipeline
+from recon.priors.variants import weights_variant
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -50,7 +52,7 @@ def _described(source: str | Path) -> tuple[Mapping[str, Any], Family]:
     import diffusers
 
     with _available(source):
-        index: Mapping[str, Any] = diffusers.DiffusionPipeline.load_config(str(source))
+        index: Mapping[str, Any] = diffusers.DiffusionPipeline.load_config(str(user_path(source)))
     return index, _family(index)
 
 
@@ -75,15 +77,18 @@ def _part(source: str | Path, name: str, entry: Any, precision: Precision) -> An
     loader: Any = getattr(import_module(library), kind)
     if issubclass(loader, nn.Module):
         return _model(source, name, loader, torch.float32 if name == "vae" else getattr(torch, precision))
-    return loader.from_pretrained(str(source), subfolder=name)
+    return loader.from_pretrained(str(user_path(source)), subfolder=name)
 
 
 def _model(source: str | Path, name: str, loader: Any, precision: torch.dtype) -> nn.Module:
     """Return a component with weights; missing weights raise InputError, because the libraries would randomise them."""
+    variant = weights_variant(source, name)
     options: dict[str, Any] = {"dtype": precision}
     if loader.__module__.startswith("diffusers"):
         options = {"torch_dtype": precision, "low_cpu_mem_usage": find_spec("accelerate") is not None}
-    model, info = loader.from_pretrained(str(source), subfolder=name, output_loading_info=True, **options)
+    model, info = loader.from_pretrained(
+        str(user_path(source)), subfolder=name, output_loading_info=True, variant=variant, **options
+    )
     if info["missing_keys"]:
         raise InputError(f"the weights of {name} lack {', '.join(sorted(info['missing_keys'])[:3])}")
     loaded: nn.Module = model

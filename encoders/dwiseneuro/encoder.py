@@ -18,6 +18,7 @@ from recon.encoders.dwiseneuro.network import NEURONS, DwiseNetwork, Subject, bu
 from recon.encoders.dwiseneuro.passes import Passes, Sums, in_passes
 from recon.encoders.wrap import chosen_behavior
 from recon.errors import InputError
+from recon.files.paths import user_path
 from recon.files.weights import check_tensors
 
 FRAME_SIZE = (36, 64)
@@ -196,7 +197,7 @@ def load_dwiseneuro(
     channels_last: bool = True,
 ) -> DwiseNeuro:
     """Return one mouse's view of a published or trained file, in evaluation mode; options as in `DwiseNeuro`."""
-    path = Path(weights)
+    path = user_path(weights)
     found = read_published(path)
     index = readout_index(mouse, found.settings.readout_outputs, tuple(subject.name for subject in found.subjects))
     unread = tuple(f"readouts.{other}." for other in range(len(found.settings.readout_outputs)) if other != index)

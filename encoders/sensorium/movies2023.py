@@ -23,6 +23,7 @@ from recon.encoders.sensorium.cores2023 import FrameCore, Recurrence, SpaceTimeC
 from recon.encoders.sensorium.static2022 import GaussianReadout, Pair, belongs, shifter_of
 from recon.errors import InputError
 from recon.errors.ranges import Positive
+from recon.files.paths import user_path
 
 WHITE = 255.0
 FRAME_SIZE = (36, 64)
@@ -152,7 +153,7 @@ def load_sensorium2023(
     does not record spatial padding: `padded` sets it (for 2-D cores, of the first layer only; None: as published,
     "full" cores only). Raises InputError if names or shapes differ from the published ones.
     """
-    path = Path(weights)
+    path = user_path(weights)
     state = read_state(path)
     chosen = _chosen_mouse(path, mouse, [found[1] for found in map(READOUT.fullmatch, state) if found])
     own = {name: value for name, value in state.items() if belongs(name, chosen)}

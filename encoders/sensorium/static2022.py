@@ -23,6 +23,7 @@ from recon.encoders.dwiseneuro.argus_files import read_state
 from recon.encoders.sensorium.fixed_readout import FixedReadout
 from recon.errors import InputError
 from recon.errors.ranges import Positive
+from recon.files.paths import user_path
 
 Kind = Literal["cnn", "ln"]
 Pair = tuple[float, float]
@@ -221,7 +222,7 @@ def load_sensorium2022(
 
     `mouse` is optional if the file has only one. Raises InputError if names or shapes differ from the published ones.
     """
-    path = Path(weights)
+    path = user_path(weights)
     state = read_state(path)
     mice = [found[1] for found in map(READOUT.fullmatch, state) if found]
     chosen = mouse or (mice[0] if len(mice) == 1 else "")

@@ -20,9 +20,10 @@ from recon.data.open import open_recording
 from recon.encoders.base import device_of, resolve_device
 from recon.errors import InputError
 from recon.errors.ranges import Count, Fraction, Positive, Seed
-from recon.files import check_ours, claim, digest, write_bytes
+from recon.files import check_ours, digest, write_bytes
 from recon.files.code_version import code_version, modules_of
 from recon.files.locks import one_writer
+from recon.files.paths import check_writable
 from recon.media import (
     SCALE,
     contact_sheet,
@@ -116,10 +117,10 @@ def sample(tree: Mapping[str, Any]) -> Path:
     """Draw the missing samples of a configuration, write clips and pictures, and return their folder."""
     chosen = config.record(SampleSettings, tree, where="sample")
     check_ours(chosen.output, SAMPLES)
+    check_writable(chosen.output, key="output")
     device = resolve_device(chosen.device)
     prior = chosen.prior.denoiser(chosen.shape, _spectrum(chosen))
-    claim(chosen.output, SAMPLES)
-    with one_writer(chosen.output):
+    with one_writer(chosen.output, SAMPLES):
         write_bytes(chosen.output / "config.yaml", to_yaml(tree))
         write_pictures(samples_of(prior.to(device), chosen), chosen)
     return chosen.output

@@ -21,6 +21,7 @@ from recon.data.resize import Size
 from recon.data.sensorium import SensoriumRecording
 from recon.files import digest
 from recon.files.code_version import code_version
+from recon.files.paths import named_part, user_path
 
 IMPORTER = "recon.data.formats.arrays_import"
 
@@ -80,7 +81,7 @@ def from_arrays(
     split = (listed, tiers if tiers is None else list(tiers), trial_frames, validation, test, seed, animal)
     named = "" if unit_ids is None else _content(unit_ids)
     key = digest([sources, repr(form), repr(split), named, code_version(IMPORTER)])[:12]
-    place = Path(folder) if folder else kept_recordings() / f"{animal}-{key}"
+    place = user_path(folder) if folder else kept_recordings() / f"{animal}-{key}"
     if folder is None and is_canonical(place):
         return OpenRecording(SensoriumRecording(place))
     made = import_arrays(
@@ -114,7 +115,7 @@ def from_arrays(
 def _content(value: ArrayLike) -> str:
     """Return a hash of the content of an array or a file, with the name of an array in it."""
     if isinstance(value, str | Path):
-        file, _, key = str(value).partition(":")
-        return f"{content_of(Path(file))}:{key}"
+        file, key = named_part(value)
+        return f"{content_of(file)}:{key}"
     array = np.ascontiguousarray(value)
     return hashlib.sha256(f"{array.dtype}{array.shape}".encode() + array.tobytes()).hexdigest()

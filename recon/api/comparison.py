@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from recon.encoders.summary import as_rows
 from recon.files import write_bytes
+from recon.files.paths import user_path
 from recon.metrics import ranked
 from recon.report.page import is_current, write_report
 from recon.report.summary import cells, table
@@ -78,8 +79,9 @@ class ComparisonTable:
             page = write_report(self.run)
         if path is None:
             return page
-        write_bytes(Path(path), page.read_bytes())
-        return Path(path)
+        target = user_path(path)
+        write_bytes(target, page.read_bytes())
+        return target
 
     @property
     def _failures(self) -> list[str]:

@@ -21,6 +21,7 @@ from recon.encoders import ENCODERS
 from recon.encoders.base import Encoder
 from recon.encoders.checkpoints import architectures
 from recon.errors import InputError
+from recon.files.paths import user_path
 from recon.study.settings import Frames, Neurons
 
 ENCODER = "encoder"
@@ -111,7 +112,7 @@ def _encoder(encoder: EncoderLike) -> Any:
         return encoder
     made = load_encoder(encoder, device="cpu")
     kind = next((name for name, known in architectures().items() if known.encoder is type(made)), "")
-    place = Path(encoder)
+    place = user_path(encoder)
     weights = str(place.resolve()) if place.is_file() else str(encoder)
     return {"name": kind, "weights": weights} if kind in ENCODERS and not place.is_dir() else made
 

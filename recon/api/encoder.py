@@ -10,6 +10,7 @@ from recon import config
 from recon.encoders.base import Encoder, freeze, resolve_device
 from recon.encoders.checkpoints import load_encoder as load_weights
 from recon.errors import InputError
+from recon.files.paths import user_path
 
 EncoderLike = Encoder | str | Path | Mapping[str, Any]
 """An encoder, or what `load_encoder` makes one of."""
@@ -58,9 +59,9 @@ def _made(name: str | Path | Mapping[str, Any]) -> Encoder:
     if isinstance(name, Mapping):
         made: Encoder = config.build("encoder", config.expand(name))
         return made
-    if Path(name).is_dir():
-        return load_weights(_only_file(Path(name)))
-    if ":" in str(name) and not Path(name).is_file():
+    if user_path(name).is_dir():
+        return load_weights(_only_file(user_path(name)))
+    if ":" in str(name) and not user_path(name).is_file():
         return _made({"name": str(name)})
     return load_weights(name)
 

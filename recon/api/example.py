@@ -8,6 +8,7 @@ from recon.api.packing import unpacked
 from recon.api.places import kept_recordings
 from recon.api.recording import OpenRecording
 from recon.files import file_hash
+from recon.files.paths import user_path
 
 PACKED = Path(__file__).parent / "packaged/example.zip"
 
@@ -22,5 +23,5 @@ def example(folder: Path | str | None = None) -> OpenRecording:
     >>> recon.example().neurons
     200
     """
-    place = Path(folder) if folder else kept_recordings() / f"example-{file_hash(PACKED)[:12]}"
+    place = user_path(folder) if folder else kept_recordings() / f"example-{file_hash(PACKED)[:12]}"
     return OpenRecording(unpacked(PACKED, place))

@@ -22,6 +22,7 @@ from recon.data.writer import RecordingWriter
 from recon.errors import InputError
 from recon.files import write_bytes
 from recon.files.locks import one_at_a_time
+from recon.files.paths import user_path
 
 FORMAT = "recon-packed-1"
 ABOUT = "about.json"
@@ -45,7 +46,7 @@ def pack(recording: Path | str, file: Path | str) -> Path:
         for name, array in (("unit_ids", np.array(reader.unit_ids)), ("coordinates", reader.coordinates)):
             _put(archive, f"{name}.npy", _npy(array))
         _put(archive, ABOUT, json.dumps({**_about(reader, Path(file).stem), "trials": trials}).encode())
-    target = Path(file)
+    target = user_path(file)
     write_bytes(target, memory.getvalue())
     return target
 

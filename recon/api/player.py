@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from recon.errors import InputError
+from recon.files.paths import user_path
 from recon.media import Pixels, labelled, side_by_side, to_uint8, upscale, write_mp4
 from recon.study.outputs import hdf5_file
 
@@ -53,7 +54,7 @@ class Player:
         """Write the movies as a page (.html)."""
         from recon.files import write_bytes
 
-        file = Path(path)
+        file = user_path(path)
         if file.suffix != ".html":
             raise InputError(f"{file}: expected a name that ends in .html, got {file.suffix or 'none'}; rename it")
         write_bytes(file, f"<!doctype html><meta charset='utf-8'><title>recon</title>{self.html}".encode())

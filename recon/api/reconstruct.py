@@ -11,6 +11,7 @@ from recon.api.places import kept_artefacts
 from recon.api.recording import ClipSet
 from recon.api.result import Result
 from recon.encoders.runtime.precision import Precision, products
+from recon.files.paths import user_path
 from recon.problem.conditions import Condition, Words
 from recon.run.runner import Budget
 from recon.run.watch import is_watched
@@ -73,12 +74,12 @@ def reconstruct(
         batch=batch or BATCH,
         window=window,
         precision=precision,
-        artefacts=Path(artefacts) if artefacts else kept_artefacts(),
+        artefacts=user_path(artefacts) if artefacts else kept_artefacts(),
     )
     shown = progress and is_watched()
     with products(precision):
         tasks = tasks_of(settings, clips, progress=shown)
-        log = Log(Path(trace)) if trace else None
+        log = Log(user_path(trace)) if trace else None
         solved = []
         for number, task in enumerate(tasks, 1):
             part = f"part {number}" if len(tasks) > 1 else ""

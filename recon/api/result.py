@@ -18,6 +18,7 @@ from recon.api.recording import ClipSet
 from recon.encoders.summary import as_html, as_text
 from recon.errors import InputError
 from recon.files import write_bytes
+from recon.files.paths import user_path
 from recon.metrics import ranked
 from recon.metrics.metric import heading
 from recon.study.settings import Frames
@@ -105,7 +106,7 @@ class Result:
     def save(self, path: Path | str, *, beside: Result | Sequence[Result] = ()) -> Path:
         """Write the reconstructions: .npy `[B,C,T,H,W]`, .h5 with true movies and scores, or .mp4 to look at."""
         others = (beside,) if isinstance(beside, Result) else tuple(beside)
-        file = Path(path)
+        file = user_path(path)
         if file.suffix == ".mp4":
             return as_mp4(file, self._panels(*others), self.frame_rate)
         if others:

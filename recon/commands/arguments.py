@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeAlias
+
+from recon.files.paths import user_path
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """The commands of a parser, or the verbs of a command; `add_parser` adds another one."""
@@ -29,7 +30,7 @@ def add_configuration(
     `planned` is its dry run; `adjusted` applies options of the command to the configuration that is shown.
     """
     parser.add_argument(
-        "config", type=Path, metavar="CONFIG", help="a YAML file, or the name of a packaged one, for example demo"
+        "config", type=user_path, metavar="CONFIG", help="a YAML file, or the name of a packaged one, for example demo"
     )
     parser.add_argument("overrides", nargs="*", default=(), metavar=OVERRIDES, help="change single settings")
     about = "say what would be computed, what is done already and what is learnt first; compute nothing"

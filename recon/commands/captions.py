@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from recon.commands.arguments import Commands, Write
+from recon.files.paths import user_path
 
 
 def add_parser(commands: Commands) -> None:
@@ -15,8 +15,8 @@ def add_parser(commands: Commands) -> None:
     verb = verbs.add_parser(
         "make", help="caption a recording with an image-to-text model; resumes an interrupted table"
     )
-    verb.add_argument("folder", type=Path, help="the recording")
-    verb.add_argument("table", type=Path, help="the table to write or resume, for example captions.csv")
+    verb.add_argument("folder", type=user_path, help="the recording")
+    verb.add_argument("table", type=user_path, help="the table to write or resume, for example captions.csv")
     verb.add_argument("--model", required=True, help="folder or Hugging Face id, for example microsoft/git-base-coco")
     verb.add_argument("--name", default="", help="name of the captioner in the table (the model's name)")
     verb.add_argument("--every", type=int, default=30, help="frames per caption (30)")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from recon.commands.arguments import Commands, Write
 from recon.errors import InputError
+from recon.files.paths import user_path
 
 if TYPE_CHECKING:
     from recon.data.ceilings import Repeats
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 def add_parser(verbs: Commands) -> None:
     """Add `ceiling` to the verbs of `recon data`."""
     verb = verbs.add_parser("ceiling", help="measure noise ceilings from repeated clips")
-    verb.add_argument("folder", type=Path, nargs="?", help="a recording; or give arrays with --responses")
+    verb.add_argument("folder", type=user_path, nargs="?", help="a recording; or give arrays with --responses")
     several = "FILE:NAME (units, repeats, bins); several arrays are clips of the same units"
     verb.add_argument("--responses", nargs="+", metavar="FILE", help=several)
     verb.add_argument("--areas", metavar="FILE", help="FILE:NAME, one area per unit")
     verb.add_argument("--unit-ids", metavar="FILE", help="FILE:NAME, one id per unit of --responses")
     verb.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="folder of ceiling.csv and .png (the recording, or here)"
+        "--output", type=user_path, metavar="FOLDER", help="folder of ceiling.csv and .png (the recording, or here)"
     )
     verb.add_argument("--halves", type=int, default=100, metavar="N", help="number of random splits into halves (100)")
     verb.add_argument("--seed", type=int, default=0)

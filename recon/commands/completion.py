@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from recon.commands.usage import parsers_of
+from recon.files.paths import user_path
 
 SHELLS = ("bash", "zsh", "tcsh", "fish")
 
@@ -36,7 +36,7 @@ def script(top: argparse.ArgumentParser, shell: str) -> str:
 
     for parser in parsers_of(top):
         for action in parser._actions:
-            if action.type is Path:
+            if action.type is user_path:
                 vars(action)["complete"] = shtab.FILE
     text: str = shtab.complete(top, shell=shell)
     return text

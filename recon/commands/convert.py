@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from pathlib import Path
 
 from recon.commands.arguments import Commands, Write
+from recon.files.paths import user_path
 
 
 def add_parser(verbs: Commands) -> None:
     """Add `convert` to the verbs of `recon data`."""
     about = "convert experanto, Allen, MICrONS or other NWB files to a recording"
     verb = verbs.add_parser("convert", help=about)
-    verb.add_argument("source", type=Path, help="an experanto folder or an .nwb file")
-    verb.add_argument("folder", type=Path, help="the folder of the new recording")
+    verb.add_argument("source", type=user_path, help="an experanto folder or an .nwb file")
+    verb.add_argument("folder", type=user_path, help="the folder of the new recording")
     verb.add_argument("overrides", nargs="*", default=(), metavar="key=value", help="settings, for example lag=0.1")
     verb.add_argument("--format", choices=("experanto", "allen", "nwb"), help="format of the source (detected)")
-    verb.add_argument("--mapping", type=Path, metavar="YAML", help="locations of responses and movie in an NWB 2 file")
+    about = "locations of responses and movie in an NWB 2 file"
+    verb.add_argument("--mapping", type=user_path, metavar="YAML", help=about)
     verb.add_argument("--overwrite", action="store_true")
     verb.set_defaults(command=convert)
 

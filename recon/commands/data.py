@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from recon.commands import ceiling, convert, duplicates, fetch, import_arrays
 from recon.commands.arguments import Commands, Write
 from recon.errors import InputError
+from recon.files.paths import user_path
 
 
 def add_parser(commands: Commands) -> None:
@@ -16,11 +16,11 @@ def add_parser(commands: Commands) -> None:
     data = commands.add_parser("data", help="fetch, import, check or describe a recording")
     verbs = data.add_subparsers(required=True, metavar="WHAT")
     checked = verbs.add_parser("check", help="check a recording for errors")
-    checked.add_argument("folder", type=Path)
+    checked.add_argument("folder", type=user_path)
     checked.add_argument("--json", action="store_true", help="print findings and facts as JSON")
     checked.set_defaults(command=check)
     described = verbs.add_parser("info", help="summarise a recording")
-    described.add_argument("folder", type=Path)
+    described.add_argument("folder", type=user_path)
     described.set_defaults(command=info)
     for module in (ceiling, duplicates, fetch, import_arrays, convert):
         module.add_parser(verbs)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recon.commands.arguments import Commands, Write
 from recon.commands.progress import bar
 from recon.errors import InputError
+from recon.files.paths import user_path
 
 if TYPE_CHECKING:
     from recon.data.duplicates.find import Signature
@@ -25,7 +25,7 @@ SHOWN = 40
 def add_parser(verbs: Commands) -> None:
     """Add `duplicates` to the verbs of `recon data`."""
     verb = verbs.add_parser("duplicates", help="find trials with the same content")
-    verb.add_argument("folder", type=Path, nargs="+", help="one or several recordings")
+    verb.add_argument("folder", type=user_path, nargs="+", help="one or several recordings")
     verb.add_argument("--write", action="store_true", help="save the groups to meta/trials/content_groups.json")
     verb.set_defaults(command=duplicates)
 

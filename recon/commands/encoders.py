@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from recon.commands.arguments import OVERRIDES, Commands, Write
+from recon.files.paths import user_path
 
 
 def add_parser(commands: Commands) -> None:
@@ -14,14 +14,14 @@ def add_parser(commands: Commands) -> None:
     verbs = commands.add_parser("encoders", help=about).add_subparsers(required=True, metavar="WHAT")
     about = "convert a published .pth to .safetensors with a card, or back, without executing pickled code"
     verb = verbs.add_parser("convert", help=about)
-    verb.add_argument("source", type=Path, metavar="IN")
-    verb.add_argument("target", type=Path, metavar="OUT")
+    verb.add_argument("source", type=user_path, metavar="IN")
+    verb.add_argument("target", type=user_path, metavar="OUT")
     verb.set_defaults(command=convert)
     about = "build an encoder, call it on a few frames, and compare it with a recording"
     verb = verbs.add_parser("check", help=about)
     verb.add_argument("name", metavar="NAME", help="an encoder of `recon list`, or package.module:function of your own")
     verb.add_argument("overrides", nargs="*", metavar=OVERRIDES, help="its settings, for example weights=FILE")
-    verb.add_argument("--recording", type=Path, help="the recording that it is to predict")
+    verb.add_argument("--recording", type=user_path, help="the recording that it is to predict")
     verb.set_defaults(command=check)
 
 

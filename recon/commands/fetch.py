@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import math
-from pathlib import Path
 
 from recon.commands.arguments import Commands, Write
 from recon.errors import InputError
+from recon.files.paths import user_path
 
 
 def add_parser(verbs: Commands) -> None:
     """Add `fetch` to the verbs of `recon data`."""
     verb = verbs.add_parser("fetch", help="download public recordings, weights and stimuli")
     verb.add_argument("names", nargs="*", default=(), metavar="NAME", help="for example dynamic29515-10-12; see --list")
-    verb.add_argument("--to", type=Path, metavar="FOLDER", help="target folder (recordings, weights or movies)")
+    verb.add_argument("--to", type=user_path, metavar="FOLDER", help="target folder (recordings, weights or movies)")
     verb.add_argument("--accept-licence", action="store_true", help="confirm that you have read and accept the licence")
     about = "stop a download of unstated size after so many gigabytes (20)"
     verb.add_argument("--at-most", type=float, metavar="GB", help=about)

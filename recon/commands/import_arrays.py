@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from recon.commands.arguments import Commands, Write
+from recon.files.paths import user_path
 
 SIZE = ("ROWS", "COLUMNS")
 SOURCES = {
@@ -30,11 +30,11 @@ def add_parser(verbs: Commands) -> None:
     """Add `import` to the verbs of `recon data`."""
     verb = verbs.add_parser("import", help=ABOUT, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     files, form, tiers = (verb.add_argument_group(name) for name in ("sources: FILE, or FILE:NAME", "form", "tiers"))
-    verb.add_argument("folder", type=Path, help="the folder of the new recording")
+    verb.add_argument("folder", type=user_path, help="the folder of the new recording")
     for option, about in SOURCES.items():
         needed = option in ("--movie", "--responses")
         files.add_argument(option, required=needed, nargs="+", metavar="FILE", help=about)
-    files.add_argument("--trials", type=Path, metavar="CSV", help="the movie of each trial, its start and tier")
+    files.add_argument("--trials", type=user_path, metavar="CSV", help="the movie of each trial, its start and tier")
     files.add_argument("--unit-ids", metavar="FILE", help="(N,)")
     files.add_argument("--coordinates", metavar="FILE", help="(N,3) in micrometres")
     form.add_argument("--frame-rate", type=float, required=True, metavar="HZ")

@@ -8,17 +8,18 @@ from pathlib import Path
 
 from recon.commands.arguments import Commands, Write
 from recon.errors import InputError
+from recon.files.paths import user_path
 
 
 def add_parser(commands: Commands) -> None:
     """Add `init` to the commands."""
     about = "write a commented configuration for a recording: methods that can run on it, frames, batch"
     parser = commands.add_parser("init", help=about, description=about)
-    parser.add_argument("recording", type=Path, metavar="RECORDING", help="a folder or file")
+    parser.add_argument("recording", type=user_path, metavar="RECORDING", help="a folder or file")
     parser.add_argument("--encoder", default="", metavar="FILE", help="weights of an encoder (to be trained)")
     parser.add_argument("--judge", default="", metavar="FILE", help="weights of a judge (none)")
-    parser.add_argument("--output", type=Path, metavar="FILE.yaml", help="the configuration (NAME.yaml)")
-    parser.add_argument("--run", type=Path, metavar="FOLDER", help="the folder of its results (runs/NAME)")
+    parser.add_argument("--output", type=user_path, metavar="FILE.yaml", help="the configuration (NAME.yaml)")
+    parser.add_argument("--run", type=user_path, metavar="FOLDER", help="the folder of its results (runs/NAME)")
     parser.add_argument("--overwrite", action="store_true", help="replace a configuration that is there")
     parser.set_defaults(command=init)
 

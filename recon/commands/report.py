@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from recon.commands.arguments import Commands, Write
 from recon.commands.progress import bar
 from recon.errors import InputError
+from recon.files.paths import user_path
 
 
 def add_parser(commands: Commands) -> None:
     """Add `report` to the commands."""
     parser = commands.add_parser("report", help="rewrite the page of a run")
     several = "the folder of a run, for example runs/demo; several are allowed with --markdown"
-    parser.add_argument("run", type=Path, nargs="+", help=several)
+    parser.add_argument("run", type=user_path, nargs="+", help=several)
     parser.add_argument("--markdown", action="store_true", help="print the table of results instead")
     parser.add_argument("--baseline", default="ridge", help="reference method for differences (ridge)")
-    parser.add_argument("--strip", type=Path, metavar="PNG", help="draw a film strip instead")
-    parser.add_argument("--heatmap", type=Path, metavar="PNG", help="draw heat maps over stimulus scales instead")
+    parser.add_argument("--strip", type=user_path, metavar="PNG", help="draw a film strip instead")
+    parser.add_argument("--heatmap", type=user_path, metavar="PNG", help="draw heat maps over stimulus scales instead")
     parser.add_argument(
-        "--video", type=Path, metavar="MP4", help="write a video of the true movie above the reconstructions"
+        "--video", type=user_path, metavar="MP4", help="write a video of the true movie above the reconstructions"
     )
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help="methods on the strip or in the video (all)")
     parser.add_argument("--clips", type=int, help="clips on the strip (2) or in the video (as many as fill the time)")

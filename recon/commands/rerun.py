@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recon.commands.arguments import Commands, Write, add_place, add_verify
+from recon.files.paths import user_path
 
 if TYPE_CHECKING:
     from recon.study.rerun import RunComparison
@@ -21,8 +21,8 @@ def add_parser(commands: Commands) -> None:
     """Add `rerun` to the commands."""
     about = "repeat a run from its stored configuration and compare all numbers; exit code 1 if any differ"
     parser = commands.add_parser("rerun", help=about, description=about)
-    parser.add_argument("run", type=Path, help="the run's folder")
-    parser.add_argument("--to", type=Path, help="the folder of the new run (`NAME again`, next to the old one)")
+    parser.add_argument("run", type=user_path, help="the run's folder")
+    parser.add_argument("--to", type=user_path, help="the folder of the new run (`NAME again`, next to the old one)")
     trust = "import the modules that the configuration names (module:factory): their code is executed"
     parser.add_argument("--trust-code", action="store_true", help=trust)
     add_place(parser)

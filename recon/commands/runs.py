@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from recon.commands.arguments import Commands, Write
 from recon.errors import InputError
+from recon.files.paths import user_path
 
 if TYPE_CHECKING:
     from recon.study.folders import RunFolder
@@ -20,22 +21,22 @@ def add_parser(commands: Commands) -> None:
     about = "list, show, remove and export runs"
     verbs = commands.add_parser("runs", help=about).add_subparsers(required=True, metavar="WHAT")
     found = verbs.add_parser("list", help="one line per run")
-    found.add_argument("root", type=Path, nargs="?", default=Path("runs"), help="the folder of the runs (runs)")
+    found.add_argument("root", type=user_path, nargs="?", default=Path("runs"), help="the folder of the runs (runs)")
     found.set_defaults(command=list_runs)
     shown = verbs.add_parser("show", help="environment of a run and status of its tasks")
-    shown.add_argument("run", type=Path, help="the run's folder")
+    shown.add_argument("run", type=user_path, help="the run's folder")
     shown.set_defaults(command=show)
     gone = verbs.add_parser("rm", help="remove runs")
-    gone.add_argument("run", type=Path, nargs="+", help="the runs' folders")
+    gone.add_argument("run", type=user_path, nargs="+", help="the runs' folders")
     gone.add_argument("--yes", action="store_true", help="delete; without this flag, dry run")
     gone.add_argument("--leftovers", action="store_true", help="only tasks that are unfinished or no longer configured")
     gone.set_defaults(command=rm)
     older = verbs.add_parser("adopt", help="mark a run of an earlier version as a run; its tasks are computed again")
-    older.add_argument("run", type=Path, help="the run's folder")
+    older.add_argument("run", type=user_path, help="the run's folder")
     older.set_defaults(command=adopt_run)
     packed = verbs.add_parser("export", help="write a run to an archive for sharing")
-    packed.add_argument("run", type=Path, help="the run's folder")
-    packed.add_argument("archive", type=Path, metavar="FILE.zip", help="the archive")
+    packed.add_argument("run", type=user_path, help="the run's folder")
+    packed.add_argument("archive", type=user_path, metavar="FILE.zip", help="the archive")
     packed.add_argument("--movies", action="store_true", help="include the clips and their reconstructions")
     packed.set_defaults(command=export_run)
 

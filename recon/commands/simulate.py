@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from recon.commands.arguments import Commands, Write
+from recon.files.paths import user_path
 
 
 def add_parser(commands: Commands) -> None:
     """Add `simulate` to the commands."""
     parser = commands.add_parser("simulate", help="make a simulated recording with known truth")
-    parser.add_argument("folder", type=Path, help="the recording's folder, for example recordings/simulated")
+    parser.add_argument("folder", type=user_path, help="the recording's folder, for example recordings/simulated")
     about = "settings, for example neurons=1000"
     parser.add_argument("overrides", nargs="*", default=(), metavar="key=value", help=about)
     parser.set_defaults(command=simulate)

@@ -14,11 +14,12 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from recon.config import objects
 from recon.config.objects import check_object, is_object, refuse_inscribed
 from recon.config.own_code import check_code
-from recon.config.parameters import parameters_of
+from recon.config.parameters import annotation_of, parameters_of
 from recon.config.plain import plain, tagged, tree_of
 from recon.config.registry import Registry
 from recon.config.tree import Tree, inert, merged, read_yaml, tuned_method
 from recon.errors import InputError, did_you_mean, placed
+from recon.files.paths import user_path
 
 Record = TypeVar("Record")
 UNIONS = (Union, types.UnionType)
@@ -80,7 +81,7 @@ def load(path: Path | str, overrides: Sequence[str] = (), *, trust_code: bool = 
     A path that does not exist may name a packaged configuration: `demo`, `configs/demo.yaml`, `tune/map_spectrum`. A
     file in a folder of results may come from somebody else: `module:factory` in it is refused without `trust_code`.
     """
-    located = _located(Path(path))
+    located = _located(user_path(path))
     tree = _loaded(located, overrides, ())
     if not trust_code:
         check_code(located, tree)
@@ -184,7 +185,7 @@ def call(entry: Callable[..., Record], tree: Tree, *, where: str, also_valid: Se
     missing = [p.name for p in named.values() if p.default is p.empty and p.name not in tree]
     if missing:
         raise InputError(f"{where}: expected the key {missing[0]!r}, got {sorted(tree) or 'nothing'}; add it")
-    annotations = {key: named[key].annotation if key in named else Any for key in tree}
+    annotations = {key: annotation_of(named[key], tree[key]) if key in named else Any for key in tree}
     arguments = {key: convert(annotations[key], tree[key], where=f"{where}.{key}") for key in tree}
     try:
         return entry(**arguments)

@@ -22,6 +22,7 @@ from recon.encoders.description import description
 from recon.encoders.foreign import finished
 from recon.errors import InputError, did_you_mean
 from recon.files import MARKER, digest, file_hash
+from recon.files.paths import user_path
 
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -180,7 +181,7 @@ class EncoderFactory:
 def _content(value: Any) -> Any:
     """Return the hash of a file for a text that names one, and any other value as it is."""
     try:
-        is_file = isinstance(value, str | Path) and Path(value).is_file()
+        is_file = isinstance(value, str | Path) and user_path(value).is_file()
     except OSError:  # a text that is too long to name a file
         is_file = False
-    return file_hash(Path(value)) if is_file else value
+    return file_hash(user_path(value)) if is_file else value

@@ -13,9 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 from omegaconf.grammar_parser import parse
 from omegaconf.grammar_visitor import OmegaConfGrammarParser
 from pydantic import Field, TypeAdapter, ValidationError
-from yaml import YAMLError
 
 from recon.errors import InputError
+from recon.files.plain_yaml import MALFORMED as UNREADABLE
+from recon.files.plain_yaml import parse_argument, read_plain
 
 Tree = Mapping[str, Any]
 
@@ -23,7 +24,7 @@ OPENING = "${"
 """Opens an interpolation. No tree contains it once it is resolved, so that nothing is ever resolved twice."""
 LONGEST_QUOTE = 80
 """Characters of an offending value in an error message."""
-MALFORMED = (YAMLError, OmegaConfBaseException, TypeError, ValueError, LookupError, OSError, RecursionError)
+MALFORMED = (*UNREADABLE, OmegaConfBaseException, LookupError, OSError)
 """Raised by YAML and OmegaConf for a file, an interpolation or a key that they cannot read."""
 
 
@@ -52,17 +53,20 @@ class _Study:
 
 
 def read_yaml(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
-    """Return a YAML file as plain mappings and lists with overrides applied and interpolations resolved."""
+    """Return a YAML or JSON file as plain mappings and lists with overrides applied and interpolations resolved."""
     with _as_input_errors(f"{path}: expected valid YAML", "correct the file"):
-        tree = OmegaConf.load(path)
-    resolved = overridden(tree, overrides, where=str(path))
-    if not isinstance(resolved, dict):
-        raise InputError(f"{path}: expected `key: value` lines, got {type(resolved).__name__}; see configs/demo.yaml")
+        tree = read_plain(path)
+    tree = {} if tree is None else tree
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: expected `key: value` lines, got {type(tree).__name__}; see configs/demo.yaml")
+    resolved: dict[str, Any] = overridden(tree, overrides, where=str(path))
     return resolved
 
 
 def overridden(tree: Any, overrides: Sequence[str], *, where: str = "configuration") -> Any:
     """Return a tree as plain mappings and lists with overrides applied: `section.key=value`, `rows[0].seed=1`.
+
+    A value is read as YAML only if it begins with a bracket or a quote: `recording=mice/a: b #3` is a path.
 
     Interpolations of the tree's own values (`${section.key}`) are resolved. Resolvers such as `${oc.env:…}` are
     refused: they would copy this machine's environment into a run that may be shared.
@@ -153,10 +157,9 @@ def _override(text: str) -> tuple[str, Any]:
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise InputError(f"override: expected section.key=value, got {text!r}; write for example clips.count=4")
-    with _as_input_errors(f"override: expected a value in YAML after {key}=", "correct it"):
-        # Not `.value`, which would resolve interpolations before they are checked.
-        parsed: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]), resolve=False)
-    return key, parsed["value"]
+    remedy = f"correct it; a text that begins so is quoted twice: '{key}=\"[old] mouse\"'"
+    with _as_input_errors(f"override: expected a list, a mapping or a quoted text in YAML after {key}=", remedy):
+        return key, parse_argument(value)
 
 
 def _study(path: Path) -> _Study:

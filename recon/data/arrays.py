@@ -14,6 +14,7 @@ from recon.data.layout import Array, load_array
 from recon.data.matlab import CLASS, INTERNAL, checked_variable, read_matlab_hdf5
 from recon.data.packed import read_archived, read_gzipped, read_matlab
 from recon.errors import InputError
+from recon.files.paths import named_part
 
 ArrayLike = str | Path | Array
 """An array, or the path of one: `movie.npy`, `spikes.npy.gz`, `all.npz:movie`, `session.h5:stimulus/movie`, .mat."""
@@ -92,10 +93,9 @@ def read_array(value: str) -> Array:
 
 
 def _open(value: str, stack: ExitStack) -> Stored:
-    path, _, key = value.partition(":")
-    file = Path(path)
+    file, key = named_part(value)
     if not file.is_file():
-        raise InputError(f"{path}: expected an array file, got none; check the path")
+        raise InputError(f"{file}: expected an array file, got none; check the path")
     if file.suffix == ".mat" and _begins(file, b"MATLAB 5.0"):
         return checked_variable(value, read_matlab(file, key))
     if file.suffix in (".h5", ".hdf5", ".nwb", ".mat"):
@@ -106,7 +106,7 @@ def _open(value: str, stack: ExitStack) -> Stored:
         return read_archived(file, key)
     if file.suffix == ".npy":
         return load_array(file, mapped=True)
-    raise InputError(f"{path}: expected .npy, .npy.gz, .npz, .mat or .h5, got {file.suffix or 'no suffix'}; convert it")
+    raise InputError(f"{file}: expected .npy, .npy.gz, .npz, .mat or .h5, got {file.suffix or 'no suffix'}; convert it")
 
 
 def _begins(file: Path, mark: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from recon.data.sensorium import SensoriumRecording
 from recon.errors import InputError
 from recon.files import write_json
 from recon.files.locks import one_at_a_time
+from recon.files.paths import user_path
 
 IGNORED = "__MACOSX"
 MARK = ".unpacked.json"
@@ -40,9 +42,9 @@ def open_recording(path: Path | str, *, progress: Progress = bar) -> SensoriumRe
 
     A `.zip` is unpacked once, to a folder of the same name beside it. Files and folders of other formats are converted
     with the default settings of `recon data convert` to `NAME.recording` beside them, and again if their content
-    changed.
+    changed. A folder may hold the only recording in it, of any format.
     """
-    root = Path(path)
+    root = _named(path)
     if root.suffix == ".zip" and not root.is_dir():
         root = _unpacked(root)
     if is_canonical(root):
@@ -56,6 +58,12 @@ def open_recording(path: Path | str, *, progress: Progress = bar) -> SensoriumRe
             "check the path, or make a recording with `recon simulate`, `recon data import` or `recon data convert`"
         )
     return _open_subfolder(root, progress)
+
+
+def _named(path: Path | str) -> Path:
+    """Return the path of a recording; `.` and `..`, which name no folder, in full, as what is made lies beside it."""
+    root = user_path(path)
+    return root.resolve() if root.name in ("", "..") else root
 
 
 def _unpacked(archive: Path) -> Path:
@@ -82,21 +90,27 @@ def _read_mark(mark: Path) -> str:
 
 
 def _open_subfolder(root: Path, progress: Progress) -> SensoriumRecording:
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and p.name != IGNORED and (p / TIERS_FILE).exists())
-    if len(folders) != 1:
-        found = ", ".join(p.name for p in folders) or "none"
+    inside = [path for path in sorted(root.iterdir()) if path.name != IGNORED and not path.name.startswith(".")]
+    found = [path for path in inside if path.is_dir() and (path / TIERS_FILE).exists()]
+    found = found or [path for path in inside if known_format(path)]
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
         raise InputError(
-            f"{root}: expected one recording with {TIERS_FILE}, got {found}; "
+            f"{root}: expected one recording with {TIERS_FILE}, got {names}; "
             "name the folder of one animal, or make one with `recon data import` or `recon data convert`"
         )
-    return open_recording(folders[0], progress=progress)
+    return open_recording(found[0], progress=progress)
 
 
 def _converted(source: Path, kind: str, progress: Progress) -> SensoriumRecording:
     """Return the recording converted from a source of another format; convert if it is missing or outdated."""
     folder = source.with_name(f"{source.name}.recording")
     state = {"opened": source.name, "format": kind, "content": content_of(source), "frames": FRAMES}
-    with one_at_a_time(folder):
+    # Without the lock first: a recording is complete or absent, and no lock can be made on a disk that is only read.
+    if _made_by(folder).items() >= state.items():
+        return SensoriumRecording(folder)
+    command = shlex.join(["recon", "data", "convert", str(source), "FOLDER"])
+    with one_at_a_time(folder, remedy=f"convert it to another place: {command}"):
         if _made_by(folder).items() >= state.items():
             return SensoriumRecording(folder)
         session = FORMATS[kind].read(source)

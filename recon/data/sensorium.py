@@ -38,6 +38,7 @@ from recon.data.neuron_scan import masked_neurons
 from recon.data.stimulus_kinds import stimulus_kinds
 from recon.errors import InputError
 from recon.files import digest
+from recon.files.paths import user_path
 from recon.types import Caption, Recording, Trial
 
 LEARNT_TIERS = ("train", "oracle")
@@ -57,7 +58,7 @@ class SensoriumRecording(Recording):
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path = user_path(path)
         entries = read_header(self.path)
         header = parsed_header(self.path, entries)
         self.name = header.name or self.path.resolve().name

@@ -22,6 +22,7 @@ from recon.data.training_statistics import write_statistics
 from recon.errors import InputError
 from recon.files import check_ours, flush_all, mark
 from recon.files.locks import LOCK, take
+from recon.files.paths import user_path
 from recon.types import AcquisitionTimes
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class RecordingWriter:
         made_by: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> None:
-        self.destination = Path(destination).absolute()
+        self.destination = user_path(destination).absolute()
         self.unit_ids = np.asarray(unit_ids, dtype=np.int64)
         self.coordinates = np.zeros((len(self.unit_ids), 3)) if coordinates is None else np.asarray(coordinates)
         self.acquisition = acquisition
@@ -282,16 +283,20 @@ def _open_aside(destination: Path) -> tuple[Path, BaseFileLock]:
     for left in destination.parent.glob(f"{prefix}*/{LOCK}"):
         _remove_if_dead(left)
     aside = Path(tempfile.mkdtemp(prefix=prefix, dir=destination.parent))
-    aside.chmod(0o755)
-    mark(aside, RECORDING)
-    lock = take(aside / LOCK)
+    try:
+        aside.chmod(0o755)
+        mark(aside, RECORDING)
+        lock = take(aside / LOCK)
+    except (OSError, InputError):
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     if lock is None:
         raise InputError(f"{destination}: expected no other command to remove {aside.name}, got one; run it again")
     return aside, lock
 
 
 def _remove_if_dead(left: Path) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, InputError):
         if lock := take(left):
             shutil.rmtree(left.parent, ignore_errors=True)
             lock.release()

@@ -25,6 +25,8 @@ from recon.errors import InputError
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 MARKER = ".recon.json"
 """File that marks a folder as one of ours; nothing is overwritten or deleted in a folder without it."""
+UNCLAIMED = rf"\.{re.escape(MARKER)}\.\w+|\.lock"
+"""Names of what a kill leaves in a folder that is not marked yet."""
 FLUSHED_AT_ONCE = 16
 JUST_NOW = 100_000_000
 """Nanoseconds after a change within which a second one may have the same time stamp."""
@@ -64,13 +66,13 @@ def kind_of(folder: Path) -> str:
 def check_ours(folder: Path, kind: str, *, also: str = "") -> None:
     """Raise InputError unless a folder is absent, empty, or marked as ours of this kind; `also`: further remedy.
 
-    A kill while the marker was written leaves a part of it; such a folder is empty.
+    A kill before the marker was written leaves a part of it, or a lock; such a folder is empty.
     """
     if folder == Path():
         raise InputError(f"{kind}: expected a folder of its own, got the current one; name another")
     if kind_of(folder) == kind or not folder.exists():
         return
-    if folder.is_dir() and all(re.fullmatch(rf"\.{re.escape(MARKER)}\.\d+", path.name) for path in folder.iterdir()):
+    if folder.is_dir() and all(re.fullmatch(UNCLAIMED, path.name) for path in folder.iterdir()):
         return
     other = f"one that its {MARKER} calls {kind_of(folder)}" if kind_of(folder) else f"one without a valid {MARKER}"
     got = other if folder.is_dir() else "a file"

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from recon.errors import InputError, did_you_mean
+from recon.files.paths import user_path
 
 Network = TypeVar("Network", bound=nn.Module)
 Record = TypeVar("Record")
@@ -28,7 +29,7 @@ def places(name: str | Path, *folders: Path) -> list[Path]:
     >>> [place.as_posix() for place in places("v1", Path("shipped"))], len(places("runs/v1", Path("shipped")))
     (['v1', 'shipped/v1.safetensors'], 1)
     """
-    path = Path(name)
+    path = user_path(name)
     return [path, *(folder / f"{name}.safetensors" for folder in folders if path.name == str(name))]
 
 

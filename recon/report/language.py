@@ -13,6 +13,7 @@ from string import Template
 from recon.analysis.language.low_level import LOW_LEVEL
 from recon.analysis.language.rows import ALL, LEVEL
 from recon.files import write_bytes
+from recon.files.paths import user_path
 from recon.report.cells import Row, grid, interval, number, percent, plain, section
 from recon.report.figures import Bar, bars
 from recon.report.language_maps import clip_map, neuron_map
@@ -27,7 +28,7 @@ def write_language_page(run: Path) -> Path:
 
     Raises InputError if the study does not exist or is not finished.
     """
-    study = Study.read(Path(run))
+    study = Study.read(user_path(run))
     by_words = words, concepts, neuron_map, clip_map, captions_found, pictures
     parts = [part for make in (captioners, areas, differences, partitions, *by_words) for part in make(study)]
     assets = resources.files("recon.report") / "assets"

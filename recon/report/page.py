@@ -16,6 +16,7 @@ import numpy as np
 
 from recon.files import digest, file_hash, finite, read_json, write_bytes
 from recon.files.code_version import code_version
+from recon.files.paths import user_path
 from recon.media import encode_png
 from recon.metrics import METRICS, primary
 from recon.metrics.statistics import bootstrap_interval
@@ -42,7 +43,7 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
     The first `max_frames` frames of up to `max_clips` clips are shown as movies (fewer if the table is long), including
     the best, median and worst clip; scores are over all clips.
     """
-    run = Path(run)
+    run = user_path(run)
     made_from = sources(run)
     manifest.check(run, of=manifest.RUN)
     tasks = read_tasks(run)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from recon.data.header import read_header
 from recon.data.writer import RecordingWriter
 from recon.errors import InputError
+from recon.files.paths import user_path
 from recon.simulate.acquisition import acquire, acquisition_times
 from recon.simulate.activity import expected_responses, sample_responses, spike_rates
 from recon.simulate.behavior import gaze_degrees, simulate_behavior
@@ -64,7 +65,7 @@ def simulate(path: Path | str, settings: SimulationSettings, progress: bool = Tr
 
     An interrupted simulation leaves nothing behind. Other content at `path` raises InputError and is not touched.
     """
-    folder = Path(path)
+    folder = user_path(path)
     made_by = _made_by(settings)
     if is_there(folder, made_by):
         return folder

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from recon import config
 from recon.encoders.runtime.precision import products
-from recon.files import claim, write_table
+from recon.files import write_table
 from recon.files.locks import one_writer
 from recon.study.executors.jobs import JobOutcome, in_turn
 from recon.study.executors.local import Crew
@@ -67,8 +67,7 @@ def _run(known: Tasks, tree: Mapping[str, Any], say: Say, on: Place) -> Path:
     results = Results(known)
     for batch in bench.batches:
         bench.scorer(batch)  # refuses frames and pixels that leave nothing to score before anything is written
-    claim(settings.run, RUN)
-    with one_writer(settings.run):
+    with one_writer(settings.run, RUN):
         results.store.select(results.keys)
         for line in (*results.set_aside(), *known.unnamed):
             say(line)

@@ -21,6 +21,7 @@ from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, device_of
 from recon.encoders.checkpoints import architecture_name, save_encoder
 from recon.encoders.core_readout.model import CoreReadout
 from recon.errors import InputError
+from recon.files.paths import user_path
 from recon.study.settings import Frames, Row, Settings
 from recon.study.shared import Bench, plan, planned
 from recon.study.validation import row_problems, validated
@@ -127,7 +128,7 @@ def free_memory(device: torch.device) -> float:
 
 def _named(encoder: str) -> dict[str, str]:
     """Return the configuration of an encoder: of a weights file or shipped name, or of a factory, MODULE:NAME."""
-    if ":" in encoder and not Path(encoder).exists():
+    if ":" in encoder and not user_path(encoder).exists():
         return {"name": encoder}
     return {"name": architecture_name(encoder), "weights": encoder}
 

@@ -14,6 +14,7 @@ from typing import Any
 from recon.errors import InputError
 from recon.files import MARKER, check_ours, kind_of, mark, read_json, replacing
 from recon.files.locks import one_writer
+from recon.files.paths import check_writable
 from recon.study import manifest
 from recon.study.manifest import MANIFEST, RUN
 from recon.study.outputs import read_results
@@ -103,6 +104,7 @@ def check_run(settings: Settings) -> None:
                 f"run: expected a folder outside the recording {recording}, got {settings.run}; name another"
             )
     check_ours(settings.run, RUN, also="; `recon runs adopt` marks a run of an earlier version")
+    check_writable(settings.run, key="run")
 
 
 def runs_below(root: Path) -> Iterator[RunFolder]:

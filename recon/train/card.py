@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from recon.files.paths import user_path
 from recon.types import Recording
 
 LOGS = Path("runs/train")
@@ -48,7 +49,7 @@ def log_folder(tree: Mapping[str, Any]) -> Path:
     >>> print(log_folder({"output": "runs/train/start.safetensors"}))
     runs/train/start
     """
-    output = Path(str(tree.get("output", "weights"))).resolve()
+    output = user_path(str(tree.get("output", "weights"))).resolve()
     log = output.parent / output.stem
     for folder in (LOGS.resolve(), Path.cwd()):
         if log.is_relative_to(folder):

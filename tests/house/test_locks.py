@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from recon.data.writer import RecordingWriter
+from recon.errors import InputError
 from recon.files.locks import one_at_a_time, one_writer, take
 
 HOLDER = """
@@ -60,3 +65,29 @@ def test_there_is_no_other_mechanism() -> None:
     root = Path(__file__).parents[2]
     files = [path for room in ("recon", "encoders", "priors") for path in (root / room).rglob("*.py")]
     assert [path.name for path in files if "fcntl" in path.read_text("utf-8")] == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_named_and_nothing_stays_behind(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    said = rf"expected a disk that locks files, got {re.escape(os.strerror(number))}; choose a folder on a local disk"
+    for made in (one_writer(tmp_path / "runs/new"), one_at_a_time(tmp_path / "mouse.nwb")):
+        with pytest.raises(InputError, match=said):
+            made.__enter__()
+    with pytest.raises(InputError, match=said):
+        RecordingWriter(tmp_path / "recordings/mouse", unit_ids=[1])
+    assert [path for path in tmp_path.rglob("*") if path.name != "recordings"] == []
+
+
+def test_a_folder_that_can_only_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(*arguments: object, **options: object) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("os.mkdir", opened)
+    with pytest.raises(InputError, match=r"run: expected a folder that can be written to, got Read-only .*run=FOLDER"):
+        one_writer(tmp_path / "run").__enter__()

@@ -17,6 +17,7 @@ from recon.analysis.language.retrieval import Read
 from recon.analysis.language.variance_partition import Partition
 from recon.analysis.language.words import Preferences
 from recon.files import write_table
+from recon.files.paths import user_path
 
 
 def write_predictions(chosen: LanguageStudy, material: Material, found: Mapping[str, Predicted]) -> Path:
@@ -36,7 +37,7 @@ def write_relation(chosen: LanguageStudy, found: Mapping[str, Predicted]) -> dic
     """Write pictures.csv if a benchmark of pictures is named; return how its scores correlate with encoding."""
     if not chosen.pictures:
         return {}
-    table, relations = relate(found, Path(chosen.pictures), seed=chosen.seed)
+    table, relations = relate(found, user_path(chosen.pictures), seed=chosen.seed)
     write_table(chosen.run / "pictures.csv", table, COLUMNS)
     return {"pictures": relations}
 

@@ -23,6 +23,7 @@ from recon.data.resize import Resizing, Size, resizing
 from recon.data.sensorium import SensoriumRecording
 from recon.data.writer import RecordingWriter, check_destination
 from recon.errors import InputError
+from recon.files.paths import user_path
 
 PAIRS = {"behavior": "pupil dilation and running speed", "pupil_center": "pupil centre x and y"}
 """The two channels of each kind of behavior."""
@@ -126,7 +127,7 @@ def import_arrays(
     """
     weights = known_luma(luma)
     _check_scale(frame_rate, degrees_per_pixel)
-    check_destination(Path(destination).absolute(), overwrite=overwrite)
+    check_destination(user_path(destination).absolute(), overwrite=overwrite)
     with ExitStack() as stack:
         movies = open_movies(movie, MovieForm(axes, packed, weights, frame_rate), stack)
         framed = resizing(movies[0].size, frame_size, crop=crop)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from recon.data.colour import grey
 from recon.data.formats.session import Session, ShownStimulus, Spikes, Stream
@@ -17,6 +16,7 @@ from recon.data.grey_scale import GreyScale, StoredMovie, agreed, kind_of, measu
 from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
 from recon.data.pictures import is_coloured, is_deep, read_picture
 from recon.errors import InputError
+from recon.files.plain_yaml import MALFORMED, read_plain, truth
 
 TIERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "oracle": VALIDATION, "test": TEST}
 """Canonical tiers by experanto name; any other name counts as no tier."""
@@ -79,7 +79,7 @@ def activity(folder: Path) -> Stream | Spikes:
     values = _values(folder, about, (count, signals))
     rate, start = (_number(folder, about, name) for name in ("sampling_rate", "start_time"))
     shifts = None
-    if about.get("phase_shift_per_signal"):
+    if truth(about.get("phase_shift_per_signal")):
         shifts = load_array(folder / "meta" / "phase_shifts.npy").astype(np.float64).ravel()
         if len(shifts) != signals:
             raise InputError(f"{folder}: expected {signals} phase shifts, got {len(shifts)}; write the folder again")
@@ -87,7 +87,7 @@ def activity(folder: Path) -> Stream | Spikes:
 
 
 def _values(folder: Path, about: Mapping[str, Any], shape: tuple[int, int]) -> Array:
-    if not about.get("is_mem_mapped"):
+    if not truth(about.get("is_mem_mapped")):
         values = load_array(folder / "data.npy", mapped=True)
         if values.shape != shape:
             raise InputError(f"{folder / 'data.npy'}: expected {shape} samples × signals, got {values.shape}")
@@ -246,9 +246,10 @@ def _coordinates(folder: Path, count: int) -> Array | None:
 
 def _yaml(file: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{file}: expected YAML, got {str(error).splitlines()[0]}; copy the folder again") from error
+        found = read_plain(file)
+    except (OSError, *MALFORMED) as error:
+        said = "values nested too deep" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+        raise InputError(f"{file}: expected YAML or JSON, got {said}; copy the folder again") from error
     if not isinstance(found, dict):
         raise InputError(f"{file}: expected names and values, got {type(found).__name__}; copy the folder again")
     return found

@@ -18,6 +18,7 @@ from recon.data.layout import Array
 from recon.data.resize import Size
 from recon.data.video import VideoReader, is_video, open_video
 from recon.errors import InputError
+from recon.files.paths import user_path
 
 Range = tuple[float, float]
 """Values of black and white."""
@@ -146,8 +147,8 @@ def open_movies(movie: Several, form: MovieForm, stack: ExitStack) -> tuple[Movi
         raise InputError("movie: expected at least one, got an empty list; name an array or a file")
     found: list[MovieSource] = []
     for number, part in enumerate(parts):
-        if isinstance(part, str | Path) and is_video(Path(part)):
-            found.append(_video(Path(part), form))
+        if isinstance(part, str | Path) and is_video(user_path(part)):
+            found.append(_video(user_path(part), form))
         else:
             stored, label = open_stored(part, stack), _label(part, number)
             found += _of_array(stored, label, form, listed=len(parts) > 1)

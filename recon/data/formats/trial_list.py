@@ -9,6 +9,7 @@ from pathlib import Path
 
 from recon.data.layout import ABSENT, SHORT_TIERS, TIERS
 from recon.errors import InputError, did_you_mean
+from recon.files.paths import user_path
 
 COLUMNS = ("movie", "start", "tier")
 
@@ -38,7 +39,7 @@ class TrialList:
 def listed_trials(trials: Trials | None, tiers: Sequence[str] | None, *, labels: Sequence[str]) -> TrialList:
     """Return the checked list of trials; without a list, each movie was shown once, in order."""
     entries = range(len(labels)) if trials is None else trials
-    rows = read_trials(Path(entries)) if isinstance(entries, str | Path) else [_row(entry) for entry in entries]
+    rows = read_trials(user_path(entries)) if isinstance(entries, str | Path) else [_row(entry) for entry in entries]
     if not rows:
         raise InputError("trials: expected at least one, got none; list the movie of each trial")
     if tiers is not None:

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from recon.errors import InputError
 from recon.files import flush_all
 from recon.files.locks import one_at_a_time
+from recon.files.paths import user_path
 
 MAX_RATIO = 100
 """Maximum ratio of unpacked to packed bytes: recordings stay below it, zip bombs exceed it at least tenfold."""
@@ -39,8 +40,8 @@ def unpack(archive: Path | str, folder: Path | str | None = None) -> Path:
     single top-level folder is dropped, as are the files that macOS adds (`__MACOSX`). Raises InputError for unsafe
     paths, links, passwords, damage, an implausible compression ratio, and insufficient disk space.
     """
-    archive = Path(archive)
-    folder = archive.with_suffix("") if folder is None else Path(folder)
+    archive = user_path(archive)
+    folder = archive.with_suffix("") if folder is None else user_path(folder)
     if _is_unpacked(folder):
         return folder
     if not archive.is_file():
@@ -58,7 +59,7 @@ def _is_unpacked(folder: Path) -> bool:
 
 
 def _unpack_once(archive: Path, folder: Path) -> None:
-    with one_at_a_time(folder):
+    with one_at_a_time(folder, remedy="unpack it by hand elsewhere and name that folder"):
         if not _is_unpacked(folder):
             _unpack_aside(archive, folder)
 

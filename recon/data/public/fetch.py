@@ -15,6 +15,7 @@ from recon.data.public.download import LIMIT, Download
 from recon.errors import InputError
 from recon.files import write_bytes
 from recon.files.locks import one_at_a_time
+from recon.files.paths import user_path
 
 Say = Callable[[str], None]
 
@@ -34,7 +35,7 @@ def fetch_public(
             f"{item.name}: expected its licence to be accepted, got no --accept-licence; read {item.home} "
             "and run the same command with --accept-licence"
         )
-    folder = Path(folder)
+    folder = user_path(folder)
     _make(folder)
     target, unpacked = folder / item.file, folder / Path(item.file).stem
     with one_at_a_time(target, waiting=lambda: say(f"{item.name}: another command is downloading it; waiting")):

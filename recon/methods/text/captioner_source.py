@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from recon.data.caption_tables import Said, read_captions
 from recon.errors import InputError
+from recon.files.paths import user_path
 from recon.simulate.graded_captioners import graded_captions
 from recon.types import Caption, Recording
 
@@ -19,7 +19,7 @@ Spoken = Callable[[int], tuple[Caption, ...]]
 
 def captions_by(recording: Recording, source: str) -> dict[str, list[Said]]:
     """Return captions by captioner, from a table or the graded captioners."""
-    return graded_captions(recording) if source == GRADED else read_captions(Path(source), recording)
+    return graded_captions(recording) if source == GRADED else read_captions(user_path(source), recording)
 
 
 def spoken_by(recording: Recording, source: str) -> Spoken:

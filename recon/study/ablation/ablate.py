@@ -13,6 +13,7 @@ from recon import config
 from recon.data.open import open_recording
 from recon.errors import InputError
 from recon.files import write_json
+from recon.files.paths import user_path
 from recon.metrics import METRICS
 from recon.problem.clips import Clips, choose_clips
 from recon.study.ablation.numbers import Findings, findings
@@ -78,7 +79,7 @@ def _captioned(tree: Mapping[str, Any], ablation: Ablation) -> bool:
 
     A decoder may read other captions of the training trials.
     """
-    place = Path(str(tree.get("recording", "")))
+    place = user_path(str(tree.get("recording", "")))
     if not place.exists():
         return True
     recording = open_recording(place)
