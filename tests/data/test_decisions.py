@@ -23,9 +23,9 @@ def written(kind: str, folder: Path) -> Path:
         responses = np.random.default_rng(1).random((3, 240))
         return import_arrays(folder / "one", movie=movie, responses=responses, frame_rate=30, trial_frames=60).path
     if kind == "allen":
-        return formats_nwb.write_allen(folder / "one.nwb")[0]
+        return formats_nwb.write_allen(folder / "one.nwb", seconds=36.0)[0]
     if kind == "neuropixels":
-        return formats_nwb.write_neuropixels(folder / "one.nwb")[0]
+        return formats_nwb.write_neuropixels(folder / "one.nwb", seconds=36.0)[0]
     if kind == "microns":
         return formats_nwb.write_microns(folder / "one.nwb", films)
     if kind == "sensorium2022":

@@ -172,7 +172,7 @@ def import_arrays(
                 "luma": weights if any(one.colour for one in movies) else "",
                 "degrees_per_source_pixel": degrees_per_pixel,
                 "notes": notes,
-                "decided": {"scale": scale},
+                "decided": {"scale": scale, "tiers": "as given" if cut.pieces[0].tier else "split by content"},
             },
             overwrite=overwrite,
         )
