@@ -22,6 +22,18 @@ Foresight = Callable[[SensoriumRecording, Survey], Sequence[str]]
 
 
 @dataclass(frozen=True)
+class Inspected:
+    """What an inspection of a recording adds to its check: findings, facts, and decisions by topic."""
+
+    findings: tuple[Finding, ...]
+    facts: Mapping[str, Any]
+    decided: Mapping[str, str]
+
+
+Inspection = Callable[[SensoriumRecording, Survey], Inspected]
+
+
+@dataclass(frozen=True)
 class Report:
     """Findings of a check, facts as plain values, what is foreseen, and what was decided by topic.
 
@@ -53,15 +65,26 @@ class Report:
         return "\n".join([f"{self.name}: {'usable' if self.ok else 'has errors'}", *lines])
 
 
-def check(recording: SensoriumRecording, *, progress: Progress = iter, also: Sequence[Foresight] = ()) -> Report:
+def check(
+    recording: SensoriumRecording,
+    *,
+    progress: Progress = iter,
+    also: Sequence[Foresight] = (),
+    inspections: Sequence[Inspection] = (),
+) -> Report:
     """Read every file of a recording and report all problems; a damaged file does not stop the check.
 
-    `also`: what the caller foresees that methods will miss.
+    `also`: what the caller foresees that methods will miss. `inspections` add findings, facts and decisions.
     """
     found = survey(recording, progress=progress)
     foreseen = tuple(text for one in also for text in one(recording, found))
-    problems = tuple(findings(recording, found))
-    return Report(recording.name, problems, facts(recording, found), foreseen, decisions(recording, found))
+    added = [one(recording, found) for one in inspections]
+    decided = decisions(recording, found)
+    for topic, text in ((topic, text) for one in added for topic, text in one.decided.items()):
+        decided[topic] = f"{decided[topic]}; {text}" if topic in decided else text
+    problems = (*findings(recording, found), *(problem for one in added for problem in one.findings))
+    known = facts(recording, found) | {name: value for one in added for name, value in one.facts.items()}
+    return Report(recording.name, problems, known, foreseen, decided)
 
 
 def facts(recording: SensoriumRecording, found: Survey) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from recon.data.duplicates.find import leaks, same_content
 from recon.data.duplicates.groups import trial_groups
 from recon.data.layout import ABSENT, TIERS, TRAIN, VARIABLES, Array
+from recon.data.missing_findings import missing_findings
 from recon.data.sensorium import SensoriumRecording
 from recon.data.survey import Survey
 from recon.errors import InputError
@@ -34,6 +35,7 @@ def findings(recording: SensoriumRecording, found: Survey) -> list[Finding]:
         *_tier_findings(recording),
         *_split_findings(recording, found),
         *_response_findings(recording, found),
+        *(Finding(level, text) for level, text in missing_findings(recording, found)),
         *_content_findings(recording, found),
         *_file_findings(recording),
     ]

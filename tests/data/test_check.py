@@ -201,7 +201,8 @@ def test_json_of_a_damaged_recording_has_its_findings_and_the_exit_code(publishe
     out, err = capsys.readouterr()
     report = json.loads(out)
     assert not report["usable"] and "got the errors above" in err
-    (damaged, withheld) = report["findings"]
+    (damaged, withheld, tier) = report["findings"]
+    assert "every response of live_test_main is zero: taken as withheld" in tier["text"]
     assert damaged["level"] == "error" and "videos/0.npy: expected" in damaged["text"]
     assert withheld == {"level": "note", "text": "responses are withheld in trials 1 (4)"}
     assert report["facts"]["withheld"] == [4] and report["facts"]["trials"]["train"] == 3
