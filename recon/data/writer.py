@@ -67,7 +67,7 @@ class RecordingWriter:
             "degrees_per_pixel": degrees_per_pixel,
             "acquisition": times,
             **({"signal": signal} if signal else {}),
-            "zeros": "counts",
+            **({} if made_by else {"zeros": "counts"}),
             "made_by": dict(made_by or {}),
         }
         self._trials: dict[int, dict[str, Any]] = {}
