@@ -163,7 +163,8 @@ def _read(recording: SensoriumRecording, name: str, index: int, plan: _Plan) -> 
 
 
 def _values(recording: SensoriumRecording, name: str, index: int, frames: int) -> Array:
-    return np.asarray(load_array(data_file(recording.path, name, index))[:, :frames], dtype=np.float64)
+    stored = load_array(data_file(recording.path, name, index))[recording.masked.kept]
+    return np.asarray(stored[:, :frames], dtype=np.float64)
 
 
 def _moved(scene: Mapping[str, Any], first: int, end: int) -> dict[str, Any]:
@@ -178,4 +179,5 @@ def _copy_population(writer: RecordingWriter, recording: SensoriumRecording) -> 
     if any(recording.stimuli):
         writer.write_stimuli(recording.stimuli)
     for file in sorted((recording.path / "meta/truth").glob("*.npy")):
-        writer.write_truth(file.stem, load_array(file))
+        truth, count = load_array(file), len(recording.all_unit_ids)
+        writer.write_truth(file.stem, truth[recording.masked.kept] if truth.shape[:1] == (count,) else truth)

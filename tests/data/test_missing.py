@@ -15,6 +15,7 @@ from recon.data.check import check
 from recon.data.formats.arrays_import import import_arrays
 from recon.data.missing_findings import missing_findings
 from recon.data.open import open_recording
+from recon.data.realigned import realigned
 from recon.data.survey import survey
 from recon.data.training_facts import TrainingFacts
 from recon.data.writer import RecordingWriter
@@ -212,3 +213,12 @@ def test_zeros_are_withheld_in_whole_test_tiers_of_published_recordings_alone(pu
     assert silent[1].startswith("no neuron responds in trials 3 (0, 1, 2)")
     (root / "meta/recording.json").write_text('{"zeros": "counts"}')
     assert open_recording(root).has_responses(4)
+
+
+def test_a_copy_on_a_corrected_clock_leaves_masked_neurons_out(published: Published, tmp_path: Path) -> None:
+    root = published(tiers=TIERS)
+    spoil(root, (1,), 4, slice(7, 8))
+    recording = open_recording(root)
+    moved = realigned(recording, tmp_path / "moved", lag=2 / 30)
+    assert moved.unit_ids == recording.unit_ids and len(moved.unit_ids) == 6
+    np.testing.assert_array_equal(moved.trial(1).responses, recording.trial(1).responses[:, 2:])

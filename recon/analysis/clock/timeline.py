@@ -121,7 +121,8 @@ def _video(recording: SensoriumRecording, index: int, frames: int) -> Tensor:
 
 def _activity(recording: SensoriumRecording, index: int, frames: int, neurons: Array) -> Tensor:
     stored = load_array(data_file(recording.path, "responses", index), mapped=True)
-    rows = np.asarray(stored[neurons, :frames], dtype=np.float32)
+    known = np.arange(len(stored))[recording.masked.kept][neurons]
+    rows = np.asarray(stored[known, :frames], dtype=np.float32)
     return torch.from_numpy(np.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0).T.copy())
 
 
