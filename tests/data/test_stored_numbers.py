@@ -177,7 +177,7 @@ def test_white_is_decided_from_the_whole_movie(data: Any, white: float, tmp_path
 def test_grey_levels_beyond_every_scale_are_refused(tmp_path: Path) -> None:
     for number, data in enumerate((LEVELS - 0.5, LEVELS * 300, LEVELS * 1.5)):
         path = written(tmp_path / f"{number}.nwb", movie={"data": data})
-        with pytest.raises(ValueError, match=r"movie/data: expected grey levels in 0–1 or 0–255.*conversion"):
+        with pytest.raises(ValueError, match=r"movie/data: expected float64 grey levels in 0–1 or 0–255.*conversion"):
             read(path, MAPPING)
 
 
