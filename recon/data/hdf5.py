@@ -1,5 +1,6 @@
 """Safe reading of HDF5 files: only numbers and texts in the file itself; every failure is an InputError.
 
+Numbers come as their attributes state them (`recon.data.stored_numbers`), so that no reader can forget a conversion.
 The product reads no HDF5 file in another way: files of runs may come from a colleague, too.
 """
 
@@ -9,7 +10,7 @@ import fnmatch
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ import numpy as np
 from recon.data.hdf5_storage import check_storage, elements, heaps_end, stored_bytes
 from recon.data.layout import Array
 from recon.data.limits import allowed, check_unpacked
+from recon.data.stored_numbers import Scaling, scaling_of
 from recon.errors import InputError
 
 BROKEN = (OSError, RuntimeError, LookupError, TypeError, MemoryError, ArithmeticError, AttributeError, ValueError)
@@ -32,10 +34,11 @@ LINKS = 16
 
 @dataclass(frozen=True)
 class Values:
-    """A numeric dataset, read in slices; raises InputError with its name for damaged parts."""
+    """A numeric dataset, read in slices and scaled; raises InputError with its name for damaged parts."""
 
     name: str
     stored: h5py.Dataset
+    scaling: Scaling
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -45,9 +48,10 @@ class Values:
     def __getitem__(self, index: Any) -> Array:
         """Return a part of the dataset; lists of indices must increase (h5py)."""
         try:
-            return np.asarray(self.stored[index])
+            piece = np.asarray(self.stored[index])
         except BROKEN as error:
             raise InputError(f"{self.name}: expected readable values, got {error}; copy the file again") from error
+        return self.scaling.apply(piece, index, self.shape)
 
 
 class Turned:
@@ -79,10 +83,14 @@ def guarded(method: Callable[..., Found]) -> Callable[..., Found]:
 
 @dataclass(frozen=True)
 class Hdf5:
-    """An open HDF5 file; closed by `with` or by garbage collection."""
+    """An open HDF5 file; closed by `with` or by garbage collection.
+
+    `converted` says by name what was done to the numbers of every entry that was read and is stored otherwise.
+    """
 
     path: Path
     file: h5py.File
+    converted: dict[str, str] = field(default_factory=dict, compare=False)
 
     def __enter__(self) -> Hdf5:
         return self
@@ -151,7 +159,7 @@ class Hdf5:
             raise InputError(f"{self.path}:{name}: expected numbers, got {_describe(found)}; name another data set")
         if axes is not None and len(found.shape) != axes:
             raise InputError(f"{self.path}:{name}: expected {axes} axes, got {found.shape}; name another data set")
-        return Values(f"{self.path}:{name}", found)
+        return Values(f"{self.path}:{name}", found, self._scaling(name, found))
 
     @guarded
     def whole(self, name: str, *, axes: int | None = None) -> Array:
@@ -209,6 +217,27 @@ class Hdf5:
         if numbers:
             return [str(value) for value in self.column(name)]
         return self._texts(name, found)
+
+    def _scaling(self, name: str, found: h5py.Dataset) -> Scaling:
+        """Return the scaling of a dataset, with the factors of its channels; frame numbers (IndexSeries) have none."""
+        scaling, folder = scaling_of(found), name.rpartition("/")[0]
+        each = self.find(f"{folder}/channel_conversion") if name.endswith("/data") else None
+        if scaling.rescales and self.attributes(folder).get("neurodata_type") == "IndexSeries":
+            scaling = replace(scaling, factor=1.0, offset=0.0)
+        if isinstance(each, h5py.Dataset):
+            scaling = replace(scaling, channels=self._per_channel(f"{folder}/channel_conversion", found.shape))
+        if scaling.words:
+            self.converted[name] = scaling.words
+        return scaling
+
+    def _per_channel(self, name: str, shape: tuple[int, ...]) -> Array:
+        factors = self.column(name)
+        if len(shape) < 2 or len(factors) != shape[1] or not np.isfinite(factors).all():
+            raise InputError(
+                f"{self.path}:{name}: expected a factor for each column of {shape}, got "
+                f"{len(factors)}; copy the file again"
+            )
+        return factors.reshape(-1, *[1] * (len(shape) - 2))
 
     def _texts(self, name: str, found: h5py.Dataset) -> list[str]:
         """Return texts, read in pieces: many entries may refer to one large text."""

@@ -20,7 +20,7 @@ from recon.data import limits
 from recon.data.arrays import read_array
 from recon.data.caption_tables import read_captions
 from recon.data.formats.experanto import _picture
-from recon.data.formats.nwb import times_of
+from recon.data.formats.nwb_series import times_of
 from recon.data.hdf5 import open_hdf5
 from recon.data.limits import VARIABLE, allowed
 from recon.study.tune import read_trials, trials_file

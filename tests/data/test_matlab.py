@@ -35,7 +35,7 @@ def write_new(path: Path, variables: dict[str, Any]) -> Path:
 
 
 def _write(file: h5py.File, name: str, value: Any) -> None:
-    kind, extra = "", {}
+    kind, extra = "", dict[str, Any]()
     if isinstance(value, dict):
         kind = "struct"
         file.create_group(name)

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from recon.data.formats.allen_stimuli import StimulusTable, read_stimuli
+from recon.data.formats.nwb_series import behavior_streams, grey_movie, unit_ids
 from recon.data.formats.session import Session, Stream
+from recon.data.formats.stored_units import decisions, seconds
 from recon.data.hdf5 import Hdf5, Turned, is_hdf5, open_hdf5
 from recon.data.layout import Array
 from recon.errors import InputError
@@ -37,7 +39,7 @@ def read(path: Path) -> Session:
     The file has no tiers; the split by content holds out pieces of a movie with all their repeats.
     """
     file = open_hdf5(path)
-    times = file.column(f"{TRACES}/timestamps").astype(np.float64)
+    times = seconds(file, f"{TRACES}/timestamps")
     traces = file.values(f"{TRACES}/data", axes=2)
     if traces.shape[1] != len(times):
         raise InputError(f"{path}: expected {len(times)} frames, one per time, got {traces.shape}; copy the file again")
@@ -46,16 +48,17 @@ def read(path: Path) -> Session:
     if not stimuli.shown:
         got = "; ".join(stimuli.reasons()) or "none"
         raise InputError(f"{path}: expected stimuli that can be rendered, got {got}; take another session type")
-    ids = file.column(CELLS) if file.find(CELLS) is not None else np.arange(traces.shape[0])
+    ids = unit_ids(file, CELLS) if file.find(CELLS) is not None else []
+    behavior = _behavior(file, notes)
     return Session(
         name=path.stem,
-        unit_ids=[int(each) for each in ids] if len(np.unique(ids)) == traces.shape[0] else range(traces.shape[0]),
+        unit_ids=ids if len(np.unique(ids)) == traces.shape[0] else range(traces.shape[0]),
         responses=Stream(times, Turned(traces)),
         shown=stimuli.shown,
-        behavior=_behavior(file, notes),
+        behavior=behavior,
         notes=notes,
         signal="calcium",
-        decided=stimuli.decided(),
+        decided=stimuli.decided() | decisions(file.converted),
         screen=stimuli.screen,
     )
 
@@ -75,7 +78,7 @@ def _tables(file: Hdf5, times: Array) -> Iterator[StimulusTable]:
                 f"got {spans.shape}; copy the file again"
             )
         stack = f"stimulus/templates/{name}_image_stack/data"
-        template = file.values(stack, axes=3) if file.find(stack) is not None else None
+        template = grey_movie(file, stack) if file.find(stack) is not None else None
         starts, stops = (_seconds(spans[:, side], times) for side in (0, 1))
         if "movie" in name:
             stops = starts + LAST
@@ -95,15 +98,5 @@ def _seconds(frames: Array, times: Array) -> Array:
 
 
 def _behavior(file: Hdf5, notes: list[str]) -> dict[str, Stream]:
-    found = {}
-    for signal, (name, column) in BEHAVIOR.items():
-        if file.find(f"{name}/data") is None:
-            continue
-        values, times = file.whole(f"{name}/data"), file.column(f"{name}/timestamps")
-        values = values.reshape(len(values), -1)
-        if len(values) != len(times) or values.shape[1] <= column:
-            notes.append(f"{signal}: {len(values)} values for {len(times)} times; left out")
-            continue
-        rises = np.diff(times, prepend=-np.inf) > 0
-        found[signal] = Stream(times[rises], values[rises, column : column + 1].astype(np.float64))
-    return found
+    there = {signal: place for signal, place in BEHAVIOR.items() if file.find(f"{place[0]}/data") is not None}
+    return behavior_streams(file, there, notes)

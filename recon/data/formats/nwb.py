@@ -10,11 +10,12 @@ from typing import Literal
 
 import numpy as np
 
-from recon.data.colour import in_words
 from recon.data.formats.allen_stimuli import ReadStimuli, read_stimuli, template_frames
 from recon.data.formats.fluorescence import RELATIVE, RelativeFluorescence
+from recon.data.formats.nwb_series import behavior_streams, grey_movie, times_of, unit_ids
 from recon.data.formats.nwb_tables import interval_rows, presentation_tables, sorted_intervals, template_repeats
 from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes, Stream
+from recon.data.formats.stored_units import decisions, spike_times
 from recon.data.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
 from recon.data.layout import Array
 from recon.errors import InputError
@@ -98,18 +99,25 @@ def read(path: Path, mapping: NwbMapping | None = None) -> Session:
     where = mapping or known_mapping(file)
     notes: list[str] = []
     responses, ids, areas = _units(file, where, notes) if where.units else _fields(file, where, notes)
-    stimuli = _stimuli(file, where, notes)
+    stimuli, behavior = _stimuli(file, where, notes), _behavior(file, where, notes)
     return Session(
         name=path.stem,
         unit_ids=ids,
         responses=responses,
         shown=stimuli.shown,
-        behavior=_behavior(file, where, notes),
+        behavior=behavior,
         areas=areas,
         notes=notes,
-        decided=stimuli.decided(),
+        signal=_signal(where),
+        decided=stimuli.decided() | decisions(file.converted),
         screen=stimuli.screen,
     )
+
+
+def _signal(where: NwbMapping) -> str:
+    """Return what the responses are, as far as the schema says: a units table, or containers of fluorescence."""
+    fluorescence = all("Fluorescence/" in name or "DfOverF/" in name for name in where.responses)
+    return "spikes" if where.units else "calcium" if fluorescence else ""
 
 
 def _fields(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Stream, Sequence[int], Sequence[str]]:
@@ -164,14 +172,15 @@ def _time_first(values: Values, frames: int) -> Values | Turned:
 
 def _units(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Spikes, Sequence[int], Sequence[str]]:
     table = where.units
-    flat, ends = file.column(f"{table}/spike_times").astype(np.float64), file.column(f"{table}/spike_times_index")
+    flat, ends = spike_times(file, f"{table}/spike_times"), file.column(f"{table}/spike_times_index")
     ends = ends.astype(np.int64)
     if len(ends) == 0 or ends[-1] != len(flat) or bool((np.diff(ends, prepend=0) < 0).any()):
         raise InputError(f"{file.path}:{table}: expected spike times of units, got an index that does not fit; copy it")
-    ids = file.column(f"{table}/id") if file.find(f"{table}/id") is not None else np.arange(len(ends))
-    spikes = [np.sort(own) for own in np.split(flat, ends[:-1])]
-    span = (float(np.nanmin(flat)), float(np.nanmax(flat))) if len(flat) else (0.0, 0.0)
-    return Spikes(spikes, span), [int(each) for each in ids], _areas(file, table, len(ends), notes)
+    spikes = [np.sort(own[np.isfinite(own)]) for own in np.split(flat, ends[:-1])]
+    known = flat[np.isfinite(flat)]
+    span = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+    ids = unit_ids(file, f"{table}/id") if file.find(f"{table}/id") is not None else range(len(ends))
+    return Spikes(spikes, span), ids, _areas(file, table, len(ends), notes)
 
 
 def _areas(file: Hdf5, table: str, units: int, notes: list[str]) -> Sequence[str]:
@@ -203,11 +212,7 @@ def _presentations(file: Hdf5, where: NwbMapping, notes: list[str]) -> Iterator[
     movies = file.children(where.movie)
     if len(movies) != 1:
         raise InputError(f"{file.path}: expected one movie at {where.movie}, got {len(movies)}; name one")
-    movie = file.values(f"{movies[0]}/data")
-    if len(movie.shape) not in (3, 4) or (len(movie.shape) == 4 and movie.shape[-1] != 3):
-        raise InputError(f"{movie.name}: expected frames (T,H,W) or (T,H,W,3), got {movie.shape}; name another series")
-    if len(movie.shape) == 4:
-        notes.append(f"movie: colour is converted to grey levels, {in_words('rec601')}")
+    movie = grey_movie(file, f"{movies[0]}/data")
     tables = [name for pattern in where.intervals for name in file.children(pattern)]
     columns = (where.content, where.tier)
     if where.frame:
@@ -242,30 +247,7 @@ def _presentations(file: Hdf5, where: NwbMapping, notes: list[str]) -> Iterator[
             notes.append(f"{content} at {start:.1f} s: no movie frame in this interval; left out")
 
 
-def times_of(file: Hdf5, series: str) -> Array:
-    """Return the sample times `(S,)` of a TimeSeries from its timestamps, or from starting time and rate."""
-    if file.find(f"{series}/timestamps") is not None:
-        return file.column(f"{series}/timestamps").astype(np.float64)
-    begin, rate = file.start(f"{series}/starting_time")
-    if not rate > 0 or not np.isfinite([begin, rate]).all():
-        raise InputError(f"{file.path}:{series}: expected timestamps, or starting_time with a rate; add them")
-    return begin + np.arange(file.samples(f"{series}/data")) / rate
-
-
 def _behavior(file: Hdf5, where: NwbMapping, notes: list[str]) -> dict[str, Stream]:
-    found = {}
-    for signal, place in where.behavior.items():
-        name, _, column = place.partition(":")
-        if file.find(f"{name}/data") is None:
-            notes.append(f"{signal}: nothing at {name}; left out")
-            continue
-        values, times = file.whole(f"{name}/data").astype(np.float64), times_of(file, name)
-        values, index = values.reshape(len(values), -1), int(column or 0)
-        if len(values) != len(times) or index >= values.shape[1]:
-            notes.append(f"{signal}: {values.shape} values for {len(times)} times; left out")
-            continue
-        rises = np.diff(times, prepend=-np.inf) > 0
-        if not rises.all():
-            notes.append(f"{signal}: {int((~rises).sum())} samples with non-increasing times are left out")
-        found[signal] = Stream(times[rises], values[rises, index : index + 1])
-    return found
+    places = {signal: place.partition(":")[::2] for signal, place in where.behavior.items()}
+    columns = {signal: (name, int(column or 0)) for signal, (name, column) in places.items()}
+    return behavior_streams(file, columns, notes)

@@ -8,8 +8,10 @@ from functools import partial
 import numpy as np
 
 from recon.data.formats.allen_stimuli import StimulusTable, template_frames
+from recon.data.formats.nwb_series import grey_movie
 from recon.data.formats.presentations import frame_numbers, in_order, repeats_of
 from recon.data.formats.session import ShownStimulus
+from recon.data.formats.stored_units import seconds_in
 from recon.data.hdf5 import Hdf5, Values
 from recon.data.layout import Array
 from recon.errors import InputError
@@ -47,10 +49,10 @@ def presentation_tables(file: Hdf5, intervals: Sequence[str], templates: str) ->
         template = known.get(name, known.get(_stem(name, SAME), ""))
         yield StimulusTable(
             name,
-            number_column(file, f"{path}/start_time"),
-            number_column(file, f"{path}/stop_time"),
+            time_column(file, f"{path}/start_time"),
+            time_column(file, f"{path}/stop_time"),
             _columns(file, path),
-            _frames(file, f"{template}/data") if template else None,
+            grey_movie(file, f"{template}/data") if template else None,
             mask=_common(file, f"{path}/mask"),
             units=_common(file, f"{path}/units"),
         )
@@ -58,7 +60,7 @@ def presentation_tables(file: Hdf5, intervals: Sequence[str], templates: str) ->
 
 def interval_rows(file: Hdf5, table: str, columns: Sequence[str]) -> list[Interval]:
     """Return (start, stop, content, tier) for every row of a table; `columns` name content and tier, "" for none."""
-    starts, stops = (number_column(file, f"{table}/{name}") for name in ("start_time", "stop_time"))
+    starts, stops = (time_column(file, f"{table}/{name}") for name in ("start_time", "stop_time"))
     named = [
         file.texts(f"{table}/{column}") if column and file.find(f"{table}/{column}") is not None else [""] * len(starts)
         for column in columns
@@ -104,6 +106,11 @@ def number_column(file: Hdf5, name: str) -> Array:
     return values.reshape(len(values), -1)[:, 0] if values.ndim else values.reshape(1)
 
 
+def time_column(file: Hdf5, name: str) -> Array:
+    """Return a column of times `(K,)` in seconds; NaN for none."""
+    return number_column(file, name) * seconds_in(file, name)
+
+
 def number_in(text: str) -> float:
     """Return the first number of a text; NaN for none.
 
@@ -139,14 +146,6 @@ def _common(file: Hdf5, name: str) -> str:
     """Return the values of a column of texts, each once; "" if there is none."""
     values = file.texts(name) if file.kind(name) == "texts" else []
     return ", ".join(sorted({value for value in values if value.strip().lower() not in NONE}))
-
-
-def _frames(file: Hdf5, name: str) -> Values:
-    """Return the frames of a template, `(T,H,W)` or `(T,H,W,3)`."""
-    frames = file.values(name)
-    if len(frames.shape) not in (3, 4) or (len(frames.shape) == 4 and frames.shape[-1] != 3) or 0 in frames.shape:
-        raise InputError(f"{frames.name}: expected frames (T,H,W) or (T,H,W,3), got {frames.shape}; correct the file")
-    return frames
 
 
 def _stem(path: str, endings: Sequence[str]) -> str:
