@@ -77,6 +77,8 @@ def from_arrays(
     given = {"movie": movie, "responses": responses, "behavior": behavior, "pupil": pupil}
     sources = {name: [_content(part) for part in each(value)] for name, value in given.items() if value is not None}
     listed = _content(trials) if isinstance(trials, str | Path) else repr(trials if trials is None else list(trials))
+    if trials is not None:  # which may name movies by their files
+        listed += repr([Path(part).name if isinstance(part, str | Path) else "" for part in each(movie)])
     form = (frame_rate, degrees_per_pixel, frame_size, crop, trim, axes, response_axes, movie_range, luma)
     split = (listed, tiers if tiers is None else list(tiers), trial_frames, validation, test, seed, animal)
     named = "" if unit_ids is None else _content(unit_ids)

@@ -81,12 +81,18 @@ def scale_of(name: str, movie: Stored) -> tuple[GreyScale, str]:
 
 
 def decide(
-    kind: np.dtype[Any], low: float, high: float, *, name: str = "movie", mend: str = "rescale them"
+    kind: np.dtype[Any],
+    low: float,
+    high: float,
+    *,
+    name: str = "movie",
+    mend: str = "rescale them",
+    whites: Sequence[float] = (),
 ) -> GreyScale:
     """Return the grey scale of numbers of a type between `low` and `high`; raises InputError where none fits.
 
     Whole numbers of at most 255 are grey levels as stored, also where all are 0 or 1; 16-bit numbers above 255 have
-    white at 65535. Floats have white at 1, or at 255 where they exceed 1.
+    white at 65535. Floats have white at 1, or at 255 where they exceed 1. `whites`: other candidates, ascending.
 
     >>> decide(np.dtype("float32"), 0.0, 1.0).white, decide(np.dtype("uint8"), 0.0, 1.0).white
     (1.0, 255.0)
@@ -94,7 +100,7 @@ def decide(
     if not np.isfinite([low, high]).all():
         raise InputError(f"{name}: expected finite grey levels, got NaN or infinity; fill them or cut them out")
     slack = TOLERANCE if kind.kind == "f" else 0.0
-    whites = _whites(kind)
+    whites = whites or _whites(kind)
     fits = [white for white in whites if low >= -slack * white and high <= (1 + slack) * white]
     if not fits or (kind.kind == "f" and fits[0] > 1 and high <= DOUBTFUL):
         wanted = " or ".join(f"0–{white:g}" for white in whites)

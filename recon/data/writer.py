@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recon.data.content_ids import ContentIds
 from recon.data.header import read_header
-from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, content_id, data_file, save_array
+from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, data_file, save_array
 from recon.data.missing import check_responses
 from recon.data.stimulus_kinds import STIMULI_FILE
 from recon.data.training_statistics import write_statistics
@@ -71,7 +72,7 @@ class RecordingWriter:
             "made_by": dict(made_by or {}),
         }
         self._trials: dict[int, dict[str, Any]] = {}
-        self._contents: dict[str, tuple[int, str]] = {}
+        self._ids = ContentIds()
         self._frame_size: tuple[int, int] | None = None
         self._check_settings()
         with self._disk():
@@ -110,9 +111,7 @@ class RecordingWriter:
         """
         arrays = {"responses": responses, "behavior": behavior, "pupil_center": pupil_center, "rates": rates}
         self._check_trial(index, tier, video, arrays)
-        content = content_id(video)
-        video_id = content if video_id is None else str(video_id)
-        self._check_id(index, video_id, content)
+        video_id = self._ids.of(index, video, video_id)
         with self._disk():
             self._save("videos", index, np.moveaxis(video, 0, -1))
             for variable, array in arrays.items():
@@ -189,14 +188,6 @@ class RecordingWriter:
                 check_responses(array, f"{variable} of trial {index}")
             elif array is not None and not np.isfinite(array).all():
                 raise InputError(f"{variable} of trial {index}: expected finite values, got NaN or infinity; fill them")
-
-    def _check_id(self, index: int, video_id: str, content: str) -> None:
-        first, known = self._contents.setdefault(video_id, (index, content))
-        if known != content:
-            raise InputError(
-                f"video_id of trial {index}: expected the video of trial {first}, which has the id {video_id!r}, got "
-                "another; trials of one id count as repeats: leave the id out to have it from the content"
-            )
 
     def _write_meta(self) -> None:
         meta, last = self._aside / "meta", max(self._trials)

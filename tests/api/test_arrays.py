@@ -37,3 +37,17 @@ def test_a_video_file_whose_content_changes_is_imported_again(tmp_path: Path) ->
     assert recon.from_arrays(tmp_path / "film.mp4", counts[:, :-1], trim=True, trial_frames=30).path != first.path
     with pytest.raises(recon.InputError, match="let trim cut the one frame"):
         recon.from_arrays(tmp_path / "film.mp4", counts[:, :-1], trial_frames=30)
+
+
+def test_a_list_of_trials_that_names_files_is_of_those_files(tmp_path: Path) -> None:
+    """The same contents under swapped names are another stimulus where the list of trials names them."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder, order in zip(folders, ((0, 1), (1, 0)), strict=True):
+        folder.mkdir()
+        for place, name in zip(order, ("a", "b"), strict=True):
+            np.save(folder / f"{name}.npy", MOVIES[place][:30])
+    shown = [[folders[0] / "a.npy", folders[0] / "b.npy"], [folders[1] / "b.npy", folders[1] / "a.npy"]]
+    how = {"trials": ["a", "b", "a", "b"], "validation": 0.0, "test": 0.5, "frame_rate": 30.0}
+    made = [recon.from_arrays(movies, np.arange(720.0).reshape(6, 120), **how) for movies in shown]
+    for recording, first in zip(made, (MOVIES[0], MOVIES[1]), strict=True):
+        np.testing.assert_array_equal(np.rint(recording.reader.trial(0).movie[0].numpy() * 255), first[:30])

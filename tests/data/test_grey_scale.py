@@ -69,6 +69,7 @@ def test_bytes_and_words_become_the_same_levels() -> None:
     for kind, values in shown.items():
         scale = decide(np.dtype(kind), 0, float(values.max()))
         np.testing.assert_allclose(scale.levels(values.astype(kind)), LEVELS, atol=1e-4)
+    assert decide(np.dtype("uint16"), 0, 4000, whites=(255.0, 4095.0)).white == 4095  # 12 bits
     clipped = GreyScale(1.0).levels(np.array([-1e-4, 1.0005]))
     assert clipped.tolist() == [0, 255]
 

@@ -250,21 +250,6 @@ def test_a_list_of_trials_that_is_wrong_names_its_line(text: str, match: str, tm
         import_arrays(tmp_path / "r", movie=PIECES, responses=STACKED, trials=tmp_path / "trials.csv", **SCALE)
 
 
-def test_a_movie_named_by_digits_is_not_taken_for_a_number(tmp_path: Path) -> None:
-    """Films 1.npy and 2.npy: the trial list says 1, which is the name of the first and the number of the second."""
-    for number in (1, 2):
-        np.save(tmp_path / f"{number}.npy", MOVIE[120 * (number - 1) : 120 * number])
-    files = [tmp_path / "1.npy", tmp_path / "2.npy"]
-    (tmp_path / "trials.csv").write_text("movie\n1\n2\n")
-    with pytest.raises(
-        ValueError, match=r"got 1, which is the name of 1\.npy and the number of 2\.npy; write the whole"
-    ):
-        import_arrays(tmp_path / "r", movie=files, responses=COUNTS, trials=tmp_path / "trials.csv", **SCALE)
-    (tmp_path / "trials.csv").write_text("movie\n1.npy\n2.npy\n")
-    recording = import_arrays(tmp_path / "r", movie=files, responses=COUNTS, trials=tmp_path / "trials.csv", **SCALE)
-    np.testing.assert_array_equal(shown(recording), MOVIE)
-
-
 def test_video_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     film = smooth(60)
     write_video(tmp_path / "fast.mp4", film, rate=60)

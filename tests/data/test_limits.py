@@ -19,10 +19,10 @@ from scipy.io import savemat
 from recon.data import limits
 from recon.data.arrays import read_array
 from recon.data.caption_tables import read_captions
-from recon.data.formats.experanto import _picture
 from recon.data.formats.nwb_series import times_of
 from recon.data.hdf5 import open_hdf5
 from recon.data.limits import VARIABLE, allowed
+from recon.data.pictures import read_picture
 from recon.study.tune import read_trials, trials_file
 
 SIZE = 3_000_000
@@ -208,9 +208,9 @@ def test_trials_pictures_and_captions_are_bounded(tmp_path: Path, monkeypatch) -
     study = tmp_path / "ridge.json"
     trials_file(study).write_bytes(gzip.compress(b"[" + b" " * SIZE + b"]"))
     Image.new("1", (1000, 1000)).save(tmp_path / "a.png")
-    assert read_trials(study) == [] and _picture(tmp_path / "a.png").shape == (1, 1000, 1000)
+    assert read_trials(study) == [] and read_picture(tmp_path / "a.png").shape == (1, 1000, 1000)
     monkeypatch.setenv(VARIABLE, LIMIT)
-    for read in (lambda: read_trials(study), lambda: _picture(tmp_path / "a.png")):
+    for read in (lambda: read_trials(study), lambda: read_picture(tmp_path / "a.png")):
         with pytest.raises(ValueError, match=r"expected at most 0.002 GB unpacked"):
             read()
 

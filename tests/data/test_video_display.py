@@ -127,6 +127,22 @@ def test_a_film_begins_with_its_first_frame(begin: float, suffix: str, tmp_path:
     assert open_video(path).frames == 60 and open_video(path).rate == pytest.approx(30.0)
 
 
+def test_frames_cut_by_an_edit_list_are_not_shown(tmp_path: Path) -> None:
+    frames, path = steps(40), tmp_path / "film.mp4"
+    with av.open(str(path), "w", options={"avoid_negative_ts": "disabled", "use_editlist": "1"}) as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.height, stream.width, stream.pix_fmt = 18, 32, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 30)
+        pictures = [av.VideoFrame.from_ndarray(frame, format="gray").reformat(format="yuv420p") for frame in frames]
+        for picture in [*pictures, None]:
+            for packet in stream.encode(picture):
+                packet.pts, packet.dts = packet.pts - 10, packet.dts - 10
+                container.mux(packet)
+    np.testing.assert_allclose(brightness(read_film(path, frame_size=(18, 32))), brightness(frames[10:]), atol=3)
+    file = open_video(path)
+    assert len(list(VideoReader(file).read(0, file.frames))) == file.frames == 30
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
 def test_the_last_frame_stays_for_its_duration(suffix: str, tmp_path: Path) -> None:
     frames = steps(8)

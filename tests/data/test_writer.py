@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from recon.data.open import open_recording
-from recon.data.shared_ids import shared_ids
 from recon.data.survey import survey
+from recon.data.video_findings import mixed_scales, shared_ids
 from recon.data.writer import RecordingWriter
 from recon.types import AcquisitionTimes
 
@@ -251,3 +251,13 @@ def test_ids_shared_by_other_contents_are_found(tmp_path):
     (tmp_path / "world/meta/trials/video_ids.npy").unlink()
     recording = open_recording(tmp_path / "world")
     assert shared_ids(recording, survey(recording)) == []
+
+
+def test_trials_of_another_grey_scale_are_found(tmp_path):
+    with RecordingWriter(tmp_path / "world", unit_ids=range(5)) as writer:
+        for index, factor in enumerate((1, 1, 1 / 255, 0)):
+            trial = _trial()
+            writer.write_trial(index, tier="train", **{**trial, "video": trial["video"] * np.float32(factor)})
+    recording = open_recording(tmp_path / "world")
+    ((level, text),) = mixed_scales(recording, survey(recording))
+    assert level == "error" and "got at most 1 in trials 2 and 0–255 in others" in text
