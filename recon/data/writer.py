@@ -19,6 +19,7 @@ from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Arra
 from recon.data.missing import check_responses
 from recon.data.stimulus_kinds import STIMULI_FILE
 from recon.data.training_statistics import write_statistics
+from recon.data.unit_ids import NAMES, Ids, numbered
 from recon.errors import InputError
 from recon.files import check_ours, flush_all, mark
 from recon.files.locks import LOCK, take
@@ -36,7 +37,8 @@ OWN = re.compile(r"data/\w+/\d+\.npy|meta/.+|ceiling\.(csv|png)|(.+/)?\.(recon\.
 class RecordingWriter:
     """Context manager that writes trials to a hidden folder beside `destination`, which `finish` renames.
 
-    `unit_ids` `(N,)` are distinct integers, `coordinates` `(N,3)` in µm (zeros if unknown), `frame_rate` in Hz.
+    `unit_ids` `(N,)` are distinct whole numbers, or texts, which are numbered and kept as names;
+    `coordinates` `(N,3)` in µm (zeros if unknown), `frame_rate` in Hz.
     `signal` is one of `recon.data.layout.SIGNALS`, "" if unknown.
     Leaving the context calls `finish`; after an error it removes the hidden folder instead.
     """
@@ -45,7 +47,7 @@ class RecordingWriter:
         self,
         destination: Path | str,
         *,
-        unit_ids: Sequence[int] | Array,
+        unit_ids: Ids | Array,
         coordinates: Array | None = None,
         frame_rate: float = 30.0,
         degrees_per_pixel: float = 1.45,
@@ -56,7 +58,8 @@ class RecordingWriter:
         overwrite: bool = False,
     ) -> None:
         self.destination = user_path(destination).absolute()
-        self.unit_ids = np.asarray(unit_ids, dtype=np.int64)
+        ids = numbered(unit_ids, where="unit_ids")
+        self.unit_ids, self.names = np.array(ids.numbers, dtype=np.int64), ids.names
         self.coordinates = np.zeros((len(self.unit_ids), 3)) if coordinates is None else np.asarray(coordinates)
         self.acquisition = acquisition
         self.overwrite = overwrite
@@ -165,8 +168,6 @@ class RecordingWriter:
 
     def _check_settings(self) -> None:
         count = len(self.unit_ids)
-        if self.unit_ids.ndim != 1 or count == 0 or len(np.unique(self.unit_ids)) != count:
-            raise InputError(f"unit_ids: expected distinct integers (N,), got shape {self.unit_ids.shape}; number them")
         if self.coordinates.shape != (count, 3):
             raise InputError(f"coordinates: expected shape ({count}, 3) in µm, got {self.coordinates.shape}")
         if self.acquisition is not None and len(self.acquisition.plane) != count:
@@ -204,6 +205,8 @@ class RecordingWriter:
         save_array(self._aside / TIERS_FILE, np.array([trial["tier"] for trial in described]))
         save_array(meta / "trials/video_ids.npy", np.array([trial["video_id"] for trial in described]))
         save_array(meta / "neurons/unit_ids.npy", self.unit_ids)
+        if self.names:
+            save_array(self._aside / NAMES, np.array(self.names))
         save_array(meta / "neurons/cell_motor_coordinates.npy", self.coordinates)
         if self.acquisition is not None:
             save_array(meta / "neurons/plane.npy", np.asarray(self.acquisition.plane, dtype=np.int64))
