@@ -10,24 +10,22 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from recon.data.header import read_header
+from recon.data.hidden_folders import open_hidden
 from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, content_id, data_file, save_array
 from recon.data.missing import check_responses
 from recon.data.stimulus_kinds import STIMULI_FILE
 from recon.data.training_statistics import write_statistics
 from recon.data.unit_ids import NAMES, Ids, numbered
 from recon.errors import InputError
-from recon.files import check_ours, flush_all, mark
-from recon.files.locks import LOCK, take
+from recon.files import check_ours, flush_all
+from recon.files.locks import LOCK
 from recon.files.paths import user_path
 from recon.types import AcquisitionTimes
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 RECORDING = "recording"
 OWN = re.compile(r"data/\w+/\d+\.npy|meta/.+|ceiling\.(csv|png)|(.+/)?\.(recon\.json|DS_Store|lock)")
@@ -78,7 +76,7 @@ class RecordingWriter:
         self._frame_size: tuple[int, int] | None = None
         self._check_settings()
         with self._disk():
-            self._aside, self._lock = _open_aside(self.destination)
+            self._aside, self._lock = open_hidden(self.destination, RECORDING)
 
     def __enter__(self) -> RecordingWriter:
         return self
@@ -277,29 +275,3 @@ def _check_video(index: int, video: Array, frame_size: tuple[int, int] | None) -
     low, high = float(video.min()), float(video.max())
     if not (low >= 0 and high <= 255):
         raise InputError(f"video of trial {index}: expected grey levels 0–255, got {low} to {high}; rescale it")
-
-
-def _open_aside(destination: Path) -> tuple[Path, BaseFileLock]:
-    """Create the hidden folder, locked while this process lives, and remove those of killed processes."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{destination.name}.partial-"
-    for left in destination.parent.glob(f"{prefix}*/{LOCK}"):
-        _remove_if_dead(left)
-    aside = Path(tempfile.mkdtemp(prefix=prefix, dir=destination.parent))
-    try:
-        aside.chmod(0o755)
-        mark(aside, RECORDING)
-        lock = take(aside / LOCK)
-    except (OSError, InputError):
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    if lock is None:
-        raise InputError(f"{destination}: expected no other command to remove {aside.name}, got one; run it again")
-    return aside, lock
-
-
-def _remove_if_dead(left: Path) -> None:
-    with contextlib.suppress(OSError, InputError):
-        if lock := take(left):
-            shutil.rmtree(left.parent, ignore_errors=True)
-            lock.release()
