@@ -46,8 +46,9 @@ def test_methods_give_the_same_movies(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_all_methods_give_the_same_movies() -> None:
-    with second_device() as device:
+@pytest.mark.parametrize("double", [True, False])
+def test_all_methods_give_the_same_movies(double: bool) -> None:
+    with second_device(double=double) as device:
         # The shipped encoder's readout is a sparse matrix, which cannot be pretended to be elsewhere.
         cases = {name: case for name, case in numbers(device, TINY).cases.items() if name != "encoder core_readout"}
         assert not {name: row for name, case in cases.items() if (row := case())["max difference"] > 1e-5}
