@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from recon.data.hdf5 import Hdf5
 from recon.data.layout import Array, load_array
 from recon.errors import InputError
 
@@ -59,16 +58,6 @@ def numbered(ids: Ids | Array, *, where: str) -> UnitIds:
     found = _numbers(array, where) if array.dtype.kind in "iuf" else _texts(array)
     _check_once(found.names or found.numbers, where)
     return found
-
-
-def stored_ids(file: Hdf5, name: str, *, count: int) -> list[int] | list[str]:
-    """Return the ids of a column of an HDF5 file, numbers or texts; 0, 1, … where there is none."""
-    if file.find(name) is None:
-        return list(range(count))
-    if file.kind(name) == "texts":
-        return file.texts(name)
-    ids: list[int] = file.column(name).tolist()
-    return ids
 
 
 def recorded_ids(folder: Path, *, lenient: bool = False) -> UnitIds:

@@ -14,11 +14,12 @@ from worlds.sessions import SETTINGS, films, session_of
 import recon
 from recon.data.ceilings import array_repeats
 from recon.data.formats.convert import convert
+from recon.data.formats.nwb_series import unit_ids
 from recon.data.hdf5 import open_hdf5
 from recon.data.id_findings import id_findings
 from recon.data.open import open_recording
 from recon.data.survey import survey
-from recon.data.unit_ids import numbered, stored_ids
+from recon.data.unit_ids import numbered
 from recon.errors import InputError
 
 Published = Callable[..., Path]
@@ -103,8 +104,8 @@ def test_a_column_of_hdf5_gives_numbers_or_texts(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "session.nwb", "w") as file:
         file["units/id"], file["units/name"] = [12, 7], ["probeA_12", "probeA_7"]
     file = open_hdf5(tmp_path / "session.nwb")
-    found = [stored_ids(file, f"units/{name}", count=2) for name in ("id", "name", "absent")]
-    assert found == [[12, 7], ["probeA_12", "probeA_7"], [0, 1]]
+    found = [unit_ids(file, f"units/{name}") for name in ("id", "name")]
+    assert found == [[12, 7], ["probeA_12", "probeA_7"]]
     with pytest.raises(InputError, match=r"session: unit_ids: expected every id once, got a several times"):
         numbered(["a", "a"], where="session: unit_ids")
 
