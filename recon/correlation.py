@@ -1,4 +1,7 @@
-"""Pearson correlation of series, of weighted series and from sums of products, with one rule for constant signals."""
+"""Pearson correlation of series, of weighted series and from sums of products, with one rule for constant signals.
+
+It is computed in double precision, on every device.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,28 @@ Movies, responses and rates are float32, so a constant one that went through ari
 the last place, also after conversion to float64. Four units are 1/30 of a step of a 16-bit camera.
 """
 
+WITHOUT = {"mps"}
+"""Kinds of devices without float64: the CPU computes in double precision for them."""
+
+
+def double_device(device: torch.device) -> torch.device:
+    """Return where a device's numbers are computed in double precision: there, or on the CPU."""
+    return torch.device("cpu") if device.type in WITHOUT else device
+
+
+def doubled(tensor: Tensor) -> Tensor:
+    """Return a tensor in float64, on its device if that has it.
+
+    >>> doubled(torch.ones(2)).dtype
+    torch.float64
+    """
+    return tensor.to(double_device(tensor.device)).double()
+
+
+def back(result: Tensor, device: torch.device) -> Tensor:
+    """Return a result in double precision on a device; in float32 where that has no other."""
+    return result.float().to(device) if device.type in WITHOUT else result.to(device)
+
 
 def pearson(first: Tensor, second: Tensor, weight: Tensor | None = None) -> Tensor:
     """Return Pearson's r `[…]` over the last dimension of two tensors `[…,M]`, in double precision.
@@ -22,16 +47,16 @@ def pearson(first: Tensor, second: Tensor, weight: Tensor | None = None) -> Tens
     >>> pearson(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2.0, 4.0, 7.0])).item().__round__(4)
     0.9934
     """
-    first, second = first.double(), second.double()
+    device, first, second = first.device, doubled(first), doubled(second)
     if weight is None:
-        return _unweighted(first, second)
+        return back(_unweighted(first, second), device)
     weight = weight.to(first).expand_as(first)
     total = weight.sum(-1, keepdim=True)
     x, power_x = _centred(first, weight, total)
     y, power_y = _centred(second, weight, total)
     squares = (weight * x * x).sum(-1), (weight * y * y).sum(-1)
     correlation = normalised((weight * x * y).sum(-1), squares, (power_x, power_y))
-    return torch.where((weight > 0).sum(-1) > 1, correlation, torch.nan)
+    return back(torch.where((weight > 0).sum(-1) > 1, correlation, torch.nan), device)
 
 
 def pearson_of_sums(sums: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ def evaluate(encoder: Encoder, clips: Iterable[TrainingClip], *, warmup: int = 5
 
 def moments(rates: Tensor, responses: Tensor) -> Tensor:
     """Return sums over frames `[6,N]`: n, Σr, Σy, Σr², Σy², Σry for rates r and responses y `[N,T]`."""
-    rates, responses = rates.double().cpu(), responses.double().cpu()
+    rates, responses = rates.cpu().double(), responses.cpu().double()
     terms = (torch.ones_like(rates), rates, responses, rates**2, responses**2, rates * responses)
     return torch.stack([term.sum(1) for term in terms])
 

@@ -90,7 +90,7 @@ def receptive_fields(encoder: Encoder, chosen: FieldMapping, *, progress: Progre
     for _ in progress(range(max(1, chosen.frames // chosen.clip))):
         signs = sparse_noise(encoder.spec.frame_size, chosen, generator)
         movie = (0.5 + 0.5 * signs)[None, None].to(device)
-        rates = encoder(movie, _behavior_at_rest(encoder, chosen.clip, device))[0].double().cpu()
+        rates = encoder(movie, _behavior_at_rest(encoder, chosen.clip, device))[0].cpu().double()
         for name, value in _moments(rates, signs.abs().double().flatten(1), chosen).items():
             sums[name] = sums.get(name, torch.zeros(())) + value
     return fitted_fields(_maps(sums, encoder.spec.frame_size))

@@ -53,7 +53,7 @@ class Repeats:
     """Responses to repeated clips `[R,N,T]`, concatenated over clips, with unit ids and areas ("" if unknown)."""
 
     responses: Tensor
-    unit_ids: tuple[int, ...]
+    unit_ids: tuple[int | str, ...]
     areas: tuple[str, ...]
 
 
@@ -70,7 +70,9 @@ def recording_repeats(recording: SensoriumRecording, *, areas: str | None = None
             "a noise ceiling needs repeats"
         )
     clips = [torch.stack([recording.trial(i).responses for i in trials]) for trials in sets]
-    ids = tuple(recording.unit_ids)
+    masked = set(recording.masked.masked.tolist())
+    names = tuple(name for row, name in enumerate(recording.units.names) if row not in masked)
+    ids = names or recording.unit_ids
     return Repeats(joined_repeats(clips), ids, _areas(areas, len(ids)))
 
 
@@ -81,7 +83,7 @@ def array_repeats(responses: Sequence[str], *, areas: str | None = None, unit_id
     if len(counts) > 1:
         raise InputError(f"responses: expected arrays of the same units, got {counts} units; name them one at a time")
     clips = [torch.from_numpy(array.astype(np.float32)).transpose(0, 1) for array in arrays]
-    ids = range(counts[0]) if unit_ids is None else np.ravel(read_array(unit_ids)).astype(np.int64).tolist()
+    ids = range(counts[0]) if unit_ids is None else np.ravel(read_array(unit_ids)).tolist()
     if len(ids) != counts[0]:
         raise InputError(f"unit_ids: expected {counts[0]} ids, one per unit, got {len(ids)}; name another array")
     return Repeats(joined_repeats(clips), tuple(ids), _areas(areas, counts[0]))

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from recon.errors import InputError
 from recon.files import digest, write_bytes
+from recon.files.paths import user_path
 
 CACHE = "RECON_CACHE"
 """Environment variable: folder of the manifests instead of `$XDG_CACHE_HOME/recon` or `~/.cache/recon`."""
@@ -87,7 +88,7 @@ def cache_folder() -> Path | None:
     """Return the cache folder of this user; None without a home folder and without `$RECON_CACHE`."""
     named, base = os.environ.get(CACHE, ""), Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
-        return Path(named) if named else (base if base.is_absolute() else Path.home() / ".cache") / "recon"
+        return user_path(named) if named else (base if base.is_absolute() else Path.home() / ".cache") / "recon"
     except RuntimeError:
         return None
 

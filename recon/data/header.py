@@ -92,18 +92,6 @@ def acquisition_times(folder: Path, header: Header, plane: Array) -> Acquisition
     return AcquisitionTimes(times.rate, times.phase, tuple(map(int, plane)))
 
 
-def read_unit_ids(folder: Path) -> tuple[int, ...]:
-    """Return the unit ids of a recording's neurons: whole numbers, each once."""
-    file = folder / "meta/neurons/unit_ids.npy"
-    ids = load_array(file)
-    if ids.dtype.kind not in "iu" or ids.ndim != 1 or not len(ids):
-        raise InputError(f"{file}: expected whole numbers of shape (N,), got {ids.dtype} {ids.shape}; {MEND}")
-    values, counts = np.unique(ids, return_counts=True)
-    if len(values) < len(ids):
-        raise InputError(f"{file}: expected every id once, got {values[counts > 1][0]} several times; {MEND}")
-    return tuple(map(int, ids))
-
-
 def read_tiers(folder: Path) -> tuple[str, ...]:
     """Return the tier of every trial."""
     tiers = load_array(folder / TIERS_FILE)

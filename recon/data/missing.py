@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from recon.data.layout import LARGEST, MAX_FRAMES, Array, largest, load_array, not_finite, padded_from
+from recon.data.unit_ids import Ids
 from recon.errors import InputError
 
 NAMED = 8
@@ -47,7 +48,7 @@ class MaskedNeurons:
             )
         return tuple(unit for row, unit in enumerate(unit_ids) if row not in masked)
 
-    def named(self, unit_ids: Sequence[int]) -> str:
+    def named(self, unit_ids: Ids) -> str:
         """Return the masked neurons in words; `unit_ids` are those of all rows."""
         masked = self.masked.tolist()
         shown = [self._one(row, unit_ids) for row in masked[:NAMED]]
@@ -57,7 +58,7 @@ class MaskedNeurons:
         """Return the number of trials in which a row has NaN."""
         return sum(row in rows for rows in self.rows.values())
 
-    def _one(self, row: int, unit_ids: Sequence[int]) -> str:
+    def _one(self, row: int, unit_ids: Ids) -> str:
         return f"neuron {row} (unit id {unit_ids[row]}) is NaN in {self.trials_of(row)} of {self.trials} trials"
 
 

@@ -25,8 +25,12 @@ def neuron_sets(
     if selection < 0 or report < 0 or selection + report >= 1:
         raise InputError(f"fractions: expected ≥ 0 with a sum below 1, got selection {selection}, report {report}")
     draws = torch.tensor([_draw(unit, seed) for unit in unit_ids], dtype=torch.float64)
-    if len(draws) < 3:
-        raise InputError(f"neurons: expected at least 3 for three sets, got {len(draws)}")
+    least = 1 + (selection > 0) + (report > 0)
+    if len(draws) < least:
+        raise InputError(
+            f"neurons: expected at least {least} for as many sets, got {len(draws)}; set neurons.selection and "
+            "neurons.report to 0"
+        )
     held_out, chosen = draws < report, (draws >= report) & (draws < report + selection)
     if report > 0 and not held_out.any():
         held_out[draws.argmin()] = True

@@ -37,18 +37,21 @@ def bar(items: Sequence[int]) -> Iterable[int]:
     return shown
 
 
-def open_recording(path: Path | str, *, progress: Progress = bar) -> SensoriumRecording:
+def open_recording(path: Path | str, *, progress: Progress = bar, lenient: bool = False) -> SensoriumRecording:
     """Open the recording in a folder, or in its only subfolder (`__MACOSX` is ignored).
 
     A `.zip` is unpacked once, to a folder of the same name beside it. Files and folders of other formats are converted
     with the default settings of `recon data convert` to `NAME.recording` beside them, and again if their content
-    changed. A folder may hold the only recording in it, of any format.
+    changed.
+
+    A folder may hold the only recording in it, of any format. `lenient`: for a check, which reports ids that cannot be
+    used.
     """
     root = _named(path)
     if root.suffix == ".zip" and not root.is_dir():
         root = _unpacked(root)
     if is_canonical(root):
-        return SensoriumRecording(root)
+        return SensoriumRecording(root, lenient=lenient)
     kind = known_format(root) if root.exists() else ""
     if kind:
         return _converted(root, kind, progress)
@@ -57,7 +60,7 @@ def open_recording(path: Path | str, *, progress: Progress = bar) -> SensoriumRe
             f"{root}: expected the folder of a recording, got {'a file' if root.exists() else 'nothing'}; "
             "check the path, or make a recording with `recon simulate`, `recon data import` or `recon data convert`"
         )
-    return _open_subfolder(root, progress)
+    return open_recording(_only_one(root), progress=progress, lenient=lenient)
 
 
 def _named(path: Path | str) -> Path:
@@ -89,7 +92,8 @@ def _read_mark(mark: Path) -> str:
         return ""
 
 
-def _open_subfolder(root: Path, progress: Progress) -> SensoriumRecording:
+def _only_one(root: Path) -> Path:
+    """Return the only recording in a folder."""
     inside = [path for path in sorted(root.iterdir()) if path.name != IGNORED and not path.name.startswith(".")]
     found = [path for path in inside if path.is_dir() and (path / TIERS_FILE).exists()]
     found = found or [path for path in inside if known_format(path)]
@@ -99,7 +103,7 @@ def _open_subfolder(root: Path, progress: Progress) -> SensoriumRecording:
             f"{root}: expected one recording with {TIERS_FILE}, got {names}; "
             "name the folder of one animal, or make one with `recon data import` or `recon data convert`"
         )
-    return open_recording(found[0], progress=progress)
+    return found[0]
 
 
 def _converted(source: Path, kind: str, progress: Progress) -> SensoriumRecording:

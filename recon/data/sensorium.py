@@ -20,7 +20,6 @@ from recon.data.header import (
     read_header,
     read_neurons,
     read_tiers,
-    read_unit_ids,
     read_video_ids,
 )
 from recon.data.layout import (
@@ -36,6 +35,7 @@ from recon.data.layout import (
 from recon.data.missing import check_finite, recorded, silent, valid_frames
 from recon.data.neuron_scan import masked_neurons
 from recon.data.stimulus_kinds import stimulus_kinds
+from recon.data.unit_ids import recorded_ids
 from recon.errors import InputError
 from recon.files import digest
 from recon.files.paths import user_path
@@ -55,9 +55,11 @@ class SensoriumRecording(Recording):
     The valid frames of a trial end where all its arrays are padded with NaN, at most after 300 frames. `masked` are the
     neurons with NaN inside a trial: they are left out of all arrays, `unit_ids` included. A trial has a movie but no
     responses if their file is absent or all NaN, or was withheld by the publisher (`WITHHELD`).
+
+    `lenient`: ids of neurons that cannot be used are kept as a complaint in `units`, for a check.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, lenient: bool = False) -> None:
         self.path = user_path(path)
         entries = read_header(self.path)
         header = parsed_header(self.path, entries)
@@ -68,9 +70,9 @@ class SensoriumRecording(Recording):
         self.counts_zeros = header.zeros == "counts" or bool(self.made_by)
         """True if zeros are counts in every tier: a recording of ours leaves out withheld responses."""
         self.tiers = read_tiers(self.path)
-        self._all_unit_ids = read_unit_ids(self.path)
+        self.units = recorded_ids(self.path, lenient=lenient)
         listed = [index for index, tier in enumerate(self.tiers) if tier != ABSENT]
-        count = len(self._all_unit_ids)
+        count = len(self.all_unit_ids)
         self.masked = masked_neurons(self.path, listed, count)
         self.unit_ids = self.masked.known_ids(self.all_unit_ids, self.path)
         self.coordinates = self._neuron_file("cell_motor_coordinates.npy", np.zeros((count, 3)))
@@ -85,7 +87,7 @@ class SensoriumRecording(Recording):
     @property
     def all_unit_ids(self) -> tuple[int, ...]:
         """Unit ids of the rows of all files, masked neurons included."""
-        return self._all_unit_ids
+        return self.units.numbers
 
     @property
     def areas(self) -> tuple[str, ...]:

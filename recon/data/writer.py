@@ -10,24 +10,23 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from recon.data.content_ids import ContentIds
 from recon.data.header import read_header
+from recon.data.hidden_folders import open_hidden
 from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, data_file, save_array
 from recon.data.missing import check_responses
 from recon.data.stimulus_kinds import STIMULI_FILE
 from recon.data.training_statistics import write_statistics
+from recon.data.unit_ids import NAMES, Ids, numbered
 from recon.errors import InputError
-from recon.files import check_ours, flush_all, mark
-from recon.files.locks import LOCK, take
+from recon.files import check_ours, flush_all
+from recon.files.locks import LOCK
 from recon.files.paths import user_path
 from recon.types import AcquisitionTimes
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 RECORDING = "recording"
 OWN = re.compile(r"data/\w+/\d+\.npy|meta/.+|ceiling\.(csv|png)|(.+/)?\.(recon\.json|DS_Store|lock)")
@@ -37,7 +36,8 @@ OWN = re.compile(r"data/\w+/\d+\.npy|meta/.+|ceiling\.(csv|png)|(.+/)?\.(recon\.
 class RecordingWriter:
     """Context manager that writes trials to a hidden folder beside `destination`, which `finish` renames.
 
-    `unit_ids` `(N,)` are distinct integers, `coordinates` `(N,3)` in µm (zeros if unknown), `frame_rate` in Hz.
+    `unit_ids` `(N,)` are distinct whole numbers, or texts, which are numbered and kept as names;
+    `coordinates` `(N,3)` in µm (zeros if unknown), `frame_rate` in Hz.
     `signal` is one of `recon.data.layout.SIGNALS`, "" if unknown.
     Leaving the context calls `finish`; after an error it removes the hidden folder instead.
     """
@@ -46,7 +46,7 @@ class RecordingWriter:
         self,
         destination: Path | str,
         *,
-        unit_ids: Sequence[int] | Array,
+        unit_ids: Ids | Array,
         coordinates: Array | None = None,
         frame_rate: float = 30.0,
         degrees_per_pixel: float = 1.45,
@@ -57,7 +57,8 @@ class RecordingWriter:
         overwrite: bool = False,
     ) -> None:
         self.destination = user_path(destination).absolute()
-        self.unit_ids = np.asarray(unit_ids, dtype=np.int64)
+        ids = numbered(unit_ids, where="unit_ids")
+        self.unit_ids, self.names = np.array(ids.numbers, dtype=np.int64), ids.names
         self.coordinates = np.zeros((len(self.unit_ids), 3)) if coordinates is None else np.asarray(coordinates)
         self.acquisition = acquisition
         self.overwrite = overwrite
@@ -76,7 +77,7 @@ class RecordingWriter:
         self._frame_size: tuple[int, int] | None = None
         self._check_settings()
         with self._disk():
-            self._aside, self._lock = _open_aside(self.destination)
+            self._aside, self._lock = open_hidden(self.destination, RECORDING)
 
     def __enter__(self) -> RecordingWriter:
         return self
@@ -164,8 +165,6 @@ class RecordingWriter:
 
     def _check_settings(self) -> None:
         count = len(self.unit_ids)
-        if self.unit_ids.ndim != 1 or count == 0 or len(np.unique(self.unit_ids)) != count:
-            raise InputError(f"unit_ids: expected distinct integers (N,), got shape {self.unit_ids.shape}; number them")
         if self.coordinates.shape != (count, 3):
             raise InputError(f"coordinates: expected shape ({count}, 3) in µm, got {self.coordinates.shape}")
         if self.acquisition is not None and len(self.acquisition.plane) != count:
@@ -195,6 +194,8 @@ class RecordingWriter:
         save_array(self._aside / TIERS_FILE, np.array([trial["tier"] for trial in described]))
         save_array(meta / "trials/video_ids.npy", np.array([trial["video_id"] for trial in described]))
         save_array(meta / "neurons/unit_ids.npy", self.unit_ids)
+        if self.names:
+            save_array(self._aside / NAMES, np.array(self.names))
         save_array(meta / "neurons/cell_motor_coordinates.npy", self.coordinates)
         if self.acquisition is not None:
             save_array(meta / "neurons/plane.npy", np.asarray(self.acquisition.plane, dtype=np.int64))
@@ -265,29 +266,3 @@ def _check_video(index: int, video: Array, frame_size: tuple[int, int] | None) -
     low, high = float(video.min()), float(video.max())
     if not (low >= 0 and high <= 255):
         raise InputError(f"video of trial {index}: expected grey levels 0–255, got {low} to {high}; rescale it")
-
-
-def _open_aside(destination: Path) -> tuple[Path, BaseFileLock]:
-    """Create the hidden folder, locked while this process lives, and remove those of killed processes."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{destination.name}.partial-"
-    for left in destination.parent.glob(f"{prefix}*/{LOCK}"):
-        _remove_if_dead(left)
-    aside = Path(tempfile.mkdtemp(prefix=prefix, dir=destination.parent))
-    try:
-        aside.chmod(0o755)
-        mark(aside, RECORDING)
-        lock = take(aside / LOCK)
-    except (OSError, InputError):
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    if lock is None:
-        raise InputError(f"{destination}: expected no other command to remove {aside.name}, got one; run it again")
-    return aside, lock
-
-
-def _remove_if_dead(left: Path) -> None:
-    with contextlib.suppress(OSError, InputError):
-        if lock := take(left):
-            shutil.rmtree(left.parent, ignore_errors=True)
-            lock.release()

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from recon.correlation import mean_defined, normalised, pearson, varies
+from recon.correlation import double_device, doubled, mean_defined, normalised, pearson, varies
 from recon.metrics.motion import bank, energy, transfer
 from recon.metrics.movie import check_movies, paired
 
@@ -43,12 +43,12 @@ def spatial_frequency_correlation(
     check_movies(reconstruction, truth, pixel_mask)
     taper = _hann(height, truth)[:, None] * _hann(width, truth)
     counts = torch.ones_like(taper) if pixel_mask is None else pixel_mask.to(taper)
-    movies = (reconstruction.double(), truth.double())
+    movies = (doubled(reconstruction), doubled(truth))
     spectra = [torch.fft.fft2(_without_mean(movie, counts) * taper).flatten(3) for movie in movies]
     rows, columns = torch.fft.fftfreq(height, degrees_per_pixel), torch.fft.fftfreq(width, degrees_per_pixel)
-    frequency = torch.hypot(rows[:, None], columns).flatten().to(truth.device)
+    frequency = torch.hypot(rows[:, None], columns).flatten().to(taper.device)
     wholes = [height * width * movie.square().flatten(1).sum(1) for movie in movies]
-    return _centres(edges), _bands(spectra, wholes, frequency, edges)
+    return _centres(edges), _bands(spectra, wholes, frequency, edges).to(truth.device)
 
 
 def temporal_frequency_correlation(
@@ -65,11 +65,11 @@ def temporal_frequency_correlation(
     temporal mean is subtracted and a Hann window is applied.
     """
     taper = _hann(truth.shape[2], truth)[:, None]
-    series = [movie.double() for movie in paired(reconstruction, truth, pixel_mask)]
+    series = [doubled(movie) for movie in paired(reconstruction, truth, pixel_mask)]
     spectra = [torch.fft.fft((s - s.mean(2, keepdim=True)) * taper, dim=2).transpose(2, 3) for s in series]
-    frequency = torch.fft.fftfreq(truth.shape[2], 1 / frame_rate).abs().to(truth.device)
+    frequency = torch.fft.fftfreq(truth.shape[2], 1 / frame_rate).abs().to(taper.device)
     wholes = [truth.shape[2] * movie.square().flatten(1).sum(1) for movie in series]
-    return _centres(edges), _bands(spectra, wholes, frequency, edges)
+    return _centres(edges), _bands(spectra, wholes, frequency, edges).to(truth.device)
 
 
 def motion_energy_correlation(
@@ -132,7 +132,7 @@ def _without_mean(movie: Tensor, counts: Tensor) -> Tensor:
 
 
 def _hann(length: int, like: Tensor) -> Tensor:
-    return torch.hann_window(length + 2, periodic=False, dtype=torch.float64, device=like.device)[1:-1]
+    return torch.hann_window(length + 2, periodic=False, dtype=torch.float64, device=double_device(like.device))[1:-1]
 
 
 def _centres(edges: tuple[float, ...]) -> Tensor:

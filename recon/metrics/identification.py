@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recon.correlation import doubled
 from recon.errors import InputError
 
 Array = NDArray[np.float64]
@@ -30,9 +31,9 @@ def rivals(similarity: Tensor) -> tuple[Array, Array]:
             f"similarity: expected [Q,M] with query i belonging to candidate i and at least 2 candidates, got "
             f"{tuple(similarity.shape)}"
         )
-    known = similarity.double().nan_to_num(nan=-torch.inf)
+    known = doubled(similarity).nan_to_num(nan=-torch.inf)
     own = known.diagonal()[:, None]
-    return (known > own).sum(1).double().numpy(), (known == own).sum(1).double().numpy() - 1
+    return (known > own).sum(1).cpu().double().numpy(), (known == own).sum(1).cpu().double().numpy() - 1
 
 
 def top(similarity: Tensor, *, size: int, best: int = 1) -> Array:

@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from recon.correlation import mean_defined, pearson, varies
+from recon.correlation import back, doubled, mean_defined, pearson, varies
 from recon.errors import InputError
 
 SSIM_SIGMA, SSIM_RADIUS, SSIM_K = 1.5, 5, (0.01, 0.03)
@@ -68,7 +68,7 @@ def psnr(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None
     tensor([20.])
     """
     first, second = paired(reconstruction, truth, pixel_mask)
-    return -10.0 * torch.log10((first.double() - second.double()).square().mean((1, 2, 3))).float()
+    return -10.0 * torch.log10((doubled(first) - doubled(second)).square().mean((1, 2, 3))).float().to(truth.device)
 
 
 def ssim(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None) -> Tensor:
@@ -90,7 +90,7 @@ def ssim(reconstruction: Tensor, truth: Tensor, pixel_mask: Tensor | None = None
 
 def _ssim_map(x: Tensor, y: Tensor) -> Tensor:
     """Return the SSIM map `[C,T,H−10,W−10]` of one clip `[C,T,H,W]`, in double precision for small variances."""
-    x, y = x.double(), y.double()
+    device, x, y = x.device, doubled(x), doubled(y)
     down, across = (_taps(side, x) for side in x.shape[-2:])
 
     def window(frames: Tensor) -> Tensor:  # matrix products are several times faster than torch's convolution
@@ -102,7 +102,7 @@ def _ssim_map(x: Tensor, y: Tensor) -> Tensor:
     covariance = window(x * y) - mean_x * mean_y
     c1, c2 = SSIM_K[0] ** 2, SSIM_K[1] ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
-    return (luminance * (2 * covariance + c2) / (variance_x + variance_y + c2)).float()
+    return back((luminance * (2 * covariance + c2) / (variance_x + variance_y + c2)).float(), device)
 
 
 def _taps(side: int, like: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from recon.encoders.dwiseneuro.argus_files import read_state
 from recon.errors import InputError
+from recon.files.paths import user_path
 
 FOLDER_VARIABLE = "RECON_PERCEPTUAL_WEIGHTS"
 """Environment variable: folder with torchvision's files of weights (.pth or .safetensors), or the path of one."""
@@ -53,7 +54,7 @@ class Network:
             files = [path for place in places for path in place.rglob(f"{self.file}*.pth")] if all(specs) else []
             return files[0] if files else None
         named = os.environ.get(FOLDER_VARIABLE, "")
-        place = Path(named) if named else cache()
+        place = user_path(named) if named else cache()
         if place.is_file():
             return place if place.name.startswith(self.file) else None
         files = [path for ending in ("pth", "safetensors") for path in sorted(place.glob(f"{self.file}*.{ending}"))]

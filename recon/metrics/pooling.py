@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recon.correlation import doubled
 from recon.errors import InputError
 from recon.errors.ranges import Count
 from recon.metrics.movie import check_movies, frame_correlation
@@ -49,7 +49,8 @@ def pooled_frame_correlation(
         raise InputError(f"pooling: expected at least {frames} scored frames, got {truth.shape[2]}; pool fewer")
     blocks = None
     if pixel_mask is not None:
-        blocks = functional.avg_pool2d(pixel_mask.double()[None], (height // size[0], width // size[1]))[0] > 1 - 1e-9
+        blocks = functional.avg_pool2d(doubled(pixel_mask)[None], (height // size[0], width // size[1]))[0] > 1 - 1e-9
+        blocks = blocks.to(pixel_mask.device)
     return frame_correlation(pool(reconstruction, size, frames), pool(truth, size, frames), blocks)
 
 
@@ -61,4 +62,4 @@ def pool(movie: Tensor, size: tuple[int, int], frames: int) -> Tensor:
     """
     height, width = movie.shape[-2:]
     kernel = (frames, height // size[0], width // size[1])
-    return functional.avg_pool3d(movie.double(), kernel).to(torch.float32)
+    return functional.avg_pool3d(doubled(movie), kernel).float().to(movie.device)

@@ -101,7 +101,7 @@ def _won(similar: Tensor, there: Sequence[int], clip: int, rivals: Sequence[int]
     """Return the fraction `[]` of rivals less similar than the own frame, of similarities to the frames `there`."""
     own = similar[there.index(clip)]
     others = similar[[there.index(rival) for rival in rivals]]
-    return torch.where(own.isnan(), torch.nan, (others < own).double().mean())
+    return torch.where(own.isnan(), torch.nan, (others < own).to(own.dtype).mean())
 
 
 def _features(network: nn.Module, pictures: Tensor, pixel_mask: Tensor | None, side: int) -> dict[str, Tensor]:

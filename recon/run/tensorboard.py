@@ -117,7 +117,7 @@ class TensorBoardTrace:
     def _terms(self, group: str, terms: Mapping[str, Tensor]) -> dict[str, float]:
         scalars: dict[str, float] = {}
         for name, tensor in terms.items():
-            values = tensor.detach().double().cpu().flatten().tolist()
+            values = tensor.detach().cpu().double().flatten().tolist()
             known = [value for value in values if not math.isnan(value)]
             scalars[f"{COSTS if name in STEPPING else group}/{name}"] = sum(known) / len(known) if known else math.nan
             if len(values) > 1:

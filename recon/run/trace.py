@@ -142,7 +142,7 @@ def _number(value: float) -> float | None:
 
 
 def _numbers(values: Tensor) -> list[float | None]:
-    return [_number(value) for value in values.detach().double().cpu().flatten().tolist()]
+    return [_number(value) for value in values.detach().cpu().double().flatten().tolist()]
 
 
 def drop_lines(path: Path, step: int) -> None:

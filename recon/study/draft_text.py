@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -53,7 +54,8 @@ def _judge(tree: Mapping[str, Any]) -> Iterator[str]:
         yield f"judge: {flow(tree['judge'])}"
         return
     weights = "weights/judge.safetensors"
-    yield f"#   recon train encoder train/own_judge recording={tree['recording']} output={weights}"
+    command = ["recon", "train", "encoder", "train/own_judge", f"recording={tree['recording']}", f"output={weights}"]
+    yield f"#   {shlex.join(command)}"
     yield f"# judge: {flow({'name': 'judge', 'weights': weights})}"
 
 

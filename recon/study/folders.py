@@ -64,7 +64,7 @@ class RunFolder:
                 f"{folder}: expected a run's folder, got no {MARKER} that marks it as one; see `recon runs list`, or "
                 "mark a run of an earlier version by `recon runs adopt`"
             )
-        return cls(folder.resolve() if folder == Path() else folder)
+        return cls(folder.resolve() if folder.name in ("", "..") else folder)
 
     @cached_property
     def environment(self) -> dict[str, Any]:

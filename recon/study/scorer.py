@@ -164,6 +164,8 @@ class Scorer:
     def _unavailable(self, metric: Metric, clip: int) -> str:
         if metric.needs == "gallery" and not self.gallery.rivals(clip, 0):
             return "undefined without a clip of another video"
+        if metric.needs in ("heldout", "judge") and not bool(self.sets["report"].any()):
+            return "undefined without report neurons"
         return metric.unavailable(self.recording.frame_size)
 
     @property

@@ -13,6 +13,7 @@ from recon.correlation import pearson
 from recon.data.open import open_recording
 from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
 from recon.encoders.checkpoints import architectures, from_mapping, save_encoder
+from recon.encoders.core_readout.prepare import BANK
 from recon.encoders.glm.fit import GlmFit, fit_glm
 from recon.encoders.glm.model import Glm
 from recon.encoders.training.clips import TrainingClip, evaluate
@@ -67,6 +68,7 @@ def train_encoder(config: Mapping[str, Any], *, log: Path | None = None, command
         _check_warmup(recording, watched.indices, chosen.training.warmup_frames)
     clips = KeptClips(recording, training[: max(round(len(training) * chosen.data), 1)], room)
     encoder = build_encoder(chosen, recording, clips)
+    clips = _long_enough(clips, encoder)
     outcome = learn(encoder, clips, watched, chosen, log=log, about=identity(chosen, recording.learning_fingerprint()))
     card = origin(chosen.output, identified(recording), command) | _card(chosen, outcome)
     card |= scores_of(encoder, recording, validation, chosen.training.warmup_frames)
@@ -140,6 +142,19 @@ def scaled(chosen: EncoderTraining, recording: Recording, settings: type[Any]) -
         return asked | given
     core = given.get("core", {})
     return {**given, "core": asked | core} if isinstance(core, dict) else given
+
+
+def _long_enough(clips: KeptClips, encoder: Encoder) -> KeptClips:
+    """Return the training trials with a frame whose whole history was shown; raises InputError if there are none."""
+    least = encoder.spec.context[0] + 1
+    least = least if isinstance(encoder, Glm) else max(least, BANK.lags)
+    lengths = [clips.length(place) for place in range(len(clips))]
+    if max(lengths) < least:
+        raise InputError(
+            f"{clips.recording.path}: expected training trials of at least {least} frames, the history that the "
+            f"encoder sees, got {min(lengths)}–{max(lengths)}; cut longer trials, or lower `lags` or `history`"
+        )
+    return clips if min(lengths) >= least else clips.only([length >= least for length in lengths])
 
 
 def _check_warmup(recording: Recording, indices: Sequence[int], warmup: int) -> None:

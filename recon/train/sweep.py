@@ -13,6 +13,7 @@ import torch
 
 from recon.config.tree import overridden
 from recon.errors import InputError
+from recon.files.paths import check_writable, user_path
 from recon.study.executors.jobs import JobOutcome, in_turn
 from recon.study.executors.local import Crew
 from recon.study.executors.places import HERE, Place, cards_of
@@ -32,6 +33,7 @@ EACH = "{each}"
 def train(kind: str, tree: Mapping[str, Any], command: Command = PYTHON) -> Path:
     """Train an encoder, decoder, autoencoder or prior from a configuration; return the path of the weights."""
     log = log_folder(tree)
+    check_writable(user_path(str(tree.get("output", "weights"))).absolute().parent, key="output")
     match kind:
         case "encoder":
             train_one = train_dwiseneuro if tree.get("encoder") == "dwiseneuro" else train_encoder

@@ -42,6 +42,13 @@ class KeptClips(Sequence[TrainingClip]):
         index = self.indices[place]
         return self.kept[index] if index in self.kept else self._read(index)
 
+    def only(self, kept: Sequence[bool]) -> KeptClips:
+        """Return the trials for which `kept` is True; what is cached of them stays so."""
+        indices = [index for index, keep in zip(self.indices, kept, strict=True) if keep]
+        chosen = KeptClips(self.recording, indices, self.room)
+        chosen.kept = {index: self.kept[index] for index in chosen.indices if index in self.kept}
+        return chosen
+
     def length(self, place: int) -> int:
         """Return the number of frames of a trial."""
         return self.recording.length(self.indices[place])

@@ -102,7 +102,7 @@ def test_a_caption_may_hold_any_separator(published: Published) -> None:
 @pytest.mark.parametrize(
     ("file", "array"),
     [
-        ("neurons/unit_ids", np.arange(7.0)),
+        ("neurons/unit_ids", np.arange(7.0) + 0.5),
         ("neurons/unit_ids", np.arange(14).reshape(7, 2)),
         ("neurons/unit_ids", np.array([1, 2, 3, 3, 4, 5, 6])),
         ("neurons/unit_ids", np.array([], dtype=int)),

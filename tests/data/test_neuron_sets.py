@@ -38,5 +38,5 @@ def test_fractions_and_seed():
 def test_impossible_requests():
     with pytest.raises(ValueError, match="sum below 1"):
         neuron_sets(range(10), selection=0.5, report=0.5)
-    with pytest.raises(ValueError, match="at least 3"):
+    with pytest.raises(ValueError, match=r"at least 3 for as many sets, got 2; set neurons\.selection"):
         neuron_sets([1, 2])

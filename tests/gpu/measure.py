@@ -80,7 +80,7 @@ def float32() -> None:
 
 def largest(given: Tensor, expected: Tensor) -> float:
     """Return the largest absolute difference, infinite where one is not finite."""
-    difference = (given.detach().double().cpu() - expected.detach().double().cpu()).abs().max()
+    difference = (given.detach().cpu().double() - expected.detach().cpu().double()).abs().max()
     return float(difference.nan_to_num(nan=torch.inf))
 
 

@@ -20,6 +20,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 ELSEWHERE = torch.device("meta")
 BETWEEN = ("_to_copy", "copy_", "copy")
 """Operations that may have tensors of two devices."""
+REFUSED: tuple[torch.dtype, ...] = ()
+"""Kinds of numbers that the device does not have."""
 INDEXED = ("index", "index_put_", "index_put", "_index_put_impl_", "_unsafe_index")
 """Operations whose indices may be on the CPU."""
 
@@ -93,12 +95,18 @@ class SecondDevice(TorchDispatchMode):
 
 
 @contextmanager
-def second_device() -> Iterator[torch.device]:
-    """Make the second device, and hand it out; where its kind matters to autocast it is a CPU."""
+def second_device(*, double: bool = True) -> Iterator[torch.device]:
+    """Make the second device, and hand it out; where its kind matters to autocast it is a CPU.
+
+    Without `double` it has no float64, as Apple's MPS.
+    """
     asked = ("autocast", "get_autocast_dtype", "is_autocast_enabled")
     with ExitStack() as stack:
         for name in asked:
             stack.enter_context(mock.patch.object(torch, name, _as_cpu(getattr(torch, name))))
+        if not double:
+            stack.enter_context(mock.patch("recon.correlation.WITHOUT", {ELSEWHERE.type}))
+            stack.enter_context(mock.patch(f"{__name__}.REFUSED", (torch.float64, torch.complex128)))
         stack.enter_context(SecondDevice())
         yield ELSEWHERE
 
@@ -120,6 +128,8 @@ def _computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         kwargs = kwargs | {"device": torch.device("cpu")}
     plain_args, plain_kwargs = tree_map_only(There, lambda tensor: tensor.here, (args, kwargs))
     out = func(*plain_args, **plain_kwargs)
+    if there and any(isinstance(one, Tensor) and one.dtype in REFUSED for one in tree_leaves(out)):
+        raise TypeError(f"{name}: cannot make float64 on a device that does not have it")
     if not there:
         return out.clone() if inside and out is args[0] else out
     return return_and_correct_aliasing(func, args, kwargs, tree_map_only(Tensor, There, out))

@@ -16,6 +16,9 @@ import pytest
 from recon.data.writer import RecordingWriter
 from recon.errors import InputError
 from recon.files.locks import one_at_a_time, one_writer, take
+from recon.study.folders import check_run
+from recon.study.settings import Row, Settings
+from recon.train.sweep import train
 
 HOLDER = """
 import sys, time
@@ -91,3 +94,16 @@ def test_a_folder_that_can_only_be_read_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("os.mkdir", opened)
     with pytest.raises(InputError, match=r"run: expected a folder that can be written to, got Read-only .*run=FOLDER"):
         one_writer(tmp_path / "run").__enter__()
+
+
+def test_a_run_that_cannot_be_written_is_refused_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Row("mean", {"name": "mean"})
+    asked = Settings(tmp_path / "disk/runs/new", tmp_path / "mouse", {"seed0": {"name": "core_readout"}}, (row,))
+    check_run(asked)
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(InputError, match=rf"^run: expected a folder .*, got .*/new in {tmp_path}, .* run=FOLDER"):
+        check_run(asked)
+    with pytest.raises(InputError, match=rf"^output: expected a folder .*, got {tmp_path}/weights in .* output=FOLDER"):
+        train("encoder", {"output": str(tmp_path / "weights/mine.safetensors")})

@@ -13,6 +13,15 @@ from gpu.part_numbers import dwiseneuro_problem, encoder_row, numbers, prior_row
 from gpu.part_prior import prior
 from gpu.pretend import second_device
 
+from recon.metrics.frequency import (
+    motion_energy_correlation,
+    spatial_frequency_correlation,
+    temporal_frequency_correlation,
+)
+from recon.metrics.movie import frame_correlation, pixel_correlation, psnr, ssim, video_correlation
+from recon.metrics.pooling import pooled_frame_correlation
+from recon.problem.fidelities import FIDELITIES
+
 FEW = ("ridge", "convolutional", "gradient published", "gradient map", "diffpir noisy", "deep_ensemble, learnt there")
 ENCODERS: dict[str, Callable[[], Any]] = {
     "core_readout": lambda: core_readout_clips(core_readout(600), 10),
@@ -37,8 +46,9 @@ def test_methods_give_the_same_movies(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_all_methods_give_the_same_movies() -> None:
-    with second_device() as device:
+@pytest.mark.parametrize("double", [True, False])
+def test_all_methods_give_the_same_movies(double: bool) -> None:
+    with second_device(double=double) as device:
         # The shipped encoder's readout is a sparse matrix, which cannot be pretended to be elsewhere.
         cases = {name: case for name, case in numbers(device, TINY).cases.items() if name != "encoder core_readout"}
         assert not {name: row for name, case in cases.items() if (row := case())["max difference"] > 1e-5}
@@ -54,3 +64,40 @@ def test_the_prior_trains_there() -> None:
     with second_device() as device:
         rows = {name: case() for name, case in prior(device, TINY).cases.items()}
     assert rows["training, batch 2, float32"]["steps per s"] > 0 and len(rows) == 6
+
+
+@pytest.mark.parametrize("name", ["ridge", "gradient map", "diffpir noisy"])
+def test_a_device_without_float64_gives_the_same_movies(name: str) -> None:
+    with second_device(double=False) as device:
+        with pytest.raises(TypeError, match="cannot make float64"):
+            torch.ones(3).to(device).double()
+        assert numbers(device, TINY).cases[name]()["max difference"] < 1e-5
+
+
+def test_a_device_without_float64_gives_the_same_scores() -> None:
+    random = torch.Generator().manual_seed(0)
+    truth, other = (torch.rand(2, 1, 12, 16, 16, generator=random) for _ in range(2))
+    mask = torch.rand(16, 16, generator=random) > 0.3
+    scores: list[Callable[..., Any]] = [psnr, ssim, frame_correlation, pixel_correlation, video_correlation]
+    scores += [partial(pooled_frame_correlation, size=(4, 4)), motion_energy_correlation]
+    scores += [lambda *movies: spatial_frequency_correlation(*movies)[1]]
+    scores += [lambda *movies: temporal_frequency_correlation(*movies)[1]]
+    for score in scores:
+        for given in ((other, truth), (other, truth, mask)):
+            with second_device(double=False) as device:
+                found = score(*(part.to(device) for part in given))
+                assert found.device == device and found.dtype == torch.float32
+                found = found.cpu()
+            torch.testing.assert_close(found, score(*given), rtol=1e-5, atol=1e-7, equal_nan=True)
+
+
+def test_noise_is_fitted_on_a_device_without_float64() -> None:
+    random = torch.Generator().manual_seed(0)
+    rates, mask = torch.rand(3, 5, 40, generator=random), torch.ones(3, 5, 40, dtype=torch.bool)
+    responses = rates + 0.1 * torch.randn(3, 5, 40, generator=random)
+    for name in ("gaussian", "low_rank"):
+        here = FIDELITIES[name]().fit(rates, responses, mask)
+        with second_device(double=False) as device:
+            there = FIDELITIES[name]().fit(rates.to(device), responses.to(device), mask.to(device))
+            given = there(rates.to(device), responses.to(device), mask.to(device)).cpu()
+        torch.testing.assert_close(given, here(rates, responses, mask), rtol=1e-5, atol=1e-5)

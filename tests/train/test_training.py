@@ -6,10 +6,12 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from worlds.interrupts import interrupt_at
 
+import recon
 from recon.data.open import open_recording
 from recon.encoders.base import freeze
 from recon.encoders.checkpoints import SHIPPED, load_encoder
@@ -122,3 +124,22 @@ def test_an_interrupted_training_is_not_resumed_with_other_data(
         train_encoder(_config(recording, output) | {"recording": str(other)})
     train_encoder(_config(recording, output))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "tiny.json", "tiny.safetensors"]
+
+
+def test_trials_shorter_than_the_lags_are_left_out_or_named_before_anything_is_learnt(tmp_path: Path) -> None:
+    random, still = np.random.default_rng(0), {"degrees_per_pixel": 4.0, "frame_rate": 30.0}
+    for name, lengths in (("mixed", [40, 10, 40, 10, 60]), ("short", [10, 12, 9, 11, 10])):
+        movies = [random.random((length, 18, 32)) for length in lengths]
+        responses = [random.random((4, length)) for length in lengths]
+        tiers = ["train"] * 3 + ["validation", "train"]
+        if name == "mixed":
+            tiers = ["train"] * 4 + ["validation"]
+        recon.from_arrays(movies, responses, tiers=tiers, animal=name, folder=tmp_path / name, **still)
+    few = {"training": {"steps": 2, "batch": 2, "frames": 30, "validate_every": 1, "warmup_frames": 2}}
+    assert train_encoder(_config(tmp_path / "mixed", tmp_path / "mixed.safetensors", changes=few)).is_file()
+    changes: list[dict[str, object]] = [few, {"encoder": "glm", "architecture": {"lags": 20}, "fit": {}}]
+    for change in changes:
+        least = 20 if "encoder" in change else 14
+        said = rf"short: expected training trials of at least {least} frames.* got 9–12; cut longer trials, or lower"
+        with pytest.raises(InputError, match=said):
+            train_encoder(_config(tmp_path / "short", tmp_path / "short.safetensors") | change)

@@ -21,6 +21,7 @@ from recon.data.layout import DEGREES_PER_PIXEL, MAX_FRAMES, TEST, VALIDATION, A
 from recon.data.missing import MaskedNeurons
 from recon.data.resize import Resizing, Size, resizing
 from recon.data.sensorium import SensoriumRecording
+from recon.data.unit_ids import numbered
 from recon.data.writer import RecordingWriter, check_destination
 from recon.errors import InputError
 from recon.files.paths import user_path
@@ -158,6 +159,7 @@ def import_arrays(
             *trimmed,
             *cut.notes,
         ]
+        notes += numbered(ids, where="unit_ids").notes
         writer = RecordingWriter(
             destination,
             unit_ids=ids,

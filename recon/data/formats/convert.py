@@ -20,6 +20,7 @@ from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes
 from recon.data.layout import ABSENT, MAX_FRAMES, TEST, TIERS, TRAIN, VALIDATION, Array, grey_levels
 from recon.data.onsets import ONSETS, delay
 from recon.data.sensorium import SensoriumRecording
+from recon.data.unit_ids import numbered
 from recon.data.writer import RecordingWriter
 from recon.errors import InputError
 from recon.errors.ranges import Count, Fraction, NonNegative
@@ -249,6 +250,7 @@ def _write(
 def _notes_on(session: Session, settings: Conversion, screen: Framings) -> list[str]:
     late = [long_frames(shown) for shown in session.shown if shown.paced]
     notes = notes_of(session, settings.degrees_per_pixel, screen)
+    notes += numbered(session.unit_ids, where=f"{session.name}: unit_ids").notes
     if sum(late):
         notes.append(
             f"{sum(late)} frames of {sum(map(bool, late))} presentations were shown for more than 1.5 intervals "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from recon.data.formats.session import Session, ShownStimulus, Spikes, Stream
 from recon.data.grey_scale import GreyScale, StoredMovie, agreed, kind_of, measured, scale_in_words
 from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
 from recon.data.pictures import is_coloured, is_deep, read_picture
+from recon.data.unit_ids import Ids
 from recon.errors import InputError
 from recon.files.plain_yaml import MALFORMED, read_plain, truth
 
@@ -232,10 +233,11 @@ def _signal(stream: Stream, index: int) -> Stream:
     return Stream(stream.times, np.asarray(stream.values[:, index : index + 1]), shifts)
 
 
-def _units(folder: Path, count: int) -> Sequence[int]:
+def _units(folder: Path, count: int) -> Ids:
     file = folder / "meta" / "unit_ids.npy"
     ids = load_array(file).ravel() if file.is_file() else np.arange(count)
-    return [int(each) for each in ids] if len(ids) == count else range(count)
+    found: list[int] = ids.tolist() if len(ids) == count else list(range(count))
+    return found
 
 
 def _coordinates(folder: Path, count: int) -> Array | None:

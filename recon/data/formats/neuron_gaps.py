@@ -11,6 +11,7 @@ import numpy as np
 from recon.data.formats.session import Session, Spikes
 from recon.data.layout import Array
 from recon.data.missing import NAMED
+from recon.data.unit_ids import Ids
 from recon.errors import InputError
 
 
@@ -70,7 +71,7 @@ def masked_in(gaps: Sequence[FrameGaps], session: Session, *, shortest: int, rat
     return masked
 
 
-def named(masked: Array, gaps: Sequence[FrameGaps], unit_ids: Sequence[int]) -> list[str]:
+def named(masked: Array, gaps: Sequence[FrameGaps], unit_ids: Ids) -> list[str]:
     """Return a sentence that names the masked neurons; none without any."""
     if not len(masked):
         return []

@@ -18,6 +18,7 @@ from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes,
 from recon.data.formats.stored_units import decisions, spike_times
 from recon.data.hdf5 import Hdf5, Turned, Values, is_hdf5, open_hdf5
 from recon.data.layout import Array
+from recon.data.unit_ids import Ids
 from recon.errors import InputError
 
 
@@ -170,7 +171,7 @@ def _time_first(values: Values, frames: int) -> Values | Turned:
     raise InputError(f"{values.name}: expected {frames} samples, one per time, got {values.shape}; copy the file again")
 
 
-def _units(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Spikes, Sequence[int], Sequence[str]]:
+def _units(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Spikes, Ids, Sequence[str]]:
     table = where.units
     flat, ends = spike_times(file, f"{table}/spike_times"), file.column(f"{table}/spike_times_index")
     ends = ends.astype(np.int64)
@@ -179,7 +180,7 @@ def _units(file: Hdf5, where: NwbMapping, notes: list[str]) -> tuple[Spikes, Seq
     spikes = [np.sort(own[np.isfinite(own)]) for own in np.split(flat, ends[:-1])]
     known = flat[np.isfinite(flat)]
     span = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
-    ids = unit_ids(file, f"{table}/id") if file.find(f"{table}/id") is not None else range(len(ends))
+    ids: Ids = unit_ids(file, f"{table}/id") if file.find(f"{table}/id") is not None else range(len(ends))
     return Spikes(spikes, span), ids, _areas(file, table, len(ends), notes)
 
 

@@ -12,6 +12,7 @@ from recon.data.formats.stored_units import running, seconds, seconds_in, tell, 
 from recon.data.grey_scale import GreyScale, colour_in_words, decide, measured
 from recon.data.hdf5 import Hdf5, Values
 from recon.data.layout import Array
+from recon.data.unit_ids import Ids
 from recon.errors import InputError
 
 BLINK = "likely_blink"
@@ -58,8 +59,10 @@ def behavior_streams(file: Hdf5, places: Mapping[str, tuple[str, int]], notes: l
     return found
 
 
-def unit_ids(file: Hdf5, name: str) -> list[int]:
-    """Return a column of ids; raises InputError for anything but whole numbers."""
+def unit_ids(file: Hdf5, name: str) -> Ids:
+    """Return a column of ids; raises InputError for anything but whole numbers and texts."""
+    if file.kind(name) == "texts":
+        return file.texts(name)
     ids = file.column(name)
     if not (np.isfinite(ids) & (ids == np.floor(ids))).all():
         raise InputError(f"{file.path}:{name}: expected whole numbers as ids, got others; copy the file again")

@@ -61,7 +61,7 @@ def read(path: Path) -> Session:
     coordinates = path / "meta/neurons/cell_motor_coordinates.npy"
     return Session(
         name=path.resolve().name,
-        unit_ids=[int(unit) for unit in units],
+        unit_ids=units.tolist(),
         responses=stream(ones, RATE, len(units), lambda at: _row(path, "responses", trials[at], len(units))),
         shown=presentations(
             ones,

@@ -12,6 +12,7 @@ import numpy as np
 from recon.data.arrays import Stored
 from recon.data.formats.placement import Degrees
 from recon.data.layout import Array
+from recon.data.unit_ids import Ids
 from recon.errors import InputError
 
 BEHAVIOR = ("pupil_dilation", "running_speed", "pupil_x", "pupil_y")
@@ -94,7 +95,7 @@ class Session:
     """
 
     name: str
-    unit_ids: Sequence[int]
+    unit_ids: Ids
     responses: Stream | Spikes
     shown: Sequence[ShownStimulus]
     behavior: Mapping[str, Stream] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
+from recon.correlation import doubled
 from recon.errors.ranges import Count, Positive
 from recon.problem.fidelities.base import Likelihood, by_neuron, counted, fitted
 
@@ -88,10 +89,10 @@ class Gaussian(Likelihood):
 
         At most `samples` bins, evenly spaced over the trials, enter.
         """
-        counts = by_neuron(mask, self.samples).double()
-        rate = by_neuron(counted(rates, mask, 0.0), self.samples).double().relu()
+        counts = doubled(by_neuron(mask, self.samples))
+        rate = doubled(by_neuron(counted(rates, mask, 0.0), self.samples)).relu()
         residuals = counted(responses, mask, 0.0) - counted(rates, mask, 0.0)
-        square = by_neuron(residuals, self.samples).double().square()
+        square = doubled(by_neuron(residuals, self.samples)).square()
         scale = _scale((square * counts).sum(1) / counts.sum(1).clamp_min(1.0), counts.sum(1) > 0)
         blocks = [slice(first, first + BLOCK) for first in range(0, len(scale), BLOCK)]
         pieces = [_maximise(counts[block], rate[block], square[block], (scale[block], self.floor)) for block in blocks]

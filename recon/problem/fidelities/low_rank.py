@@ -145,7 +145,7 @@ def _autocorrelation(scores: Tensor, bins: Tensor, *, private: Tensor, shared: T
 
 def _extended(lags: Tensor, length: int) -> Tensor:
     """Return ρ `[length]` of the autoregression whose first autocorrelations are `lags` (Yule–Walker equations)."""
-    values, order = lags.double().tolist(), len(lags) - 1
+    values, order = lags.tolist(), len(lags) - 1
     if order > 0:
         known = torch.tensor(values, dtype=torch.float64)
         steps = torch.arange(order)
