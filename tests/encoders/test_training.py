@@ -22,6 +22,7 @@ from recon.encoders.training import loop as learning_module
 from recon.encoders.training.clips import TrainingClip, draw_chunks, evaluate
 from recon.encoders.training.fit import TrainingSettings, poisson_loss, train
 from recon.encoders.training.state import read_parts
+from recon.errors import InputError
 
 NEURONS, FRAME = 12, (12, 16)
 SETTINGS = TrainingSettings(
@@ -206,3 +207,56 @@ def test_a_silent_neuron_keeps_a_positive_scale() -> None:
     std, _ = response_statistics([clip])
     assert 0 < float(std[0]) < float(std[1])
     assert math.isfinite(float(std[0]))
+
+
+def behaving(count: int, *, seed: int) -> list[TrainingClip]:
+    """The clips of `recording` with a pupil that follows what drives the neurons, as pupils follow luminance."""
+    generator = torch.Generator().manual_seed(seed)
+    clips = []
+    for clip in recording(count, seed=seed, noisy=False):
+        drive = clip.responses.mean(0)
+        pupil = (drive - drive.mean()) / drive.std() + 0.1 * torch.randn(120, generator=generator)
+        responses = torch.poisson(clip.responses, generator=generator)
+        clips.append(TrainingClip(clip.movie, responses, 3 + pupil.expand(4, 120)))
+    return clips
+
+
+def test_an_encoder_trained_with_dropout_of_behavior_does_without_and_another_refuses() -> None:
+    """Its rates without behavior are those at the mean, and predict better than those of one that relied on the pupil."""
+    clips, held_out = behaving(16, seed=1), behaving(8, seed=2)
+    blind = [TrainingClip(clip.movie, clip.responses) for clip in held_out]
+    usual, dropped = model(), model()
+    train(usual, clips, held_out, SETTINGS)
+    train(dropped, clips, held_out, replace(SETTINGS, behavior_dropout=0.5))
+    (mean,) = dropped.spec.behavior_means
+    assert mean == pytest.approx(float(torch.cat([c.behavior[1] for c in clips if c.behavior is not None]).mean()))
+    assert not usual.spec.behavior_means
+    assert "running_speed (optional)" in repr(dropped) and "optional" not in repr(usual)
+
+    movie, state = held_out[0].movie[None], torch.randn(1, 4, 120)
+    holed = state.index_fill(2, torch.arange(9), torch.nan)
+    with pytest.raises(
+        InputError, match=r"expected the channels running_speed, got none; .* training.behavior_dropout"
+    ):
+        usual(movie)
+    with pytest.raises(InputError, match=r"expected the channels running_speed, got NaN in some frames"):
+        usual(movie, holed)
+    assert torch.equal(dropped(movie), dropped(movie, torch.full((1, 4, 120), mean)))
+    assert torch.equal(dropped(movie, holed)[..., :9], dropped(movie)[..., :9])
+    torch.testing.assert_close(dropped(movie, holed)[..., 9:], dropped(movie, state)[..., 9:])
+
+    usual.spec = replace(usual.spec, behavior_means=(mean,))
+    print("R", [float(evaluate(e, c, warmup=10).mean()) for e in (usual, dropped) for c in (held_out, blind)])
+    learnt, relied = (float(evaluate(encoder, blind, warmup=10).mean()) for encoder in (dropped, usual))
+    assert learnt > relied + 0.1
+
+
+def test_without_dropout_the_weights_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The option draws nothing when it is off, and behavior without gaps passes unchanged."""
+    clips, held_out = recording(4, seed=1), recording(2, seed=2)
+    few = replace(SETTINGS, steps=6)
+    first, second = model(), model()
+    train(first, clips, held_out, few)
+    monkeypatch.setattr(training_module, "without_some", None)
+    train(second, clips, held_out, replace(few, behavior_dropout=0.0))
+    assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
