@@ -88,6 +88,12 @@ def known_mean(values: Tensor, *axes: int, keepdim: bool = False) -> Tensor:
     return values.nanmean(axes, keepdim) if bool(values.isnan().any()) else values.mean(axes, keepdim)
 
 
+def drawn_loss(share: float, generator: torch.Generator) -> int | None:
+    """Return the row of `LOSSES` that a sample loses, or None, with probability 1 − `share`."""
+    kind = int(torch.randint(len(LOSSES), (), generator=generator))
+    return kind if float(torch.rand((), generator=generator)) < share else None
+
+
 def without_some(behavior: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Return behavior `[B,4,T]` in which a random `share` of the samples lose channels: NaN.
 

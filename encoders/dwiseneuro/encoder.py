@@ -69,6 +69,7 @@ class DwiseNeuro(Encoder):
             seen.degrees_per_pixel,
             context=(reach, reach),
             behavior=BEHAVIOR_CHANNELS,
+            behavior_means=seen.behavior_means,
         )
         self._folded: tuple[tuple[tuple[int, int], ...], FoldedCore] | None = None
         self.train(network.training)

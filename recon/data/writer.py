@@ -16,17 +16,7 @@ import numpy as np
 
 from recon.data.behavior_rows import known_or_zero
 from recon.data.header import read_header
-from recon.data.layout import (
-    ABSENT,
-    MAX_FRAMES,
-    TIERS,
-    TIERS_FILE,
-    TRAIN,
-    Array,
-    content_id,
-    data_file,
-    save_array,
-)
+from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, content_id, data_file, save_array
 from recon.data.missing import check_responses
 from recon.data.stimulus_kinds import STIMULI_FILE
 from recon.data.training_statistics import write_statistics
