@@ -132,7 +132,7 @@ def test_half_of_the_behavior_is_enough_and_may_have_gaps(given: str, absent: sl
     assert "not recorded, unknown (NaN) in all frames" in notes(recording)
     assert ("pupil centre" if given == "behavior" else "running speed") in recording.made_by["decided"]["missing"]
     with pytest.raises(ValueError, match=f"{given}: expected finite values"):
-        import_arrays(tmp_path / "s", movie=MOVIE, responses=COUNTS, **{given: recorded / 0.0}, **SCALE)
+        import_arrays(tmp_path / "s", movie=MOVIE, responses=COUNTS, **{given: np.full((2, FRAMES), np.inf)}, **SCALE)
 
 
 def test_several_movies_with_a_list_of_trials(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_a_view_with_means_does_without_behavior_and_another_refuses_gaps() -> N
     means = torch.tensor([1.0, 2.0, 3.0, 4.0])[None, :, None].expand(1, 4, 12)
     assert torch.equal(view(movie), view(movie, means))
     holed = means.clone()
-    holed[:, 2, 5] = torch.nan
+    holed[:, 2, 4] = torch.nan
     assert torch.equal(view(movie, holed), view(movie, means))
     with pytest.raises(InputError, match="expected the channels pupil_x, got NaN in some frames"):
         DwiseNeuro(network, 0, subject=subject)(movie, holed)
