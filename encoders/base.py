@@ -25,7 +25,8 @@ class Spec:
 
     `frame_size` is (height, width) in pixels. `degrees_per_pixel` and `frame_rate` (Hz) fix the visual scale. `context`
     is the number of frames before and after frame t on which the rate at t depends. `neuron_ids` are the recording's
-    unit ids in the order of the rates. `behavior` lists the channels of `BEHAVIOR_CHANNELS` that the encoder uses.
+    unit ids in the order of the rates. `behavior` lists the channels of `BEHAVIOR_CHANNELS` that the encoder uses, and
+    `behavior_means` one value for each that stands for it where it is unknown; empty where behavior is required.
     `response_transform` is the unit of the rates: "raw" responses or responses "divided by std".
     """
 
@@ -37,6 +38,7 @@ class Spec:
     context: tuple[Whole, Whole] = (0, 0)
     behavior: tuple[str, ...] = ()
     response_transform: str = "raw"
+    behavior_means: tuple[float, ...] = ()
 
 
 class Encoder(nn.Module, ABC):
@@ -66,7 +68,11 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
-        """Return rates `[B,N,T]` for movie `[B,C,T,H,W]` and behavior `[B,4,T]` (see `BEHAVIOR_CHANNELS`)."""
+        """Return rates `[B,N,T]` for movie `[B,C,T,H,W]` and behavior `[B,4,T]` (see `BEHAVIOR_CHANNELS`).
+
+        NaN marks behavior that was not recorded. An encoder refuses it, and None, in the channels that it uses, unless
+        its Spec has means of them.
+        """
 
     def _facts(self) -> dict[str, object]:
         spec, (before, after) = self.spec, self.spec.context
@@ -75,7 +81,7 @@ class Encoder(nn.Module, ABC):
             "neurons": f"{len(spec.neuron_ids)}, rates {spec.response_transform}",
             "movie": screen(spec.frame_size, spec.degrees_per_pixel, spec.frame_rate),
             "context": f"{before} frames before, {after} after",
-            "behavior": ", ".join(spec.behavior) or "none",
+            "behavior": (", ".join(spec.behavior) or "none") + " (optional)" * bool(spec.behavior_means),
             "network": f"{size} parameters on {device_of(self)}",
             **card_facts(self.card),
         }

@@ -23,8 +23,7 @@ class Ensemble(Encoder):
         self.members = nn.ModuleList(members)
         contexts = [member.spec.context for member in members]
         context = (max(before for before, _ in contexts), max(after for _, after in contexts))
-        behavior = tuple(dict.fromkeys(name for member in members for name in member.spec.behavior))
-        self.spec = _merged_spec(members[0], context, behavior)
+        self.spec = replace(_merged_spec(members), context=context)
         self.padded_in_time = any(member.padded_in_time for member in members)
 
     @property
@@ -38,8 +37,19 @@ class Ensemble(Encoder):
         return torch.stack([member(movie, behavior) for member in self.members]).mean(0)
 
 
-def _merged_spec(member: Encoder, context: tuple[int, int], behavior: tuple[str, ...]) -> Spec:
-    return replace(member.spec, context=context, behavior=behavior)
+def _merged_spec(members: tuple[Encoder, ...]) -> Spec:
+    """Return the Spec of the first member with the behavior of all; optional only where each member can do without.
+
+    Members fill in their own means; those of the ensemble are the first member's of each channel.
+    """
+    used = [member.spec for member in members if member.spec.behavior]
+    behavior = tuple(dict.fromkeys(name for spec in used for name in spec.behavior))
+    means: dict[str, float] = {}
+    for spec in reversed(used):
+        means |= zip(spec.behavior, spec.behavior_means, strict=False)
+    optional = all(spec.behavior_means for spec in used)
+    chosen = tuple(means[name] for name in behavior) if optional else ()
+    return replace(members[0].spec, behavior=behavior, behavior_means=chosen)
 
 
 def _check_matching(first: Encoder, other: Encoder, number: int) -> None:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.encoders.base import Encoder, Spec
+from recon.encoders.behavior import chosen_behavior
 from recon.encoders.core_readout.behavior import BehaviorGain
 from recon.encoders.core_readout.readout import Keeper, Matrix, SparseReadout, sparse_matrix
-from recon.encoders.wrap import chosen_behavior
 from recon.errors import InputError
 from recon.errors.ranges import Count, Positive
 
@@ -116,7 +116,7 @@ class Judge(Encoder):
 
     def forward(self, movie: Tensor, behavior: Tensor | None = None) -> Tensor:
         """Return rates `[B,N,T]`."""
-        chosen = chosen_behavior(self.spec, behavior)
+        chosen = chosen_behavior(self.spec, behavior, movie.transpose(1, 2))
         features = self._features(self._units(movie))
         matrix = self._keeper(self._matrix, (self.mask, self.weights, self.corner), learning=self.training)
         drive = SparseReadout.apply(rearrange(features, "b t f place -> (b t) (f place)"), matrix.values, matrix)

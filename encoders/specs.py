@@ -30,6 +30,11 @@ def checked_spec(spec: object) -> Spec:
     checked = from_mapping(Spec, {**asdict(spec), **sizes}, where="spec")
     _check_ids(checked.neuron_ids)
     _check_names(checked.behavior, BEHAVIOR_CHANNELS, "behavior")
+    if len(checked.behavior_means) not in (0, len(checked.behavior)):
+        raise InputError(
+            f"spec.behavior_means: expected none, or one for each of {len(checked.behavior)} channels, got "
+            f"{len(checked.behavior_means)}; complete them"
+        )
     _check_names((checked.response_transform,), TRANSFORMS, "response_transform")
     return checked
 

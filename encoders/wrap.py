@@ -7,7 +7,8 @@ from functools import partial
 from einops import rearrange
 from torch import Tensor, nn
 
-from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, with_neurons
+from recon.encoders.base import Encoder, Spec, with_neurons
+from recon.encoders.behavior import chosen_behavior
 from recon.encoders.description import description
 from recon.encoders.dry_run import check_shape, dry_run, rates_shape
 from recon.encoders.hints import check_module, check_signature, remedy
@@ -39,7 +40,7 @@ class Wrapped(Encoder):
 
     def answer(self, movie: Tensor, behavior: Tensor | None = None) -> object:
         """Return what the module returns, the frames of a clip side by side; its shape is not checked."""
-        chosen = chosen_behavior(self.spec, behavior)
+        chosen = chosen_behavior(self.spec, behavior, movie.transpose(1, 2))
         return self._by_frame(movie, chosen) if self.frame_by_frame else self._call(movie, chosen)
 
     def for_neurons(self, neuron_ids: tuple[int, ...]) -> Encoder:
@@ -62,18 +63,6 @@ class Wrapped(Encoder):
         return self.module(movie) if behavior is None else self.module(movie, behavior)
 
 
-def chosen_behavior(spec: Spec, behavior: Tensor | None) -> Tensor | None:
-    """Return the behavior channels `[B,K,T]` named by the Spec, out of `[B,4,T]`; None if it names none."""
-    if not spec.behavior:
-        return None
-    if behavior is None:
-        raise InputError(
-            f"behavior: expected the channels {', '.join(spec.behavior)}, got none; "
-            "give behavior [B,4,T] or use an encoder trained without it"
-        )
-    return behavior[:, [BEHAVIOR_CHANNELS.index(name) for name in spec.behavior]]
-
-
 def wrap(module: nn.Module, spec: Spec, *, frame_by_frame: bool = False, in_recording_order: bool = False) -> Encoder:
     """Make an Encoder of a torch module that maps a movie, and the behavior channels named by `spec`, to rates.
 
@@ -93,5 +82,5 @@ def wrap(module: nn.Module, spec: Spec, *, frame_by_frame: bool = False, in_reco
 
 
 def _hint(encoder: Wrapped, movie: Tensor, behavior: Tensor | None) -> str:
-    chosen, by_frame = chosen_behavior(encoder.spec, behavior), encoder.frame_by_frame
+    chosen, by_frame = chosen_behavior(encoder.spec, behavior, movie.transpose(1, 2)), encoder.frame_by_frame
     return remedy(encoder.module, encoder.spec, frame_by_frame=by_frame, movie=movie, behavior=chosen)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recon.encoders.behavior import stacked_behavior
 from recon.errors import InputError
 
 
@@ -28,8 +29,8 @@ class Trial:
     """One presentation of a movie, cut to its valid frames.
 
     `movie` `[C,T,H,W]` in [0,1]; `responses` `[N,T]`; `behavior` `[4,T]` (pupil dilation, running speed, pupil x,
-    pupil y; without NaN) or None; `video_id` identifies the content and is shared by repeats; `rates` `[N,T]`, the
-    noise-free responses, exist in simulations only; `caption` describes the movie.
+    pupil y; NaN where it was not recorded) or None; `video_id` identifies the content and is shared by repeats; `rates`
+    `[N,T]`, the noise-free responses, exist in simulations only; `caption` describes the movie.
     """
 
     index: int
@@ -159,9 +160,9 @@ class Acquisition:
 class Measurement:
     """Activity and behavior recorded during a batch of movies, without the movies.
 
-    `responses` `[B,N,T]` (finite; zero where masked); `behavior` `[B,4,T]` or None; `neurons` `[N]` marks the *fit*
-    neurons, `selection` `[N]` the *selection* neurons (report neurons are in neither, their responses are zero);
-    `frames` `[B,T]` marks the frames that enter the fit.
+    `responses` `[B,N,T]` (finite; zero where masked); `behavior` `[B,4,T]` (NaN where unknown) or None; `neurons` `[N]`
+    marks the *fit* neurons, `selection` `[N]` the *selection* neurons (report neurons are in neither, their responses
+    are zero); `frames` `[B,T]` marks the frames that enter the fit.
     """
 
     responses: Tensor
@@ -253,12 +254,12 @@ class Trace(Protocol):
 
 
 def stack(trials: Sequence[Trial]) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return movies `[B,C,T,H,W]`, responses `[B,N,T]` and behavior `[B,4,T]` of trials of equal length."""
+    """Return movies `[B,C,T,H,W]`, responses `[B,N,T]` and behavior `[B,4,T]` of trials of equal length.
+
+    Behavior is NaN for trials without, and None if no trial has any.
+    """
     lengths = sorted({trial.movie.shape[1] for trial in trials})
     if len(lengths) != 1:
         raise InputError(f"trials of one batch: expected equal numbers of frames, got {lengths}; batch by length")
-    behaviors = [trial.behavior for trial in trials if trial.behavior is not None]
-    if behaviors and len(behaviors) != len(trials):
-        raise InputError(f"behavior: expected in all {len(trials)} trials of a batch or in none, got {len(behaviors)}")
-    behavior = torch.stack(behaviors) if behaviors else None
+    behavior = stacked_behavior([trial.behavior for trial in trials])
     return torch.stack([t.movie for t in trials]), torch.stack([t.responses for t in trials]), behavior

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from recon.encoders.base import Encoder, Spec
+from recon.encoders.behavior import chosen_behavior
 from recon.encoders.core_readout.behavior import BehaviorGain, pupil_shift
 from recon.encoders.core_readout.core import Core, CoreSettings, temporal_filters
 from recon.encoders.core_readout.readout import (
@@ -27,7 +28,6 @@ from recon.encoders.core_readout.readout import (
     readout_places,
     sampled_positions,
 )
-from recon.encoders.wrap import chosen_behavior
 from recon.errors import InputError
 from recon.errors.ranges import Positive
 
@@ -121,7 +121,7 @@ class CoreReadout(Encoder):
 
     def respond(self, planes: Tensor, behavior: Tensor | None) -> Tensor:
         """Return rates `[B,N,T]` for filtered movies `[B,T,R·block²,h,w]`; frames are independent."""
-        chosen = chosen_behavior(self.spec, behavior)
+        chosen = chosen_behavior(self.spec, behavior, planes)
         shift = (
             None if self.shifter is None or chosen is None else rearrange(self.shifter(chosen), "b t xy -> (b t) xy")
         )

@@ -10,7 +10,8 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
-from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder
+from recon.encoders.base import Encoder
+from recon.encoders.behavior import behavior_moments
 from recon.encoders.core_readout.core import Core, CoreSettings, temporal_filters
 from recon.encoders.training.clips import TrainingClip
 
@@ -43,12 +44,11 @@ def response_statistics(clips: Sequence[TrainingClip]) -> tuple[Tensor, Tensor]:
 
 
 def _behavior_statistics(module: Any, names: tuple[str, ...], clips: Sequence[TrainingClip]) -> None:
-    rows = [BEHAVIOR_CHANNELS.index(name) for name in names]
     if type(module).__name__ == "PupilShift":
-        rows = [rows[row] for row in module.rows]
-    values = torch.cat([clip.behavior[rows] for clip in clips if clip.behavior is not None], 1)
-    module.mean.copy_(values.mean(1))
-    module.std.copy_(values.std(1).clamp_min(1e-6))
+        names = tuple(names[row] for row in module.rows)
+    mean, std = behavior_moments(names, [clip.behavior for clip in clips])
+    module.mean.copy_(mean)
+    module.std.copy_(std)
 
 
 @torch.no_grad()

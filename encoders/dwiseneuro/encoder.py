@@ -12,11 +12,11 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, with_neurons
+from recon.encoders.behavior import chosen_behavior
 from recon.encoders.dwiseneuro.argus_files import read_published
 from recon.encoders.dwiseneuro.folded import FoldedCore
 from recon.encoders.dwiseneuro.network import NEURONS, DwiseNetwork, Subject, build_network, stacked
 from recon.encoders.dwiseneuro.passes import Passes, Sums, in_passes
-from recon.encoders.wrap import chosen_behavior
 from recon.errors import InputError
 from recon.files.paths import user_path
 from recon.files.weights import check_tensors
@@ -69,6 +69,7 @@ class DwiseNeuro(Encoder):
             seen.degrees_per_pixel,
             context=(reach, reach),
             behavior=BEHAVIOR_CHANNELS,
+            behavior_means=seen.behavior_means,
         )
         self._folded: tuple[tuple[tuple[int, int], ...], FoldedCore] | None = None
         self.train(network.training)
@@ -179,7 +180,7 @@ class DwiseNeuro(Encoder):
             raise InputError(
                 f"movie: expected at least {span} frames (one window), got {movie.shape[2]}; take a longer clip"
             )
-        states = chosen_behavior(self.spec, behavior)
+        states = chosen_behavior(self.spec, behavior, movie.transpose(1, 2))
         if states is None or states.shape[2] != movie.shape[2] or len(states) != len(movie):
             raise InputError(
                 f"behavior: expected {(len(movie), len(BEHAVIOR_CHANNELS), movie.shape[2])}, "

@@ -36,12 +36,16 @@ WHITE = 255.0
 
 @dataclass(frozen=True)
 class Subject:
-    """The animal of a readout: recording name, neuron ids in order, frame rate (Hz) and degrees per pixel."""
+    """The animal of a readout: recording name, neuron ids in order, frame rate (Hz) and degrees per pixel.
+
+    `behavior_means` stand for behavior that is unknown; empty where it is required.
+    """
 
     name: str
     neuron_ids: tuple[UnitId, ...]
     frame_rate: Positive = 30.0
     degrees_per_pixel: Positive = 1.45
+    behavior_means: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

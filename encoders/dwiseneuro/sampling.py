@@ -17,10 +17,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from recon.encoders.behavior import LOSSES, drawn_loss
 from recon.encoders.dwiseneuro.network import DwiseSettings, Subject, stacked
 from recon.encoders.training.clips import TrainingClip
 from recon.errors import InputError
-from recon.errors.ranges import Count, Fraction, Positive, Seed, Whole
+from recon.errors.ranges import Count, Decay, Fraction, Positive, Seed, Whole
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class WindowSampling:
 
     The area of the pasted box, relative to the canvas and before clipping at its edges, is drawn from
     Beta(`cutmix_alpha`, `cutmix_alpha`). `readers` is the number of prefetching threads.
+    `behavior_dropout`: share of the samples that lose behavior (all of it, the eye tracker's or the treadmill's); its
+    means then stand for behavior that is unknown.
     """
 
     samples: Count = 72_000
@@ -46,6 +49,7 @@ class WindowSampling:
     cutmix_alpha: Positive = 1.0
     readers: Whole = 0
     seed: Seed = 0
+    behavior_dropout: Decay = 0.0
 
     def __post_init__(self) -> None:
         if min(self.samples, self.batch) < 1 or self.readers < 0:
@@ -70,11 +74,12 @@ class Draw(NamedTuple):
 
 
 class CutMixSample(NamedTuple):
-    """A window and, for CutMix, the window of the same mouse that provides the box."""
+    """A window and, for CutMix, the window of the same mouse that provides the box; `lost`: row of `LOSSES`."""
 
     window: Draw
     other: Draw | None = None
     box: Box = (0, 0, 0, 0)
+    lost: int | None = None
 
 
 class Window(NamedTuple):
@@ -130,7 +135,11 @@ def plan(step: int, trials: Sequence[int], sampling: WindowSampling, canvas: tup
     first = place * sampling.batch
     mice = epoch_order(sampling, len(trials), epoch)[first : first + sampling.batch]
     generator = generator_of(sampling.seed, "batch", step)
-    return [_sample(mouse, trials[mouse], sampling, canvas, generator=generator) for mouse in mice.tolist()]
+    samples = [_sample(mouse, trials[mouse], sampling, canvas, generator=generator) for mouse in mice.tolist()]
+    if not sampling.behavior_dropout:
+        return samples
+    draws = generator_of(sampling.seed, "behavior", step)
+    return [sample._replace(lost=drawn_loss(sampling.behavior_dropout, draws)) for sample in samples]
 
 
 def _sample(
@@ -175,12 +184,21 @@ def cut_mix(window: Window, other: Window, box: Box) -> Window:
     return Window(inputs, (1 - share) * window.responses + share * other.responses)
 
 
-def cut(clip: TrainingClip, settings: DwiseSettings, start: int) -> Window:
-    """Return the window of a clip that starts at frame `start`."""
-    if clip.behavior is None:
-        raise InputError("behavior: expected pupil and running of every trial, got none; record or import them")
+def cut(
+    clip: TrainingClip, settings: DwiseSettings, start: int, *, means: tuple[float, ...] = (), lost: int | None = None
+) -> Window:
+    """Return the window of a clip that starts at frame `start`; `means` stand for behavior that is unknown or lost."""
     part = slice(start, start + settings.span, settings.step)
-    inputs = stacked(clip.movie[None, :, part], clip.behavior[None, :, part], settings)
+    behavior = torch.full((4, clip.movie.shape[1]), torch.nan) if clip.behavior is None else clip.behavior
+    states = behavior[:, part] if lost is None else behavior[:, part].masked_fill(LOSSES[lost][:, None], torch.nan)
+    if means:
+        states = torch.where(states.isnan(), states.new_tensor(means)[:, None], states)
+    elif bool(states.isnan().any()):
+        raise InputError(
+            "behavior: expected pupil and running in all frames of every trial, got none or gaps; record or import "
+            "them, or set training.sampling.behavior_dropout=0.2 to learn to do without"
+        )
+    inputs = stacked(clip.movie[None, :, part], states[None], settings)
     return Window(inputs[0], clip.responses[:, part].clamp_min(0))
 
 
@@ -199,18 +217,19 @@ def read_batch(samples: Sequence[CutMixSample], mice: Sequence[Mouse], settings:
     """Return the windows of samples as a batch."""
     windows = []
     for sample in samples:
-        window = _read(sample.window, mice, settings)
+        window = _read(sample.window, mice, settings, sample.lost)
         if sample.other is not None:
-            window = cut_mix(window, _read(sample.other, mice, settings), sample.box)
+            window = cut_mix(window, _read(sample.other, mice, settings, sample.lost), sample.box)
         windows.append(window)
     inputs = torch.stack([window.inputs for window in windows])
     owners = torch.tensor([sample.window.mouse for sample in samples])
     return WindowBatch(inputs, owners, tuple(window.responses for window in windows))
 
 
-def _read(draw: Draw, mice: Sequence[Mouse], settings: DwiseSettings) -> Window:
-    clip = mice[draw.mouse].training[draw.trial]
-    return cut(clip, settings, int(draw.place * places(clip, settings)))
+def _read(draw: Draw, mice: Sequence[Mouse], settings: DwiseSettings, lost: int | None) -> Window:
+    mouse = mice[draw.mouse]
+    clip, means = mouse.training[draw.trial], mouse.subject.behavior_means
+    return cut(clip, settings, int(draw.place * places(clip, settings)), means=means, lost=lost)
 
 
 def read_ahead(steps: range, read: Callable[[int], WindowBatch], readers: int) -> Iterator[WindowBatch]:

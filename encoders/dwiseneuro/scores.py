@@ -54,7 +54,7 @@ def validate(
 def _tiles(mouse: Mouse, settings: DwiseSettings) -> Iterator[Window]:
     for clip in mouse.validation:
         for start_frame in range(0, places(clip, settings), settings.span):
-            yield cut(clip, settings, start_frame)
+            yield cut(clip, settings, start_frame, means=mouse.subject.behavior_means)
 
 
 def _batched(windows: Iterator[Window], size: int) -> Iterator[list[Window]]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, with_neurons
+from recon.encoders.behavior import refuse_unknown
 from recon.encoders.dwiseneuro.argus_files import read_state
 from recon.encoders.sensorium.cores2023 import FrameCore, Recurrence, SpaceTimeCore, core_kind
 from recon.encoders.sensorium.static2022 import GaussianReadout, Pair, belongs, shifter_of
@@ -133,6 +134,7 @@ class Sensorium2023(Encoder):
         if behavior is None or tuple(behavior.shape) != expected:
             found = None if behavior is None else tuple(behavior.shape)
             raise InputError(f"behavior: expected {expected}, got {found}; pass the movie's own")
+        refuse_unknown(self.spec, behavior)
         mean = movie.new_tensor((0.0, 0.0, *self.statistics.pupil_mean))
         deviation = movie.new_tensor((*self.statistics.behavior, *self.statistics.pupil_deviation))
         return (behavior.to(movie) - mean[:, None]) / deviation[:, None]

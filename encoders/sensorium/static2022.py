@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recon.encoders.base import Encoder, Spec, with_neurons
+from recon.encoders.behavior import refuse_unknown
 from recon.encoders.dwiseneuro.argus_files import read_state
 from recon.encoders.sensorium.fixed_readout import FixedReadout
 from recon.errors import InputError
@@ -171,6 +172,7 @@ class Sensorium2022(Encoder):
             raise InputError(f"movie: expected [B,1,T,36,64], got {tuple(movie.shape)}; resize it")
         if self.spec.behavior and (behavior is None or behavior.shape[2] != movie.shape[2]):
             raise InputError(f"behavior: expected [B,4,{movie.shape[2]}], got none or another length; pass the movie's")
+        refuse_unknown(self.spec, behavior)
         mean, deviation = self.normalisation.image
         frames = rearrange((movie * WHITE - mean) / deviation, "b c t h w -> (b t) c h w")
         shift = None

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from recon.correlation import pearson_of_sums
 from recon.encoders.base import Encoder
+from recon.encoders.behavior import stacked_behavior
 
 
 class TrainingClip(NamedTuple):
-    """One trial: movie `[C,T,H,W]` in [0,1], responses `[N,T]`, behavior `[4,T]` or none."""
+    """One trial: movie `[C,T,H,W]` in [0,1], responses `[N,T]`, behavior `[4,T]` (NaN where unknown) or none."""
 
     movie: Tensor
     responses: Tensor
@@ -78,11 +79,10 @@ def draw_chunks(
     for index in chosen:
         start = int(torch.randint(_length(clips, index) - frames + 1, (1,), generator=generator))
         parts.append(_part(clips, index, start, start + frames))
-    behaviors = [part.behavior for part in parts if part.behavior is not None]
     return (
         torch.stack([part.movie for part in parts]),
         torch.stack([part.responses for part in parts]),
-        torch.stack(behaviors) if behaviors else None,
+        stacked_behavior([part.behavior for part in parts]),
     )
 
 

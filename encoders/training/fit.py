@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recon.encoders.base import Encoder, device_of
+from recon.encoders.behavior import behavior_moments, without_some
 from recon.encoders.core_readout.prepare import prepare
 from recon.encoders.training.clips import TrainingClip, draw_chunks, evaluate
 from recon.encoders.training.loop import Learning, TrainingOutcome, learn
@@ -23,7 +24,8 @@ class TrainingSettings:
 
     `smooth` and `sparse` are the weights of the encoder's regularisers. `clip` bounds the gradient norm. `average` is
     the decay of the averaged weights. Training stops early after `patience` validations without improvement.
-    `warmup_frames` are dropped when scoring.
+    `warmup_frames` are dropped when scoring. `behavior_dropout`: share of the training samples that lose behavior (all
+    of it, the eye tracker's or the treadmill's); where it is above 0, the mean stands for behavior that is unknown.
     """
 
     steps: Count = 1500
@@ -39,6 +41,7 @@ class TrainingSettings:
     validate_every: Count = 150
     patience: Whole = 6
     warmup_frames: Whole = 50
+    behavior_dropout: Decay = 0.0
     seed: Seed = 0
 
 
@@ -62,6 +65,9 @@ def train(
     generator = torch.Generator().manual_seed(settings.seed)
     model.initialise(generator)
     prepare(encoder, training)
+    if settings.behavior_dropout and encoder.spec.behavior:
+        means, _ = behavior_moments(encoder.spec.behavior, [clip.behavior for clip in training])
+        encoder.spec = replace(encoder.spec, behavior_means=tuple(means.tolist()))
     model.generator = None  # the averaged copy does not sample
     return learn(
         encoder,
@@ -96,6 +102,8 @@ def loss_of(
     movie, responses, behavior = draw_chunks(training, draws, batch=settings.batch, frames=settings.frames)
     movie, responses = movie.to(device), responses.to(device)
     behavior = None if behavior is None else behavior.to(device)
+    if settings.behavior_dropout and behavior is not None:
+        behavior = without_some(behavior, settings.behavior_dropout, draws)
     first = min(encoder.spec.context[0], movie.shape[2] - 1)
     loss = poisson_loss(encoder(movie, behavior)[..., first:], responses[..., first:], encoder.scale)
     total: Tensor = loss + encoder.regulariser(smooth=settings.smooth, sparse=settings.sparse)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recon.data.arrays import read_array
+from recon.data.complete_repeats import FEWEST, joined_complete, named, sharing, sizes_of, span_of
 from recon.data.duplicates.find import Progress
 from recon.data.findings import repeat_sets
 from recon.data.layout import Array
@@ -18,7 +19,6 @@ from recon.data.noise_ceiling import (
     alternating_halves,
     correlation_ceiling,
     explainable_variance,
-    joined_repeats,
     oracle_correlation,
     signal_power,
     spearman_brown,
@@ -50,11 +50,19 @@ NEURONS = 512
 
 @dataclass(frozen=True)
 class Repeats:
-    """Responses to repeated clips `[R,N,T]`, concatenated over clips, with unit ids and areas ("" if unknown)."""
+    """Responses to repeated clips `[R,N,T]`, concatenated over clips, with unit ids and areas ("" if unknown).
+
+    Each unit has its complete repeats, without NaN; what it has fewer than R repeats or T frames is NaN at the end.
+    """
 
     responses: Tensor
     unit_ids: tuple[int | str, ...]
     areas: tuple[str, ...]
+
+    @property
+    def sizes(self) -> Tensor:
+        """Complete repeats and frames of every unit, `[N,2]`."""
+        return sizes_of(self.responses)
 
 
 def recording_repeats(recording: SensoriumRecording, *, areas: str | None = None, progress: Progress = iter) -> Repeats:
@@ -73,11 +81,14 @@ def recording_repeats(recording: SensoriumRecording, *, areas: str | None = None
     masked = set(recording.masked.masked.tolist())
     names = tuple(name for row, name in enumerate(recording.units.names) if row not in masked)
     ids = names or recording.unit_ids
-    return Repeats(joined_repeats(clips), ids, _areas(areas, len(ids)))
+    return _complete(Repeats(joined_complete(clips), ids, _areas(areas, len(ids))), str(recording.path))
 
 
 def array_repeats(responses: Sequence[str], *, areas: str | None = None, unit_ids: str | None = None) -> Repeats:
-    """Return repeats from one or more arrays (units, repeats, bins) of the same units, each FILE or FILE:NAME."""
+    """Return repeats from one or more arrays (units, repeats, bins) of the same units, each FILE or FILE:NAME.
+
+    NaN marks what was not shown: a unit's repeat counts if it is complete, in each array by itself.
+    """
     arrays = [read_responses(one) for one in responses]
     counts = sorted({len(array) for array in arrays})
     if len(counts) > 1:
@@ -86,19 +97,23 @@ def array_repeats(responses: Sequence[str], *, areas: str | None = None, unit_id
     ids = range(counts[0]) if unit_ids is None else np.ravel(read_array(unit_ids)).tolist()
     if len(ids) != counts[0]:
         raise InputError(f"unit_ids: expected {counts[0]} ids, one per unit, got {len(ids)}; name another array")
-    return Repeats(joined_repeats(clips), tuple(ids), _areas(areas, counts[0]))
+    return _complete(Repeats(joined_complete(clips), tuple(ids), _areas(areas, counts[0])), "responses")
 
 
 def read_responses(source: str) -> Array:
-    """Return a finite array (units, repeats, bins) from FILE or FILE:NAME."""
+    """Return an array (units, repeats, bins) from FILE or FILE:NAME; NaN marks what was not shown."""
     array = read_array(source)
     if array.ndim != 3 or array.dtype.kind not in "iuf":
         raise InputError(
             f"{source}: expected (units, repeats, segments or bins) of numbers, got {array.shape} of {array.dtype}; "
             "transpose it or name another array"
         )
-    if not np.isfinite(array).all():
-        raise InputError(f"{source}: expected finite responses, got NaN or infinity; leave out these units")
+    infinite = np.flatnonzero(np.isinf(array).any((1, 2)))
+    if len(infinite):
+        raise InputError(
+            f"{source}: expected finite responses, or NaN where nothing was shown, got infinity for the units "
+            f"{named(infinite.tolist())} (counted from 0); repair or leave them out"
+        )
     return array
 
 
@@ -108,46 +123,67 @@ def read_areas(source: str) -> tuple[str, ...]:
 
 
 def ceilings(repeats: Repeats, *, generator: torch.Generator, halves: int = 100) -> dict[str, Tensor]:
-    """Return the noise ceilings `[N]` by name (`MEASURES`); NaN where undefined (silent units, no signal power)."""
+    """Return the noise ceilings `[N]` by name (`MEASURES`), each of a unit's complete repeats.
+
+    NaN where undefined: silent units, no signal power, fewer than two complete repeats.
+    """
     seed = int(torch.randint(2**62, (), generator=generator))
-    parts = [
-        _measured(part, generator=torch.Generator().manual_seed(seed), halves=halves)
-        for part in torch.split(repeats.responses, NEURONS, dim=1)
-    ]
-    return {name: torch.cat([part[name] for part in parts]) for name in MEASURES}
+    found = {name: torch.full((len(repeats.unit_ids),), torch.nan, dtype=torch.float64) for name in MEASURES}
+    for alike, size in sharing(repeats.sizes):
+        count, frames = size.tolist()
+        for units in torch.split(alike, NEURONS) if count >= FEWEST else ():
+            part = repeats.responses[:count, units, :frames]
+            for name, values in _measured(part, torch.Generator().manual_seed(seed), halves=halves).items():
+                found[name][units] = values.to(found[name])
+    return found
 
 
 def rows(repeats: Repeats, found: Mapping[str, Tensor]) -> Iterator[dict[str, Any]]:
     """Yield one row per neuron: unit id, area, number of repeats, number of frames, and every ceiling."""
-    count, _, frames = repeats.responses.shape
     values = {name: value.tolist() for name, value in found.items()}
+    sizes = repeats.sizes.tolist()
     for i, (unit, area) in enumerate(zip(repeats.unit_ids, repeats.areas, strict=True)):
+        count, frames = sizes[i]
         about = {"unit_id": unit, "area": area, "repeats": count, "frames": frames}
         yield about | {name: value[i] for name, value in values.items()}
 
 
 def screen(repeats: Repeats, found: Mapping[str, Tensor]) -> str:
     """Return a one-screen table: median and quartiles of each ceiling over units, by area."""
-    count, units, frames = repeats.responses.shape
+    used = repeats.sizes[:, 0] >= FEWEST
+    counts, frames = repeats.sizes[used].T
     shown = [name for name in MEASURES if name != "signal_power"]
     titles = [TITLES.get(name, name) for name in shown]
     names = sorted(set(repeats.areas)) if any(repeats.areas) else []
     table = [["area", "units", *titles]]
     for area in (*names, "all"):
-        chosen = torch.tensor([area in ("all", own) for own in repeats.areas])
+        chosen = torch.tensor([area in ("all", own) for own in repeats.areas]) & used
         cells = [_quartiles(found[name][chosen]) for name in shown]
         table.append([area or "(none)", str(int(chosen.sum())), *cells])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [f"{units} units, {count} repeats of {frames} frames: median (quartiles)"]
+    complete = "complete repeats" if bool(repeats.responses.isnan().any()) else "repeats"
+    lines = [f"{len(counts)} units, {span_of(counts)} {complete} of {span_of(frames)} frames: median (quartiles)"]
     lines += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
-    undefined = {title: int(found[name].isnan().sum()) for title, name in zip(titles, shown, strict=True)}
+    undefined = {title: int(found[name][used].isnan().sum()) for title, name in zip(titles, shown, strict=True)}
     missing = ", ".join(f"{number} of {title}" for title, number in undefined.items() if number)
     if missing:
         lines.append(f"undefined and left out: {missing} (silent units, no signal power)")
+    without = [unit for unit, own in zip(repeats.unit_ids, used.tolist(), strict=True) if not own]
+    if without:
+        lines.append(f"fewer than {FEWEST} complete repeats, left out: {len(without)} units ({named(without)})")
     return "\n".join(lines)
 
 
-def _measured(responses: Tensor, *, generator: torch.Generator, halves: int) -> dict[str, Tensor]:
+def _complete(repeats: Repeats, source: str) -> Repeats:
+    if not bool((repeats.sizes[:, 0] >= FEWEST).any()):
+        raise InputError(
+            f"{source}: expected units with {FEWEST} or more complete repeats (without NaN), got none of "
+            f"{len(repeats.unit_ids)}; fill the gaps, or cut the bins that were not shown"
+        )
+    return repeats
+
+
+def _measured(responses: Tensor, generator: torch.Generator, *, halves: int) -> dict[str, Tensor]:
     half = split_half(responses, generator=generator, halves=halves)
     return {
         "oracle": oracle_correlation([responses]),

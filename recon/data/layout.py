@@ -16,6 +16,8 @@ Array = np.ndarray[Any, Any]
 
 VARIABLES = ("videos", "responses", "behavior", "pupil_center")
 """Folders under `data/`; every array in them has time as its last axis."""
+MASKED = ("behavior", "pupil_center")
+"""Variables in which NaN marks what was not recorded."""
 STATISTICS = ("mean", "std", "min", "max", "median")
 LARGEST = 1e6
 """Largest plausible magnitude of any value of a trial.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recon.data.behavior_rows import behavior_rows, known_or_zero
 from recon.data.content import content_hashes
 from recon.data.header import (
     acquisition_times,
@@ -54,7 +55,8 @@ class SensoriumRecording(Recording):
 
     The valid frames of a trial end where all its arrays are padded with NaN, at most after 300 frames. `masked` are the
     neurons with NaN inside a trial: they are left out of all arrays, `unit_ids` included. A trial has a movie but no
-    responses if their file is absent or all NaN, or was withheld by the publisher (`WITHHELD`).
+    responses if their file is absent or all NaN, or was withheld by the publisher (`WITHHELD`). Behavior is NaN where
+    it was not recorded.
 
     `lenient`: ids of neurons that cannot be used are kept as a complaint in `units`, for a check.
     """
@@ -203,7 +205,7 @@ class SensoriumRecording(Recording):
         if "responses" in cut:
             cut["responses"] = cut["responses"][self.masked.kept]
         for name, array in cut.items():
-            check_finite(files[name], array)
+            check_finite(files[name], known_or_zero(name, array))
         return cut
 
     def statistic(self, variable: str, name: str, *, frames: int) -> Array:
@@ -216,7 +218,7 @@ class SensoriumRecording(Recording):
             check_statistic(file, array, neurons=len(self.all_unit_ids), kept=self.masked.kept)
             array = array[self.masked.kept]
         else:
-            check_statistic(file, array)
+            check_statistic(file, known_or_zero(variable, array))
         if array.ndim == timeless:
             return np.broadcast_to(array[..., None], (*array.shape, frames))
         if array.shape[-1] < frames:
@@ -269,14 +271,13 @@ class SensoriumRecording(Recording):
         return array[self.masked.kept]
 
     def _build_trial(self, index: int, arrays: Mapping[str, Array], span: tuple[int, int]) -> Trial:
-        behavior = [arrays[name].astype(np.float32) for name in ("behavior", "pupil_center") if name in arrays]
         rates = data_file(self.path, "rates", index)
         return Trial(
             index,
             self.tiers[index],
             torch.from_numpy(np.moveaxis(arrays["videos"], -1, 0).astype(np.float32) / 255)[None],
             torch.from_numpy(arrays["responses"].astype(np.float32)),
-            torch.from_numpy(np.concatenate(behavior)) if len(behavior) == 2 else None,
+            behavior_rows(arrays),
             self._ids[index] if self._ids else self._known[index][1],
             torch.from_numpy(self._rates(rates, span).astype(np.float32)) if rates.exists() else None,
             next(iter(self.captions(index)), ""),

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from recon.data.behavior_rows import known_or_zero
 from recon.data.content_ids import ContentIds
 from recon.data.header import read_header
 from recon.data.hidden_folders import open_hidden
@@ -107,8 +108,8 @@ class RecordingWriter:
     ) -> None:
         """Write one trial: video `(T,H,W)` 0–255, responses and rates `(N,T)`, behavior and pupil_center `(2,T)`.
 
-        `responses` is None if withheld; neurons with NaN in a row of it will be masked. `video_id` defaults to
-        the content hash, and stands for one content only.
+        `responses` is None if withheld; neurons with NaN in a row of it will be masked. Behavior is NaN where it was
+        not recorded. `video_id` defaults to the content hash, and stands for one content only.
         """
         arrays = {"responses": responses, "behavior": behavior, "pupil_center": pupil_center, "rates": rates}
         self._check_trial(index, tier, video, arrays)
@@ -185,7 +186,7 @@ class RecordingWriter:
                 raise InputError(f"{variable} of trial {index}: expected {expected}, got {array.shape}; cut to fit")
             if variable == "responses" and array is not None:
                 check_responses(array, f"{variable} of trial {index}")
-            elif array is not None and not np.isfinite(array).all():
+            elif array is not None and not np.isfinite(known_or_zero(variable, array)).all():
                 raise InputError(f"{variable} of trial {index}: expected finite values, got NaN or infinity; fill them")
 
     def _write_meta(self) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recon.encoders.base import Encoder, device_of
+from recon.encoders.behavior import known_mean
 from recon.encoders.identity import state_hash
 from recon.encoders.training.loop import seconds_spent
 from recon.errors import InputError
@@ -68,9 +69,9 @@ class TrainingSet:
         yield from map(self.recording.trial, indices[:: max(len(indices) // count, 1)][:count])
 
     def mean_behavior(self) -> Tensor | None:
-        """Return the mean behavior `[4]` over training trials, or None if none was recorded."""
-        means = [trial.behavior.mean(1) for trial in self.trials() if trial.behavior is not None]
-        return torch.stack(means).mean(0) if means else None
+        """Return the mean behavior `[4]` over training trials, NaN for unknown channels; None if none was recorded."""
+        means = [known_mean(trial.behavior, 1) for trial in self.trials() if trial.behavior is not None]
+        return known_mean(torch.stack(means), 0) if means else None
 
     def required_encoders(self, what: str) -> tuple[Encoder, ...]:
         """Return the row's encoders; raises InputError, naming `what` needs one, if there are none."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder, device_of
+from recon.encoders.behavior import known_mean
 from recon.errors import InputError
 from recon.problem.clips import Batch, Presentation
 from recon.problem.problem import Observation, Problem
@@ -159,4 +160,4 @@ def _of_strangers(batch: Batch) -> Presentation:
 def _average(every: Sequence[Presentation]) -> Presentation:
     responses = torch.stack([responses for responses, _ in every]).mean(0)
     behaviors = [behavior for _, behavior in every if behavior is not None]
-    return responses, torch.stack(behaviors).mean(0) if behaviors else None
+    return responses, known_mean(torch.stack(behaviors), 0) if behaviors else None

@@ -12,6 +12,7 @@ from torch import Tensor
 from recon.data.measurement import Bins, binning
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import Encoder
+from recon.encoders.behavior import lacking_channels
 from recon.errors import InputError
 from recon.files import digest
 from recon.files.code_version import code_version, modules_of
@@ -53,7 +54,7 @@ def fit_fidelity(
     key = digest([repr(fidelity), recording.fingerprint(), hashes, neurons, frames, bins, TRIALS, code])
     path = artefacts / f"fidelity-{key}.safetensors"
     if not whole(path):
-        trials = training_trials(recording, frames)
+        trials = training_trials(recording, frames, tuple(encoders.values()))
         pairs = [_pair(recording, trials, encoder, bins, window) for encoder in encoders.values()]
         rates, responses, counted = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         mask = counted & ~sets["report"][:, None]
@@ -65,13 +66,25 @@ def fit_fidelity(
     return load(path)
 
 
-def training_trials(recording: SensoriumRecording, frames: int) -> list[Trial]:
-    """Return training trials cut to `frames` frames, or to the shortest trial."""
+def training_trials(recording: SensoriumRecording, frames: int, encoders: Sequence[Encoder] = ()) -> list[Trial]:
+    """Return training trials cut to `frames` frames, or to the shortest trial; those with what the encoders need."""
     indices = recording.trials("train")
     if not indices:
         raise InputError("training: expected trials of tier 'train', got none; import or simulate some")
     chosen = [recording.trial(i) for i in indices[:: max(len(indices) // TRIALS, 1)][:TRIALS]]
+    lost = {name for trial in chosen for encoder in encoders for name in lacking_in(trial, encoder)}
+    chosen = [trial for trial in chosen if not any(lacking_in(trial, encoder) for encoder in encoders)]
+    if not chosen:
+        raise InputError(
+            f"fidelity: expected training trials with {', '.join(sorted(lost))} as the encoders use, got gaps in all; "
+            "train encoders with training.behavior_dropout or behavior=[]"
+        )
     return cut(chosen, min(frames, *(trial.movie.shape[1] for trial in chosen)))
+
+
+def lacking_in(trial: Trial, encoder: Encoder) -> tuple[str, ...]:
+    """Return the behavior channels that an encoder needs and that a trial lacks in any frame."""
+    return lacking_channels(encoder.spec, None if trial.behavior is None else trial.behavior[None])
 
 
 def cut(trials: Sequence[Trial], frames: int) -> list[Trial]:

@@ -14,13 +14,14 @@ from recon.data.layout import TRAIN
 from recon.data.measurement import binning
 from recon.data.neuron_sets import left_out_neurons
 from recon.encoders.base import Encoder
+from recon.encoders.behavior import lacking_channels
 from recon.errors import InputError, listed
 from recon.files.code_version import parts_of
 from recon.methods.requirements import Supply, Weighted, unmet
 from recon.methods.training_set import TrainingSet
 from recon.problem.clips import Batch
-from recon.problem.conditions import common_scale, presentations, response_scale, spoken
-from recon.problem.fit import needs_fit
+from recon.problem.conditions import Condition, common_scale, presentations, response_scale, spoken
+from recon.problem.fit import lacking_in, needs_fit
 from recon.study.settings import Row, Settings
 from recon.study.shared import Bench, Plan, planned
 
@@ -119,10 +120,12 @@ def _world(bench: Bench, problems: Problems) -> set[tuple[str, str]] | None:
     )
     named = [(kind, name, load) for kind, names, load in kinds for name in names]
     ready = {(kind, name) for kind, name, load in named if problems.tried(partial(load, name)) is not None}
-    problems.tried(lambda: bench.judge)
+    judge = problems.tried(lambda: bench.judge)
     problems.tried(lambda: bench.mask)
     for batch in problems.tried(lambda: bench.batches) or ():
         problems.tried(partial(bench.scorer, batch))
+        if judge is not None:
+            problems.tried(partial(_check_behavior, batch, "recorded", [judge]), about="judge: ")
     if problems.tried(lambda: bench.batches) is None or problems.tried(bench.facts.read) is None:
         return None
     return ready
@@ -191,7 +194,7 @@ def _pose(bench: Bench, entry: Plan, problems: Problems, *, encoders: Sequence[E
     if row.condition != "predicted":  # which are rates of the encoder: always at hand
         problems.tried(partial(presentations, batch, row.condition, encoders[0]))
     problems.tried(partial(spoken, batch, row.words))
-    problems.tried(partial(_check_behavior, batch, encoders))
+    problems.tried(partial(_check_behavior, batch, row.condition, encoders))
     if needs_fit(entry.fidelity) and not bench.facts.lengths:
         problems.found.append(
             "fidelity: expected trials of tier 'train' to fit its noise to, got none; import some, or take poisson"
@@ -200,18 +203,29 @@ def _pose(bench: Bench, entry: Plan, problems: Problems, *, encoders: Sequence[E
         problems.tried(partial(_check_animal, bench, name, batch, row))
 
 
-def _check_behavior(batch: Batch, encoders: Sequence[Encoder]) -> None:
-    used = sorted({channel for encoder in encoders for channel in encoder.spec.behavior})
-    if used and batch.recorded[1] is None:
+def _check_behavior(batch: Batch, condition: Condition, encoders: Sequence[Encoder]) -> None:
+    """Refuse clips that lack behavior which the encoders need: in the trials shown, or in those of the condition."""
+    every = [batch.recorded]
+    if condition == "wrong_clip" or (batch.repeated and condition in ("repeat_average", "repeats_joint")):
+        every += presentations(batch, condition, encoders[0])
+    lost = [_lacking(behavior, encoders) for _, behavior in every]
+    used = sorted({channel for channels in lost for channel in channels})
+    if used:
+        unknown = [trial.index for trial in batch.trials if any(lacking_in(trial, encoder) for encoder in encoders)]
+        where = f"trials {', '.join(map(str, unknown))}" if unknown else f"trials of the condition {condition}"
         raise InputError(
-            f"behavior: expected {', '.join(used)} as the encoders use, got none in {batch.recording.path}; import it, "
-            "or train encoders with behavior=[]"
+            f"behavior: expected {', '.join(used)} as the encoders use, got none or gaps in {where} of "
+            f"{batch.recording.path}; take other clips, or train encoders with behavior=[] or training.behavior_dropout"
         )
+
+
+def _lacking(behavior: Tensor | None, encoders: Sequence[Encoder]) -> list[str]:
+    return [channel for encoder in encoders for channel in lacking_channels(encoder.spec, behavior)]
 
 
 def _check_animal(bench: Bench, name: str, batch: Batch, row: Row) -> None:
     animal = bench.animal(name)
     shown = animal.batch(batch)
     response_scale(animal.recording, animal.encoder)
-    _check_behavior(shown, [animal.encoder])
+    _check_behavior(shown, "recorded", [animal.encoder])
     binning(animal.recording, frames=batch.frames, bins=row.bins)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from recon.data.open import open_recording
-from recon.encoders.base import resolve_device
+from recon.encoders.base import BEHAVIOR_CHANNELS, resolve_device
+from recon.encoders.behavior import behavior_moments
 from recon.encoders.dwiseneuro.argus_files import save_trained
 from recon.encoders.dwiseneuro.encoder import FRAME_SIZE, DwiseNeuro
 from recon.encoders.dwiseneuro.network import DwiseSettings, Subject, to_params
@@ -19,6 +20,7 @@ from recon.encoders.dwiseneuro.train import DwiseRun, Recipe, train_dwise
 from recon.errors import InputError
 from recon.errors.ranges import Count, NonNegative, Whole
 from recon.files import digest
+from recon.train.behavior_gaps import OPTIONAL
 from recon.train.card import PYTHON, Command, identified, origin
 from recon.train.encoder import scores_of
 from recon.train.trial_cache import GIB, KeptClips, Room, watching
@@ -111,10 +113,13 @@ def mouse_of(recording: Recording, chosen: DwiseTraining, room: Room) -> Mouse:
     mouse = Mouse(subject, KeptClips(recording, training, room), KeptClips(recording, validation, room))
     first = mouse.training[0]
     places(first, chosen.architecture)
-    if first.behavior is None:
+    if chosen.training.sampling.behavior_dropout:
+        means, _ = behavior_moments(BEHAVIOR_CHANNELS, [clip.behavior for clip in mouse.training])
+        return replace(mouse, subject=replace(subject, behavior_means=tuple(means.tolist())))
+    if first.behavior is None or bool(first.behavior.isnan().any()):
         raise InputError(
-            f"{recording.path}: expected pupil and running for DwiseNeuro, got none; import them with --behavior and "
-            "--pupil, or train a core_readout"
+            f"{recording.path}: expected pupil and running for DwiseNeuro, got none or gaps; import them with "
+            "--behavior and --pupil, set training.sampling.behavior_dropout=0.2, or train a core_readout"
         )
     return mouse
 
@@ -124,6 +129,7 @@ def _card(chosen: DwiseTraining, recordings: Sequence[Recording], run: DwiseRun)
     found = [score["validation_correlation"] for score in scores]
     return {
         "training": asdict(chosen.training),
+        **({"behavior": OPTIONAL} if chosen.training.sampling.behavior_dropout else {}),
         "steps": run.step,
         "seconds": round(run.seconds, 1),
         "device": _device(run.device),

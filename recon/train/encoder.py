@@ -11,7 +11,7 @@ import torch
 
 from recon.correlation import pearson
 from recon.data.open import open_recording
-from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec
+from recon.encoders.base import Encoder, Spec
 from recon.encoders.checkpoints import architectures, from_mapping, save_encoder
 from recon.encoders.core_readout.prepare import BANK
 from recon.encoders.glm.fit import GlmFit, fit_glm
@@ -21,6 +21,7 @@ from recon.encoders.training.fit import TrainingSettings, train
 from recon.encoders.training.loop import TrainingOutcome
 from recon.errors import InputError
 from recon.errors.ranges import Count, NonNegative, Part
+from recon.train.behavior_gaps import OPTIONAL, check_validation, known_share, used_channels
 from recon.train.card import PYTHON, Command, identified, origin
 from recon.train.identity import identity
 from recon.train.trial_cache import GIB, KeptClips, Room, clip_of, watching
@@ -34,9 +35,10 @@ class EncoderTraining:
     `architecture` holds the settings of the architecture `encoder`; the movies' mean and standard deviation are
     estimated from the training trials. `history` (seconds) sets its lags and `cell` (degrees) its blocks at the scale
     of the recording, unless `architecture` does; 0 leaves them alone. `behavior` names the channels that modulate
-    rates, ignored if the recording has no behavior. A `glm` uses `fit`, all others use `training`. `validations` trials
-    control early stopping; the card's scores use all validation trials. Training uses the first fraction `data` of the
-    training trials. Trials are read on demand and cached up to `memory` GiB.
+    rates; those that no training trial has are left out. With `training.behavior_dropout` the encoder learns to do
+    without, and trials may lack channels. A `glm` uses `fit`, all others use `training`. `validations` trials control
+    early stopping; the card's scores use all validation trials. Training uses the first fraction `data` of the training
+    trials. Trials are read on demand and cached up to `memory` GiB.
     """
 
     recording: Path
@@ -69,6 +71,8 @@ def train_encoder(config: Mapping[str, Any], *, log: Path | None = None, command
     clips = KeptClips(recording, training[: max(round(len(training) * chosen.data), 1)], room)
     encoder = build_encoder(chosen, recording, clips)
     clips = _long_enough(clips, encoder)
+    if chosen.fit is None and not chosen.training.behavior_dropout:
+        check_validation(encoder.spec, recording, validation)
     outcome = learn(encoder, clips, watched, chosen, log=log, about=identity(chosen, recording.learning_fingerprint()))
     card = origin(chosen.output, identified(recording), command) | _card(chosen, outcome)
     card |= scores_of(encoder, recording, validation, chosen.training.warmup_frames)
@@ -113,14 +117,16 @@ def build_encoder(chosen: EncoderTraining, recording: Recording, training: Seque
         raise InputError(f"encoder: expected one of {names}, got {chosen.encoder!r}; choose one of them")
     sized = scaled(chosen, recording, known[chosen.encoder].settings)
     settings = from_mapping(known[chosen.encoder].settings, sized, where="train.architecture")
-    seen = [(clip.movie.flatten()[::7].clone(), clip.behavior is not None) for clip in training]
-    pixels, with_behavior = torch.cat([some for some, _ in seen]), all(known for _, known in seen)
+    seen = [(clip.movie.flatten()[::7].clone(), known_share(clip)) for clip in training]
+    pixels, shares = torch.cat([some for some, _ in seen]), [share for _, share in seen]
+    optional = chosen.fit is not None or chosen.training.behavior_dropout > 0
+    trials = training.indices if isinstance(training, KeptClips) else range(len(training))
     spec = Spec(
         frame_size=recording.frame_size,
         neuron_ids=recording.unit_ids,
         frame_rate=recording.frame_rate,
         degrees_per_pixel=recording.degrees_per_pixel,
-        behavior=tuple(name for name in BEHAVIOR_CHANNELS if name in chosen.behavior) if with_behavior else (),
+        behavior=used_channels(chosen.behavior, shares, trials=trials, optional=optional),
     )
     settings = replace(settings, mean=round(float(pixels.mean()), 4), std=round(float(pixels.std()), 4))
     return known[chosen.encoder].build(spec, settings)
@@ -178,6 +184,7 @@ def _card(chosen: EncoderTraining, outcome: TrainingOutcome) -> dict[str, Any]:
     return {
         "training": asdict(chosen.fit or chosen.training),
         **({"share_of_training_trials": chosen.data} if chosen.data < 1 else {}),
+        **({"behavior": OPTIONAL} if chosen.fit is None and chosen.training.behavior_dropout else {}),
         "steps": outcome.steps,
         "best_step": outcome.best_step,
         "seconds": round(outcome.seconds, 1),

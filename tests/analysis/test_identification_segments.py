@@ -14,7 +14,14 @@ from omegaconf import OmegaConf
 
 from recon import cli, config
 from recon.analysis.identification.circular_shift_null import against_chance, turned
-from recon.analysis.identification.segments import NeuralIdentification, near, reliability, similarities, standardised
+from recon.analysis.identification.segments import (
+    NeuralIdentification,
+    near,
+    reliability,
+    similarities,
+    standardised,
+    with_repeats,
+)
 from recon.encoders.training.loop import Learning
 from recon.files import digest
 
@@ -125,6 +132,54 @@ def test_reliability_is_signal_over_noise() -> None:
     weights = reliability(signal + torch.randn(2, 10, 4000, generator=generator))
     assert float(weights[0]) == pytest.approx(2.0, rel=0.05)
     assert float(weights[1]) < 0.1
+
+
+def gapped(responses: np.ndarray) -> np.ndarray:
+    """Return the tuned units with a fifth of their repeats not shown; unit 3 has two repeats, unit 5 none."""
+    missing = np.random.default_rng(1).random(responses.shape[:2]) < 0.2
+    missing[3], missing[5] = np.arange(10) > 1, True
+    return np.where(missing[..., None] & (np.arange(8) == 2), np.nan, responses)
+
+
+def test_templates_are_made_of_each_units_complete_repeats(session: Path, capsys) -> None:
+    """Gaps are told; templates, weights and similarities are those of the plain formulas, unit by unit."""
+    file = session.parent / "session.npz"
+    with np.load(file) as kept:
+        responses, areas = gapped(kept["act"][:20]), kept["areas"][:20]
+    np.savez(file, act=responses, areas=areas)
+    arguments = ["groups={cortex: [V1]}", "turned={}", "learning.steps=2", "seeds=[0]"]
+    assert cli.main(["identify", str(session), *arguments]) == 0
+    shown = capsys.readouterr().out
+    assert "cortex: 18 units; " in shown and "complete repeats of 10 per unit" in shown
+    assert "left out, for fewer than 2 in training: 2 units (3, 5; from 0)" in shown
+    row = rows_of(session.parent / "run" / "identification.csv")["cortex", "templates", "8"]
+    assert float(row["top1"]) > 0.85 and row["units"] == "18" and "(3, 5; from 0)" in row["note"]
+
+    used = torch.from_numpy(np.delete(responses, (3, 5), 0)).float()
+    chosen = NeuralIdentification(Path(), "", "", {}, learning=Learning(steps=1), seeds=(0,))
+    found = similarities(used, chosen)["templates"][0]
+    for repeat in range(10):
+        held_out = torch.arange(10) % 5 == repeat % 5
+        asked, known = [], []
+        for unit in used:
+            complete = torch.isfinite(unit).all(-1)
+            if complete[repeat]:
+                first, second = standardised(unit[None, complete & ~held_out], unit[None, repeat : repeat + 1])
+                asked.append(second[0, 0] * reliability(first))
+                known.append(first[0].mean(0) * reliability(first))
+        one, other = (torch.stack(part).T for part in (asked, known))
+        plain = torch.nn.functional.cosine_similarity(one[:, None], other[None], dim=-1)
+        torch.testing.assert_close(found[repeat], plain, rtol=1e-4, atol=1e-5)
+
+
+def test_a_repeat_that_no_unit_has_is_left_out() -> None:
+    responses = np.random.default_rng(0).random((6, 10, 4))
+    responses[:, 4, 1] = np.nan
+    found, told = with_repeats(responses, np.arange(2, 6), 5, where="groups.all")
+    assert found.shape == (4, 9, 4) and told == "; 9 complete repeats of 10 per unit"
+    responses[:, 3:, 0] = np.nan
+    with pytest.raises(ValueError, match=r"groups\.all: expected units with 2 or more complete repeats"):
+        with_repeats(responses, np.arange(6), 5, where="groups.all")
 
 
 @pytest.mark.parametrize(

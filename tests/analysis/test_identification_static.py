@@ -11,8 +11,15 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from recon import cli
-from recon.analysis.identification.static import StaticResponses, encoding_similarity, identify_static, linear_encoding
+from recon import cli, config
+from recon.analysis.identification.static import (
+    StaticIdentification,
+    StaticResponses,
+    encoding_similarity,
+    identify_static,
+    linear_encoding,
+    read_shown,
+)
 
 TOWERS = {"space": 16, "hidden": 32, "channels": 4, "stride": 1, "lags": {"first": 0, "last": 0, "bases": 1}}
 
@@ -99,10 +106,18 @@ def test_what_cannot_be_identified_is_refused(tmp_path: Path, changed: dict[str,
         identify_static(tree | changed)
 
 
-def test_a_neuron_that_saw_nothing_is_refused(tmp_path: Path) -> None:
-    tree = planted(tmp_path)
+def test_a_neuron_that_saw_nothing_is_left_out_and_named(tmp_path: Path) -> None:
+    tree, said = planted(tmp_path), list[str]()
     responses = np.load(tree["responses"])
-    responses[3] = np.nan
+    responses[3], responses[:, 7] = np.nan, np.nan
     np.save(tree["responses"], responses)
-    with pytest.raises(ValueError, match="got only NaN for some"):
+    known, held_out = read_shown(config.record(StaticIdentification, tree, where="identify"), say=said.append)
+    assert said == [
+        "neurons with fewer than two responses, left out: 1 (3; from 0)",
+        "images without responses, left out: 1 (7; from 0)",
+    ]
+    assert {len(known.responses), len(held_out.responses)} == {len(responses) - 1}
+    assert len(known.images) + len(held_out.images) == responses.shape[1] - 1
+    np.save(tree["responses"], np.full_like(responses, np.nan))
+    with pytest.raises(ValueError, match="got only NaN"):
         identify_static(tree)

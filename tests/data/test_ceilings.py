@@ -14,7 +14,7 @@ from PIL import Image
 from recon import cli
 from recon.data import ceilings as module
 from recon.data.ceilings import MEASURES, array_repeats, ceilings, recording_repeats, screen
-from recon.data.noise_ceiling import explainable_variance
+from recon.data.noise_ceiling import explainable_variance, split_half
 from recon.data.open import open_recording
 from recon.data.writer import RecordingWriter
 
@@ -89,6 +89,70 @@ def test_several_arrays_are_clips_of_the_same_units(arrays: Path, tmp_path: Path
     assert repeats.responses.shape == (REPEATS, UNITS, BINS + 50)
 
 
+def with_gaps(responses: np.ndarray, *, share: float, seed: int) -> np.ndarray:
+    """Return responses with some bins of a random share of the repeats not shown: NaN."""
+    rng = np.random.default_rng(seed)
+    missing = rng.random(responses.shape[:2]) < share
+    return np.where(missing[..., None] & (np.arange(responses.shape[2]) < 5), np.nan, responses)
+
+
+def plain(clips: list[np.ndarray], unit: int) -> dict[str, float]:
+    """Return the ceilings of a unit by the textbook formulas, from its complete repeats of every clip alone."""
+    own = [clip[unit][np.isfinite(clip[unit]).all(1)].astype(np.float32).astype(float) for clip in clips]
+    whole = np.concatenate(own, 1) if len(own) > 1 else own[0]
+    count, power = len(whole), whole.var(1)
+    others = [np.delete(whole, i, 0).mean(0) for i in range(count)]
+    signal = (whole.sum(0).var() - power.sum()) / (count * (count - 1))
+    return {
+        "repeats": count,
+        "oracle": np.corrcoef(whole.ravel(), np.concatenate(others))[0, 1],
+        "alternating": np.corrcoef(whole[::2].mean(0), whole[1::2].mean(0))[0, 1],
+        "signal_power": signal,
+        "explainable_variance": signal / power.mean(),
+        "cc_max": np.sqrt(signal / whole.mean(0).var()) if signal > 0 else np.nan,
+    }
+
+
+def test_gaps_leave_each_unit_its_complete_repeats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A fifth of the repeats has NaN, as in array recordings of macaque V1; one unit has one repeat, one has none."""
+    rng = np.random.default_rng(3)
+    responses = with_gaps(5 + rng.normal(size=(9, 1, 60)) + rng.normal(size=(9, 12, 60)), share=0.2, seed=0)
+    responses[4, 1:, 7], responses[6, :, 0] = np.nan, np.nan
+    responses[4, 0] = 1.0
+    np.savez(tmp_path / "v1.npz", act=responses, ids=np.arange(9) + 70)
+    named = ["--responses", f"{tmp_path / 'v1.npz'}:act", "--unit-ids", f"{tmp_path / 'v1.npz'}:ids"]
+    assert cli.main(["data", "ceiling", *named, "--output", str(tmp_path)]) == 0
+    shown, found = capsys.readouterr().out, table(tmp_path)
+    counts = [plain([responses], unit)["repeats"] for unit in range(9) if unit not in (4, 6)]
+    assert f"7 units, {min(counts)}–{max(counts)} complete repeats of 60 frames" in shown and max(counts) > min(counts)
+    assert "fewer than 2 complete repeats, left out: 2 units (74, 76)" in shown
+    assert [found[unit]["repeats"] for unit in (4, 6)] == ["1", "0"] and found[4]["oracle"] == ""
+    for unit in {*range(9)} - {4, 6}:
+        for name, value in plain([responses], unit).items():
+            assert float(found[unit][name] or "nan") == pytest.approx(value, rel=1e-6, abs=1e-9, nan_ok=True), name
+
+
+def test_gaps_of_several_arrays_count_in_each_by_itself(tmp_path: Path) -> None:
+    """A unit that has repeat 0 of one array and repeat 1 of another still has both clips, each with its own repeats."""
+    rng = np.random.default_rng(4)
+    clips = [rng.normal(size=(3, 4, length)) for length in (30, 50)]
+    clips[0][1, 0], clips[1][1, 3] = np.nan, np.nan
+    clips[1][2, 1:] = np.nan
+    for number, clip in enumerate(clips):
+        np.save(tmp_path / f"{number}.npy", clip)
+    repeats = array_repeats([str(tmp_path / "0.npy"), str(tmp_path / "1.npy")])
+    assert repeats.sizes.tolist() == [[4, 80], [3, 80], [4, 30]]
+    found = ceilings(repeats, generator=torch.Generator().manual_seed(0), halves=20)
+    for unit, shown in enumerate((clips, clips, clips[:1])):
+        expected = plain(shown, unit)
+        for name in expected.keys() - {"repeats"}:
+            assert float(found[name][unit]) == pytest.approx(expected[name], rel=1e-5, abs=1e-8, nan_ok=True), name
+    alone = torch.from_numpy(np.delete(clips[0][1], 0, 0).astype(np.float32)), torch.from_numpy(clips[1][1, :3]).float()
+    seed = int(torch.randint(2**62, (), generator=torch.Generator().manual_seed(0)))
+    halves = split_half(torch.cat(alone, 1)[:, None], generator=torch.Generator().manual_seed(seed), halves=20)
+    assert float(found["split_half"][1]) == pytest.approx(float(halves[0]), rel=1e-9)
+
+
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
     """Two clips, shown five times each, and trials that are shown once."""
@@ -125,17 +189,19 @@ def test_a_recording_is_measured_on_its_repeated_clips(recording: Path, capsys: 
         (["--responses", "ALL:act", "--unit-ids", "SHORT"], "unit_ids: expected 40 ids, one per unit, got 3"),
         (["--responses", "ALL:act", "SINGLE"], "of the same units, got [3, 40] units"),
         (["--responses", "SINGLE"], "with R ≥ 2"),
-        (["--responses", "NAN"], "expected finite responses"),
+        (["--responses", "NAN"], "expected units with 2 or more complete repeats"),
+        (["--responses", "INF"], "got infinity for the units 1 (counted from 0)"),
         (["--responses", "ALL:act", "--halves", "0"], "halves: expected 1 or more"),
     ],
 )
 def test_bad_input_is_one_sentence(
     arrays: Path, recording: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    named = {name: str(arrays.parent / f"{name}.npy") for name in ("SHORT", "SINGLE", "NAN")}
+    named = {name: str(arrays.parent / f"{name}.npy") for name in ("SHORT", "SINGLE", "NAN", "INF")}
     np.save(named["SHORT"], np.arange(3))
     np.save(named["SINGLE"], np.ones((3, 1, 9)))
     np.save(named["NAN"], np.full((3, 2, 9), np.nan))
+    np.save(named["INF"], np.where(np.arange(3)[:, None, None] == 1, np.inf, np.ones((3, 2, 9))))
     named |= {"FOLDER": str(recording)}
     given = [named.get(one, one).replace("ALL:", f"{arrays}:") for one in arguments]
     assert cli.main(["data", "ceiling", *given]) == 2

@@ -49,7 +49,7 @@ def test_every_bad_file_is_collected_in_one_walk(published):
     (root / "data/behavior/2.npy").write_bytes(b"")
 
     def spoil(array):
-        array[:, 3] = np.nan
+        array[:, 3] = np.inf
         return array
 
     _edit(root, "pupil_center", 3, spoil)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import torch
 from worlds import formats as worlds
 from worlds import formats_nwb
 from worlds.sessions import SETTINGS, agreement, films, session_of
 
 from recon.cli import main
-from recon.data.formats.convert import Conversion, convert
+from recon.data.formats.convert import convert
 from recon.data.formats.nwb import NwbMapping
 from recon.data.formats.nwb import read as read_nwb
 from recon.data.formats.session import Stream
@@ -36,11 +38,19 @@ def test_repeats_of_a_movie_share_a_tier(tmp_path: Path) -> None:
     assert len(recording.tiers) > len(tiers) and all(len(found) == 1 for found in tiers.values())
 
 
-def test_a_long_loss_of_the_pupil_ends_a_trial_and_is_told(tmp_path: Path) -> None:
+def test_a_long_loss_of_the_pupil_is_masked_and_ends_a_trial_if_asked(tmp_path: Path) -> None:
     path, _ = formats_nwb.write_allen(tmp_path / "allen.nwb")
     session = session_of(path)
-    whole = convert(session, tmp_path / "filled", Conversion(**{**SETTINGS.__dict__, "fill": 5.0}))
-    cut = convert(session, tmp_path / "cut", SETTINGS)
+    whole = convert(session, tmp_path / "filled", replace(SETTINGS, fill=5.0))
+    kept = convert(session, tmp_path / "kept", SETTINGS)
+    trials = [kept.trial(i) for i in range(len(kept.tiers))]
+    assert [trial.movie.shape[1] for trial in trials] == [whole.trial(i).movie.shape[1] for i in range(len(trials))]
+    behavior = torch.cat([trial.behavior for trial in trials], 1)
+    known = torch.cat([whole.trial(i).behavior for i in range(len(trials))], 1)
+    lost = behavior.isnan()
+    assert int(lost[0].sum()) >= 40 and lost[2:].all() and not lost[1].any(), "no pupil position in the file"
+    assert torch.equal(behavior[~lost], known[~lost])
+    cut = convert(session, tmp_path / "cut", replace(SETTINGS, cut_at_gaps=True))
     frames = [sum(recording.trial(i).movie.shape[1] for i in range(len(recording.tiers))) for recording in (whole, cut)]
     assert frames[1] <= frames[0] - 40  # 1.5 s were lost
     assert any("left out" in note for note in cut.made_by["notes"])

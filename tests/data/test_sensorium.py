@@ -7,9 +7,11 @@ import pytest
 import torch
 from worlds.published import edit
 
+from recon.data.check import check
 from recon.data.layout import content_id, padded_from
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
+from recon.data.training_facts import TrainingFacts
 from recon.types import stack
 
 
@@ -94,11 +96,33 @@ def test_withheld_responses_are_refused_and_their_movie_is_not(published, kind):
         recording.trial(3)
 
 
-def test_absent_behavior_is_none(published):
+def test_absent_behavior_is_none_and_absent_streams_are_nan(published):
     root = published()
+    whole = open_recording(root).trial(0).behavior
     (root / "data/behavior/0.npy").unlink()
     recording = open_recording(root)
+    assert torch.equal(recording.trial(0).behavior[2:], whole[2:]) and recording.trial(0).behavior[:2].isnan().all()
+    assert torch.equal(recording.part(0, 3, 9).behavior[2:], whole[2:, 3:9])
+    (root / "data/pupil_center/0.npy").unlink()
     assert recording.trial(0).behavior is None and recording.trial(1).behavior is not None
+
+
+@pytest.mark.parametrize("span", [slice(5, 12), slice(30, None), slice(None)])
+def test_a_stretch_without_pupil_is_masked_and_the_trial_stays_whole(published, span):
+    """The eye tracker is lost in the middle of a trial, to its end, or throughout; running is recorded."""
+    root = published()
+    whole = open_recording(root).trial(0)
+    for variable, rows in (("behavior", slice(0, 1)), ("pupil_center", slice(0, 2))):
+        array = np.load(root / f"data/{variable}/0.npy")
+        array[rows, span] = np.nan
+        np.save(root / f"data/{variable}/0.npy", array)
+    recording = open_recording(root)
+    trial = recording.trial(0)
+    assert torch.equal(trial.responses, whole.responses) and torch.equal(trial.movie, whole.movie)
+    assert torch.equal(trial.behavior[1], whole.behavior[1])
+    lost = torch.zeros(trial.movie.shape[1], dtype=torch.bool).index_fill(0, torch.arange(40)[span], True)
+    assert all(torch.equal(trial.behavior[row].isnan(), lost) for row in (0, 2, 3))
+    assert TrainingFacts(recording).lengths[0] == 40 and check(recording).ok
 
 
 def test_finds_a_nested_folder_and_ignores_what_macos_leaves(published, tmp_path):

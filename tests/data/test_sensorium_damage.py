@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from worlds.published import edit
 
+from recon.data.layout import MASKED
 from recon.data.open import open_recording
 
 
-@pytest.mark.parametrize("variable", ["videos", "responses", "behavior", "pupil_center"])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    "variable, value",
+    [("videos", np.nan), ("responses", np.nan), *((name, np.inf) for name in ("videos", "responses", *MASKED))],
+)
 def test_gaps_inside_valid_frames_name_file_and_frame(published, variable, value):
     root = published()
 

@@ -10,11 +10,13 @@ import pytest
 import torch
 from worlds.dwise_training import CPU, RECIPE, SETTINGS, mouse
 
+from recon.encoders.dwiseneuro.encoder import DwiseNeuro
 from recon.encoders.dwiseneuro.network import Subject
 from recon.encoders.dwiseneuro.sampling import (
     Mouse,
     Window,
     WindowSampling,
+    cut,
     cut_mix,
     drawn_box,
     epoch_order,
@@ -28,6 +30,7 @@ from recon.encoders.dwiseneuro.train import (
     start,
 )
 from recon.encoders.training.clips import TrainingClip
+from recon.errors import InputError
 
 
 def test_every_mouse_has_the_same_share_of_an_epoch() -> None:
@@ -62,6 +65,41 @@ def test_windows_start_at_every_place_and_hold_every_second_frame() -> None:
     heard = torch.stack(batch.responses)[:, 0]
     torch.testing.assert_close(heard, (shown - 3).clamp_min(0), atol=1e-4, rtol=0)
     torch.testing.assert_close(batch.inputs[:, 2, :, 5, 7], shown + frames, atol=1e-4, rtol=0)
+
+
+def test_the_mean_stands_for_behavior_that_dropout_takes() -> None:
+    """Windows stay as drawn without dropout; each loses all channels, the eye tracker's or the treadmill's."""
+    means = (10.0, 20.0, 30.0, 40.0)
+    one = mouse(3)
+    one = replace(one, subject=replace(one.subject, behavior_means=means))
+    sampling = WindowSampling(samples=600, batch=600, cutmix=0)
+    usual = plan(0, (len(one.training),), sampling, SETTINGS.canvas)
+    dropped = plan(0, (len(one.training),), replace(sampling, behavior_dropout=0.6), SETTINGS.canvas)
+    assert [sample._replace(lost=None) for sample in dropped] == usual
+    assert sum(sample.lost is None for sample in dropped) / 600 == pytest.approx(0.4, abs=0.06)
+    before, after = (read_batch(samples, [one], SETTINGS).inputs[..., 5, 7] for samples in (usual, dropped))
+    for lost, rows in ((None, ()), (0, (0, 1, 2, 3)), (1, (0, 2, 3)), (2, (1,))):
+        samples = torch.tensor([sample.lost == lost for sample in dropped])
+        expected = before[samples].clone()
+        for row in rows:
+            expected[:, 1 + row] = means[row]
+        assert samples.sum() > 60 and torch.equal(after[samples], expected)
+
+
+def test_a_view_with_means_does_without_behavior_and_another_refuses_gaps() -> None:
+    network = start([mouse(3)], SETTINGS, RECIPE, CPU).network.eval()
+    subject = mouse(3).subject
+    view = DwiseNeuro(network, 0, subject=replace(subject, behavior_means=(1.0, 2.0, 3.0, 4.0)))
+    movie = torch.rand(1, 1, 12, 36, 64)
+    means = torch.tensor([1.0, 2.0, 3.0, 4.0])[None, :, None].expand(1, 4, 12)
+    assert torch.equal(view(movie), view(movie, means))
+    holed = means.clone()
+    holed[:, 2, 4] = torch.nan
+    assert torch.equal(view(movie, holed), view(movie, means))
+    with pytest.raises(InputError, match="expected the channels pupil_x, got NaN in some frames"):
+        DwiseNeuro(network, 0, subject=subject)(movie, holed)
+    with pytest.raises(InputError, match="expected pupil and running in all frames of every trial"):
+        cut(TrainingClip(movie[0], torch.zeros(3, 12), holed[0]), SETTINGS, 0)
 
 
 def test_cutmix_pastes_one_box_into_every_frame_and_channel() -> None:

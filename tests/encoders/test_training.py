@@ -22,6 +22,7 @@ from recon.encoders.training import loop as learning_module
 from recon.encoders.training.clips import TrainingClip, draw_chunks, evaluate
 from recon.encoders.training.fit import TrainingSettings, poisson_loss, train
 from recon.encoders.training.state import read_parts
+from recon.errors import InputError
 
 NEURONS, FRAME = 12, (12, 16)
 SETTINGS = TrainingSettings(
@@ -206,3 +207,60 @@ def test_a_silent_neuron_keeps_a_positive_scale() -> None:
     std, _ = response_statistics([clip])
     assert 0 < float(std[0]) < float(std[1])
     assert math.isfinite(float(std[0]))
+
+
+def behaving(count: int, *, seed: int) -> list[TrainingClip]:
+    """The clips of `recording` of an animal that runs in every other one, and responds twenty times as much there."""
+    generator = torch.Generator().manual_seed(seed)
+    clips = []
+    for number, clip in enumerate(recording(count, seed=seed, noisy=False)):
+        rates = clip.responses * (2.0 if number % 2 else 0.1)
+        clips.append(
+            TrainingClip(
+                clip.movie, torch.poisson(rates, generator=generator), torch.full((4, 120), 10.0 * (number % 2))
+            )
+        )
+    return clips
+
+
+@torch.no_grad()
+def misfit(encoder: CoreReadout, clips: list[TrainingClip]) -> float:
+    """Return the mean Poisson misfit of an encoder that is not told the behavior."""
+    losses = [poisson_loss(encoder(clip.movie[None]), clip.responses[None], encoder.scale) for clip in clips]
+    return float(torch.stack(losses).mean())
+
+
+def test_an_encoder_trained_with_dropout_of_behavior_does_without_and_another_refuses() -> None:
+    """Without behavior its rates are those at the mean, and nearer the responses than those of one trained without."""
+    clips, held_out = behaving(8, seed=1), behaving(4, seed=2)
+    usual, dropped = model(), model()
+    train(usual, clips, held_out, SETTINGS)
+    train(dropped, clips, held_out, replace(SETTINGS, behavior_dropout=0.5))
+    assert dropped.spec.behavior_means == (5.0,) and not usual.spec.behavior_means
+    assert "running_speed (optional)" in repr(dropped) and "optional" not in repr(usual)
+
+    movie, state = held_out[0].movie[None], torch.full((1, 4, 120), 10.0)
+    holed = state.index_fill(2, torch.arange(9), torch.nan)
+    with pytest.raises(
+        InputError, match=r"expected the channels running_speed, got none; .*training\.behavior_dropout"
+    ):
+        usual(movie)
+    with pytest.raises(InputError, match=r"expected the channels running_speed, got NaN in some frames"):
+        usual(movie, holed)
+    assert torch.equal(dropped(movie), dropped(movie, torch.full((1, 4, 120), 5.0)))
+    assert torch.equal(dropped(movie, holed)[..., :9], dropped(movie)[..., :9])
+    torch.testing.assert_close(dropped(movie, holed)[..., 9:], dropped(movie, state)[..., 9:])
+
+    usual.spec = replace(usual.spec, behavior_means=(5.0,))
+    assert misfit(dropped, held_out) < misfit(usual, held_out) - 0.01
+
+
+def test_without_dropout_the_weights_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The option draws nothing when it is off, and behavior without gaps passes unchanged."""
+    clips, held_out = recording(4, seed=1), recording(2, seed=2)
+    few = replace(SETTINGS, steps=6)
+    first, second = model(), model()
+    train(first, clips, held_out, few)
+    monkeypatch.setattr(training_module, "without_some", None)
+    train(second, clips, held_out, replace(few, behavior_dropout=0.0))
+    assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -143,3 +144,50 @@ def test_trials_shorter_than_the_lags_are_left_out_or_named_before_anything_is_l
         said = rf"short: expected training trials of at least {least} frames.* got 9–12; cut longer trials, or lower"
         with pytest.raises(InputError, match=said):
             train_encoder(_config(tmp_path / "short", tmp_path / "short.safetensors") | change)
+
+
+def test_gaps_of_the_pupil_are_refused_by_name_or_learnt_to_do_without(recording: Path, tmp_path: Path) -> None:
+    """The eye tracker is lost for a stretch of a training trial; encoders of other channels train as they did."""
+    mine = tmp_path / "mine"
+    shutil.copytree(recording, mine)
+    (trial, *_), (held_out, *_) = (open_recording(mine).trials(tier) for tier in ("train", "oracle"))
+    whole = np.load(mine / f"data/behavior/{held_out}.npy")
+    spoil(mine / f"data/behavior/{trial}.npy")
+    with pytest.raises(InputError, match=rf"expected pupil_dilation in .* training trials, .* in trials {trial};"):
+        train_encoder(_config(mine, tmp_path / "a.safetensors"))
+    train_encoder(_config(mine, tmp_path / "b.safetensors", changes={"behavior": ["running_speed"]}))
+    usual = train_encoder(_config(recording, tmp_path / "c.safetensors", changes={"behavior": ["running_speed"]}))
+    first, second = (load_encoder(tmp_path / f"{name}.safetensors").state_dict() for name in "bc")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert "behavior" not in json.loads(usual.with_suffix(".json").read_text())
+    np.save(mine / f"data/behavior/{trial}.npy", np.load(recording / f"data/behavior/{trial}.npy"))
+    spoil(mine / f"data/behavior/{held_out}.npy")
+    with pytest.raises(InputError, match=rf"expected pupil_dilation in .* validation trials, .* in trials {held_out};"):
+        train_encoder(_config(mine, tmp_path / "a.safetensors"))
+
+    training = {"steps": 6, "batch": 2, "frames": 30, "validate_every": 3, "warmup_frames": 20, "behavior_dropout": 0.3}
+    path = train_encoder(_config(mine, tmp_path / "d.safetensors", changes={"training": training}))
+    encoder, card = load_encoder(path), json.loads(path.with_suffix(".json").read_text())
+    assert len(encoder.spec.behavior_means) == 2 and card["behavior"].startswith("optional")
+    assert card["training"]["behavior_dropout"] == 0.3 and np.isfinite(card["validation_correlation"])
+    movie = open_recording(mine).trial(trial).movie[None]
+    mean = torch.zeros(4, 1).index_copy(0, torch.tensor([0, 1]), torch.tensor(encoder.spec.behavior_means)[:, None])
+    assert torch.equal(encoder(movie), encoder(movie, mean.expand(1, 4, movie.shape[2]))) and not np.isnan(whole).any()
+
+
+def test_channels_that_a_recording_lacks_are_left_out(recording: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(recording, mine)
+    for file in (mine / "data/behavior").glob("*.npy"):
+        array = np.load(file)
+        array[0] = np.nan
+        np.save(file, array)
+    encoder = load_encoder(train_encoder(_config(mine, tmp_path / "a.safetensors")))
+    assert encoder.spec.behavior == ("running_speed",) and not encoder.spec.behavior_means
+
+
+def spoil(file: Path) -> None:
+    """Lose the pupil for ten frames."""
+    array = np.load(file)
+    array[0, 20:30] = np.nan
+    np.save(file, array)

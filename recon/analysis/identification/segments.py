@@ -21,6 +21,8 @@ from recon import config
 from recon.analysis.identification.circular_shift_null import against_chance, turned_worlds
 from recon.analysis.identification.scores import IDENTIFICATION, SCORED, scores
 from recon.data.ceilings import read_areas, read_responses
+from recon.data.complete_repeats import FEWEST, complete_repeats, named, sharing, span_of
+from recon.data.layout import Array
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.errors import InputError
 from recon.errors.ranges import Count, Folds, Seed, Some, Whole
@@ -48,6 +50,9 @@ class NeuralIdentification:
     pairs of training repeats once per seed; accuracies are averaged over `seeds`. `sizes`: candidates per set (0: all);
     sizes above the number of segments are skipped. `turned`: draws of the circular-shift null distribution per group;
     its 95 % interval and p value are columns of the table.
+
+    NaN marks what was not shown. A unit counts with its complete repeats: in a test repeat that it lacks it is left out
+    of templates and takes its mean in the map. Units that some fold leaves fewer than two repeats are left out.
     """
 
     run: Path
@@ -86,10 +91,11 @@ def identify_segments(tree: Mapping[str, Any], *, say: Say = lambda line: None, 
         units = np.isin(areas, names)
         if not units.any():
             raise InputError(f"groups.{group}: expected areas out of {sorted(set(areas))}, got {names}; correct them")
-        found = torch.from_numpy(responses[units].astype(np.float32))
-        own = [{"group": group, "units": int(units.sum())} | row for row in _rows(found, chosen)]
+        found, told = with_repeats(responses, np.flatnonzero(units), chosen.folds, where=f"groups.{group}")
+        about = {"group": group, "units": len(found)}
+        own = [about | row | {"note": row["note"] + told} for row in _rows(found, chosen)]
         write_table(path, [*rows, *own], COLUMNS)
-        say(f"{group}: {int(units.sum())} units")
+        say(f"{group}: {len(found)} units{told}")
         if chosen.turned.get(group):
             own = _with_null(own, found, chosen, progress)
             write_table(path, [*rows, *own], COLUMNS)
@@ -125,7 +131,7 @@ def _name(row: Mapping[str, Any], share: str) -> str:
     return f"{row['approach']} of {row['candidates']}: {share}"
 
 
-def read_units(chosen: NeuralIdentification) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def read_units(chosen: NeuralIdentification) -> tuple[Array, Array]:
     """Return responses (units, repeats, segments) and the area of each unit."""
     responses, areas = read_responses(chosen.responses), np.array(read_areas(chosen.areas))
     if len(areas) != len(responses):
@@ -139,22 +145,80 @@ def read_units(chosen: NeuralIdentification) -> tuple[np.ndarray[Any, Any], np.n
     return responses, areas
 
 
+def with_repeats(responses: Array, units: Array, folds: int, *, where: str) -> tuple[Tensor, str]:
+    """Return the responses `[n,repeats,segments]` of those units that have enough complete repeats, and what is told.
+
+    Each fold leaves a unit at least two complete repeats for its template. Repeats that no unit has are left out.
+    """
+    found, left = torch.from_numpy(responses[units].astype(np.float32)), torch.from_numpy(units)
+    while True:
+        complete, fold = complete_repeats(found), torch.arange(found.shape[1]) % folds
+        enough = torch.stack([complete[:, fold != one].sum(1) for one in range(folds)]).amin(0) >= FEWEST
+        there = complete[enough].any(0)
+        if bool(enough.all()) and bool(there.all()):
+            break
+        found, left = found[enough][:, there], left[enough]
+    if not len(found) or found.shape[1] < folds:
+        raise InputError(
+            f"{where}: expected units with {FEWEST} or more complete repeats (without NaN) beside every test fold, got "
+            f"none of {len(units)}; lower folds, fill the gaps, or cut what was not shown"
+        )
+    if found.shape[:2] == (len(units), responses.shape[1]) and bool(complete.all()):
+        return found, ""
+    told = f"; {span_of(complete.sum(1))} complete repeats of {responses.shape[1]} per unit"
+    without = sorted(set(units.tolist()) - set(left.tolist()))
+    if without:
+        told += f"; left out, for fewer than {FEWEST} in training: {len(without)} units ({named(without)}; from 0)"
+    return found, told
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Standardised training and test repeats `[n,repeats,segments]`, 0 where a unit's repeat is not complete.
+
+    `weights` `[n,1]` are the units' reliability, `templates` `[n,segments]` the means of their training repeats, and
+    `seen` `[n,repeats]` marks the complete test repeats.
+    """
+
+    known: Tensor
+    tested: Tensor
+    weights: Tensor
+    templates: Tensor
+    seen: Tensor
+
+
+def fold_of(responses: Tensor, held_out: Tensor) -> Fold:
+    """Return a fold of responses `[n,repeats,segments]`, where `held_out` `[repeats]` is tested.
+
+    Units that share complete repeats are standardised together, each by these alone.
+    """
+    complete = complete_repeats(responses)
+    known, tested = (torch.zeros_like(responses[:, chosen]) for chosen in (~held_out, held_out))
+    weights, templates = torch.zeros(len(responses)), torch.zeros_like(responses[:, 0])
+    for units, there in sharing(complete):
+        own = responses[units]
+        first, second = standardised(own[:, there & ~held_out], own[:, there & held_out])
+        known[units[:, None], there[~held_out].nonzero()[:, 0]] = first
+        tested[units[:, None], there[held_out].nonzero()[:, 0]] = second
+        weights[units], templates[units] = reliability(first), first.mean(1)
+    return Fold(known, tested, weights[:, None], templates, complete[:, held_out])
+
+
 def similarities(responses: Tensor, chosen: NeuralIdentification) -> dict[str, Tensor]:
     """Return similarities `[seeds,repeats,segments,segments]` of test repeats and training segments, by approach."""
     _, repeats, segments = responses.shape
     draws = {"templates": 1, "contrastive": len(chosen.seeds)}
     tables = {name: torch.zeros(count, repeats, segments, segments) for name, count in draws.items()}
-    for fold in range(chosen.folds):
-        held_out = torch.arange(repeats) % chosen.folds == fold
-        known, tested = standardised(responses[:, ~held_out], responses[:, held_out])
-        weights = reliability(known)[:, None]
-        templates = known.mean(1)
-        weighted = [cosine_similarity((trial * weights).T, (templates * weights).T) for trial in tested.unbind(1)]
+    for number in range(chosen.folds):
+        held_out = torch.arange(repeats) % chosen.folds == number
+        fold = fold_of(responses, held_out)
+        pairs = zip(fold.tested.unbind(1), (fold.weights * fold.seen).unbind(1), strict=True)
+        weighted = [cosine_similarity((trial.T * own), (fold.templates.T * own)) for trial, own in pairs]
         tables["templates"][0, held_out] = torch.stack(weighted)
         for place, seed in enumerate(chosen.seeds):
-            project = contrastive_map(known, chosen, seed=seed)
-            ours = functional.normalize(project(known.permute(1, 2, 0)), dim=-1).mean(0)
-            found = [cosine_similarity(project(trial.T), ours) for trial in tested.unbind(1)]
+            project = contrastive_map(fold.known, chosen, seed=seed)
+            ours = functional.normalize(project(fold.known.permute(1, 2, 0)), dim=-1).mean(0)
+            found = [cosine_similarity(project(trial.T), ours) for trial in fold.tested.unbind(1)]
             tables["contrastive"][place, held_out] = torch.stack(found)
     return tables
 

@@ -20,6 +20,7 @@ from recon import config
 from recon.analysis.identification.scores import IDENTIFICATION, SCORED, TASKS, scores
 from recon.correlation import pearson
 from recon.data.arrays import read_array
+from recon.data.complete_repeats import FEWEST, named
 from recon.data.open import open_recording
 from recon.encoders.training.loop import Learning, draw_weights, fresh, learn
 from recon.errors import InputError
@@ -89,7 +90,7 @@ def identify_static(tree: Mapping[str, Any], *, say: Say = lambda line: None) ->
     """Identify the held-out images and as many training images of a configuration; return the path of the table."""
     chosen = config.record(StaticIdentification, tree, where="identify")
     check_ours(chosen.run, IDENTIFICATION)
-    known, held_out = read_shown(chosen)
+    known, held_out = read_shown(chosen, say=say)
     rows: list[dict[str, Any]] = []
     path = chosen.run / "identification.csv"
     claim(chosen.run, IDENTIFICATION)
@@ -104,8 +105,13 @@ def identify_static(tree: Mapping[str, Any], *, say: Say = lambda line: None) ->
     return path
 
 
-def read_shown(chosen: StaticIdentification) -> tuple[StaticResponses, StaticResponses]:
-    """Return the training and the held-out images with their responses."""
+def read_shown(
+    chosen: StaticIdentification, *, say: Say = lambda line: None
+) -> tuple[StaticResponses, StaticResponses]:
+    """Return the training and the held-out images with their responses.
+
+    Neurons with fewer than two responses are left out and named, as are images that no other neuron responded to.
+    """
     if chosen.recording is not None:
         if chosen.simulate is not None:
             make_recording(chosen.recording, chosen.simulate, progress=False)
@@ -118,15 +124,25 @@ def read_shown(chosen: StaticIdentification) -> tuple[StaticResponses, StaticRes
             f"{chosen.images}: expected finite images (S,H,W) and responses (N,S), got {tuple(images.shape)} and "
             f"{tuple(responses.shape)}; transpose or name other arrays"
         )
-    shown = torch.isfinite(responses)
-    if not bool((shown.sum(1) > 1).all()) or not bool(shown.any(0).all()):
-        raise InputError(
-            f"{chosen.responses}: expected responses of every neuron to some images and to every image, got only NaN "
-            "for some; leave these out"
-        )
+    images, responses = _with_responses(chosen, images, responses, say)
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(chosen.seed))
     whole, count = StaticResponses(images / 255, responses), max(round(chosen.held_out * len(images)), 2)
     return whole.part(order[count:]), whole.part(order[:count])
+
+
+def _with_responses(chosen: StaticIdentification, images: Tensor, responses: Tensor, say: Say) -> tuple[Tensor, Tensor]:
+    shown = torch.isfinite(responses)
+    neurons = shown.sum(1) >= FEWEST
+    pictures = shown[neurons].any(0)
+    if not bool(neurons.any()):
+        raise InputError(
+            f"{chosen.responses}: expected neurons with {FEWEST} or more responses, got only NaN; name another array"
+        )
+    for what, kept in (("neurons with fewer than two responses", neurons), ("images without responses", pictures)):
+        without = (~kept).nonzero()[:, 0].tolist()
+        if without:
+            say(f"{what}, left out: {len(without)} ({named(without)}; from 0)")
+    return images[pictures], responses[neurons][:, pictures]
 
 
 def _of_recording(path: Path, tier: str) -> StaticResponses:

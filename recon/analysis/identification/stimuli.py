@@ -21,6 +21,7 @@ from recon.analysis.identification.scores import SCORED, TASKS, scores
 from recon.correlation import pearson
 from recon.data.hdf5 import open_hdf5
 from recon.encoders.base import Encoder
+from recon.encoders.behavior import known_mean
 from recon.encoders.runtime.precision import products
 from recon.errors import InputError
 from recon.errors.ranges import Positive, Some, Whole
@@ -174,7 +175,7 @@ def encoding_views(encoder: Encoder, bench: Bench, batch: Batch) -> Views:
 def _rates_at_mean_behavior(encoder: Encoder, batch: Batch) -> Tensor:
     behavior = batch.recorded[1]
     if behavior is not None:
-        behavior = behavior.mean((0, 2), keepdim=True).expand_as(behavior)
+        behavior = known_mean(behavior, 0, 2, keepdim=True).expand_as(behavior)
     return clip_rates(encoder, batch.movie, behavior)
 
 

@@ -65,10 +65,9 @@ class Inputs:
         return grey_levels(self.resizing.apply((raw.astype(np.float32) - low) * (255 / (high - low))))
 
     def behavior(self, name: str, piece: TrialSlice) -> Array | None:
-        """Return a trial's behavior or pupil centre `(2,T)`; zeros if only the other was recorded, else None."""
-        if name in self.channels:
-            return self.channels[name].read(piece.source, (piece.first, piece.end))
-        return np.zeros((2, piece.end - piece.first), np.float32) if len(self.channels) > 1 else None
+        """Return a trial's behavior or pupil centre `(2,T)`, NaN where it was not recorded; None if it never was."""
+        there = name in self.channels
+        return self.channels[name].read(piece.source, (piece.first, piece.end)) if there else None
 
 
 def import_arrays(
@@ -114,8 +113,8 @@ def import_arrays(
 
     **Channels**: responses `(N,T)`, behavior (pupil dilation, running speed) and pupil_center `(2,T)`, all trials one
     after the other (or from `start` in the list), `(R,N,T)`, or a list with one for each trial. The time axis is found
-    by its length, or named by `response_axes` ("nt", "tn"). With `trim`, lengths may differ by one frame. If only one
-    of behavior and pupil_center is given, the other is zero.
+    by its length, or named by `response_axes` ("nt", "tn"). With `trim`, lengths may differ by one frame. NaN
+    marks behavior that was not recorded; encoders that use it refuse the trial unless they were trained with dropout.
 
     A neuron that is NaN in some frames is masked: reading the recording leaves it out, and `made_by["notes"]` names it.
 
@@ -174,7 +173,11 @@ def import_arrays(
                 "luma": weights if any(one.colour for one in movies) else "",
                 "degrees_per_source_pixel": degrees_per_pixel,
                 "notes": notes,
-                "decided": {"scale": scale, "tiers": "as given" if cut.pieces[0].tier else "split by content"},
+                "decided": {
+                    "scale": scale,
+                    "tiers": "as given" if cut.pieces[0].tier else "split by content",
+                    **_absent(channels),
+                },
             },
             overwrite=overwrite,
         )
@@ -195,7 +198,7 @@ def _open_channels(
             if name in PAIRS and found[name].count != 2:
                 raise InputError(
                     f"{name}: expected 2 channels over time, {PAIRS[name]}, got {found[name].count}; fill a missing "
-                    "one with zeros"
+                    "one with NaN"
                 )
     return found
 
@@ -235,7 +238,12 @@ def _movie_notes(inputs: Inputs, luma: Luma, degrees: float | None) -> list[str]
 
 def _missing(channels: Mapping[str, TrialChannels]) -> list[str]:
     missing = [name for name in PAIRS if name not in channels] if len(channels) == 2 else []
-    return [f"{name}: not recorded, zero in all frames" for name in missing]
+    return [f"{name}: not recorded, unknown (NaN) in all frames" for name in missing]
+
+
+def _absent(channels: Mapping[str, TrialChannels]) -> dict[str, str]:
+    absent = [PAIRS[name] for name in PAIRS if name not in channels]
+    return {"missing": f"{', '.join(absent)} in all trials"} if absent else {}
 
 
 def _masked(masked: MaskedNeurons, ids: Array) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recon.data.arrays import ArraySource, Stored, open_stored, with_axes
+from recon.data.behavior_rows import known_or_zero
 from recon.data.formats.movies import Several, each
 from recon.data.layout import LARGEST, Array, largest, not_finite
 from recon.errors import InputError
@@ -98,7 +99,7 @@ def agreed(
 
 
 def check_values(channels: TrialChannels, frames: Sequence[int], *, gaps: bool = False) -> dict[int, tuple[int, ...]]:
-    """Read everything once; raises InputError for NaN, infinity and impossible magnitudes.
+    """Read everything once; raises InputError for NaN (but in behavior), infinity and impossible magnitudes.
 
     With `gaps`, channels may be NaN where others are not; their numbers are returned by trial.
     """
@@ -107,6 +108,7 @@ def check_values(channels: TrialChannels, frames: Sequence[int], *, gaps: bool =
         values = channels.read(trial, (0, count))
         if values.dtype.kind not in "fiub":
             raise InputError(f"{channels.name}: expected numbers, got {values.dtype}; convert them")
+        values = known_or_zero(channels.name, values)
         wrong = not_finite(values)
         if gaps and len(wrong):
             missing = np.isnan(values)

@@ -39,9 +39,10 @@ class Conversion:
     `rate` 0 means the session's rate, or 30 if its streams have their own clocks. Every still image is one trial.
 
     The responses of a frame are read `lag` seconds after its onset, and `drift` ms later for every minute since the
-    first presentation. Gaps in behavior of up to `fill` seconds are interpolated. A trial ends at longer gaps and where
-    most neurons were not recorded; pieces below `shortest` frames are dropped. A neuron with NaN inside a trial is
-    masked: reading the recording leaves it out.
+    first presentation. Gaps in behavior of up to `fill` seconds are interpolated; behavior is NaN in longer ones, and
+    where it was not recorded. A trial ends where most neurons were not recorded and, with `cut_at_gaps`, where a
+    recorded behavior is NaN; pieces below `shortest` frames are dropped. A neuron with NaN inside a trial is masked:
+    reading the recording leaves it out.
     `degrees_per_pixel`: of a pixel of the source, if the session gives none; 0 if unknown. Presentations without a tier
     are split by content into the fractions `validation` and `test`, and training.
     """
@@ -54,6 +55,7 @@ class Conversion:
     lag: float = 0.0
     drift: float = 0.0
     fill: NonNegative = 1.0
+    cut_at_gaps: bool = False
     degrees_per_pixel: Annotated[NonNegative, Field(le=360)] = 0.0
     validation: Fraction = 0.1
     test: Fraction = 0.1
@@ -112,7 +114,8 @@ def convert(
         )
     lost = sum(map(len, whole)) - sum(piece.end - piece.first for piece in pieces)
     if lost:
-        notes.append(f"{lost / chosen.rate:.1f} s of movie without responses or behavior, or too short, are left out")
+        what = "responses or behavior" if chosen.cut_at_gaps else "responses"
+        notes.append(f"{lost / chosen.rate:.1f} s of movie without {what}, or too short, are left out")
     writer = RecordingWriter(
         destination,
         unit_ids=session.unit_ids,
@@ -158,12 +161,12 @@ def aligned(
     times = times if span is None else times[span[0] : span[1]]
     late = delay(times - session.start, lag=settings.lag, drift=settings.drift)
     responses = responses_at(session.responses, times + late, settings.rate)
-    if not any(name in session.behavior for name in BEHAVIOR[:2]):
+    if not any(name in session.behavior for name in BEHAVIOR):
         return Aligned(times, responses, None)
     rows = [
         interpolated(session.behavior[name], times, longest=settings.fill)[0]
         if name in session.behavior
-        else np.zeros(len(times))
+        else np.full(len(times), np.nan)
         for name in BEHAVIOR
     ]
     return Aligned(times, responses, np.stack(rows))
@@ -178,7 +181,9 @@ def _gaps(session: Session, number: int, settings: Conversion) -> FrameGaps:
     if not len(frame_times(shown, settings.rate)):
         return frame_gaps(np.empty((0, 0)), None)
     found = aligned(session, shown, settings)
-    return frame_gaps(found.responses, found.behavior)
+    streams = [row for row, name in enumerate(BEHAVIOR) if name in session.behavior]
+    behavior = found.behavior[streams] if settings.cut_at_gaps and found.behavior is not None else None
+    return frame_gaps(found.responses, behavior)
 
 
 def _pieces(number: int, known: Array, settings: Conversion) -> list[PresentationSlice]:
@@ -242,9 +247,15 @@ def _write(
         tier=tier,
         video=video,
         responses=found.responses,
-        behavior=None if found.behavior is None else found.behavior[:2],
-        pupil_center=None if found.behavior is None else found.behavior[2:],
+        behavior=_recorded(session, found.behavior, slice(0, 2)),
+        pupil_center=_recorded(session, found.behavior, slice(2, 4)),
     )
+
+
+def _recorded(session: Session, behavior: Array | None, rows: slice) -> Array | None:
+    """Return two rows of behavior; None if the session has neither stream."""
+    there = any(name in session.behavior for name in BEHAVIOR[rows])
+    return behavior[rows] if there and behavior is not None else None
 
 
 def _notes_on(session: Session, settings: Conversion, screen: Framings) -> list[str]:
@@ -257,8 +268,8 @@ def _notes_on(session: Session, settings: Conversion, screen: Framings) -> list[
             "(dropped frames); the movie keeps what was on screen"
         )
     missing = [name for name in BEHAVIOR if name not in session.behavior]
-    if missing and any(name in session.behavior for name in BEHAVIOR[:2]):
-        notes.append(f"{', '.join(missing)} not recorded: zero")
+    if missing and session.behavior:
+        notes.append(f"{', '.join(missing)} not recorded: unknown (NaN) in all trials")
     if isinstance(session.responses, Spikes):
         notes.append("responses are spikes per frame")
     return notes

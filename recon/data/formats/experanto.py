@@ -210,15 +210,25 @@ def _file(screen: Path, piece: ScreenEntry) -> Path:
 
 def _behavior(path: Path, notes: list[str]) -> dict[str, Stream]:
     found = {}
-    if (path / "treadmill" / "meta.yml").is_file():
+    if _sampled(path / "treadmill", notes):
         found["running_speed"] = _signal(_sequence(path / "treadmill"), 0)
-    if (path / "eye_tracker" / "meta.yml").is_file():
+    if _sampled(path / "eye_tracker", notes):
         eye = _sequence(path / "eye_tracker")
         names = EYE.get(eye.values.shape[1])
         if names is None:
             notes.append(f"the eye tracker has {eye.values.shape[1]} signals, not 1, 3 or 4: it is left out")
         found |= {name: _signal(eye, index) for index, name in enumerate(names or ()) if name}
     return found
+
+
+def _sampled(folder: Path, notes: list[str]) -> bool:
+    """Return whether a folder holds samples; one without is noted."""
+    if not (folder / "meta.yml").is_file():
+        return False
+    count = _yaml(folder / "meta.yml").get("n_timestamps")
+    if count in (0, 1):
+        notes.append(f"{folder.name}: no samples; left out")
+    return count not in (0, 1)
 
 
 def _sequence(folder: Path) -> Stream:

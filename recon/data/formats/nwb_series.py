@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from recon.data.formats.session import Stream
+from recon.data.formats.session import FEWEST, Stream
 from recon.data.formats.stored_units import running, seconds, seconds_in, tell, unit_of
 from recon.data.grey_scale import GreyScale, colour_in_words, decide, measured
 from recon.data.hdf5 import Hdf5, Values
@@ -40,7 +40,7 @@ def behavior_streams(file: Hdf5, places: Mapping[str, tuple[str, int]], notes: l
             notes.append(f"{signal}: nothing at {name}; left out")
             continue
         values, times = file.whole(f"{name}/data").astype(np.float64), times_of(file, name)
-        values = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
+        values = values.reshape(len(values), int(np.prod(values.shape[1:]))) if values.ndim else values.reshape(1, 1)
         if len(values) != len(times) or not 0 <= column < values.shape[1]:
             notes.append(f"{signal}: {values.shape} values for {len(times)} times; left out")
             continue
@@ -55,6 +55,9 @@ def behavior_streams(file: Hdf5, places: Mapping[str, tuple[str, int]], notes: l
         timed[timed] = np.diff(times[timed], prepend=-np.inf) > 0
         if not timed.all():
             notes.append(f"{signal}: {int((~timed).sum())} samples with non-increasing times are left out")
+        if int(timed.sum()) < FEWEST or bool(np.isnan(own[timed]).all()):
+            notes.append(f"{signal}: no samples; left out")
+            continue
         found[signal] = Stream(times[timed], own[timed])
     return found
 

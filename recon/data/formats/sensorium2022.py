@@ -94,7 +94,12 @@ def _row(path: Path, variable: str, index: int, count: int) -> Array:
 
 def _column(path: Path, trials: Sequence[int], variable: str, rows: int, row: int) -> Stream:
     ones = [1] * len(trials)
-    return stream(ones, RATE, 1, lambda at: _row(path, variable, trials[at], rows)[:, row, None])
+
+    def read(at: int) -> Array:
+        there = data_file(path, variable, trials[at]).is_file()
+        return _row(path, variable, trials[at], rows)[:, row, None] if there else np.full((1, 1), np.nan)
+
+    return stream(ones, RATE, 1, read)
 
 
 def _measured(path: Path, index: int) -> tuple[StoredMovie, bool]:

@@ -15,6 +15,8 @@ from recon.data.layout import Array
 from recon.data.unit_ids import Ids
 from recon.errors import InputError
 
+FEWEST = 2
+"""Fewest samples of a stream."""
 BEHAVIOR = ("pupil_dilation", "running_speed", "pupil_x", "pupil_y")
 """Behavior streams, in the order of a trial's rows."""
 
@@ -32,7 +34,7 @@ class Stream:
     shifts: Array | None = None
 
     def __post_init__(self) -> None:
-        if len(self.values.shape) != 2 or len(self.times) != self.values.shape[0] or len(self.times) < 2:
+        if len(self.values.shape) != 2 or len(self.times) != self.values.shape[0] or len(self.times) < FEWEST:
             raise InputError(
                 f"stream: expected at least 2 samples and a time for each, got times {np.shape(self.times)} and values "
                 f"{tuple(self.values.shape)}; cut both to one length"

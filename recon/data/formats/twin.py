@@ -142,7 +142,11 @@ def _movie(trial: TwinTrial, scales: Mapping[str, GreyScale]) -> Array:
 
 
 def _column(trials: Sequence[TwinTrial], frames: Sequence[int], variable: str, column: int) -> Stream:
-    return stream(frames, RATE, 1, lambda number: _values(trials[number], variable)[:, column, None])
+    def read(number: int) -> Array:
+        there = (trials[number].root / variable / trials[number].name).is_file()
+        return _values(trials[number], variable)[:, column, None] if there else np.full((frames[number], 1), np.nan)
+
+    return stream(frames, RATE, 1, read)
 
 
 def _values(trial: TwinTrial, variable: str) -> Array:

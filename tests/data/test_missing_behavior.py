@@ -1,0 +1,52 @@
+"""Sessions without pupil or running, for the session or for a trial: they open, and say which stream is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+from worlds import formats as worlds
+from worlds import formats_nwb
+from worlds.sessions import SETTINGS, films, session_of
+
+from recon.data.formats.convert import convert
+
+
+def test_an_eye_tracker_without_samples_is_an_absent_stream(tmp_path: Path) -> None:
+    """As in Allen sessions in which eye tracking failed: the series are there, and empty or NaN throughout."""
+    path, _ = formats_nwb.write_allen(tmp_path / "allen.nwb")
+    eye = "processing/brain_observatory_pipeline/EyeTracking"
+    with h5py.File(path, "r+") as file:
+        count = len(file[f"{eye}/pupil_size/data"])
+        file[f"{eye}/pupil_size/data"][:] = np.nan
+        file[f"{eye}/pupil_location/data"] = np.zeros((0, 2))
+        file[f"{eye}/pupil_location/timestamps"] = np.zeros(0)
+    session = session_of(path)
+    assert set(session.behavior) == {"running_speed"} and count > 0
+    recording = convert(session, tmp_path / "recording", SETTINGS)
+    behavior = recording.trial(0).behavior
+    assert behavior is not None and behavior[[0, 2, 3]].isnan().all() and not behavior[1].isnan().any()
+    assert "pupil_dilation, pupil_x, pupil_y" in recording.made_by["decided"]["missing"]
+    assert not (recording.path / "data/pupil_center").exists()
+
+
+def test_a_treadmill_that_was_not_sampled_is_an_absent_stream(tmp_path: Path) -> None:
+    path = worlds.write_experanto(tmp_path / "mouse", films(30.0))
+    meta = (path / "treadmill/meta.yml").read_text()
+    lines = [line if not line.startswith("n_timestamps") else "n_timestamps: 0" for line in meta.splitlines()]
+    (path / "treadmill/meta.yml").write_text("\n".join(lines))
+    session = session_of(path)
+    assert "running_speed" not in session.behavior and "pupil_dilation" in session.behavior
+    assert "treadmill: no samples; left out" in session.notes
+
+
+def test_a_trial_without_behavior_stays_whole(tmp_path: Path) -> None:
+    path = worlds.write_twin(tmp_path / "twin", films(30.0))
+    (path / "training_data/modulations/trial1.npy").unlink()
+    recording = convert(session_of(path), tmp_path / "recording", SETTINGS)
+    trials = [recording.trial(index) for index in range(len(recording.tiers))]
+    without = [trial.index for trial in trials if trial.behavior is None]
+    whole = convert(session_of(worlds.write_twin(tmp_path / "all", films(30.0))), tmp_path / "whole", SETTINGS)
+    assert without and [trial.movie.shape for trial in trials] == [whole.trial(t.index).movie.shape for t in trials]
+    assert all(not trial.behavior[:2].isnan().any() for trial in trials if trial.behavior is not None)
