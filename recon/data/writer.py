@@ -6,27 +6,23 @@ import contextlib
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from recon.data.aside import open_aside, replace_folder
 from recon.data.header import read_header
 from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, content_id, data_file, save_array
 from recon.data.missing import check_responses
 from recon.data.stimulus_kinds import STIMULI_FILE
 from recon.data.training_statistics import write_statistics
 from recon.errors import InputError
-from recon.files import check_ours, flush_all, mark
-from recon.files.locks import LOCK, take
+from recon.files import check_ours
 from recon.files.paths import user_path
 from recon.types import AcquisitionTimes
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 RECORDING = "recording"
 OWN = re.compile(r"data/\w+/\d+\.npy|meta/.+|ceiling\.(csv|png)|(.+/)?\.(recon\.json|DS_Store|lock)")
@@ -75,7 +71,7 @@ class RecordingWriter:
         self._frame_size: tuple[int, int] | None = None
         self._check_settings()
         with self._disk():
-            self._aside, self._lock = _open_aside(self.destination)
+            self._aside, self._lock = open_aside(self.destination, RECORDING)
 
     def __enter__(self) -> RecordingWriter:
         return self
@@ -217,23 +213,11 @@ class RecordingWriter:
         (meta / "recording.json").write_text(json.dumps(self._header, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
     def _publish(self) -> None:
-        """Rename the hidden folder to the destination; move an old recording aside before deleting it.
-
-        If another process wrote the same recording meanwhile, that one is kept.
-        """
+        """Rename the hidden folder to the destination; one that another process wrote alike is kept."""
         if not self.overwrite and self._is_made():
             return
         check_destination(self.destination, overwrite=self.overwrite)
-        flush_all(self._aside)
-        if self.destination.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{self.destination.name}.old-", dir=self.destination.parent))
-            self.destination.rename(old / "recording")
-            self._aside.rename(self.destination)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            self._aside.rename(self.destination)
-        # After the rename: without its lock the hidden folder would be taken for that of a killed process.
-        (self.destination / LOCK).unlink(missing_ok=True)
+        replace_folder(self._aside, self.destination)
 
     def _is_made(self) -> bool:
         """Return whether the destination holds a recording with the same `made_by`; False if `made_by` is empty."""
@@ -255,15 +239,18 @@ class RecordingWriter:
             ) from error
 
 
-def check_destination(destination: Path, *, overwrite: bool) -> None:
-    """Raise InputError unless the destination is new, or to be overwritten and a recording with nothing else in it."""
+def check_destination(destination: Path, *, overwrite: bool, kind: str = RECORDING, own: re.Pattern[str] = OWN) -> None:
+    """Raise InputError unless the destination is new, or to be overwritten and of our `kind` with nothing else in it.
+
+    `own` matches the names of the files of a folder of this kind.
+    """
     if destination.exists() and not overwrite and (not destination.is_dir() or any(destination.iterdir())):
         raise InputError(f"{destination}: expected a new folder, got one with content; choose another or overwrite it")
-    check_ours(destination, RECORDING, also=" or remove that one")
+    check_ours(destination, kind, also=" or remove that one")
     files = (path for path in sorted(destination.rglob("*")) if path.is_symlink() or not path.is_dir())
     names = (path.relative_to(destination).as_posix() for path in files)
-    if other := next((name for name in names if not OWN.fullmatch(name)), ""):
-        raise InputError(f"{destination}: expected nothing but a recording, got {other}; move it elsewhere first")
+    if other := next((name for name in names if not own.fullmatch(name)), ""):
+        raise InputError(f"{destination}: expected nothing but a {kind}, got {other}; move it elsewhere first")
 
 
 def _check_video(index: int, video: Array, frame_size: tuple[int, int] | None) -> None:
@@ -274,29 +261,3 @@ def _check_video(index: int, video: Array, frame_size: tuple[int, int] | None) -
     low, high = float(video.min()), float(video.max())
     if not (low >= 0 and high <= 255):
         raise InputError(f"video of trial {index}: expected grey levels 0–255, got {low} to {high}; rescale it")
-
-
-def _open_aside(destination: Path) -> tuple[Path, BaseFileLock]:
-    """Create the hidden folder, locked while this process lives, and remove those of killed processes."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{destination.name}.partial-"
-    for left in destination.parent.glob(f"{prefix}*/{LOCK}"):
-        _remove_if_dead(left)
-    aside = Path(tempfile.mkdtemp(prefix=prefix, dir=destination.parent))
-    try:
-        aside.chmod(0o755)
-        mark(aside, RECORDING)
-        lock = take(aside / LOCK)
-    except (OSError, InputError):
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    if lock is None:
-        raise InputError(f"{destination}: expected no other command to remove {aside.name}, got one; run it again")
-    return aside, lock
-
-
-def _remove_if_dead(left: Path) -> None:
-    with contextlib.suppress(OSError, InputError):
-        if lock := take(left):
-            shutil.rmtree(left.parent, ignore_errors=True)
-            lock.release()

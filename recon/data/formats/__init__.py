@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from recon.data.formats import allen, experanto, nwb, sensorium2022, twin
+from recon.data.formats import allen, experanto, nwb, sensorium2022, twin, written_experanto, written_nwb
 from recon.data.formats.session import Session
 from recon.errors import InputError
 
@@ -23,8 +23,12 @@ class Format:
 FORMATS = {
     "sensorium2022": Format("Sensorium 2022 (static images)", sensorium2022.looks_like, sensorium2022.read),
     "twin": Format("training folders of digital twins", twin.looks_like, twin.read),
+    "written_experanto": Format(
+        "experanto folders written by recon", written_experanto.looks_like, written_experanto.read
+    ),
     "experanto": Format("experanto folders", experanto.looks_like, experanto.read),
     "allen": Format("Allen Brain Observatory, two-photon (NWB 1.0)", allen.looks_like, allen.read),
+    "written_nwb": Format("NWB 2, written by recon", written_nwb.looks_like, written_nwb.read),
     "nwb": Format("NWB 2: MICrONS, Allen Neuropixels, any with a mapping", nwb.looks_like, nwb.read),
 }
 """Readers by name, tried in this order."""
