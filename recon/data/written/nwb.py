@@ -6,7 +6,7 @@ column. A trial without responses or behavior has no samples of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,23 @@ from recon.data.duplicates.find import Progress
 from recon.data.layout import Array, content_id, data_file, grey_levels, load_array
 from recon.data.sensorium import SensoriumRecording
 from recon.data.written.header import header_of
-from recon.data.written.nwb_file import NwbSession, check_nwb, facts_table, flat, new_nwb, table, timing, write_nwb
+from recon.data.written.nwb_file import (
+    NwbSession,
+    check_nwb,
+    facts_table,
+    flat,
+    new_nwb,
+    streamed,
+    table,
+    timing,
+    write_nwb,
+)
 from recon.data.written.trials import STREAMS, left_out, pause_frames, timed_trials
 from recon.errors import InputError
 
 MODULES = {"spikes": "ecephys", "deconvolved": "ophys", "calcium": "ophys", "": "misc"}
 """Processing module of the responses by signal."""
 UNITS = {"pupil_dilation": "pixels", "running_speed": "cm/s", "pupil_x": "pixels", "pupil_y": "pixels"}
-CHUNK = 16
-"""Frames of a compressed piece of the movie, and samples of one of the responses."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ def _movie(recording: SensoriumRecording, trials: Sequence[ListedTrial]) -> Any:
     height, width = recording.frame_size
     return ImageSeries(
         name="movie",
-        data=_streamed(_frames(recording, trials), (CHUNK, height, width)),
+        data=streamed(_frames(recording, trials), (height, width)),
         unit="grey level",
         dimension=[height, width],
         description=f"Frames shown, by frame, row and column: grey levels 0 (black) to 255 (white), "
@@ -110,13 +118,6 @@ def _stored(recording: SensoriumRecording, variable: str, trial: ListedTrial) ->
     return load_array(data_file(recording.path, variable, trial.index), mapped=True)[..., : trial.frames]
 
 
-def _streamed(samples: Iterable[Array], chunks: tuple[int, ...]) -> Any:
-    """Return compressed data that are read while they are written."""
-    from pynwb import DataChunkIterator, H5DataIO
-
-    return H5DataIO(DataChunkIterator(data=samples, buffer_size=CHUNK), compression="gzip", chunks=chunks)
-
-
 def _clock(trials: Sequence[ListedTrial], rate: float) -> Array:
     return np.concatenate([trial.clock for trial in trials]) / rate
 
@@ -129,7 +130,7 @@ def _add_responses(file: Any, recording: SensoriumRecording, trials: Sequence[Li
     module.add(
         TimeSeries(
             name="responses",
-            data=_streamed(_samples(recording, answered), (CHUNK, count)),
+            data=streamed(_samples(recording, answered), (count,)),
             unit="a.u.",
             description=f"Responses by frame and neuron, in the order of the table `neurons`; "
             f"signal: {recording.signal or 'unknown'}.",

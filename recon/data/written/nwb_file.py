@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -24,6 +24,8 @@ ANIMAL = "http://purl.obolibrary.org/obo/NCBITaxon_33208"
 """NCBI taxon of all animals (Metazoa): the species of a subject of unknown species."""
 MOUSE = re.compile(r"(?:dynamic|static)(\d{5})-\d+-\d+")
 """Names of the public Sensorium recordings: the animal's number, session and scan."""
+CHUNK = 16
+"""Samples of a compressed piece of a series."""
 SIMULATED = ("simulated", "predicted")
 
 
@@ -105,6 +107,14 @@ def timing(times: Array, rate: float) -> dict[str, Any]:
     if bool(np.allclose(np.diff(times), 1 / rate, rtol=0, atol=1e-9)):
         return {"starting_time": float(times[0]), "rate": float(rate)}
     return {"timestamps": np.asarray(times, dtype=np.float64)}
+
+
+def streamed(samples: Iterable[Array], shape: tuple[int, ...]) -> Any:
+    """Return samples of one shape as compressed data, which are read while they are written."""
+    from pynwb import DataChunkIterator, H5DataIO
+
+    read = DataChunkIterator(data=samples, buffer_size=CHUNK)
+    return H5DataIO(read, compression="gzip", chunks=(CHUNK, *shape))
 
 
 def table(name: str, about: str, columns: Mapping[str, tuple[str, Sequence[Any] | Array]]) -> Any:
