@@ -171,12 +171,11 @@ def _stored(task: FinishedTask, layer: str, clips: ClipsOnClock) -> Iterator[tup
     if not path.is_file():
         return
     with open_hdf5(path) as file:
-        for trial in file.children("*"):
-            if trial in clips.movies and file.find(f"{trial}/{layer}") is not None:
-                shape = file.values(f"{trial}/{layer}", axes=3).shape
-                if shape != clips.movies[trial].movie.shape:
-                    raise InputError(f"{path}:{trial}: expected frames as the clip has, got {shape}; run it again")
-                yield trial, path
+        for trial in (name for name in clips.movies if file.find(f"{name}/{layer}") is not None):
+            shape = file.values(f"{trial}/{layer}", axes=3).shape
+            if shape != clips.movies[trial].movie.shape:
+                raise InputError(f"{path}:{trial}: expected frames as the clip has, got {shape}; run it again")
+            yield trial, path
 
 
 def _image_series(one: RunSeries, clips: ClipsOnClock) -> Any:

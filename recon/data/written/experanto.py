@@ -45,7 +45,7 @@ MOST = 50_000
 
 
 @dataclass
-class Moments:
+class SampleMoments:
     """Running mean and standard deviation of samples `(T, *shape)`; NaN samples are left out."""
 
     count: Any = 0
@@ -77,7 +77,7 @@ class StreamFile:
     signals: int
     target: IO[bytes]
     samples: int = 0
-    moments: Moments = field(default_factory=Moments)
+    moments: SampleMoments = field(default_factory=SampleMoments)
 
     def append(self, values: Array | None, *, frames: int, pause: int, counts: bool) -> None:
         """Write the samples `(T,n)` of a trial, NaN for None, and NaN for the pause; `counts`: as training data."""
@@ -125,7 +125,7 @@ def _write_trials(recording: SensoriumRecording, folder: Path, progress: Progres
     training = TRAIN if TRAIN in recording.tiers else ""
     entries: dict[str, dict[str, Any]] = {}
     clock: list[Array] = []
-    shown, rounded = Moments(), 0
+    shown, rounded = SampleMoments(), 0
     with ExitStack() as stack:
         streams = {name: _open(folder / name, len(names), stack) for name, names in _streams(recording)}
         for trial in timed_trials(recording, progress):

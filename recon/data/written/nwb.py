@@ -37,7 +37,7 @@ UNITS = {"pupil_dilation": "pixels", "running_speed": "cm/s", "pupil_x": "pixels
 
 
 @dataclass(frozen=True)
-class ListedTrial:
+class TrialInFile:
     """A trial of the file: frames [first, first + frames) of its clock."""
 
     index: int
@@ -58,11 +58,11 @@ def write(
 ) -> list[str]:
     """Write an NWB file; return sentences about what it does not hold and what is unknown."""
     check_nwb(destination, overwrite=overwrite)
-    trials, rounded = list[ListedTrial](), 0
+    trials, rounded = list[TrialInFile](), 0
     behavior: dict[str, list[tuple[int, Array]]] = {name: [] for name in STREAMS}
     for trial in timed_trials(recording, progress):
         known = trial.index, trial.tier, trial.first, trial.frames, content_id(trial.movie)
-        trials.append(ListedTrial(*known, responded=trial.responses is not None))
+        trials.append(TrialInFile(*known, responded=trial.responses is not None))
         found = {name: trial.stream(name) for name in STREAMS}
         for name, values in found.items():
             behavior[name] += [] if values is None else [(trial.first, np.asarray(values))]
@@ -89,7 +89,7 @@ def write(
     return [*notes, *unknown, *left_out(recording)]
 
 
-def _movie(recording: SensoriumRecording, trials: Sequence[ListedTrial]) -> Any:
+def _movie(recording: SensoriumRecording, trials: Sequence[TrialInFile]) -> Any:
     from pynwb.image import ImageSeries
 
     height, width = recording.frame_size
@@ -104,25 +104,25 @@ def _movie(recording: SensoriumRecording, trials: Sequence[ListedTrial]) -> Any:
     )
 
 
-def _frames(recording: SensoriumRecording, trials: Sequence[ListedTrial]) -> Iterator[Array]:
+def _frames(recording: SensoriumRecording, trials: Sequence[TrialInFile]) -> Iterator[Array]:
     for trial in trials:
         yield from grey_levels(np.moveaxis(_stored(recording, "videos", trial), -1, 0))
 
 
-def _samples(recording: SensoriumRecording, trials: Sequence[ListedTrial]) -> Iterator[Array]:
+def _samples(recording: SensoriumRecording, trials: Sequence[TrialInFile]) -> Iterator[Array]:
     for trial in trials:
         yield from _stored(recording, "responses", trial).T.astype(np.float32)
 
 
-def _stored(recording: SensoriumRecording, variable: str, trial: ListedTrial) -> Array:
+def _stored(recording: SensoriumRecording, variable: str, trial: TrialInFile) -> Array:
     return load_array(data_file(recording.path, variable, trial.index), mapped=True)[..., : trial.frames]
 
 
-def _clock(trials: Sequence[ListedTrial], rate: float) -> Array:
+def _clock(trials: Sequence[TrialInFile], rate: float) -> Array:
     return np.concatenate([trial.clock for trial in trials]) / rate
 
 
-def _add_responses(file: Any, recording: SensoriumRecording, trials: Sequence[ListedTrial]) -> None:
+def _add_responses(file: Any, recording: SensoriumRecording, trials: Sequence[TrialInFile]) -> None:
     from pynwb import TimeSeries
 
     answered, count = [trial for trial in trials if trial.responded], len(recording.unit_ids)
@@ -160,7 +160,7 @@ def _add_behavior(file: Any, behavior: dict[str, list[tuple[int, Array]]], rate:
         module.add(TimeSeries(name=name, data=values, unit=UNITS[name], description=about, **timing(clock, rate)))
 
 
-def _add_trials(file: Any, recording: SensoriumRecording, trials: Sequence[ListedTrial]) -> None:
+def _add_trials(file: Any, recording: SensoriumRecording, trials: Sequence[TrialInFile]) -> None:
     columns = {
         "tier": "Training, validation or test set, by the names of Sensorium 2023.",
         "content": "Content hash of the movie; equal for repeats.",
