@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from recon.commands.arguments import Commands, Write, add_session, session_of
+from recon.files.paths import user_path
 
 
 def add_parser(commands: Commands) -> None:
     """Add `export` to the commands."""
     parser = commands.add_parser("export", help="write reconstructions, scores and provenance of a run as an NWB file")
-    parser.add_argument("run", type=Path, help="the folder of a finished run, for example runs/demo")
-    parser.add_argument("--nwb", type=Path, required=True, metavar="FILE", help="the file, FILE.nwb")
+    parser.add_argument("run", type=user_path, help="the folder of a finished run, for example runs/demo")
+    parser.add_argument("--nwb", type=user_path, required=True, metavar="FILE", help="the file, FILE.nwb")
     parser.add_argument("--truth", action="store_true", help="include the true clips; mind their licence")
     add_session(parser)
     parser.add_argument("--overwrite", action="store_true")

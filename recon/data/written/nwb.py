@@ -28,7 +28,7 @@ from recon.data.written.nwb_file import (
     timing,
     write_nwb,
 )
-from recon.data.written.trials import STREAMS, left_out, pause_frames, timed_trials
+from recon.data.written.trials import STREAMS, all_neurons, left_out, pause_frames, timed_trials
 from recon.errors import InputError
 
 MODULES = {"spikes": "ecephys", "deconvolved": "ophys", "calcium": "ophys", "": "misc"}
@@ -125,23 +125,23 @@ def _clock(trials: Sequence[TrialInFile], rate: float) -> Array:
 def _add_responses(file: Any, recording: SensoriumRecording, trials: Sequence[TrialInFile]) -> None:
     from pynwb import TimeSeries
 
-    answered, count = [trial for trial in trials if trial.responded], len(recording.unit_ids)
+    answered, neurons = [trial for trial in trials if trial.responded], all_neurons(recording)
     module = file.create_processing_module(MODULES[recording.signal], "Responses of the neurons at the movie's frames.")
     module.add(
         TimeSeries(
             name="responses",
-            data=streamed(_samples(recording, answered), (count,)),
+            data=streamed(_samples(recording, answered), (len(neurons.unit_ids),)),
             unit="a.u.",
             description=f"Responses by frame and neuron, in the order of the table `neurons`; "
             f"signal: {recording.signal or 'unknown'}.",
             **timing(_clock(answered, recording.frame_rate), recording.frame_rate),
         )
     )
-    places = {f"{axis}_um": recording.coordinates[:, column] for column, axis in enumerate("xyz")}
+    places = {f"{axis}_um": neurons.coordinates[:, column] for column, axis in enumerate("xyz")}
     columns: dict[str, tuple[str, Sequence[Any] | Array]] = {
-        "unit_id": ("Number of the neuron in its recording.", np.asarray(recording.unit_ids)),
+        "unit_id": ("Number of the neuron in its recording.", neurons.unit_ids),
         **{name: (f"Position along {name[0]} in micrometres.", values) for name, values in places.items()},
-        **({"area": ("Cortical area.", recording.areas)} if recording.areas else {}),
+        **({"area": ("Cortical area.", neurons.areas)} if neurons.areas else {}),
     }
     module.add(table("neurons", "Neurons, in the order of the columns of `responses`.", columns))
 
