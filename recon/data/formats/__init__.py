@@ -20,16 +20,22 @@ class Format:
     read: Callable[[Path], Session]
 
 
+def _experanto(path: Path) -> Session:
+    """Read a folder; one that recon wrote frame by frame."""
+    return written_experanto.read(path) if written_experanto.looks_like(path) else experanto.read(path)
+
+
+def _nwb(path: Path) -> Session:
+    """Read a file; one that recon wrote frame by frame."""
+    return written_nwb.read(path) if written_nwb.looks_like(path) else nwb.read(path)
+
+
 FORMATS = {
     "sensorium2022": Format("Sensorium 2022 (static images)", sensorium2022.looks_like, sensorium2022.read),
     "twin": Format("training folders of digital twins", twin.looks_like, twin.read),
-    "written_experanto": Format(
-        "experanto folders written by recon", written_experanto.looks_like, written_experanto.read
-    ),
-    "experanto": Format("experanto folders", experanto.looks_like, experanto.read),
+    "experanto": Format("experanto folders", experanto.looks_like, _experanto),
     "allen": Format("Allen Brain Observatory, two-photon (NWB 1.0)", allen.looks_like, allen.read),
-    "written_nwb": Format("NWB 2, written by recon", written_nwb.looks_like, written_nwb.read),
-    "nwb": Format("NWB 2: MICrONS, Allen Neuropixels, any with a mapping", nwb.looks_like, nwb.read),
+    "nwb": Format("NWB 2: MICrONS, Allen Neuropixels, any with a mapping", nwb.looks_like, _nwb),
 }
 """Readers by name, tried in this order."""
 
