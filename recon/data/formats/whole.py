@@ -15,8 +15,8 @@ from recon.data.layout import Array, grey_levels
 from recon.data.sensorium import SensoriumRecording
 from recon.data.writer import RecordingWriter
 
-ROWS = {"behavior": ("pupil_dilation", "running_speed"), "pupil_center": ("pupil_x", "pupil_y")}
-"""Streams of the rows of a recording's variables."""
+PUPIL_AND_RUNNING, PUPIL_CENTER = ("pupil_dilation", "running_speed"), ("pupil_x", "pupil_y")
+"""Streams of the rows of a recording's variables `behavior` and `pupil_center`."""
 
 
 def copied(
@@ -44,8 +44,14 @@ def copied(
             shown = session.shown[index]
             video = grey_levels(np.asarray(shown.read(np.arange(len(shown.onsets)))))
             responses = _known(_at_frames(session.responses, shown, session.rate))
-            rest = {name: _rows(session, rows, shown) for name, rows in ROWS.items()}
-            writer.write_trial(index, tier=shown.tier, video=video, responses=responses, **rest)
+            writer.write_trial(
+                index,
+                tier=shown.tier,
+                video=video,
+                responses=responses,
+                behavior=_rows(session, PUPIL_AND_RUNNING, shown),
+                pupil_center=_rows(session, PUPIL_CENTER, shown),
+            )
     return SensoriumRecording(writer.destination)
 
 
