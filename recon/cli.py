@@ -1,4 +1,4 @@
-"""The command line: `recon data|simulate|train|sample|encoders|benchmark|ablate|tune|report|runs|rerun|list`."""
+"""The command line: `recon data|simulate|train|encoders|benchmark|ablate|tune|report|export|runs|rerun|list`, …"""
 
 from __future__ import annotations
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from recon.errors import InputError
 from recon.files.paths import user_path
+
+if TYPE_CHECKING:
+    from recon.data.written.nwb_file import NwbSession
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """The commands of a parser, or the verbs of a command; `add_parser` adds another one."""
@@ -66,3 +70,28 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     """Add `--on`: where tasks run."""
     about = "here (sequentially, the default), local (one process per core or GPU), local:N, ray or ray://…"
     parser.add_argument("--on", default="here", metavar="WHERE", help=about)
+
+
+def add_session(parser: argparse.ArgumentParser) -> None:
+    """Add what identifies the session in an NWB file: `--start`, `--subject`, `--species`, `--sex`."""
+    named = parser.add_argument_group("session, for NWB")
+    named.add_argument("--start", default="", metavar="TIME", help="its start, for example 2024-05-01T10:00+02:00")
+    named.add_argument("--subject", default="", metavar="ID", help="the animal")
+    named.add_argument("--species", default="", metavar="NAME", help="Latin, for example 'Mus musculus'")
+    named.add_argument("--sex", default="", choices=("M", "F", "O", "U"), help="M, F, O (other) or U (unknown)")
+
+
+def session_of(options: argparse.Namespace) -> NwbSession:
+    """Return the session that the options of `add_session` describe."""
+    from datetime import datetime
+
+    from recon.data.written.nwb_file import NwbSession
+
+    try:
+        start = datetime.fromisoformat(options.start) if options.start else None
+    except ValueError as error:
+        raise InputError(
+            f"--start: expected a date and time with its zone, got {options.start!r}; write for example "
+            "2024-05-01T10:00+02:00"
+        ) from error
+    return NwbSession(start, options.subject, options.species, options.sex)

@@ -1,30 +1,47 @@
-"""`recon data convert SRC DST`: convert recordings of other formats to the canonical layout."""
+"""`recon data convert SRC DST`: recordings of other formats to the canonical layout, and with `--to` the way back."""
 
 from __future__ import annotations
 
 import argparse
 from functools import partial
 
-from recon.commands.arguments import Commands, Write
+from recon.commands.arguments import Commands, Write, add_session, session_of
+from recon.errors import InputError
 from recon.files.paths import user_path
+
+TO = ("experanto", "nwb", "sensorium2023")
+EXAMPLES = """examples:
+  recon data convert session.nwb recordings/session lag=0.1        read an NWB file
+  recon data convert recordings/mine mine.nwb --to nwb             write one
+  recon data convert recordings/mine mine_experanto --to experanto"""
 
 
 def add_parser(verbs: Commands) -> None:
     """Add `convert` to the verbs of `recon data`."""
-    about = "convert experanto, Allen, MICrONS or other NWB files to a recording"
-    verb = verbs.add_parser("convert", help=about)
-    verb.add_argument("source", type=user_path, help="an experanto folder or an .nwb file")
-    verb.add_argument("folder", type=user_path, help="the folder of the new recording")
+    about = "convert experanto, Allen, MICrONS or other NWB files to a recording, or a recording to another format"
+    form = argparse.RawDescriptionHelpFormatter
+    verb = verbs.add_parser("convert", help=about, epilog=EXAMPLES, formatter_class=form)
+    verb.add_argument("source", type=user_path, help="an experanto folder or an .nwb file; with --to, a recording")
+    verb.add_argument("folder", type=user_path, help="the folder of the new recording; with --to nwb, FILE.nwb")
     verb.add_argument("overrides", nargs="*", default=(), metavar="key=value", help="settings, for example lag=0.1")
     verb.add_argument("--format", choices=("experanto", "allen", "nwb"), help="format of the source (detected)")
-    about = "locations of responses and movie in an NWB 2 file"
-    verb.add_argument("--mapping", type=user_path, metavar="YAML", help=about)
+    verb.add_argument(
+        "--mapping", type=user_path, metavar="YAML", help="locations of responses and movie in an NWB 2 file"
+    )
+    verb.add_argument("--to", choices=TO, help="write the recording in this format instead")
+    add_session(verb)
     verb.add_argument("--overwrite", action="store_true")
     verb.set_defaults(command=convert)
 
 
 def convert(options: argparse.Namespace, write: Write) -> None:
-    """Read a session, write it as a recording, and print notes on irregularities and a summary."""
+    """Read a session and write it as a recording, or with `--to` a recording in another format; print what matters."""
+    if options.to:
+        return _write_as(options, write)
+    return _read(options, write)
+
+
+def _read(options: argparse.Namespace, write: Write) -> None:
     from recon.config import load, record
     from recon.config.tree import overridden
     from recon.data.check import info
@@ -47,3 +64,17 @@ def convert(options: argparse.Namespace, write: Write) -> None:
         write(f"note: {note}")
     write(f"recording: {recording.path}")
     write(info(recording, progress=bar))
+
+
+def _write_as(options: argparse.Namespace, write: Write) -> None:
+    from recon.data.open import bar, open_recording
+    from recon.data.written import write_as
+
+    given = {"--format": options.format, "--mapping": options.mapping, "key=value": options.overrides}
+    if wrong := [name for name, value in given.items() if value]:
+        raise InputError(f"--to: expected no {', '.join(wrong)} beside it, got some; convert to a recording first")
+    recording, session = open_recording(options.source), session_of(options)
+    notes = write_as(recording, options.folder, options.to, session=session, overwrite=options.overwrite, progress=bar)
+    for note in notes:
+        write(f"note: {note}")
+    write(f"{options.to}: {options.folder}")

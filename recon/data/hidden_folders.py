@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recon.errors import InputError
-from recon.files import mark
+from recon.files import flush_all, mark
 from recon.files.locks import LOCK, take
 
 if TYPE_CHECKING:
@@ -33,6 +33,20 @@ def open_hidden(destination: Path, kind: str) -> tuple[Path, BaseFileLock]:
     if lock is None:
         raise InputError(f"{destination}: expected no other command to remove {aside.name}, got one; run it again")
     return aside, lock
+
+
+def replace_folder(aside: Path, destination: Path) -> None:
+    """Flush a hidden folder and rename it to the destination; an old one is moved aside before it is deleted."""
+    flush_all(aside)
+    if destination.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{destination.name}.old-", dir=destination.parent))
+        destination.rename(old / "old")
+        aside.rename(destination)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        aside.rename(destination)
+    # After the rename: without its lock the hidden folder would be taken for that of a killed process.
+    (destination / LOCK).unlink(missing_ok=True)
 
 
 def _remove_if_dead(left: Path) -> None:

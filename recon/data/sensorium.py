@@ -105,7 +105,9 @@ class SensoriumRecording(Recording):
     @property
     def activity(self) -> str:
         """Source of the responses: "recorded", "simulated" (by a planted population) or "predicted" (by an encoder)."""
-        settings = self.made_by.get("settings")
+        settings, stated = self.made_by.get("settings"), self.made_by.get("activity")
+        if isinstance(stated, str):
+            return stated
         if not isinstance(settings, Mapping):
             return "recorded"
         return "predicted" if "encoder" in settings else "simulated"

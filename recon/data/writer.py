@@ -6,7 +6,6 @@ import contextlib
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,15 +16,14 @@ import numpy as np
 from recon.data.behavior_rows import known_or_zero
 from recon.data.content_ids import ContentIds
 from recon.data.header import read_header
-from recon.data.hidden_folders import open_hidden
+from recon.data.hidden_folders import open_hidden, replace_folder
 from recon.data.layout import ABSENT, MAX_FRAMES, TIERS, TIERS_FILE, TRAIN, Array, data_file, save_array
 from recon.data.missing import check_responses
 from recon.data.stimulus_kinds import STIMULI_FILE
 from recon.data.training_statistics import write_statistics
 from recon.data.unit_ids import NAMES, Ids, numbered
 from recon.errors import InputError
-from recon.files import check_ours, flush_all
-from recon.files.locks import LOCK
+from recon.files import check_ours
 from recon.files.paths import user_path
 from recon.types import AcquisitionTimes
 
@@ -210,23 +208,11 @@ class RecordingWriter:
         (meta / "recording.json").write_text(json.dumps(self._header, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
     def _publish(self) -> None:
-        """Rename the hidden folder to the destination; move an old recording aside before deleting it.
-
-        If another process wrote the same recording meanwhile, that one is kept.
-        """
+        """Rename the hidden folder to the destination; one that another process wrote alike is kept."""
         if not self.overwrite and self._is_made():
             return
         check_destination(self.destination, overwrite=self.overwrite)
-        flush_all(self._aside)
-        if self.destination.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{self.destination.name}.old-", dir=self.destination.parent))
-            self.destination.rename(old / "recording")
-            self._aside.rename(self.destination)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            self._aside.rename(self.destination)
-        # After the rename: without its lock the hidden folder would be taken for that of a killed process.
-        (self.destination / LOCK).unlink(missing_ok=True)
+        replace_folder(self._aside, self.destination)
 
     def _is_made(self) -> bool:
         """Return whether the destination holds a recording with the same `made_by`; False if `made_by` is empty."""
@@ -248,15 +234,18 @@ class RecordingWriter:
             ) from error
 
 
-def check_destination(destination: Path, *, overwrite: bool) -> None:
-    """Raise InputError unless the destination is new, or to be overwritten and a recording with nothing else in it."""
+def check_destination(destination: Path, *, overwrite: bool, kind: str = RECORDING, own: re.Pattern[str] = OWN) -> None:
+    """Raise InputError unless the destination is new, or to be overwritten and of our `kind` with nothing else in it.
+
+    `own` matches the names of the files of a folder of this kind.
+    """
     if destination.exists() and not overwrite and (not destination.is_dir() or any(destination.iterdir())):
         raise InputError(f"{destination}: expected a new folder, got one with content; choose another or overwrite it")
-    check_ours(destination, RECORDING, also=" or remove that one")
+    check_ours(destination, kind, also=" or remove that one")
     files = (path for path in sorted(destination.rglob("*")) if path.is_symlink() or not path.is_dir())
     names = (path.relative_to(destination).as_posix() for path in files)
-    if other := next((name for name in names if not OWN.fullmatch(name)), ""):
-        raise InputError(f"{destination}: expected nothing but a recording, got {other}; move it elsewhere first")
+    if other := next((name for name in names if not own.fullmatch(name)), ""):
+        raise InputError(f"{destination}: expected nothing but a {kind}, got {other}; move it elsewhere first")
 
 
 def _check_video(index: int, video: Array, frame_size: tuple[int, int] | None) -> None:

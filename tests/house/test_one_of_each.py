@@ -15,6 +15,7 @@ WRITERS = {
     "recon/files/__init__.py": "writes every file, flushed and renamed",
     "recon/data/layout.py": "arrays of a folder that is flushed and renamed whole",
     "recon/data/writer.py": "text of a folder that is flushed and renamed whole",
+    "recon/data/written/folders.py": "text of a folder that is flushed and renamed whole",
     "recon/run/events.py": "streams events",
     "recon/data/public/download.py": "appends to a partial file, and resumes",
 }

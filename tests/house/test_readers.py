@@ -37,7 +37,15 @@ def test_hdf5_files_are_opened_in_one_place() -> None:
         ("recon/data/hdf5.py", "h5py.File(path, 'r')"),
         ("recon/study/outputs.py", "h5py.File(memory, 'w')"),
     ]
-    assert not uses("pynwb") and not uses("tables") and not uses("netCDF4")
+    assert not uses("tables") and not uses("netCDF4")
+
+
+def test_pynwb_only_writes() -> None:
+    """pynwb follows links into other files, so that no file is read by it."""
+    found = uses("pynwb")
+    assert sorted(found) == ["recon/data/written/nwb.py", "recon/data/written/nwb_file.py", "recon/report/nwb.py"]
+    calls = [ast.unparse(node) for tree in found.values() for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert [call for call in calls if "IO(" in call and "H5DataIO" not in call] == ["NWBHDF5IO(stream.name, 'w')"]
 
 
 def test_gzip_files_are_unpacked_where_the_limit_is() -> None:

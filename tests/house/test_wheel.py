@@ -38,7 +38,7 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 """Import names that are not the distribution's name."""
-EXTRAS = ("text", "language", "perceptual", "cluster", "diffusion")
+EXTRAS = ("text", "language", "perceptual", "cluster", "diffusion", "nwb")
 """Extras that users install; what is imported only inside functions may be in one of these."""
 
 INDIRECT = {

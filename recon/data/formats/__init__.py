@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from recon.data.formats import allen, experanto, nwb, sensorium2022, twin
+from recon.data.formats import allen, experanto, nwb, sensorium2022, twin, written_experanto, written_nwb
 from recon.data.formats.session import Session
 from recon.errors import InputError
 
@@ -20,12 +20,22 @@ class Format:
     read: Callable[[Path], Session]
 
 
+def _experanto(path: Path) -> Session:
+    """Read a folder; one that recon wrote frame by frame."""
+    return written_experanto.read(path) if written_experanto.looks_like(path) else experanto.read(path)
+
+
+def _nwb(path: Path) -> Session:
+    """Read a file; one that recon wrote frame by frame."""
+    return written_nwb.read(path) if written_nwb.looks_like(path) else nwb.read(path)
+
+
 FORMATS = {
     "sensorium2022": Format("Sensorium 2022 (static images)", sensorium2022.looks_like, sensorium2022.read),
     "twin": Format("training folders of digital twins", twin.looks_like, twin.read),
-    "experanto": Format("experanto folders", experanto.looks_like, experanto.read),
+    "experanto": Format("experanto folders", experanto.looks_like, _experanto),
     "allen": Format("Allen Brain Observatory, two-photon (NWB 1.0)", allen.looks_like, allen.read),
-    "nwb": Format("NWB 2: MICrONS, Allen Neuropixels, any with a mapping", nwb.looks_like, nwb.read),
+    "nwb": Format("NWB 2: MICrONS, Allen Neuropixels, any with a mapping", nwb.looks_like, _nwb),
 }
 """Readers by name, tried in this order."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +17,7 @@ from recon.data.formats.decided import decided
 from recon.data.formats.framing import Framings, degrees_of, framed, framings, notes_of
 from recon.data.formats.neuron_gaps import FrameGaps, frame_gaps, masked_in, named, runs
 from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes
+from recon.data.formats.whole import copied
 from recon.data.layout import ABSENT, MAX_FRAMES, TEST, TIERS, TRAIN, VALIDATION, Array, grey_levels
 from recon.data.onsets import ONSETS, delay
 from recon.data.sensorium import SensoriumRecording
@@ -99,6 +100,9 @@ def convert(
     `notes` in the recording's `made_by` lists irregularities: dropped frames, gaps, short presentations. Raises
     InputError if no trial is left.
     """
+    if session.whole and settings in (None, Conversion()):
+        made_by = _made_by(session, Conversion(), session.notes)
+        return copied(session, destination, made_by=made_by, overwrite=overwrite, progress=progress)
     chosen = suited(settings or Conversion(), session)
     screen = framings(session, chosen.frame_size, crop=chosen.crop)
     notes = [*session.notes, *_notes_on(session, chosen, screen)]
@@ -125,12 +129,8 @@ def convert(
         name=session.name,
         signal=session.signal,
         made_by={
-            "command": "recon data convert",
-            "settings_of_conversion": asdict(chosen),
-            "notes": notes,
-            "decided": decided(session, rate=chosen.rate, lag=chosen.lag),
+            **_made_by(session, chosen, notes),
             **({} if session.stills else {ONSETS: _onsets(session, pieces, chosen)}),
-            **session.origin,
         },
         overwrite=overwrite,
     )
@@ -143,6 +143,16 @@ def convert(
             video = _video(session.shown[piece.shown], piece, chosen, screen)
             _write(writer, index, video=video, session=session, piece=piece, tier=tiers[index], settings=chosen)
     return SensoriumRecording(writer.destination)
+
+
+def _made_by(session: Session, settings: Conversion, notes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "command": "recon data convert",
+        "settings_of_conversion": asdict(settings),
+        "notes": list(notes),
+        "decided": decided(session, rate=settings.rate or session.rate, lag=settings.lag),
+        **session.origin,
+    }
 
 
 def suited(settings: Conversion, session: Session) -> Conversion:

@@ -14,13 +14,15 @@ from recon.data.colour import grey
 from recon.data.formats.session import Session, ShownStimulus, Spikes, Stream
 from recon.data.grey_scale import GreyScale, StoredMovie, agreed, kind_of, measured, scale_in_words
 from recon.data.layout import TEST, TRAIN, VALIDATION, Array, load_array
+from recon.data.layout import TIERS as CANONICAL
 from recon.data.pictures import is_coloured, is_deep, read_picture
 from recon.data.unit_ids import Ids
 from recon.errors import InputError
 from recon.files.plain_yaml import MALFORMED, read_plain, truth
 
 TIERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "oracle": VALIDATION, "test": TEST}
-"""Canonical tiers by experanto name; any other name counts as no tier."""
+TIERS |= {tier: tier for tier in CANONICAL[:-1]}
+"""Canonical tiers by experanto name, or by their own; any other name counts as no tier."""
 EYE = {1: ("pupil_dilation",), 3: ("pupil_dilation", "pupil_x", "pupil_y")}
 EYE[4] = ("pupil_dilation", "", "pupil_x", "pupil_y")
 """Eye-tracker signals by their number; of four, the second (derivative of pupil dilation) is skipped."""

@@ -88,8 +88,9 @@ class Session:
     """One recording session: units, activity, behavior (names of `BEHAVIOR`) and all presentations.
 
     `coordinates` `(N,3)` in µm and `areas` are optional; `notes` describe irregularities. `rate` (Hz) is the common
-    frame rate of data published frame by frame, or 0 if streams have their own clocks. `stills`: every presentation is
-    one image. `origin` is the provenance stored with the recording. `signal` is one of
+    frame rate of data published frame by frame, or 0 if streams have their own clocks. `whole`: every
+    presentation is a trial, sampled at its frames, which is copied as it is. `stills`: every presentation is one image.
+    `origin` is the provenance stored with the recording. `signal` is one of
     `recon.data.layout.SIGNALS`, "" if unknown. `decided` is what the reader chose where the source leaves a choice, by
     topic (scale, rate, clock, tiers, missing, …), one sentence each; `recon data check` prints it. `screen` is the
     visible screen (height, width) in degrees on which presentations with known `degrees` are placed; (0, 0): frames
@@ -107,6 +108,7 @@ class Session:
     notes: Sequence[str] = ()
     rate: float = 0.0
     stills: bool = False
+    whole: bool = False
     origin: Mapping[str, Any] = field(default_factory=dict)
     signal: str = ""
     decided: Mapping[str, str] = field(default_factory=dict)
