@@ -20,7 +20,7 @@ import numpy as np
 from recon.data.hdf5_storage import check_storage, elements, heaps_end, stored_bytes
 from recon.data.layout import Array
 from recon.data.limits import allowed, check_unpacked
-from recon.data.stored_numbers import Scaling, scaling_of
+from recon.data.stored_numbers import StoredScale, scaling_of
 from recon.errors import InputError
 
 BROKEN = (OSError, RuntimeError, LookupError, TypeError, MemoryError, ArithmeticError, AttributeError, ValueError)
@@ -38,7 +38,7 @@ class Values:
 
     name: str
     stored: h5py.Dataset
-    scaling: Scaling
+    scaling: StoredScale
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -218,7 +218,7 @@ class Hdf5:
             return [str(value) for value in self.column(name)]
         return self._texts(name, found)
 
-    def _scaling(self, name: str, found: h5py.Dataset) -> Scaling:
+    def _scaling(self, name: str, found: h5py.Dataset) -> StoredScale:
         """Return the scaling of a dataset, with the factors of its channels; frame numbers (IndexSeries) have none."""
         scaling, folder = scaling_of(found), name.rpartition("/")[0]
         each = self.find(f"{folder}/channel_conversion") if name.endswith("/data") else None

@@ -20,7 +20,7 @@ USER_DEFINED = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Scaling:
+class StoredScale:
     """Stored numbers x mean x · factor · channels + offset; those equal to one of `missing` are NaN.
 
     `channels` has one factor per column of the dataset (NWB's `channel_conversion`), or None. With `limits`, results
@@ -43,7 +43,7 @@ class Scaling:
         """Whether any number is read otherwise than it is stored."""
         return self.rescales or bool(self.missing)
 
-    def then(self, factor: float, limits: tuple[float, float]) -> Scaling:
+    def then(self, factor: float, limits: tuple[float, float]) -> StoredScale:
         """Return this scaling, followed by a factor and limits."""
         return replace(self, factor=self.factor * factor, offset=self.offset * factor, limits=limits)
 
@@ -67,19 +67,19 @@ class Scaling:
         return numbers if self.limits is None else np.clip(numbers, *self.limits)
 
 
-def scaling_of(found: h5py.Dataset) -> Scaling:
+def scaling_of(found: h5py.Dataset) -> StoredScale:
     """Return the scaling that the attributes of a numeric dataset state; a conversion of 0 or NaN states none.
 
     Fill values: those named by `_FillValue` or `missing_value`, for floats also that of HDF5, unless it is 0. Integers
     may hold HDF5's fill value as a number, for example the grey of a screen.
     """
     if found.dtype.kind not in "fiu":
-        return Scaling()
+        return StoredScale()
     factors = [_number(found, name) for name in FACTORS]
     factor = math.prod(value for value in factors if value is not None and value != 0)
     shifts = OFFSETS if any(name in found.attrs for name in SCALED) else ()
     offset = sum(value for value in (_number(found, name) for name in shifts) if value is not None)
-    return Scaling(float(factor), float(offset), _missing(found))
+    return StoredScale(float(factor), float(offset), _missing(found))
 
 
 def _missing(found: h5py.Dataset) -> tuple[float, ...]:
