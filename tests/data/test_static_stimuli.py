@@ -134,7 +134,8 @@ def test_neuropixels_tables_of_texts_are_rendered_or_named(tmp_path: Path) -> No
         "gabors": times(50, 4, 0.25, 0.25)
         | {"orientation": [0.0] * 4, "spatial_frequency": ["0.08"] * 4, "phase": ["0.0"] * 4}
         | {"size": ["[20.0, 20.0]"] * 4, "x_position": [10.0] * 4, "y_position": [0.0] * 4, "mask": ["gauss"] * 4},
-        "flashes": times(60, 4, 2, 0.25) | {"color": ["-1.0", "1.0"] * 2, "contrast": [0.8] * 4},
+        "flashes": times(60, 4, 2, 0.25)
+        | {"color": ["-1.0", "1.0"] * 2, "contrast": [0.8] * 4, "orientation": [0.0] * 4},
         "dot_motion": times(70, 3, 1, 1) | {"Speed": [0.001] * 3},
         "natural_scenes": times(80, 6, 0.25, 0.25) | {"frame": [0.0, 1.0, -1.0] * 2},
         "spontaneous": times(90, 1, 1, 1),
@@ -196,3 +197,19 @@ def test_flashes_are_held_out_only_if_there_are_no_movies(tmp_path: Path) -> Non
     assert set(both.tiers[:4]) == {"train"} and {"oracle", "live_test_main"} <= set(both.tiers[4:])
     alone = convert(Session("alone", range(2), responses, flashes), tmp_path / "alone", settings)
     assert set(alone.tiers) == {"train", "oracle", "live_test_main"}
+
+
+def test_shuffled_and_repeated_movies_have_their_own_template(tmp_path: Path) -> None:
+    starts = 1 + np.arange(60) / 30
+    names = ("natural_movie_one_more_repeats", "natural_movie_one_shuffled", "natural_movie_three_shuffled")
+    tables = {
+        name: {"start_time": starts + 3 * place, "stop_time": starts + 3 * place + 1 / 30, "frame": np.arange(60.0)}
+        for place, name in enumerate(names)
+    }
+    plain, shuffled = worlds.noise(60, (9, 16)), worlds.noise(60, (9, 16), seed=1)
+    templates = {"natural_movie_one_image_stack": plain, "natural_movie_one_shuffled_image_stack": shuffled}
+    session = session_of(worlds.write_units(tmp_path / "npx.nwb", tables, seconds=12, templates=templates))
+    assert [shown.content for shown in session.shown] == list(names[:2])
+    for shown, frames in zip(session.shown, (plain, shuffled), strict=True):
+        assert np.array_equal(shown.read(np.arange(60)), frames)
+    assert session.decided["left out"] == f"{names[2]}: 60 presentations, no template in the file"
