@@ -102,7 +102,7 @@ def test_sparse_noise_and_movies_share_a_screen(tmp_path: Path) -> None:
     session = session_of(worlds.write_two_photon(tmp_path / "both.nwb", tables, seconds=20))
     assert session.decided["left out"] == "natural_movie_shuffled: 60 presentations, no template in the file"
     assert [len(shown.onsets) for shown in session.shown] == [15, 60, 60]
-    assert session.decided["tiers"].startswith("flashed stimuli are for training only")
+    assert session.decided["tiers"].startswith("flashed stimuli are for training, since")
     recording = convert(session, tmp_path / "recording", SHORT)
     first, movie = recording.trial(0).movie[0].numpy() * 255, recording.trial(1).movie[0].numpy() * 255
     spot = first[3] - 127  # a white square of 9.3° left of the centre and above it
@@ -195,6 +195,10 @@ def test_flashes_are_held_out_only_if_there_are_no_movies(tmp_path: Path) -> Non
     settings = Conversion(validation=0.3, test=0.3)
     both = convert(Session("both", range(2), responses, flashes + movies), tmp_path / "both", settings)
     assert set(both.tiers[:4]) == {"train"} and {"oracle", "live_test_main"} <= set(both.tiers[4:])
+    few = convert(Session("few", range(2), responses, flashes + movies[:2]), tmp_path / "few", settings)
+    assert few.tiers == ("train",) * 4 + ("oracle", "live_test_main")
+    one = convert(Session("one", range(2), responses, flashes + movies[:1]), tmp_path / "one", settings)
+    assert set(one.tiers) == {"train", "oracle", "live_test_main"}
     alone = convert(Session("alone", range(2), responses, flashes), tmp_path / "alone", settings)
     assert set(alone.tiers) == {"train", "oracle", "live_test_main"}
 

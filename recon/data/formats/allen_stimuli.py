@@ -48,7 +48,10 @@ CONVENTION = (
     "screen, bars drift against the direction of the orientation (AllenSDK)"
 )
 """What is decided about gratings."""
-FLASHED = "flashed stimuli are for training only, since the same images return throughout; movies are split by content"
+FLASHED = (
+    "flashed stimuli are for training, since the same images return throughout, and movies are split by content; with "
+    "too few movies, all are split and no image is unseen"
+)
 FLASHED_ONLY = "flashed stimuli are split by trials: the same images return in all tiers, so that none is unseen"
 """What is decided about tiers, of sessions with movies and of others."""
 
