@@ -18,6 +18,7 @@ from recon.data.formats.convert import convert
 from recon.data.formats.nwb import NwbMapping
 from recon.data.formats.nwb import read as read_nwb
 from recon.data.formats.presentations import blocks_of, frame_numbers, in_order, repeats_of
+from recon.data.formats.session import ShownStimulus
 
 FRAMES, REPEATS = 1800, 3
 Array = np.ndarray[Any, Any]
@@ -129,3 +130,10 @@ def test_frames_that_the_template_does_not_have_are_refused() -> None:
     for wrong in (3.0, -2.0, 0.5, np.inf):
         with pytest.raises(ValueError, match="expected frames 0–2, −1 for blanks"):
             frame_numbers(np.array([0.0, wrong]), 3, "scenes")
+
+
+def test_presentations_of_more_than_a_day_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected rows of seconds, got one of more than a day"):
+        in_order(np.zeros(1), np.full(1, 1e9), numbers=np.zeros(1), about="table", notes=[])
+    with pytest.raises(ValueError, match="expected at most a day, got 1e"):
+        ShownStimulus(np.array([0.0, 1.0]), 1e9, lambda numbers: numbers)

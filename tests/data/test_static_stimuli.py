@@ -102,7 +102,7 @@ def test_sparse_noise_and_movies_share_a_screen(tmp_path: Path) -> None:
     session = session_of(worlds.write_two_photon(tmp_path / "both.nwb", tables, seconds=20))
     assert session.decided["left out"] == "natural_movie_shuffled: 60 presentations, no template in the file"
     assert [len(shown.onsets) for shown in session.shown] == [15, 60, 60]
-    assert session.decided["tiers"].startswith("flashed stimuli are for training only")
+    assert session.decided["tiers"].startswith("flashed stimuli are for training, since")
     recording = convert(session, tmp_path / "recording", SHORT)
     first, movie = recording.trial(0).movie[0].numpy() * 255, recording.trial(1).movie[0].numpy() * 255
     spot = first[3] - 127  # a white square of 9.3° left of the centre and above it
@@ -134,7 +134,8 @@ def test_neuropixels_tables_of_texts_are_rendered_or_named(tmp_path: Path) -> No
         "gabors": times(50, 4, 0.25, 0.25)
         | {"orientation": [0.0] * 4, "spatial_frequency": ["0.08"] * 4, "phase": ["0.0"] * 4}
         | {"size": ["[20.0, 20.0]"] * 4, "x_position": [10.0] * 4, "y_position": [0.0] * 4, "mask": ["gauss"] * 4},
-        "flashes": times(60, 4, 2, 0.25) | {"color": ["-1.0", "1.0"] * 2, "contrast": [0.8] * 4},
+        "flashes": times(60, 4, 2, 0.25)
+        | {"color": ["-1.0", "1.0"] * 2, "contrast": [0.8] * 4, "orientation": [0.0] * 4},
         "dot_motion": times(70, 3, 1, 1) | {"Speed": [0.001] * 3},
         "natural_scenes": times(80, 6, 0.25, 0.25) | {"frame": [0.0, 1.0, -1.0] * 2},
         "spontaneous": times(90, 1, 1, 1),
@@ -194,5 +195,25 @@ def test_flashes_are_held_out_only_if_there_are_no_movies(tmp_path: Path) -> Non
     settings = Conversion(validation=0.3, test=0.3)
     both = convert(Session("both", range(2), responses, flashes + movies), tmp_path / "both", settings)
     assert set(both.tiers[:4]) == {"train"} and {"oracle", "live_test_main"} <= set(both.tiers[4:])
+    few = convert(Session("few", range(2), responses, flashes + movies[:2]), tmp_path / "few", settings)
+    assert few.tiers == ("train",) * 4 + ("oracle", "live_test_main")
+    one = convert(Session("one", range(2), responses, flashes + movies[:1]), tmp_path / "one", settings)
+    assert set(one.tiers) == {"train", "oracle", "live_test_main"}
     alone = convert(Session("alone", range(2), responses, flashes), tmp_path / "alone", settings)
     assert set(alone.tiers) == {"train", "oracle", "live_test_main"}
+
+
+def test_shuffled_and_repeated_movies_have_their_own_template(tmp_path: Path) -> None:
+    starts = 1 + np.arange(60) / 30
+    names = ("natural_movie_one_more_repeats", "natural_movie_one_shuffled", "natural_movie_three_shuffled")
+    tables = {
+        name: {"start_time": starts + 3 * place, "stop_time": starts + 3 * place + 1 / 30, "frame": np.arange(60.0)}
+        for place, name in enumerate(names)
+    }
+    plain, shuffled = worlds.noise(60, (9, 16)), worlds.noise(60, (9, 16), seed=1)
+    templates = {"natural_movie_one_image_stack": plain, "natural_movie_one_shuffled_image_stack": shuffled}
+    session = session_of(worlds.write_units(tmp_path / "npx.nwb", tables, seconds=12, templates=templates))
+    assert [shown.content for shown in session.shown] == list(names[:2])
+    for shown, frames in zip(session.shown, (plain, shuffled), strict=True):
+        assert np.array_equal(shown.read(np.arange(60)), frames)
+    assert session.decided["left out"] == f"{names[2]}: 60 presentations, no template in the file"

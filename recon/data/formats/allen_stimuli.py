@@ -36,6 +36,7 @@ NEEDED = {
     "spatial_frequency": ("spatial frequency in cycles per degree", 1e-4, 10.0, np.nan),
     "phase": ("start phase in cycles", -1.0, 1.0, np.nan),
     "contrast": ("contrast", 0.0, 1.0, CONTRAST),
+    "temporal_frequency": ("temporal frequency in Hz", -200.0, 200.0, 0.0),
 }
 """Columns that a grating needs: in words, range and default.
 
@@ -47,7 +48,10 @@ CONVENTION = (
     "screen, bars drift against the direction of the orientation (AllenSDK)"
 )
 """What is decided about gratings."""
-FLASHED = "flashed stimuli are for training only, since the same images return throughout; movies are split by content"
+FLASHED = (
+    "flashed stimuli are for training, since the same images return throughout, and movies are split by content; with "
+    "too few movies, all are split and no image is unseen"
+)
 FLASHED_ONLY = "flashed stimuli are split by trials: the same images return in all tiers, so that none is unseen"
 """What is decided about tiers, of sessions with movies and of others."""
 
@@ -135,10 +139,10 @@ def _presentations(table: StimulusTable, notes: list[str], *, in_degrees: bool) 
         return "no template in the file"
     if not in_degrees:
         return "the size of the screen in degrees is unknown"
-    if "orientation" in table.columns:
-        return _gratings(table, notes)
     if "color" in table.columns and table.name.startswith("flash"):
         return _full_field(table, notes)
+    if "orientation" in table.columns:
+        return _gratings(table, notes)
     return "not described by the file well enough to be rendered"
 
 
@@ -182,7 +186,7 @@ def _gratings(table: StimulusTable, notes: list[str]) -> list[ShownStimulus] | s
         orientation,
         _column(table, "spatial_frequency", np.nan),
         _column(table, "phase", np.nan),
-        np.nan_to_num(_column(table, "temporal_frequency", 0.0)),
+        _column(table, "temporal_frequency", 0.0),
         _column(table, "contrast", CONTRAST),
         np.where(size < FULL_FIELD, size, np.inf),
         np.nan_to_num(_column(table, "x_position", 0.0)),
@@ -204,6 +208,7 @@ def _gratings(table: StimulusTable, notes: list[str]) -> list[ShownStimulus] | s
 def _missing(table: StimulusTable, name: str, blank: Array) -> str:
     """Return why a needed column does not describe all gratings; "" if it does."""
     about, low, high, default = NEEDED[name]
+    default = np.nan if name == "temporal_frequency" and "drifting" in table.name else default
     values = _column(table, name, default)[~blank]
     known = np.isfinite(values)
     if not known.any():

@@ -28,6 +28,8 @@ from recon.errors.ranges import Count, Fraction, NonNegative
 
 RATE = 30.0
 """Default frame rate in Hz, if neither settings nor session give one."""
+FLASHES = -1
+"""Group of the trials of flashed stimuli in a split by content."""
 
 
 @dataclass(frozen=True)
@@ -220,9 +222,10 @@ def _video(shown: ShownStimulus, piece: PresentationSlice, settings: Conversion,
 
 
 def _tiers(session: Session, pieces: Sequence[PresentationSlice], settings: Conversion, screen: Framings) -> list[str]:
-    """Return the publisher's tiers, or a split by content, which reads all movies; flashes are then for training.
+    """Return the publisher's tiers, or a split by content, which reads all movies.
 
-    Without movies, the flashes are split.
+    Flashed images return in random order throughout a session: held out, they would leak. Their trials are for
+    training, if there are enough different movies to hold out; otherwise all are split.
     """
     asked = [session.shown[piece.shown].tier for piece in pieces]
     wrong = sorted({tier for tier in asked if tier and (tier not in TIERS or tier == ABSENT)})
@@ -232,13 +235,25 @@ def _tiers(session: Session, pieces: Sequence[PresentationSlice], settings: Conv
         return asked
     if any(asked):
         raise InputError(f"{session.name}: expected a tier for all presentations or for none, got both; complete them")
-    # Flashed images return in random order throughout a session: held out, their trials would leak.
-    free = [place for place, piece in enumerate(pieces) if session.shown[piece.shown].paced] or range(len(pieces))
-    videos = (_video(session.shown[pieces[place].shown], pieces[place], settings, screen) for place in free)
-    groups = duplicate_groups([signature(video) for video in videos])
-    split = split_by_content(groups, {VALIDATION: settings.validation, TEST: settings.test}, seed=None)
-    held = dict(zip(free, split, strict=True))
-    return [held.get(place, TRAIN) for place in range(len(pieces))]
+    movies = [place for place, piece in enumerate(pieces) if session.shown[piece.shown].paced]
+    groups = _groups(session, [pieces[place] for place in movies], settings, screen)
+    shares = {VALIDATION: settings.validation, TEST: settings.test}
+    if len(movies) < len(pieces) and len(set(groups)) >= sum(share > 0 for share in shares.values()):
+        # A group for all flashes, the earliest: it is the last to be held out.
+        split = split_by_content([FLASHES, *groups], shares, seed=None)[1:]
+        held = dict(zip(movies, split, strict=True))
+        return [held.get(place, TRAIN) for place in range(len(pieces))]
+    groups = groups if len(movies) == len(pieces) else _groups(session, pieces, settings, screen)
+    return list(split_by_content(groups, shares, seed=None))
+
+
+def _groups(
+    session: Session, pieces: Sequence[PresentationSlice], settings: Conversion, screen: Framings
+) -> Sequence[int]:
+    """Return the number of the group of equal videos of each piece."""
+    videos = (_video(session.shown[piece.shown], piece, settings, screen) for piece in pieces)
+    signatures = [signature(video) for video in videos]
+    return duplicate_groups(signatures) if signatures else []
 
 
 def _write(

@@ -23,7 +23,7 @@ def _rate(session: Session, rate: float) -> str:
     if session.rate:
         own = "as published" if session.rate == rate else f"resampled; published at {session.rate:g} Hz"
         return f"{rate:g} Hz, {own}"
-    steps = [np.diff(shown.onsets) for shown in session.shown if len(shown.onsets) > 1]
+    steps = [np.diff(shown.onsets) for shown in session.shown if shown.paced and len(shown.onsets) > 1]
     if not steps:
         return f"{rate:g} Hz"
     return f"{rate:g} Hz; the screen showed new frames at {1 / float(np.median(np.concatenate(steps))):.4g} Hz"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recon.data.formats.session import LONGEST
 from recon.data.layout import Array
 from recon.errors import InputError
 
@@ -54,7 +55,7 @@ def in_order(
     """Return the rows of a table sorted by time, without duplicates and rows that have no start.
 
     A row ends where the next begins, at the latest; a row that ends before it begins has the usual duration. Repeat
-    numbers are used if all rows have one. `notes` say what was sorted, dropped or mended.
+    numbers are used if all rows of frames have one. `notes` say what was sorted, dropped or mended.
     """
     starts, stops = np.asarray(starts, dtype=np.float64), np.asarray(stops, dtype=np.float64)
     if not len(starts) == len(stops) == len(numbers):
@@ -62,7 +63,7 @@ def in_order(
             f"{about}: expected columns of one length, got {len(starts)} starts, {len(stops)} stops and "
             f"{len(numbers)} frame numbers; correct the table"
         )
-    known = repeats is not None and len(repeats) == len(starts) and bool(np.isfinite(repeats).all())
+    known = repeats is not None and len(repeats) == len(starts) and bool(np.isfinite(repeats[numbers >= 0]).all())
     rows = TableRows(starts, stops, numbers, np.arange(len(starts)), repeats if known else None)
     rows = _said(rows, np.isfinite(starts), f"{about}: %d rows without a start time are left out", notes)
     back = int((np.diff(rows.starts) < 0).sum())
@@ -156,6 +157,10 @@ def _ended(rows: TableRows, about: str, notes: list[str]) -> TableRows:
     wrong = ~(stops >= starts)
     if wrong.any():
         notes.append(f"{about}: {int(wrong.sum())} rows have no end after their start: they last as long as the others")
+    if bool((stops[~wrong] - starts[~wrong] > LONGEST).any()):
+        raise InputError(
+            f"{about}: expected rows of seconds, got one of more than a day; correct the unit of its times"
+        )
     lengths, steps = (stops - starts)[~wrong], np.diff(np.unique(starts))
     usual = float(np.median(lengths)) if len(lengths) else float(np.median(steps)) if len(steps) else 0.0
     stops[wrong] = starts[wrong] + usual

@@ -19,6 +19,8 @@ FEWEST = 2
 """Fewest samples of a stream."""
 BEHAVIOR = ("pupil_dilation", "running_speed", "pupil_x", "pupil_y")
 """Behavior streams, in the order of a trial's rows."""
+LONGEST = 86400.0
+"""Maximum duration of a presentation in seconds."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,11 @@ class ShownStimulus:
             raise InputError(
                 f"presentation {self.content}: expected the times of its frames and a later end, got "
                 f"{len(self.onsets)} times and {self.end}; check the stimulus table"
+            )
+        if self.end - self.onsets[0] > LONGEST:
+            raise InputError(
+                f"presentation {self.content}: expected at most a day, got {self.end - self.onsets[0]:g} s; correct "
+                "the unit of its times"
             )
         if any(later <= earlier for earlier, later in pairwise(self.onsets)):
             raise InputError(f"presentation {self.content}: expected increasing frame times; check the clock")
