@@ -26,7 +26,7 @@ TIERS = ("train", "train", "oracle", "live_test_main")
 RNG = np.random.default_rng(0)
 
 
-def spoil(root: Path, trials: range | tuple[int, ...], rows: object, frames: slice, value: float = np.nan) -> None:
+def spoil(root: Path, trials: range | tuple[int, ...], rows: int | slice, frames: slice, value: float = np.nan) -> None:
     def change(array: Array) -> Array:
         array[rows, frames] = value
         return array
@@ -137,7 +137,12 @@ def test_what_was_searched_is_remembered_until_it_changes(
     monkeypatch.setattr(neuron_scan, "SMALL", 0)
     monkeypatch.setattr(content, "MARGIN", 0)
     search = neuron_scan._search
-    monkeypatch.setattr(neuron_scan, "_search", lambda file, count: searched.append(file.stem) or search(file, count))
+
+    def watched(file: Path, count: int) -> tuple[int, ...]:
+        searched.append(file.stem)
+        return search(file, count)
+
+    monkeypatch.setattr(neuron_scan, "_search", watched)
     assert open_recording(root).unit_ids == open_recording(root).unit_ids == (1, 4, 7, 10, 16, 19)
     assert sorted(searched) == ["0", "1", "2", "3"]
     spoil(root, (2,), 0, slice(3, 5))
@@ -162,7 +167,8 @@ def test_written_nan_is_read_back_and_statistics_leave_it_out(tmp_path: Path) ->
     np.testing.assert_array_equal(np.load(root / "data/responses/1.npy"), responses[1])
     recording, both = open_recording(root), np.concatenate(responses[:2], 1)
     assert recording.unit_ids == (10, 12, 13)
-    for name, function in {"mean": np.nanmean, "std": np.nanstd, "min": np.nanmin, "median": np.nanmedian}.items():
+    functions: dict[str, Callable[..., Array]] = {"mean": np.nanmean, "std": np.nanstd, "median": np.nanmedian}
+    for name, function in functions.items():
         stored = np.load(root / f"meta/statistics/responses/all/{name}.npy")[:, 0]
         np.testing.assert_allclose(stored, function(both, axis=1), rtol=1e-5)
     responses[2][:, 5] = np.nan
@@ -176,7 +182,7 @@ def test_import_masks_and_names_a_neuron(tmp_path: Path) -> None:
     movie = RNG.integers(0, 256, (240, 12, 18), dtype=np.uint8)
     responses = RNG.gamma(1.0, 2.0, (5, 240))
     responses[3, 100:] = np.nan
-    scale = {"frame_rate": 30.0, "degrees_per_pixel": 1.5, "trial_frames": 40}
+    scale: dict[str, Any] = {"frame_rate": 30.0, "degrees_per_pixel": 1.5, "trial_frames": 40}
     recording = import_arrays(tmp_path / "r", movie=movie, responses=responses, unit_ids=np.arange(20, 25), **scale)
     assert recording.unit_ids == (20, 21, 22, 24) and check(recording).ok
     assert "masked: neuron 3 (unit id 23) is NaN in 1 of 1 trials" in recording.made_by["notes"]
