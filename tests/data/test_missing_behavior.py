@@ -61,19 +61,10 @@ def test_half_of_the_behavior_is_enough_and_may_have_gaps(given: str, absent: sl
     about = {"movie": movie, "responses": counts, "frame_rate": 30.0, "trial_frames": 40}
     recorded = np.ones((2, 120))
     recorded[0, 5:12] = np.nan
-    recording = import_arrays(
-        tmp_path / "r", movie=movie, responses=counts, **{given: recorded}, frame_rate=30.0, trial_frames=40
-    )
+    recording = import_arrays(tmp_path / "r", **about, **{given: recorded})
     behavior = recording.trial(0).behavior
     assert behavior is not None and behavior[absent].isnan().all() and behavior.nansum() == 2 * 40 - 7
     assert "not recorded, unknown (NaN) in all frames" in " ".join(recording.made_by["notes"])
     assert ("pupil centre" if given == "behavior" else "running speed") in recording.made_by["decided"]["missing"]
     with pytest.raises(ValueError, match=f"{given}: expected finite values"):
-        import_arrays(
-            tmp_path / "s",
-            movie=movie,
-            responses=counts,
-            **{given: np.full((2, 120), np.inf)},
-            frame_rate=30.0,
-            trial_frames=40,
-        )
+        import_arrays(tmp_path / "s", **about, **{given: np.full((2, 120), np.inf)})
