@@ -122,19 +122,6 @@ def test_one_frame_is_trimmed_and_said(short: str, tmp_path: Path) -> None:
     assert all("1 frame is cut off the end (240 → 239)" in note for note in trimmed)
 
 
-@pytest.mark.parametrize(("given", "absent"), [("behavior", slice(2, 4)), ("pupil_center", slice(0, 2))])
-def test_half_of_the_behavior_is_enough_and_may_have_gaps(given: str, absent: slice, tmp_path: Path) -> None:
-    recorded = np.ones((2, FRAMES))
-    recorded[0, 5:12] = np.nan
-    recording = import_arrays(tmp_path / "r", movie=MOVIE, responses=COUNTS, **{given: recorded}, **SCALE)
-    behavior = recording.trial(0).behavior
-    assert behavior is not None and behavior[absent].isnan().all() and behavior.nansum() == 2 * 40 - 7
-    assert "not recorded, unknown (NaN) in all frames" in notes(recording)
-    assert ("pupil centre" if given == "behavior" else "running speed") in recording.made_by["decided"]["missing"]
-    with pytest.raises(ValueError, match=f"{given}: expected finite values"):
-        import_arrays(tmp_path / "s", movie=MOVIE, responses=COUNTS, **{given: np.full((2, FRAMES), np.inf)}, **SCALE)
-
-
 def test_several_movies_with_a_list_of_trials(tmp_path: Path) -> None:
     """Also: movies of several lengths, a video file among arrays, trials that begin somewhere in the responses."""
     clips = [MOVIE[:40], MOVIE[40:90], MOVIE[90:150], MOVIE[150:205]]

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 from worlds import formats as worlds
 from worlds import formats_nwb
 from worlds.sessions import SETTINGS, films, session_of
 
+from recon.data.formats.arrays_import import import_arrays
 from recon.data.formats.convert import convert
 
 
@@ -50,3 +52,19 @@ def test_a_trial_without_behavior_stays_whole(tmp_path: Path) -> None:
     whole = convert(session_of(worlds.write_twin(tmp_path / "all", films(30.0))), tmp_path / "whole", SETTINGS)
     assert without and [trial.movie.shape for trial in trials] == [whole.trial(t.index).movie.shape for t in trials]
     assert all(not trial.behavior[:2].isnan().any() for trial in trials if trial.behavior is not None)
+
+
+@pytest.mark.parametrize(("given", "absent"), [("behavior", slice(2, 4)), ("pupil_center", slice(0, 2))])
+def test_half_of_the_behavior_is_enough_and_may_have_gaps(given: str, absent: slice, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    movie, counts = rng.integers(0, 256, (120, 9, 16), dtype=np.uint8), rng.poisson(1.0, (5, 120))
+    about = {"movie": movie, "responses": counts, "frame_rate": 30.0, "trial_frames": 40}
+    recorded = np.ones((2, 120))
+    recorded[0, 5:12] = np.nan
+    recording = import_arrays(tmp_path / "r", **about, **{given: recorded})
+    behavior = recording.trial(0).behavior
+    assert behavior is not None and behavior[absent].isnan().all() and behavior.nansum() == 2 * 40 - 7
+    assert "not recorded, unknown (NaN) in all frames" in " ".join(recording.made_by["notes"])
+    assert ("pupil centre" if given == "behavior" else "running speed") in recording.made_by["decided"]["missing"]
+    with pytest.raises(ValueError, match=f"{given}: expected finite values"):
+        import_arrays(tmp_path / "s", **about, **{given: np.full((2, 120), np.inf)})
