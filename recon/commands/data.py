@@ -42,7 +42,7 @@ def check(options: argparse.Namespace, write: Write) -> None:
     from recon.files import finite
     from recon.study.foresight import foreseen
 
-    recording = open_recording(options.folder)
+    recording = open_recording(options.folder, lenient=True)
     clock = partial(_clock, signal=options.signal)
     report = check_recording(recording, progress=bar, also=[foreseen], inspections=[clock])
     write(json.dumps(finite(report.plain()), indent=1, ensure_ascii=False) if options.json else str(report))

@@ -11,10 +11,12 @@ import numpy as np
 
 from recon.data.duplicates.find import leaks, same_content
 from recon.data.duplicates.groups import trial_groups
+from recon.data.id_findings import id_findings
 from recon.data.layout import ABSENT, TIERS, TRAIN, VARIABLES, Array
 from recon.data.missing_findings import missing_findings
 from recon.data.sensorium import SensoriumRecording
 from recon.data.survey import Survey
+from recon.data.video_findings import mixed_scales, shared_ids
 from recon.errors import InputError
 
 Level = Literal["error", "warning", "note"]
@@ -28,6 +30,15 @@ class Finding:
     text: str
 
 
+PARTS: tuple[Callable[[SensoriumRecording, Survey], Sequence[tuple[Level, str]]], ...] = (
+    id_findings,
+    missing_findings,
+    shared_ids,
+    mixed_scales,
+)
+"""Findings of one kind each."""
+
+
 def findings(recording: SensoriumRecording, found: Survey) -> list[Finding]:
     """Return the findings of a survey, damaged files first."""
     return [
@@ -35,7 +46,7 @@ def findings(recording: SensoriumRecording, found: Survey) -> list[Finding]:
         *_tier_findings(recording),
         *_split_findings(recording, found),
         *_response_findings(recording, found),
-        *(Finding(level, text) for level, text in missing_findings(recording, found)),
+        *(Finding(level, text) for one in PARTS for level, text in one(recording, found)),
         *_content_findings(recording, found),
         *_file_findings(recording),
     ]

@@ -42,6 +42,7 @@ RECORDS = {
 }
 FREE = {
     "Ablation.sweep",  # values of a field that has its own range
+    "Conversion.drift",
     "Conversion.lag",
     "CoreReadoutSettings.mean",
     "Diffusion.guidance",
@@ -57,6 +58,7 @@ FREE = {
     "SampleSettings.guidance",
     "Search.objective",
     "Searches.objective",
+    "Spec.behavior_means",
     "Statistics.image",
     "Statistics.pupil_mean",
 }
