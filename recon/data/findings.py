@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from recon.data.behavior_findings import behavior_findings
 from recon.data.duplicates.find import leaks, same_content
 from recon.data.duplicates.groups import trial_groups
 from recon.data.id_findings import id_findings
@@ -33,6 +34,7 @@ class Finding:
 PARTS: tuple[Callable[[SensoriumRecording, Survey], Sequence[tuple[Level, str]]], ...] = (
     id_findings,
     missing_findings,
+    behavior_findings,
     shared_ids,
     mixed_scales,
 )

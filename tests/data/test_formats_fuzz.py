@@ -12,6 +12,8 @@ import pytest
 from worlds import formats as worlds
 from worlds import formats_nwb
 
+from recon.data.open import open_recording
+from recon.data.written import write_as
 from recon.media import write_mp4
 
 SCRIPT = """
@@ -30,14 +32,17 @@ settings = Conversion(frame_size=(9, 16), trial_frames=90, shortest=45)
 def mouse(case):
     recording = open_recording(case)
     report = check(recording)
+    if not report.ok:
+        raise ValueError(next(finding.text for finding in report.findings if finding.level == "error"))
     for index, tier in enumerate(recording.tiers):
-        if tier != "none" and report.ok:
+        if tier != "none":
             recording.trial(index), recording.has_responses(index), recording.part(index, 1, 4)
-    return recording if report.ok else None
+    return recording
 
 def arrays(case):
     each = {".npy": ("movie.npy", "responses.npy"), ".npz": ("all.npz:movie", "all.npz:responses"),
-            ".mat": ("all.mat:movie", "all.mat:responses"), ".h5": ("all.h5:stimulus/movie", "all.h5:responses")}
+            ".mat": ("all.mat:movie", "all.mat:responses"), ".mat73": ("all73.mat:movie", "all73.mat:responses"),
+            ".h5": ("all.h5:stimulus/movie", "all.h5:responses")}
     refused, made = [], None
     for suffix, (movie, responses) in each.items():
         try:
@@ -63,11 +68,12 @@ def typical(recording):
 
 for case in sorted(source.iterdir()):
     try:
+        kind = {"neuropixels": "nwb", "written_nwb": "nwb", "written_experanto": "experanto"}.get(kind, kind)
         if kind in FORMATS:
             recording = convert(FORMATS[kind].read(case), case.with_suffix(".made"), settings)
         else:
             recording = {"arrays": arrays, "video": video}.get(kind, mouse)(case)
-        print(case.name, "read", *(typical(recording) if recording is not None else ()))
+        print(case.name, "read", *typical(recording))
     except ValueError as error:
         print(case.name, "refused" if len(str(error)) < 2000 else "long")
 """
@@ -96,7 +102,10 @@ def files_of(source: Path) -> list[Path]:
     return [source] if source.is_file() else sorted(file for file in source.rglob("*") if file.is_file())
 
 
-KINDS = ("experanto", "allen", "nwb", "twin", "sensorium2022", "mouse", "zip", "arrays", "video")
+KINDS = (
+    *("experanto", "allen", "nwb", "neuropixels", "twin", "sensorium2022", "mouse", "zip", "arrays", "video"),
+    *("written_nwb", "written_experanto"),
+)
 QUICK = ("nwb", "sensorium2022", "arrays")
 """Kinds that every run of the tests damages."""
 
@@ -112,6 +121,12 @@ def written(kind: str, folder: Path) -> Path:
         return write_mp4(folder / "one.mp4", movie, frame_rate=30.0)
     if kind == "allen":
         return formats_nwb.write_allen(folder / "one.nwb")[0]
+    if kind == "neuropixels":
+        return formats_nwb.write_neuropixels(folder / "one.nwb")[0]
+    if kind.startswith("written_"):
+        target = folder / ("one.nwb" if kind == "written_nwb" else "one")
+        write_as(open_recording(worlds.write_mouse(folder / "mouse", films)), target, kind.removeprefix("written_"))
+        return target
     if kind == "sensorium2022":
         return worlds.write_stills(folder / "one", images=12, scale=1)
     if kind == "twin":

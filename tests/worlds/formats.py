@@ -207,7 +207,7 @@ def write_mouse(folder: Path, films: list[Film]) -> Path:
 
 
 def write_arrays(folder: Path, films: list[Film]) -> Path:
-    """Write a movie and responses as plain arrays in every supported format: .npy, .npz, .h5, .mat."""
+    """Write a movie and responses as plain arrays in every supported format: .npy, .npz, .h5, .mat of both kinds."""
     from scipy.io import savemat
 
     folder.mkdir(parents=True)
@@ -219,6 +219,10 @@ def write_arrays(folder: Path, films: list[Film]) -> Path:
     savemat(folder / "all.mat", {"movie": movie, "responses": responses})
     with h5py.File(folder / "all.h5", "w") as file:
         file["stimulus/movie"], file["responses"] = movie, responses
+    with h5py.File(folder / "all73.mat", "w", userblock_size=512) as file:
+        for name, values, kind in (("movie", movie, "uint8"), ("responses", responses, "single")):
+            file[name] = values.T  # MATLAB 7.3 stores axes in reverse
+            file[name].attrs["MATLAB_class"] = np.bytes_(kind)
     return folder
 
 
