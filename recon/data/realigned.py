@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from recon.data.duplicates.find import Progress
 from recon.data.layout import ABSENT, Array, data_file, load_array
@@ -18,8 +19,18 @@ from recon.errors import InputError
 
 FEWEST = 2
 """Frames that must be left of every trial."""
+LONGEST = 60.0
+"""Largest lag in seconds; a larger one is given in ms by mistake."""
 SEQUENCES = ("responses", "rates")
 """Arrays of a trial that keep the clock of the responses; all others keep that of the movie."""
+
+
+@dataclass(frozen=True)
+class ClockCorrection:
+    """Correction of a recording: responses are read `lag` seconds later, and `drift` ms more for every minute."""
+
+    lag: Annotated[float, Field(ge=-LONGEST, le=LONGEST)] = 0.0
+    drift: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from recon.data.formats.movies import MovieForm, MovieSource, Range, Several, op
 from recon.data.formats.trial_list import Trials, listed_trials
 from recon.data.formats.trial_slices import Cut, TrialSlice, check_split, cut_continuous, cut_trials
 from recon.data.layout import DEGREES_PER_PIXEL, MAX_FRAMES, TEST, VALIDATION, Array, grey_levels
+from recon.data.onsets import ONSETS
 from recon.data.resize import Resizing, Size, resizing
 from recon.data.sensorium import SensoriumRecording
 from recon.data.writer import RecordingWriter, check_destination
@@ -158,6 +159,7 @@ def import_arrays(
                 "luma": weights if any(one.colour for one in movies) else "",
                 "degrees_per_source_pixel": degrees_per_pixel,
                 "notes": notes,
+                **_onsets(cut.pieces, listed.starts or (0,) * (len(frames) == 1), frame_rate),
             },
             overwrite=overwrite,
         )
@@ -191,6 +193,13 @@ def _cut(
     if train_frames is not None:
         raise InputError(f"train_frames: expected one continuous movie, got {len(frames)} trials; give tiers instead")
     return cut_trials(frames, tiers, trial_frames)
+
+
+def _onsets(pieces: Sequence[TrialSlice], starts: Sequence[int], frame_rate: float) -> dict[str, list[float]]:
+    """Return the onset of every trial in seconds, where responses are one continuous array."""
+    if not starts:
+        return {}
+    return {ONSETS: [round((starts[piece.source] + piece.first) / frame_rate, 6) for piece in pieces]}
 
 
 def _check_scale(frame_rate: float, degrees_per_pixel: float | None) -> None:

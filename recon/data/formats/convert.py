@@ -51,7 +51,7 @@ class Conversion:
     crop: bool = False
     trial_frames: Count = MAX_FRAMES
     shortest: Count = 60
-    lag: float = 0.0
+    lag: Annotated[float, Field(ge=-60, le=60)] = 0.0
     drift: float = 0.0
     fill: NonNegative = 1.0
     degrees_per_pixel: Annotated[NonNegative, Field(le=360)] = 0.0
