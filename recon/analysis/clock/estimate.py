@@ -107,7 +107,7 @@ def _least(trials: int, tried: int) -> float:
 def _refined(fit: Fit, penalty: float, late: Array) -> tuple[LagFit, Array]:
     """Fit lag and drift, and again with trials aligned by what was found, until the drift is settled.
 
-    `late`: frames by which the responses of every trial follow the stimulus at first; those of the end are returned too.
+    `late`: frames by which the responses of every trial follow the stimulus; returned as they are at the end.
     """
     line, chosen = fit.line, list(fit.chosen)
     width = max(int(min(WIDTH * line.rate, min(line.lengths) / 4)), 4)
