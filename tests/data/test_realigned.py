@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from worlds import clocks
 
 from recon import cli
 from recon.data.formats.convert import Conversion, convert
+from recon.data.formats.session import Spikes, Stream
 from recon.data.layout import Array
 from recon.data.realigned import realigned
 from recon.data.sensorium import SensoriumRecording
@@ -108,3 +110,17 @@ def test_the_commands_correct_a_recording_and_an_import(tmp_path: Path, capsys: 
     imported = SensoriumRecording(tmp_path / "imported")
     np.testing.assert_allclose(np.concatenate(frames_of(imported)), 6 + np.arange(234), atol=1e-3)
     assert imported.name == "imported" and not list(tmp_path.glob(".imported*"))
+
+
+def test_milliseconds_read_as_seconds_are_refused(tmp_path: Path) -> None:
+    session = clocks.ramp_session()
+    assert isinstance(session.responses, Stream)
+    stream = Stream(session.responses.times * 1000, session.responses.values)
+    with pytest.raises(InputError, match="ramp, responses: expected times in seconds, got one every 20 s; divide"):
+        convert(replace(session, responses=stream), tmp_path / "r")
+    shown = [replace(one, onsets=one.onsets * 1000, end=one.end * 1000) for one in session.shown]
+    with pytest.raises(InputError, match=r"frames of the movies: expected times in seconds, got one every 33\.3 s"):
+        convert(replace(session, shown=shown), tmp_path / "r")
+    spikes = [np.sort(np.random.default_rng(k).uniform(0, 100_000, 300)) for k in range(3)]
+    with pytest.raises(InputError, match=r"spikes: expected times in seconds, got 0\.003 spikes per second over 1429"):
+        convert(replace(session, responses=Spikes(spikes, (0.0, 100_000.0))), tmp_path / "r")

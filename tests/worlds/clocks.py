@@ -52,7 +52,9 @@ def ramp_session(*, lag: float = 0.0, drift: float = 0.0, frames: int = 900, sta
     times = np.arange(0.0, 100.0, 0.02)
     own = times + lag + drift * (times - start)
     shown = [
-        ShownStimulus(begin + np.arange(frames) / RATE, begin + frames / RATE, _blank, content=f"film {begin}")
+        ShownStimulus(
+            begin + np.arange(frames) / RATE, begin + frames / RATE, _blank, content=f"film {begin}", tier="train"
+        )
         for begin in (start, start + 40.0)
     ]
     return Session("ramp", [1], Stream(own, times[:, None]), shown, rate=RATE)

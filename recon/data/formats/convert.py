@@ -13,6 +13,7 @@ from pydantic import Field
 
 from recon.data.duplicates.find import Progress, duplicate_groups, signature, split_by_content
 from recon.data.formats.clocks import frame_times, frames_on, interpolated, long_frames, responses_at
+from recon.data.formats.plausible import check_clocks
 from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes
 from recon.data.layout import ABSENT, DEGREES_PER_PIXEL, MAX_FRAMES, TEST, TIERS, VALIDATION, Array, grey_levels
 from recon.data.onsets import ONSETS, delay
@@ -97,6 +98,7 @@ def convert(
     `notes` in the recording's `made_by` lists irregularities: dropped frames, gaps, short presentations. Raises
     InputError if no trial is left.
     """
+    check_clocks(session)
     chosen = suited(settings or Conversion(), session)
     screen = resizings(session, chosen)
     notes = [*session.notes, *_notes_on(session, chosen, screen)]
