@@ -21,7 +21,11 @@ def add_parser(verbs: Commands) -> None:
     about = "convert experanto, Allen, MICrONS or other NWB files to a recording, or a recording to another format"
     form = argparse.RawDescriptionHelpFormatter
     verb = verbs.add_parser("convert", help=about, epilog=EXAMPLES, formatter_class=form)
-    verb.add_argument("source", type=user_path, help="an experanto folder or an .nwb file; with --to, a recording")
+    verb.add_argument(
+        "source",
+        type=user_path,
+        help="an experanto folder or an .nwb file; a recording with --to, or to correct its clock",
+    )
     verb.add_argument("folder", type=user_path, help="the folder of the new recording; with --to nwb, FILE.nwb")
     verb.add_argument("overrides", nargs="*", default=(), metavar="key=value", help="settings, for example lag=0.1")
     verb.add_argument("--format", choices=("experanto", "allen", "nwb"), help="format of the source (detected)")
@@ -50,8 +54,12 @@ def _read(options: argparse.Namespace, write: Write) -> None:
     from recon.data.formats.convert import convert as write_recording
     from recon.data.formats.nwb import NwbMapping
     from recon.data.formats.nwb import read as read_nwb
+    from recon.data.layout import is_canonical
     from recon.data.open import bar
 
+    if not options.format and is_canonical(options.source):
+        _correct(options, write)
+        return
     settings = record(Conversion, overridden({}, options.overrides), where="convert")
     name = options.format or ("nwb" if options.mapping else format_of(options.source))
     read = FORMATS[name].read
@@ -78,3 +86,20 @@ def _write_as(options: argparse.Namespace, write: Write) -> None:
     for note in notes:
         write(f"note: {note}")
     write(f"{options.to}: {options.folder}")
+
+
+def _correct(options: argparse.Namespace, write: Write) -> None:
+    """Write a recording again with its clock corrected by `lag` (s) and `drift` (ms per minute)."""
+    from recon.config import record
+    from recon.config.tree import overridden
+    from recon.data.check import info
+    from recon.data.open import bar, open_recording
+    from recon.data.realigned import ClockCorrection, realigned
+
+    chosen = record(ClockCorrection, overridden({}, options.overrides), where="convert")
+    shifts = {"lag": chosen.lag, "drift": chosen.drift}
+    source = open_recording(options.source)
+    recording = realigned(source, options.folder, **shifts, overwrite=options.overwrite, progress=bar)
+    write(f"note: {recording.made_by['notes'][-1]}")
+    write(f"recording: {recording.path}")
+    write(info(recording, progress=bar))

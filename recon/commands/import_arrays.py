@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from recon.commands.arguments import Commands, Write
 from recon.files.paths import user_path
+
+if TYPE_CHECKING:
+    from recon.data.sensorium import SensoriumRecording
 
 SIZE = ("ROWS", "COLUMNS")
 SOURCES = {
@@ -50,6 +56,8 @@ def add_parser(verbs: Commands) -> None:
     form.add_argument("--crop", action="store_true", help="crop centrally to the aspect ratio of the frame size")
     form.add_argument("--trim", action="store_true", help="lengths may differ by one frame, which is cut off")
     form.add_argument("--trial-frames", type=int, default=300, metavar="T", help="longest trial in frames (300)")
+    form.add_argument("--lag", type=float, default=0.0, metavar="S", help="read responses S seconds later")
+    form.add_argument("--drift", type=float, default=0.0, metavar="MS", help="and MS ms more for every minute")
     form.add_argument("--name", default="", help="of the animal or session")
     form.add_argument("--overwrite", action="store_true")
     tiers.add_argument("--train-frames", type=int, metavar="T", help="train on the first T frames, test on the rest")
@@ -62,11 +70,36 @@ def add_parser(verbs: Commands) -> None:
 def import_arrays(options: argparse.Namespace, write: Write) -> None:
     """Convert arrays or video files to a recording, and print notes on what was changed and a summary."""
     from recon.data.check import info
+    from recon.data.open import bar
+
+    recording = _corrected(options) if options.lag or options.drift else _imported(options, options.folder)
+    for note in recording.made_by["notes"]:
+        write(f"note: {note}")
+    write(f"recording: {recording.path}")
+    write(info(recording, progress=bar))
+
+
+def _corrected(options: argparse.Namespace) -> SensoriumRecording:
+    """Import to a folder beside the recording, and write it with its clock corrected."""
+    from recon.data.open import bar
+    from recon.data.realigned import realigned
+    from recon.data.writer import check_destination
+
+    folder = options.folder.absolute()
+    check_destination(folder, overwrite=options.overwrite)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}.import-", dir=folder.parent) as aside:
+        recording = _imported(options, Path(aside) / "recording")
+        shifts = {"lag": options.lag, "drift": options.drift}
+        return realigned(recording, folder, **shifts, overwrite=options.overwrite, progress=bar)
+
+
+def _imported(options: argparse.Namespace, folder: Path) -> SensoriumRecording:
     from recon.data.formats.arrays_import import import_arrays as make
     from recon.data.open import bar
 
-    recording = make(
-        options.folder,
+    return make(
+        folder,
         movie=options.movie,
         responses=options.responses,
         behavior=options.behavior,
@@ -89,11 +122,7 @@ def import_arrays(options: argparse.Namespace, write: Write) -> None:
         validation=options.validation,
         test=options.test,
         seed=options.seed,
-        name=options.name,
+        name=options.name or options.folder.absolute().name,
         overwrite=options.overwrite,
         progress=bar,
     )
-    for note in recording.made_by["notes"]:
-        write(f"note: {note}")
-    write(f"recording: {recording.path}")
-    write(info(recording, progress=bar))

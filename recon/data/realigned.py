@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from recon.data.duplicates.find import Progress
 from recon.data.layout import ABSENT, Array, data_file, load_array
@@ -18,8 +19,18 @@ from recon.errors import InputError
 
 FEWEST = 2
 """Frames that must be left of every trial."""
+LONGEST = 60.0
+"""Largest lag in seconds; a larger one is given in ms by mistake."""
 SEQUENCES = ("responses", "rates")
 """Arrays of a trial that keep the clock of the responses; all others keep that of the movie."""
+
+
+@dataclass(frozen=True)
+class ClockCorrection:
+    """Correction of a recording: responses are read `lag` seconds later, and `drift` ms more for every minute."""
+
+    lag: Annotated[float, Field(ge=-LONGEST, le=LONGEST)] = 0.0
+    drift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,14 +60,14 @@ class Realignment:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Trials in the order of their indices: lengths in frames, onsets, places of responses, frames cut at both ends."""
+    """Trials to be written, and by index: length in frames, onset, places of responses, trials around, frames cut."""
 
+    left: tuple[int, ...]
     lengths: Mapping[int, int]
     onsets: Mapping[int, float]
     places: Mapping[int, Array]
+    around: Mapping[int, tuple[list[int], list[int]]]
     cuts: Mapping[int, tuple[int, int]]
-    previous: Mapping[int, int]
-    following: Mapping[int, int]
 
 
 def realigned(
@@ -80,7 +91,7 @@ def realigned(
             "would no longer hold; convert the source again with this lag"
         )
     plan = _planned(recording, Realignment(lag, drift, recording.frame_rate, recording.signal == "spikes"))
-    lost = sum(sum(cut) for cut in plan.cuts.values())
+    lost = sum(min(sum(plan.cuts[i]), frames) for i, frames in plan.lengths.items())
     said = f"responses are read {lag:g} s and {drift:g} ms per minute later than in {recording.name}"
     begins = {i: onset + plan.cuts[i][0] / recording.frame_rate for i, onset in plan.onsets.items()}
     made_by = {name: value for name, value in recording.made_by.items() if name != "opened"}
@@ -95,15 +106,15 @@ def realigned(
         made_by={
             **made_by,
             "realigned": {"recording": recording.fingerprint(), "lag": lag, "drift": drift},
-            ONSETS: [begins.get(i, 0.0) for i in range(len(recording.tiers))],
+            ONSETS: [begins.get(i, 0.0) for i in range(plan.left[-1] + 1)],
             "notes": [*made_by.get("notes", []), f"{said}; {lost} frames at the ends of trials are left out"],
             "decided": {**made_by.get("decided", {}), "clock": said},
         },
         overwrite=overwrite,
     )
     with writer:
-        _copy_population(writer, recording)
-        for i in progress(list(plan.lengths)):
+        _copy_population(writer, recording, trials=plan.left[-1] + 1)
+        for i in progress(list(plan.left)):
             _write(writer, recording, i, plan)
     return SensoriumRecording(writer.destination)
 
@@ -114,18 +125,31 @@ def _planned(recording: SensoriumRecording, change: Realignment) -> _Plan:
     places = {i: change.places(onsets[i], frames) for i, frames in lengths.items()}
     before = max([0, *(int(np.ceil(-place[0])) for place in places.values())])
     after = max([0, *(int(np.ceil(places[i][-1])) - frames + 1 for i, frames in lengths.items())])
-    given = {i for i in lengths if recording.has_responses(i)}
     pairs = successors(onsets, lengths, recording.frame_rate) if timed else {}
-    following = {one: other for one, other in pairs.items() if other in given and lengths[other] >= after}
-    previous = {other: one for one, other in pairs.items() if one in given and lengths[one] >= before}
-    cuts = {i: (0 if i in previous else before, 0 if i in following else after) for i in lengths}
-    short = next((i for i, frames in lengths.items() if frames - sum(cuts[i]) < FEWEST), None)
-    if short is not None:
+    following = {one: other for one, other in pairs.items() if recording.has_responses(other)}
+    previous = {other: one for one, other in pairs.items() if recording.has_responses(one)}
+    around = {i: (_chain(i, previous, lengths, before)[::-1], _chain(i, following, lengths, after)) for i in lengths}
+    cuts = {i: (_missing(around[i][0], lengths, before), _missing(around[i][1], lengths, after)) for i in lengths}
+    left = [i for i, frames in lengths.items() if frames - sum(cuts[i]) >= FEWEST]
+    if not left or (len(left) < len(lengths) and not timed):
         raise InputError(
-            f"lag: expected a shift of less than a trial, got one that takes {sum(cuts[short])} of {lengths[short]} "
-            f"frames of trial {short}; convert the source again with this lag"
+            f"lag: expected a shift of less than a trial, got one of up to {max(before, after)} frames for trials of "
+            f"{min(lengths.values())} frames or more; convert the source again with this lag"
         )
-    return _Plan(lengths, onsets, places, cuts, previous, following)
+    return _Plan(tuple(left), lengths, onsets, places, around, cuts)
+
+
+def _chain(index: int, next_to: Mapping[int, int], lengths: Mapping[int, int], frames: int) -> list[int]:
+    """Return the trials that follow one another from a trial on, in one direction, until they have so many frames."""
+    found: list[int] = []
+    while index in next_to and sum(lengths[i] for i in found) < frames:
+        index = next_to[index]
+        found.append(index)
+    return found
+
+
+def _missing(around: Sequence[int], lengths: Mapping[int, int], frames: int) -> int:
+    return max(0, frames - sum(lengths[i] for i in around))
 
 
 def _write(writer: RecordingWriter, recording: SensoriumRecording, index: int, plan: _Plan) -> None:
@@ -151,9 +175,9 @@ def _read(recording: SensoriumRecording, name: str, index: int, plan: _Plan) -> 
     """Return responses or rates `(N,T)` of the kept frames, at their places; None if the trial has none."""
     if not data_file(recording.path, name, index).exists():
         return None
-    around = [i for i in (plan.previous.get(index), index, plan.following.get(index)) if i is not None]
-    parts = [_values(recording, name, i, plan.lengths[i]) for i in around]
-    begin = plan.lengths[around[0]] if index in plan.previous else 0
+    before, after = plan.around[index]
+    parts = [_values(recording, name, i, plan.lengths[i]) for i in (*before, index, *after)]
+    begin = sum(plan.lengths[i] for i in before)
     joined = np.concatenate(parts, axis=1)
     places = plan.places[index][plan.cuts[index][0] : plan.lengths[index] - plan.cuts[index][1]] + begin
     lower = np.clip(np.floor(places).astype(int), 0, joined.shape[1] - 1)
@@ -173,11 +197,11 @@ def _moved(scene: Mapping[str, Any], first: int, end: int) -> dict[str, Any]:
     return {**scene, "first": begin, "end": stop} if begin < stop else {}
 
 
-def _copy_population(writer: RecordingWriter, recording: SensoriumRecording) -> None:
+def _copy_population(writer: RecordingWriter, recording: SensoriumRecording, *, trials: int) -> None:
     if recording.areas:
         writer.write_areas(recording.areas)
     if any(recording.stimuli):
-        writer.write_stimuli(recording.stimuli)
+        writer.write_stimuli(recording.stimuli[:trials])
     for file in sorted((recording.path / "meta/truth").glob("*.npy")):
         truth, count = load_array(file), len(recording.all_unit_ids)
         writer.write_truth(file.stem, truth[recording.masked.kept] if truth.shape[:1] == (count,) else truth)

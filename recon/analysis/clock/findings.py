@@ -73,10 +73,12 @@ def _late(clock: Clock, kind: str) -> list[tuple[Literal["warning", "note"], str
     tolerance = 1 / clock.rate
     if clock.lag.high >= low - tolerance and clock.lag.low <= high + tolerance:
         return []
+    further = "; the true lag may be larger than was searched" if clock.at_edge else ""
     text = (
         f"responses follow the movie by {_seconds(clock.lag)}, expected {low:g}–{high:g} s for {WORDS[kind]}: the "
         f"clocks differ, or responses are shifted; correct with {_settings(clock, kind)} (recon data convert or "
         f"import), which leaves {1000 * TYPICAL[kind]:.0f} ms{'' if kind else ', or name the signal (--signal)'}"
+        f"{further}"
     )
     return [("warning", text)]
 

@@ -15,6 +15,8 @@ from recon.data.layout import Array
 
 ERROR = 0.01
 """Probability of naming any trial of a recording in the right order."""
+MATE = 3.0
+"""Standard deviations by which the other half of a swap must fit better, once one half is named."""
 MAD = 1.4826
 """Standard deviation per median absolute deviation, for normal values."""
 
@@ -76,23 +78,19 @@ def _among(fit: Fit, weights: Tensor, late: Array, members: list[int]) -> list[M
     rivals = np.where(others, level, -np.inf)
     best = rivals.argmax(1)
     gain = rivals[rows, best] - level[rows, own]
-    chosen = np.flatnonzero((gain > 2**0.5 * limit) & (rivals[rows, best] > limit))
+    named = np.flatnonzero((gain > 2**0.5 * limit) & (rivals[rows, best] > limit)).tolist()
+    pairs: dict[int, int] = {}
+    for row in named:
+        showing = np.flatnonzero(own == best[row])
+        gains = level[showing, own[row]] - level[showing, best[row]]
+        pairs[row] = int(showing[gains.argmax()])
+        if gains.max() > 2**0.5 * MATE * spread:
+            pairs.setdefault(pairs[row], row)
+    trials = [fit.line.trials[i] for i in members]
     return [
-        Misplaced(
-            fit.line.trials[members[row]],
-            fit.line.trials[_showing(fit, scores, members, int(row), shown[best[row]])],
-            float(scores[row, best[row]]),
-            float(scores[row, own[row]]),
-        )
-        for row in chosen
+        Misplaced(trials[row], trials[fits], float(scores[row, own[fits]]), float(scores[row, own[row]]))
+        for row, fits in sorted(pairs.items())
     ]
-
-
-def _showing(fit: Fit, scores: Array, members: Sequence[int], row: int, clip: int) -> int:
-    """Return the trial of a clip, among its repeats, that fits it least: the other half of a swap."""
-    repeats = [place for place, i in enumerate(members) if fit.line.clips[i] == fit.line.clips[clip] and place != row]
-    first = sorted({fit.line.clips[i]: i for i in reversed(members)}.values()).index(clip)
-    return members[min(repeats, key=lambda place: scores[place, first])]
 
 
 def _late(fit: Fit, trial: int, frames: int, length: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,7 +24,15 @@ FITTED = 36_000
 AT_ONCE = 20
 """Neurons whose products are in memory together."""
 OVERLAP = 0.5
-"""Least fraction of a trial's frames that are compared at the largest shift."""
+"""Fraction of the longer trials that is compared at the largest shift."""
+LONGER = 0.9
+"""Quantile over trials of the length from which the largest shift is taken."""
+COMPARED = 0.03
+"""Least fraction of all frames that must be compared at a shift."""
+BLOCKS = 6
+"""Blocks of the session in which the lag is searched separately, where no single lag fits."""
+MOST_CHANGE = 4.0
+"""Largest change of the lag over the session in seconds that is searched there."""
 LONGEST = 30.0
 """Largest shift in seconds, where the responses before and after a trial are known."""
 
@@ -85,14 +93,9 @@ def prepared(line: Timeline) -> Fit:
 
 
 def reach_of(line: Timeline) -> int:
-    """Return the largest shift in frames: half the shortest trial, or 30 s where trials follow without a break."""
-    room = [
-        OVERLAP * (end - first) + min(first - low, high - end)
-        for (first, end), (low, high) in zip(line.spans, line.runs, strict=True)
-    ]
-    around = [high - low for low, high in line.runs]
-    usual = min(OVERLAP * float(np.median(around)), LONGEST * line.rate)
-    return max(int(max(usual, min(room))), 1)
+    """Return the largest shift in frames: half a trial, or up to 30 s where trials follow without a break."""
+    around = float(np.quantile([high - low for low, high in line.runs], LONGER))
+    return max(int(min(OVERLAP * around, LONGEST * line.rate)), 1)
 
 
 def search(fit: Fit, reach: int, offsets: Array) -> Search:
@@ -108,7 +111,7 @@ def search(fit: Fit, reach: int, offsets: Array) -> Search:
         activity.append(torch.fft.rfft(windows, n=padded, dim=1).transpose(0, 1))
         overlap += counts.sum(0)
     penalties = [factor * float(fit.values.mean()) for factor in PENALTIES]
-    covariance, power = (torch.zeros(len(penalties), shifts) for _ in range(2))
+    whole, parts = (torch.zeros(shifts, len(fit.values)) for _ in range(2))
     for first in range(0, fit.line.responses.shape[1], AT_ONCE):
         products = torch.stack(
             [
@@ -116,16 +119,42 @@ def search(fit: Fit, reach: int, offsets: Array) -> Search:
                 for x, y in zip(stimulus, activity, strict=True)
             ]
         )
-        for place, penalty in enumerate(penalties):
-            added = _held_out(products, fit.values, penalty)
-            covariance[place] += added[0]
-            power[place] += added[1]
+        whole += products.sum(0).square().sum(2)
+        parts += products.square().sum((0, 3))
+    covariance, power = (
+        torch.stack(found) for found in zip(*(_held_out(fit, whole, parts, one) for one in penalties), strict=True)
+    )
     share = torch.from_numpy(np.maximum(overlap, 1) / max(overlap.max(), 1)).float()
     total = sum(float(fit.line.responses[slice(*fit.line.spans[i])].square().sum()) for i in fit.chosen)
     scores = covariance / (power.sqrt() * total**0.5 * share.sqrt()).clamp_min(1e-12)
-    scores[:, share < OVERLAP * 0.9] = 0.0
+    scores[:, share < COMPARED] = 0.0
     best = int(scores.max(1).values.argmax())
     return Search(scores[best].double().numpy(), penalties[best])
+
+
+def drifting(fit: Fit, reach: int) -> tuple[float, float]:
+    """Return lag and its change over the session in frames, from searches in consecutive blocks of the session.
+
+    Where the lag changes by more than the width of its peak, no single shift fits all trials. The pair maximises the
+    sum over blocks of the scores at lag + change · progress.
+    """
+    blocks = np.array_split(np.array(fit.chosen), min(BLOCKS, max(len(fit.chosen) // FOLDS, 2)))
+    late = np.zeros(len(fit.line.trials), dtype=int)
+    parts = [
+        replace(fit, chosen=tuple(map(int, one)), values=fit.values * len(one) / len(fit.chosen)) for one in blocks
+    ]
+    scores = np.stack([search(part, reach, late).scores for part in parts])
+    middles = np.array([fit.line.progress[one].mean() for one in blocks])
+    most = min(int(MOST_CHANGE * fit.line.rate), reach)
+    changes = np.arange(-most, most + 1)
+    padded = np.pad(scores, ((0, 0), (most, most)))
+    total = np.zeros((len(changes), scores.shape[1]))
+    for row, change in enumerate(changes):
+        for part, middle in zip(padded, middles, strict=True):
+            begin = most + int(np.rint(change * middle))
+            total[row] += part[begin : begin + scores.shape[1]]
+    change, place = np.unravel_index(int(total.argmax()), total.shape)
+    return float(place - reach), float(changes[change])
 
 
 def weights_at(fit: Fit, shift: int, penalty: float, offsets: Array) -> Tensor:
@@ -141,7 +170,10 @@ def weights_at(fit: Fit, shift: int, penalty: float, offsets: Array) -> Tensor:
 
 
 def trial_curves(fit: Fit, weights: Tensor, trials: Sequence[int], centres: Array, *, reach: int) -> Array:
-    """Return the mean product of prediction and responses per trial `[trials,2R+1]`, at shifts around `centres`."""
+    """Return the products of prediction and responses, summed per trial `[trials,2R+1]`, at shifts around `centres`.
+
+    Sums over fewer frames at larger shifts are scaled to the number of frames at the centre.
+    """
     curves = np.zeros((len(trials), 2 * reach + 1))
     for row, trial in enumerate(trials):
         first, end = fit.line.spans[trial]
@@ -149,19 +181,20 @@ def trial_curves(fit: Fit, weights: Tensor, trials: Sequence[int], centres: Arra
         windows, counts = _windows(fit.line, [trial], centres[row : row + 1], reach=reach, longest=end - first)
         every = predicted @ windows[0].T
         shifted = every.as_strided((end - first, 2 * reach + 1), (every.stride(0) + 1, 1)).sum(0)
-        curves[row] = shifted.double().numpy() / np.maximum(counts[0], 1) * (counts[0] > 0)
+        curves[row] = shifted.double().numpy() / np.maximum(counts[0], 1) * counts[0, reach]
     return curves
 
 
-def _held_out(products: Tensor, values: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-    """Return covariance with the responses and power `[shifts]` of held-out predictions, from products `[K,S,D,n]`."""
-    total = products.sum(0)
-    covariance, power = torch.zeros(len(total)), torch.zeros(len(total))
-    for own in products:
-        weights = shrunk(total - own, values, penalty)
-        covariance += (weights * own).sum((1, 2))
-        power += (weights.square() * (values / len(products))[:, None]).sum((1, 2))
-    return covariance, power
+def _held_out(fit: Fit, whole: Tensor, parts: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+    """Return covariance with the responses and power `[shifts]` of held-out predictions, summed over folds and neurons.
+
+    The weights of a fold are W_k = (C − C_k) / (λ + penalty), from products C_k of stimulus and responses. Over folds,
+    Σ (C − C_k)·C_k = C² − Σ C_k², and Σ (C − C_k)² = (K − 2) C² + Σ C_k². `whole` and `parts` `[shifts,D]` are C² and
+    Σ C_k², summed over neurons.
+    """
+    covariance = shrunk((whole - parts).T, fit.values, penalty).sum(0)
+    squares = shrunk(shrunk(((fit.count - 2) * whole + parts).T, fit.values, penalty), fit.values, penalty)
+    return covariance, (squares * (fit.values / fit.count)[:, None]).sum(0)
 
 
 def _stimuli(fit: Fit, members: Sequence[int], longest: int) -> Tensor:

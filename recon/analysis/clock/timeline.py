@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from recon.data.check import repeat_sets
 from recon.data.layout import Array, data_file, load_array
 from recon.data.onsets import session_onsets
 from recon.data.sensorium import SensoriumRecording
@@ -83,6 +84,7 @@ def read_timeline(recording: SensoriumRecording, found: Survey) -> Timeline | No
     features = torch.cat([_centred(stimulus_features(_video(recording, i, n))) for i, n in frames.items()])
     responses = torch.cat([_centred(_activity(recording, i, n, neurons)) for i, n in frames.items()])
     starts = np.array([onsets[i] for i in chosen])
+    same = {i: repeats[0] for repeats in repeat_sets(recording, found) for i in repeats}
     return Timeline(
         _scaled(features),
         _scaled(responses),
@@ -90,7 +92,7 @@ def read_timeline(recording: SensoriumRecording, found: Survey) -> Timeline | No
         tuple(pairwise(edges)),
         tuple(_runs(edges, starts, recording.frame_rate) if timed else pairwise(edges)),
         starts,
-        tuple(found.groups[i] for i in chosen),
+        tuple(same.get(i, i) for i in chosen),
         timed,
         recording.frame_rate,
     )

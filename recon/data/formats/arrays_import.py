@@ -15,7 +15,7 @@ from recon.data.duplicates.find import Progress, duplicate_groups, leaks, signat
 from recon.data.formats.channels import TrialAlignment, TrialChannels, agreed, check_values, open_channels
 from recon.data.formats.movies import MovieForm, MovieSource, Range, Several, open_movies, value_ranges
 from recon.data.formats.trial_list import Trials, listed_trials
-from recon.data.formats.trial_slices import Cut, TrialSlice, check_split, cut_continuous, cut_trials
+from recon.data.formats.trial_slices import Cut, TrialSlice, check_split, cut_continuous, cut_trials, onsets_of
 from recon.data.grey_scale import TOLERANCE
 from recon.data.layout import DEGREES_PER_PIXEL, MAX_FRAMES, TEST, VALIDATION, Array, grey_levels
 from recon.data.missing import MaskedNeurons
@@ -178,6 +178,7 @@ def import_arrays(
                     "tiers": "as given" if cut.pieces[0].tier else "split by content",
                     **_absent(channels),
                 },
+                **onsets_of(cut.pieces, listed.starts or (0,) * (len(frames) == 1), frame_rate),
             },
             overwrite=overwrite,
         )

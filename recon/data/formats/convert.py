@@ -12,16 +12,16 @@ import numpy as np
 from pydantic import Field
 
 from recon.data.duplicates.find import Progress, duplicate_groups, signature, split_by_content
-from recon.data.formats.clocks import frame_times, frames_on, interpolated, long_frames, responses_at
-from recon.data.formats.decided import decided
-from recon.data.formats.framing import Framings, degrees_of, framed, framings, notes_of
+from recon.data.formats.clocks import frame_times, frames_on, interpolated, responses_at
+from recon.data.formats.decided import decided, irregularities
+from recon.data.formats.framing import Framings, degrees_of, framed, framings
 from recon.data.formats.neuron_gaps import FrameGaps, frame_gaps, masked_in, named, runs
-from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus, Spikes
+from recon.data.formats.plausible import check_clocks
+from recon.data.formats.session import BEHAVIOR, Session, ShownStimulus
 from recon.data.formats.whole import copied
 from recon.data.layout import ABSENT, MAX_FRAMES, TEST, TIERS, TRAIN, VALIDATION, Array, grey_levels
 from recon.data.onsets import ONSETS, delay
 from recon.data.sensorium import SensoriumRecording
-from recon.data.unit_ids import numbered
 from recon.data.writer import RecordingWriter
 from recon.errors import InputError
 from recon.errors.ranges import Count, Fraction, NonNegative
@@ -55,7 +55,7 @@ class Conversion:
     crop: bool = False
     trial_frames: Count = MAX_FRAMES
     shortest: Count = 60
-    lag: float = 0.0
+    lag: Annotated[float, Field(ge=-60, le=60)] = 0.0
     drift: float = 0.0
     fill: NonNegative = 1.0
     cut_at_gaps: bool = False
@@ -105,9 +105,10 @@ def convert(
     if session.whole and settings in (None, Conversion()):
         made_by = _made_by(session, Conversion(), session.notes)
         return copied(session, destination, made_by=made_by, overwrite=overwrite, progress=progress)
+    check_clocks(session)
     chosen = suited(settings or Conversion(), session)
     screen = framings(session, chosen.frame_size, crop=chosen.crop)
-    notes = [*session.notes, *_notes_on(session, chosen, screen)]
+    notes = [*session.notes, *irregularities(session, chosen.degrees_per_pixel, screen)]
     gaps = [_gaps(session, number, chosen) for number in progress(list(range(len(session.shown))))]
     masked = masked_in(gaps, session, shortest=chosen.shortest, rate=chosen.rate)
     notes += named(masked, gaps, session.unit_ids)
@@ -281,20 +282,3 @@ def _recorded(session: Session, behavior: Array | None, rows: slice) -> Array | 
     """Return two rows of behavior; None if the session has neither stream."""
     there = any(name in session.behavior for name in BEHAVIOR[rows])
     return behavior[rows] if there and behavior is not None else None
-
-
-def _notes_on(session: Session, settings: Conversion, screen: Framings) -> list[str]:
-    late = [long_frames(shown) for shown in session.shown if shown.paced]
-    notes = notes_of(session, settings.degrees_per_pixel, screen)
-    notes += numbered(session.unit_ids, where=f"{session.name}: unit_ids").notes
-    if sum(late):
-        notes.append(
-            f"{sum(late)} frames of {sum(map(bool, late))} presentations were shown for more than 1.5 intervals "
-            "(dropped frames); the movie keeps what was on screen"
-        )
-    missing = [name for name in BEHAVIOR if name not in session.behavior]
-    if missing and session.behavior:
-        notes.append(f"{', '.join(missing)} not recorded: unknown (NaN) in all trials")
-    if isinstance(session.responses, Spikes):
-        notes.append("responses are spikes per frame")
-    return notes

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from recon.data.layout import MAX_FRAMES, TEST, TRAIN, VALIDATION
+from recon.data.onsets import ONSETS
 from recon.errors import InputError
 
 
@@ -102,3 +103,10 @@ def _left_out(frames: int, pieces: Sequence[TrialSlice]) -> tuple[str, ...]:
 def _spans(first: int, end: int, length: int) -> list[tuple[int, int]]:
     spans = [(t, min(t + length, end)) for t in range(first, end, length)]
     return spans if len(spans) == 1 or 4 * (spans[-1][1] - spans[-1][0]) >= length else spans[:-1]
+
+
+def onsets_of(pieces: Sequence[TrialSlice], starts: Sequence[int], frame_rate: float) -> dict[str, list[float]]:
+    """Return the onset of every trial in seconds, where responses are one continuous array."""
+    if not starts:
+        return {}
+    return {ONSETS: [round((starts[piece.source] + piece.first) / frame_rate, 6) for piece in pieces]}
