@@ -34,7 +34,7 @@ class Estimate(NamedTuple):
 class LagFit:
     """Lag at the middle of the session and change of the lag over the session, in frames, and how clear the peak is.
 
-    `clarity`: mean over trials of the product of prediction and responses at the fitted lags, in standard errors.
+    `clarity`: mean over clips of the product of prediction and responses at the fitted lags, in standard errors.
     `bounded`: the fitted lag is inside the range of the curves, not at its edge.
     """
 
@@ -44,10 +44,11 @@ class LagFit:
     bounded: bool
 
 
-def fit_lag(curves: Array, progress: Array, *, origin: Array) -> LagFit:
+def fit_lag(curves: Array, progress: Array, *, origin: Array, clips: Array) -> LagFit:
     """Fit lag = a + c · progress to curves `[trials,2R+1]` around shifts `origin` `[trials]` in frames.
 
-    `progress` `[trials]` from -0.5 to 0.5. Maximises the sum over trials of the curve at the lag of the trial.
+    `progress` `[trials]` from -0.5 to 0.5. Maximises the sum over trials of the curve at the lag of the trial. `clips`
+    `[trials]` are equal for repeats, which share their errors: clips are drawn and averaged, not trials.
     """
     reach = curves.shape[1] // 2
     centre, start = float(origin.mean()), float(np.polyfit(progress, origin, 1)[0]) if np.ptp(progress) > 0 else 0.0
@@ -70,12 +71,14 @@ def fit_lag(curves: Array, progress: Array, *, origin: Array) -> LagFit:
     lags, changes = lags[best[0]] + steps, changes[best[1]] + 2 * steps
     local = scored(lags, changes)
     flat = local.reshape(len(curves), -1)
-    weights = np.random.default_rng(0).multinomial(len(curves), np.full(len(curves), 1 / len(curves)), size=DRAWS)
+    distinct, member = np.unique(clips, return_inverse=True)
+    count = len(distinct)
+    weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=DRAWS)[:, member]
     drawn = (weights @ flat).reshape(DRAWS, *local.shape[1:])
     found = np.array([_peak(one, lags, changes) for one in drawn])
     lag, change = _peak(local.sum(0), lags, changes)
     low, high = np.percentile(found, [0.5, 99.5], axis=0)
-    own = scored(np.array([lag]), np.array([change]))[:, 0, 0]
+    own = np.bincount(member, scored(np.array([lag]), np.array([change]))[:, 0, 0])
     clarity = float(own.mean() / max(own.std(ddof=1) / len(own) ** 0.5, 1e-12))
     return LagFit(
         Estimate(lag, min(lag, float(low[0])), max(lag, float(high[0]))),

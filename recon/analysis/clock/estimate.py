@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
@@ -33,6 +34,7 @@ class Clock:
     """Lag in seconds at the middle of the session, and its drift in ms per minute; lag and drift None if not found.
 
     `start`: the lag at the start of the session, in seconds. `searched`: largest shift in seconds, to either side.
+    `clips`: different ones among the trials.
     `clarity`: standard errors by which the agreement at the fitted lags exceeds zero.
     `score`: Pearson's r of responses and held-out predictions at the best shift. `change`: of the lag over the session,
     in frames. `at_edge`: the best shift is one of the largest that were searched. `misplaced` are the trials whose
@@ -47,6 +49,7 @@ class Clock:
     clarity: float
     searched: float
     trials: int
+    clips: int
     minutes: float
     rate: float
     timed: bool
@@ -61,7 +64,7 @@ def estimate_clock(recording: SensoriumRecording, found: Survey) -> Clock | None
     between them; trials are predicted by weights learnt on the others. The lag maximises the agreement.
     """
     line = read_timeline(recording, found)
-    return None if line is None else clock_of(line)
+    return None if line is None or len(set(line.clips)) < 2 else clock_of(line)
 
 
 def clock_of(line: Timeline) -> Clock:
@@ -69,14 +72,16 @@ def clock_of(line: Timeline) -> Clock:
     fit, reach = prepared(line), reach_of(line)
     late = np.zeros(len(line.trials), dtype=int)
     found = search(fit, reach, late)
+    clips = len({line.clips[i] for i in fit.chosen})
     fitted, late = _refined(fit, found.penalty, late + found.best)
-    least = _least(len(fit.chosen), len(found.scores) * PEAKS)
+    least = _least(clips, len(found.scores) * PEAKS)
     if fitted.clarity < least:
         lag, change = drifting(fit, reach)
-        least = _least(len(fit.chosen), len(found.scores) * PEAKS**2)
+        least = _least(clips, len(found.scores) * PEAKS**2)
         fitted, late = _refined(fit, found.penalty, np.rint(lag + change * line.progress).astype(int))
     minutes = sum(line.lengths) / line.rate / 60
-    about = {"searched": reach / line.rate, "trials": len(line.trials), "minutes": minutes, "rate": line.rate}
+    about: dict[str, Any] = {"searched": reach / line.rate, "trials": len(line.trials), "clips": clips}
+    about |= {"minutes": minutes, "rate": line.rate}
     score = float(found.scores.max())
     clear = fitted.clarity > least and fitted.bounded and abs(fitted.lag.value) <= reach
     at_edge = reach - abs(fitted.lag.value) <= EDGE
@@ -99,9 +104,9 @@ def clock_of(line: Timeline) -> Clock:
     )
 
 
-def _least(trials: int, tried: int) -> float:
+def _least(clips: int, tried: int) -> float:
     """Return the clarity that the best of `tried` unrelated lags does not reach."""
-    return float(student.isf(ERROR / tried, trials - 1))
+    return float(student.isf(ERROR / tried, clips - 1))
 
 
 def _refined(fit: Fit, penalty: float, late: Array) -> tuple[LagFit, Array]:
@@ -110,11 +115,14 @@ def _refined(fit: Fit, penalty: float, late: Array) -> tuple[LagFit, Array]:
     `late`: frames by which the responses of every trial follow the stimulus; returned as they are at the end.
     """
     line, chosen = fit.line, list(fit.chosen)
+    clips = np.array([line.clips[i] for i in chosen])
     width = max(int(min(WIDTH * line.rate, min(line.lengths) / 4)), 4)
     for _ in range(ROUNDS):
         weights = weights_at(fit, 0, penalty, late)
         curves = trial_curves(fit, weights, chosen, late[chosen], reach=width)
-        fitted = fit_lag(curves, line.progress[chosen], origin=late[chosen])
+        fitted = fit_lag(
+            curves, line.progress[chosen], origin=late[chosen], clips=np.array([line.clips[i] for i in chosen])
+        )
         new = np.rint(fitted.lag.value + fitted.change.value * line.progress).astype(int)
         if np.ptp(new - late) <= MOVED / 2 and abs(float((new - late).mean())) <= 1:
             break

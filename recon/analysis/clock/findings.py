@@ -28,6 +28,8 @@ scan early or 0.2 s late; fluorescence peaks 0.1–0.7 s after the spike (GCaMP6
 TYPICAL: Mapping[str, float] = {"spikes": 0.08, "deconvolved": 0.15, "calcium": 0.35, "": 0.15}
 """Lags in seconds that a correction leaves."""
 WORDS = {"": "any signal", "spikes": "spikes", "deconvolved": "deconvolved activity", "calcium": "raw calcium"}
+CLIPS = 8
+"""Different clips, as `ENOUGH`."""
 ENOUGH = 5.0
 """Minutes of trials after which responses without a relation to the stimulus are worth a warning."""
 
@@ -50,7 +52,7 @@ def clock_report(recording: SensoriumRecording, found: Survey, *, signal: str = 
         raise InputError(f"signal: expected one of {', '.join(SIGNALS)}, got {signal!r}; name what responses are")
     clock, kind = estimate_clock(recording, found), signal or recording.signal
     if clock is None:
-        return ClockReport((), {}, "not estimated: it takes two trials of 20 frames with responses that vary")
+        return ClockReport((), {}, "not estimated: it takes two different clips of 20 frames with responses that vary")
     findings = [*_lost(clock), *_late(clock, kind), *_drifting(clock), *_reordered(clock)]
     return ClockReport(tuple(findings), _facts(clock, kind), _line(clock))
 
@@ -63,7 +65,8 @@ def _lost(clock: Clock) -> list[tuple[Literal["warning", "note"], str]]:
         f"r {clock.score:.3f}): the clocks may differ by more, trials may be numbered otherwise, or the cells do not "
         "follow the movie; check the clocks"
     )
-    return [("warning" if clock.minutes >= ENOUGH else "note", text)]
+    enough = clock.minutes >= ENOUGH and clock.clips >= CLIPS
+    return [("warning" if enough else "note", text)]
 
 
 def _late(clock: Clock, kind: str) -> list[tuple[Literal["warning", "note"], str]]:

@@ -38,7 +38,7 @@ LONGEST = 30.0
 
 
 @dataclass(frozen=True)
-class Search:
+class ShiftScores:
     """Scores (Pearson's r over all neurons) `[2R+1]` at shifts from -R to R frames, and the penalty of the best.
 
     At shift s, the response at frame t + s is predicted from the stimulus at frame t.
@@ -79,17 +79,20 @@ class Fit:
 
 
 def prepared(line: Timeline) -> Fit:
-    """Choose trials, assign neighbouring trials to different folds, and decompose the features."""
+    """Choose trials, assign repeats to one fold and neighbouring clips to others, and decompose the features."""
     count = max(int(len(line.trials) * FITTED / sum(line.lengths)), 2)
     chosen = spread(range(len(line.trials)), count)
     known = Decomposed.of(torch.cat([line.features[slice(*line.spans[i])] for i in chosen]))
     kept = min(int((known.values > 1e-4 * known.values.max()).sum()), KEPT)
     rotated = known.seen(line.features)[:, -kept:]
-    folds = np.zeros(len(line.trials), dtype=int)
-    folds[chosen] = np.arange(len(chosen)) % min(FOLDS, len(chosen))
-    others = np.setdiff1d(np.arange(len(folds)), chosen)
-    folds[others] = np.arange(len(others)) % min(FOLDS, len(chosen))
-    return Fit(line, tuple(chosen), tuple(folds.tolist()), rotated.contiguous(), known.values[-kept:].float())
+    return Fit(line, tuple(chosen), _folds(line, chosen), rotated.contiguous(), known.values[-kept:].float())
+
+
+def _folds(line: Timeline, chosen: Sequence[int]) -> tuple[int, ...]:
+    """Return the fold of every trial: repeats in one, and the clips of chosen trials spread over all folds."""
+    clips = list(dict.fromkeys([*(line.clips[i] for i in chosen), *line.clips]))
+    count = min(FOLDS, len({line.clips[i] for i in chosen}))
+    return tuple(clips.index(clip) % count for clip in line.clips)
 
 
 def reach_of(line: Timeline) -> int:
@@ -98,7 +101,7 @@ def reach_of(line: Timeline) -> int:
     return max(int(min(OVERLAP * around, LONGEST * line.rate)), 1)
 
 
-def search(fit: Fit, reach: int, offsets: Array) -> Search:
+def search(fit: Fit, reach: int, offsets: Array) -> ShiftScores:
     """Return the scores at all shifts; `offsets` `[trials]` are frames by which the responses of a trial are late."""
     shifts = 2 * reach + 1
     longest = max(fit.line.lengths[i] for i in fit.chosen)
@@ -129,7 +132,7 @@ def search(fit: Fit, reach: int, offsets: Array) -> Search:
     scores = covariance / (power.sqrt() * total**0.5 * share.sqrt()).clamp_min(1e-12)
     scores[:, share < COMPARED] = 0.0
     best = int(scores.max(1).values.argmax())
-    return Search(scores[best].double().numpy(), penalties[best])
+    return ShiftScores(scores[best].double().numpy(), penalties[best])
 
 
 def drifting(fit: Fit, reach: int) -> tuple[float, float]:
@@ -140,8 +143,17 @@ def drifting(fit: Fit, reach: int) -> tuple[float, float]:
     """
     blocks = np.array_split(np.array(fit.chosen), min(BLOCKS, max(len(fit.chosen) // FOLDS, 2)))
     late = np.zeros(len(fit.line.trials), dtype=int)
+    blocks = [one for one in blocks if len({fit.line.clips[i] for i in one}) > 1]
+    if len(blocks) < 2:
+        return 0.0, 0.0
     parts = [
-        replace(fit, chosen=tuple(map(int, one)), values=fit.values * len(one) / len(fit.chosen)) for one in blocks
+        replace(
+            fit,
+            chosen=tuple(map(int, one)),
+            folds=_folds(fit.line, one),
+            values=fit.values * len(one) / len(fit.chosen),
+        )
+        for one in blocks
     ]
     scores = np.stack([search(part, reach, late).scores for part in parts])
     middles = np.array([fit.line.progress[one].mean() for one in blocks])
