@@ -116,7 +116,7 @@ def test_milliseconds_read_as_seconds_are_refused(tmp_path: Path) -> None:
     session = clocks.ramp_session()
     assert isinstance(session.responses, Stream)
     stream = Stream(session.responses.times * 1000, session.responses.values)
-    with pytest.raises(InputError, match="ramp, responses: expected times in seconds, got one every 20 s; divide"):
+    with pytest.raises(InputError, match="ramp, responses: expected times in seconds, got one every 50 s; divide"):
         convert(replace(session, responses=stream), tmp_path / "r")
     shown = [replace(one, onsets=one.onsets * 1000, end=one.end * 1000) for one in session.shown]
     with pytest.raises(InputError, match=r"frames of the movies: expected times in seconds, got one every 33\.3 s"):

@@ -45,11 +45,11 @@ def write(
 
 
 def ramp_session(*, lag: float = 0.0, drift: float = 0.0, frames: int = 900, start: float = 5.0) -> Session:
-    """Return a session of two films whose only cell tells the time on the clock of the movie, at 50 Hz.
+    """Return a session of two films whose only cell tells the time on the clock of the movie, at 20 Hz.
 
     Its own clock shows t + lag + drift · (t - start), `drift` in seconds per second.
     """
-    times = np.arange(0.0, 100.0, 0.02)
+    times = np.arange(0.0, 100.0, 0.05)
     own = times + lag + drift * (times - start)
     shown = [
         ShownStimulus(
