@@ -57,7 +57,7 @@ def _clock(recording: SensoriumRecording, found: Survey, *, signal: str) -> Insp
 
     report = clock_report(recording, found, signal=signal)
     findings = tuple(Finding(level, text) for level, text in report.findings)
-    return Inspected(findings, {"clock": dict(report.facts)}, {"clock": report.decided})
+    return Inspected(findings, report.facts, {"clock": report.decided})
 
 
 def info(options: argparse.Namespace, write: Write) -> None:

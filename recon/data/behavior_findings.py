@@ -22,9 +22,7 @@ def behavior_findings(recording: SensoriumRecording, found: Survey) -> list[tupl
     out: list[tuple[Level, str]] = []
     never = [name for row, name in enumerate(STREAMS) if lost and all(share[row] == 1 for share in lost.values())]
     if never:
-        out.append(
-            ("note", f"{', '.join(never)}: not recorded in any trial; encoders that use it refuse the recording")
-        )
+        out.append(("note", f"{', '.join(never)}: in no trial; encoders that use them refuse this recording"))
     for row, name in enumerate(STREAMS):
         trials = [index for index, share in lost.items() if share[row]]
         if trials and name not in never:

@@ -144,9 +144,6 @@ def _content_findings(recording: SensoriumRecording, found: Survey) -> list[Find
     low = min((one.low for one in found.facts.values()), default=0.0)
     if found.facts and (high <= 1 or high > 255 or low < 0):
         out.append(Finding("error", f"videos: expected grey levels 0–255, got {low:g} to {high:g}; rescale them"))
-    partial = [i for i, one in found.facts.items() if not one.behavior]
-    if 0 < len(partial) < len(found.facts):
-        out.append(Finding("warning", f"behavior or pupil_center is missing in some trials: {some_of(partial)}"))
     missing = [v for v in VARIABLES if not has_statistics(recording, v)]
     if "responses" in missing:
         out.append(Finding("note", f"no statistics for {', '.join(missing)}"))

@@ -57,6 +57,7 @@ def pooled_frame_correlation(
 def pool(movie: Tensor, size: tuple[int, int], frames: int) -> Tensor:
     """Return a movie `[B,C,T,H,W]` averaged over blocks of pixels and frames, `[B,C,T//frames,*size]`.
 
+    >>> import torch
     >>> pool(torch.arange(8.0).reshape(1, 1, 4, 1, 2), (1, 1), 2).flatten()
     tensor([1.5000, 5.5000])
     """

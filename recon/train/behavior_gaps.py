@@ -19,6 +19,7 @@ OPTIONAL = "optional: the training mean stands for channels that are unknown"
 def known_share(clip: TrainingClip) -> tuple[float, ...]:
     """Return the share of a clip's frames in which each behavior channel is known.
 
+    >>> import torch
     >>> known_share(TrainingClip(torch.zeros(1, 2, 1, 1), torch.zeros(1, 2), torch.tensor([[0, torch.nan]] * 4)))
     (0.5, 0.5, 0.5, 0.5)
     """

@@ -89,7 +89,8 @@ def test_training_without_responses_unknown_tiers_and_stray_files(published):
     np.save(root / "meta/trials/tiers.npy", np.array(["train", "train", "tset", "oracle", "live_test_main", "none"]))
     (root / "data/behavior/1.npy").unlink()
     warnings = _texts(open_recording(root), "warning")
-    for part in ("'tset'", "first: 9.npy", "training trials without responses: 1 (0)", "missing in some trials: 1"):
+    running = "running speed: unknown in 100% of the frames of 1 trials (1)"
+    for part in ("'tset'", "first: 9.npy", "training trials without responses: 1 (0)", running):
         assert any(part in text for text in warnings), part
 
 
@@ -150,7 +151,7 @@ def test_info_is_one_screen_with_the_true_figures(repeated):
         "15 × 200 frames; 3000 in total",
         "1 videos shown 12–12 times; 4 different videos",
         "videos, responses",
-        "no problems found",
+        "note: pupil dilation, running speed, pupil x, pupil y: in no trial",
     ):
         assert part in text, part
     oracle = float(next(line for line in lines if line.startswith("oracle r")).split()[2])
@@ -172,10 +173,13 @@ def test_the_report_as_json(repeated, capsys):
     assert cli.main(["data", "check", str(repeated.path), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report.pop("decided")["missing"] == "behavior in all trials, pupil_center in all trials"
+    assert report["facts"].pop("clock")["trials"] == 15
+    absent, clock = report.pop("findings")
+    assert absent["level"] == "note" and "pupil y: in no trial" in absent["text"]
+    assert clock["level"] == "note" and "no relation of the responses to the movie was found" in clock["text"]
     assert report == {
         "recording": "w",
         "usable": True,
-        "findings": [],
         "facts": {
             "neurons": 8,
             "trials": {"train": 3, "oracle": 12},
@@ -201,7 +205,7 @@ def test_json_of_a_damaged_recording_has_its_findings_and_the_exit_code(publishe
     out, err = capsys.readouterr()
     report = json.loads(out)
     assert not report["usable"] and "got the errors above" in err
-    (damaged, withheld, tier) = report["findings"]
+    (damaged, withheld, tier) = (one for one in report["findings"] if "clocks" not in one["text"])
     assert "every response of live_test_main is zero: taken as withheld" in tier["text"]
     assert damaged["level"] == "error" and "videos/0.npy: expected" in damaged["text"]
     assert withheld == {"level": "note", "text": "responses are withheld in trials 1 (4)"}

@@ -196,7 +196,7 @@ def test_bad_trials_are_refused(tmp_path, change, match):
 
 
 def test_bad_settings_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="distinct"):
+    with pytest.raises(ValueError, match="every id once"):
         RecordingWriter(tmp_path / "w", unit_ids=[1, 1])
     with pytest.raises(ValueError, match=r"coordinates: expected shape \(2, 3\)"):
         RecordingWriter(tmp_path / "w", unit_ids=[1, 2], coordinates=np.zeros((2, 2)))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from worlds.dwise_training import CONFIGS, CPU, TREE
@@ -100,9 +101,11 @@ def test_named_neurons_are_not_renamed(recording: Path, tmp_path: Path) -> None:
     opened = open_recording(recording)
     chosen = {"name": "dwiseneuro", "weights": str(path), "mouse": "tiny"}
     assert ready_encoder(chosen, opened, Arithmetic(CPU), where="encoders.a").spec.neuron_ids == opened.unit_ids
-    opened.unit_ids = opened.unit_ids[::-1]
+    shutil.copytree(recording, tmp_path / "turned")
+    np.save(tmp_path / "turned/meta/neurons/unit_ids.npy", opened.unit_ids[::-1])
+    turned = open_recording(tmp_path / "turned")
     with pytest.raises(ValueError, match="expected neuron 5 at place 0"):
-        ready_encoder(chosen, opened, Arithmetic(CPU), where="encoders.a")
+        ready_encoder(chosen, turned, Arithmetic(CPU), where="encoders.a")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,6 @@ RECORDS = {
 FREE = {
     "Ablation.sweep",  # values of a field that has its own range
     "Conversion.drift",
-    "Conversion.lag",
     "CoreReadoutSettings.mean",
     "Diffusion.guidance",
     "DwiseSettings.fill",

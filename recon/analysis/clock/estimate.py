@@ -120,9 +120,7 @@ def _refined(fit: Fit, penalty: float, late: Array) -> tuple[LagFit, Array]:
     for _ in range(ROUNDS):
         weights = weights_at(fit, 0, penalty, late)
         curves = trial_curves(fit, weights, chosen, late[chosen], reach=width)
-        fitted = fit_lag(
-            curves, line.progress[chosen], origin=late[chosen], clips=np.array([line.clips[i] for i in chosen])
-        )
+        fitted = fit_lag(curves, line.progress[chosen], origin=late[chosen], clips=clips)
         new = np.rint(fitted.lag.value + fitted.change.value * line.progress).astype(int)
         if np.ptp(new - late) <= MOVED / 2 and abs(float((new - late).mean())) <= 1:
             break

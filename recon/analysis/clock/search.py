@@ -150,7 +150,7 @@ def drifting(fit: Fit, reach: int) -> tuple[float, float]:
         replace(
             fit,
             chosen=tuple(map(int, one)),
-            folds=_folds(fit.line, one),
+            folds=_folds(fit.line, one.tolist()),
             values=fit.values * len(one) / len(fit.chosen),
         )
         for one in blocks

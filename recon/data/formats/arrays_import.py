@@ -173,11 +173,7 @@ def import_arrays(
                 "luma": weights if any(one.colour for one in movies) else "",
                 "degrees_per_source_pixel": degrees_per_pixel,
                 "notes": notes,
-                "decided": {
-                    "scale": scale,
-                    "tiers": "as given" if cut.pieces[0].tier else "split by content",
-                    **_absent(channels),
-                },
+                "decided": {"scale": scale, **_decided(cut, channels)},
                 **onsets_of(cut.pieces, listed.starts or (0,) * (len(frames) == 1), frame_rate),
             },
             overwrite=overwrite,
@@ -242,9 +238,10 @@ def _missing(channels: Mapping[str, TrialChannels]) -> list[str]:
     return [f"{name}: not recorded, unknown (NaN) in all frames" for name in missing]
 
 
-def _absent(channels: Mapping[str, TrialChannels]) -> dict[str, str]:
+def _decided(cut: Cut, channels: Mapping[str, TrialChannels]) -> dict[str, str]:
     absent = [PAIRS[name] for name in PAIRS if name not in channels]
-    return {"missing": f"{', '.join(absent)} in all trials"} if absent else {}
+    missing = {"missing": f"{', '.join(absent)} in all trials"} if absent else {}
+    return {"tiers": "as given" if cut.pieces[0].tier else "split by content", **missing}
 
 
 def _masked(masked: MaskedNeurons, ids: Array) -> list[str]:

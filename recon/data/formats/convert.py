@@ -105,7 +105,8 @@ def convert(
     if session.whole and settings in (None, Conversion()):
         made_by = _made_by(session, Conversion(), session.notes)
         return copied(session, destination, made_by=made_by, overwrite=overwrite, progress=progress)
-    check_clocks(session)
+    if not session.stills:
+        check_clocks(session)
     chosen = suited(settings or Conversion(), session)
     screen = framings(session, chosen.frame_size, crop=chosen.crop)
     notes = [*session.notes, *irregularities(session, chosen.degrees_per_pixel, screen)]
