@@ -208,6 +208,7 @@ def test_damage_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*unpacking*"))
 
 
+@pytest.mark.slow
 def test_any_damage_is_a_sentence_or_the_true_files(tmp_path: Path) -> None:
     whole = make(tmp_path / "m.zip", MEMBERS).read_bytes()
     random = np.random.default_rng(1)

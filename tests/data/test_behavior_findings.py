@@ -21,5 +21,5 @@ def test_streams_that_are_absent_and_trials_with_gaps_are_named(published) -> No
     np.save(root / "data/behavior/1.npy", array)
     recording = open_recording(root)
     (never, gaps) = behavior_findings(recording, survey(recording))
-    assert never[0] == "note" and never[1].startswith("pupil x, pupil y: not recorded in any trial")
+    assert never[0] == "note" and never[1].startswith("pupil x, pupil y: in no trial")
     assert gaps[0] == "warning" and "pupil dilation: unknown in 25% of the frames of 1 trials (1)" in gaps[1]

@@ -107,6 +107,7 @@ def reconstruct(recording: SensoriumRecording, folder: Path, *, behavior: tuple[
     assert all(np.isfinite(float(row["video_correlation"])) for row in rows)
 
 
+@pytest.mark.slow
 def test_still_images_keep_their_responses_and_are_reconstructed_and_scored(tmp_path: Path) -> None:
     source = worlds.write_stills(tmp_path / "static21067")
     assert main(["data", "convert", str(source), str(tmp_path / "recording"), "frame_size=[9,16]"]) == 0

@@ -22,7 +22,7 @@ from worlds.commands import RUN, children, rows_of
 from recon.study.benchmark import benchmark
 from recon.study.store import Store
 
-KILLS = int(os.environ.get("RECON_KILLS", "40"))
+KILLS = int(os.environ.get("RECON_KILLS", "30"))
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
 
 

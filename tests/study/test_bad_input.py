@@ -190,6 +190,7 @@ sys.exit(cli.main(["benchmark", *sys.argv[1:]]))
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_harms_nothing_and_the_same_command_goes_on(
     world: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

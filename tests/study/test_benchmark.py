@@ -133,6 +133,7 @@ benchmark(config.load(sys.argv[1], sys.argv[2:]))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_numbers_of_an_uninterrupted_one(tree: dict[str, Any], tmp_path: Path) -> None:
     from omegaconf import OmegaConf
 

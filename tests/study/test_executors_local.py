@@ -141,9 +141,9 @@ def test_beside_each_other_gives_the_table_of_one_after_another(tree: dict[str, 
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "how",
-    [pytest.param(signal.SIGKILL, id="killed", marks=pytest.mark.slow), pytest.param(signal.SIGINT, id="interrupted")],
+    "how", [pytest.param(signal.SIGKILL, id="killed"), pytest.param(signal.SIGINT, id="interrupted")]
 )
 def test_processes_end_with_their_parent(how: signal.Signals, tree: dict[str, Any], tmp_path: Path) -> None:
     tree["rows"] = [{"label": "pixels", "method": {"name": "gradient", "iterations": 1000000}}]
