@@ -50,6 +50,7 @@ def test_scenes_that_are_too_short_are_no_question(asked: dict) -> None:
         captions.identify_captions(asked | {"least": 9999})
 
 
+@pytest.mark.slow
 def test_generated_movies_join_what_is_learnt_from(asked: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawn, "PART", 2)
     results = captions.identify_captions(asked | {"captions": {"more": GENERATED}})

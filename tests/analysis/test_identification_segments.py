@@ -73,6 +73,7 @@ def test_tuned_units_identify_and_others_do_not(session: Path, capsys: pytest.Ca
     assert rows["cortex", "contrastive", "8"]["note"].endswith("mean of 3 seeds")
 
 
+@pytest.mark.slow
 def test_turned_worlds_are_kept_as_they_come(session: Path) -> None:
     path = session.parent / "run" / "identification.csv"
     assert cli.main(["identify", str(session), "learning.steps=3"]) == 0

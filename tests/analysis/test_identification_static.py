@@ -69,6 +69,7 @@ def test_shuffled_responses_identify_nothing_that_was_held_out(tmp_path: Path) -
             assert float(row["top1"]) < 0.15, row
 
 
+@pytest.mark.slow
 def test_the_gap_is_asked_for_each_share(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     OmegaConf.save(OmegaConf.create(planted(tmp_path) | {"shares": [0.25, 1.0]}), tmp_path / "static.yaml")
     assert cli.main(["identify", str(tmp_path / "static.yaml")]) == 0

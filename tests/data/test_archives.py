@@ -137,6 +137,7 @@ def test_a_name_twice_and_a_file_where_a_folder_is(tmp_path: Path) -> None:
     assert seen(tmp_path) == ["both.zip", "twice.zip"]
 
 
+@pytest.mark.slow
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     bomb = make(tmp_path / "bomb.zip", {f"{i}.npy": bytes(archives.SMALL) for i in range(2)})
     assert bomb.stat().st_size < archives.SMALL / 500

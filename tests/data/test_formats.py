@@ -73,6 +73,7 @@ def test_every_format_is_reconstructed_and_scored(source: tuple[str, Path], tmp_
     reconstruct(open_recording(tmp_path / "recording"), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Sensorium 2023", "plain arrays", "NWB 2 by a mapping"])
 def test_what_is_not_converted_by_its_looks_is_reconstructed_and_scored(kind: str, tmp_path: Path) -> None:
     shown = [worlds.film(3, rate=30.0, start=4 * k, seed=10 + k) for k in range(10)]
@@ -183,6 +184,7 @@ def test_what_stands_where_a_conversion_would_go_is_never_overwritten(tmp_path: 
     assert (tmp_path / "twin.recording/meta/recording.json").read_text() == before
 
 
+@pytest.mark.slow
 def test_a_zip_of_still_images_opens(tmp_path: Path) -> None:
     worlds.write_stills(tmp_path / "static21067", images=20)
     shutil.make_archive(str(tmp_path / "mouse"), "zip", tmp_path, "static21067")

@@ -89,6 +89,7 @@ def test_the_gradient_is_that_of_finite_differences(weights: Path) -> None:
     assert all(parameter.grad is None for parameter in encoder.parameters())
 
 
+@pytest.mark.slow
 def test_a_rate_depends_on_the_stated_context_only(weights: Path) -> None:
     encoder, (movie, behavior) = freeze(load_dwiseneuro(weights, "0")), inputs(95)
     shown = movie.requires_grad_()

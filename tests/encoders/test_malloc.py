@@ -36,6 +36,7 @@ def faults(word: str) -> tuple[bool, int]:
     return kept == "1", int(count)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
 def test_large_tensors_are_not_mapped_anew() -> None:
     kept, few = faults("keep")

@@ -85,6 +85,7 @@ def without(method: Gradient, peculiarity: str) -> Gradient:
     return replace(method, subclips=replace(method.subclips, **change))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peculiarity", ["skip_first", "norm", "repeat_last"])
 def test_every_peculiarity_counts(peculiarity: str, problem: Problem) -> None:
     method = without(bauer_worlds.preset("bauer2025", bauer_worlds.ITERATIONS), peculiarity)

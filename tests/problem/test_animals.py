@@ -122,6 +122,7 @@ def test_two_animals_tell_more_than_one(world: Path) -> None:
     assert found[1] > found[0]
 
 
+@pytest.mark.slow
 def test_another_video_is_refused(world: Path, tmp_path: Path) -> None:
     different = replace(TINY, seed=1, neurons=30, clip_frames=80)
     simulate(tmp_path / "different", different, progress=False)

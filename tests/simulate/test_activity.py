@@ -100,6 +100,7 @@ def test_planes_are_sampled_one_after_the_other() -> None:
     assert held[:, :26].abs().max() == 0 and held[:, 36:].min() > 1 - 1e-9
 
 
+@pytest.mark.slow
 def test_single_trials_are_as_reliable_as_in_recordings() -> None:
     settings = SimulationSettings(neurons=150)
     population = SimulatedPopulation(settings)

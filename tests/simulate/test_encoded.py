@@ -64,6 +64,7 @@ def test_frames_are_those_with_contrast_evenly_spread(settings: EncodedSettings)
         film_frames(replace(settings, films=Path("nowhere")), SIZE)
 
 
+@pytest.mark.slow
 def test_rates_are_the_encoders_and_responses_are_drawn_from_them(settings: EncodedSettings, tmp_path: Path) -> None:
     recording = open_recording(shown(settings, tmp_path / "recording"))
     assert [recording.tiers.count(tier) for tier in ("train", "oracle", "live_test_main")] == [4, 2, 1]

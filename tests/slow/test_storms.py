@@ -140,6 +140,7 @@ def test_a_small_disk_fills_up_and_the_run_goes_on_when_there_is_room(
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_changes_nothing(tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Names, order and progress hang on what goes in and on the monotonic clock, not on the time of day."""
     tree["rows"][1]["seeds"] = [0, 1]

@@ -150,6 +150,7 @@ def test_a_submodule_does_not_bring_its_package_and_folders_without_init_are_pac
     assert imported_modules("json", "recon.nowhere", "numpy", package=package) == ()
 
 
+@pytest.mark.slow
 def test_a_checkout_and_an_installed_copy_agree(tmp_path: Path) -> None:
     package = copied(tmp_path)
     assert not any(path.is_symlink() for path in package.iterdir()) and (PACKAGE / "encoders").is_dir()
