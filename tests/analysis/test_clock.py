@@ -131,3 +131,16 @@ def test_unrelated_responses_have_no_lag(right: Clock, tmp_path: Path) -> None:
 def test_a_recording_without_trials_to_compare_is_left_alone(tmp_path: Path) -> None:
     short = clocks.write(tmp_path / "short", FILMS[:3, :10], RESPONSES[:3, :, :10])
     assert report(short).findings == () and "not estimated" in report(short).decided
+
+
+def test_swapped_clips_that_are_alike_are_named_by_both_halves(tmp_path: Path) -> None:
+    """Each half alone fits the other's clip hardly better than its own, because the clips share some of their light."""
+    films = clocks.movies(seed=7, frames=60)
+    films[17] = (0.25 * films[4] + 0.75 * films[17]).astype(np.uint8)
+    responses = clocks.activity(films, seed=7, noise=3.0)
+    order = np.arange(clocks.TRIALS)
+    recording = clocks.write(tmp_path / "right", films, responses)
+    assert clock(recording).misplaced == ()
+    order[[4, 17]] = [17, 4]
+    swapped = clock(clocks.write(tmp_path / "swapped", films, responses[order]))
+    assert [(one.trial, one.fits) for one in swapped.misplaced] == [(4, 17), (17, 4)]

@@ -21,8 +21,16 @@ from recon.simulate import SimulationSettings, simulate
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_right_clocks_raise_no_warning(seed: int, tmp_path: Path) -> None:
-    sizes = {"neurons": 60, "validation_clips": 2, "test_clips": 2, "repeats": 3, "frame_size": (18, 32)}
-    settings = SimulationSettings(minutes=3.0, degrees_per_pixel=2.9, seed=seed, **sizes)
+    settings = SimulationSettings(
+        neurons=60,
+        minutes=3.0,
+        validation_clips=2,
+        test_clips=2,
+        repeats=3,
+        frame_size=(18, 32),
+        degrees_per_pixel=2.9,
+        seed=seed,
+    )
     recording = open_recording(simulate(tmp_path / "simulated", settings, progress=False))
     found = clock_report(recording, survey(recording), signal="deconvolved")
     assert found.findings == () and 0.05 < found.facts["clock"]["lag_seconds"] < 0.15, found.decided
