@@ -153,10 +153,11 @@ def _rate(steps: Array, stated: Fraction | None, tick: float) -> float:
 
 
 def _stream(path: Path, container: Any) -> Any:
-    """Return the first video stream that is not a cover picture; raises IndexError where there is none."""
+    """Return the first video stream of a known codec that is no cover picture; raises IndexError without one."""
     from av.stream import Disposition
 
-    films = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
+    known = [one for one in container.streams.video if one.codec_context is not None]
+    films = [one for one in known if not one.disposition & Disposition.attached_pic]
     if not films:
         raise IndexError("no video stream")
     check_unpacked(str(path), PIXEL * films[0].width * films[0].height, path.stat().st_size)

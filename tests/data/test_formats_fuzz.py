@@ -156,7 +156,11 @@ def survive(kind: str, folder: Path, count: int) -> list[str]:
     """Read the cases in a process of their own and return what became of each."""
     made = cases(kind, folder, count)
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, kind, str(made)], capture_output=True, text=True, timeout=60 + count, check=False
+        [sys.executable, "-c", SCRIPT, kind, str(made)],
+        capture_output=True,
+        text=True,
+        timeout=120 + 3 * count,
+        check=False,
     )
     *said, sound = done.stdout.splitlines() or [""]
     assert done.returncode == 0, f"after {sound}: {done.stderr[-2000:]}"

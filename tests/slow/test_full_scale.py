@@ -25,19 +25,30 @@ from recon.train.trial_cache import KeptClips, Room
 pytestmark = [pytest.mark.slow, pytest.mark.real]
 
 GIB = 2**30
-ITERATE = """
-import resource, sys
+PEAK = """
+import sys
+def peak():
+    # Not ru_maxrss: a new process inherits the peak of the one that started it.
+    lines = open("/proc/self/status").read().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+"""
+ITERATE = (
+    PEAK
+    + """
 from recon.data.open import open_recording
 recording = open_recording(sys.argv[1])
 seen = sum(recording.trial(index).responses.numel() for index, tier in enumerate(recording.tiers) if tier != "none")
-print(seen, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(seen, peak())
 """
-CHECK = """
-import resource, sys
+)
+CHECK = (
+    PEAK
+    + """
 from recon.cli import main
 status = main(["data", "check", sys.argv[1]])
-print(status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(status, peak())
 """
+)
 
 
 @pytest.fixture(scope="module")
