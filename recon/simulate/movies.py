@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.simulate.captions import joined
+from recon.simulate.facts import SceneFacts
 from recon.simulate.render import FRAME_RATE, render
 from recon.simulate.scenes import Scene, make_scene
 from recon.simulate.sources import SPLITS, scene_source
@@ -23,12 +24,13 @@ SHORTEST, LONGEST = 2.0, 4.5
 
 @dataclass(frozen=True)
 class SceneRecord:
-    """A scene's frames [`first`, `end`) in its clip, its captions and the name of its source."""
+    """A scene's frames [`first`, `end`) in its clip, its captions, the name of its source, and facts if known."""
 
     first: int
     end: int
     captions: tuple[str, ...]
     source: str
+    facts: SceneFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class SimulatedClip:
                 "caption": scene.captions[0],
                 "captions": list(scene.captions),
                 "source": scene.source,
+                **({"facts": asdict(scene.facts)} if scene.facts else {}),
             }
             for scene in self.scenes
         ]
@@ -69,7 +72,7 @@ def make_clip(
         source = scene_source(split, index, part)
         scene = make_scene(source, part, frames=end - first, frame_size=frame_size, degrees_per_pixel=degrees_per_pixel)
         videos.append(_frames(scene, end - first, frame_size, degrees_per_pixel))
-        records.append(SceneRecord(first, end, scene.captions, source.name))
+        records.append(SceneRecord(first, end, scene.captions, source.name, scene.facts))
         shown.append(np.repeat(scene.attributes[:, None], end - first, axis=1))
     return SimulatedClip(
         name=f"{split}-{index:04d}",

@@ -35,7 +35,7 @@ from recon.types import AcquisitionTimes
 
 AHEAD = 2
 """Clips rendered in advance while responses are simulated."""
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Increment whenever equal settings would give different data."""
 LATER = ("films", "stimuli", "patches")
 TIERS = {"train": "train", "validation": "oracle", "test": "live_test_main"}

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recon.simulate import captions, textures
+from recon.simulate.facts import ObjectFacts, SceneFacts, motion_facts, places
 from recon.simulate.render import FRAME_RATE, OVERSAMPLING, Layer, smooth_motion
 from recon.simulate.sources import SceneSource, split_of_sources
 from recon.simulate.textures import SHAPES, TEXTURES, Generator
@@ -24,11 +25,12 @@ SIZES = {"small": 0.17, "medium-sized": 0.27, "large": 0.4}
 
 @dataclass(frozen=True)
 class Scene:
-    """Layers from back to front, a caption and two paraphrases, attributes `[A]`, mean grey level and contrast."""
+    """Layers from back to front, captions, attributes `[A]`, facts, mean grey level and contrast."""
 
     layers: list[Layer]
     captions: tuple[str, ...]
     attributes: NDArray[np.float32]
+    facts: SceneFacts
     mean: float
     contrast: float
 
@@ -50,14 +52,15 @@ def make_scene(
     screen = (frame_size[1] * degrees_per_pixel, frame_size[0] * degrees_per_pixel)
     stage = Stage(frames, screen, degrees_per_pixel / OVERSAMPLING)
     if source.photograph:
-        layers, texts, shown = _photograph(generator, stage, source.photograph)
+        layers, texts, shown, facts = _photograph(generator, stage, source.photograph)
     else:
-        layers, texts, shown = {"leaves": _leaves, "objects": _objects, "pan": _pan}[source.kind](generator, stage)
+        draw = {"leaves": _leaves, "objects": _objects, "pan": _pan}[source.kind]
+        layers, texts, shown, facts = draw(generator, stage)
     attributes = np.array([name in shown for name in ATTRIBUTES], dtype=np.float32)
-    return Scene(layers, texts, attributes, mean=generator.uniform(75, 125), contrast=generator.uniform(38, 62))
+    return Scene(layers, texts, attributes, facts, mean=generator.uniform(75, 125), contrast=generator.uniform(38, 62))
 
 
-Made = tuple[list[Layer], tuple[str, ...], set[str]]
+Made = tuple[list[Layer], tuple[str, ...], set[str], SceneFacts]
 
 
 def _speed(generator: Generator, mean: float) -> float:
@@ -65,12 +68,21 @@ def _speed(generator: Generator, mean: float) -> float:
 
 
 def _surface(generator: Generator) -> tuple[textures.Picture, str, str]:
-    """Draw a canvas; return it with its name and its attribute."""
+    """Draw a canvas; return it with its name, as a background and in short."""
     if generator.random() < 0.65:
         coarse = generator.random() < 0.5
         canvas = textures.dead_leaves(generator, CANVAS, smallest=7.0 if coarse else 3.0)
-        return canvas, "a background of large leaves" if coarse else "a background of small leaves", "leaves"
+        kind = _leaf_size(coarse)
+        return canvas, f"a background of {kind}", kind
     return textures.clouds(generator, CANVAS), "a cloudy background", "clouds"
+
+
+def _leaf_size(coarse: bool) -> str:
+    return "large leaves" if coarse else "small leaves"
+
+
+def _attribute(surface: str) -> str:
+    return surface.split()[-1]
 
 
 def _leaves(generator: Generator, stage: Stage) -> Made:
@@ -84,8 +96,9 @@ def _leaves(generator: Generator, stage: Stage) -> Made:
     for _ in range(int(generator.integers(0, 4))):
         pace = speed * generator.uniform(1.3, 2.0)
         layers.append(_clump(generator, stage, canvas, speed=pace, direction=direction))
-    name = "a pile of large leaves" if coarse else "a pile of small leaves"
-    return layers, captions.surface_captions(name, motion.velocity, growth), {"leaves"}
+    surface = _leaf_size(coarse)
+    texts = captions.surface_captions(f"a pile of {surface}", motion.velocity, growth)
+    return layers, texts, {"leaves"}, SceneFacts("leaves", surface, **motion_facts(motion.velocity, growth))
 
 
 def _clump(generator: Generator, stage: Stage, canvas: textures.Picture, *, speed: float, direction: float) -> Layer:
@@ -101,21 +114,23 @@ def _clump(generator: Generator, stage: Stage, canvas: textures.Picture, *, spee
 
 def _objects(generator: Generator, stage: Stage) -> Made:
     """Draw one to four textured objects over a still or slowly drifting background."""
-    canvas, background, attribute = _surface(generator)
+    canvas, background, surface = _surface(generator)
     drift = _speed(generator, 5.0) if generator.random() < 0.5 else 0.0
     behind = smooth_motion(generator, stage.frames, speed=drift, direction=generator.uniform(-np.pi, np.pi))
-    layers, subjects, shown = [Layer(0.6 * canvas, behind)], [], {attribute}
+    layers, subjects, objects, shown = [Layer(0.6 * canvas, behind)], [], [], {_attribute(surface)}
     for _ in range(int(generator.integers(1, 5))):
         shape, texture = str(generator.choice(SHAPES)), str(generator.choice(TEXTURES))
         size = str(generator.choice(list(SIZES)))
         radius = SIZES[size] * generator.uniform(0.85, 1.15) * stage.screen[1]
         layer = _moving_object(generator, stage, shape, texture, radius=radius)
         layers.append(layer)
-        subjects.append((captions.object_words(size, texture, shape), layer.motion.velocity, layer.motion.growth))
+        velocity, growth, where = layer.motion.velocity, layer.motion.growth, places(layer, stage.screen)
+        subjects.append(captions.Subject(size, texture, shape, velocity, growth, **where))
+        objects.append(ObjectFacts(shape, texture, size, **motion_facts(velocity, growth), **where))
         shown |= {shape, texture}
-    kind = captions.speed_class(behind.velocity)
-    moving = "" if kind == "still" else f" that drifts {captions.direction_words(behind.velocity)}"
-    return layers, captions.objects_captions(subjects, background, moving=moving), shown
+    facts = SceneFacts("objects", surface, **motion_facts(behind.velocity, 0.0), objects=tuple(objects))
+    moving = f" that drifts {facts.direction}" if facts.direction else ""
+    return layers, captions.objects_captions(subjects, background, moving=moving), shown, facts
 
 
 def _moving_object(generator: Generator, stage: Stage, shape: str, texture: str, *, radius: float) -> Layer:
@@ -136,12 +151,14 @@ def _moving_object(generator: Generator, stage: Stage, shape: str, texture: str,
 
 def _pan(generator: Generator, stage: Stage) -> Made:
     """Draw a camera that pans and zooms over a large canvas."""
-    canvas, name, attribute = _surface(generator)
+    canvas, name, kind = _surface(generator)
     growth = _growth(generator)
     speed, direction = _speed(generator, 17.0), generator.uniform(-np.pi, np.pi)
     motion = smooth_motion(generator, stage.frames, speed=speed, direction=direction, growth=growth)
     surface = name.replace("a background of", "a wide field of").replace("a cloudy background", "a cloudy landscape")
-    return [Layer(canvas, motion)], captions.camera_captions(surface, motion.velocity, growth), {attribute}
+    facts = SceneFacts("pan", kind, **motion_facts(motion.velocity, growth))
+    texts = captions.camera_captions(surface, motion.velocity, growth)
+    return [Layer(canvas, motion)], texts, {_attribute(kind)}, facts
 
 
 def _photograph(generator: Generator, stage: Stage, photograph: str) -> Made:
@@ -162,7 +179,8 @@ def _photograph(generator: Generator, stage: Stage, photograph: str) -> Made:
     )
     words, content = split_of_sources()["contents"][photograph]
     texts = captions.camera_captions(words, motion.velocity, growth)
-    return [Layer(picture, motion)], texts, {"photograph", content}
+    facts = SceneFacts("photograph", content, **motion_facts(motion.velocity, growth))
+    return [Layer(picture, motion)], texts, {"photograph", content}, facts
 
 
 def _growth(generator: Generator) -> float:

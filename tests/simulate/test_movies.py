@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from skimage.registration import phase_cross_correlation
 
 from recon.simulate import captions, textures
+from recon.simulate.facts import places
 from recon.simulate.movies import make_clip
 from recon.simulate.render import FRAME_RATE, Layer, Motion, render, smooth_motion
 from recon.simulate.scenes import ATTRIBUTES, make_scene
@@ -175,7 +177,7 @@ def test_direction_words_are_what_a_measurement_of_the_rendered_movie_says(eight
     )
     assert captions.direction_words(motion.velocity) in captions.movement(motion.velocity)
     against = captions.direction_words((-motion.velocity[0], -motion.velocity[1]))
-    assert all(against in text for text in captions.camera_captions("a wall", motion.velocity, 0.0))
+    assert all(against in text for text in captions.camera_captions("a wall", motion.velocity, 0.0)[:4])
 
 
 @pytest.mark.parametrize("kind", ["leaves", "objects", "pan"])
@@ -187,10 +189,84 @@ def test_scenes_say_how_their_parts_move_and_what_they_show(kind: str) -> None:
         x, y = motion.velocity
         seen = (-x, -y) if kind == "pan" else (x, y)
         if captions.speed_class(seen) != "still":
-            assert all(captions.direction_words(seen) in text for text in scene.captions)
+            assert all(captions.direction_words(seen) in text for text in scene.captions[:4])
         shown = {name for name, on in zip(ATTRIBUTES, scene.attributes, strict=True) if on}
         words = scene.captions[0].replace("cloudy", "clouds")
         assert shown and all(name in words for name in shown)
+
+
+def there(shift: tuple[float, float], *, step: tuple[float, float] = (0.0, 0.0)) -> dict[str, str]:
+    motion = straight(9, step)
+    motion = Motion(motion.shift - motion.shift[4] + np.array(shift), motion.angle, motion.scale)
+    return places(Layer(np.zeros((3, 3)), motion, np.ones((3, 3)), wrap=(80.0, 60.0)), (60.0, 36.0))
+
+
+def test_places_are_ninths_of_the_screen_in_which_an_object_is_seen() -> None:
+    where = [there((x, y))["place"] for y in (-12.0, 0.0, 12.0) for x in (-20.0, 0.0, 20.0)]
+    assert tuple(where) == captions.PLACES
+    assert there((0.0, 0.0), step=(4.0, 0.0)) == {
+        "place": "in the centre",
+        "start": "on the left",
+        "end": "on the right",
+    }
+    assert there((38.0, 0.0), step=(4.0, 0.0)) == dict.fromkeys(("place", "start", "end"), "on the right")
+    assert there((100.0, 0.0))["place"] == "on the right", "it re-entered opposite, at x = 20"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_named_place_is_where_the_rendered_object_is(seed: int) -> None:
+    scene = make_scene(SceneSource(seed, "objects"), 0, frames=61, frame_size=(36, 64), degrees_per_pixel=1.94)
+    behind, first = scene.layers[:2]
+    bright = replace(first, values=np.full_like(first.values, 1.0))
+    frames = render(
+        [replace(behind, values=0 * behind.values), bright], frames=61, frame_size=(36, 64), degrees_per_pixel=1.94
+    )
+    rows, columns = np.nonzero(frames[30].numpy() > 0.5)
+    row, column = (np.searchsorted((side / 3, 2 * side / 3), at.mean()) for side, at in ((36, rows), (64, columns)))
+    known = scene.facts.objects[0]
+    if known.start == known.end == known.place:  # others may be cut by the border of the screen
+        assert captions.PLACES[3 * row + column] == known.place
+    for phrasing in captions.WITH_PLACE:
+        assert known.place.split(" ", 1)[1] in scene.captions[phrasing] or known.start != known.end
+    assert not any(place in scene.captions[number] for place in captions.PLACES for number in (0, 1, 2, 5))
+
+
+def test_captions_order_objects_in_depth_and_be_brief() -> None:
+    def subject(shape: str, place: str, velocity: tuple[float, float] = (0.0, 0.0), **other: str) -> captions.Subject:
+        return captions.Subject(
+            "small", "plain", shape, velocity, 0.0, place, **{"start": place, "end": place, **other}
+        )
+
+    behind, front = subject("disc", "at the top"), subject("star", "in the centre", (12.0, 0.0), start="on the left")
+    said = captions.objects_captions([behind, front], "a background of large leaves", moving="")
+    assert said[3] == (
+        "a small plain disc at the top stays almost still and a small plain star moves steadily to the right, "
+        "from the left to the centre over a background of large leaves"
+    )
+    assert said[4] == (
+        "a small plain star in the centre, in front of a small plain disc at the top, over a background of large leaves"
+    )
+    assert said[5] == "a plain disc and a plain star over leaves"
+    assert captions.surface_captions("a pile of small leaves", (0.0, 12.0), 0.0)[3:] == (
+        "a pile of small leaves fills the whole screen and moves steadily downwards",
+        "the whole screen is filled by a pile of small leaves",
+        "leaves",
+    )
+
+
+def test_a_mirrored_caption_is_that_of_the_mirrored_scene() -> None:
+    assert captions.mirrored("a disc on the left, up and to the right over a cloudy background") == (
+        "a disc on the right, up and to the left over a cloudy background"
+    )
+    for velocity in ((9.0, 3.0), (-20.0, 20.0), (0.0, 30.0)):
+        other = (-velocity[0], velocity[1])
+        assert captions.mirrored(captions.movement(velocity)) == captions.movement(other)
+
+
+def test_facts_are_stored_with_captions() -> None:
+    scene = make_clip("train", 4, frames=90, **SMALL).describe()[0]
+    assert scene["facts"]["kind"] in ("leaves", "objects", "pan", "photograph")
+    assert len(scene["captions"]) == captions.PHRASINGS
 
 
 def test_a_photograph_is_named_and_its_content_marked() -> None:
