@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from recon.priors.diffusion import Diffusion
 from recon.priors.gaussian import GaussianPrior
 from recon.priors.latent_diffusion import Pretrained
-from recon.priors.movie_diffusion import Diffusion
 from recon.priors.prior import Prior
 
 PRIORS: dict[str, type[Prior]] = {

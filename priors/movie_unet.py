@@ -117,9 +117,7 @@ class MovieUnet(nn.Module):
         return shown[:, :, :frames, :height, :width]
 
     def _steering(self, level: Tensor, text: Tensor | None) -> Tensor:
-        rates = torch.exp(torch.linspace(0, math.log(64.0), FREQUENCIES, device=level.device)) * math.pi / 4
-        angles = level.float()[:, None] * rates
-        noise = self.noise(torch.cat([angles.sin(), angles.cos()], 1))[:, None]
+        noise = self.noise(noise_angles(level))[:, None]
         embedding = self.no_text.expand(len(level), 1, -1)
         if text is not None:
             series = text if text.dim() == 3 else text[:, None]
@@ -141,7 +139,14 @@ class MovieUnet(nn.Module):
         finer = self.up[level](rearrange(lower, "b t c h w -> (b t) c h w"))
         wide = functional.interpolate(finer, x.shape[-2:], mode="bilinear")
         series = rearrange(wide, "(b t) c h w -> b t c h w", b=len(x))
-        return _apply_blocks(self.after[level], x + _upsampled_in_time(series), steering)
+        return _apply_blocks(self.after[level], x + upsampled_in_time(series), steering)
+
+
+def noise_angles(level: Tensor) -> Tensor:
+    """Return sines and cosines `[B,2·FREQUENCIES]` that encode noise levels ln σ / 4 `[B]`."""
+    rates = torch.exp(torch.linspace(0, math.log(64.0), FREQUENCIES, device=level.device)) * math.pi / 4
+    angles = level.float()[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], 1)
 
 
 def _apply_blocks(blocks: nn.Module, x: Tensor, steering: Tensor) -> Tensor:
@@ -157,7 +162,7 @@ def _extended(steering: Tensor, frames: int) -> Tensor:
     return torch.cat([steering, steering[:, -1:].expand(-1, frames - steering.shape[1], -1)], 1)
 
 
-def _upsampled_in_time(series: Tensor) -> Tensor:
+def upsampled_in_time(series: Tensor) -> Tensor:
     """Return `[B,2T,…]`: series upsampled by two in time by linear interpolation, at ±1/4 frame."""
     before = torch.cat([series[:, :1], series[:, :-1]], 1)
     after = torch.cat([series[:, 1:], series[:, -1:]], 1)

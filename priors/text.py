@@ -39,6 +39,24 @@ class TextEncoder:
         found: Tensor = model(list(texts)) if texts else torch.empty(0, len(model(["."])[0]))
         return functional.normalize(found.float(), dim=1)
 
+    def both(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return what a call and `tokens` return, from one evaluation of the model."""
+        model = _model(self.source)
+        if not isinstance(model, Sentences):
+            raise InputError(
+                f"text encoder {self.source!r}: expected a model of sentence-transformers for tokens, got CLIP; use "
+                f"{EMBEDDED!r}"
+            )
+        vectors, tokens = model.both(list(texts))
+        return functional.normalize(vectors.float(), dim=1), tokens
+
+    def tokens(self, texts: Sequence[str]) -> Tensor:
+        """Return the last layer's embedding of every token `[K,L,D]`; NaN behind the last of each text.
+
+        Raises InputError for CLIP models, whose tokens are of another space than their sentences.
+        """
+        return self.both(texts)[1]
+
 
 def check_text_encoder(source: str) -> None:
     """Raise InputError where a text encoder is not at hand; the one of the package is not loaded."""
@@ -59,7 +77,7 @@ def _model(source: str) -> Any:
         raise InputError("texts: expected the extra `text` to be installed, got nothing; pip install 'recon[text]'")
     path = _embedded() if source == EMBEDDED else str(user_path(source))
     try:
-        return _clip(path) if _is_clip(path) else _sentences(path)
+        return _clip(path) if _is_clip(path) else Sentences(path)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"text encoder {source!r}: expected a folder or hub id of sentence-transformers or CLIP, got "
@@ -83,11 +101,25 @@ def _is_clip(path: str) -> bool:
     return str(AutoConfig.from_pretrained(path).model_type).startswith("clip")
 
 
-def _sentences(path: str) -> Any:
-    from sentence_transformers import SentenceTransformer
+class Sentences:
+    """A model of sentence-transformers in a folder: texts → embeddings of sentences, or of their tokens."""
 
-    model = SentenceTransformer(path, device="cpu")
-    return lambda texts: model.encode(texts, convert_to_tensor=True, show_progress_bar=False).clone()
+    def __init__(self, path: str) -> None:
+        from sentence_transformers import SentenceTransformer
+
+        self._model: Any = SentenceTransformer(path, device="cpu")
+
+    def __call__(self, texts: list[str]) -> Tensor:
+        """Return embeddings `[K,D]` of sentences."""
+        found: Tensor = self._model.encode(texts, convert_to_tensor=True, show_progress_bar=False).clone()
+        return found
+
+    def both(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """Return embeddings `[K,D]` of sentences, and `[K,L,D]` of their tokens, NaN behind the last of each."""
+        found = self._model.encode(texts, output_value=None, show_progress_bar=False)
+        rows = [one["token_embeddings"][one["attention_mask"].bool()].float().clone() for one in found]
+        vectors = torch.stack([one["sentence_embedding"] for one in found])
+        return vectors, torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=torch.nan)
 
 
 def _clip(path: str) -> Any:

@@ -35,8 +35,19 @@ def save_prior(
 
 def settings_of(cls: type[Settings], header: Mapping[str, str], weights: str | Path) -> Settings:
     """Return the settings in a prior's header, a dataclass; keys, types and ranges are checked."""
-    where = f"{weights}: settings"
-    return from_mapping(cls, from_json(header.get("settings", "null"), where=where), where=where)
+    return settings_in(cls, header, "settings", weights)
+
+
+def settings_in(cls: type[Settings], header: Mapping[str, str], entry: str, weights: str | Path) -> Settings:
+    """Return the settings in one entry of a prior's header, a dataclass; keys, types and ranges are checked."""
+    where = f"{weights}: {entry}"
+    return from_mapping(cls, from_json(header.get(entry, "null"), where=where), where=where)
+
+
+def format_of(weights: str | Path, *, what: str) -> str:
+    """Return the kind of prior that a file or shipped name holds; empty where it does not say."""
+    path = find_weights(weights, SHIPPED, what=what, remedy="train one with `recon train prior`")
+    return read_header(path).get("format", "")
 
 
 def scale_of(weights: str | Path, *, what: str) -> Scale | None:

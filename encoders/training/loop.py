@@ -101,6 +101,7 @@ def learn(
     log: Path | None = None,
     title: str = "",
     show: Show | None = None,
+    before: Callable[[int], None] | None = None,
     about: str = "",
 ) -> TrainingOutcome:
     """Train a model in place; it ends in evaluation mode with the kept weights.
@@ -109,7 +110,8 @@ def learn(
     weights; the caller deletes the file once the weights are saved. A damaged file is set aside with a warning; one of
     other settings, another network, another seed or another `about`, which names data, loss and code, is an InputError.
     `title` labels a progress bar. With `log`, losses go to a TensorBoard folder, and at every validation the values
-    returned by `show`, which must not draw from `generator`.
+    returned by `show`, which must not draw from `generator`. `before` is called with the number of every step before
+    it is taken, for data that grow during training.
     """
     run = started(model, settings, generator, about=about)
     if checkpoint is not None and whole(checkpoint):
@@ -117,6 +119,8 @@ def learn(
     with closing(TrainingWatch(settings.steps, run.step, log, title=title)) as watch:
         saved, began = time.monotonic(), time.monotonic() - run.seconds
         while run.step < settings.steps and not _stalled(run, settings, validate):
+            if before is not None:
+                before(run.step)
             values = _advance(run, loss, settings)
             values |= _validated(run, settings, validate)
             run.seconds = time.monotonic() - began

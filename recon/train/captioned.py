@@ -24,13 +24,14 @@ LENGTH = 60
 class Captioned:
     """Clips as bytes `[K,T,H,W]`, their scenes (clip, first, end), and embeddings of the scenes' captions `[S,P,D]`.
 
-    `captions` holds the first phrasing of each scene's caption.
+    `captions` holds the first phrasing of each scene's caption, `texts` all of them.
     """
 
     movies: Tensor
     scenes: tuple[tuple[int, int, int], ...]
     embeddings: Tensor
     captions: tuple[str, ...]
+    texts: tuple[tuple[str, ...], ...] = ()
 
     def fingerprint(self) -> str:
         """Return a short hash of the movies, their scenes and captions."""
@@ -49,15 +50,27 @@ class Captioned:
 
     def drawn(self, generator: torch.Generator, *, batch: int, frames: int) -> tuple[Tensor, Tensor]:
         """Return random chunks `[B,1,F,H,W]` in [0,1], each from one scene, with the embedding of one phrasing."""
+        chosen, phrased = self._chosen(generator, batch)
+        return self._chunks(chosen, generator, frames), self.embeddings[torch.tensor(chosen), phrased]
+
+    def drawn_texts(self, generator: torch.Generator, *, batch: int, frames: int) -> tuple[Tensor, list[str]]:
+        """Return random chunks as `drawn` does, each with the text of one phrasing."""
+        chosen, phrased = self._chosen(generator, batch)
+        texts = [self.texts[scene][number] for scene, number in zip(chosen, phrased.tolist(), strict=True)]
+        return self._chunks(chosen, generator, frames), texts
+
+    def _chosen(self, generator: torch.Generator, batch: int) -> tuple[list[int], Tensor]:
         chosen = torch.randint(len(self.scenes), (batch,), generator=generator).tolist()
-        phrased = torch.randint(self.embeddings.shape[1], (batch,), generator=generator)
+        return chosen, torch.randint(self.embeddings.shape[1], (batch,), generator=generator)
+
+    def _chunks(self, chosen: list[int], generator: torch.Generator, frames: int) -> Tensor:
         parts = []
         for clip, first, end in (self.scenes[index] for index in chosen):
             late = max(end - first - frames, 0)
             start = first + int(torch.randint(late + 1, (1,), generator=generator))
             start = min(start, self.movies.shape[1] - frames)
             parts.append(self.movies[clip, start : start + frames])
-        return torch.stack(parts)[:, None].float() / 255, self.embeddings[torch.tensor(chosen), phrased]
+        return torch.stack(parts)[:, None].float() / 255
 
 
 def captioned(split: str, clips: int, encoder: TextEncoder, *, artefacts: Path, raster: Raster = STANDARD) -> Captioned:
@@ -75,4 +88,5 @@ def captioned(split: str, clips: int, encoder: TextEncoder, *, artefacts: Path, 
     distinct = sorted({text for captions in texts for text in captions})
     known = dict(zip(distinct, encoder(distinct), strict=True))
     embeddings = torch.stack([torch.stack([known[text] for text in captions[:phrasings]]) for captions in texts])
-    return Captioned(torch.stack(movies), tuple(scenes), embeddings, tuple(captions[0] for captions in texts))
+    first = tuple(captions[0] for captions in texts)
+    return Captioned(torch.stack(movies), tuple(scenes), embeddings, first, tuple(texts))

@@ -21,6 +21,7 @@ from recon.study.executors.ray import RayCrew
 from recon.study.settings import Share
 from recon.train.autoencoder import train_autoencoder
 from recon.train.card import PYTHON, Command, log_folder
+from recon.train.cascade_coarse import train_coarse
 from recon.train.decoder import train_decoder
 from recon.train.dwiseneuro import train_dwiseneuro
 from recon.train.encoder import train_encoder
@@ -43,7 +44,11 @@ def train(kind: str, tree: Mapping[str, Any], command: Command = PYTHON) -> Path
         case "autoencoder":
             return train_autoencoder(dict(tree), log=log, command=command)
         case "prior":
-            return train_prior(dict(tree), log=log, command=command)
+            return (
+                train_coarse(dict(tree), log=log, command=command)
+                if tree.get("stage") == "coarse"
+                else train_prior(dict(tree), log=log, command=command)
+            )
     raise InputError(f"train: expected encoder, decoder, autoencoder or prior, got {kind}; correct it")
 
 

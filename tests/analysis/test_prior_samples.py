@@ -26,7 +26,8 @@ from recon.methods.diffusion.priors import load_spectrum
 from recon.methods.diffusion.sampling import drawn, steps_down
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import TrainingSet
-from recon.priors.movie_diffusion import Diffusion, MovieDiffusion, save_movie_diffusion
+from recon.priors.diffusion import Diffusion
+from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import GaussianDenoiser, Spectrum
 

@@ -16,9 +16,10 @@ from recon.methods.diffusion.sampling import pulled, renoised
 from recon.methods.optimise.data_step import DataStep
 from recon.methods.optimise.lbfgs import Lbfgs
 from recon.methods.text.sources import Given, Typed
+from recon.priors.diffusion import Diffusion
 from recon.priors.gaussian import GaussianPrior
 from recon.priors.guidance import ClassifierFree
-from recon.priors.movie_diffusion import Diffusion, MovieDiffusion, save_movie_diffusion
+from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import cosine_transform
 from recon.priors.text import TextEncoder

@@ -30,8 +30,8 @@ from recon.methods.text.decoder import Decoded
 from recon.methods.text.examples import Windows
 from recon.methods.text.sources import Given, Typed
 from recon.priors import PRIORS
+from recon.priors.diffusion import Diffusion
 from recon.priors.latent_diffusion import Pretrained
-from recon.priors.movie_diffusion import Diffusion
 from recon.priors.prior import PixelPrior, Prior
 from recon.problem.problem import Observation, Problem
 from recon.types import Caption

@@ -168,7 +168,8 @@ def test_examples_know_their_scenes_and_trials(tmp_path: Path) -> None:
 def test_a_method_reads_its_text_from_activity(tmp_path: Path) -> None:
     """Without captions in the problem: the condition is what the responses decode to."""
     from recon.methods.diffusion.priors import conditioned
-    from recon.priors.movie_diffusion import Diffusion, MovieDiffusion, save_movie_diffusion
+    from recon.priors.diffusion import Diffusion
+    from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
     from recon.priors.movie_unet import MovieUnetSettings
 
     with torch.random.fork_rng():

@@ -19,8 +19,9 @@ from recon.errors import InputError
 from recon.methods import Egg, fitted
 from recon.methods.facts import ENCODER, SPECTRUM
 from recon.priors import PRIORS
+from recon.priors.diffusion import Diffusion
 from recon.priors.latent_diffusion import Pretrained
-from recon.priors.movie_diffusion import Diffusion, MovieDiffusion, save_movie_diffusion
+from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.prior import PixelPrior, Prior
 from recon.run.runner import reconstruct

@@ -15,7 +15,7 @@ from recon.methods.diffusion.priors import prior_sees
 from recon.methods.named_files import DECODERS
 from recon.methods.neural.latent import Latent, Movies
 from recon.methods.training_set import TrainingSet
-from recon.priors.movie_diffusion import Diffusion
+from recon.priors.diffusion import Diffusion
 from recon.priors.weights_file import SHIPPED
 
 TRAINED = Scale((36, 64), 30.0, 1.94)

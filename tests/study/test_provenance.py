@@ -13,9 +13,9 @@ from recon.methods.named_files import content_named
 from recon.methods.neural.latent import Images, Latent
 from recon.methods.text.decoder import Decoded
 from recon.methods.text.sources import Typed
+from recon.priors.diffusion import Diffusion
 from recon.priors.gaussian import GaussianPrior
 from recon.priors.latent_diffusion import Pretrained
-from recon.priors.movie_diffusion import Diffusion
 
 
 def test_weights_count_by_their_content_wherever_a_method_names_them(tmp_path: Path) -> None:
