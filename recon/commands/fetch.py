@@ -18,7 +18,9 @@ def add_parser(verbs: Commands) -> None:
     verb.add_argument("--accept-licence", action="store_true", help="confirm that you have read and accept the licence")
     about = "stop a download of unstated size after so many gigabytes (20)"
     verb.add_argument("--at-most", type=float, metavar="GB", help=about)
-    verb.add_argument("--list", action="store_true", help="list names, licences and addresses; download nothing")
+    verb.add_argument(
+        "--list", action="store_true", help="list public files and pretrained pipelines, with their licences"
+    )
     verb.set_defaults(command=fetch)
 
 
@@ -27,13 +29,16 @@ def fetch(options: argparse.Namespace, write: Write) -> None:
     from recon.data.public.catalogue import listing, public_file
     from recon.data.public.download import LIMIT
     from recon.data.public.fetch import fetch_public
+    from recon.data.public.pipelines import check_not_on_hub, pipeline_listing
 
     if options.list:
-        for line in listing():
+        for line in (*listing(), *pipeline_listing()):
             write(line)
         return
     if not options.names:
         raise InputError("name: expected one or more names, got none; `recon data fetch --list` shows them all")
+    for name in options.names:
+        check_not_on_hub(name)
     limit = LIMIT if options.at_most is None else _bytes(options.at_most)
     for item in [public_file(name) for name in options.names]:
         write(f"{item.name}: {item.about}")

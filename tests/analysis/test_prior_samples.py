@@ -150,13 +150,27 @@ def test_long_clips_are_drawn_in_windows(run: Callable[..., int], tmp_path: Path
     assert draws(tmp_path / "sample")[""].shape == (2, 18, 8, 12)
 
 
-@pytest.mark.parametrize("kind", ["image", "video"])
+@pytest.mark.parametrize("kind", tiny_pipelines.CASES)
 def test_pretrained_pipelines_are_drawn_from(run: Callable[..., int], tmp_path: Path, kind: str) -> None:
-    prior = f"prior={{name: pretrained, source: {tiny_pipelines.folder(kind)}, scale: 2}}"
+    prior = f"prior={{name: pretrained, source: {tiny_pipelines.folder(kind)}, scale: 2, every: 2}}"
     assert run(prior, "captions=['', a b]", "guidance=2.0") == 0
     found = draws(tmp_path / "sample")
     assert all(clips.shape == (2, 6, 8, 12) and np.isfinite(clips).all() for clips in found.values())
     assert not np.array_equal(*found.values())
+
+
+def test_the_shipped_configuration_of_a_pipeline_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its settings as they are, but for the model and fewer, smaller frames; without a model it says what to do."""
+    smaller = [f"output={tmp_path}/out", "frames=9", "frame_size=[4,8]", "levels=2", "prior.scale=2", "device=cpu"]
+    named = ["sample", str(ROOT / "configs/sample_pipeline.yaml"), *smaller]
+    assert cli.main([*named, f"prior.source={tmp_path}/nothing"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        "expected a folder of a diffusers pipeline or a hub's id" in said and "download it and pass its folder" in said
+    )
+    assert not (tmp_path / "out").exists()
+    assert cli.main([*named, f"prior.source={tiny_pipelines.folder('image')}"]) == 0
+    assert [clips.shape for clips in draws(tmp_path / "out").values()] == [(1, 9, 4, 8)] * 2
 
 
 def test_the_gaussian_prior_is_that_of_a_recording(run: Callable[..., int], tmp_path: Path, capsys) -> None:

@@ -7,11 +7,15 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import diffusers
 import pytest
 from worlds.downloads import sha256
 
 from recon import cli
 from recon.data.public.catalogue import public_file, public_files
+from recon.data.public.pipelines import FACTS, public_pipelines
+from recon.priors.pipelines import FAMILIES
+from recon.priors.schedules import schedule_of
 
 
 def test_the_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,3 +69,38 @@ def test_what_the_paper_needs_goes_where_its_configuration_looks() -> None:
         assert f"{entry.folder}/{entry.file}" in published and f"/fold_{fold}/" in entry.url
     mask = public_file("bauer-mask-0")
     assert f"{mask.folder}/{mask.file}" in published
+
+
+def test_pipelines_are_of_classes_that_are_loaded() -> None:
+    known = public_pipelines()
+    assert {item.kind for item in known.values()} == set(FAMILIES), "one of every family at least"
+    for item in known.values():
+        assert issubclass(getattr(diffusers, item.kind), diffusers.DiffusionPipeline)
+        assert item.makes == ("movies" if FAMILIES[item.kind].video else "pictures")
+        if item.scheduler is not None:
+            said = "epsilon" if item.prediction is None else item.prediction.said
+            options = {} if said == "flow" else {"prediction_type": said}
+            made = getattr(diffusers, item.scheduler.said)(**options)
+            assert schedule_of(made).predicts.startswith(said)
+
+
+def test_every_fact_of_a_pipeline_names_its_page() -> None:
+    for hub, item in public_pipelines().items():
+        assert hub == item.hub and re.fullmatch(r"[\w.-]+/[\w.-]+", hub) and item.about
+        facts = [getattr(item, name) for name in FACTS]
+        assert any(facts) and item.licence is not None
+        for fact in filter(None, facts):
+            address = urlsplit(fact.page)
+            assert address.scheme == "https" and address.hostname and fact.said.strip() == fact.said != ""
+
+
+def test_pipelines_are_listed_beside_public_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["data", "fetch", "--list"]) == 0
+    shown = capsys.readouterr().out
+    lines = shown[shown.index("Pretrained pipelines") :].splitlines()
+    assert max(map(len, lines)) < 150
+    for item in public_pipelines().values():
+        (line,) = [line for line in lines if line.startswith(f"  {item.hub} ")]
+        assert item.kind in line and f"{item.about}: {item.makes}, not run here" in shown and item.remark in shown
+    assert cli.main(["data", "fetch", "stabilityai/sd-turbo"]) == 2
+    assert "run `hf download stabilityai/sd-turbo --local-dir FOLDER`" in capsys.readouterr().err

@@ -18,7 +18,8 @@ from recon.study.shared import plan
 from recon.study.tune import with_settings
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-OTHERS = ("mask", "mask_part", "fields", "identify_v1", "identify_static", "identify_captions", "language", "sample")
+OTHERS = ("mask", "mask_part", "fields", "identify_v1", "identify_static", "identify_captions", "language")
+OTHERS += ("sample", "sample_pipeline")
 """Configurations of commands that are not benchmarks; each is read by the tests of its command."""
 
 
