@@ -203,7 +203,8 @@ class Pretrained(Prior):
     """Text-to-image or text-to-video pipeline of diffusers, from a folder or hub id, in its own latent space.
 
     σ is in units of latents: samplers start from 10 or more. The pipeline conditions on text, not embeddings, so
-    decoded captions are the nearest captions of training trials. Other settings: see `Framing` and `load_pipeline`.
+    what is decoded is the nearest caption of training trials, or of a bank. Other settings: see `Framing` and
+    `load_pipeline`.
     """
 
     learnt: ClassVar[bool] = False

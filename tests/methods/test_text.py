@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from worlds import linear as worlds
+from worlds.spoken import WORDS, Spoken
 
 from recon.encoders.training.loop import Learning
 from recon.methods import Sample, fitted
@@ -18,31 +19,8 @@ from recon.methods.text.decoder import Decoded, ridge, solutions
 from recon.methods.text.examples import Examples, Windows, embedded, examples, over_time, recorded, scene_of
 from recon.methods.text.from_pictures import Pictures
 from recon.priors.text import TextEncoder
-from recon.types import Caption, Trial
 
-WORDS = ("a striped disc moves to the left", "a pile of leaves", "a cloudy sky", "the camera rests on a page of text")
 QUICK = Learning(steps=60, learning_rate=3e-3, validate_every=20)
-
-
-class Spoken(worlds.TinyRecording):
-    """Trials of two scenes; of each of the four captions a group of neurons of its own is more active."""
-
-    def __init__(self, trials: int = 40) -> None:
-        super().__init__(trials)
-        generator = torch.Generator().manual_seed(0)
-        self.shown = torch.randint(len(WORDS), (trials, 2), generator=generator).tolist()
-        rates = torch.full((trials, worlds.NEURONS, 24), 0.5)
-        for trial, scenes in enumerate(self.shown):
-            for scene, word in enumerate(scenes):
-                rates[trial, word::4, 12 * scene : 12 * scene + 12] += 2.0
-        self.responses = torch.poisson(rates, generator)
-
-    def spoken(self, index: int) -> tuple[Caption, ...]:
-        first, second = self.shown[index]
-        return Caption(0, 12, (WORDS[first],)), Caption(12, 24, (WORDS[second],))
-
-    def trial(self, index: int) -> Trial:
-        return Trial(index, "train", self.movies[index], self.responses[index], video_id=self.video_ids[index])
 
 
 class Shown(Spoken):

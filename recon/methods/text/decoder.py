@@ -21,6 +21,7 @@ from recon.methods.base import responses_of
 from recon.methods.facts import DECODED, Sees
 from recon.methods.linear.regression import Decomposed, shrunk
 from recon.methods.requirements import Needs
+from recon.methods.text.bank import BankPart, bank_facts, bank_parts, bank_path, captions_in, embed_bank, nearest
 from recon.methods.text.captioner_source import Spoken, spoken_by
 from recon.methods.text.contrastive import Layers, tell_apart
 from recon.methods.text.examples import Examples, Windows, examples, generated, recorded, spoken_digest
@@ -52,6 +53,10 @@ class Decoded(TextSource):
     captions. `unit`: normalise predictions to length 1, as embeddings are; otherwise their length reflects the
     confidence of the regression. `generated`: number of additional training movies of 10 s with captions, and with
     responses predicted by the row's encoders and `noise` fitted to the training trials.
+
+    `bank`: text file with one caption per line. What is told is then the caption of the bank nearest to the decoded
+    embedding, to models of embeddings window by window. Without a bank these are told the decoded embedding itself, and
+    models of texts the nearest caption of training trials.
     """
 
     reader: Literal["ridge", "contrastive", "pictures"] = "ridge"
@@ -66,6 +71,7 @@ class Decoded(TextSource):
     dropout: Decay = 0.3
     precision: Literal["float32", "bfloat16"] = "float32"
     said: str = ""
+    bank: str = ""
     learning: Learning = field(
         default_factory=lambda: Learning(steps=600, learning_rate=1e-3, weight_decay=0.1, validate_every=50)
     )
@@ -82,7 +88,8 @@ class Decoded(TextSource):
     def sees(self) -> Sees:
         """The decoded text, and what its decoder is trained on."""
         more = ("generated movies with captions", "responses predicted by the encoders") if self.generated else ()
-        return Sees(text=(DECODED,), learnt=("captions of training trials", *more))
+        bank = (bank_facts(self.bank),) if self.bank else ()
+        return Sees(text=(DECODED,), learnt=("captions of training trials", *more, *bank))
 
     @property
     def needs(self) -> Needs:
@@ -91,29 +98,37 @@ class Decoded(TextSource):
         return Needs(trials=trials, captions=not self.said, rate=FRAME_RATE if self.generated else 0.0)
 
     def check_weights(self, training: TrainingSet) -> None:
-        """Raise InputError where the text encoder or a table of captions is absent."""
+        """Raise InputError where the text encoder, a table of captions or a bank is absent."""
         check_text_encoder(self.encoder)
         if self.said:
             spoken_by(training.recording, self.said)
+        if self.bank:
+            captions_in(self.bank)
 
     def fit(self, training: TrainingSet) -> Self:
-        """Train on the captioned training trials of a recording."""
+        """Train on the captioned training trials of a recording, and embed the bank."""
         spoken = spoken_by(training.recording, self.said)
-        about = (replace(self, artefact=None, unit=False, said=""), spoken_digest(training, spoken))
+        about = (replace(self, artefact=None, unit=False, said="", bank=""), spoken_digest(training, spoken))
         seeded = ["seed"] if self.reader != "ridge" or self.generated else []
         uses = ("neurons", *seeded, *(["encoders"] if self.generated else []))
         artefact = training.artefact(
             "captions", about, lambda path: self._learn(training, path), code=[__name__], uses=uses
         )
+        if self.bank and training.asked is not None:
+            training.asked.append(bank_path(self.bank, self.encoder, training.artefacts))
+        elif self.bank:
+            embed_bank(self.bank, self.encoder, training.artefacts, progress=training.progress)
         return replace(self, artefact=artefact)
 
     def condition(self, problem: Problem, denoiser: Denoiser) -> Tensor:
         """Return the embedding of every frame `[B,T,D]`; for models of texts, the nearest caption's condition `[B,D]`.
 
-        Responses are those of the problem.
+        With a bank, the embedding is that of the nearest caption. Responses are those of the problem.
         """
         responses = responses_of(problem, self.neurons)
-        return self(responses) if denoiser.caption_space else denoiser.embed(self.nearest(responses))
+        if not denoiser.caption_space:
+            return denoiser.embed(self.nearest(responses))
+        return self._told(responses, denoiser) if self.bank else self(responses)
 
     @property
     def neurons(self) -> Tensor:
@@ -148,12 +163,26 @@ class Decoded(TextSource):
         return functional.normalize(found, dim=-1) if self.unit else found
 
     def nearest(self, responses: Tensor) -> list[str]:
-        """Return the training caption nearest to the mean decoded embedding of each clip `[B,n,T]`."""
-        learnt, average = self._learnt(), self.average()
-        texts = json.loads(bytes(learnt["bank"].tolist()))
-        bank = functional.normalize(learnt["bank_embeddings"] - average, dim=1)
-        likeness = (self(responses).mean(1).cpu() - average) @ bank.T
-        return [texts[place] for place in likeness.argmax(1).tolist()]
+        """Return the caption nearest to the mean decoded embedding of each clip `[B,n,T]`."""
+        return self._nearest(self(responses).mean(1))
+
+    def _nearest(self, wanted: Tensor) -> list[str]:
+        """Return the caption of the bank, or of the training trials, nearest to each embedding `[Q,D]`."""
+        learnt = self._learnt()
+        parts: Iterable[BankPart] = [BankPart(json.loads(bytes(learnt["bank"].tolist())), learnt["bank_embeddings"])]
+        if self.bank and self.artefact:
+            parts = bank_parts(bank_path(self.bank, self.encoder, self.artefact.parent))
+        return nearest(wanted, parts, centre=self.average())
+
+    def _told(self, responses: Tensor, denoiser: Denoiser) -> Tensor:
+        """Return the condition `[B,T,D]` of the caption nearest to the embedding of the window around every frame."""
+        at = self.at_windows(responses)
+        texts = self._nearest(at.flatten(0, 1))
+        number = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        said = torch.tensor([number[text] for text in texts]).reshape(at.shape[:2])
+        frames = torch.arange(responses.shape[-1])
+        window = (frames[:, None] - self.windows.centres(len(frames))).abs().argmin(1)
+        return denoiser.embed(list(number))[said[:, window]]
 
     def average(self) -> Tensor:
         """Return the mean embedding `[D]` of the training captions."""
