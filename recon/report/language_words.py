@@ -6,9 +6,12 @@ import html
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from math import factorial
 
 from recon.analysis.language.rows import LEVEL
-from recon.report.cells import Row, grid, number, percent, plain
+from recon.metrics import METRICS
+from recon.metrics.metric import heading
+from recon.report.cells import Row, grid, interval, number, percent, plain
 from recon.report.figures import Bar, bars
 from recon.report.language_study import Part, Study
 
@@ -62,24 +65,40 @@ def _neurons(study: Study, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def pictures(study: Study) -> Iterator[Part]:
-    """Correlate captioners' predictions of neurons with the quality of their reconstructions."""
-    rows = study.table("pictures")
-    if not rows:
+    """Relate captioners' predictions of neurons to the quality of their reconstructions, with and without activity."""
+    relations = study.table("relations")
+    if not relations:
         return
-    says = "Over captioners, prediction of neurons and quality of pictures correlate, r = " + "; ".join(
-        f"{found['r']:.2f} [{found['low']:.2f}, {found['high']:.2f}] by {score.replace('_', ' ')}"
-        for score, found in study.about["pictures"].items()
+    captioners, clips = int(relations[0]["captioners"]), relations[0]["clips"]
+    says = (
+        f"How well {captioners} captioners predict neurons, against how good their pictures are. Intervals are 95 % "
+        f"over n = {clips} clips and describe these captioners; p permutes captioners in the rank correlation; with "
+        f"{captioners} of them is at least {2 / factorial(captioners):.2g}."
     )
-    figures = ""
-    for score, own in groupby(rows, key=lambda row: row["score"]):
+    heads = ("told", "score", "r", "rank correlation", "p")
+    body = [
+        (row["told"], _scored(row["score"]), interval(row, "r"), interval(row, "rank_r"), plain(row, "p"))
+        for row in relations
+    ]
+    figures = grid(heads, body)
+    for (told, score), own in groupby(study.table("pictures"), key=lambda row: (row["told"], row["score"])):
         entries = [
             Bar(r["captioner"], number(r, "value"), number(r, "value_low"), number(r, "value_high"), study.colour(r))
             for r in own
         ]
-        title = score.replace("_", " ")
-        figures += f"<h3>{title}</h3>" + bars(entries, axis=f"{title} of clips, 95 % over clips", label=title)
-    clips = f"; n = {rows[0]['clips']} clips, {len(study.names)} captioners."
-    yield "Does better language give better pictures?", says.replace("nan", "undefined") + clips, figures
+        title = f"{_scored(score)}, {told}"
+        figures += f"<h3>{html.escape(title)}</h3>" + bars(
+            entries, axis=f"{title}; of clips, 95 % over clips", label=title
+        )
+    yield "Does better language give better pictures?", says, figures
+
+
+def _scored(score: str) -> str:
+    """Return the title of a score, and its direction where a lower one is better."""
+    metric = METRICS.get(score)
+    if metric is None:
+        return score.replace("_", " ")
+    return heading(metric.title) + ("" if metric.higher else " (lower is better)")
 
 
 def captions_found(study: Study) -> Iterator[Part]:

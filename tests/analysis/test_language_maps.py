@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from recon.analysis.language.inputs import LanguageStudy
 from recon.analysis.language.maps import draw_map, find_clusters
-from recon.analysis.language.pictures import relate
+from recon.analysis.language.outputs import write_relations
+from recon.analysis.language.pictures import COLUMNS, RELATIONS, relate
 from recon.analysis.language.prediction import Predicted
 from recon.analysis.language.rows import CAPTIONERS, CLUSTERS, NEURON_MAP, NEURONS, READINGS, TEXTS, WORDS
 from recon.files import write_json, write_table
+from recon.report.cells import read_table
 from recon.report.figures import Bar, Dot, bars, scatter
 from recon.report.language import write_language_page
 
@@ -97,25 +101,76 @@ def test_the_page_says_what_was_found_and_keeps_text_text(tmp_path: Path) -> Non
         write_language_page(tmp_path / "absent")
 
 
+Rows = list[dict[str, object]]
+SHARES = {f"captioner {k}": 0.1 * (k + 1) for k in range(4)}
+
+
+def related(tmp_path: Path, rows: Rows, columns: tuple[str, ...]) -> tuple[dict[str, Predicted], Path]:
+    """Return captioners that predict neurons with shares of 0.1 to 0.4, and a run of pictures with these rows."""
+    rng, run = np.random.default_rng(1), tmp_path / "pictures"
+    write_table(run / "results.csv", rows, ("method", "video_id", *columns))
+    shares = {name: torch.from_numpy(share + 0.02 * rng.normal(size=(10, 7))) for name, share in SHARES.items()}
+    return {name: Predicted(*[torch.zeros(1)] * 4, one, torch.zeros(1)) for name, one in shares.items()}, run
+
+
 def test_pictures_are_related_to_captioners(tmp_path: Path) -> None:
+    """By text alone one score rises with the share and one falls; with activity, none changes beyond noise."""
     rng = np.random.default_rng(0)
-    names, told = [f"captioner {k}" for k in range(4)], np.array([0.1, 0.2, 0.3, 0.4])
-    run = tmp_path / "pictures"
-    rows = [
-        {"method": name, "video_id": clip, "video_correlation": mean + 0.02 * rng.normal(), "ssim": 0.5 - mean}
-        for name, mean in zip(names, told, strict=True)
+    rows: Rows = [
+        {"method": name + ending, "video_id": clip, "video_correlation": r, "caption_rank": 0.5 - share}
+        for ending in ("", ", with activity")
+        for name, share in SHARES.items()
         for clip in range(12)
+        for r in ((0.0 if ending else share) + 0.02 * rng.normal(size=2)).tolist()  # of two seeds
     ]
-    write_table(run / "results.csv", rows, ("method", "video_id", "video_correlation", "ssim"))
-    shares = [torch.from_numpy(mean + 0.02 * rng.normal(size=(10, 7))) for mean in told]
-    found = {
-        name: Predicted(*[torch.zeros(1)] * 4, one, torch.zeros(1)) for name, one in zip(names, shares, strict=True)
-    }
+    found, run = related(tmp_path, rows, ("video_correlation", "caption_rank"))
     table, relations = relate(found, run, seed=0)
-    assert len(table) == 8 and relations["video_correlation"]["low"] > 0.9 and relations["ssim"]["high"] < -0.9
-    for missing, said in (
-        (found | {"other": found[names[0]]}, "got none for other"),
-        (found, "a run with results.csv"),
+    assert len(table) == 16 and len(relations) == 4 and {row["clips"] for row in table} == {12}
+    text, falls, both, _ = relations
+    assert (text["told"], text["score"], both["told"]) == ("text only", "video_correlation", "text and activity")
+    assert text["r_low"] > 0.9 and text["rank_r"] == pytest.approx(1) and text["p"] == pytest.approx(2 / 24)
+    assert falls["score"] == "caption_rank" and falls["r_high"] < -0.9 and falls["rank_r"] == pytest.approx(-1)
+    assert both["r_low"] < 0 < both["r_high"] and both["p"] > 0.05
+    again = {(row["told"], row["score"]): row for row in relate(found, run, seed=0)[1]}
+    assert again["text only", "video_correlation"] == text
+
+
+def test_a_score_that_is_constant_is_related_to_nothing(tmp_path: Path) -> None:
+    rows: Rows = [{"method": name, "video_id": clip, "ssim": 0.5} for name in SHARES for clip in range(3)]
+    (only,) = relate(*related(tmp_path, rows, ("ssim",)), seed=0)[1]
+    assert np.isnan(only["r"]) and np.isnan(only["p"]) and only["told"] == "text only"
+
+
+def test_pictures_lack_no_captioner(tmp_path: Path) -> None:
+    rows: Rows = [{"method": name, "video_id": 0, "ssim": 0.5} for name in SHARES]
+    rows.append({"method": "captioner 0, with activity", "video_id": 0, "ssim": 0.5})
+    found, run = related(tmp_path, rows, ("ssim",))
+    for names, place, said in (
+        (found, run, "got none for captioner 1, with activity; captioner 2, with"),
+        (found | {"other": found["captioner 0"]}, run, "got none for other; add them"),
+        (found, tmp_path / "absent", "a run with results.csv"),
     ):
         with pytest.raises(ValueError, match=said):
-            relate(missing, run if "other" in missing else tmp_path / "absent", seed=0)
+            relate(names, place, seed=0)
+
+
+def test_the_page_shows_relations_with_what_they_are_worth(tmp_path: Path) -> None:
+    run = study(tmp_path)
+    row = {"captioner": NASTY, "encoding": 0.3, "value": 0.1, "value_low": 0.0, "value_high": 0.2, "clips": 12}
+    kind = {"told": "text and activity", "score": "video_correlation"}
+    write_table(run / "pictures.csv", [kind | row], COLUMNS)
+    found = {"captioners": 5, "clips": 12, "r": 0.8, "r_low": 0.3, "r_high": 0.9, "rank_r": 0.7, "rank_r_low": 0.1}
+    write_table(run / "relations.csv", [kind | found | {"rank_r_high": 0.9, "p": 0.08}], RELATIONS)
+    page = write_language_page(run).read_text("utf-8")
+    assert "with 5 of them is at least 0.017" in page and "n = 12 clips" in page
+    assert "0.800 [0.300, 0.900]" in page and "0.700 [0.100, 0.900]" in page and "video r, text and activity" in page
+
+
+def test_tables_of_an_earlier_benchmark_do_not_stay(tmp_path: Path) -> None:
+    rows: Rows = [{"method": name, "video_id": clip, "ssim": 0.5} for name in SHARES for clip in range(3)]
+    found, run = related(tmp_path, rows, ("ssim",))
+    chosen = LanguageStudy(tmp_path / "study", tmp_path, "graded", pictures=str(run))
+    write_relations(chosen, found)
+    assert len(read_table(chosen.run, "pictures")) == 4 and len(read_table(chosen.run, "relations")) == 1
+    write_relations(replace(chosen, pictures=""), found)
+    assert not list(chosen.run.iterdir())

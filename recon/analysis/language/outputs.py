@@ -11,7 +11,7 @@ import torch
 from recon.analysis.language import rows
 from recon.analysis.language.inputs import LanguageStudy, Material, Spoken
 from recon.analysis.language.maps import FEWEST, draw_map, find_clusters
-from recon.analysis.language.pictures import COLUMNS, relate
+from recon.analysis.language.pictures import COLUMNS, RELATIONS, relate
 from recon.analysis.language.prediction import Predicted
 from recon.analysis.language.retrieval import Read
 from recon.analysis.language.variance_partition import Partition
@@ -33,13 +33,14 @@ def write_predictions(chosen: LanguageStudy, material: Material, found: Mapping[
     return path
 
 
-def write_relation(chosen: LanguageStudy, found: Mapping[str, Predicted]) -> dict[str, Any]:
-    """Write pictures.csv if a benchmark of pictures is named; return how its scores correlate with encoding."""
-    if not chosen.pictures:
-        return {}
-    table, relations = relate(found, user_path(chosen.pictures), seed=chosen.seed)
-    write_table(chosen.run / "pictures.csv", table, COLUMNS)
-    return {"pictures": relations}
+def write_relations(chosen: LanguageStudy, found: Mapping[str, Predicted]) -> None:
+    """Write pictures.csv and relations.csv, how its scores correlate with encoding, if a benchmark is named."""
+    for name in ("pictures.csv", "relations.csv"):  # of an earlier benchmark
+        (chosen.run / name).unlink(missing_ok=True)
+    if chosen.pictures:
+        table, relations = relate(found, user_path(chosen.pictures), seed=chosen.seed)
+        write_table(chosen.run / "pictures.csv", table, COLUMNS)
+        write_table(chosen.run / "relations.csv", relations, RELATIONS)
 
 
 def write_maps(

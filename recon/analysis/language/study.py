@@ -55,11 +55,11 @@ def study_language(tree: Mapping[str, Any], *, say: Say = lambda line: None, pro
         found[name] = predict(one, learning, material.clips, permutations=permutations, seed=chosen.seed)
         say(f"{name}: mean r {float(found[name].r.nanmean()):.3f}")
     path = outputs.write_predictions(chosen, material, found)
-    related = outputs.write_relation(chosen, {name: found[name] for name in material.said})
+    outputs.write_relations(chosen, {name: found[name] for name in material.said})
     favourite = chosen.words or max(material.said, key=lambda name: float(found[name].r.nanmean()))
     words = told_words(chosen, material, favourite)
     about = outputs.write_maps(chosen, material, found[favourite], spoken[favourite], words)
-    write_json(chosen.run / "summary.json", outputs.summary(material, favourite) | about | related)
+    write_json(chosen.run / "summary.json", outputs.summary(material, favourite) | about)
     say(f"words of {favourite}: done")
     if chosen.concepts:
         say(told_concepts(chosen, material, favourite))
