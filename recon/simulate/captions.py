@@ -105,7 +105,7 @@ def object_words(size: str, texture: str, shape: str) -> str:
 
 
 @dataclass(frozen=True)
-class Subject:
+class SubjectWords:
     """An object of a scene as captions name it: velocity in degrees per second, growth, and its places over time.
 
     `place` is that in the middle of the scene, `start` and `end` those in its first and last frame.
@@ -137,7 +137,7 @@ class Subject:
         return f"{self.name} {predicate}, from {_spot(self.start)} to {_spot(self.end)}"
 
 
-def objects_captions(subjects: Sequence[Subject], background: str, *, moving: str) -> tuple[str, ...]:
+def objects_captions(subjects: Sequence[SubjectWords], background: str, *, moving: str) -> tuple[str, ...]:
     """Return the captions of objects, from back to front, before a background; `moving` says how that moves."""
     places = (f"over {background}", f"in front of {background}", f"against {background}")
     first = [f"{_listed([one.moving(k) for one in subjects])} {places[k]}{moving}" for k in range(len(places))]

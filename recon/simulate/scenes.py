@@ -125,7 +125,7 @@ def _objects(generator: Generator, stage: Stage) -> Made:
         layer = _moving_object(generator, stage, shape, texture, radius=radius)
         layers.append(layer)
         velocity, growth, where = layer.motion.velocity, layer.motion.growth, places(layer, stage.screen)
-        subjects.append(captions.Subject(size, texture, shape, velocity, growth, **where))
+        subjects.append(captions.SubjectWords(size, texture, shape, velocity, growth, **where))
         objects.append(ObjectFacts(shape, texture, size, **motion_facts(velocity, growth), **where))
         shown |= {shape, texture}
     facts = SceneFacts("objects", surface, **motion_facts(behind.velocity, 0.0), objects=tuple(objects))
