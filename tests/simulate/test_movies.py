@@ -235,8 +235,6 @@ def test_captions_order_objects_in_depth_and_be_brief() -> None:
     def subject(
         shape: str, place: str, velocity: tuple[float, float] = (0.0, 0.0), **other: str
     ) -> captions.SubjectWords:
-        shape: str, place: str, velocity: tuple[float, float] = (0.0, 0.0), **other: str
-    ) -> captions.SubjectWords:
         return captions.SubjectWords(
             "small", "plain", shape, velocity, 0.0, place, **{"start": place, "end": place, **other}
         )
