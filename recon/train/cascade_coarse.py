@@ -46,7 +46,8 @@ class CoarseTraining:
     The squared error is divided by the posterior variance under a Gaussian of the same spectrum, as in Karras et al.
     2022. A fraction `silent` of the chunks has no caption (Ho & Salimans 2021). Clips are drawn while training runs:
     `begin` parts of `part` clips at first, all `clips` after the share `grown` of the steps. A clip has `clip_frames`
-    frames at 30 Hz.
+    frames at 30 Hz. Without `gaussian` the spectrum is taken as white: beside an exact Gaussian denoiser only the
+    nonlinear part remains to be learnt, which a new network hardly finds.
     """
 
     output: Path
@@ -65,6 +66,7 @@ class CoarseTraining:
     silent: Fraction = 0.12
     text: str = EMBEDDED
     precision: str = "bfloat16"
+    gaussian: bool = False
     seed: Seed = 0
     artefacts: Path = Path("runs/artefacts")
 
@@ -88,7 +90,8 @@ def train_coarse(tree: Mapping[str, Any], *, log: Path | None = None, command: C
         closing(ahead_of(scenes, telling, chosen)) as ahead,
     ):
         scenes.grow(0)
-        model = started(chosen, generator, coarse_spectrum(scenes, chosen.frames))
+        power = coarse_spectrum(scenes, chosen.frames) if chosen.gaussian else None
+        model = started(chosen, generator, power)
         outcome = learn(
             model,
             coarse_loss(chosen, ahead),
