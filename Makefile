@@ -33,7 +33,7 @@ test: $(INSTALLED)  ## six minutes on two cores: style, types, tests, doctests, 
 
 test-slow: $(INSTALLED)  ## forty minutes: what takes minutes each: kills, Ray, notebooks, full scale, a fresh environment
 	@$(PYTEST) -m "slow and not alone" --durations=20; together=$$?; \
-		$(ONE_THREAD) $(BIN)/pytest -m "slow and alone" --durations=10; alone=$$?; exit $$((together | alone))
+		$(ONE_THREAD) $(BIN)/pytest tests/slow -m "slow and alone" --durations=10; alone=$$?; exit $$((together | alone))
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check

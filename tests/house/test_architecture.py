@@ -292,3 +292,9 @@ def test_every_preset_builds_a_method() -> None:
     for file in presets:
         method = config.build("method", config.load(file))
         assert isinstance(method, Method) and dataclasses.is_dataclass(method), file
+
+
+def test_tests_that_run_alone_are_where_make_looks_for_them() -> None:
+    tests = Path(__file__).parents[1]
+    marked = [file for file in tests.rglob("test_*.py") if "mark.alone" in file.read_text(encoding="utf-8")]
+    assert marked and all(file.parent == tests / "slow" for file in marked if file != Path(__file__))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from worlds.damage import compared, finished_copy
 
 from recon.cli import main
 
-FLIPS = 500
+FLIPS = int(os.environ.get("RECON_FLIPS", "250"))
 
 
 def flipped(path: Path, draw: random.Random) -> bytes:
