@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from recon.encoders.base import device_of
+from recon.encoders.base import device_of, resolve_device
 from recon.encoders.training.loop import Learning, Loss, draw_weights, fresh, learn
 from recon.errors.ranges import Count, Fraction, Positive, Seed
 from recon.methods.diffusion.sampling import drawn, steps_down
@@ -69,6 +69,7 @@ class CoarseTraining:
     gaussian: bool = False
     seed: Seed = 0
     artefacts: Path = Path("runs/artefacts")
+    device: str = "auto"
 
     @property
     def growth(self) -> Growth:
@@ -91,7 +92,7 @@ def train_coarse(tree: Mapping[str, Any], *, log: Path | None = None, command: C
     ):
         scenes.grow(0)
         power = coarse_spectrum(scenes, chosen.frames) if chosen.gaussian else None
-        model = started(chosen, generator, power)
+        model = started(chosen, generator, power).to(resolve_device(chosen.device))
         outcome = learn(
             model,
             coarse_loss(chosen, ahead),
@@ -107,6 +108,7 @@ def train_coarse(tree: Mapping[str, Any], *, log: Path | None = None, command: C
         )
     card = origin(chosen.output, {"recording": "generated movies", "clips": chosen.clips}, command)
     card |= {"training": asdict(chosen) | {"output": chosen.output.name, "artefacts": ""}} | asdict(outcome)
+    model = model.cpu()
     save_coarse_diffusion(model, chosen.output, card=card)  # saved first: the errors take a while
     card |= {"held_out_squared_error": by_caption(model, held_out)}
     save_coarse_diffusion(model, chosen.output, card=card)
@@ -171,7 +173,7 @@ def seen(network: Any, held_out: CoarseHeldOut, frames: int) -> Sequence[Any]:
 
     The noise is the same at every validation, so only the weights change pictures and curves.
     """
-    from recon.media import contact_sheet, encode_png, to_uint8
+    from recon.media import contact_sheet, encode_png, to_uint8, upscale
     from recon.run.events import picture, scalar
 
     guided, steps = ClassifierFree(network, SHOWN_GUIDANCE), list(steps_down(*SHOWN_LEVELS))
@@ -180,7 +182,7 @@ def seen(network: Any, held_out: CoarseHeldOut, frames: int) -> Sequence[Any]:
     for text in SHOWN:
         condition = network.embed([text]).to(device_of(network)) if text else None
         found = drawn(guided, condition, shape, steps, generator=torch.Generator().manual_seed(0))
-        draws.append(to_uint8(found[:, 0].cpu()))
+        draws.append(upscale(to_uint8(found[:, 0].cpu()), 3))
     values = [picture("samples/strips", encode_png(contact_sheet(draws, list(SHOWN))), kind="png")]
     for words in ("right", "none", "wrong"):
         means = held_out_errors(network, held_out, words, sigmas=CHOOSING).mean(1).tolist()

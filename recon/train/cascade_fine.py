@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from recon.encoders.base import device_of
+from recon.encoders.base import device_of, resolve_device
 from recon.encoders.training.loop import Learning, Loss, learn
 from recon.errors.ranges import Count, Fraction, Positive, Seed
 from recon.files.scale import Scale
@@ -51,6 +51,7 @@ class FineTraining:
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     seed: Seed = 0
     artefacts: Path = Path("runs/artefacts")
+    device: str = "auto"
 
 
 def train_fine(tree: Mapping[str, Any], *, log: Path | None = None, command: Command = PYTHON) -> Path:
@@ -58,7 +59,7 @@ def train_fine(tree: Mapping[str, Any], *, log: Path | None = None, command: Com
     from recon import config
 
     chosen = config.record(FineTraining, tree, where="train")
-    model = started(chosen)
+    model = started(chosen).to(resolve_device(chosen.device))
     encoder = TextEncoder(model.text)
     shown, held_out = (
         captioned(split, chosen.clips, encoder, artefacts=chosen.artefacts, raster=chosen.raster)
@@ -79,6 +80,7 @@ def train_fine(tree: Mapping[str, Any], *, log: Path | None = None, command: Com
     card = origin(chosen.output, {"recording": "generated movies", "fingerprint": shown.fingerprint()}, command)
     card |= {"training": asdict(chosen) | {"output": chosen.output.name, "artefacts": ""}} | asdict(outcome)
     scale = Scale(chosen.raster.size, FRAME_RATE, chosen.raster.degrees)
+    model = model.cpu()
     save_movie_cascade(model, chosen.output, card=card, scale=scale)  # saved first: the errors take minutes
     power = model.gaussian(held_out.chunk(held_out.scored(1)[0]).shape)
     card |= {"held_out_squared_error": report(model, power, held_out)}

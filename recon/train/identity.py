@@ -8,8 +8,8 @@ from typing import Any
 from recon.files import digest
 from recon.files.code_version import code_version
 
-ASIDE = ("recording", "output", "artefacts", "memory")
-"""Settings that change no weight: places, the data being known by their content."""
+ASIDE = ("recording", "output", "artefacts", "memory", "device")
+"""Settings that change no weight: places, the data being known by their content, and devices."""
 
 
 def identity(chosen: Any, *data: str) -> str:

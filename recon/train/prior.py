@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recon.encoders.base import device_of
+from recon.encoders.base import device_of, resolve_device
 from recon.encoders.training.loop import Learning, Loss, draw_weights, fresh, learn
 from recon.errors import InputError
 from recon.errors.ranges import Count, Decay, Fraction, Positive, Seed
@@ -74,6 +74,7 @@ class PriorTraining:
     start: str | None = None
     seed: Seed = 0
     artefacts: Path = Path("runs/artefacts")
+    device: str = "auto"
 
 
 def train_prior(tree: Mapping[str, Any], *, log: Path | None = None, command: Command = PYTHON) -> Path:
@@ -88,7 +89,7 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None, command: Co
     )
     generator = torch.Generator().manual_seed(chosen.seed)
     power = estimate_spectrum(shown.chunk(place)[0, 0] for place in shown.scored(MEASURED))
-    model = started(chosen, generator, power if chosen.gaussian else None)
+    model = started(chosen, generator, power if chosen.gaussian else None).to(resolve_device(chosen.device))
 
     outcome = learn(
         model,
@@ -105,6 +106,7 @@ def train_prior(tree: Mapping[str, Any], *, log: Path | None = None, command: Co
     card = origin(chosen.output, {"recording": "generated movies", "fingerprint": shown.fingerprint()}, command)
     card |= {"training": asdict(chosen) | {"output": chosen.output.name, "artefacts": ""}} | asdict(outcome)
     scale = Scale(chosen.raster.size, FRAME_RATE, chosen.raster.degrees)
+    model = model.cpu()
     save_movie_diffusion(model, chosen.output, card=card, scale=scale)  # saved first: the errors take minutes
     card |= {"held_out_squared_error": report(model, power, held_out)}
     save_movie_diffusion(model, chosen.output, card=card, scale=scale)
@@ -170,6 +172,7 @@ def errors(
     another scene ("wrong"). `most` limits the number of scenes (0: all).
     """
     generator, places = torch.Generator().manual_seed(HELD_OUT), clips.scored(most)
+    device = next((value.device for value in (*denoiser.parameters(), *denoiser.buffers())), torch.device("cpu"))
     condition = clips.embeddings[places, 0]
     condition = {"right": condition, "none": torch.full_like(condition, torch.nan), "wrong": condition.roll(1, 0)}[
         words
@@ -180,7 +183,8 @@ def errors(
         for place, text in zip(places, condition, strict=True):
             movie = clips.chunk(place)
             noisy = movie + sigma * torch.randn(movie.shape, generator=generator)
-            row.append(((denoiser(noisy, torch.tensor([sigma]), text[None]) - movie) ** 2).mean())
+            found = denoiser(noisy.to(device), torch.tensor([sigma], device=device), text[None].to(device)).cpu()
+            row.append(((found - movie) ** 2).mean())
         rows.append(torch.stack(row))
     return torch.stack(rows)
 
@@ -204,8 +208,11 @@ def seen(network: Any, held_out: Captioned) -> list[Any]:
     shape, steps = (SHOWN_DRAWS, 1, SHOWN_FRAMES, *held_out.movies.shape[-2:]), list(steps_down(*SHOWN_LEVELS))
     draws = []
     for text in torch.cat([silent, held_out.embeddings[places, 0]]):
-        condition, generator = text.expand(SHOWN_DRAWS, -1), torch.Generator().manual_seed(HELD_OUT)
-        draws.append(to_uint8(drawn(network, condition, shape, steps, generator=generator)[:, 0]))
+        condition, generator = (
+            text.expand(SHOWN_DRAWS, -1).to(device_of(network)),
+            torch.Generator().manual_seed(HELD_OUT),
+        )
+        draws.append(to_uint8(drawn(network, condition, shape, steps, generator=generator)[:, 0].cpu()))
     rows = [side_by_side(list(part)) for part in draws]
     playing = encode_gif(upscale(side_by_side(rows, below=True), 2), frame_rate=FRAME_RATE)
     values = [picture("samples/strips", encode_png(contact_sheet(draws, captions)), kind="png")]
