@@ -37,6 +37,10 @@ class Denoiser(nn.Module, ABC):
         """Source of the `TextEncoder` whose embeddings `[B,D]` or `[B,T,D]` are conditions; None: only texts are."""
         return None
 
+    def at_places(self, pixels: Tensor) -> Tensor:
+        """Return a map over the pixels `[B,1,1,H,W]` of movies as one over the places of the denoised variable."""
+        return pixels
+
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Return the conditions of captions; priors without text raise InputError."""
         name = type(self).__name__

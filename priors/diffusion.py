@@ -11,6 +11,7 @@ from recon.errors.ranges import Whole
 from recon.files.scale import Scale, check_scale
 from recon.priors import movie_cascade, movie_diffusion
 from recon.priors.base import Denoiser
+from recon.priors.guidance import Guidance
 from recon.priors.movie_cascade import MovieCascade
 from recon.priors.movie_diffusion import MovieDiffusion
 from recon.priors.prior import Conditioning, PixelPrior, TextSource
@@ -43,10 +44,10 @@ class Diffusion(PixelPrior):
 
     Weights are those of one stage, a `MovieDiffusion`, or of two, a `MovieCascade`.
 
-    `guidance` is the scale s of uncond + s·(cond − uncond); text has no effect at s = 0. Clips longer than `window`
-    frames are denoised in windows (0: whole clips). With `stills`, and for clips of one frame, frames are denoised
-    independently. Movies of another scale than those of its training are refused, unless `any_scale`
-    is set, which results then say.
+    `guidance` is the scale s of uncond + s·(cond − uncond), or a `Guidance`; text has no effect at s = 0. Clips longer
+    than `window` frames are denoised in windows (0: whole clips). With `stills`, and for clips of one frame, frames are
+    denoised independently. Movies of another scale than those of its training are refused, unless `any_scale` is set,
+    which results then say.
     """
 
     learnt: ClassVar[bool] = False
@@ -54,7 +55,7 @@ class Diffusion(PixelPrior):
 
     weights: str = "movie_diffusion"
     text: TextSource | None = None
-    guidance: float = 1.0
+    guidance: float | Guidance = 1.0
     window: Whole = 0
     stills: bool = False
     any_scale: bool = False

@@ -17,6 +17,7 @@ from recon.errors import InputError
 from recon.errors.ranges import Count, NonNegative, Whole
 from recon.priors.autoencoder import Shape, enlarged, reduced
 from recon.priors.base import Denoiser
+from recon.priors.guidance import Guidance
 from recon.priors.overlapping_windows import by_windows
 from recon.priors.pipeline_files import Precision, check_pipeline, load_pipeline
 from recon.priors.pipelines import Pipeline
@@ -116,6 +117,12 @@ class LatentDiffusion(Denoiser):
             return movie[:, :, :frames]
         return between(movie, torch.arange(frames, device=x.device) / self.framing.every)
 
+    def at_places(self, pixels: Tensor) -> Tensor:
+        """Return a map over pixels `[B,1,1,H,W]` as one over latents `[B,1,1,h,w]`, padded as movies are."""
+        images = enlarged(pixels[:, 0], self.framing.scale, self.pipeline.multiple)
+        side = self.pipeline.pixels_per_latent
+        return reduced(images, side, [length // side for length in images.shape[-2:]])[:, :, None]
+
     def embed(self, texts: Sequence[str]) -> Tensor:
         """Return the conditions `[K,D]` of captions; D concatenates all text tensors of the pipeline."""
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
@@ -212,7 +219,7 @@ class Pretrained(Prior):
 
     source: str
     text: TextSource | None = None
-    guidance: float = 5.0
+    guidance: float | Guidance = 5.0
     scale: Count = 8
     every: Count = 1
     window: Whole = 0

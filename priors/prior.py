@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 from torch import Tensor
 
 from recon.priors.base import Denoiser
+from recon.priors.guidance import Guidance
 from recon.priors.spectrum import Spectrum
 
 
@@ -33,10 +34,10 @@ class TextSource(ABC):
 
 
 class Conditioning(NamedTuple):
-    """Text source of a prior, or None, and the scale s of uncond + s·(cond − uncond)."""
+    """Text source of a prior, or None, and the scale s of uncond + s·(cond − uncond), a number or a `Guidance`."""
 
     text: TextSource | None = None
-    guidance: float = 1.0
+    guidance: float | Guidance = 1.0
 
 
 class Prior(ABC):

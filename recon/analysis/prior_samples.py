@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from recon.methods.diffusion.sampling import Progress, Step, drawn, steps_down
 from recon.methods.optimise.gradient import movie_spectrum
 from recon.methods.training_set import CPU, TrainingSet
 from recon.priors.base import Denoiser
-from recon.priors.guidance import ClassifierFree, falling
+from recon.priors.guidance import ClassifierFree, Guidance, falling, guidance_of
 from recon.priors.prior import Prior
 from recon.priors.spectrum import Spectrum
 from recon.study.outputs import hdf5_file, to_yaml
@@ -60,9 +60,9 @@ class SampleSettings:
 
     `recording`: that of a prior learnt from training movies, such as the Gaussian; its spectrum is kept in `artefacts`,
     as benchmarks do. Each caption gets `draws` clips of `frames` frames, all captions from the same noise; an empty
-    caption is unconditional. `guidance` is the scale s of uncond + s·(cond − uncond), by default the prior's. σ falls
-    over `levels` from `highest`, which should hide a clip completely, to `lowest`. `noise` is the stochasticity of the
-    sampler (0: deterministic, 1: ancestral).
+    caption is unconditional. `guidance` is the scale s of uncond + s·(cond − uncond) or a `Guidance`, by default the
+    prior's; without activity no neuron sees. σ falls over `levels` from `highest`, which should hide a clip completely,
+    to `lowest`. `noise` is the stochasticity of the sampler (0: deterministic, 1: ancestral).
     """
 
     prior: Prior
@@ -74,7 +74,7 @@ class SampleSettings:
     frames: Count = 60
     frame_size: tuple[Count, Count] = (36, 64)
     frame_rate: Positive = 30.0
-    guidance: float | None = None
+    guidance: float | Guidance | None = None
     levels: Count = 30
     highest: Positive = 10.0
     lowest: Positive = 0.02
@@ -103,9 +103,16 @@ class SampleSettings:
             )
 
     @property
-    def scale(self) -> float:
-        """Guidance of these samples."""
-        return self.prior.conditioning.guidance if self.guidance is None else self.guidance
+    def scale(self) -> float | Guidance:
+        """Guidance of these samples; nothing depends on what neurons see."""
+        chosen = self.prior.conditioning.guidance if self.guidance is None else self.guidance
+        return replace(chosen, seen=None) if isinstance(chosen, Guidance) else chosen
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Denoiser evaluations of a clip without and with a caption."""
+        levels, guidance = falling(self.levels, self.highest, self.lowest), guidance_of(self.scale)
+        return len(levels), sum(map(guidance.evaluations, levels))
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:

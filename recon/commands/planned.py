@@ -67,8 +67,8 @@ def sample(tree: Tree) -> Iterator[str]:
     from recon.study.dry_run import planned_files
 
     chosen = record(SampleSettings, tree, where="sample")
-    clips = len(chosen.captions) * chosen.draws
-    return planned_files(chosen, f"clips: {clips}, {chosen.levels} denoiser passes each, twice that with text")
+    clips, (silent, told) = len(chosen.captions) * chosen.draws, chosen.passes
+    return planned_files(chosen, f"clips: {clips}, {silent} denoiser passes each, {told} with text")
 
 
 def fields(tree: Tree) -> Iterator[str]:

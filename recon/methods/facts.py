@@ -7,6 +7,7 @@ from dataclasses import dataclass
 PAIRS = "training movies with their responses"
 SPECTRUM = "the spectrum of training movies"
 MEAN_FRAME = "the mean training frame"
+COVERAGE = "where the encoders' neurons see"
 VALIDATED = "validation clips, which select the weights"
 GIVEN = "given"
 """Source of text: the captions of the row, true or shuffled."""

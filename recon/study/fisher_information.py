@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from recon.data.sensorium import SensoriumRecording
-from recon.encoders.base import Encoder, device_of
+from recon.encoders.base import Encoder
 from recon.files import digest, write_json
 from recon.files.code_version import code_version, modules_of
+from recon.problem.coverage import fisher_information
 from recon.study.manifest import RUN, intact, seal
 from recon.study.shared import Bench
 
@@ -20,35 +21,14 @@ CLIPS, PROBES, FRAMES = 40, 2, 90
 """Number of pieces of training movies, random sign patterns per piece, frames per piece."""
 
 
-@torch.enable_grad()
-def fisher_information(
-    encoder: Encoder, movie: Tensor, behavior: Tensor | None, *, neurons: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Return Σ_{n,t} (∂r_n(t)/∂pixel)² / r_n(t) `[T,H,W]` of Poisson responses, for a movie `[C,T,H,W]`.
-
-    Estimated without a loop over neurons: for random signs ε, the squared gradient of Σ ε·r/√r̄ has this expectation
-    (Hutchinson 1989).
-    """
-    device = device_of(encoder)
-    leaf = movie[None].to(device).requires_grad_(True)
-    rates = encoder(leaf, None if behavior is None else behavior[None].to(device))[:, neurons.to(device)]
-    scaled = rates / rates.detach().clamp_min(1e-3 * float(rates.detach().mean())).sqrt()
-    total = torch.zeros(movie.shape[1:])
-    for _ in range(PROBES):
-        signs = torch.randint(0, 2, scaled.shape, generator=generator).to(scaled) * 2 - 1
-        (gradient,) = torch.autograd.grad((signs * scaled).sum(), leaf, retain_graph=True)
-        total += gradient[0].square().sum(0).cpu() / PROBES
-    return total
-
-
 def information_map(recording: SensoriumRecording, encoder: Encoder, neurons: Tensor) -> Tensor:
     """Return the information per frame `[H,W]`, averaged over pieces of training movies."""
     generator = torch.Generator().manual_seed(0)
-    maps = [
-        fisher_information(encoder, movie, behavior, neurons=neurons, generator=generator).mean(0)
+    found = (
+        fisher_information(encoder, movie, behavior, neurons=neurons, generator=generator, probes=PROBES)
         for movie, behavior in _pieces(recording)
-    ]
-    return torch.stack(maps).mean(0)
+    )
+    return torch.stack([each.mean((0, 1)).cpu() for each in found]).mean(0)
 
 
 def write_information(bench: Bench) -> Path:
@@ -71,4 +51,4 @@ def _pieces(recording: SensoriumRecording) -> Iterator[tuple[Tensor, Tensor | No
     indices = recording.trials("train")
     for index in indices[:: max(len(indices) // CLIPS, 1)][:CLIPS]:
         trial = recording.trial(index)
-        yield trial.movie[:, :FRAMES], None if trial.behavior is None else trial.behavior[:, :FRAMES]
+        yield trial.movie[None, :, :FRAMES], None if trial.behavior is None else trial.behavior[None, :, :FRAMES]

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 from gpu.clips import TINY, core_readout, core_readout_clips
-from gpu.part_numbers import dwiseneuro_problem, encoder_row, numbers, prior_row
+from gpu.part_numbers import dwiseneuro_problem, encoder_row, numbers, on_device, prior_row
 from gpu.part_prior import prior
 from gpu.pretend import second_device
+from worlds import linear as worlds
 
 from recon.metrics.frequency import (
     motion_energy_correlation,
@@ -20,6 +21,7 @@ from recon.metrics.frequency import (
 )
 from recon.metrics.movie import frame_correlation, pixel_correlation, psnr, ssim, video_correlation
 from recon.metrics.pooling import pooled_frame_correlation
+from recon.problem.coverage import unseen_share
 from recon.problem.fidelities import FIDELITIES
 
 FEW = ("ridge", "convolutional", "gradient published", "gradient map", "diffpir noisy", "deep_ensemble, learnt there")
@@ -58,6 +60,14 @@ def test_all_methods_give_the_same_movies(double: bool) -> None:
 def test_encoders_and_the_prior_give_the_same_numbers(row: Callable[[torch.device], Any]) -> None:
     with second_device() as device:
         assert row(device)["max difference"] < 1e-5
+
+
+def test_what_neurons_see_is_the_same() -> None:
+    with second_device() as device:
+        there = unseen_share(on_device(worlds.problem(), device), worlds.spectrum().to(device))
+        assert there.device == device and torch.allclose(
+            there.cpu(), unseen_share(worlds.problem(), worlds.spectrum()), atol=1e-5
+        )
 
 
 def test_the_prior_trains_there() -> None:

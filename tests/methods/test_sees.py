@@ -31,6 +31,7 @@ from recon.methods.text.examples import Windows
 from recon.methods.text.sources import Given, Typed
 from recon.priors import PRIORS
 from recon.priors.diffusion import Diffusion
+from recon.priors.guidance import Guidance
 from recon.priors.latent_diffusion import Pretrained
 from recon.priors.prior import PixelPrior, Prior
 from recon.problem.problem import Observation, Problem
@@ -204,6 +205,14 @@ def test_a_sampler_sees_what_its_prior_and_text_see(cell: Any, tmp_path: Path) -
 @pytest.mark.parametrize("cell", cells(quick=False), ids="-".join)
 def test_every_sampler_prior_and_text(cell: Any, tmp_path: Path) -> None:
     check(cell, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["sample", "egg"])
+def test_guidance_by_place_sees_the_behavior_of_the_clip_and_no_response(name: str, tmp_path: Path) -> None:
+    known = replace(prior_named("diffusion"), guidance=Guidance(2.0, seen=0.0))
+    method = made(name, known, "typed", **OFF.get(name, {}))
+    assert found(fitted(method, worlds.training(tmp_path))) == claimed(method)
+    assert method.sees.behavior and not method.sees.activity and "where the encoders' neurons see" in method.sees.learnt
 
 
 def test_a_decoder_is_never_given_another_animals_responses(ready: dict[str, Any]) -> None:

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 from worlds import linear as worlds
 
+from recon import config
+from recon.errors import InputError
 from recon.priors.base import Denoiser
-from recon.priors.guidance import ClassifierFree, falling, from_epsilon, from_flow, from_velocity, score
+from recon.priors.guidance import ClassifierFree, Guidance, falling, from_epsilon, from_flow, from_velocity, score
 from recon.priors.spectrum import GaussianDenoiser, Spectrum, inverse_cosine_transform
 from recon.priors.still_images import Still
 
@@ -30,6 +32,65 @@ def test_guidance_goes_from_no_text_to_the_text_and_beyond(scale: float, expecte
     found = ClassifierFree(told, scale)(x, sigma, torch.full((2, 5), 2.0))
     assert torch.allclose(found, torch.full_like(x, expected)) and told.asked == asked
     assert torch.equal(ClassifierFree(told, scale)(x, sigma), torch.zeros_like(x))
+
+
+def test_a_number_guides_as_the_formula_says_bit_by_bit() -> None:
+    """The estimate of a number, and of a guidance that is constant, is torch.lerp of the two estimates."""
+    generator = torch.Generator().manual_seed(0)
+    x, condition = (torch.randn(shape, generator=generator) for shape in ((2, 1, 3, 4, 4), (2, 5)))
+    sigma = torch.tensor([0.3, 0.7])
+    for scale in (0.3, 0.7, 2.5, -1.0):
+        expected = torch.lerp(Told()(x, sigma), Told()(x, sigma, condition), scale)
+        for guidance in (scale, Guidance(scale), Guidance(9.0, low=scale, between=(1.0, 1.0))):
+            assert torch.equal(ClassifierFree(Told(), guidance)(x, sigma, condition), expected)
+
+
+@pytest.mark.parametrize(
+    ("guidance", "scales"),
+    [
+        (Guidance(3.0, between=(0.5, 2.0)), {0.1: 1.0, 0.5: 1.0, 1.0: 2.0, 2.0: 3.0, 9.0: 3.0}),
+        (Guidance(3.0, low=0.0, between=(0.3, 0.3), until=2.0), {0.1: 0.0, 0.3: 0.0, 0.31: 3.0, 2.0: 3.0, 2.1: 0.0}),
+        (Guidance(1.0, low=4.0, between=(0.1, 1.6)), {0.1: 4.0, 0.4: 2.5, 1.6: 1.0}),
+        (Guidance(2.0, low=1.0, until=1.0), {0.01: 2.0, 1.0: 2.0, 1.1: 1.0}),
+    ],
+)
+def test_the_scale_follows_the_noise_level(guidance: Guidance, scales: dict[float, float]) -> None:
+    """The estimate is that of the scale's number, from as many evaluations as planned; also sample by sample."""
+    x, condition = torch.rand(1, 1, 3, 4, 4), torch.full((1, 5), 2.0)
+    for level, scale in scales.items():
+        told, sigma = Told(), torch.tensor([level])
+        found = ClassifierFree(told, guidance)(x, sigma, condition)
+        assert torch.allclose(found, ClassifierFree(Told(), scale)(x, sigma, condition), atol=1e-6)
+        assert told.asked == guidance.evaluations(level) == (1 if scale in (0.0, 1.0) else 2)
+    many, each = torch.tensor(list(scales)), torch.tensor(list(scales.values())).reshape(-1, 1, 1, 1, 1)
+    together = ClassifierFree(Told(), guidance)(x.expand(len(many), -1, -1, -1, -1), many, condition)
+    assert torch.allclose(together, 2 * each.expand_as(together), atol=1e-5)
+
+
+def test_guidance_by_place_is_the_scale_where_nothing_is_seen_and_another_where_all_is() -> None:
+    unseen = torch.linspace(0, 1, 4).expand(2, 1, 1, 4, 4)
+    x, sigma, condition = torch.rand(2, 1, 3, 4, 4), torch.ones(2), torch.full((2, 5), 2.0)
+    found = ClassifierFree(Told(), Guidance(4.0, seen=1.0), unseen)(x, sigma, condition)
+    assert torch.allclose(found, 2 * (1 + 3 * unseen).expand_as(x))
+    for guidance, expected, asked in ((Guidance(1.0, seen=1.0), 2.0, 1), (Guidance(0.0, seen=1.0), 0.0, 1)):
+        told = Told()
+        assert torch.equal(ClassifierFree(told, guidance, unseen)(x, sigma, condition), torch.full_like(x, expected))
+        assert told.asked == asked == guidance.evaluations(1.0)
+    alone = ClassifierFree(Told(), Guidance(4.0, seen=1.0))(x, sigma, condition)
+    assert torch.equal(alone, ClassifierFree(Told(), 4.0)(x, sigma, condition)), "without activity nothing is seen"
+
+
+def test_guidance_is_declared_in_configurations() -> None:
+    tree = {"name": "diffusion", "guidance": {"high": 3.0, "low": 0.5, "between": [0.4, 2.0], "seen": 1}}
+    prior = config.build("prior", tree)
+    assert prior.guidance == Guidance(3.0, 0.5, (0.4, 2.0), seen=1.0)
+    assert config.expand({"denoiser": prior})["denoiser"] == {
+        **tree,
+        "guidance": {**tree["guidance"], "between": [0.4, 2.0]},
+    }
+    for wrong in ({"between": [2.0, 0.4]}, {"between": [0.4, 2.0], "until": 1.0}, {"between": [0.4]}, {"until": -1.0}):
+        with pytest.raises(InputError, match=r"guidance.*expected"):
+            config.build("prior", {"name": "diffusion", "guidance": {"high": 3.0, **wrong}})
 
 
 def test_guidance_encodes_and_decodes_as_its_denoiser_does() -> None:

@@ -14,7 +14,7 @@ from worlds import pipelines as tiny_pipelines
 
 from recon.methods import Dps, Egg, Sample, fitted
 from recon.methods.text.sources import Given, Typed
-from recon.priors.guidance import ClassifierFree
+from recon.priors.guidance import ClassifierFree, Guidance
 from recon.priors.latent_diffusion import Framing, LatentDiffusion, Pretrained, load_latent_diffusion, smoothed
 from recon.types import Caption, Iterate
 
@@ -53,6 +53,11 @@ def test_movies_become_latents_and_movies_of_the_same_shape(model: LatentDiffusi
     assert model.decode(x).shape == (2, 1, *SHAPE) and bool(torch.isfinite(model.decode(x)).all())
     assert x.shape[2] == (7 if model.framing.every == 1 else {0: 4, 4: 2}[model.pipeline.family.stride])
     assert not any(parameter.requires_grad for parameter in model.parameters()) and not model.training
+    pixels = torch.zeros(2, 1, 1, *SHAPE[1:])
+    pixels[1, ..., :7] = 1.0
+    places = model.at_places(pixels)
+    assert places.shape == (2, 1, 1, *x.shape[-2:]) and not bool(places[0].any())
+    assert float(places[1, ..., 0].min()) == 1.0 and float(places[1, ..., -1].max()) == 0.0, "left of the frame alone"
 
 
 @pytest.mark.parametrize("model", tiny_pipelines.CASES, indirect=True)
@@ -260,8 +265,8 @@ def test_samplers_work_in_latent_space(sampler: type[Dps], tmp_path: Path) -> No
     """With random weights: every sample has a data gradient, text changes the result, movies stay finite."""
     problem, training = worlds.problem(), worlds.training(tmp_path)
 
-    def movies(text: Typed | Given | None) -> list[Iterate]:
-        prior = Pretrained(tiny_pipelines.folder("image"), text, guidance=1.5, scale=2)
+    def movies(text: Typed | Given | None, guidance: float | Guidance = 1.5) -> list[Iterate]:
+        prior = Pretrained(tiny_pipelines.folder("image"), text, guidance=guidance, scale=2)
         said = replace(problem, captions=((Caption(0, 4, ("b", "a")), Caption(4, 8, ("a",))),) * 2)
         method = fitted(sampler(prior, levels=3, highest=10.0), training)
         return list(method(said, torch.Generator().manual_seed(0)))
@@ -271,4 +276,6 @@ def test_samplers_work_in_latent_space(sampler: type[Dps], tmp_path: Path) -> No
     if sampler is not Sample:
         assert float(found[-1].terms["gradient_norm"].min()) > 0
     assert not torch.equal(found[-1].movie, movies(None)[-1].movie)
+    by_place = movies(Typed("a b"), Guidance(1.5, seen=0.0))
+    assert bool(torch.isfinite(by_place[-1].movie).all()) and not torch.equal(found[-1].movie, by_place[-1].movie)
     assert torch.equal(movies(Given())[-1].movie, movies(Typed("b. a"))[-1].movie)

@@ -67,6 +67,9 @@ def test_a_knob_is_turned_where_a_method_has_it() -> None:
     kept = {"name": "diffpir", "denoiser": DIFFUSION, "data": {"steps": 3, "beta": 1.0}}
     assert turned(kept, "beta", 0.1)["data"] == {"steps": 3, "beta": 0.1}
     assert (setting(kept, "beta"), setting(kept, "guidance"), setting(DEEP, "beta")) == (1.0, 2.0, None)
+    by_level = {**kept, "denoiser": {**DIFFUSION, "guidance": {"high": 3.0, "between": [0.4, 2.0]}}}
+    assert setting(by_level, "guidance") is None, "a guidance by noise level is no value of a sweep"
+    assert setting(turned(by_level, "guidance", 2.0), "guidance") == 2.0
     with pytest.raises(ValueError, match=r"sweep: expected one of guidance, beta, got 'scale'; correct or remove it"):
         turned(kept, "scale", 1.0)
 

@@ -9,16 +9,16 @@ import torch
 from worlds import linear as worlds
 from worlds.bench import configuration
 
+from recon.problem.coverage import fisher_information
 from recon.study import fisher_information as information
 from recon.study.benchmark import benchmark
-from recon.study.fisher_information import fisher_information
 
 
-def test_it_is_the_squared_jacobian_over_the_rates(monkeypatch) -> None:
-    monkeypatch.setattr(information, "PROBES", 4000)
+def test_it_is_the_squared_jacobian_over_the_rates() -> None:
     encoder, movie = worlds.encoder(lags=2), worlds.movies(1, seed=2, frames=3)[0]
     neurons = torch.arange(worlds.NEURONS) < 4
-    found = fisher_information(encoder, movie, None, neurons=neurons, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    (found,) = fisher_information(encoder, movie[None], None, neurons=neurons, generator=generator, probes=4000)
     rates = encoder(movie[None])[0, neurons]
     jacobian = torch.autograd.functional.jacobian(lambda x: encoder(x[None])[0, neurons], movie)
     expected = (jacobian.square() / rates[..., None, None, None, None]).sum((0, 1, 2))
@@ -29,7 +29,7 @@ def test_neurons_that_are_left_out_say_nothing() -> None:
     encoder, movie = worlds.encoder(), worlds.movies(1, seed=2)[0]
     none = torch.zeros(worlds.NEURONS, dtype=torch.bool)
     none[0] = True
-    found = fisher_information(encoder, movie, None, neurons=none, generator=torch.Generator())
+    (found,) = fisher_information(encoder, movie[None], None, neurons=none, generator=torch.Generator(), probes=2)
     seen = encoder.weights[0].abs().amax((0, 1)) > 1e-3 * float(encoder.weights[0].abs().max())
     assert float(found.mean(0)[~seen].sum()) < 0.01 * float(found.mean(0).sum())
 

@@ -84,7 +84,9 @@ class DiffPir:
     def passes(self) -> Passes:
         """Planned passes over a clip."""
         each = self.data.passes
-        return sampler_passes(self.denoiser, self.levels * each, self.levels, start=self.start)
+        return sampler_passes(
+            self.denoiser, self.levels * each, falling(self.levels, self.highest, self.lowest), start=self.start
+        )
 
     def fit(self, training: TrainingSet) -> DiffPir:
         """Estimate the spectrum of the training movies; fit the start method and the denoiser's text decoder."""

@@ -71,7 +71,8 @@ class Dps:
     @property
     def passes(self) -> Passes:
         """Planned passes over a clip."""
-        return sampler_passes(self.denoiser, (self.levels + 1) * bool(self.beta), self.levels)
+        levels = falling(self.levels, self.highest, self.lowest)
+        return sampler_passes(self.denoiser, (self.levels + 1) * bool(self.beta), levels)
 
     def fit(self, training: TrainingSet) -> Dps:
         """Estimate the spectrum of the training movies, whose mean is the start; fit the denoiser's text decoder."""

@@ -72,7 +72,8 @@ class Egg:
     @property
     def passes(self) -> Passes:
         """Planned passes over a clip."""
-        return sampler_passes(self.denoiser, self.levels * bool(self.scale), self.levels)
+        levels = falling(self.levels, self.highest, self.lowest)
+        return sampler_passes(self.denoiser, self.levels * bool(self.scale), levels)
 
     def fit(self, training: TrainingSet) -> Egg:
         """Estimate the spectrum of the training movies, whose mean is the start; fit the denoiser's text decoder."""

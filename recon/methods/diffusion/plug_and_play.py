@@ -72,7 +72,7 @@ class PlugAndPlay:
     def passes(self) -> Passes:
         """Planned passes over a clip."""
         encoder = self.iterations * self.data.passes
-        return sampler_passes(self.denoiser, encoder, self.iterations, start=self.start)
+        return sampler_passes(self.denoiser, encoder, [self.sigma] * self.iterations, start=self.start)
 
     def fit(self, training: TrainingSet) -> PlugAndPlay:
         """Estimate the spectrum of the training movies; fit the start method and the denoiser's text decoder."""

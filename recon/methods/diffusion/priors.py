@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,11 +11,12 @@ from torch import Tensor
 
 from recon.methods.artefacts import load_artefact
 from recon.methods.base import Method, last_iterate, passes_of
-from recon.methods.facts import ENCODER, NOTHING, SPECTRUM, Passes, Sees, united
+from recon.methods.facts import COVERAGE, ENCODER, NOTHING, SPECTRUM, Passes, Sees, united
 from recon.priors.base import Denoiser
-from recon.priors.guidance import ClassifierFree
+from recon.priors.guidance import ClassifierFree, guidance_of
 from recon.priors.prior import Prior
 from recon.priors.spectrum import Spectrum
+from recon.problem.coverage import unseen_share
 from recon.problem.problem import Problem
 
 
@@ -36,15 +38,21 @@ def conditioned(prior: Prior, spectrum: Spectrum, problem: Problem) -> Condition
     text, guidance = prior.conditioning
     if text is None:
         return ConditionedDenoiser(model, None)
-    return ConditionedDenoiser(ClassifierFree(model, guidance), text.condition(problem, model).to(device))
+    unseen = unseen_share(problem, spectrum) if guidance_of(guidance).by_place else None
+    return ConditionedDenoiser(ClassifierFree(model, guidance, unseen), text.condition(problem, model).to(device))
 
 
 def prior_sees(prior: Prior) -> Sees:
-    """Return what a prior brings into a reconstruction, from its declarations, and its text where guidance counts."""
-    text, guidance = prior.conditioning
+    """Return what a prior brings into a reconstruction, from its declarations, and its text where guidance counts.
+
+    Guidance by place knows what the encoders' neurons see with the behavior of the clip, and none of their responses.
+    """
+    text, guidance = prior.conditioning.text, guidance_of(prior.conditioning.guidance)
     named = (f"prior {prior.pretrained}",) if prior.pretrained else ()
     own = Sees(pretrained=named, learnt=(SPECTRUM,) if prior.learnt else ())
-    return united(own, text.sees if text and guidance else NOTHING)
+    if text is None or not guidance.uses_text:
+        return own
+    return united(own, text.sees, Sees(behavior=True, learnt=(COVERAGE,)) if guidance.by_place else NOTHING)
 
 
 def sampler_sees(prior: Prior | None, *, strength: float, start: Method | None = None) -> Sees:
@@ -53,9 +61,14 @@ def sampler_sees(prior: Prior | None, *, strength: float, start: Method | None =
     return united(ENCODER if strength else NOTHING, Sees(learnt=(SPECTRUM,)), *parts)
 
 
-def sampler_passes(prior: Prior, encoder: float, denoiser: float, *, start: Method | None = None) -> Passes:
-    """Return the planned passes of a sampler and of its start; with text each denoising takes two."""
-    own = Passes(encoder, denoiser * (1 if prior.conditioning.text is None else 2))
+def sampler_passes(prior: Prior, encoder: float, levels: Iterable[float], *, start: Method | None = None) -> Passes:
+    """Return the planned passes of a sampler and of its start; `levels`: σ of every denoising.
+
+    With text a denoising takes two, unless the scale of guidance is 0 or 1; guidance by place takes one of the encoder.
+    """
+    text, guidance = prior.conditioning.text, guidance_of(prior.conditioning.guidance)
+    counts = [1 if text is None else guidance.evaluations(level) for level in levels]
+    own = Passes(encoder + (text is not None and guidance.by_place), sum(counts))
     return own if start is None else passes_of(start) + own
 
 

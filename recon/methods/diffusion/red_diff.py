@@ -79,8 +79,8 @@ class RedDiff:
     @property
     def passes(self) -> Passes:
         """Planned passes over a clip."""
-        count = self.iterations + 1
-        return sampler_passes(self.denoiser, count * bool(self.beta), count, start=self.start)
+        levels = [*falling(self.iterations, self.highest, self.lowest), self.lowest]
+        return sampler_passes(self.denoiser, len(levels) * bool(self.beta), levels, start=self.start)
 
     def fit(self, training: TrainingSet) -> RedDiff:
         """Estimate the mean of the training movies; fit the start method and the denoiser's text decoder."""

@@ -67,7 +67,8 @@ class Sample:
     @property
     def passes(self) -> Passes:
         """Planned passes over a clip."""
-        return sampler_passes(self.denoiser, 1, self.levels, start=self.start)
+        levels = falling(self.levels, self.highest, self.lowest)
+        return sampler_passes(self.denoiser, 1, levels, start=self.start)
 
     def fit(self, training: TrainingSet) -> Sample:
         """Estimate the mean of the training movies; fit the start method and the denoiser's text decoder."""

@@ -25,6 +25,7 @@ from recon.methods.requirements import Needs
 from recon.methods.training_set import TrainingSet
 from recon.priors.base import Denoiser
 from recon.priors.gaussian import GaussianPrior
+from recon.priors.guidance import falling
 from recon.priors.prior import PixelPrior
 from recon.problem.problem import Problem
 from recon.types import Iterate, State, Uncertainty
@@ -82,8 +83,9 @@ class SplitGibbs:
     @property
     def passes(self) -> Passes:
         """Planned passes over a clip."""
-        count = self.iterations
-        return sampler_passes(self.denoiser, count * (self.langevin + 1) + 1, count * self.levels, start=self.start)
+        encoder = self.iterations * (self.langevin + 1) + 1
+        levels = falling(self.levels, self.rho, self.lowest) * self.iterations
+        return sampler_passes(self.denoiser, encoder, levels, start=self.start)
 
     def fit(self, training: TrainingSet) -> SplitGibbs:
         """Estimate the spectrum of the training movies; fit the start method and the denoiser's text decoder."""

@@ -119,7 +119,7 @@ def values_of(tree: Tree, knob: str) -> tuple[float, ...]:
 
 
 def setting(tree: Tree, knob: str) -> float | None:
-    """Return a knob's value in the tree, or None if left at its default."""
+    """Return a knob's value in the tree, or None if left at its default or no number: a guidance by noise level."""
     _check(tree, knob)
     for method in guided(tree):
         strength = _knob(method, knob)
@@ -133,7 +133,7 @@ def _at(tree: Tree, path: tuple[str, ...]) -> float | None:
     found: Any = tree
     for key in path:
         found = found.get(key) if isinstance(found, Mapping) else None
-    return float(found) if path and found is not None else None
+    return float(found) if path and isinstance(found, int | float) else None
 
 
 def _check(tree: Tree, knob: str) -> None:
