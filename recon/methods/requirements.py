@@ -17,8 +17,9 @@ class Needs:
     Training trials: `trials`, their number; `frames`, the length of one of them, at most that of the clips; `context`,
     all of them cover the encoders' context; `clips`, the number of pieces as long as the clips, overlapping by half;
     `captions`, any of them has captions. `validation`: validation clips as long as the clips. `rate`: the recording's
-    frame rate (Hz). `words`: captions given by the row. `selection`: *selection* neurons. `by_frame`: responses per
-    frame, without bins. `canvas`: encoders of one canvas.
+    frame rate (Hz). `words`: captions given by the row. `places`: captions of the clips of which some phrasings name
+    places. `selection`: *selection* neurons. `by_frame`: responses per frame, without bins. `canvas`: encoders of one
+    canvas.
     """
 
     trials: int = 0
@@ -29,6 +30,7 @@ class Needs:
     validation: bool = False
     rate: float = 0.0
     words: bool = False
+    places: bool = False
     selection: bool = False
     by_frame: bool = False
     canvas: bool = False
@@ -69,6 +71,7 @@ class Supply:
     validation: tuple[int, ...] = ()
     captions: bool = False
     words: bool = False
+    places: bool = False
     selection: bool = True
     by_frame: bool = True
     canvases: int = 1
@@ -138,6 +141,11 @@ def _of_row(needs: Needs, supply: Supply) -> Iterator[str]:
         )
     if needs.words and not supply.words:
         yield "text given: expected the row's words true or shuffled, got none; set words, or take another text"
+    if needs.places and not supply.places:
+        yield (
+            f"text given: expected captions of simulated scenes, which name places in some phrasings, got others in "
+            f"{supply.recording}; simulate the recording anew, or leave out place"
+        )
     if needs.selection and not supply.selection:
         yield "stop: expected selection neurons, got none; raise neurons.selection, or leave out stop"
     if needs.by_frame and not supply.by_frame:

@@ -168,10 +168,18 @@ def _supply(bench: Bench, row: Row, encoders: Sequence[Encoder], frames: int) ->
         validation=facts.validation,
         captions=facts.captioned,
         words=row.words != "none",
+        places=_have_facts(bench),
         selection=bool(bench.sets["selection"].any()),
         by_frame=row.bins == 1,
         canvases=len({encoder.canvas for encoder in encoders}),
     )
+
+
+def _have_facts(bench: Bench) -> bool:
+    """Return whether the captions of all clips are those of simulated scenes, with the facts that they name."""
+    trials = [trial for batch in bench.batches for trial in batch.trials]
+    scenes = [scene for trial in trials for scene in bench.recording.scenes(trial.index) or [{}]]
+    return all("facts" in scene for scene in scenes)
 
 
 def _fitted_neurons(bench: Bench, row: Row) -> Tensor:

@@ -11,14 +11,18 @@ from worlds import linear as worlds
 
 from recon import config
 from recon.methods import DiffPir, Dps, Egg, Gradient, PlugAndPlay, Posterior, RedDiff, Sample, SplitGibbs, fitted
+from recon.methods.base import last_iterate
 from recon.methods.diffusion.priors import conditioned, load_spectrum
 from recon.methods.diffusion.sampling import pulled, renoised
 from recon.methods.optimise.data_step import DataStep
 from recon.methods.optimise.lbfgs import Lbfgs
 from recon.methods.text.sources import Given, Typed
+from recon.priors.coarse_diffusion import TOKENS, CoarseDiffusion
+from recon.priors.coarse_unet import CoarseUnetSettings
 from recon.priors.diffusion import Diffusion
 from recon.priors.gaussian import GaussianPrior
-from recon.priors.guidance import ClassifierFree
+from recon.priors.guidance import ClassifierFree, Guidance
+from recon.priors.movie_cascade import MovieCascade, save_movie_cascade
 from recon.priors.movie_diffusion import MovieDiffusion, save_movie_diffusion
 from recon.priors.movie_unet import MovieUnetSettings
 from recon.priors.spectrum import cosine_transform
@@ -156,6 +160,31 @@ def test_what_is_said_of_a_clip_reaches_the_denoiser_scene_by_scene(weights: str
     assert swapped.captions == (said[:1], said)
     with pytest.raises(ValueError, match="text given: expected captions"):
         conditioned(Diffusion(weights, Given()), worlds.spectrum(), worlds.problem())
+
+
+def test_a_cascade_is_told_every_word_frame_by_frame(tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        coarse = CoarseDiffusion(CoarseUnetSettings(widths=(8, 16), depths=(1, 1), heads=2, words=8, steering=8))
+        fine = MovieDiffusion(MovieUnetSettings(widths=(4, 6), depth=1, steering=8, inputs=3))
+        model = MovieCascade(coarse, fine)
+        for parameter in model.parameters():
+            parameter.data.normal_(0, 0.1)
+    path = str(tmp_path / "cascade.safetensors")
+    save_movie_cascade(model, Path(path), card={})
+    said = (Caption(0, 6, ("a disc moves to the left", "a disc travels")), Caption(6, 10, ("leaves",)))
+    problem = replace(worlds.problem(2), captions=(said, said[:1]))
+    condition = conditioned(Diffusion(path, Given()), worlds.spectrum(), problem).condition
+    assert condition is not None and condition.shape == (2, worlds.FRAMES, 384 * (1 + TOKENS))
+    first = model.embed([said[0].texts[0]])[0]
+    assert torch.equal(condition[0, 3].nan_to_num(9.0), first.nan_to_num(9.0)) and bool(condition[0, 10:].isnan().all())
+    told = Diffusion(path, Given(), Guidance(3.0, between=(0.1, 1.0), seen=1.0), window=8)
+    training, made = worlds.training(tmp_path), METHODS["egg"]
+    movies = [
+        last_iterate(fitted(made(d), training)(problem, torch.Generator().manual_seed(0))).movie
+        for d in (told, replace(told, text=None))
+    ]
+    assert bool(torch.isfinite(movies[0]).all()) and not torch.equal(*movies)
 
 
 def test_without_activity_the_guess_stands_and_no_encoder_is_asked(tmp_path: Path) -> None:

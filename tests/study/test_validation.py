@@ -109,6 +109,16 @@ def test_a_row_that_cannot_run_is_refused_before_anything_is_computed(own: Tree,
         assert part in found
 
 
+def test_places_are_told_from_captions_of_simulated_scenes_alone(tree: Tree, mine: Path, world: Path) -> None:
+    told = {**DIFFUSION, "text": {"name": "given", "place": True}}
+    row = with_row(tree, {"name": "sample", "denoiser": told}, words="true")
+    assert validated(row)
+    written = (world / "recording/meta/trials/captions.jsonl").read_text().replace('"facts"', '"notes"')
+    (mine / "meta/trials/captions.jsonl").write_text(written)
+    found = problems(row | {"recording": str(mine)})
+    assert found.startswith("row own: text given: expected captions of simulated scenes") and "leave out place" in found
+
+
 def test_one_training_trial_is_too_few_for_ridge(own: Tree, mine: Path) -> None:
     one_training_trial(mine)
     assert problems(own).startswith("row ridge: training trials: expected at least 2 of tier 'train', got 1 in")

@@ -176,8 +176,11 @@ def scene_of(said: Sequence[Caption], frames: Tensor) -> Tensor:
     return found
 
 
-def embedded(said: Iterable[Caption], encoder: TextEncoder) -> Tensor:
-    """Return the embedding `[S,D]` of each caption: the mean over its phrasings, normalised to length 1."""
+def embedded(said: Iterable[Caption], encoder: Callable[[Sequence[str]], Tensor]) -> Tensor:
+    """Return the embedding `[S,D]` of each caption: the mean over its phrasings, normalised to length 1.
+
+    `encoder` returns the embeddings of texts, such as a `TextEncoder`.
+    """
     spoken = [caption.texts for caption in said]
     distinct = sorted({text for texts in spoken for text in texts})
     known = dict(zip(distinct, encoder(distinct), strict=True))
