@@ -22,7 +22,7 @@ from recon.study.settings import Settings
 from recon.study.shared import Plan, plan
 from recon.study.store import Store
 from recon.study.task import Task
-from recon.study.tune import read_trials
+from recon.study.tune import planned_with, read_trials
 
 NOTHING_DONE = "dry run: nothing was computed or written"
 OUTPUTS = ("run", "output", "study", "studies")
@@ -121,7 +121,8 @@ def _combinations(tree: dict[str, Any]) -> Iterator[str]:
     left = [chosen for chosen in combinations if chosen not in done]
     yield f"study: {search.study} ({'there' if search.study.exists() else 'new'})"
     yield from (f"{entry.row.label}: {chosen}" for chosen in left)
-    passes = passes_of(entry.method) * (len(left) * int(tree.get("clips", {}).get("count", 1)))
+    each = (passes_of(planned_with(tree, chosen).method) for chosen in left)
+    passes = sum(each, Passes()) * int(tree.get("clips", {}).get("count", 1))
     yield f"combinations: {len(left)} to do, {len(combinations) - len(left)} done already; about {_passes(passes)}"
 
 

@@ -186,11 +186,11 @@ def _open_study(search: Search, tree: Mapping[str, Any], bench: Bench) -> tuple[
 def _other_code(trials: Sequence[Mapping[str, Any]], tree: Mapping[str, Any], bench: Bench) -> list[str]:
     """Return ["code"] where some trial of a study was computed by other code."""
     found = {(json.dumps(trial["settings"]), trial.get("code")) for trial in trials}
-    same = all(code == _code(bench, _planned(tree, json.loads(chosen))) for chosen, code in found)
+    same = all(code == _code(bench, planned_with(tree, json.loads(chosen))) for chosen, code in found)
     return [] if same else ["code"]
 
 
-def _planned(tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> Plan:
+def planned_with(tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> Plan:
     """Return the plan of one combination."""
     row = with_settings(tree["rows"][0], chosen)
     (planned,) = plan(config.record(Settings, {**tree, "rows": [row]}, where="tune"))
@@ -219,7 +219,7 @@ def with_settings(tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[st
 
 def _run(bench: Bench, search: Search, tree: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Run one combination on all batches and score its steps; an interrupted run resumes from its checkpoint."""
-    planned = _planned(tree, chosen)
+    planned = planned_with(tree, chosen)
     seconds, tables, code = 0.0, [], _code(bench, planned)
     for batch in bench.batches:
         task = Task(bench, planned, batch)

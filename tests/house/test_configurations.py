@@ -9,9 +9,11 @@ from omegaconf import OmegaConf
 
 from recon import config
 from recon.analysis.identification.stimuli import Identify
+from recon.priors.guidance import falling
 from recon.simulate.encoded import EncodedSettings
 from recon.simulate.settings import SimulationSettings
 from recon.study.ablation.ablate import prepared
+from recon.study.dry_run import planned_search
 from recon.study.search import Search, Searches
 from recon.study.settings import Settings
 from recon.study.shared import plan
@@ -64,3 +66,14 @@ def test_every_search_can_be_run() -> None:
 def test_every_file_is_yaml() -> None:
     for file in CONFIGS.rglob("*.yaml"):
         assert OmegaConf.load(file) is not None
+
+
+def test_a_dry_run_counts_the_denoisings_of_every_combination() -> None:
+    """Two evaluations where the scale of guidance is neither 0 nor 1, at every level of every combination."""
+    twice = 0
+    for highest in (1.2, 2.4):
+        levels = falling(8, highest, 0.03)
+        ramp, interval = sum(level > 0.4 for level in levels), sum(0.3 < level <= 2.0 for level in levels)
+        twice += ramp + interval + 3 * len(levels)
+    found = [line for line in planned_search(config.load("tune/cascade")) if line.startswith("combinations")]
+    assert f"{6 * 12 * 8} denoiser" in found[0] and f"{6 * (12 * 8 + twice)} denoiser" in found[1]
