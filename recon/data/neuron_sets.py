@@ -40,21 +40,42 @@ def neuron_sets(
     return {"fit": ~(held_out | chosen), "selection": chosen, "report": held_out}
 
 
-def left_out_neurons(sets: Mapping[str, Tensor], unit_ids: Sequence[int], *, share: float, seed: int = 0) -> Tensor:
-    """Return the mask `[N]` of the *fit* neurons left out of a smaller population; a fraction `share` is kept.
+def left_out_neurons(
+    sets: Mapping[str, Tensor],
+    unit_ids: Sequence[int],
+    *,
+    share: float = 1.0,
+    count: int = 0,
+    seed: int = 0,
+    candidates: Tensor | None = None,
+) -> Tensor:
+    """Return the mask `[N]` of the *fit* neurons left out of a smaller population.
 
-    The draw depends on unit id and seed alone, so populations are nested: a smaller share is a subset of a larger one.
+    Kept are `count` of the *fit* neurons, or a fraction `share` on average where `count` is 0; with `candidates` `[N]`,
+    of those alone. The draw depends on unit id and seed alone, so populations are nested: a smaller one is a subset of
+    a larger one.
 
     >>> sets = neuron_sets(range(1000))
     >>> half, quarter = (left_out_neurons(sets, range(1000), share=share) for share in (0.5, 0.25))
     >>> int((sets["fit"] & ~half).sum()), int((sets["fit"] & ~quarter).sum()), bool((half <= quarter).all())
     (475, 224, True)
+    >>> few = left_out_neurons(sets, range(1000), count=64)
+    >>> int((sets["fit"] & ~few).sum()), bool((quarter <= few).all())
+    (64, True)
     """
     draws = torch.tensor([_draw(unit, f"population {seed}") for unit in unit_ids], dtype=torch.float64)
-    out = sets["fit"] & (draws >= share)
-    if bool((out == sets["fit"]).all()):
+    eligible = sets["fit"] if candidates is None else sets["fit"] & candidates
+    if not bool(eligible.any()):
+        raise InputError(f"population: expected neurons to fit, got none of {len(unit_ids)}; raise its coverage")
+    if count > int(eligible.sum()):
+        raise InputError(
+            f"population.count: expected at most the {int(eligible.sum())} neurons to fit, got {count}; lower it, or "
+            "the fractions of neurons.selection and neurons.report"
+        )
+    kept = eligible & (draws <= draws[eligible].sort().values[count - 1] if count else draws < share)
+    if not bool(kept.any()):
         raise InputError(f"population: expected neurons to fit, got none of {len(unit_ids)}; raise the share {share:g}")
-    return out
+    return sets["fit"] & ~kept
 
 
 def _draw(unit: int, seed: int | str) -> float:

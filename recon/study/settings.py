@@ -101,19 +101,29 @@ class Perceptual:
 
 @dataclass(frozen=True)
 class PopulationSettings:
-    """The share of the *fit* neurons that a row uses, nested by `seed`; the other neurons are left out.
+    """The part of the *fit* neurons that a row uses, nested by `seed`; the other neurons are left out.
 
-    `silent`: left-out neurons stay in the misfit with responses of zero, as in the published ablation; a defect, kept
-    for comparison.
+    The part is a `share`, or exactly `count` neurons (0: by share). `coverage`: only neurons with receptive-field
+    centres in the central rectangle that has this share of the screen's area. `silent`: left-out neurons stay in the
+    misfit with responses of zero, as in the published ablation; a defect, kept for comparison.
     """
 
     share: Part = 1.0
     seed: Seed = 0
     silent: bool = False
+    count: Whole = 0
+    coverage: Part = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise InputError(f"population.share: expected above 0 and at most 1, got {self.share:g}; correct it")
+        for name in ("share", "coverage"):
+            if not 0 < getattr(self, name) <= 1:
+                raise InputError(
+                    f"population.{name}: expected above 0 and at most 1, got {getattr(self, name):g}; correct it"
+                )
+        if self.count and self.share < 1:
+            raise InputError(
+                f"population: expected count or share, got {self.count} neurons and a share of {self.share:g}; drop one"
+            )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from uuid import uuid4
 from torch import Tensor
 
 from recon.data.measurement import binning
-from recon.data.neuron_sets import left_out_neurons
 from recon.encoders.base import Encoder
 from recon.encoders.runtime.devices import replicate
 from recon.files import digest
@@ -28,6 +27,7 @@ from recon.problem.problem import Observation, Problem
 from recon.run.identity import own_content
 from recon.run.runner import Budget, reconstruct
 from recon.study.objects import unnamed
+from recon.study.population import left_out
 from recon.study.saw import Saw, saw_by
 from recon.study.shared import Bench, Plan
 from recon.types import Reconstruction, Trace
@@ -128,8 +128,7 @@ class Task:
     @cached_property
     def left_out(self) -> Tensor:
         """Mask `[N]` of the neurons that the row's population lacks."""
-        bench, chosen = self.bench, self.plan.row.population
-        return left_out_neurons(bench.sets, bench.recording.unit_ids, share=chosen.share, seed=chosen.seed)
+        return left_out(self.bench, self.plan.row)
 
     @cached_property
     def sets(self) -> dict[str, Tensor]:

@@ -12,7 +12,6 @@ from torch import Tensor
 from recon import config
 from recon.data.layout import TRAIN
 from recon.data.measurement import binning
-from recon.data.neuron_sets import left_out_neurons
 from recon.encoders.base import Encoder
 from recon.encoders.behavior import lacking_channels
 from recon.errors import InputError, listed
@@ -22,6 +21,7 @@ from recon.methods.training_set import TrainingSet
 from recon.problem.clips import Batch
 from recon.problem.conditions import Condition, common_scale, presentations, response_scale, spoken
 from recon.problem.fit import lacking_in, needs_fit
+from recon.study.population import left_out
 from recon.study.settings import Row, Settings
 from recon.study.shared import Bench, Plan, planned
 
@@ -184,8 +184,7 @@ def _have_facts(bench: Bench) -> bool:
 
 def _fitted_neurons(bench: Bench, row: Row) -> Tensor:
     """Return the mask `[N]` of the neurons that a row fits; raises InputError if there are none."""
-    out = left_out_neurons(bench.sets, bench.recording.unit_ids, share=row.population.share, seed=row.population.seed)
-    return bench.sets["fit"] & ~out
+    return bench.sets["fit"] & ~left_out(bench, row)
 
 
 def _check_weights(bench: Bench, entry: Plan, problems: Problems, *, neurons: Tensor, frames: int) -> None:

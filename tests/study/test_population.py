@@ -12,6 +12,8 @@ from worlds.bench import configuration
 
 from recon import config
 from recon.data.neuron_sets import left_out_neurons, neuron_sets
+from recon.encoders.field_centres import field_centres
+from recon.errors import InputError
 from recon.problem.problem import Problem
 from recon.study.benchmark import benchmark
 from recon.study.settings import Settings
@@ -75,3 +77,30 @@ def test_rows_of_an_ablation_differ_and_say_how_many_neurons_they_had(world: Pat
 def test_a_share_outside_its_range_is_refused(world: Path) -> None:
     with pytest.raises(ValueError, match=r"population\.share: expected greater than 0"):
         task_of(world, {"share": 0.0})
+
+
+def test_a_number_of_neurons_is_exact_and_nested_with_shares() -> None:
+    sets, units = neuron_sets(range(500)), range(500)
+    few, more = (left_out_neurons(sets, units, count=count) for count in (16, 64))
+    quarter = left_out_neurons(sets, units, share=0.25)
+    assert [int((sets["fit"] & ~out).sum()) for out in (few, more)] == [16, 64]
+    assert bool((more <= few).all()) and bool((quarter <= more).all())
+    with pytest.raises(InputError, match=r"population\.count: expected at most the \d+ neurons to fit, got 500"):
+        left_out_neurons(sets, units, count=500)
+
+
+def test_a_part_of_the_screen_keeps_the_neurons_that_look_at_it(world: Path) -> None:
+    part, all_of_them = task_of(world, {"coverage": 0.3}), task_of(world, {})
+    centres = field_centres(part.encoders["first"])
+    inside = (centres.abs() <= 0.3**0.5).all(1)
+    assert torch.equal(part.sets["fit"], part.bench.sets["fit"] & inside)
+    assert 0 < int(part.sets["fit"].sum()) < int(all_of_them.sets["fit"].sum()) and part.key != all_of_them.key
+    few = task_of(world, {"coverage": 0.3, "count": 2})
+    assert int(few.sets["fit"].sum()) == 2 and bool((few.sets["fit"] <= part.sets["fit"]).all())
+    with pytest.raises(InputError, match=r"population: expected neurons to fit, got none of 24; raise its coverage"):
+        _ = task_of(world, {"coverage": 1e-9}).left_out
+
+
+def test_a_number_and_a_share_are_not_both_taken(world: Path) -> None:
+    with pytest.raises(InputError, match=r"expected count or share, got 3 neurons and a share of 0\.5"):
+        task_of(world, {"share": 0.5, "count": 3})
