@@ -73,6 +73,7 @@ def ablate(
     prior_only: MethodLike | None = None,
     sweep: Mapping[str, Sequence[float]] = NOTHING,
     metric: str = "video_correlation",
+    scores: Sequence[str] = (),
     fidelity: FidelityLike = "poisson",
     report: Path | str | None = None,
     on: str = "here",
@@ -85,7 +86,8 @@ def ablate(
     clips' activity, and its prior alone. In a recording with captions the full method is told captions decoded from the
     activity, and rows with true and shuffled captions are added; without captions the rows with text are left out, and
     a note says so. `typed` is a text that the prior is told instead. `no_prior` and `reference` are further methods to
-    compare with, `sweep` values of guidance or of the method's own strength. Other arguments are those of `compare`.
+    compare with, `sweep` values of guidance or of the method's own strength, `scores`
+    further columns of which the findings are given. Other arguments are those of `compare`.
     """
     full, tree = config.expand(settings_of(method)), configuration(clips, encoder, **options)
     section = {
@@ -96,6 +98,7 @@ def ablate(
         "encoders": list(tree["encoders"])[:1],
         "sweep": {knob: list(values) for knob, values in sweep.items()},
         "metric": metric,
+        "scores": list(scores),
         **({} if typed is None else {"typed": typed, "text": "typed"}),
         **({} if no_prior is None else {"no_prior": settings_of(no_prior)}),
     }

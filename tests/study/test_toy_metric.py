@@ -21,7 +21,7 @@ from recon.metrics import METRICS
 from recon.report.page import write_report
 from recon.report.tables import markdown
 from recon.study.ablation.ablate import conclude, prepared
-from recon.study.ablation.rows import Ablation
+from recon.study.ablation.rows import MEAN, Ablation
 from recon.study.outputs import columns
 
 FILE = '''
@@ -81,6 +81,23 @@ def test_it_can_be_the_metric_of_an_ablation(tmp_path: Path) -> None:
     assert page["ablation"]["metrics"][0] == {"key": "overlap", "title": "Toy overlap"}
     gain = page["ablation"]["numbers"][0]["values"]
     assert gain[0]["value"] == pytest.approx(gain[1]["value"]) and page["ablation"]["metrics"][1]["title"] == "Video r"
+
+
+def test_an_ablation_gives_its_numbers_of_further_scores(tmp_path: Path) -> None:
+    run = make_ablation(tmp_path / "run")
+    with (run / "results.csv").open(newline="") as stream:
+        rows = [row | {"overlap": "" if row["method"] == MEAN else row["ssim"]} for row in csv.DictReader(stream)]
+    write_table(run / "results.csv", rows, columns())
+    seal_run(run)
+    settings = json.loads((run / "ablation.json").read_text())["settings"]
+    ablation = Ablation(**section(scores=("overlap",), sweep=settings["sweep"], reference=settings["reference"]))
+    assert ablation.metrics == ("video_correlation", "ssim", "overlap")
+    ssim, overlap = conclude(ablation, run).found[1:]
+    assert overlap.sensitivity.value == ssim.sensitivity.value and overlap.sensitivity.low == ssim.sensitivity.low
+    assert overlap.survives.reason.startswith("“mean” has no score"), "a score that some rows lack is undefined there"
+    for wrong in ("overlapp", "lpips"):
+        with pytest.raises(InputError, match=rf"scores: expected names out of video_correlation, .*got \['{wrong}'\]"):
+            Ablation(**section(scores=(wrong,)))
 
 
 def test_settings_can_be_tuned_by_it(tmp_path: Path) -> None:

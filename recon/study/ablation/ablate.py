@@ -60,16 +60,15 @@ def prepared(tree: Mapping[str, Any]) -> tuple[Ablation, dict[str, Any]]:
     if "ablation" not in tree:
         raise InputError(
             f"ablate: expected the section `ablation` in the configuration, got {', '.join(tree) or 'nothing'}; add it "
-            "as in configs/ablation.yaml, or use `recon benchmark`"
+            "as in configs/ablation.yaml, or `words` as in configs/words.yaml, or use `recon benchmark`"
         )
     ablation = config.record(Ablation, tree.pop("ablation"), where="ablation")
     if ablation.text == "auto":
         ablation = replace(ablation, text="decoded" if _captioned(tree, ablation) else "none")
     asked = (tree.get("perceptual") or {}).get("scores", ())
-    if METRICS[ablation.metric].asked and ablation.metric not in asked:
+    if absent := [name for name in ablation.metrics if METRICS[name].asked and name not in asked]:
         raise InputError(
-            f"perceptual.scores: expected {ablation.metric}, the metric of the ablation, got {list(asked) or 'none'}; "
-            "add it"
+            f"perceptual.scores: expected {', '.join(absent)}, of the ablation, got {list(asked) or 'none'}; add it"
         )
     return ablation, {**tree, "rows": [*ablation.rows(), *(tree.get("rows") or [])]}
 

@@ -10,7 +10,7 @@ from recon.data.measurement import Bins
 from recon.errors import InputError
 from recon.errors.ranges import Seed
 from recon.methods.base import Method
-from recon.metrics import primary, ranked
+from recon.metrics import METRICS, primary, ranked
 from recon.metrics.metric import OF_MOVIES
 from recon.problem.fidelities.base import Likelihood
 from recon.study.ablation.trees import (
@@ -76,7 +76,8 @@ class Ablation:
     the full method is told: a caption decoded from the activity, the typed one, or nothing, without any row of text;
     "auto" decodes where the recording has captions. `prior_only`: method of the prior-only rows, given the same words;
     by default the full method with activity switched off. `sweep`: values of guidance, or of the method's own beta or
-    scale; an empty list takes the declared values. `metric`: primary similarity to the true movie.
+    scale; an empty list takes the declared values. `metric`: primary similarity to the true movie; `scores`: further
+    columns of which the numbers are given, those of which higher is better.
     """
 
     method: Named | Method
@@ -91,6 +92,7 @@ class Ablation:
     prior_only: Named | Method | None = None
     sweep: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     metric: str = "video_correlation"
+    scores: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for key, method in (("method", self.method), ("prior_only", self.prior_only)):
@@ -108,11 +110,14 @@ class Ablation:
                 f"metric: expected one of {', '.join(similarities())}, got {self.metric!r}; the numbers compare "
                 "scores of at most 1, the higher the better"
             )
+        if wrong := [name for name in self.scores if name not in METRICS or not METRICS[name].higher]:
+            known = ", ".join(metric.name for metric in METRICS.values() if metric.higher)
+            raise InputError(f"scores: expected names out of {known}, got {wrong}; correct them")
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Reported scores, the primary one first."""
-        return tuple(dict.fromkeys((self.metric, *primary())))
+        return tuple(dict.fromkeys((self.metric, *primary(), *self.scores)))
 
     @property
     def tree(self) -> Named:
