@@ -17,10 +17,11 @@ def benchmark(tree: Tree) -> Iterator[str]:
 
 def ablate(tree: Tree) -> Iterator[str]:
     """Dry run of `recon ablate`: of the benchmark of its rows."""
+    from recon.analysis.worth.study import SECTION, prepared_words
     from recon.study.ablation.ablate import prepared
     from recon.study.dry_run import planned
 
-    return planned(prepared(tree)[1])
+    return planned((prepared_words if SECTION in tree else prepared)(tree)[1])
 
 
 def tune(tree: Tree) -> Iterator[str]:

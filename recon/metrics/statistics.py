@@ -101,6 +101,23 @@ def bootstrap_ratio(
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
+def resampled_means(
+    values: ArrayLike, *, generator: np.random.Generator, resamples: int = 10_000
+) -> NDArray[np.float64]:
+    """Return the means over clips `[resamples,…]` of bootstrap samples, clips on the last axis of `values` `[…,n]`.
+
+    All series share the clips of a sample: differences between their means are paired.
+
+    >>> resampled_means([[1.0, 1.0], [2.0, 2.0]], generator=np.random.default_rng(0), resamples=2).tolist()
+    [[1.0, 2.0], [1.0, 2.0]]
+    """
+    table = np.asarray(values, dtype=np.float64)
+    clips = table.shape[-1]
+    shares = generator.multinomial(clips, np.full(clips, 1 / clips), resamples) / clips
+    means: NDArray[np.float64] = np.einsum("rn,...n->r...", shares, table)
+    return means
+
+
 def sign_flip_test(differences: ArrayLike, *, generator: np.random.Generator, flips: int = 100_000) -> float:
     """Return the two-sided p of the sign-flip test (Fisher 1935): null hypothesis, differences `[n]` symmetric about 0.
 

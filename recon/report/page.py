@@ -25,13 +25,14 @@ from recon.report.cells import read_table
 from recon.report.comparisons import comparisons
 from recon.report.data import columns_of, read_clips, read_methods, read_tasks, standings
 from recon.report.movies import embed
+from recon.report.words import words_of
 from recon.study import manifest
 from recon.study.outputs import INPUT_FILES
 
-ASSETS = ("page.css", "plots.js", "table.js", "compare.js", "ablation.js", "player.js", "page.js")
+ASSETS = ("page.css", "plots.js", "table.js", "compare.js", "ablation.js", "words.js", "player.js", "page.js")
 
 TEMPLATE = "template.html"
-SOURCES = (manifest.MANIFEST, "results.csv", *INPUT_FILES, "ablation.json", "information.json")
+SOURCES = (manifest.MANIFEST, "results.csv", *INPUT_FILES, "ablation.json", "words.json", "information.json")
 """Files of a run, besides those of its tasks, that its page is made from."""
 STAMP = "<!-- recon: "
 """Start of the last line of a page: hashes of its sources and of its text."""
@@ -60,6 +61,7 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
         "comparisons": comparisons([_values(method) for method in methods], primary()),
         "compared": {name: METRICS[name].title for name in primary()},
         "ablation": ablation_of(run, [method["label"] for method in methods]),
+        "words": words_of(run, [method["label"] for method in methods]),
         "information": _information(run),
         "given_up": list(_given_up(run)),
     }

@@ -25,7 +25,7 @@ INPUTS = ("config.yaml", "environment.json")
 """Files that identify a run."""
 SHOWN = (
     *("recording.json", "neuron_sets.json", "results.csv", "identification.csv"),
-    *("ablation.json", "information.json", "report.html"),
+    *("ablation.json", "words.json", "words.csv", "information.json", "report.html"),
 )
 """Exported files of a run, besides inputs and tasks, where present."""
 TASK_FILES = ("config.yaml", "row.json", "curves.json", "trace.jsonl", MANIFEST)

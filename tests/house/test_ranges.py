@@ -18,6 +18,7 @@ RECORDS = {
     "recon.study.settings": ("Settings",),
     "recon.study.search": ("Search", "Searches"),
     "recon.study.ablation.rows": ("Ablation",),
+    "recon.analysis.worth.rows": ("WordStudy",),
     "recon.simulate.settings": ("SimulationSettings",),
     "recon.simulate.encoded": ("EncodedSettings",),
     "recon.data.formats.convert": ("Conversion",),

@@ -90,6 +90,7 @@ function start() {
   createPlayer(page);
   buildTable(page, document.getElementById("table"));
   drawAblation(page);
+  drawWords(page);
   drawComparisons(page);
   drawInformation(page);
   drawCurves(page);

@@ -116,14 +116,19 @@ def verdict(label: str, number: Number) -> str:
     return f"{bound}, {'below' if number.high < MARGIN else 'not below'} the margin of {MARGIN:+.2f}"
 
 
+def too_few(clips: int) -> list[str]:
+    """Return a warning where there are too few clips for any test."""
+    if not 0 < clips < FEWEST:
+        return []
+    return [
+        f"{clips} clip{'s' * (clips != 1)}: with fewer than {FEWEST} no test can reach significance, "
+        "however narrow the interval; draw no conclusions from the numbers, and use at least 20 clips for a claim."
+    ]
+
+
 def warnings(gain: Number, left: Number, controls: Mapping[str, Number], *, words: str = DECODED.words) -> list[str]:
     """Return warnings where a reconstruction owes more to the prior than to the activity, or clips are too few."""
-    found = []
-    if 0 < gain.clips < FEWEST:
-        found.append(
-            f"{gain.clips} clip{'s' * (gain.clips != 1)}: with fewer than {FEWEST} no test can reach significance, "
-            "however narrow the interval; draw no conclusions from the numbers, and use at least 20 clips for a claim."
-        )
+    found = too_few(gain.clips)
     if left.value > HALF:
         found.append(
             f"{left.value:.0%} of the full method's gain over the mean frame survives with "
