@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from recon import config
 from recon.analysis.identification.stimuli import Identify
+from recon.analysis.worth.study import prepared_words
 from recon.priors.guidance import falling
 from recon.simulate.encoded import EncodedSettings
 from recon.simulate.settings import SimulationSettings
@@ -37,8 +38,9 @@ def check(tree: dict[str, Any], name: str) -> None:
     for key, kind in (("search", Search), ("identify", Identify)):
         if key in tree:
             config.record(kind, tree.pop(key), where=key)
-    if "ablation" in tree:
-        _, tree = prepared(tree)
+    for key, ready in (("ablation", prepared), ("words", prepared_words)):
+        if key in tree:
+            _, tree = ready(tree)
     settings = config.record(Settings, tree, where=name)
     plan(settings)
     if settings.simulate is not None:
