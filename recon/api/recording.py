@@ -11,14 +11,14 @@ from typing import Any
 
 from torch import Tensor
 
-from recon.data.layout import ABSENT, TEST, TRAIN, VALIDATION
+from recon.data.layout import ABSENT, CALIBRATION, TEST, TRAIN, VALIDATION
 from recon.data.open import open_recording as open_reader
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.summary import as_html, as_text, screen
 from recon.problem.clips import Batch, Clip, Clips, batches, choose_clips
 from recon.types import Trial
 
-TIERS = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+TIERS = {"train": TRAIN, "validation": VALIDATION, "test": TEST, "calibration": CALIBRATION}
 """Short names of the field's tiers."""
 
 
@@ -73,7 +73,7 @@ class OpenRecording:
     ) -> ClipSet:
         """Return clips to reconstruct: the first presentations of `count` different videos of a tier.
 
-        `tier` is "test", "validation" or "train", or the field's own name, such as "final_test_main". `trials` names
+        `tier` is "test", "validation", "train" or "calibration", or the field's own name, such as "final_test_main". `trials` names
         trials instead. `stimulus` restricts the tier to one kind of stimulus, where the recording states kinds.
 
         >>> import recon

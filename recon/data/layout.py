@@ -27,8 +27,9 @@ such values over a recording keep their precision; those of 1e30 are infinite in
 """
 MAX_FRAMES = 300
 """Maximum length of a trial; further frames in the files are ignored."""
-TRAIN, VALIDATION, TEST, ABSENT = "train", "oracle", "live_test_main", "none"
-TIERS = (TRAIN, VALIDATION, TEST, "live_test_bonus", "final_test_main", "final_test_bonus", ABSENT)
+TRAIN, VALIDATION, TEST, CALIBRATION, ABSENT = "train", "oracle", "live_test_main", "calibration", "none"
+TIERS = (TRAIN, VALIDATION, TEST, "live_test_bonus", "final_test_main", "final_test_bonus", CALIBRATION, ABSENT)
+"""The field's tiers, and ours for clips that calibrate intervals: no training, selection or stopping sees them."""
 SHORT_TIERS = {"validation": VALIDATION, "test": TEST}
 """Tiers by plain words, where a person names them."""
 DEGREES_PER_PIXEL = 1.45

@@ -66,7 +66,7 @@ def make_clip(
     frame_size: tuple[int, int] = (36, 64),
     degrees_per_pixel: float = DEGREES_PER_PIXEL,
 ) -> SimulatedClip:
-    """Return clip `index` of a split ("train", "validation", "test"); deterministic in its arguments."""
+    """Return clip `index` of a split (one of `SPLITS`); deterministic in its arguments."""
     spans, videos, records, shown = _cuts(split, index, frames), [], [], []
     for part, (first, end) in enumerate(spans):
         source = scene_source(split, index, part)

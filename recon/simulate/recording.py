@@ -37,8 +37,9 @@ AHEAD = 2
 """Clips rendered in advance while responses are simulated."""
 GENERATOR_VERSION = 2
 """Increment whenever equal settings would give different data."""
-LATER = ("films", "stimuli", "patches")
-TIERS = {"train": "train", "validation": "oracle", "test": "live_test_main"}
+LATER = ("films", "stimuli", "patches", "calibration_clips")
+TIERS = {"train": "train", "validation": "oracle", "test": "live_test_main", "calibration": "calibration"}
+SHOWN_ONCE = ("train", "calibration")
 
 
 @dataclass(frozen=True)
@@ -114,16 +115,24 @@ def simulate_movie_responses(
 
 
 def presentations(settings: SimulationSettings) -> list[Presentation]:
-    """Return all trials in order: training clips once, then each validation and test clip `repeats` times."""
+    """Return all trials in order: training clips once, each validation and test clip `repeats` times, calibration once.
+
+    Calibration comes last, so that the other trials keep their numbers.
+    """
     tests = len(_shown_instead(settings)) or settings.test_clips
     counts = {"train": settings.train_trials, "validation": settings.validation_clips, "test": tests}
+    counts["calibration"] = settings.calibration_clips
     shown = [
         (split, index, repeat)
         for split in SPLITS
         for index in range(counts[split])
-        for repeat in range(1 if split == "train" else settings.repeats)
+        for repeat in range(_repeats(settings, split))
     ]
     return [Presentation(trial, *what) for trial, what in enumerate(shown)]
+
+
+def _repeats(settings: SimulationSettings, split: str) -> int:
+    return 1 if split in SHOWN_ONCE else settings.repeats
 
 
 def _write_trials(writer: RecordingWriter, stage: _Stage, *, progress: bool) -> None:
@@ -140,7 +149,7 @@ def _write_trials(writer: RecordingWriter, stage: _Stage, *, progress: bool) -> 
             clip = coming.popleft().result()
             coming.extend(pool.submit(_clip, settings, later) for later in firsts[number + AHEAD :][:1])
             drive = stage.population.drive(_movie(clip), _attributes(clip))
-            for repeat in range(1 if first.split == "train" else settings.repeats):
+            for repeat in range(_repeats(settings, first.split)):
                 _write_trial(writer, stage, replace(first, trial=first.trial + repeat, repeat=repeat), clip, drive)
                 bar.update()
 

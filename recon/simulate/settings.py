@@ -23,7 +23,8 @@ class SimulationSettings:
     alone or multiplied with the visual drive. `seed` determines the population, behavior and noise; movies depend on
     the committed split of sources only. Neurons are prefix-stable: the first 256 of 1000 equal a population of 256.
     `films` is a folder of films that provide the test clips; `stimuli` ("gratings" or "noise") replaces the test clips
-    by 49 stimuli over spatial and temporal scales.
+    by 49 stimuli over spatial and temporal scales. `calibration_clips` of `clip_frames` are shown once each, for the
+    calibration of intervals: generated scenes from seeds of their own, as the test clips after the photographs.
     """
 
     neurons: Count = 1000
@@ -44,6 +45,7 @@ class SimulationSettings:
     seed: Seed = 0
     films: Path | None = None
     stimuli: str = ""
+    calibration_clips: Whole = 0
 
     def __post_init__(self) -> None:
         if self.acquisition not in ACQUISITIONS:

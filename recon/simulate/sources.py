@@ -1,4 +1,4 @@
-"""The committed split of sources: photographs and seeds for training, validation and test."""
+"""The committed split of sources: photographs and seeds for training, validation, test and calibration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from recon.errors import InputError
 
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test", "calibration")
+"""Their order is part of the seeds of clips and noise: a new split comes last."""
 KINDS = ("leaves", "objects", "pan")
 TRAINING_PHOTOGRAPHS = 0.18
 """Fraction of training scenes that show a photograph; only eight photographs are in the training split."""
@@ -52,6 +53,8 @@ def scene_source(split: str, index: int, scene: int) -> SceneSource:
     """
     if split not in SPLITS:
         raise InputError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    if split == "calibration":
+        return _calibration_source(index)
     return _training_source(index, scene) if split == "train" else _held_out_source(split, index)
 
 
@@ -82,6 +85,15 @@ def _held_out_source(split: str, index: int) -> SceneSource:
     if remainder == 3 and order < len(names):
         return SceneSource(seed, "photograph", str(names[order]))
     return SceneSource(seed, KINDS[(index - min(order, len(names))) % 3])
+
+
+def _calibration_source(index: int) -> SceneSource:
+    """Return the source of a calibration clip: a generated scene, its kind at random and all kinds equally likely.
+
+    Independent draws of what a test clip after the photographs is, so that such a clip is exchangeable with them.
+    """
+    seed = _seed("calibration", index)
+    return SceneSource(seed, KINDS[np.random.default_rng([seed, 1]).integers(len(KINDS))])
 
 
 def _seed(split: str, offset: int) -> int:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from recon import config
-from recon.data.layout import ABSENT, TEST, TIERS, TRAIN, VALIDATION
+from recon.data.layout import ABSENT, CALIBRATION, TEST, TIERS, TRAIN, VALIDATION
 from recon.data.open import open_recording
 from recon.data.sensorium import SensoriumRecording
 from recon.encoders.base import BEHAVIOR_CHANNELS, Encoder, Spec, device_of
@@ -159,7 +159,7 @@ def _settings(recording: SensoriumRecording, places: Places, encoder: Mapping[st
 
 def _tier(recording: SensoriumRecording) -> tuple[str, int]:
     """Return the tier of the clips, a test tier if any has responses, and its number of videos."""
-    for tier in (TEST, *(name for name in TIERS if name not in (TRAIN, VALIDATION, TEST, ABSENT)), VALIDATION):
+    for tier in (TEST, *(name for name in TIERS if name not in (TRAIN, VALIDATION, TEST, CALIBRATION, ABSENT)), VALIDATION):
         shown = {recording.video_ids[index] for index in recording.trials(tier) if recording.has_responses(index)}
         if shown:
             return tier, len(shown)

@@ -60,7 +60,8 @@ def test_sources_in_use_are_disjoint_and_every_test_clip_has_its_own() -> None:
     used = {s: {scene_source(s, i, k).name for i in range(60) for k in range(4)} for s in SPLITS}
     assert not used["train"] & used["test"] and not used["train"] & used["validation"]
     assert not used["test"] & used["validation"]
-    for split in ("validation", "test"):
+    assert not used["calibration"] & (used["train"] | used["validation"] | used["test"])
+    for split in ("validation", "test", "calibration"):
         names = [scene_source(split, i, 0).name for i in range(24)]
         assert len(set(names)) == 24
         assert all(scene_source(split, i, 1).name == name for i, name in enumerate(names))
@@ -282,3 +283,10 @@ def test_still_and_growing_things_are_called_so() -> None:
     assert captions.movement((10.0, 0.0), growth=0.4) == "moves steadily to the right while coming closer"
     assert captions.movement((40.0, 0.0), growth=-0.4, phrasing=2) == "sweeps rapidly to the right while receding"
     assert captions.joined([["a b", "c"], ["d", "e"]]) == ("A b. Then d.", "C. Then e.")
+
+
+def test_calibration_clips_are_drawn_like_test_clips_after_the_photographs() -> None:
+    kinds = [scene_source("calibration", i, 0).kind for i in range(300)]
+    later = [scene_source("test", i, 0).kind for i in range(20, 320)]
+    assert set(kinds) == set(later) == {"leaves", "objects", "pan"}
+    assert all(abs(kinds.count(kind) - later.count(kind)) < 45 for kind in set(kinds))  # 5 standard errors
