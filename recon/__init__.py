@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from recon.api.ablate import PriorAblation as PriorAblation
     from recon.api.ablate import ablate as ablate
     from recon.api.arrays import from_arrays as from_arrays
+    from recon.api.calibrate import CalibratedMethod as CalibratedMethod
+    from recon.api.calibrate import calibrate as calibrate
     from recon.api.compare import compare as compare
     from recon.api.comparison import ComparisonTable as ComparisonTable
     from recon.api.encoder import load_encoder as load_encoder
@@ -35,6 +37,7 @@ __version__ = (Path(__file__).parent / "VERSION").read_text(encoding="utf-8").st
 
 PUBLIC = {
     "Budget": "recon.run.runner",
+    "CalibratedMethod": "recon.api.calibrate",
     "ClipSet": "recon.api.recording",
     "ComparisonTable": "recon.api.comparison",
     "Encoder": "recon.encoders.base",
@@ -44,6 +47,7 @@ PUBLIC = {
     "Result": "recon.api.result",
     "Spec": "recon.encoders.base",
     "ablate": "recon.api.ablate",
+    "calibrate": "recon.api.calibrate",
     "compare": "recon.api.compare",
     "example": "recon.api.example",
     "from_arrays": "recon.api.arrays",

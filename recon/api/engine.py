@@ -10,14 +10,16 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from recon.api.recording import ClipSet
-from recon.errors import listed
+from recon.api.recording import ClipSet, OpenRecording
+from recon.errors import InputError, listed
 from recon.methods.base import planned_iterates
+from recon.metrics.intervals.calibration import Calibration
 from recon.problem.clips import Batch
 from recon.run.runner import Budget
 from recon.run.tensorboard import TensorBoardTrace
 from recon.run.trace import GroundTruth
 from recon.run.watch import folder_name
+from recon.study.intervals import Calibrating, calibrating, declare
 from recon.study.publish import scored
 from recon.study.settings import Settings
 from recon.study.shared import Bench, plan
@@ -27,11 +29,12 @@ from recon.types import Iterate, Reconstruction
 
 
 class Part(NamedTuple):
-    """A reconstructed batch and the rows of its scores, one per clip."""
+    """A reconstructed batch, the rows of its scores, one per clip, and the calibration of its intervals."""
 
     batch: Batch
     reconstruction: Reconstruction
     rows: list[dict[str, Any]]
+    calibration: Calibration | None = None
 
 
 def tasks_of(settings: Settings, clips: ClipSet, *, progress: bool) -> list[Task]:
@@ -41,9 +44,31 @@ def tasks_of(settings: Settings, clips: ClipSet, *, progress: bool) -> list[Task
     vars(bench).update(recording=clips.recording.reader, batches=clips.batches(settings.batch))
     for batch in bench.batches:
         bench.scorer(batch)  # refuses frames that leave nothing to score
+    return _checked(bench, where="reconstruct")
+
+
+def calibrating_task(settings: Settings, recording: OpenRecording, *, progress: bool) -> Task:
+    """Return a task on the calibration clips of settings; raises InputError before anything is computed."""
+    bench = Bench(settings, plan(settings), progress)
+    vars(bench).update(recording=recording.reader, batches=[])
+    vars(bench)["batches"] = bench.calibration
+    return _checked(bench, where="calibrate")[0]
+
+
+def check_calibration(task: Task, identity: str) -> None:
+    """Raise InputError unless a calibration is that of the task's row."""
+    own = Calibrating.of(task).identity
+    if own != identity:
+        raise InputError(
+            f"calibration: expected one of this method, encoder, recording and options ({own}), got another "
+            f"({identity}); call recon.calibrate with the same"
+        )
+
+
+def _checked(bench: Bench, *, where: str) -> list[Task]:
     problems = [text for entry in bench.plans for text in row_problems(bench, entry)]
     if problems:
-        raise listed(problems, where="reconstruct")
+        raise listed(problems, where=where)
     return [Task(bench, entry, batch) for entry in bench.plans for batch in bench.batches]
 
 
@@ -51,7 +76,9 @@ def solve(task: Task, follow: Follow, budget: Budget | None) -> Part:
     """Reconstruct a batch and score it."""
     with follow:
         solved = task.solve(trace=follow, budget=budget)
-    return Part(task.batch, solved.result, scored(task, solved))
+    found, declared = calibrating(task), declare(task, solved.result)
+    calibration = None if found is None else found.learnt()
+    return Part(task.batch, solved.result, scored(task, solved, declared), calibration)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from PIL import Image
@@ -95,6 +95,31 @@ def as_hdf5(groups: Mapping[str, Mapping[str, Tensor]], about: Mapping[str, Mapp
     """Return an HDF5 file with one group per clip: its movies `(T,H,W)`, the mean over channels, and attributes."""
     arrays = {name: {kind: movie.mean(0).numpy() for kind, movie in own.items()} for name, own in groups.items()}
     return hdf5_file(arrays, about)
+
+
+def as_npy(movie: Tensor) -> bytes:
+    """Return a tensor as a .npy file."""
+    memory = io.BytesIO()
+    np.save(memory, movie.numpy(), allow_pickle=False)
+    return memory.getvalue()
+
+
+def as_npz(trials: Sequence[int], clips: Sequence[Mapping[str, Tensor]]) -> bytes:
+    """Return a .npz file: `trials` `[B]`, and each layer of the clips, `[B,C,T,H,W]` float32 in [0,1].
+
+    Clips of several lengths are padded with NaN to the longest.
+    """
+    longest = max(clip["reconstruction"].shape[1] for clip in clips)
+    names = [name for name in clips[0] if all(name in clip for clip in clips)]
+    layers = {name: np.stack([_padded(clip[name].numpy(), longest) for clip in clips]) for name in names}
+    memory, save = io.BytesIO(), cast("Callable[..., None]", np.savez_compressed)
+    save(memory, trials=np.array(trials), **layers)
+    return memory.getvalue()
+
+
+def _padded(movie: np.ndarray[Any, Any], frames: int) -> np.ndarray[Any, Any]:
+    missing = [(0, 0), (0, frames - movie.shape[1]), (0, 0), (0, 0)]
+    return np.pad(movie, missing, constant_values=np.nan)
 
 
 def _grey(movie: Tensor) -> Pixels:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recon.api.asked import FRAMES, NEURONS, FidelityLike, MethodLike, fidelity_of, frames_of, method_of, neurons_of
-from recon.api.encoder import EncoderLike, encoder_of
-from recon.api.engine import Follow, Log, solve, tasks_of
-from recon.api.places import kept_artefacts
+from recon.api.asked import FRAMES, NEURONS, FidelityLike, MethodLike, method_of
+from recon.api.calibrate import CalibratedMethod
+from recon.api.encoder import EncoderLike
+from recon.api.engine import Follow, Log, check_calibration, solve, tasks_of
+from recon.api.one_row import one_row
 from recon.api.recording import ClipSet
 from recon.api.result import Result
 from recon.encoders.runtime.precision import Precision, products
@@ -15,10 +16,7 @@ from recon.files.paths import user_path
 from recon.problem.conditions import Condition, Words
 from recon.run.runner import Budget
 from recon.run.watch import is_watched
-from recon.study.settings import Frames, Neurons, Row, Settings
-
-BATCH = 24
-"""Clips optimised together, unless stated."""
+from recon.study.settings import Frames, Neurons
 
 
 def reconstruct(
@@ -43,6 +41,7 @@ def reconstruct(
     seed: int = 0,
     device: str = "auto",
     progress: bool = True,
+    calibration: CalibratedMethod | None = None,
 ) -> Result:
     """Reconstruct clips by a method: the name of a preset, a method object, or a configuration.
 
@@ -51,6 +50,7 @@ def reconstruct(
     limits seconds, evaluations or iterations. `trace` is a TensorBoard folder. What the method learns beforehand goes
     to the folder `artefacts`, by default in the cache. `batch` clips are optimised together. `condition`, `words`,
     `fidelity`, `window` and `precision` are those of a row of `recon benchmark`, which computes the same numbers.
+    `calibration` is that of `calibrate` for the same method and options; with it the result has intervals per pixel.
 
     >>> import recon
     >>> mouse, encoder = recon.example(), recon.load_encoder("example", device="cpu")
@@ -60,25 +60,30 @@ def reconstruct(
     ('finished', (1, 1, 180, 36, 64))
     """
     asked = method_of(method, label=label, text=text)
-    settings = Settings(
-        run=Path(),
-        recording=clips.recording.path,
-        encoders={"encoder": encoder_of(encoder, device=device)},
-        judge=None if judge is None else encoder_of(judge, device=device),
-        rows=(Row(asked.label, asked.method, fidelity=fidelity_of(fidelity), condition=condition, words=words),),
+    settings = one_row(
+        clips.recording,
+        encoder,
+        asked,
         clips=clips.choice,
-        frames=frames_of(frames),
-        neurons=neurons_of(neurons),
-        seed=seed,
-        device=device,
-        batch=batch or BATCH,
+        judge=judge,
+        fidelity=fidelity,
+        condition=condition,
+        words=words,
+        frames=frames,
+        neurons=neurons,
         window=window,
         precision=precision,
-        artefacts=user_path(artefacts) if artefacts else kept_artefacts(),
+        artefacts=artefacts,
+        batch=batch,
+        seed=seed,
+        device=device,
+        intervals=None if calibration is None else calibration.intervals,
     )
     shown = progress and is_watched()
     with products(precision):
         tasks = tasks_of(settings, clips, progress=shown)
+        if calibration is not None:
+            check_calibration(tasks[0], calibration.identity)
         log = Log(user_path(trace)) if trace else None
         solved = []
         for number, task in enumerate(tasks, 1):

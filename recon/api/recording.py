@@ -73,8 +73,9 @@ class OpenRecording:
     ) -> ClipSet:
         """Return clips to reconstruct: the first presentations of `count` different videos of a tier.
 
-        `tier` is "test", "validation", "train" or "calibration", or the field's own name, such as "final_test_main". `trials` names
-        trials instead. `stimulus` restricts the tier to one kind of stimulus, where the recording states kinds.
+        `tier` is "test", "validation", "train" or "calibration", or the field's own name, such as "final_test_main".
+        `trials` names trials instead. `stimulus` restricts the tier to one kind of stimulus, where the recording states
+        kinds.
 
         >>> import recon
         >>> recon.example().clips("test", count=2).trials

@@ -13,13 +13,16 @@ import torch
 from torch import Tensor
 
 from recon.api.engine import Part
-from recon.api.player import Panel, Player, as_hdf5, as_mp4
+from recon.api.player import Panel, Player, as_hdf5, as_mp4, as_npy, as_npz
 from recon.api.recording import ClipSet
 from recon.encoders.summary import as_html, as_text
 from recon.errors import InputError
 from recon.files import write_bytes
 from recon.files.paths import user_path
 from recon.metrics import ranked
+from recon.metrics.intervals.bounds import Bounds
+from recon.metrics.intervals.calibration import Calibration
+from recon.metrics.intervals.settings import LEVEL
 from recon.metrics.metric import heading
 from recon.study.settings import Frames
 
@@ -34,7 +37,8 @@ NOTES = "notes"
 class ReconstructedClip:
     """One clip: its trial, its caption, the true movie and its reconstruction, both `[C,T,H,W]` in [0,1].
 
-    `deviation` `[C,T,H,W]` is the standard deviation over a sampler's draws. `row` holds scores, costs and status.
+    `deviation` `[C,T,H,W]` is the standard deviation over a sampler's draws, as it made them. `row` holds scores, costs
+    and status. `calibration` makes intervals of the reconstruction, where `reconstruct` was given one.
     """
 
     trial: int
@@ -43,6 +47,25 @@ class ReconstructedClip:
     movie: Tensor
     row: Mapping[str, Any]
     deviation: Tensor | None = None
+    calibration: Calibration | None = None
+
+    def interval(self, level: float = LEVEL) -> Bounds:
+        """Return the calibrated bounds `[C,T,H,W]` at a level; raises InputError without a calibration."""
+        return self._calibrated.bounds(self.movie, self.deviation, level=level)
+
+    @property
+    def sd(self) -> Tensor:
+        """The calibrated standard deviation `[C,T,H,W]`: half the width of the 68.3 % interval."""
+        return self._calibrated.deviation(self.movie, self.deviation)
+
+    @property
+    def _calibrated(self) -> Calibration:
+        if self.calibration is None:
+            raise InputError(
+                "interval: expected a calibrated result, got one without; call recon.calibrate and reconstruct with "
+                "its calibration"
+            )
+        return self.calibration
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -78,6 +101,31 @@ class Result:
             )
         return torch.stack([shown.movie for shown in self.shown])
 
+    def interval(self, level: float = LEVEL) -> Bounds:
+        """Return the calibrated bounds, both `[B,C,T,H,W]` in [0,1], at a level; clips are of one length.
+
+        They cover the true pixel with that probability on average over clips exchangeable with the calibration clips,
+        in every group of `calibration.names`, not in every clip by itself. Frames and pixels that are not scored have
+        the whole range. Raises InputError without a calibration.
+        """
+        lower, upper = zip(*(shown.interval(level) for shown in self.shown), strict=True)
+        return Bounds(torch.stack(lower), torch.stack(upper))
+
+    @property
+    def lower(self) -> Tensor:
+        """Lower bounds `[B,C,T,H,W]` of the 90 % intervals."""
+        return self.interval().lower
+
+    @property
+    def upper(self) -> Tensor:
+        """Upper bounds `[B,C,T,H,W]` of the 90 % intervals."""
+        return self.interval().upper
+
+    @property
+    def sd(self) -> Tensor:
+        """The calibrated standard deviation `[B,C,T,H,W]`: half the width of the 68.3 % intervals."""
+        return torch.stack([shown.sd for shown in self.shown])
+
     @property
     def status(self) -> str:
         """ "finished", "budget" or "diverged"; where clips differ, how many of each."""
@@ -104,7 +152,10 @@ class Result:
         return Player(self._panels(*others), self.frame_rate, width)
 
     def save(self, path: Path | str, *, beside: Result | Sequence[Result] = ()) -> Path:
-        """Write the reconstructions: .npy `[B,C,T,H,W]`, .h5 with true movies and scores, or .mp4 to look at."""
+        """Write the reconstructions: .npy `[B,C,T,H,W]`, .npz, .h5 with true movies and scores, or .mp4 to look at.
+
+        A calibrated result has also `lower`, `upper` (90 %) and `sd` in .npz and .h5.
+        """
         others = (beside,) if isinstance(beside, Result) else tuple(beside)
         file = user_path(path)
         if file.suffix == ".mp4":
@@ -114,9 +165,13 @@ class Result:
         if file.suffix == ".h5":
             write_bytes(file, as_hdf5(self._groups(), self._about()))
         elif file.suffix == ".npy":
-            write_bytes(file, _as_npy(self.movie))
+            write_bytes(file, as_npy(self.movie))
+        elif file.suffix == ".npz":
+            write_bytes(file, as_npz(self.trials, [_layers(shown) for shown in self.shown]))
         else:
-            raise InputError(f"{file}: expected a name that ends in .mp4, .npy or .h5, got {file.suffix or 'none'}")
+            raise InputError(
+                f"{file}: expected a name that ends in .mp4, .npy, .npz or .h5, got {file.suffix or 'none'}"
+            )
         return file
 
     def _panels(self, *others: Result) -> list[Panel]:
@@ -137,10 +192,7 @@ class Result:
         ]
 
     def _groups(self) -> dict[str, dict[str, Tensor]]:
-        layers = {
-            str(s.trial): {"truth": s.truth, "reconstruction": s.movie, "deviation": s.deviation} for s in self.shown
-        }
-        return {name: {kind: movie for kind, movie in own.items() if movie is not None} for name, own in layers.items()}
+        return {str(shown.trial): {"truth": shown.truth, **_layers(shown)} for shown in self.shown}
 
     def _about(self) -> dict[str, dict[str, Any]]:
         common = {"method": self.method, "settings": self.settings, "frame_rate": self.frame_rate}
@@ -172,8 +224,17 @@ def _shown(part: Part) -> list[ReconstructedClip]:
     deviations = [None] * len(movies) if known is None else list(known.deviation.cpu())
     every = zip(part.batch.trials, movies, part.rows, deviations, strict=True)
     return [
-        ReconstructedClip(t.index, t.caption, t.movie, movie.clone(), row, spread) for t, movie, row, spread in every
+        ReconstructedClip(t.index, t.caption, t.movie, movie.clone(), row, spread, part.calibration)
+        for t, movie, row, spread in every
     ]
+
+
+def _layers(shown: ReconstructedClip) -> dict[str, Tensor]:
+    """Return the movies of a clip that are written to files, by name."""
+    layers = {"reconstruction": shown.movie, "deviation": shown.deviation}
+    if shown.calibration is not None:
+        layers |= {**shown.interval()._asdict(), "sd": shown.sd}
+    return {name: movie for name, movie in layers.items() if movie is not None}
 
 
 def _titles(every: Sequence[Result], clip: int) -> list[str]:
@@ -196,13 +257,3 @@ def _mean(values: Sequence[Any]) -> float:
 
 def _attributes(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if isinstance(value, str | int | float)}
-
-
-def _as_npy(movie: Tensor) -> bytes:
-    import io
-
-    import numpy as np
-
-    memory = io.BytesIO()
-    np.save(memory, movie.numpy(), allow_pickle=False)
-    return memory.getvalue()

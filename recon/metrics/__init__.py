@@ -14,6 +14,7 @@ from torch import nn
 from recon.metrics.activity import judge_correlation, response_correlation
 from recon.metrics.coverage import interval_coverage
 from recon.metrics.frequency import motion_energy_correlation
+from recon.metrics.intervals.bounds import bounds_coverage, bounds_half_width
 from recon.metrics.metric import Cost, Metric
 from recon.metrics.movie import frame_correlation, pixel_correlation, psnr, ssim, video_correlation
 from recon.metrics.networks import (
@@ -153,6 +154,27 @@ METRICS: dict[str, Metric] = {
             interval_coverage,
             needs="draws",
             best=0.9,
+            rank=8,
+        ),
+        Metric(
+            "calibrated_coverage_90",
+            "Calibrated coverage 90 %",
+            "Fraction of pixels inside the calibrated 90 % intervals; over clips at least 0.9 on average",
+            bounds_coverage,
+            needs="bounds",
+            best=0.9,
+            shown="tables",
+            rank=8,
+        ),
+        Metric(
+            "half_width_90",
+            "Half-width 90 %",
+            "Mean half-width of the calibrated 90 % intervals, in units of the movie's range; lower is surer",
+            bounds_half_width,
+            needs="bounds",
+            higher=False,
+            best=0.0,
+            shown="tables",
             rank=8,
         ),
         Metric(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recon.metrics.networks import Network
 
-Needs = Literal["movies", "scale", "gallery", "draws", "responses", "judge", "heldout"]
+Needs = Literal["movies", "scale", "gallery", "draws", "bounds", "responses", "judge", "heldout"]
 OF_MOVIES = ("movies", "scale", "gallery")
 """Needs of the scores that compare a reconstruction with the true movie, and nothing else."""
 OF_RESPONSES = ("responses", "judge", "heldout")
@@ -30,6 +30,7 @@ class Metric:
     - scale: the same, and `degrees_per_pixel` and `frame_rate`
     - gallery: reconstruction, gallery, clips' places in it, and `pixel_mask` (see `two_way_identification`)
     - draws: movie, deviation, truth, and `draws` and `pixel_mask`
+    - bounds: lower and upper bounds of calibrated intervals, truth, pixel_mask
     - responses, judge, heldout: rates and reference `[B,N,T]`, neurons `[N]` or None, frames `[T]`; the rates are those
       of the fitted encoder, of a judge that no method used, or of the row's encoders for neurons withheld from it
 

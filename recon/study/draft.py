@@ -159,7 +159,8 @@ def _settings(recording: SensoriumRecording, places: Places, encoder: Mapping[st
 
 def _tier(recording: SensoriumRecording) -> tuple[str, int]:
     """Return the tier of the clips, a test tier if any has responses, and its number of videos."""
-    for tier in (TEST, *(name for name in TIERS if name not in (TRAIN, VALIDATION, TEST, CALIBRATION, ABSENT)), VALIDATION):
+    known = (TRAIN, VALIDATION, TEST, CALIBRATION, ABSENT)
+    for tier in (TEST, *(name for name in TIERS if name not in known), VALIDATION):
         shown = {recording.video_ids[index] for index in recording.trials(tier) if recording.has_responses(index)}
         if shown:
             return tier, len(shown)

@@ -21,6 +21,7 @@ from recon.errors import InputError
 from recon.files import read_table, write_bytes, write_json
 from recon.files.code_version import SOURCE, installed_version, library_versions
 from recon.metrics import COSTS, METRICS
+from recon.metrics.intervals.bounds import Declared
 from recon.problem.clips import Batch
 from recon.study.manifest import RUN, check_file, seal
 from recon.study.settings import Settings
@@ -77,12 +78,17 @@ def columns(settings: Settings | None = None) -> tuple[str, ...]:
     return tuple(name for known in (*FIRST, *COSTS, *scores, *LAST) for name in (known, *added.get(known, ())))
 
 
-def movie_file(batch: Batch, movie: Tensor, uncertainty: Uncertainty | None = None) -> bytes:
+def movie_file(
+    batch: Batch, movie: Tensor, uncertainty: Uncertainty | None = None, declared: Declared | None = None
+) -> bytes:
     """Return an HDF5 file with one group per trial: `reconstruction` (T,H,W), float16 in [0,1], mean over channels.
 
-    For a sampler also `deviation` (T,H,W), the standard deviation over its draws.
+    For a sampler also `deviation` (T,H,W), the standard deviation over its draws. With calibrated intervals also
+    `lower` and `upper`, their bounds at 90 %, and `sd`, the calibrated standard deviation.
     """
     layers = {"reconstruction": movie} | ({} if uncertainty is None else {"deviation": uncertainty.deviation.cpu()})
+    if declared is not None:
+        layers |= {"lower": declared.bounds.lower, "upper": declared.bounds.upper, "sd": declared.deviation}
     grey = {name: layer.mean(1).half().numpy() for name, layer in layers.items()}
     names = [str(trial.index) for trial in batch.trials]
     groups = {name: {kind: layer[i] for kind, layer in grey.items()} for i, name in enumerate(names)}

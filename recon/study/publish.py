@@ -12,6 +12,7 @@ from recon.files.code_version import library_versions
 from recon.methods.base import planned_iterates
 from recon.run.trace import GroundTruth
 from recon.run.watch import TaskFolders, Watch, folder_name
+from recon.study.intervals import Declared, calibrating, declare, declared_scores
 from recon.study.outputs import movie_file, to_yaml
 from recon.study.provenance import artefacts_of, learning_time
 from recon.study.setups import setup_of
@@ -25,15 +26,20 @@ def run_task(task: Task, store: Store, *, title: str = "") -> Reconstruction:
     places = TaskFolders(store.partial(task.key), store.root / "tensorboard" / event_folder(task))
     with watch(task, places, title=f"{title} {task.label}") as trace:
         solved = task.solve(trace=trace, checkpoint=places.checkpoint)
-    _write(task, places.task, solved)
+    _write(task, places.task, solved, declare(task, solved.result))
     store.publish(task.key, drop=[places.checkpoint.name])
     return solved.result
 
 
-def scored(task: Task, solved: Solved) -> list[dict[str, Any]]:
-    """Return the rows of the table of a solved task, one per clip."""
-    seconds = learning_time(solved.method)
-    return [row | {"learning_seconds": seconds} for row in task.rows(solved.result, solved.problem)]
+def scored(task: Task, solved: Solved, declared: Declared | None) -> list[dict[str, Any]]:
+    """Return the rows of the table of a solved task, one per clip; `declared`: its calibrated intervals."""
+    more = {"learning_seconds": learning_time(solved.method)}
+    found = {name: values.tolist() for name, values in declared_scores(task, declared).items()}
+    rows = task.rows(solved.result, solved.problem)
+    if task.bench.settings.intervals is not None and declared is None:
+        reason = f"no intervals under {task.plan.row.condition}: calibration clips are shown once"
+        rows = [row | {"message": "; ".join(filter(None, [row["message"], reason]))} for row in rows]
+    return [row | more | {name: values[clip] for name, values in found.items()} for clip, row in enumerate(rows)]
 
 
 def event_folder(task: Task) -> str:
@@ -62,15 +68,18 @@ def watch(task: Task, places: TaskFolders, *, title: str) -> Watch:
     )
 
 
-def _write(task: Task, folder: Path, solved: Solved) -> None:
+def _write(task: Task, folder: Path, solved: Solved, declared: Declared | None) -> None:
     result, method = solved.result, solved.method
     movie = result.movie.cpu()
     described = config.inscribed({**vars(task.plan.row), "seed": task.plan.seed})
     write_bytes(folder / "config.yaml", to_yaml(described))
-    write_bytes(folder / "movie.h5", movie_file(task.batch, movie, result.uncertainty))
+    write_bytes(folder / "movie.h5", movie_file(task.batch, movie, result.uncertainty, declared))
     write_json(folder / "curves.json", task.bench.scorer(task.batch).curves(movie))
-    rows = scored(task, solved)
+    rows = scored(task, solved, declared)
     own = task.bench.settings.artefacts  # shipped weights lie elsewhere
-    learnt = sorted(path.name for path in artefacts_of(method) if path.parent == own)
-    made = {"saw": asdict(task.saw), "artefacts": learnt, "libraries": library_versions()}
-    write_json(folder / "row.json", {"rows": rows, **made})
+    made, calibration = artefacts_of(method), calibrating(task)
+    if calibration is not None and not task.unnamed:
+        made = made | {calibration.path}
+    learnt = sorted(path.name for path in made if path.parent == own)
+    about = {"saw": asdict(task.saw), "artefacts": learnt, "libraries": library_versions()}
+    write_json(folder / "row.json", {"rows": rows, **about})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from recon.data.layout import CALIBRATION
 from recon.data.measurement import Bins
 from recon.encoders.base import Encoder
 from recon.encoders.runtime.precision import Precision
@@ -14,6 +15,7 @@ from recon.errors import InputError, listed
 from recon.errors.ranges import Count, Fraction, NonNegative, Part, Positive, Region, Seed, Whole
 from recon.methods.base import Method
 from recon.metrics import METRICS, ranked
+from recon.metrics.intervals.settings import CalibrationSettings
 from recon.metrics.pooling import Pooling
 from recon.problem.clips import Clips
 from recon.problem.conditions import Condition, Words
@@ -169,6 +171,20 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Intervals:
+    """Clips on which the intervals of every row are calibrated, and how (`calibration`).
+
+    They are `count` clips (0: all) of a tier, or `trials`; each row reconstructs them too. No training, selection or
+    stopping may have seen them. Rows on several repeats have no intervals: calibration clips are shown once.
+    """
+
+    tier: str = CALIBRATION
+    count: Whole = 0
+    trials: tuple[Whole, ...] = ()
+    calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
+
+
+@dataclass(frozen=True)
 class Share:
     """Resources of one task on a cluster: CPUs, GPUs (a fraction if several tasks share one), bytes of memory.
 
@@ -197,7 +213,8 @@ class Settings:
     first column, end column): scored pixels; `mask`: a transparency mask of scored and optimised pixels. `poolings`:
     adds columns `frame_correlation_<name>` at coarser resolutions. `matched`: adds scores with luminance and contrast
     of the true movie (*oracle*). `perceptual`: adds scores by pretrained networks. `information`: adds a map of the
-    Fisher information per pixel to the page. `cluster`: resources of each task. `device`: where the movie is optimised;
+    Fisher information per pixel to the page. `intervals`: adds calibrated intervals per pixel, their coverage and
+    width. `cluster`: resources of each task. `device`: where the movie is optimised;
     `devices`: copies of the encoders, which process windows and ensemble members in turn.
     """
 
@@ -226,6 +243,7 @@ class Settings:
     information: bool = False
     trace_every: Count = 5
     artefacts: Path = Path("runs/artefacts")
+    intervals: Intervals | None = None
     cluster: Share = field(default_factory=Share)
 
     def __post_init__(self) -> None:

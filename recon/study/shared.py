@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -27,12 +27,17 @@ from recon.files.code_version import code_version
 from recon.methods.base import Method
 from recon.methods.named_files import content_named_in
 from recon.metrics import METRICS
+from recon.metrics.intervals.settings import check_count
 from recon.problem.animals import Animal
+from recon.problem.calibration_clips import calibration_clips
 from recon.problem.clips import Batch, batches, choose_clips, validation_clips
 from recon.problem.fidelities.base import Likelihood
 from recon.study.encoders import Arithmetic, ready_encoder
 from recon.study.scorer import Scorer, make_scorer
 from recon.study.settings import Named, OtherAnimal, Row, Settings
+
+if TYPE_CHECKING:
+    from recon.metrics.intervals.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ class Bench:
     scorers: dict[int, Scorer] = field(default_factory=dict)
     loaded: dict[str, Encoder] = field(default_factory=dict)
     met: dict[str, Animal] = field(default_factory=dict)
+    calibrated: dict[str, Calibration] = field(default_factory=dict)
+    """Calibrations of intervals by their identity, each read once."""
 
     def __post_init__(self) -> None:
         for name in (self.settings.device, *self.settings.devices):
@@ -103,6 +110,19 @@ class Bench:
     def validation(self) -> list[Batch]:
         """Validation clips, for methods that learn the errors of another one."""
         return batches(self.recording, validation_clips(self.recording), size=self.settings.batch)
+
+    @cached_property
+    def calibration(self) -> list[Batch]:
+        """Clips that calibrate the intervals of every row; none where no intervals are asked for."""
+        chosen = self.settings.intervals
+        if chosen is None:
+            return []
+        scored = [clip for batch in self.batches for clip in batch.clips]
+        found = calibration_clips(
+            self.recording, tier=chosen.tier, count=chosen.count, trials=chosen.trials, scored=scored
+        )
+        check_count(len(found), chosen.calibration)
+        return batches(self.recording, found, size=self.settings.batch)
 
     @cached_property
     def encoders(self) -> dict[str, Encoder]:

@@ -47,6 +47,8 @@ ENGINE = (
 """Modules that compute every task, beside those of its method, fidelity and encoders."""
 POSED_BY = ("recon.problem.conditions", "recon.problem.fit")
 """Modules that pose validation clips, beside those of fidelity and encoders."""
+INTERVALS = "recon.study.intervals"
+"""Module that computes the intervals of a task, where a run asks for them."""
 JUDGED_ANEW = ("recorded", "wrong_clip", "predicted", "noise_free")
 """Conditions that leave the other repeats unseen, so that the judge can be scored against them."""
 
@@ -76,15 +78,22 @@ class Task:
     @cached_property
     def key(self) -> str:
         """Hash of everything that decides the result: data, settings, seed, code."""
-        row, encoders = self.plan.row, self.encoders
+        asked = self.bench.settings.intervals
+        code = code_version(*self.modules, *(() if asked is None else (INTERVALS,)))
+        own = {"label": self.plan.row.label, **({} if asked is None else {"intervals": repr(asked)}), "code": code}
+        return digest(self.bench.common | self.decides | own)
+
+    @cached_property
+    def decides(self) -> dict[str, Any]:
+        """What decides the reconstruction beside the code and what all tasks share."""
+        row = self.plan.row
         told = (row.condition, row.words)
-        own = {
+        return {
             "clips": [(clip.trial.index, clip.repeats) for clip in self.batch.clips],
-            "label": row.label,
             "seed": self.plan.seed,
             "method": repr(self.plan.method),
             "fidelity": repr(self.plan.fidelity),
-            "encoders": [(name, self.bench.hashes[name]) for name in encoders],
+            "encoders": [(name, self.bench.hashes[name]) for name in self.encoders],
             "condition": row.condition,
             "strangers": [trial.index for trial in self.batch.strangers if "wrong_clip" in told or "shuffled" in told],
             "bins": row.bins,
@@ -95,9 +104,7 @@ class Task:
             **({"animals": [animal.hash for animal in self.animals]} if row.animals else {}),
             **({"own": own} if (own := own_content([self.plan.method, self.plan.fidelity])) else {}),
             **({"unnamed": uuid4().hex} if self.unnamed else {}),
-            "code": code_version(*self.modules),
         }
-        return digest(self.bench.common | own)
 
     @property
     def modules(self) -> set[str]:

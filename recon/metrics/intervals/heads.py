@@ -101,7 +101,8 @@ def fit_heads(
     for step in range(1, settings.steps + 1):
         chosen = torch.randint(len(train_errors), (min(BATCH, len(train_errors)),), generator=generator)
         optimiser.zero_grad()
-        pinball(heads(train_features[chosen]), train_errors[chosen]).mean().backward()
+        loss = pinball(heads(train_features[chosen]), train_errors[chosen]).mean()
+        torch.autograd.backward(loss)
         optimiser.step()
         schedule.step()
         if step % max(settings.steps // LOOKS, 1) == 0:
