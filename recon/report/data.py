@@ -23,6 +23,8 @@ from recon.study.seen import seen_in
 from recon.study.settings import masked_column, oracle_column
 from recon.study.store import read_task
 
+WIDEST = 0.5
+"""Half-width of the whole range: nothing is known of a pixel."""
 Row = Mapping[str, Any]
 Interval = Callable[[Sequence[float]], tuple[float, float]]
 """Values over clips → bounds of the 95 % interval of their mean."""
@@ -187,6 +189,7 @@ def _method(tasks: Sequence[FinishedTask], truths: Mapping[str, Pixels], interva
     rows = [row for task in tasks for row in task.rows]
     folders = [task.folder for task in tasks if task.seed == tasks[0].seed]  # batches of clips; pictures of one seed
     movies = {trial: movie for folder in folders for trial, movie in _movies(folder / "movie.h5", truths).items()}
+    widths = {trial: width for folder in folders for trial, width in half_widths(folder / "movie.h5", truths).items()}
     oracle = any(_is_true(row.get("oracle")) for row in rows)
     return {
         "recording": recording,
@@ -203,6 +206,7 @@ def _method(tasks: Sequence[FinishedTask], truths: Mapping[str, Pixels], interva
         "failures": sorted({_failure(row) for row in rows} - {""}),
         "scores": {column.key: score for column in columns_of(rows[0]) if (score := _score(rows, column, interval))},
         "movies": movies,
+        "widths": {trial: width for trial, width in widths.items() if trial in movies},
         "frame_correlation": {trial: _frame_correlation(movie, truths[trial]) for trial, movie in movies.items()},
         "trace": trace_of([read_trace(folder / "trace.jsonl") for folder in folders]),
         "curves": curves_of([folder / "curves.json" for folder in folders]),
@@ -250,6 +254,20 @@ def _movies(path: Path, truths: Mapping[str, Pixels]) -> dict[str, Pixels]:
         shown = {trial: stored[trial][: len(truths[trial])] for trial in there}
     movies = {trial: to_uint8(movie) for trial, movie in shown.items()}
     return {trial: movie for trial, movie in movies.items() if movie.shape == truths[trial].shape}
+
+
+def half_widths(path: Path, truths: Mapping[str, Pixels]) -> dict[str, Pixels]:
+    """Return the half-widths `[T,H,W]` of calibrated intervals, 255 for `WIDEST`; none where a task has none."""
+    if not path.exists():
+        return {}
+    with open_hdf5(path) as file:
+        there = [trial for trial in truths if file.find(f"{trial}/upper") is not None]
+        bounds = {
+            trial: [file.values(f"{trial}/{side}", axes=3)[: len(truths[trial])] for side in ("lower", "upper")]
+            for trial in there
+        }
+    widths = {trial: (upper.astype(np.float32) - lower) / 2 for trial, (lower, upper) in bounds.items()}
+    return {trial: to_uint8(np.clip(width / WIDEST, 0, 1)) for trial, width in widths.items()}
 
 
 def _frame_correlation(movie: Pixels, truth: Pixels) -> list[float | None]:

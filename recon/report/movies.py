@@ -34,10 +34,12 @@ def embed(
 ) -> tuple[list[Clip], list[Method], str]:
     """Return clips with their tiling, methods with tile numbers in place of movies, and the videos as HTML elements.
 
-    The elements are inert text: a browser decodes those of a clip when it is chosen.
+    Half-widths of intervals are tiles too, after the movies. The elements are inert text: a browser decodes those of a
+    clip when it is chosen.
     """
     order = [[place for place, method in enumerate(methods) if clip["trial"] in method["movies"]] for clip in clips]
     tiles: list[dict[str, int]] = [{} for _ in methods]
+    layers: list[dict[str, int]] = [{} for _ in methods]
     shown: list[Clip] = []
     elements: list[str] = []
     for number, (clip, places) in enumerate(zip(clips, order, strict=True)):
@@ -45,10 +47,15 @@ def embed(
         movies = [truths[trial], *(methods[place]["movies"][trial] for place in places)]
         for tile, place in enumerate(places, 1):
             tiles[place][trial] = tile
+        for place in (place for place in places if trial in methods[place]["widths"]):
+            layers[place][trial] = len(movies)
+            movies.append(methods[place]["widths"][trial])
         frames = spread_frames(clip["frames"], count=STILLS, first=clip["warmup"], end=clip["frames"] - clip["tail"])
         shown.append(clip | tiling(movies) | {"stills": frames})
         elements += _elements(number, movies, frames, bit_rate=_bit_rate(clip, len(clips)), rate=clip["frame_rate"])
-    placed = [method | {"movies": own} for method, own in zip(methods, tiles, strict=True)]
+    placed = [
+        method | {"movies": own, "widths": layer} for method, own, layer in zip(methods, tiles, layers, strict=True)
+    ]
     return shown, placed, "\n".join(elements)
 
 

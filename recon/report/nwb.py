@@ -35,7 +35,13 @@ from recon.study.outputs import columns
 from recon.study.seen import seen_in
 
 UNIT = "grey level (0 black, 1 white)"
-LAYERS = {"reconstruction": "Reconstruction", "deviation": "Standard deviation over the draws of the sampler"}
+LAYERS = {
+    "reconstruction": "Reconstruction",
+    "deviation": "Standard deviation over the draws of the sampler",
+    "lower": "Lower bound of the calibrated 90 % interval",
+    "upper": "Upper bound of the calibrated 90 % interval",
+    "sd": "Calibrated standard deviation",
+}
 MEANINGS = {
     "task": "Key of the task: a hash of data, settings, seed and code.",
     "series": "Name of the series with the reconstruction; empty if there is none.",

@@ -23,7 +23,7 @@ from recon.metrics.statistics import bootstrap_interval
 from recon.report.ablation import ablation_of
 from recon.report.cells import read_table
 from recon.report.comparisons import comparisons
-from recon.report.data import columns_of, read_clips, read_methods, read_tasks, standings
+from recon.report.data import FinishedTask, columns_of, read_clips, read_methods, read_tasks, standings
 from recon.report.movies import embed
 from recon.report.words import words_of
 from recon.study import manifest
@@ -48,7 +48,7 @@ def write_report(run: Path, *, max_clips: int = 6, max_frames: int = 360) -> Pat
     made_from = sources(run)
     manifest.check(run, of=manifest.RUN)
     tasks = read_tasks(run)
-    lines = len({task.key for task in tasks})
+    lines = len({task.key for task in tasks}) + len({task.key for task in tasks if _calibrated(task)})
     first = standings(tasks)
     clips, truths = read_clips(run, max_clips=max_clips, max_frames=max_frames, movies=lines + 1, first=first)
     methods = read_methods(tasks, truths, interval=_interval)
@@ -93,6 +93,10 @@ def sources(run: Path) -> str:
 
 def _stamp(made_from: str, text: str) -> str:
     return f"{STAMP}{made_from} {digest(text)} -->\n"
+
+
+def _calibrated(task: FinishedTask) -> bool:
+    return any(row.get("half_width_90") is not None for row in task.rows)
 
 
 def _values(method: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:

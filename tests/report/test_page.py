@@ -109,6 +109,22 @@ def test_playing_advances_all_movies_together_and_pause_stops(browser: Any, run:
         assert alike(pixels(browser, label), stored(run, shown(run)[0], label)[stopped])
 
 
+def test_half_widths_of_intervals_are_laid_over_their_movie_with_a_key(browser: Any, run: Path) -> None:
+    scrub(browser, 12)
+    assert not browser.execute_script("return document.getElementById('unsure-key').checkVisibility()")
+    click(browser, "#unsure")
+    assert browser.execute_script("return document.getElementById('unsure-key').checkVisibility()")
+    key = browser.execute_script("return document.getElementById('unsure-key').innerText")
+    assert "90 % of the pixels" in key and "nothing known" in key
+    over, movie = pixels(browser, "ridge").astype(float), stored(run, shown(run)[0], "ridge")[12].astype(float)
+    share = np.linspace(0, 1, movie.shape[1])  # half-widths from 0 to 0.5, left to right
+    for channel, full in enumerate((214, 102, 0)):
+        assert np.abs(over[..., channel] - (movie + share * (full - movie))).mean() < 4
+    assert alike(pixels(browser, "mean"), stored(run, shown(run)[0], "mean")[12]), "a method without intervals"
+    click(browser, "#unsure")
+    assert alike(pixels(browser, "ridge"), stored(run, shown(run)[0], "ridge")[12])
+
+
 def test_space_plays_and_arrows_step(browser: Any) -> None:
     from selenium.webdriver.common.keys import Keys
 

@@ -74,7 +74,11 @@ def write_task(folder: Path, truths: dict[str, np.ndarray], method: tuple[Any, .
     movies = {trial: blurred(movie, share, blur, rng) for trial, movie in truths.items()}
     with h5py.File(folder / "movie.h5", "w") as file:
         for trial, movie in movies.items():
-            file.create_group(trial)["reconstruction"] = movie.astype(np.float16)
+            group = file.create_group(trial)
+            group["reconstruction"] = movie.astype(np.float16)
+            if label == "ridge":  # half-widths from 0 on the left to 0.5 on the right
+                half = np.broadcast_to(np.linspace(0, 0.5, movie.shape[2]), movie.shape)
+                group["lower"], group["upper"] = (0.5 - half).astype(np.float16), (0.5 + half).astype(np.float16)
     scores = {trial: correlation(movies[trial][10:-4], truths[trial][10:-4]) for trial in truths}
     rows = [row(trial, label, condition, value, oracle, seed) for trial, value in scores.items()]
     (folder / "row.json").write_text(json.dumps({"rows": rows}))
@@ -97,6 +101,7 @@ def blurred(movie: np.ndarray, share: float, blur: float, rng: np.random.Generat
 def row(trial: str, label: str, condition: str, value: float, oracle: bool, seed: int) -> dict[str, Any]:
     scores = {"video_correlation": value, "ssim": value / 2, "frame_correlation": value - 0.03, "psnr": 12 + 8 * value}
     scores |= {"pixel_correlation": value - 0.1, "motion_energy_correlation": value / 3, "lpips": 0.6 - value / 5}
+    scores |= {"calibrated_coverage_90": 0.91, "half_width_90": 0.25} if label == "ridge" else {}
     activity = {"judge_correlation": 0.3 * value, "judge_correlation_true": 0.36, "response_correlation": None}
     activity |= {"heldout_neuron_correlation": 0.25 * value, "heldout_neuron_correlation_true": 0.3}
     spent = {"evaluations": 20.0 if label != "mean" else 0.0, "seconds": 12.5, "status": "finished", "message": ""}

@@ -14,6 +14,19 @@ function drawTile(context, video, clip, tile) {
   context.drawImage(video, across * wide, down * tall, clip.width, clip.height, 0, 0, clip.width, clip.height);
 }
 
+// Half-widths of intervals, a tile of their own, as orange over the movie: opaque where nothing is known.
+const UNSURE = [214, 102, 0], layer = html("canvas"), layerContext = layer.getContext("2d", { willReadFrequently: true });
+function drawUnsure(context, video, clip, tile) {
+  Object.assign(layer, { width: clip.width, height: clip.height });
+  drawTile(layerContext, video, clip, tile);
+  const width = layerContext.getImageData(0, 0, clip.width, clip.height).data, shown = context.getImageData(0, 0, clip.width, clip.height);
+  for (let at = 0; at < width.length; at += 4) {
+    const share = width[at] / 255;
+    for (let channel = 0; channel < 3; channel += 1) shown.data[at + channel] += share * (UNSURE[channel] - shown.data[at + channel]);
+  }
+  context.putImageData(shown, 0, 0);
+}
+
 // Still frames in a row: for print, and for browsers that cannot decode the video.
 function drawStills(context, sheet, clip, tile) {
   clip.stills.forEach((_, place) => context.drawImage(sheet, place * clip.width, tile * clip.height, clip.width, clip.height,
@@ -53,7 +66,7 @@ function movieFigure(name, clip, tile, parts) {
   const strip = html("canvas", { class: "stills", width: clip.stills.length * (clip.width + 2) - 2, height: clip.height, role: "img", "aria-label": `${clip.stills.length} still frames: ${name}` });
   const screen = html("div", { class: "screen" }, canvas, strip, html("span", { class: "badge" }, "NOT SCORED"));
   const figure = html("figure", { class: `movie ${parts.kind}` }, html("header", {}, ...parts.header), screen, parts.scores);
-  return { figure, tile, context: canvas.getContext("2d", { willReadFrequently: true }), strip: strip.getContext("2d") };
+  return { figure, tile, width: parts.width, context: canvas.getContext("2d", { willReadFrequently: true }), strip: strip.getContext("2d") };
 }
 
 function scoreLine(method, trial, columns) {
@@ -87,7 +100,10 @@ function createPlayer(page) {
   }
 
   function draw(frame) {
-    for (const movie of state.shown) drawTile(movie.context, video, state.clip, movie.tile);
+    for (const movie of state.shown) {
+      drawTile(movie.context, video, state.clip, movie.tile);
+      if (by("unsure").checked && movie.width) drawUnsure(movie.context, video, state.clip, movie.width);
+    }
     movies.dataset.frame = frame;
   }
 
@@ -143,7 +159,7 @@ function createPlayer(page) {
   function figures(clip) {
     const truth = movieFigure("true movie", clip, 0, { kind: "truth", header: [html("span", { class: "name" }, "true movie")], scores: html("p", {}, "what was shown") });
     const others = page.methods.filter((method) => method.movies[clip.trial]).map((method) => movieFigure(method.name, clip, method.movies[clip.trial],
-      { kind: method.group, header: [dot(method), html("span", { class: "name" }, ...breakable(method.name)), ...tags(method)], scores: scoreLine(method, clip.trial, page.columns) }));
+      { kind: method.group, width: method.widths[clip.trial], header: [dot(method), html("span", { class: "name" }, ...breakable(method.name)), ...tags(method)], scores: scoreLine(method, clip.trial, page.columns) }));
     return [truth, ...others];
   }
 
@@ -194,6 +210,11 @@ function createPlayer(page) {
     by("undecodable").hidden = false;
   });
   window.addEventListener("resize", () => { fit(); perFrame(); label(state.frame); });
+  by("unsure-toggle").hidden = !page.methods.some((method) => Object.keys(method.widths).length);
+  by("unsure").addEventListener("change", () => {
+    by("unsure-key").hidden = !by("unsure").checked;
+    if (state.source && !state.playing) draw(state.frame);
+  });
   button.addEventListener("click", () => play(!state.playing));
   by("speed").addEventListener("change", () => { video.playbackRate = Number(by("speed").value); });
   slider.addEventListener("input", () => show(Number(slider.value)));
