@@ -55,14 +55,15 @@ def calibrating_task(settings: Settings, recording: OpenRecording, *, progress: 
     return _checked(bench, where="calibrate")[0]
 
 
-def check_calibration(task: Task, identity: str) -> None:
-    """Raise InputError unless a calibration is that of the task's row."""
-    own = Calibrating.of(task).identity
-    if own != identity:
+def adopt(task: Task, calibration: Calibration, *, identity: str) -> None:
+    """Give the task's row a calibration; raises InputError unless it is that of the row."""
+    own = Calibrating.of(task)
+    if own.identity != identity:
         raise InputError(
-            f"calibration: expected one of this method, encoder, recording and options ({own}), got another "
+            f"calibration: expected one of this method, encoder, recording and options ({own.identity}), got another "
             f"({identity}); call recon.calibrate with the same"
         )
+    own.adopt(calibration)
 
 
 def _checked(bench: Bench, *, where: str) -> list[Task]:

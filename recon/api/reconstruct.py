@@ -7,7 +7,7 @@ from pathlib import Path
 from recon.api.asked import FRAMES, NEURONS, FidelityLike, MethodLike, method_of
 from recon.api.calibrate import CalibratedMethod
 from recon.api.encoder import EncoderLike
-from recon.api.engine import Follow, Log, check_calibration, solve, tasks_of
+from recon.api.engine import Follow, Log, adopt, solve, tasks_of
 from recon.api.one_row import one_row
 from recon.api.recording import ClipSet
 from recon.api.result import Result
@@ -83,7 +83,7 @@ def reconstruct(
     with products(precision):
         tasks = tasks_of(settings, clips, progress=shown)
         if calibration is not None:
-            check_calibration(tasks[0], calibration.identity)
+            adopt(tasks[0], calibration.calibration, identity=calibration.identity)
         log = Log(user_path(trace)) if trace else None
         solved = []
         for number, task in enumerate(tasks, 1):

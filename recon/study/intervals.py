@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from recon.errors import InputError
 from recon.files import digest
-from recon.files.code_version import code_version
+from recon.files.code_version import code_version, modules_of
 from recon.files.locks import one_at_a_time
 from recon.files.sealed import whole
 from recon.methods.artefacts import artefact_path, load_artefact, save_artefact
@@ -24,7 +25,7 @@ from recon.metrics.intervals.calibration import Calibration, Estimate, Scored, c
 from recon.problem.calibration_clips import SHOWN_ONCE
 from recon.study.scorer import Scores, scored_pixels
 from recon.study.settings import Intervals
-from recon.study.task import INTERVALS, Task
+from recon.study.task import ENGINE, INTERVALS, Task
 from recon.types import Reconstruction
 
 ALIKE = ("recording", "frames", "region", "mask", "neurons", "window", "precision")
@@ -52,7 +53,7 @@ class Calibrating:
             )
         return found
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Hash of what decides the calibration: calibration clips, method, problem, scored pixels, settings, code."""
         bench, calibration = self.task.bench, repr(self.intervals.calibration)
@@ -80,10 +81,18 @@ class Calibrating:
         A row that no key can name is calibrated anew by every run, and leaves no artefact.
         """
         kept = self.task.bench.calibrated
-        name = f"row {id(self.task.plan)}" if self.task.unnamed else self.identity
-        if name not in kept:
-            kept[name] = self._learn() if self.task.unnamed else self._stored()
-        return kept[name]
+        if self.name not in kept:
+            kept[self.name] = self._learn() if self.task.unnamed else self._stored()
+        return kept[self.name]
+
+    def adopt(self, calibration: Calibration) -> None:
+        """Use a calibration that was learnt before, with the same identity."""
+        self.task.bench.calibrated[self.name] = calibration
+
+    @cached_property
+    def name(self) -> str:
+        """Name of the calibration in memory: its identity, or the row's place where no key can name it."""
+        return f"row {id(self.task.plan)}" if self.task.unnamed else self.identity
 
     def _stored(self) -> Calibration:
         path = self.path
@@ -116,7 +125,10 @@ class Calibrating:
 
     @property
     def _code(self) -> set[str]:
-        return {*self.task.modules, INTERVALS}
+        """Modules that reconstruct and calibrate; a judge does not count."""
+        task = self.task
+        encoders = [*task.encoders.values(), *(animal.encoder for animal in task.animals)]
+        return {*modules_of(task.plan.method, task.plan.fidelity, *encoders), *ENGINE, INTERVALS}
 
 
 def calibrating(task: Task) -> Calibrating | None:

@@ -52,7 +52,7 @@ def found(world: Path, mouse: recon.OpenRecording) -> recon.CalibratedMethod:
 
 @pytest.fixture(scope="module")
 def result(world: Path, mouse: recon.OpenRecording, found: recon.CalibratedMethod) -> recon.Result:
-    place = {"artefacts": world / "artefacts", "calibration": found}
+    place = {"artefacts": world / "artefacts", "calibration": found, "judge": world / "encoder2.safetensors"}
     return recon.reconstruct(mouse.clips(count=3), world / "encoder0.safetensors", "ridge", **place, **HOW)
 
 
@@ -89,7 +89,7 @@ def test_it_is_saved_with_its_bounds(result: recon.Result, tmp_path: Path) -> No
 
 def test_a_benchmark_gives_the_same_columns_and_layers(world: Path, result: recon.Result) -> None:
     before = sorted((world / "artefacts").glob("intervals-*"))
-    run = benchmark(tree(world, clips={"count": 3}, judge=None))
+    run = benchmark(tree(world, clips={"count": 3}))
     assert sorted((world / "artefacts").glob("intervals-*")) == before and len(before) == 1, "learnt once"
     for row, shown in zip(read_table(run / "results.csv"), result.shown, strict=True):
         for name in ("calibrated_coverage_90", "half_width_90"):
