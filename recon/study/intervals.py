@@ -21,7 +21,7 @@ from recon.files.sealed import whole
 from recon.methods.artefacts import artefact_path, load_artefact, save_artefact
 from recon.metrics import ranked
 from recon.metrics.intervals.bounds import Bounds, Declared
-from recon.metrics.intervals.calibration import Calibration, Estimate, Scored, calibrate_on
+from recon.metrics.intervals.calibration import Calibration, EstimatedClip, Scored, calibrate_on
 from recon.problem.calibration_clips import SHOWN_ONCE
 from recon.study.scorer import Scores, scored_pixels
 from recon.study.settings import Intervals
@@ -111,7 +111,7 @@ class Calibrating:
     def _learn(self) -> Calibration:
         return calibrate_on(list(self._estimates()), self.intervals.calibration, self.scored)
 
-    def _estimates(self) -> Iterator[Estimate]:
+    def _estimates(self) -> Iterator[EstimatedClip]:
         """Yield the calibration clips, reconstructed by the row's method under the row's condition."""
         bench = self.task.bench
         count, label = len(bench.calibration), f"calibrating {self.task.label}"
@@ -139,12 +139,12 @@ def calibrating(task: Task) -> Calibrating | None:
     return Calibrating(task, intervals)
 
 
-def estimates(result: Reconstruction, truth: Tensor) -> Iterator[Estimate]:
+def estimates(result: Reconstruction, truth: Tensor) -> Iterator[EstimatedClip]:
     """Yield the clips of a reconstructed batch with their true movies `[B,C,T,H,W]`."""
     movies, known = result.movie.cpu(), result.uncertainty
     spreads = [None] * len(movies) if known is None else list(known.deviation.cpu())
     for movie, true, spread in zip(movies, truth.cpu(), spreads, strict=True):
-        yield Estimate(movie.clone(), true, None if spread is None else spread.clone())
+        yield EstimatedClip(movie.clone(), true, None if spread is None else spread.clone())
 
 
 def declare(task: Task, result: Reconstruction) -> Declared | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon.errors import InputError
 from recon.metrics.intervals.bounds import bounds_coverage, bounds_half_width
-from recon.metrics.intervals.calibration import ONE_SD, Calibration, Estimate, Scored, calibrate_on
+from recon.metrics.intervals.calibration import ONE_SD, Calibration, EstimatedClip, Scored, calibrate_on
 from recon.metrics.intervals.settings import CalibrationSettings
 
 SHAPE = (1, 10, 8, 12)
@@ -19,7 +19,7 @@ SCORED = Scored(2, 2)
 QUICK = CalibrationSettings(steps=120, pixels=400, hidden=16)
 
 
-def clips_of(spread: Callable[[Tensor], Tensor], count: int, *, seed: int, shared: float = 0.3) -> list[Estimate]:
+def clips_of(spread: Callable[[Tensor], Tensor], count: int, *, seed: int, shared: float = 0.3) -> list[EstimatedClip]:
     """Return clips whose estimates have a dim and a bright half of low and high contrast, and errors of some spread.
 
     `shared`: standard deviation of the logarithm of a factor that all errors of a clip share.
@@ -31,7 +31,7 @@ def clips_of(spread: Callable[[Tensor], Tensor], count: int, *, seed: int, share
         movie = (0.5 + amplitude * torch.randn(SHAPE, generator=generator)).clamp(0, 1)
         scale = (shared * torch.randn(1, generator=generator)).exp()
         error = scale * spread(movie) * torch.randn(SHAPE, generator=generator)
-        clips.append(Estimate(movie, movie + error))
+        clips.append(EstimatedClip(movie, movie + error))
     return clips
 
 
@@ -48,7 +48,7 @@ def even(movie: Tensor) -> Tensor:
     return torch.full_like(movie, 0.05)
 
 
-def scores(found: Calibration, clips: list[Estimate], level: float = 0.9) -> tuple[Tensor, Tensor]:
+def scores(found: Calibration, clips: list[EstimatedClip], level: float = 0.9) -> tuple[Tensor, Tensor]:
     """Return coverage and mean half-width of every clip, over scored frames."""
     cut = slice(SCORED.warmup, SHAPE[1] - SCORED.tail)
     bounds = [found.bounds(clip.movie, clip.deviation, level=level) for clip in clips]
@@ -96,7 +96,7 @@ def test_homoscedastic_errors_give_homoscedastic_intervals() -> None:
 
 
 def test_errors_to_one_side_give_intervals_to_one_side() -> None:
-    clips = [Estimate(c.movie, c.movie + (c.truth - c.movie).abs()) for c in clips_of(even, 60, seed=0)]
+    clips = [EstimatedClip(c.movie, c.movie + (c.truth - c.movie).abs()) for c in clips_of(even, 60, seed=0)]
     found = calibrate_on(clips, QUICK, SCORED)
     movie = torch.full(SHAPE, 0.5)
     bounds = found.bounds(movie)
@@ -116,7 +116,7 @@ def test_draws_are_a_feature_where_there_are_some() -> None:
     generator = torch.Generator().manual_seed(3)
     spread = [0.02 + 0.2 * torch.rand(SHAPE, generator=generator) for _ in range(50)]
     movie = torch.full(SHAPE, 0.5)
-    clips = [Estimate(movie, movie + one * torch.randn(SHAPE, generator=generator), one) for one in spread]
+    clips = [EstimatedClip(movie, movie + one * torch.randn(SHAPE, generator=generator), one) for one in spread]
     found = calibrate_on(clips, QUICK, SCORED)
     width = found.bounds(movie, spread[0]).half_width
     assert float(torch.corrcoef(torch.stack([SCORED.of(width), SCORED.of(spread[0])]))[0, 1]) > 0.9

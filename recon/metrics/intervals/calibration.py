@@ -27,7 +27,7 @@ UNIT = 0.1
 """Arms of the base "constant"; its factor decides."""
 
 
-class Estimate(NamedTuple):
+class EstimatedClip(NamedTuple):
     """A reconstructed clip: `movie` and `truth` `[C,T,H,W]` in [0,1], `deviation` of a sampler's `draws` or None."""
 
     movie: Tensor
@@ -99,7 +99,7 @@ class Calibration:
         first, end = self.scored.warmup, movie.shape[1] - self.scored.tail
         return self.groups.members(movie, _width(movie, arms), first=first, end=end)
 
-    def counted(self, clip: Estimate) -> tuple[Tensor, Tensor]:
+    def counted(self, clip: EstimatedClip) -> tuple[Tensor, Tensor]:
         """Return what a calibration clip adds to the risk."""
         arms = self.arms_of(clip.movie, clip.deviation)
         scores = self.scored.of(arms.scores(clip.truth - clip.movie))
@@ -139,7 +139,7 @@ class Calibration:
         return cls(settings, scored, risk, heads, tensors["place"], Groups(tensors["thresholds"]))
 
 
-def calibrate_on(clips: Sequence[Estimate], settings: CalibrationSettings, scored: Scored) -> Calibration:
+def calibrate_on(clips: Sequence[EstimatedClip], settings: CalibrationSettings, scored: Scored) -> Calibration:
     """Return the calibration by clips with known truth; raises InputError for too few of them.
 
     Clips are divided at random: the base is fitted to the first part, and the risk is that of the others.
@@ -172,7 +172,7 @@ def sum_of(parts: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(parts)).sum(0)
 
 
-def _fitted(base: Calibration, clips: Sequence[Estimate], generator: torch.Generator) -> Calibration:
+def _fitted(base: Calibration, clips: Sequence[EstimatedClip], generator: torch.Generator) -> Calibration:
     """Return the calibration with heads and groups fitted to clips, and without risk."""
     settings, scored = base.settings, base.scored
     several = all(clip.deviation is not None for clip in clips)
@@ -200,7 +200,7 @@ def _chosen(count: int, most: int, generator: torch.Generator) -> Tensor:
     return torch.randint(count, (min(most, count),), generator=generator)
 
 
-def _place(clips: Sequence[Estimate], scored: Scored) -> Tensor:
+def _place(clips: Sequence[EstimatedClip], scored: Scored) -> Tensor:
     """Return the mean absolute error `[H,W]` over scored frames of clips, smoothed over 3 × 3 pixels."""
     frames = [clip.truth.shape[1] - scored.tail for clip in clips]
     errors = [
