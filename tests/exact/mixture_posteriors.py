@@ -71,10 +71,17 @@ HEADS = ("bias of the mean", "its error", "spread", "wrong mode", "coverage of .
 def drawn(world: Any, method: Method, count: int) -> Tensor:
     """Return the draws `[B,n,P]` of a method, all chains side by side, as float64 pixels."""
     clips = len(world.truth)
+    if isinstance(method, PlugAndPlay):  # no noise: every chain is the same
+        return drawn_once(world, method).expand(-1, count, -1)
     each = world.problem.sample(torch.arange(clips).repeat_interleave(count))
     last = last_iterate(method(each, torch.Generator().manual_seed(1)))
     movie = last.state["x"].clamp(0, 1) if isinstance(method, SplitGibbs) else last.movie
     return movie.reshape(clips, count, -1).double()
+
+
+def drawn_once(world: Any, method: Method) -> Tensor:
+    """Return the movie `[B,1,P]` of a deterministic method."""
+    return last_iterate(method(world.problem, torch.Generator())).movie.reshape(len(world.truth), 1, -1).double()
 
 
 def departure(world: Any, draws: Tensor) -> Departure:
