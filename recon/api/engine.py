@@ -51,7 +51,7 @@ def solve(task: Task, follow: Follow, budget: Budget | None) -> Part:
     """Reconstruct a batch and score it."""
     with follow:
         solved = task.solve(trace=follow, budget=budget)
-    return Part(task.batch, solved.result, scored(task, solved))
+    return Part(task.shown, solved.result, scored(task, solved))
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Follow:
     """Observer of one batch, for a `with` block: a progress bar with the time left, and a TensorBoard log."""
 
     def __init__(self, task: Task, *, log: Log | None, progress: bool, part: str = "") -> None:
-        settings, batch, label = task.bench.settings, task.batch, task.plan.row.label
+        settings, batch, label = task.bench.settings, task.shown, task.plan.row.label
         scorer = task.bench.scorer(batch)
         self._log = (
             None
