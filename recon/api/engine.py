@@ -79,7 +79,7 @@ def solve(task: Task, follow: Follow, budget: Budget | None) -> Part:
         solved = task.solve(trace=follow, budget=budget)
     found, declared = calibrating(task), declare(task, solved.result)
     calibration = None if found is None else found.learnt()
-    return Part(task.batch, solved.result, scored(task, solved, declared), calibration)
+    return Part(task.shown, solved.result, scored(task, solved, declared), calibration)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Follow:
     """Observer of one batch, for a `with` block: a progress bar with the time left, and a TensorBoard log."""
 
     def __init__(self, task: Task, *, log: Log | None, progress: bool, part: str = "") -> None:
-        settings, batch, label = task.bench.settings, task.batch, task.plan.row.label
+        settings, batch, label = task.bench.settings, task.shown, task.plan.row.label
         scorer = task.bench.scorer(batch)
         self._log = (
             None

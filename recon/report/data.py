@@ -158,13 +158,19 @@ def _clip(file: Hdf5, trial: str, truth: Pixels) -> Clip:
     } | dict(zip(("frames", "height", "width"), truth.shape, strict=True))
 
 
+NULLS = ("wrong", "null", "shuffle", "grey", "spontaneous", "shifted", "permuted")
+"""Words of conditions whose activity says nothing about the clip."""
+
+
 def group_of(condition: str, *, oracle: bool = False) -> str:
     """Return the group of a row in the table: results, (upper) references or nulls.
 
     >>> group_of("recorded"), group_of("predicted"), group_of("wrong_clip")
     ('results', 'references', 'nulls')
+    >>> group_of("contrast 0.2"), group_of("time-shifted")
+    ('results', 'nulls')
     """
-    if any(word in condition for word in ("wrong", "null", "shuffle")):
+    if any(word in condition for word in NULLS):
         return "nulls"
     return "references" if oracle or condition == "predicted" else "results"
 

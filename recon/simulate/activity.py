@@ -43,11 +43,17 @@ def expected_responses(cells: Cells, rates: Tensor) -> Tensor:
     return amplitude * (_smeared(rates) + FLOOR)
 
 
-def sample_responses(cells: Cells, rates: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw one noisy trial `[B,N,T]` in response units; its expectation is `expected_responses`."""
-    shared = _shared_gain(rates.shape[0], rates.shape[2], generator)[:, None]
-    spikes = torch.poisson(rates * shared, generator=generator)
-    events = _gamma(EVENT_SHAPE * spikes, generator) / EVENT_SHAPE
+def sample_responses(
+    cells: Cells, rates: Tensor, generator: torch.Generator, *, kept: float = 1.0, gain: Tensor | None = None
+) -> Tensor:
+    """Draw one noisy trial `[B,N,T]` in response units; its expectation is `expected_responses`.
+
+    Only the fraction `kept` of the spikes is seen, each scaled by 1 / kept: the expectation stays. `gain` `[B,N,T]` of
+    mean 1 replaces the gain that all neurons share.
+    """
+    shared = _shared_gain(rates.shape[0], rates.shape[2], generator)[:, None] if gain is None else gain
+    spikes = torch.poisson(kept * rates * shared, generator=generator)
+    events = _gamma(EVENT_SHAPE * spikes, generator) / (EVENT_SHAPE * kept)
     floor = FLOOR * torch.empty_like(rates).exponential_(generator=generator)
     amplitude = torch.from_numpy(cells.amplitude).float()[None, :, None]
     return amplitude * (_smeared(events) + floor)

@@ -57,7 +57,7 @@ def watch(task: Task, places: TaskFolders, *, title: str) -> Watch:
     settings, recording, scorer = task.bench.settings, task.bench.recording, task.bench.scorer(task.batch)
     return Watch(
         places,
-        GroundTruth(task.batch.movie, settings.frames.warmup, settings.frames.tail, scorer.pixel_mask),
+        GroundTruth(task.shown.movie, settings.frames.warmup, settings.frames.tail, scorer.pixel_mask),
         labels=[f"trial {trial.index}" for trial in task.batch.trials],
         frame_rate=recording.frame_rate,
         every=settings.trace_every,
@@ -74,7 +74,7 @@ def _write(task: Task, folder: Path, solved: Solved, declared: Declared | None) 
     described = config.inscribed({**vars(task.plan.row), "seed": task.plan.seed})
     write_bytes(folder / "config.yaml", to_yaml(described))
     write_bytes(folder / "movie.h5", movie_file(task.batch, movie, result.uncertainty, declared))
-    write_json(folder / "curves.json", task.bench.scorer(task.batch).curves(movie))
+    write_json(folder / "curves.json", task.bench.scorer(task.shown).curves(movie))
     rows = scored(task, solved, declared)
     own = task.bench.settings.artefacts  # shipped weights lie elsewhere
     made, calibration = artefacts_of(method), calibrating(task)

@@ -19,7 +19,8 @@ ORACLES = ("predicted", "noise_free")
 class Saw:
     """Facts of a result. `titles`: of the method and of those inside it. `animals`: the other animals that it saw.
 
-    `share`: fraction of the training trials. `sees.behavior` is False where no encoder takes behavior.
+    `share`: fraction of the training trials. `activity`: what replaced the recorded activity of the clip; empty for
+    none. `sees.behavior` is False where no encoder takes behavior.
     """
 
     titles: tuple[str, ...] = ()
@@ -28,6 +29,7 @@ class Saw:
     condition: Condition = "recorded"
     words: Words = "none"
     share: Part = 1.0
+    activity: str = ""
 
     @property
     def behavior(self) -> bool:
@@ -57,4 +59,5 @@ def saw_by(method: Method, row: Row, *, behavior: bool) -> Saw:
         condition=row.condition,
         words=row.words if GIVEN in sees.text else "none",
         share=row.data,
+        activity=row.activity.name,
     )

@@ -57,6 +57,8 @@ def _parts(saw: Saw) -> Iterator[str]:
         yield f"fitted with {others} other animal{'s' * (others > 1)} that saw the clips"
     if sees.activity and saw.condition in GIVEN_AS:
         yield GIVEN_AS[saw.condition]
+    if sees.activity and saw.activity:
+        yield f"here with other activity than recorded: {saw.activity}"
     if saw.share < 1:
         yield f"{saw.share:.3g} of the training trials"
 

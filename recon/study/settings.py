@@ -17,6 +17,7 @@ from recon.methods.base import Method
 from recon.metrics import METRICS, ranked
 from recon.metrics.intervals.settings import CalibrationSettings
 from recon.metrics.pooling import Pooling
+from recon.problem.activity import Activity
 from recon.problem.clips import Clips
 from recon.problem.conditions import Condition, Words
 from recon.problem.fidelities.base import Likelihood
@@ -148,7 +149,7 @@ class Row:
     benchmark. `data`: share of the training trials, from the first, that the method learns from; encoders and
     fidelities use all of them. `words`: text for methods that take it: none, the clip's captions (*oracle*), or those
     of another clip. `animals`: other animals that saw the same clips; methods with an encoder fit their activity too,
-    decoders ignore it.
+    decoders ignore it. `activity`: weaker or empty responses to the clips, in place of the recorded ones.
     """
 
     label: str
@@ -162,12 +163,23 @@ class Row:
     seeds: tuple[Seed, ...] = ()
     animals: tuple[str, ...] = ()
     words: Words = "none"
+    activity: Activity = field(default_factory=Activity)
 
     def __post_init__(self) -> None:
         if not 0 < self.data <= 1:
             raise InputError(f"data: expected above 0 and at most 1, got {self.data:g}; correct it")
         if len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"seeds: expected each seed once, got {self.seeds}; leave out the repeats")
+        if not self.activity.recorded and (self.condition != "recorded" or self.animals):
+            raise InputError(
+                f"activity: expected condition recorded and no other animals beside {self.activity.name!r}, got "
+                f"{self.condition} and {len(self.animals)} animals; drop one"
+            )
+
+    @property
+    def given(self) -> str:
+        """What the method is given: the condition, or the changed activity; the column `condition` of results."""
+        return self.activity.name or self.condition
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def values_of(entry: Plan) -> dict[str, str]:
     fixed = {
         "row": row.label,
         "method": entry.method.title,
-        "condition": row.condition,
+        "condition": row.given,
         "words": row.words,
         "fidelity": type(entry.fidelity).__name__,
         "encoders": "+".join(row.encoders),
@@ -97,7 +97,7 @@ def described(entry: Plan, *, behavior: bool) -> Iterator[str]:
     yield f"**{plain(row.label)}**: {plain(sentence)}\n"
     yield f"- {plain(seen_by(saw_by(method, row, behavior=behavior)))}"
     yield f"- {plain(cost_of(passes_of(method), training_steps(method)))}"
-    posed = f"condition {row.condition}, fidelity {type(entry.fidelity).__name__}, seed {entry.seed}"
+    posed = f"condition {row.given}, fidelity {type(entry.fidelity).__name__}, seed {entry.seed}"
     yield f"- {plain(posed)}\n"
     yield "| setting | value | default |\n|---|---|---|"
     for setting in settings_of(method):

@@ -200,9 +200,10 @@ class Bench:
         return self.met[name]
 
     def scorer(self, batch: Batch) -> Scorer:
-        """Return the scorer of a batch, shared by all rows."""
+        """Return the scorer of a batch, shared by all rows that it is shown to."""
         if id(batch) not in self.scorers:
-            others = tuple(trial for other in self.batches if other is not batch for trial in other.trials)
+            own = {trial.index for trial in batch.trials}
+            others = tuple(one for other in self.batches for one in other.trials if one.index not in own)
             made = make_scorer(self.settings, batch, sets=self.sets, judge=self.judge, others=others)
             self.scorers[id(batch)] = made
         return self.scorers[id(batch)]

@@ -19,6 +19,7 @@ from recon.files.code_version import code_version, modules_of
 from recon.methods.base import Method, fitted, planned_iterates
 from recon.methods.named_files import content_named
 from recon.methods.training_set import TrainingSet
+from recon.problem.activity import with_activity
 from recon.problem.animals import Animal
 from recon.problem.clips import Batch
 from recon.problem.conditions import Condition, common_scale, pose
@@ -99,6 +100,7 @@ class Task:
             "bins": row.bins,
             "population": repr(row.population),
             **({"data": row.data} if row.data < 1 else {}),
+            **({} if row.activity.recorded else {"activity": repr(row.activity)}),
             **({"words": row.words} if row.words != "none" else {}),
             **({"files": files} if (files := content_named([self.plan.method, self.plan.fidelity])) else {}),
             **({"animals": [animal.hash for animal in self.animals]} if row.animals else {}),
@@ -126,6 +128,11 @@ class Task:
     def encoders(self) -> dict[str, Encoder]:
         """The encoders of the row by name."""
         return {name: self.bench.encoders[name] for name in self.bench.settings.names(self.plan.row)}
+
+    @cached_property
+    def shown(self) -> Batch:
+        """The clips with the activity that the row is given."""
+        return with_activity(self.batch, self.plan.row.activity)
 
     @property
     def effort(self) -> int:
@@ -186,7 +193,7 @@ class Task:
 
     def pose(self) -> Problem:
         """Return the problem of the row's condition, with its fidelity fitted."""
-        return self._posed(self.batch, self.plan.row.condition)
+        return self._posed(self.shown, self.plan.row.condition)
 
     def _on_devices(self, posed: Problem) -> Problem:
         """Return a problem with its encoders replicated over the devices; scores use the bench's own encoders."""
@@ -246,7 +253,7 @@ class Task:
 
     def rows(self, result: Reconstruction, problem: Problem) -> list[dict[str, Any]]:
         """Return one row of the table per clip, with the reason of every undefined score."""
-        scorer, movie, row = self.bench.scorer(self.batch), result.movie.cpu(), self.plan.row
+        scorer, movie, row = self.bench.scorer(self.shown), result.movie.cpu(), self.plan.row
         judged, about = scorer.judge_scores(movie, repeats=row.condition in JUDGED_ANEW)
         scores = scorer.movie_scores(movie) | scorer.response_scores(movie, problem) | judged
         scores |= scorer.coverage(movie, result.uncertainty)
@@ -283,7 +290,7 @@ class Task:
             "bins": row.bins,
             "neurons": sum(int(fit.sum()) for fit in fitted_neurons),
             "seed": self.plan.seed,
-            "condition": row.condition,
+            "condition": row.given,
             "status": result.ending(clip)[0],
             "iterations": result.iterations,
             "evaluations": result.evaluations,

@@ -18,6 +18,7 @@ from recon.errors import InputError, listed
 from recon.files.code_version import parts_of
 from recon.methods.requirements import Supply, Weighted, unmet
 from recon.methods.training_set import TrainingSet
+from recon.problem.activity import check_activity
 from recon.problem.calibration_clips import SHOWN_ONCE
 from recon.problem.clips import Batch
 from recon.problem.conditions import Condition, common_scale, presentations, response_scale, spoken
@@ -149,6 +150,7 @@ def row_problems(bench: Bench, entry: Plan) -> Iterator[str]:
         if neurons is not None:
             _check_weights(bench, entry, problems, neurons=neurons, frames=frames)
         problems.tried(partial(binning, bench.recording, frames=frames, bins=row.bins))
+    problems.tried(partial(check_activity, bench.recording, row.activity))
     calibrated = problems.tried(lambda: bench.calibration) if row.condition in SHOWN_ONCE else []
     for batch in (*bench.batches, *(calibrated or [])):
         _pose(bench, entry, problems, encoders=encoders, batch=batch)
