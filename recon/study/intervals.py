@@ -152,7 +152,7 @@ def declare(task: Task, result: Reconstruction) -> Declared | None:
     found = calibrating(task)
     if found is None:
         return None
-    calibration, each = found.learnt(), list(estimates(result, task.batch.movie))
+    calibration, each = found.learnt(), list(estimates(result, task.shown.movie))
     bounds = [calibration.bounds(one.movie, one.deviation) for one in each]
     deviations = torch.stack([calibration.deviation(one.movie, one.deviation) for one in each])
     lower, upper = (torch.stack(side) for side in zip(*bounds, strict=True))
@@ -163,7 +163,7 @@ def declared_scores(task: Task, declared: Declared | None) -> Scores:
     """Return the scores `[B]` of calibrated intervals over scored frames and pixels: coverage and half-width."""
     if declared is None:
         return {}
-    scorer = task.bench.scorer(task.batch)
-    shown = (*declared.bounds, task.batch.movie)
+    scorer = task.bench.scorer(task.shown)
+    shown = (*declared.bounds, task.shown.movie)
     cut = [movie[:, :, scorer.first : scorer.end].cpu() for movie in shown]
     return {metric.name: metric.function(*cut, scorer.pixel_mask) for metric in ranked("bounds")}

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from claims import Claim, Measure
+from recon.metrics.words.judge import JUDGE, SECOND, judge_of
+from recon.metrics.words.rank import CaptionRank, Question, right_by_attribute
+from recon.simulate.questions import ToldScene, question
 from torch import Tensor
 
 from recon.methods.diffusion.sampling import drawn, steps_down
 from recon.metrics.networks import Network
 from recon.metrics.statistics import bootstrap_interval
-from recon.metrics.words.judge import JUDGE, SECOND, judge_of
-from recon.metrics.words.rank import CaptionRank, Question, right_by_attribute
 from recon.priors.coarse_movies import unpooled
 from recon.priors.guidance import ClassifierFree
 from recon.priors.movie_cascade import MovieCascade, load_movie_cascade
@@ -23,7 +24,6 @@ from recon.priors.movie_diffusion import MovieDiffusion, load_movie_diffusion
 from recon.priors.text import TextEncoder
 from recon.priors.weights_file import SHIPPED
 from recon.simulate.movies import make_clip
-from recon.simulate.questions import ToldScene, question
 from recon.train.captioned import captioned
 from recon.train.coarse_held_out import CoarseHeldOut, held_out_errors
 from recon.train.prior import errors
