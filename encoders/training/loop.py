@@ -22,6 +22,8 @@ from recon.errors.ranges import Count, Decay, NonNegative, Positive, Whole
 from recon.files.sealed import whole
 
 SAVE_SECONDS = 5.0
+SHARE_SPENT_WORKING = 20
+"""Time between saves, in units of what the last save took: the state of a large network is saved less often."""
 SCALARS = ("score", "best_step", "step", "seconds")
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -117,7 +119,7 @@ def learn(
     if checkpoint is not None and whole(checkpoint):
         load_state(run, checkpoint)
     with closing(TrainingWatch(settings.steps, run.step, log, title=title)) as watch:
-        saved, began = time.monotonic(), time.monotonic() - run.seconds
+        saved, pause, began = time.monotonic(), SAVE_SECONDS, time.monotonic() - run.seconds
         while run.step < settings.steps and not _stalled(run, settings, validate):
             if before is not None:
                 before(run.step)
@@ -128,15 +130,27 @@ def learn(
             if log is not None and show is not None and "validation" in values:
                 _show(run, show, watch)
             last = run.step == settings.steps and run.seconds > SAVE_SECONDS
-            if checkpoint is not None and (last or time.monotonic() - saved > SAVE_SECONDS):
+            if checkpoint is not None and (last or time.monotonic() - saved > pause):
                 watch.flush()
-                save_state(run, checkpoint)
+                pause = _pause_after(_saving(run, checkpoint))
                 saved = time.monotonic()
     model.load_state_dict(run.best if validate is not None else run.averaged.state_dict())
     model.eval()
     return TrainingOutcome(
         run.score if validate else math.nan, run.best_step, run.step, run.seconds, tuple(run.history)
     )
+
+
+def _saving(run: TrainingRun, path: Path) -> float:
+    """Save the state and return the seconds that this took."""
+    before = time.monotonic()
+    save_state(run, path)
+    return time.monotonic() - before
+
+
+def _pause_after(seconds: float) -> float:
+    """Return the seconds until the next save, after one that took so many; none where saves follow every step."""
+    return max(SAVE_SECONDS, SHARE_SPENT_WORKING * seconds) if SAVE_SECONDS > 0 else 0.0
 
 
 def started(model: nn.Module, settings: Learning, generator: torch.Generator, *, about: str = "") -> TrainingRun:

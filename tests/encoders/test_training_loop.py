@@ -255,3 +255,21 @@ def test_weights_come_from_the_generator_alone() -> None:
     assert float(network[0].weight.std()) == pytest.approx((2 / 27) ** 0.5, rel=0.03)
     assert float(network[1].weight.std()) == pytest.approx((2 / 400) ** 0.5, rel=0.03)
     assert not network[0].bias.any() and not network[1].bias.any()
+
+
+def test_saving_takes_a_twentieth_of_the_time_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, saves = [0.0], []
+
+    def slow_save(run: TrainingRun, path: Path) -> None:
+        saves.append(run.step)
+        clock[0] += 0.1
+
+    def loss(model: nn.Module, draws: torch.Generator) -> torch.Tensor:
+        clock[0] += 0.9
+        return sum((value.square().sum() for value in model.parameters()), torch.zeros(()))
+
+    monkeypatch.setattr("recon.encoders.training.loop.SAVE_SECONDS", 0.5)
+    monkeypatch.setattr("recon.encoders.training.loop.save_state", slow_save)
+    monkeypatch.setattr("recon.encoders.training.loop.time.monotonic", lambda: clock[0])
+    learn(nn.Linear(2, 2), loss, Learning(steps=12), generator=torch.Generator(), checkpoint=tmp_path / "state")
+    assert saves == [1, 4, 7, 10, 12]
