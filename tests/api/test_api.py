@@ -110,7 +110,7 @@ def test_a_result_is_shown_and_saved(result: recon.Result, tmp_path: Path) -> No
         group = file[str(result.trials[0])]
         assert group.attrs["method"] == "map_spectrum" and group["truth"].shape == group["reconstruction"].shape
     assert result.save(tmp_path / "clip.mp4", beside=result).stat().st_size > 1000
-    with pytest.raises(recon.InputError, match=r"expected a name that ends in .mp4, .npy or .h5, got .gif"):
+    with pytest.raises(recon.InputError, match=r"expected a name that ends in .mp4, .npy, .npz or .h5, got .gif"):
         result.save(tmp_path / "clip.gif")
 
 
