@@ -24,7 +24,8 @@ from recon.simulate.settings import TINY
 from recon.study.benchmark import benchmark
 from recon.study.executors.tasks import Tasks
 
-SMALL = replace(TINY, minutes=0.25, test_clips=4, repeats=2, calibration_clips=12, clip_frames=60, train_frames=75)
+SMALL = replace(TINY, minutes=0.1, validation_clips=1, test_clips=3, repeats=2, calibration_clips=10, clip_frames=40)
+SMALL = replace(SMALL, train_frames=60)
 HOW: dict[str, Any] = {"frames": (20, 4), "neurons": (0.1, 0.2), "device": "cpu"}
 CONSTANT = {"calibration": {"base": "constant"}}
 RIDGE = [{"label": "ridge", "method": {"name": "ridge"}}]
@@ -63,7 +64,7 @@ def tree(world: Path, **more: Any) -> dict[str, Any]:
 def test_a_result_has_bounds_and_a_deviation(result: recon.Result) -> None:
     bounds = result.interval(0.9)
     assert bounds.lower.shape == bounds.upper.shape == result.sd.shape == result.movie.shape
-    scored = slice(20, 56)
+    scored = slice(20, 36)
     lower, movie, upper = (each[:, :, scored] for each in (result.lower, result.movie, result.upper))
     assert (lower <= movie).all() and (movie <= upper).all() and torch.equal(result.lower, bounds.lower)
     assert (result.sd[:, :, scored] < bounds.half_width[:, :, scored] + 1e-6).all()
@@ -100,7 +101,7 @@ def test_a_benchmark_gives_the_same_columns_and_layers(world: Path, result: reco
         group = file[str(result.trials[0])]
         assert set(group) == {"reconstruction", "lower", "upper", "sd"}
         np.testing.assert_array_equal(np.asarray(group["upper"]), result.upper[0].mean(0).half().numpy())
-    assert int(load_artefact(before[0], method="intervals")["risk.clips"]) == 12
+    assert int(load_artefact(before[0], method="intervals")["risk.clips"]) == 10
 
 
 def test_a_calibration_of_something_else_is_refused(
@@ -127,7 +128,7 @@ def test_a_calibration_of_something_else_is_refused(
         ({"tier": "live_test_main"}, "trials .* of videos that the scored clips show too"),
         ({"tier": "final_test_main"}, "expected calibration clips with responses in tier final_test_main"),
         ({"count": 8, **CONSTANT}, "expected at least 9 calibration clips .*, got 8"),
-        ({"count": 12}, "expected at least 15 calibration clips"),
+        ({"count": 10}, "expected at least 15 calibration clips"),
         ({"count": 99}, "expected 99 videos with responses"),
     ],
 )
