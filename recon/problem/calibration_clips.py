@@ -11,7 +11,7 @@ from recon.problem.clips import Clip, Clips, choose_clips
 from recon.problem.conditions import Condition
 
 SHOWN_ONCE: tuple[Condition, ...] = ("recorded", "wrong_clip", "predicted", "noise_free")
-"""Conditions of one presentation: those in which calibration clips can be reconstructed."""
+"""Conditions of one presentation: calibration clips can be posed so, and a judge finds the other repeats unseen."""
 LEARNT = (TRAIN, VALIDATION)
 """Tiers that training, selection and stopping see."""
 

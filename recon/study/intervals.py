@@ -25,7 +25,8 @@ from recon.metrics.intervals.calibration import Calibration, EstimatedClip, Scor
 from recon.problem.calibration_clips import SHOWN_ONCE
 from recon.study.scorer import Scores, scored_pixels
 from recon.study.settings import Intervals
-from recon.study.task import ENGINE, INTERVALS, Task
+from recon.study.shared import INTERVALS
+from recon.study.task import ENGINE, Task
 from recon.types import Reconstruction
 
 ALIKE = ("recording", "frames", "region", "mask", "neurons", "window", "precision")

@@ -39,6 +39,9 @@ from recon.study.settings import Named, OtherAnimal, Row, Settings
 if TYPE_CHECKING:
     from recon.metrics.intervals.calibration import Calibration
 
+INTERVALS = "recon.study.intervals"
+"""Module that computes the intervals of tasks, where a run asks for them."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -169,6 +172,8 @@ class Bench:
     def common(self) -> dict[str, Any]:
         """The part of a task's key that all tasks share."""
         settings = self.settings
+        asked = settings.intervals
+        intervals = {} if asked is None else {"intervals": [repr(asked), code_version(INTERVALS)]}
         perceived: dict[str, Any] = {"weights": found} if (found := self._weights()) else {}
         if settings.perceptual.scores:  # a reconstruction is identified among all clips of the table
             trials = [trial.index for batch in self.batches for trial in batch.trials]
@@ -185,6 +190,7 @@ class Bench:
             "window": settings.window,
             "precision": [settings.precision, settings.compile],
             **perceived,
+            **intervals,
         }
 
     def encoder(self, name: str) -> Encoder:

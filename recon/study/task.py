@@ -21,6 +21,7 @@ from recon.methods.named_files import content_named
 from recon.methods.training_set import TrainingSet
 from recon.problem.activity import with_activity
 from recon.problem.animals import Animal
+from recon.problem.calibration_clips import SHOWN_ONCE
 from recon.problem.clips import Batch
 from recon.problem.conditions import Condition, common_scale, pose
 from recon.problem.fit import fit_fidelity
@@ -48,10 +49,6 @@ ENGINE = (
 """Modules that compute every task, beside those of its method, fidelity and encoders."""
 POSED_BY = ("recon.problem.conditions", "recon.problem.fit")
 """Modules that pose validation clips, beside those of fidelity and encoders."""
-INTERVALS = "recon.study.intervals"
-"""Module that computes the intervals of a task, where a run asks for them."""
-JUDGED_ANEW = ("recorded", "wrong_clip", "predicted", "noise_free")
-"""Conditions that leave the other repeats unseen, so that the judge can be scored against them."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +76,7 @@ class Task:
     @cached_property
     def key(self) -> str:
         """Hash of everything that decides the result: data, settings, seed, code."""
-        asked = self.bench.settings.intervals
-        code = code_version(*self.modules, *(() if asked is None else (INTERVALS,)))
-        own = {"label": self.plan.row.label, **({} if asked is None else {"intervals": repr(asked)}), "code": code}
+        own = {"label": self.plan.row.label, "code": code_version(*self.modules)}
         return digest(self.bench.common | self.decides | own)
 
     @cached_property
@@ -254,7 +249,7 @@ class Task:
     def rows(self, result: Reconstruction, problem: Problem) -> list[dict[str, Any]]:
         """Return one row of the table per clip, with the reason of every undefined score."""
         scorer, movie, row = self.bench.scorer(self.shown), result.movie.cpu(), self.plan.row
-        judged, about = scorer.judge_scores(movie, repeats=row.condition in JUDGED_ANEW)
+        judged, about = scorer.judge_scores(movie, repeats=row.condition in SHOWN_ONCE)
         scores = scorer.movie_scores(movie) | scorer.response_scores(movie, problem) | judged
         scores |= scorer.coverage(movie, result.uncertainty)
         scores |= scorer.heldout_scores(movie, list(self.encoders.values()), key="+".join(self.encoders))
