@@ -123,7 +123,8 @@ class ReadingBlock(nn.Module):
         mask = rearrange(_at_frames(words.known, words.frame), "b t l -> (b t) 1 1 l")
         cells = cells + self.leave[1](_attended(q, k, v, mask))
         cells = cells + self.narrow(functional.silu(self.wide(self.norms[2](cells))))
-        return rearrange(cells, "(b t) (h w) c -> b t c h w", b=batch, t=frames, h=height)
+        found: Tensor = rearrange(cells, "(b t) (h w) c -> b t c h w", b=batch, t=frames, h=height)
+        return found
 
     def _split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
         return rearrange(x, "n l (p m d) -> p n m l d", p=parts, m=self.heads).unbind(0)
@@ -233,4 +234,5 @@ def _attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     match = q @ (k * k.shape[-1] ** -0.5).transpose(-1, -2)
     if mask is not None:
         match = match.masked_fill(~mask, -torch.inf)
-    return rearrange(match.softmax(-1).to(v.dtype) @ v, "n m l d -> n l (m d)")
+    found: Tensor = rearrange(match.softmax(-1).to(v.dtype) @ v, "n m l d -> n l (m d)")
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,13 +47,21 @@ class SceneFacts:
     objects: tuple[ObjectFacts, ...] = ()
 
 
-def motion_facts(velocity: tuple[float, float], growth: float) -> dict[str, str]:
+class MotionFacts(NamedTuple):
+    """Direction, speed and growth in words."""
+
+    direction: str
+    speed: str
+    growth: str
+
+
+def motion_facts(velocity: tuple[float, float], growth: float) -> MotionFacts:
     """Return direction, speed and growth in words.
 
-    >>> motion_facts((0.0, -12.0), 0.4)
-    {'direction': 'upwards', 'speed': 'steady', 'growth': 'closer'}
+    >>> tuple(motion_facts((0.0, -12.0), 0.4))
+    ('upwards', 'steady', 'closer')
     """
-    return {"direction": direction_of(velocity), "speed": speed_class(velocity), "growth": growth_class(growth)}
+    return MotionFacts(direction_of(velocity), speed_class(velocity), growth_class(growth))
 
 
 def places(layer: Layer, screen: tuple[float, float]) -> dict[str, str]:

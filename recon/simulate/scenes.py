@@ -98,7 +98,7 @@ def _leaves(generator: Generator, stage: Stage) -> Made:
         layers.append(_clump(generator, stage, canvas, speed=pace, direction=direction))
     surface = _leaf_size(coarse)
     texts = captions.surface_captions(f"a pile of {surface}", motion.velocity, growth)
-    return layers, texts, {"leaves"}, SceneFacts("leaves", surface, **motion_facts(motion.velocity, growth))
+    return layers, texts, {"leaves"}, SceneFacts("leaves", surface, *motion_facts(motion.velocity, growth))
 
 
 def _clump(generator: Generator, stage: Stage, canvas: textures.Picture, *, speed: float, direction: float) -> Layer:
@@ -126,9 +126,9 @@ def _objects(generator: Generator, stage: Stage) -> Made:
         layers.append(layer)
         velocity, growth, where = layer.motion.velocity, layer.motion.growth, places(layer, stage.screen)
         subjects.append(captions.SubjectWords(size, texture, shape, velocity, growth, **where))
-        objects.append(ObjectFacts(shape, texture, size, **motion_facts(velocity, growth), **where))
+        objects.append(ObjectFacts(shape, texture, size, *motion_facts(velocity, growth), **where))
         shown |= {shape, texture}
-    facts = SceneFacts("objects", surface, **motion_facts(behind.velocity, 0.0), objects=tuple(objects))
+    facts = SceneFacts("objects", surface, *motion_facts(behind.velocity, 0.0), objects=tuple(objects))
     moving = f" that drifts {facts.direction}" if facts.direction else ""
     return layers, captions.objects_captions(subjects, background, moving=moving), shown, facts
 
@@ -156,7 +156,7 @@ def _pan(generator: Generator, stage: Stage) -> Made:
     speed, direction = _speed(generator, 17.0), generator.uniform(-np.pi, np.pi)
     motion = smooth_motion(generator, stage.frames, speed=speed, direction=direction, growth=growth)
     surface = name.replace("a background of", "a wide field of").replace("a cloudy background", "a cloudy landscape")
-    facts = SceneFacts("pan", kind, **motion_facts(motion.velocity, growth))
+    facts = SceneFacts("pan", kind, *motion_facts(motion.velocity, growth))
     texts = captions.camera_captions(surface, motion.velocity, growth)
     return [Layer(canvas, motion)], texts, {_attribute(kind)}, facts
 
@@ -179,7 +179,7 @@ def _photograph(generator: Generator, stage: Stage, photograph: str) -> Made:
     )
     words, content = split_of_sources()["contents"][photograph]
     texts = captions.camera_captions(words, motion.velocity, growth)
-    facts = SceneFacts("photograph", content, **motion_facts(motion.velocity, growth))
+    facts = SceneFacts("photograph", content, *motion_facts(motion.velocity, growth))
     return [Layer(picture, motion)], texts, {"photograph", content}, facts
 
 

@@ -88,5 +88,5 @@ def captioned(split: str, clips: int, encoder: TextEncoder, *, artefacts: Path, 
     distinct = sorted({text for captions in texts for text in captions})
     known = dict(zip(distinct, encoder(distinct), strict=True))
     embeddings = torch.stack([torch.stack([known[text] for text in captions[:phrasings]]) for captions in texts])
-    first = tuple(captions[0] for captions in texts)
-    return Captioned(torch.stack(movies), tuple(scenes), embeddings, first, tuple(texts))
+    named = tuple(captions[0] for captions in texts)
+    return Captioned(torch.stack(movies), tuple(scenes), embeddings, named, tuple(texts))

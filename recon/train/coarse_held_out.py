@@ -78,7 +78,7 @@ def held_out_errors(
     rows = []
     for sigma in sigmas:
         noisy = movies + sigma * torch.randn(movies.shape, generator=generator)
-        parts = zip(noisy.split(BATCH), condition.split(BATCH), strict=True)
+        parts = zip(torch.split(noisy, BATCH), torch.split(condition, BATCH), strict=True)
         found = torch.cat(
             [network(x.to(device), torch.full((len(x),), sigma, device=device), text.to(device)) for x, text in parts]
         )

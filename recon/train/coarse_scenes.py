@@ -260,5 +260,5 @@ def _said(scenes: CoarseScenes, number: int, start: int, frames: int) -> tuple[l
         high += 1
     ends = torch.tensor([scene.end for scene in scenes.scenes[low : high + 1]])
     place = torch.searchsorted(ends, middles, right=True).clamp_max(high - low)
-    shown, frame = place.unique(return_inverse=True)
+    shown, frame = torch.unique(place, return_inverse=True)
     return [scenes.scenes[low + one].captions for one in shown.tolist()], frame

@@ -226,7 +226,7 @@ def seen(network: Any, held_out: Captioned) -> list[Any]:
     return values
 
 
-def report(model: MovieDiffusion, power: Spectrum, held_out: Captioned) -> dict[str, Any]:
+def report(model: nn.Module, power: Spectrum, held_out: Captioned) -> dict[str, Any]:
     """Return held-out errors at each σ with the right caption, none and a wrong one, and of the Gaussian denoiser.
 
     Includes 95 % intervals of the differences none − right, wrong − none and Gaussian − right, paired over scenes.
