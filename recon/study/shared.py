@@ -28,6 +28,7 @@ from recon.methods.base import Method
 from recon.methods.named_files import content_named_in
 from recon.metrics import METRICS
 from recon.metrics.intervals.settings import check_count
+from recon.problem.activity import Activity, with_activity
 from recon.problem.animals import Animal
 from recon.problem.calibration_clips import calibration_clips
 from recon.problem.clips import Batch, batches, choose_clips, validation_clips
@@ -74,6 +75,7 @@ class Bench:
     plans: list[Plan]
     progress: bool = False
     scorers: dict[int, Scorer] = field(default_factory=dict)
+    given: dict[tuple[int, Activity], Batch] = field(default_factory=dict)
     loaded: dict[str, Encoder] = field(default_factory=dict)
     met: dict[str, Animal] = field(default_factory=dict)
     calibrated: dict[str, Calibration] = field(default_factory=dict)
@@ -204,6 +206,18 @@ class Bench:
         if name not in self.met:
             self.met[name] = self._animal(name, self.settings.animals[name])
         return self.met[name]
+
+    def shown(self, batch: Batch, activity: Activity) -> Batch:
+        """Return a batch with an activity; only the last one, and its scorer, are kept: all would fill the memory."""
+        if activity.recorded:
+            return batch
+        found = self.given.get((id(batch), activity))
+        if found is None:
+            for old in self.given.values():
+                self.scorers.pop(id(old), None)
+            self.given.clear()
+            found = self.given[id(batch), activity] = with_activity(batch, activity)
+        return found
 
     def scorer(self, batch: Batch) -> Scorer:
         """Return the scorer of a batch, shared by all rows that it is shown to."""

@@ -19,7 +19,6 @@ from recon.files.code_version import code_version, modules_of
 from recon.methods.base import Method, fitted, planned_iterates
 from recon.methods.named_files import content_named
 from recon.methods.training_set import TrainingSet
-from recon.problem.activity import with_activity
 from recon.problem.animals import Animal
 from recon.problem.calibration_clips import SHOWN_ONCE
 from recon.problem.clips import Batch
@@ -124,10 +123,10 @@ class Task:
         """The encoders of the row by name."""
         return {name: self.bench.encoders[name] for name in self.bench.settings.names(self.plan.row)}
 
-    @cached_property
+    @property
     def shown(self) -> Batch:
         """The clips with the activity that the row is given."""
-        return with_activity(self.batch, self.plan.row.activity)
+        return self.bench.shown(self.batch, self.plan.row.activity)
 
     @property
     def effort(self) -> int:

@@ -41,6 +41,16 @@ def test_method_and_scores_read_the_same_activity(tree: dict[str, Any]) -> None:
     assert {trial.index for trial in scorer.others}.isdisjoint(trial.index for trial in task.batch.trials)
 
 
+def test_changed_clips_are_not_kept_beyond_the_next_row(tree: dict[str, Any]) -> None:
+    rows = [ROW | {"label": str(seed), "activity": {"shifted": True, "seed": seed}} for seed in (1, 2)]
+    bench = bench_of(tree | {"rows": rows})
+    first, second = (Task(bench, entry, bench.batches[0]) for entry in bench.plans)
+    bench.scorer(bench.batches[0])
+    for task in (first, second, first):
+        assert bench.scorer(task.shown).batch is task.shown
+        assert len(bench.given) == 1 and len(bench.scorers) == 2
+
+
 def test_results_name_the_activity_and_a_grey_screen_has_no_correlation(tree: dict[str, Any]) -> None:
     rows = [ROW, *(ROW | {"label": name, "activity": {name: 0.0 if name == "contrast" else True}} for name in NULLS)]
     found = rows_of(benchmark(tree | {"rows": rows}))
