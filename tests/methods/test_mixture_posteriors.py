@@ -10,7 +10,7 @@ import pytest
 import torch
 from worlds import mixture as worlds
 
-from recon.methods import Dps, PlugAndPlay, RedDiff
+from recon.methods import Dps, PlugAndPlay, RedDiff, SplitGibbs
 from recon.methods.optimise.data_step import DataStep
 from recon.methods.optimise.lbfgs import Lbfgs
 
@@ -34,6 +34,8 @@ def test_the_quadrature_is_what_weighted_draws_of_the_prior_say(latents: int, tm
     mean = weights @ draws
     error = ((weights.square() @ draws.square()) + weights.square().sum(1, keepdim=True) * mean.square()).sqrt()
     assert ((known.posterior.mean - mean).abs() < 4 * error).all()
+    (misfit,) = known.problem.sample(torch.tensor([0])).energy(known.modes.movies(draws[:1]))
+    assert float(misfit) == pytest.approx(float(((rates[0] - seen[0]) / known.noise).square().sum() / 2), rel=1e-5)
     second = weights @ draws.square().sum(1) - mean.square().sum(1)
     assert known.posterior.variance == pytest.approx(second, rel=0.15)
     probability = known.posterior.probability @ mixture_posteriors.membership(known.modes, known.posterior.points)
@@ -85,6 +87,24 @@ def test_a_point_estimate_covers_nothing(tmp_path: Path) -> None:
     method = PlugAndPlay(iterations=4, data=data, denoiser=known.prior, artefact=known.artefact)
     found = mixture_posteriors.departure(known, mixture_posteriors.drawn(known, method, 19))
     assert [found.spread, found.half, found.ninety] == pytest.approx([0, 0, 0], abs=1e-9) and found.tarp < 0.001
+
+
+def test_where_the_encoder_is_linear_posterior_sampling_is_right(tmp_path: Path) -> None:
+    """The control: what goes wrong elsewhere is the methods' treatment of the encoder, not the prior or the table."""
+    known = worlds.make_world(tmp_path, 2, noise=1.0, clips=60, curved=False)
+    method = Dps(levels=100, highest=1.5, lowest=0.01, denoiser=known.prior, artefact=known.artefact)
+    found = mixture_posteriors.departure(known, mixture_posteriors.drawn(known, method, 19))
+    assert found.mean < 0.2 and found.spread == pytest.approx(1, abs=0.06)
+    assert found.ninety == pytest.approx(0.9, abs=0.08)
+
+
+@pytest.mark.slow  # many draws
+def test_split_gibbs_is_right_where_its_chains_reach_all_modes(tmp_path: Path) -> None:
+    known = worlds.make_world(tmp_path, 2, noise=1.0, clips=60, curved=False)
+    own: dict[str, Any] = {"denoiser": known.prior, "artefact": known.artefact}
+    method = SplitGibbs(iterations=300, burn=100, rho=0.05, lowest=0.005, **own)
+    found = mixture_posteriors.departure(known, mixture_posteriors.drawn(known, method, 19))
+    assert found.mean < 0.2 and found.spread == pytest.approx(1, abs=0.05) and found.tarp > 0.01
 
 
 @pytest.mark.slow  # many draws

@@ -94,16 +94,19 @@ class ModesPrior(PixelPrior):
 
 
 class RectifiedQuadratic(Encoder):
-    """Rates = max(0, offset + linear·u + uᵀ·quadratic·u), u = latents / unit: one neuron may respond to ±u alike."""
+    """Rates = max(0, offset + linear·u + uᵀ·quadratic·u), u = latents / unit: one neuron may respond to ±u alike.
 
-    def __init__(self, modes: GaussianModes, *, neurons: int, seed: int) -> None:
+    Not `curved`, rates are linear, far above zero.
+    """
+
+    def __init__(self, modes: GaussianModes, *, neurons: int, seed: int, curved: bool = True) -> None:
         super().__init__()
         self.modes = modes
         generator = torch.Generator().manual_seed(seed)
         frames, size = modes.shape[0], modes.means.shape[1]
         drawn = torch.randn(neurons * frames, 1 + size + size**2, generator=generator, dtype=torch.float64)
-        self.offset, self.linear = 0.3 * drawn[:, 0], 0.5 * drawn[:, 1 : 1 + size]
-        self.quadratic = 0.7 * drawn[:, 1 + size :].reshape(-1, size, size)
+        self.offset, self.linear = 0.3 * drawn[:, 0] + 20.0 * (not curved), 0.5 * drawn[:, 1 : 1 + size]
+        self.quadratic = 0.7 * curved * drawn[:, 1 + size :].reshape(-1, size, size)
         self.spec = Spec(modes.shape[1:], tuple(range(neurons)), context=(frames - 1, frames - 1))
 
     def of_latents(self, latents: Tensor) -> Tensor:
@@ -177,11 +180,11 @@ def modes_of(latents: int) -> GaussianModes:
 
 
 def make_world(
-    folder: Path, latents: int, *, noise: float, clips: int, seed: int = 0, neurons: int = 4
+    folder: Path, latents: int, *, noise: float, clips: int, seed: int = 0, neurons: int = 4, curved: bool = True
 ) -> MixtureWorld:
     """Draw clips from the prior and responses with Gaussian noise; integrate their posteriors on a grid."""
     modes, generator = modes_of(latents), torch.Generator().manual_seed(seed)
-    encoder = freeze(RectifiedQuadratic(modes, neurons=neurons // modes.shape[0], seed=3))
+    encoder = freeze(RectifiedQuadratic(modes, neurons=neurons // modes.shape[0], seed=3, curved=curved))
     truth = modes.draws(clips, generator)
     rates = encoder.of_latents(truth)
     responses = rates + noise * torch.randn(rates.shape, generator=generator, dtype=torch.float64)
