@@ -231,11 +231,7 @@ class Task:
         found: list[Observation] = []
         for animal in self.animals:
             fidelity = animal.fitted(
-                self.plan.fidelity,
-                frames=batch.frames,
-                bins=bins,
-                artefacts=settings.artefacts,
-                window=settings.window,
+                self.plan.fidelity, frames=batch.frames, bins=bins, artefacts=settings.artefacts, window=settings.window
             )
             found += animal.observations(batch, condition, fidelity, bins=bins, device=device, window=settings.window)
         return found
