@@ -47,7 +47,7 @@ def embed(
         movies = [truths[trial], *(methods[place]["movies"][trial] for place in places)]
         for tile, place in enumerate(places, 1):
             tiles[place][trial] = tile
-        for place in (place for place in places if trial in methods[place]["widths"]):
+        for place in (place for place in places if trial in methods[place].get("widths", {})):
             layers[place][trial] = len(movies)
             movies.append(methods[place]["widths"][trial])
         frames = spread_frames(clip["frames"], count=STILLS, first=clip["warmup"], end=clip["frames"] - clip["tail"])

@@ -35,8 +35,10 @@ from recon.types import AcquisitionTimes
 
 AHEAD = 2
 """Clips rendered in advance while responses are simulated."""
-GENERATOR_VERSION = 2
-"""Increment whenever equal settings would give different data."""
+GENERATOR_VERSION = 1
+"""Increment whenever equal settings would give different movies or activity."""
+CAPTIONS_VERSION = 2
+"""Increment whenever equal settings would give other captions; recordings with earlier ones stay valid."""
 LATER = ("films", "stimuli", "patches", "calibration_clips")
 TIERS = {"train": "train", "validation": "oracle", "test": "live_test_main", "calibration": "calibration"}
 SHOWN_ONCE = ("train", "calibration")
@@ -235,7 +237,8 @@ def _made_by(settings: SimulationSettings) -> dict[str, Any]:
     """
     plain = asdict(SimulationSettings())
     used = {name: value for name, value in asdict(settings).items() if name not in LATER or value != plain[name]}
-    about: dict[str, Any] = json.loads(json.dumps({"generator": GENERATOR_VERSION, "settings": used}, default=str))
+    versions = {"generator": GENERATOR_VERSION, "captions": CAPTIONS_VERSION}
+    about: dict[str, Any] = json.loads(json.dumps({**versions, "settings": used}, default=str))
     films = {} if settings.films is None else films_content(settings.films)
     return about | ({"content": films} if films else {})
 
@@ -258,7 +261,7 @@ def is_there(folder: Path, made_by: dict[str, Any]) -> bool:
 
 
 def _settled(made_by: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in made_by.items() if name != "content"}
+    return {name: value for name, value in made_by.items() if name not in ("content", "captions")}
 
 
 def _changed(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

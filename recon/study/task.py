@@ -19,6 +19,7 @@ from recon.files.code_version import code_version, modules_of
 from recon.methods.base import Method, fitted, planned_iterates
 from recon.methods.named_files import content_named
 from recon.methods.training_set import TrainingSet
+from recon.problem.activity import CHANGING
 from recon.problem.animals import Animal
 from recon.problem.calibration_clips import SHOWN_ONCE
 from recon.problem.clips import Batch
@@ -105,7 +106,8 @@ class Task:
     @property
     def modules(self) -> set[str]:
         """Names of the modules whose code, with all that they import, decides the result."""
-        return {*modules_of(self.plan.method, self.plan.fidelity, *self.seeing), *ENGINE}
+        changing = () if self.plan.row.activity.recorded else (CHANGING,)
+        return {*modules_of(self.plan.method, self.plan.fidelity, *self.seeing), *ENGINE, *changing}
 
     @property
     def seeing(self) -> list[Encoder]:

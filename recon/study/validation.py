@@ -18,11 +18,11 @@ from recon.errors import InputError, listed
 from recon.files.code_version import parts_of
 from recon.methods.requirements import Supply, Weighted, unmet
 from recon.methods.training_set import TrainingSet
-from recon.problem.activity import check_activity
 from recon.problem.calibration_clips import SHOWN_ONCE
 from recon.problem.clips import Batch
 from recon.problem.conditions import Condition, common_scale, presentations, response_scale, spoken
 from recon.problem.fit import lacking_in, needs_fit
+from recon.problem.weak_activity import check_activity
 from recon.study.population import left_out
 from recon.study.settings import Row, Settings
 from recon.study.shared import Bench, Plan, planned

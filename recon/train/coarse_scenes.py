@@ -65,7 +65,7 @@ class Growth:
         """Return the number of parts from which a step draws.
 
         >>> Growth(clips=500, begin=2, steps=100).parts(0), Growth(clips=500, begin=2, steps=100).parts(60)
-        (2, 7)
+        (2, 8)
         """
         return min(self.most, self.begin + self.most * step // max(self.steps, 1))
 

@@ -27,6 +27,8 @@ from recon.simulate.recording import simulate
 from recon.simulate.settings import TINY
 from recon.study.encoders import Arithmetic, ready_encoder
 from recon.train.autoencoder import AutoencoderTraining
+from recon.train.cascade_coarse import CoarseTraining
+from recon.train.cascade_fine import FineTraining
 from recon.train.decoder import DecoderTraining
 from recon.train.dwiseneuro import DwiseTraining, KeptClips, Room, train_dwiseneuro
 from recon.train.encoder import EncoderTraining
@@ -40,6 +42,7 @@ def test_every_configuration_of_a_training_is_valid(file: Path) -> None:
     if "method" in tree or "encoder" not in tree:
         others = PriorTraining if "clips" in tree else AutoencoderTraining
         kind = DecoderTraining if "method" in tree else others
+    kind = {"coarse": CoarseTraining, "fine": FineTraining}.get(tree.get("stage", ""), kind)
     chosen = config.record(kind, tree, where="train")
     for_the_user = {"own_encoder": "mine", "own_judge": "mine_judge"}
     assert chosen.output.name == f"{for_the_user.get(file.stem, file.stem)}.safetensors"

@@ -12,8 +12,9 @@ import torch
 
 from recon.data.sensorium import SensoriumRecording
 from recon.errors import InputError
-from recon.problem.activity import Activity, check_activity, fluctuations_of, with_activity
+from recon.problem.activity import Activity, with_activity
 from recon.problem.clips import Batch, Clips, batches, choose_clips
+from recon.problem.weak_activity import check_activity, fluctuations_of
 from recon.simulate.again import GREY_LEVEL, settings_of, show_again
 from recon.simulate.fluctuations import Fluctuations, measured
 from recon.simulate.settings import TINY

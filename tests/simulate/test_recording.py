@@ -17,6 +17,7 @@ from recon.data.open import open_recording
 from recon.data.writer import RecordingWriter
 from recon.simulate import TINY, SimulationSettings, simulate, simulate_movie_responses
 from recon.simulate import recording as module
+from recon.simulate.captions import PHRASINGS
 from recon.simulate.cells import plant_cells
 
 
@@ -64,7 +65,7 @@ def test_every_trial_has_captions_and_no_source_is_on_two_sides(folder: Path) ->
     tiers = np.load(folder / "meta/trials/tiers.npy")
     used: dict[str, set[str]] = {}
     for line in lines:
-        assert len(line["captions"]) == 3 and line["scenes"][0]["first"] == 0
+        assert len(line["captions"]) == PHRASINGS and line["scenes"][0]["first"] == 0
         used.setdefault(str(tiers[line["trial"]]), set()).update(scene["source"] for scene in line["scenes"])
     assert len(lines) == len(tiers)
     assert not used["train"] & (used["oracle"] | used["live_test_main"]) and not used["oracle"] & used["live_test_main"]

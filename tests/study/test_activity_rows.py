@@ -75,7 +75,7 @@ def test_a_recording_without_a_simulation_is_refused_before_anything_is_computed
     def refuse(*about: object) -> None:
         raise InputError("activity: this recording cannot be shown another movie")
 
-    monkeypatch.setattr("recon.problem.activity.settings_of", refuse)
+    monkeypatch.setattr("recon.problem.weak_activity.settings_of", refuse)
     with pytest.raises(InputError, match="cannot be shown another movie"):
         benchmark(tree | {"rows": [ROW | {"activity": {"contrast": 0.1}}]})
     assert not (tmp_path / "run" / "results.csv").exists()
